@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= runs/quickstart
+
+.PHONY: help install quickstart check fix test clean
+help:            ## what can be made
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/.installed  ## the environment in .venv
+
+quickstart: install  ## a whole study on the models and pairs that ship
+	$(BIN)/trimtab quickstart --out $(OUT)
+
+check: install   ## formatting, lint, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports_point_down.py
+
+fix: install     ## format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: install    ## the whole suite, slow tests included
+	$(BIN)/python -m pytest
+
+clean:           ## remove the environment and the runs
+	rm -rf $(VENV) runs

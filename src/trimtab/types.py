@@ -1,0 +1,210 @@
+"""The values that flow through a study: frozen, standard library only, equal when their fields are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Choice = Literal["a", "b"]
+Role = Literal["system", "user", "assistant"]
+Status = Literal["ok", "abstained", "failed"]
+
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+def text_hash(*parts: str) -> str:
+    """Hex digest (32 characters) of the parts, unambiguous about where one ends and the next begins."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+Prompt = tuple[Message, ...]
+
+
+def user(text: str) -> Prompt:
+    """A conversation of one user turn."""
+    return (Message(role="user", content=text),)
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """The join key of a prompt: splits, completions and scores meet on it."""
+    return text_hash(*(part for message in prompt for part in (message.role, message.content)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two responses to one prompt, and which of them a human preferred, where that is known.
+
+    `id` is the hash of the texts, the same whichever response was named first; build pairs with `Pair.of`, which draws
+    the order of `a` and `b` from it, so that the position of a response says nothing of its label.
+    """
+
+    id: str
+    prompt: Prompt
+    a: str
+    b: str
+    human: Choice | None = None
+
+    @classmethod
+    def of(cls, prompt: Prompt, first: str, second: str, preferred: Literal["first", "second"] | None = None) -> Pair:
+        """The pair of two responses given in any order. Raises `ValueError` when they are the same text."""
+        if first == second:
+            raise ValueError("the two responses are identical")
+        low, high = sorted((first, second))
+        pair_id = text_hash(prompt_hash(prompt), low, high)
+        a, b = (low, high) if int(pair_id[-1], 16) % 2 == 0 else (high, low)
+        human: Choice | None = None
+        if preferred is not None:
+            human = "a" if (first == a) == (preferred == "first") else "b"
+        return cls(id=pair_id, prompt=prompt, a=a, b=b, human=human)
+
+    @property
+    def prompt_id(self) -> str:
+        return prompt_hash(self.prompt)
+
+    def response(self, choice: Choice) -> str:
+        return self.a if choice == "a" else self.b
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFailure:
+    """A row of a source that could not become a pair: where it stood and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What a source gave: the pairs, the rows that failed, and how the rows were understood (`layout`)."""
+
+    pairs: tuple[Pair, ...]
+    failures: tuple[RowFailure, ...] = ()
+    layout: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What an answer took: tokens read, tokens written, seconds of wall clock."""
+
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """What one annotator says of one pair.
+
+    `p_a` in [0, 1] is the probability that `a` is the better; `margin` is the raw score of `a` minus that of `b`, in the
+    annotator's own unit (nats for `implicit_reward`), positive where `a` is preferred. Both are None unless `status` is ok.
+    """
+
+    pair_id: str
+    p_a: float | None
+    margin: float | None = None
+    status: Status = "ok"
+    note: str = ""
+    cost: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        if (self.status == "ok") != (self.p_a is not None):
+            raise ValueError(f"annotation of pair {self.pair_id}: status {self.status!r} with p_a={self.p_a}")
+        if self.p_a is not None and not 0.0 <= self.p_a <= 1.0:
+            raise ValueError(f"annotation of pair {self.pair_id}: p_a must be in [0, 1], got {self.p_a}")
+
+    @property
+    def choice(self) -> Choice | None:
+        """The preferred response; None where there is none, which includes p_a of exactly one half."""
+        if self.p_a is None or self.p_a == 0.5:
+            return None
+        return "a" if self.p_a > 0.5 else "b"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """What a trainer eats: a pair with a label applied. `p_chosen` in [0.5, 1] and `weight` >= 0 come from the label."""
+
+    pair_id: str
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    p_chosen: float = 1.0
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, pair: Pair, annotation: Annotation) -> Preference | None:
+        """The pair under this label, or None where the label abstained or failed. Raises if the ids differ."""
+        if pair.id != annotation.pair_id:
+            raise ValueError(f"annotation of pair {annotation.pair_id} applied to pair {pair.id}")
+        choice = annotation.choice
+        if choice is None or annotation.p_a is None:
+            return None
+        other: Choice = "b" if choice == "a" else "a"
+        return cls(
+            pair_id=pair.id,
+            prompt=pair.prompt,
+            chosen=pair.response(choice),
+            rejected=pair.response(other),
+            p_chosen=max(annotation.p_a, 1.0 - annotation.p_a),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A model's answer to a prompt. `stop` says what ended it: the end token or the length limit."""
+
+    prompt_id: str
+    prompt: Prompt
+    text: str
+    n_tokens: int
+    stop: Literal["end", "length"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One scorer's figure for one completion; `value` is None where `status` is failed, and `note` says why."""
+
+    prompt_id: str
+    value: float | None
+    status: Status = "ok"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One judge's comparison of two completions of a prompt, asked in both orders: `first` and `second` are the answers."""
+
+    prompt_id: str
+    outcome: Literal["win", "tie", "loss", "failed"]
+    first: str = ""
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A figure with its 95 % interval, the number of rows it rests on and the number that failed.
+
+    `value` is None where there is nothing to average; `low` and `high` are None where no interval can be given.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_failed: int = 0
+
+
+def conversation(messages: Sequence[Message]) -> str:
+    """A prompt as plain text for people: one turn a paragraph, the role before it."""
+    return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in messages)
