@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from trimtab.errors import StudyError
 
@@ -20,10 +22,51 @@ class Settings(BaseModel):
     )
 
 
+T = TypeVar("T", bound=Settings)
+
+
 class Component(Settings):
     """Settings that also work. `VERSION` is bumped by hand when the same settings come to mean another result."""
 
     VERSION: ClassVar[int] = 1
+
+
+class Kind:
+    """Marks a field that holds a component: `Annotated[Component, Kind("annotators")]` reads `{kind: longest, …}`."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: build(self.package, value),
+            serialization=core_schema.plain_serializer_function_ser_schema(dump),
+        )
+
+
+def build(package: str, value: Any) -> Component:
+    """The component that a mapping with `kind` describes. A component passes as it is; a bare word is its kind."""
+    if isinstance(value, Component):
+        return value
+    given = {"kind": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("kind"), str):
+        raise StudyError(f"expected a mapping with `kind`, one of: {', '.join(kinds(package))}")
+    kind, settings = given["kind"], {key: each for key, each in given.items() if key != "kind"}
+    return check(find(package, kind), settings)
+
+
+def check(cls: type[T], settings: Any, place: str = "") -> T:
+    """The settings as an object. Raises `StudyError` with a line for each thing that is wrong, in our words."""
+    try:
+        return cls.model_validate(settings)
+    except ValidationError as error:
+        lines = [_line(cls, details, place) for details in error.errors()]
+        raise StudyError("\n".join(lines)) from error
+
+
+def dump(component: Component) -> dict[str, Any]:
+    """The mapping that `build` reads back: the kind and the settings that differ from their defaults."""
+    return {"kind": kind_of(component), **component.model_dump(mode="json", exclude_defaults=True)}
 
 
 def kinds(package: str) -> list[str]:
@@ -36,24 +79,22 @@ def kinds(package: str) -> list[str]:
     )
 
 
-def find(package: str, kind: str, place: str) -> type[Component]:
+def find(package: str, kind: str) -> type[Component]:
     """The class of a kind: `longest` is `Longest` in `trimtab/<package>/longest.py`; `my_module:Mine` is anyone's own."""
     if ":" in kind:
         module_name, _, class_name = kind.partition(":")
     else:
         known = kinds(package)
         if kind not in known:
-            near = difflib.get_close_matches(kind, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise StudyError(f"{place}.kind: no {kind!r} among the {package} (there are: {', '.join(known)}){hint}")
+            raise StudyError(f"kind: no {kind!r} among the {package} (there are: {', '.join(known)}){near(kind, known)}")
         module_name = f"trimtab.{package}.{kind}"
-        class_name = "".join(word.capitalize() for word in kind.split("_"))
+        class_name = _class_name(kind)
     try:
         found: Any = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise StudyError(f"{place}.kind: cannot load {kind!r}: {error}") from error
+        raise StudyError(f"kind: cannot load {kind!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Component)):
-        raise StudyError(f"{place}.kind: {kind!r} is not a trimtab Component")
+        raise StudyError(f"kind: {kind!r} is not a trimtab Component")
     return found
 
 
@@ -61,5 +102,73 @@ def kind_of(component: Component) -> str:
     """The `kind` that finds this component's class again."""
     module, name = type(component).__module__, type(component).__name__
     package, _, file = module.rpartition(".")
-    shipped = package.startswith("trimtab.") and name == "".join(word.capitalize() for word in file.split("_"))
+    shipped = package.startswith("trimtab.") and name == _class_name(file)
     return file if shipped else f"{module}:{name}"
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'beta'?` where a known word is near, else nothing."""
+    found = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _class_name(kind: str) -> str:
+    return "".join(word.capitalize() for word in kind.split("_"))
+
+
+def _line(cls: type[Settings], details: ErrorDetails, place: str) -> str:
+    """One thing that is wrong: the place, what was found, and what would be right."""
+    path = [str(part) for part in details["loc"]]
+    where = ".".join([place, *path] if place else path)
+    if details["type"] == "extra_forbidden":
+        known = _keys_at(cls, path[:-1])
+        return f"{where}: there is no such setting{near(path[-1], known)} (there are: {', '.join(known)})"
+    if details["type"] == "missing":
+        return f"{where}: this setting is needed and was not given"
+    where = where.replace(".function-plain[<lambda>()]", "")
+    inner = details.get("ctx", {}).get("error")
+    if isinstance(inner, StudyError):
+        return "\n".join(_joined(where, line) for line in str(inner).splitlines())
+    if inner is not None:
+        return _joined(where, str(inner))
+    found = details["input"]
+    return f"{where}: {_expectation(details)}, got {found!r}" if where else f"{_expectation(details)}, got {found!r}"
+
+
+def _joined(where: str, line: str) -> str:
+    """An inner message under an outer place: `annotator` and `kind: no such` make `annotator.kind: no such`."""
+    head = line.split(":", 1)[0]
+    within = head.replace("_", "").replace(".", "").isalnum() and ": " in line
+    return f"{where}{'.' if within and where else ': ' if where else ''}{line}"
+
+
+def _expectation(details: ErrorDetails) -> str:
+    wanted = {
+        "int_parsing": "expected a whole number",
+        "int_type": "expected a whole number",
+        "int_from_float": "expected a whole number",
+        "float_parsing": "expected a number",
+        "float_type": "expected a number",
+        "string_type": "expected text",
+        "bool_parsing": "expected true or false",
+        "model_type": "expected a mapping of settings",
+    }
+    message = wanted.get(details["type"], details["msg"])
+    return message.replace("Input should be a valid", "expected a").replace("Input should be", "must be")
+
+
+def _keys_at(cls: type[Settings], path: Sequence[str]) -> list[str]:
+    """The settings that exist where the path leads, as far as the field types tell."""
+    current: Any = cls
+    for part in path:
+        fields = getattr(current, "model_fields", {})
+        if part in fields:
+            current = _settings_class(fields[part].annotation)
+    return sorted(getattr(current, "model_fields", {}))
+
+
+def _settings_class(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    inside: list[Callable[..., Any]] = [found for each in get_args(annotation) if (found := _settings_class(each))]
+    return inside[0] if inside else None

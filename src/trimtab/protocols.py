@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
-from trimtab.types import Completion, Dataset, Score
+from trimtab.types import Annotation, Choice, Completion, Dataset, Pair, Score
 
 
 class Tick(Protocol):
@@ -21,6 +22,20 @@ class Progress(Protocol):
     def __call__(self, label: str, total: int, unit: str) -> AbstractContextManager[Tick]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Where and how a study runs: never part of it, since it bears on rounding at most.
+
+    `token_budget` is how many tokens one forward pass may hold; `arguments` go to `transformers.TrainingArguments`.
+    """
+
+    progress: Progress
+    notify: Callable[[str], None]
+    device: str = "cpu"
+    token_budget: int = 2048
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 @runtime_checkable
 class Source(Protocol):
     """Where pairs come from."""
@@ -32,8 +47,50 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseScores:
+    """Summed log-probabilities of a pair's two responses, in nats, and their token counts (end of turn included)."""
+
+    a: float
+    b: float
+    n_a: int
+    n_b: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What an annotator may read besides the pairs: what it said it needs, of the whole set, keyed by pair id.
+
+    `logprobs`: a table for each model that it named. `labels`: the annotations of each arm that it named. `human`: the
+    human labels, where they are known.
+    """
+
+    logprobs: Mapping[str, Mapping[str, ResponseScores]] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, Annotation]] = field(default_factory=dict)
+    human: Mapping[str, Choice] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Which of two responses is the better? One annotation a pair, in order; no label depends on the other pairs."""
+
+    def models(self) -> Sequence[str]:
+        """The models whose log-probabilities of the pairs it reads: `@weak`, a path, a hub id."""
+        ...
+
+    def arms(self) -> Sequence[str]:
+        """The arms whose labels it reads."""
+        ...
+
+    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]: ...
+
+
 @runtime_checkable
 class Scorer(Protocol):
     """How good is each completion? One score a completion, in order."""
 
-    def score(self, completions: Sequence[Completion], progress: Progress) -> list[Score]: ...
+    def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]: ...
+
+    def identity(self) -> str:
+        """What scores depend on besides the settings: a model's weights, a checker's version."""
+        ...

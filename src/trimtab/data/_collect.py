@@ -1,0 +1,94 @@
+"""Rows to one dataset: each pair once, every other row counted with its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from trimtab.data._formats import Layout, LayoutName, detect
+from trimtab.data._rows import Row
+from trimtab.data._turns import UnusableError
+from trimtab.errors import DataError
+from trimtab.types import Choice, Dataset, Pair, RowFailure, text_hash
+
+FIRST_LOOK = 100
+Read = tuple[str, Pair]
+
+
+def collect(
+    rows: Iterable[Row | RowFailure],
+    origin: str,
+    *,
+    layout: LayoutName = "auto",
+    limit: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The pairs of a source's rows. With `limit`, a sample by the hash of `seed` and pair id, in that hash's order.
+
+    Raises `DataError` where there are no rows, no layout fits them, or not one of them can be used.
+    """
+    stream = iter(rows)
+    head: list[Row | RowFailure] = []
+    for row in stream:
+        head.append(row)
+        if len(head) == FIRST_LOOK:
+            break
+    sample = [row for row in head if isinstance(row, Row)]
+    if not head:
+        raise DataError(f"{origin}: is empty; needed are rows with columns such as prompt, chosen, rejected")
+    if not sample:
+        head.extend(stream)
+        raise _nothing_usable(origin, [row for row in head if isinstance(row, RowFailure)])
+    found = detect(sample, origin, layout)
+    pairs, failures = _resolve([_read(row, found) for row in chain(head, stream)])
+    if not pairs:
+        raise _nothing_usable(origin, failures)
+    return Dataset(pairs=_sampled(pairs, limit, seed), failures=tuple(failures), layout=found.name)
+
+
+def _read(row: Row | RowFailure, layout: Layout) -> Read | RowFailure:
+    if isinstance(row, RowFailure):
+        return row
+    try:
+        return row.where, layout.read(row.cells)
+    except UnusableError as error:
+        return RowFailure(where=row.where, reason=str(error))
+
+
+def _resolve(read: Sequence[Read | RowFailure]) -> tuple[list[Pair], list[RowFailure]]:
+    """Each pair once. A label wins over none; opposite labels fail every row of the pair."""
+    labels: dict[str, set[Choice]] = {}
+    for row in read:
+        if not isinstance(row, RowFailure):
+            _, pair = row
+            labels.setdefault(pair.id, set()).update([pair.human] if pair.human else [])
+    pairs: list[Pair] = []
+    failures: list[RowFailure] = []
+    first_seen: dict[str, str] = {}
+    for row in read:
+        if isinstance(row, RowFailure):
+            failures.append(row)
+            continue
+        where, pair = row
+        if len(labels[pair.id]) > 1:
+            failures.append(RowFailure(where=where, reason="the same pair with opposite labels"))
+        elif pair.id in first_seen:
+            failures.append(RowFailure(where=where, reason="repeated: the same pair came before"))
+        else:
+            first_seen[pair.id] = where
+            pairs.append(replace(pair, human=next(iter(labels[pair.id]), None)))
+    return pairs, failures
+
+
+def _sampled(pairs: Sequence[Pair], limit: int | None, seed: int) -> tuple[Pair, ...]:
+    if limit is None:
+        return tuple(pairs)
+    return tuple(sorted(pairs, key=lambda pair: text_hash(str(seed), pair.id))[:limit])
+
+
+def _nothing_usable(origin: str, failures: Sequence[RowFailure]) -> DataError:
+    common = Counter(failure.reason for failure in failures).most_common(3)
+    reasons = "; ".join(f"{reason} ({count} rows)" for reason, count in common)
+    return DataError(f"{origin}: none of the {len(failures)} rows can be used, first {failures[0].where}: {reasons}")

@@ -1,0 +1,37 @@
+"""Preference pairs from files: json, jsonl, csv and parquet."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from trimtab.components import Component
+from trimtab.data._collect import collect
+from trimtab.data._formats import LayoutName
+from trimtab.data._rows import digest, find_files, read_rows
+from trimtab.types import Dataset
+
+
+class File(Component):
+    """A file, a folder of files, or a glob pattern.
+
+    `limit` takes a sample of that many pairs (>= 1), drawn by `seed` and pair id, so that the order of the rows does
+    not matter. `layout` says how to understand the columns where `auto` would take them for something else.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    path: str
+    layout: LayoutName = "auto"
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+
+    def load(self) -> Dataset:
+        """The pairs, with a failure for each row that gave none. Raises `DataError` where no row can be used."""
+        rows = (row for file in find_files(self.path) for row in read_rows(file))
+        return collect(rows, self.path, layout=self.layout, limit=self.limit, seed=self.seed)
+
+    def identity(self) -> str:
+        """SHA-256 of the files' bytes."""
+        return digest(find_files(self.path))

@@ -1,0 +1,128 @@
+"""Labeled, unlabeled, test: disjoint by prompt, each prompt's side drawn from its own text."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from pydantic import Field
+
+from trimtab.components import Settings
+from trimtab.errors import DataError
+from trimtab.types import Pair, Prompt, text_hash
+
+
+class Split(Settings):
+    """How pairs of one source part into three. Shares are of prompts and exclusive of 0 and 1; caps are in pairs.
+
+    `labeled` is the share of the prompts that are not in the test set. A share that grows only adds prompts to its
+    side: no prompt that it held leaves.
+    """
+
+    labeled: float = Field(default=0.5, gt=0.0, lt=1.0)
+    test: float = Field(default=0.1, gt=0.0, lt=1.0)
+    seed: int = 22
+    max_labeled: int | None = Field(default=None, ge=1)
+    max_unlabeled: int | None = Field(default=None, ge=1)
+    max_test: int | None = Field(default=None, ge=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """The three sides. Every labeled pair has a human label; that of an unlabeled pair serves for diagnosis alone."""
+
+    labeled: tuple[Pair, ...]
+    unlabeled: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+
+
+def normalized(prompt: Prompt) -> str:
+    """The prompt with case, width and white space evened out: prompts that meet here never part over two sides."""
+    parts = (part for turn in prompt for part in (turn.role, _evened(turn.content)))
+    return text_hash(*parts)
+
+
+def _evened(content: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", content).casefold().split())
+
+
+def split(pairs: Sequence[Pair], settings: Split) -> Splits:
+    """The sides of one source's pairs, each in the order of the seed's hash, so that the rows' order does not matter.
+
+    A prompt's side depends on the seed and its own text, never on the other prompts. Raises `DataError` where a side is
+    empty or a labeled pair has no human label.
+    """
+    ordered = sorted(pairs, key=lambda pair: text_hash(str(settings.seed), pair.id))
+    sides: dict[str, list[Pair]] = {"labeled": [], "unlabeled": [], "test": []}
+    for pair in ordered:
+        sides[_side(pair.prompt, settings)].append(pair)
+    splits = Splits(
+        labeled=tuple(sides["labeled"][: settings.max_labeled]),
+        unlabeled=tuple(sides["unlabeled"][: settings.max_unlabeled]),
+        test=tuple(sides["test"][: settings.max_test]),
+    )
+    n_prompts = len({normalized(pair.prompt) for pair in pairs})
+    _check_filled(
+        splits,
+        f"{len(pairs)} pairs of {n_prompts} prompts with labeled: {settings.labeled}, test: {settings.test}",
+        "bring the share of `labeled` or `test` nearer to the middle, change `seed`, or give more prompts",
+    )
+    _check_labeled(splits, "give the labeled and the unlabeled pairs as two sources")
+    check_disjoint(splits)
+    return splits
+
+
+def _side(prompt: Prompt, settings: Split) -> str:
+    # Two independent draws from one hash: to change the share of the test set moves no prompt between the other two.
+    drawn = hashlib.sha256(f"{settings.seed}:{normalized(prompt)}".encode()).digest()
+    for_test, for_labeled = (int.from_bytes(drawn[start : start + 8], "big") / 2**64 for start in (0, 8))
+    if for_test < settings.test:
+        return "test"
+    return "labeled" if for_labeled < settings.labeled else "unlabeled"
+
+
+def given(labeled: Sequence[Pair], unlabeled: Sequence[Pair], test: Sequence[Pair]) -> Splits:
+    """Three sides from three sources, as they are. Raises `DataError` where one is empty, they share a prompt, or a
+    labeled pair has no human label."""
+    splits = Splits(labeled=tuple(labeled), unlabeled=tuple(unlabeled), test=tuple(test))
+    found = f"{len(labeled)} labeled, {len(unlabeled)} unlabeled and {len(test)} test pairs"
+    _check_filled(splits, found, "give it a source that holds pairs")
+    _check_labeled(splits, "give as `labeled` a source with chosen and rejected, or with a label for each pair")
+    check_disjoint(splits)
+    return splits
+
+
+def check_disjoint(splits: Splits) -> None:
+    """Raises `DataError` where a prompt, its case and white space aside, stands on two sides."""
+    sides = {name: _by_prompt(getattr(splits, name)) for name in ("labeled", "unlabeled", "test")}
+    for one, other in combinations(sides, 2):
+        shared = [key for key in sides[one] if key in sides[other]]
+        if shared:
+            ids = ", ".join(f"{sides[one][key]} and {sides[other][key]}" for key in shared[:3])
+            raise DataError(
+                f"{len(shared)} prompts stand in both {one!r} and {other!r}, first the pairs {ids}; "
+                f"remove their pairs from one of the two, or give all pairs as one source and let `split` part them"
+            )
+
+
+def _by_prompt(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Normalized prompt → id of the first pair that asks it."""
+    return {normalized(pair.prompt): pair.id for pair in reversed(pairs)}
+
+
+def _check_filled(splits: Splits, found: str, remedy: str) -> None:
+    empty = [name for name in ("labeled", "unlabeled", "test") if not getattr(splits, name)]
+    if empty:
+        raise DataError(f"the split has no {' and no '.join(map(repr, empty))} pairs; found {found}; {remedy}")
+
+
+def _check_labeled(splits: Splits, remedy: str) -> None:
+    bare = [pair.id for pair in splits.labeled if pair.human is None]
+    if bare:
+        raise DataError(
+            f"{len(bare)} of {len(splits.labeled)} 'labeled' pairs have no human label, "
+            f"first {', '.join(bare[:3])}; {remedy}"
+        )

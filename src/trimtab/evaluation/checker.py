@@ -1,0 +1,37 @@
+"""The gold reward of completions on the starter set: each prompt has a checker of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trimtab.components import Component
+from trimtab.errors import DataError
+from trimtab.protocols import Runtime
+from trimtab.starter import VERSION, gold
+from trimtab.types import Completion, Score
+
+
+class Checker(Component):
+    """Scores in [0, 1]. A completion whose prompt is not of the starter set is failed, never zero."""
+
+    def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
+        scores: list[Score] = []
+        with runtime.progress("Checking answers", len(completions), "answers") as tick:
+            for completion in completions:
+                scores.append(_scored(completion))
+                tick()
+        return scores
+
+    def identity(self) -> str:
+        return f"starter-{VERSION}"
+
+
+def _scored(completion: Completion) -> Score:
+    asked = [message.content for message in completion.prompt if message.role == "user"]
+    if not asked:
+        return Score(prompt_id=completion.prompt_id, value=None, status="failed", note="the prompt has no user turn")
+    try:
+        value = gold(asked[-1], completion.text)
+    except DataError as error:
+        return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=str(error))
+    return Score(prompt_id=completion.prompt_id, value=value)

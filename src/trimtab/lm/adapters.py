@@ -1,0 +1,59 @@
+"""LoRA adapters on a causal model: put on for training, saved, loaded, and merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+
+def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
+    """The model with a fresh LoRA adapter on every linear layer but the output head; its other weights are frozen.
+
+    Adapter weights are float32 and B is zero, so that at first the model answers exactly as without it. No dropout: the
+    policy must equal the reference before the first step.
+    """
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha or 2 * rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+    )
+    with seeded(seed):
+        adapted = get_peft_model(model, config)
+    for module in adapted.modules():
+        # under autocast the layer's input stays narrow and A is narrowed instead: a twentieth of the bytes to convert
+        if hasattr(module, "lora_A"):
+            module.cast_input_dtype_enabled = False
+    return adapted
+
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """The model with a saved adapter in force, in the model's own precision, for reading and writing text."""
+    adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
+    return adapted.to(next(model.parameters()).dtype).eval()
+
+
+def merged(adapted: Any) -> Any:
+    """The plain model with the adapter's change added to its weights: summed in float32, then rounded once."""
+    dtype = next(adapted.get_base_model().parameters()).dtype
+    return adapted.float().merge_and_unload().to(dtype)
+
+
+def is_narrow(model: Any) -> bool:
+    """Whether the model's weights are bfloat16."""
+    return any(weight.dtype == torch.bfloat16 for weight in model.parameters())
+
+
+def autocast(model: Any, on: bool) -> AbstractContextManager[Any]:
+    """Matrix products in bfloat16 on the model's device where `on`; nothing otherwise."""
+    return torch.autocast(next(model.parameters()).device.type, torch.bfloat16) if on else nullcontext()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Runs with torch's generator at this seed and leaves it as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,72 @@
+"""From conversations to tokens. Text from the data can never become a control token, whatever it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trimtab.types import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Private-use characters: no chat template writes them, and a text that holds them is encoded like any other.
+_SENTINEL = "\ue0f0{}\ue0f1"
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A tokenizer with its chat template: encodes prompts up to where the answer begins, and responses with their end.
+
+    Control tokens come from the template alone: the messages' own texts are encoded with `split_special_tokens`, so
+    `<|im_end|>` inside a message is six harmless tokens.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    end_ids: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Chat:
+        """Finds what ends an assistant's turn by rendering one; the end-of-text token where the template writes nothing."""
+        marker = _SENTINEL.format("end")
+        text = _render(tokenizer, (("user", "x"), ("assistant", marker)), answer=False)
+        tail = text.split(marker)[1].strip() if marker in text else ""
+        ids = tuple(tokenizer.encode(tail, add_special_tokens=False)) or (int(tokenizer.eos_token_id),)
+        return cls(tokenizer=tokenizer, end_ids=ids)
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: the first of what ends a turn, and the end of text."""
+        return tuple({self.end_ids[0], int(self.tokenizer.eos_token_id)})
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """The conversation as the model reads it, ending where its answer begins."""
+        marks = [_SENTINEL.format(place) for place in range(len(prompt))]
+        roles = [(message.role, mark) for message, mark in zip(prompt, marks, strict=True)]
+        rest = _render(self.tokenizer, roles, answer=True)
+        ids: list[int] = []
+        for message, mark in zip(prompt, marks, strict=True):
+            before, found, rest = rest.partition(mark)
+            if not found:
+                raise ValueError(f"the chat template leaves out the {message.role} turn; set `chat_template: trimtab`")
+            ids += self._control(before) + self._text(message.content.strip())
+        return ids + self._control(rest)
+
+    def response_ids(self, response: str) -> list[int]:
+        """The response and the end of its turn."""
+        return self._text(response.strip()) + list(self.end_ids)
+
+    def _control(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _text(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]], *, answer: bool) -> str:
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))

@@ -1,0 +1,93 @@
+"""Models as a study's stages leave them: a whole model or an adapter on one, opened ready to read and write text."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import ModelError
+from trimtab.lm.adapters import load_adapter
+from trimtab.lm.chat import Chat
+from trimtab.lm.load import load_model, load_tokenizer
+from trimtab.lm.quiet import quiet
+from trimtab.lm.weights import Model, Weights, resolve
+
+CARD = "model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory with its tokenizer and chat template."""
+
+    model: Any
+    chat: Chat
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.chat.tokenizer.pad_token_id)
+
+
+def open_base(model: Model, notify: Callable[[str], None], device: str) -> Loaded:
+    """A model as its settings name it, fetched and converted if need be."""
+    return _open(model, resolve(model, notify), device)
+
+
+def open_tokenizer(model: Model, notify: Callable[[str], None]) -> Chat:
+    """The tokenizer alone, for counting tokens."""
+    return Chat.of(load_tokenizer(model, resolve(model, notify)))
+
+
+def open_trained(folder: Path, notify: Callable[[str], None], device: str) -> Loaded:
+    """A model that `save_whole` or `save_adapter` wrote. An adapter's base is opened first, wherever it lies now."""
+    card = _card(folder)
+    if card["form"] == "whole":
+        model = Model(base=str(folder / "model"), dtype=card["dtype"])
+        return _open(model, Weights(folder=folder / "model", identity="", name=folder.name, license=""), device)
+    base = card["base"]
+    beneath = (
+        open_trained(folder.parent / base["folder"], notify, device)
+        if "folder" in base
+        else open_base(Model.model_validate(base["model"]), notify, device)
+    )
+    return Loaded(model=load_adapter(beneath.model, folder / "adapter"), chat=beneath.chat)
+
+
+def save_whole(loaded: Loaded, model: Any, folder: Path) -> None:
+    """Writes the weights as safetensors with the tokenizer and its chat template, so that any tool can load them."""
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    with quiet():
+        model.save_pretrained(folder / "model")
+        loaded.chat.tokenizer.save_pretrained(folder / "model")
+    (folder / CARD).write_text(json.dumps({"form": "whole", "dtype": dtype}))
+
+
+def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
+    """Writes the adapter alone and says what it goes on: a model's settings, or the folder of another stage beside it."""
+    with quiet():
+        adapted.save_pretrained(folder / "adapter")
+    where = {"folder": base.name} if isinstance(base, Path) else {"model": base.model_dump(exclude_defaults=True)}
+    (folder / CARD).write_text(json.dumps({"form": "adapter", "base": where}))
+
+
+def release() -> None:
+    """Gives memory of models that nothing refers to any more back."""
+    import torch  # noqa: PLC0415
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _open(model: Model, weights: Weights, device: str) -> Loaded:
+    return Loaded(model=load_model(model, weights, device=device), chat=Chat.of(load_tokenizer(model, weights)))
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no trained model (no {CARD}); delete the folder and run again")
+    return json.loads(path.read_text())  # type: ignore[no-any-return]

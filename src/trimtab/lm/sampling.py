@@ -1,0 +1,15 @@
+"""How answers are drawn."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trimtab.components import Settings
+
+
+class Sampling(Settings):
+    """Temperature 0 takes the likeliest token each time; the paper samples at 0.7."""
+
+    temperature: float = Field(0.7, ge=0, description="paper")
+    max_new_tokens: int = Field(256, ge=1, description="paper")
+    seed: int = Field(0, description="ours")

@@ -1,0 +1,236 @@
+"""What a study unfolds into: stages in an order in which they can be made, and what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from trimtab.annotators.flip import Flip
+from trimtab.annotators.human import Human
+from trimtab.annotators.implicit_reward import ImplicitReward
+from trimtab.components import Component
+from trimtab.errors import StudyError
+from trimtab.lm.weights import Model
+from trimtab.stages.annotate import annotate_stage, as_annotator
+from trimtab.stages.generate import generate_stage
+from trimtab.stages.logprobs import logprobs_stage
+from trimtab.stages.models import ModelSource
+from trimtab.stages.score import score_stage
+from trimtab.stages.split import split_stage
+from trimtab.stages.stage import Stage
+from trimtab.stages.train import dpo_stage, sft_stage
+from trimtab.study import Arm, GivenSides, Study
+from trimtab.training.settings import Dpo
+
+UNLABELED = "no human labels on the unlabeled pairs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmStages:
+    """The stages of one row of the results; None where a row has no such thing.
+
+    `policy` and `reference` are tables over the test pairs: their difference is the implicit reward.
+    """
+
+    name: str
+    description: str
+    labels: Stage | None = None
+    annotator: str = ""
+    training: Stage | None = None
+    policy: Stage | None = None
+    reference: Stage | None = None
+    completions: Stage | None = None
+    scores: Mapping[str, Stage] = field(default_factory=dict)
+    skipped: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study's split, its rows, and every stage, each after those that it needs."""
+
+    split: Stage
+    arms: tuple[ArmStages, ...]
+
+    @property
+    def stages(self) -> list[Stage]:
+        return ordered(stage for arm in self.arms for stage in _of(arm)) or [self.split]
+
+
+def unfold(study: Study, *, human_on_unlabeled: bool = True) -> Plan:
+    """The study's plan. Without human labels on the unlabeled pairs, arms that need them are skipped and say so."""
+    return _Unfolding(study).plan(human_on_unlabeled)
+
+
+def ordered(wanted: Iterable[Stage]) -> list[Stage]:
+    """The stages with all that they need, each once, needs first; equal recipes are one stage."""
+    found: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        key = f"{stage.kind}-{stage.recipe.fingerprint}"
+        if key not in found:
+            for need in stage.needs.values():
+                visit(need)
+            found.setdefault(key, stage)
+
+    for stage in wanted:
+        visit(stage)
+    return list(found.values())
+
+
+class _Unfolding:
+    """The stages of one study. Stages that two rows share are built once, here."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        sides = {name: getattr(study.data, name) for name in GivenSides.model_fields} if isinstance(study.data, GivenSides) else {}
+        sources: dict[str, Component] = sides or {"all": study.data}  # type: ignore[dict-item]
+        models = {"weak": study.models.weak, "student": study.models.student}
+        if models["weak"].base == models["student"].base:
+            del models["weak"]
+        self.split = split_stage(sources, study.split, study.max_tokens, models)
+        self.weak_dpo = study.training.weak_dpo or study.training.dpo
+        self.labels: dict[str, Stage] = {}
+        self._build_weak()
+        self._build_student()
+
+    def _build_weak(self) -> None:
+        study, weak = self.study, self.study.models.weak
+        recipe = study.training.weak_sft or study.training.sft
+        self.weak_base: ModelSource = (
+            sft_stage("sft.weak", weak, self.split, None, recipe, study.seed) if recipe is not None else weak
+        )
+        self.weak_reference = logprobs_stage(
+            "logprobs.weak-sft", self.weak_base, self.split, ("labeled", "unlabeled", "test")
+        )
+        self.weak = dpo_stage(
+            "dpo.weak", self.weak_base, self.split, None, self.weak_reference, self.weak_dpo, study.seed
+        )
+        self.weak_policy = logprobs_stage("logprobs.weak", self.weak, self.split, ("unlabeled", "test"))
+
+    def _build_student(self) -> None:
+        study, student = self.study, self.study.models.student
+        self.shared_sft: ModelSource = (
+            sft_stage("sft.student", student, self.split, None, study.training.sft, study.seed)
+            if study.training.sft is not None
+            else student
+        )
+
+    def plan(self, human_on_unlabeled: bool) -> Plan:
+        rows = [self._base(), *self._sft()]
+        for name, arm in self._arms().items():
+            needs_human = isinstance(arm.annotator, Human | Flip)
+            rows.append(
+                ArmStages(name=name, description=arm.description, skipped=UNLABELED)
+                if needs_human and not human_on_unlabeled
+                else self._arm(name, arm)
+            )
+        rows.append(self._weak_model())
+        return Plan(split=self.split, arms=tuple(rows))
+
+    def _arms(self) -> dict[str, Arm]:
+        always = {
+            "human": Arm(annotator=Human(), description="student on human labels: the ceiling"),
+            "weak": Arm(
+                annotator=ImplicitReward(beta=self.weak_dpo.beta), description="student on the weak model's labels"
+            ),
+            "flipped": Arm(
+                annotator=Flip(like="weak", seed=self.study.seed),
+                description="student on human labels, flipped at random to the weak agreement",
+            ),
+        }
+        return {**always, **self.study.arms}
+
+    def _base(self) -> ArmStages:
+        return self._evaluated(
+            ArmStages(name="base", description="the student as it was published"), self.study.models.student
+        )
+
+    def _sft(self) -> list[ArmStages]:
+        if isinstance(self.shared_sft, Model):
+            return []
+        row = ArmStages(
+            name="sft",
+            description="the student after SFT on the labeled pairs' preferred responses",
+            training=self.shared_sft,
+        )
+        return [self._evaluated(row, self.shared_sft)]
+
+    def _arm(self, name: str, arm: Arm) -> ArmStages:
+        labels = self._labels(name)
+        recipe = arm.dpo or self.study.training.dpo
+        start = self._start(name, labels)
+        reference = logprobs_stage(
+            f"logprobs.{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "logprobs.student-base",
+            start,
+            self.split,
+            ("unlabeled", "test"),
+        )
+        training = self._dpo(name, start, labels, reference, recipe)
+        row = ArmStages(
+            name=name,
+            description=arm.description,
+            labels=labels,
+            annotator=type(arm.annotator).__name__,
+            training=training,
+            policy=logprobs_stage(f"logprobs.{name}", training, self.split, ("test",)),
+            reference=reference,
+        )
+        return self._evaluated(row, training)
+
+    def _start(self, name: str, labels: Stage) -> ModelSource:
+        training = self.study.training
+        if training.sft is None or training.sft_target == "shared":
+            return self.shared_sft
+        return sft_stage(
+            f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed
+        )
+
+    def _dpo(self, name: str, start: ModelSource, labels: Stage, reference: Stage, recipe: Dpo) -> Stage:
+        return dpo_stage(f"dpo.{name}", start, self.split, labels, reference, recipe, self.study.seed)
+
+    def _weak_model(self) -> ArmStages:
+        row = ArmStages(
+            name="weak_model",
+            description="the weak model itself, aligned on the labeled pairs",
+            training=self.weak,
+            policy=self.weak_policy,
+            reference=self.weak_reference,
+        )
+        return self._evaluated(row, self.weak)
+
+    def _evaluated(self, row: ArmStages, model: ModelSource) -> ArmStages:
+        study = self.study
+        completions = generate_stage(f"generate.{row.name}", model, self.split, study.generation, study.prompts)
+        scores = {
+            name: score_stage(f"score.{row.name}.{name}", scorer, completions)
+            for name, scorer in study.evaluation.items()
+        }
+        return ArmStages(**{**vars(row), "completions": completions, "scores": scores})
+
+    def _labels(self, name: str, asking: tuple[str, ...] = ()) -> Stage:
+        """The labels of an arm, built after those of the arms that its annotator reads."""
+        if name in asking:
+            raise StudyError(f"arms.{name}: its labels are made from its own, by way of {' → '.join(asking)}")
+        arms = self._arms()
+        if name not in arms:
+            raise StudyError(f"arms.{asking[-1]}.annotator: there is no arm {name!r} (there are: {', '.join(arms)})")
+        if name not in self.labels:
+            annotator = as_annotator(arms[name].annotator)
+            tables = {model: self._table(model, name) for model in annotator.models()}
+            others = {arm: self._labels(arm, (*asking, name)) for arm in annotator.arms()}
+            self.labels[name] = annotate_stage(f"annotate.{name}", arms[name].annotator, self.split, tables, others)
+        return self.labels[name]
+
+    def _table(self, model: str, arm: str) -> Stage:
+        known = {"@weak": self.weak_policy, "@weak.sft": self.weak_reference}
+        if model in known:
+            return known[model]
+        if model.startswith("@"):
+            raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(known)})")
+        return logprobs_stage(f"logprobs.{arm}", Model(base=model), self.split, ("unlabeled",))
+
+
+def _of(arm: ArmStages) -> list[Stage]:
+    """An arm's stages in the order in which they are best made: labels first, so that a bad label costs no training."""
+    parts = (arm.labels, arm.training, arm.policy, arm.reference, arm.completions, *arm.scores.values())
+    return [stage for stage in parts if stage is not None]

@@ -1,0 +1,257 @@
+"""From a run's folders to a report: a pure reading, made anywhere and at any time, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trimtab import statistics
+from trimtab.report.histogram import label_histogram
+from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
+from trimtab.run import read_index
+from trimtab.stages.tables import annotations_of, completions_of, logprobs_of, pairs_of, scores_of
+from trimtab.store import Artifact, open_artifact
+from trimtab.study import Study
+from trimtab.types import Annotation, Choice, Cost, Metric, Pair, conversation
+
+REFERENCE_ROWS = ("base", "sft", "weak_model")
+SIDES = ("labeled", "unlabeled", "test")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One arm's figures a row, by prompt or pair id, before they are averaged; `failed` counts rows without a figure."""
+
+    values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Run:
+    """A finished run's folder, read as it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index = read_index(folder)
+        self.study = Study.load(folder / "study.yaml")
+
+    def artifact(self, name: str) -> Artifact:
+        return open_artifact(self.folder / "stages" / name)
+
+    @cached_property
+    def split(self) -> Artifact:
+        return self.artifact(self.index["split"])
+
+    @cached_property
+    def test(self) -> list[Pair]:
+        return pairs_of(self.split, "test")
+
+    @cached_property
+    def unlabeled(self) -> list[Pair]:
+        return pairs_of(self.split, "unlabeled")
+
+    def rows(self, arm: Mapping[str, Any]) -> Rows:
+        """What an arm's figures are averaged from."""
+        values: dict[str, Mapping[str, float]] = {}
+        failed: dict[str, int] = {}
+        texts: dict[str, str] = {}
+        if arm["policy"] and arm["reference"]:
+            values["accuracy"] = self._accuracies(arm)
+        if arm["completions"]:
+            completions = completions_of(self.artifact(arm["completions"]))
+            values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
+            values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
+            texts = {each.prompt_id: each.text for each in completions}
+            for name, stage in arm["scores"].items():
+                metric = self._gold(name)
+                values[metric] = scores_of(self.artifact(stage))
+                failed[metric] = len(completions) - len(values[metric])
+        return Rows(values=values, failed=failed, texts=texts)
+
+    def _gold(self, name: str) -> str:
+        return "gold_reward" if len(self.study.evaluation) == 1 else f"gold_reward.{name}"
+
+    def _accuracies(self, arm: Mapping[str, Any]) -> dict[str, float]:
+        """1 where the implicit reward prefers what people preferred, 0 where not, a half on an exact tie."""
+        policy = logprobs_of(self.artifact(arm["policy"]))
+        reference = logprobs_of(self.artifact(arm["reference"]))
+        found = {}
+        for pair in self.test:
+            if pair.human is not None:
+                ours, base = policy[pair.id], reference[pair.id]
+                margin = (ours.a - base.a) - (ours.b - base.b)
+                signed = margin if pair.human == "a" else -margin
+                found[pair.id] = 0.5 if signed == 0 else float(signed > 0)
+        return found
+
+
+def collect(folder: Path) -> Report:
+    """The report of a finished run. Raises `StoreError` where there is none."""
+    run = Run(folder)
+    arms = run.index["arms"]
+    rows = {arm["name"]: run.rows(arm) for arm in arms if not arm["skipped"]}
+    return Report(
+        study=_study(run),
+        arms=tuple(_arm(arm, rows.get(arm["name"]), run.test) for arm in arms),
+        comparisons=tuple(_comparisons(rows)),
+        labels=tuple(_labels(run, arm) for arm in arms if arm["labels"]),
+        data=tuple(_data(run)),
+        costs=tuple(_costs(run)),
+        samples=tuple(_samples(run, rows)),
+        notes=tuple(_notes(run)),
+    )
+
+
+def _study(run: Run) -> StudyInfo:
+    study = run.study
+    models = (study.models.weak, study.models.student)
+    weak, student = (f"{m.base} (first {m.layers} layers)" if m.layers else m.base for m in models)
+    return StudyInfo(
+        name=study.name,
+        seed=study.seed,
+        weak=weak,
+        student=student,
+        description=study.description,
+        version=run.index["trimtab"],
+        fingerprint=str(run.split.record["fingerprint"]),
+        yaml=study.to_yaml(),
+    )
+
+
+def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm:
+    metrics: dict[str, Metric] = {}
+    if rows is not None:
+        prompts = {pair.id: pair.prompt_id for pair in test}
+        for name, values in rows.values.items():
+            # pairs of one prompt are not independent: the bootstrap draws prompts
+            clusters = [prompts.get(key, key) for key in values]
+            metrics[name] = statistics.mean(list(values.values()), n_failed=rows.failed.get(name, 0), clusters=clusters)
+    role = "reference" if arm["name"] in REFERENCE_ROWS else "arm"
+    return Arm(
+        name=arm["name"],
+        role=role,  # type: ignore[arg-type]
+        description=arm["description"],
+        metrics=metrics,
+        skipped=arm["skipped"],
+    )
+
+
+def _comparisons(rows: Mapping[str, Rows]) -> list[Comparison]:
+    """Every arm against `sft`, `human` and `flipped`, paired by prompt or pair, on what both have."""
+    found = []
+    for against in ("sft", "base", "human", "flipped"):
+        for name in rows:
+            if against not in rows or name == against or (against == "base" and "sft" in rows and name != "sft"):
+                continue
+            for metric, ours in rows[name].values.items():
+                theirs = rows[against].values.get(metric)
+                if theirs is not None and metric != "ended":
+                    difference = statistics.paired_difference(ours, theirs)
+                    found.append(Comparison(arm=name, against=against, metric=metric, difference=difference))
+    return found
+
+
+def _labels(run: Run, arm: Mapping[str, Any]) -> LabelInfo:
+    artifact = run.artifact(arm["labels"])
+    annotations = annotations_of(artifact)
+    human = {pair.id: pair.human for pair in run.unlabeled}
+    choices = {key: each.choice for key, each in annotations.items()}
+    n_failed = sum(each.status == "failed" for each in annotations.values())
+    labeled = sum(choice is not None for choice in choices.values())
+    metrics = {"coverage": statistics.proportion(labeled, len(choices), n_failed)}
+    if any(choice is not None for choice in human.values()):
+        metrics["agreement"] = statistics.agreement(choices, human)
+        metrics["kappa"] = statistics.cohen_kappa(choices, human)
+    metrics["length_correlation"] = _length_correlation(run.unlabeled, annotations)
+    return LabelInfo(
+        arm=arm["name"],
+        annotator=arm["annotator"],
+        n_pairs=len(annotations),
+        metrics=metrics,
+        histogram=label_histogram({key: each.p_a for key, each in annotations.items()}, human),
+        cost=Cost(
+            prompt_tokens=sum(each.cost.prompt_tokens for each in annotations.values()),
+            generated_tokens=sum(each.cost.generated_tokens for each in annotations.values()),
+            seconds=float(artifact.record["seconds"]),
+        ),
+    )
+
+
+def _length_correlation(pairs: Sequence[Pair], annotations: Mapping[str, Annotation]) -> Metric:
+    """Of the label (+1 for a) with the difference in characters, over the pairs that have a label."""
+    signs: Mapping[Choice, float] = {"a": 1.0, "b": -1.0}
+    both = [
+        (signs[choice], float(len(pair.a) - len(pair.b)))
+        for pair in pairs
+        if (choice := annotations[pair.id].choice) is not None
+    ]
+    return statistics.pearson([label for label, _ in both], [length for _, length in both])
+
+
+def _data(run: Run) -> list[SplitInfo]:
+    facts = run.split.record["facts"]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in facts["reasons"].items())
+    layout = "; ".join(dict.fromkeys(facts["layout"].values()))
+    return [
+        SplitInfo(
+            name=side,
+            pairs=facts["pairs"][side],
+            prompts=facts["prompts"][side],
+            failures=facts["failures"] if place == 0 else 0,
+            note=". ".join(part for part in (layout, f"left out: {reasons}" if reasons else "") if part) if place == 0 else "",
+        )
+        for place, side in enumerate(SIDES)
+    ]
+
+
+def _costs(run: Run) -> list[StageCost]:
+    made = set(run.index["made"])
+    return [
+        StageCost(
+            name=record["name"],
+            seconds=record["seconds"],
+            cached=name not in made,
+            tokens=record["facts"].get("tokens", 0),
+            detail=_detail(record["facts"]),
+        )
+        for name in run.index["stages"]
+        for record in [run.artifact(name).record]
+    ]
+
+
+def _detail(facts: Mapping[str, Any]) -> str:
+    if "steps" in facts:
+        last = ", ".join(f"{key} {value:g}" for key, value in facts.get("last", {}).items())
+        return f"{facts['examples']} examples, {facts['steps']} steps; last: {last}"
+    for unit in ("pairs", "prompts"):
+        if isinstance(facts.get(unit), int):
+            return f"{facts[unit]} {unit}"
+    return ""
+
+
+def _samples(run: Run, rows: Mapping[str, Rows]) -> list[Sample]:
+    prompts = {pair.prompt_id: pair.prompt for pair in run.test}
+    answered = [key for key in prompts if all(key in each.texts for each in rows.values())]
+    gold = next((name for each in rows.values() for name in each.values if name.startswith("gold_reward")), None)
+    return [
+        Sample(
+            prompt=conversation(prompts[key]),
+            completions={name: each.texts[key] for name, each in rows.items()},
+            scores={name: each.values[gold].get(key) for name, each in rows.items()} if gold else {},
+        )
+        for key in answered[: run.study.samples]
+    ]
+
+
+def _notes(run: Run) -> list[str]:
+    facts = run.split.record["facts"]
+    notes = []
+    if any("synthetic" in layout for layout in facts["layout"].values()):
+        notes.append(
+            "The pairs are Trimtab's starter set: synthetic prompts, responses and labels. The figures show that the "
+            "machinery works and how the arms compare on it; they say nothing of real people's preferences."
+        )
+    return notes

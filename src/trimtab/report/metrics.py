@@ -1,0 +1,150 @@
+"""How each metric is named, written and explained: the one table behind every page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from trimtab.types import Metric
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInfo:
+    """How a metric is shown. `rows` is the plural of what its `n` counts; `meaning` is one sentence for readers;
+    `digits` is the decimals of figures below ten."""
+
+    name: str
+    label: str
+    better: Better
+    rows: str
+    meaning: str
+    unit: str = ""
+    digits: int = 3
+
+
+METRICS: Mapping[str, MetricInfo] = {
+    info.name: info
+    for info in (
+        MetricInfo(
+            name="gold_reward",
+            label="Gold reward",
+            better="higher",
+            rows="prompts",
+            meaning="What a scorer that no arm was trained on gives to the model's answers, averaged over prompts.",
+        ),
+        MetricInfo(
+            name="accuracy",
+            label="Accuracy",
+            better="higher",
+            rows="pairs",
+            meaning="The share of human-labeled test pairs in which the model's implicit reward, "
+            "β log π(y|x) / π_ref(y|x) (Rafailov et al. 2023, section 4), is higher for the response people preferred.",
+        ),
+        MetricInfo(
+            name="length",
+            label="Length",
+            better="neither",
+            rows="prompts",
+            unit="tokens",
+            digits=2,
+            meaning="Tokens in a generated answer. Judges and rewards often favor length: read the rest beside it.",
+        ),
+        MetricInfo(
+            name="ended",
+            label="Ended",
+            better="higher",
+            rows="prompts",
+            meaning="The share of generated answers that the model ended by itself, before the length limit.",
+        ),
+        MetricInfo(
+            name="pgr",
+            label="Gap recovered",
+            better="higher",
+            rows="prompts",
+            meaning="Performance gap recovered, (student − weak) / (ceiling − weak) (Burns et al. 2023, section 3). "
+            "It is left blank where the interval of the gap is not above zero.",
+        ),
+        MetricInfo(
+            name="agreement",
+            label="Agreement",
+            better="higher",
+            rows="pairs",
+            meaning="The share of labeled pairs on which the label and the human label name the same response.",
+        ),
+        MetricInfo(
+            name="kappa",
+            label="Kappa",
+            better="higher",
+            rows="pairs",
+            meaning="Agreement beyond chance, (observed − expected) / (1 − expected) (Cohen 1960).",
+        ),
+        MetricInfo(
+            name="coverage",
+            label="Coverage",
+            better="higher",
+            rows="pairs",
+            meaning="The share of pairs that got a label: the rest abstained, failed or were filtered out.",
+        ),
+        MetricInfo(
+            name="length_correlation",
+            label="Length corr.",
+            better="neither",
+            rows="pairs",
+            meaning="Pearson's correlation of the label with the difference in length of the two responses "
+            "(interval: Fisher 1921). Far from zero, the labeler may be measuring length.",
+        ),
+        MetricInfo(
+            name="calibration_error",
+            label="Calib. error",
+            better="lower",
+            rows="pairs",
+            meaning="Expected calibration error, Σ (n_bin / n) |agreement − mean probability| (Naeini et al. 2015).",
+        ),
+    )
+}
+
+
+def metric_info(name: str) -> MetricInfo:
+    """How to show a metric: `gold_reward.short` is `gold_reward` by the scorer `short`; others show as they are."""
+    family, _, variant = name.partition(".")
+    known = METRICS.get(family)
+    if known is None:
+        return MetricInfo(name=name, label=name, better="neither", rows="rows", meaning="")
+    if not variant:
+        return known
+    return replace(known, name=name, label=f"{known.label} ({variant})")
+
+
+def written(metric: Metric, info: MetricInfo, *, signed: bool = False) -> tuple[str, str]:
+    """The value and its interval as people read them, such as `0.612` and `[0.580, 0.641]`.
+
+    A missing value is an en dash, a missing interval the empty string. Large figures get fewer decimals; a bound that
+    is not zero gets as many as it takes not to look like zero, up to six.
+    """
+    digits = _digits(metric, info)
+    value = "–" if metric.value is None else _number(metric.value, digits, signed)
+    if metric.low is None or metric.high is None:
+        return value, ""
+    return value, f"[{_number(metric.low, digits)}, {_number(metric.high, digits)}]"
+
+
+def _digits(metric: Metric, info: MetricInfo) -> int:
+    figures = [abs(each) for each in (metric.value, metric.low, metric.high) if each is not None]
+    largest = max(figures, default=0.0)
+    digits = max(0, info.digits - max(0, math.floor(math.log10(largest)))) if largest else info.digits
+    bounds = [abs(each) for each in (metric.low, metric.high) if each]
+    smallest = min(bounds, default=1.0)
+    return min(6, max(digits, math.ceil(-math.log10(2 * smallest)))) if smallest < 1 else digits
+
+
+def _number(value: float, digits: int, signed: bool = False) -> str:
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    if value < 0:
+        return f"−{text}"
+    return f"+{text}" if signed else text

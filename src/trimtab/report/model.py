@@ -1,0 +1,248 @@
+"""What a report says, as values: everything that a page, a terminal table and `report.json` show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from trimtab.errors import DataError
+from trimtab.types import Cost, Metric
+
+ArmRole = Literal["reference", "arm"]
+
+# The order of every table and figure: the reference rows first, where they exist, and the weak model itself last.
+FIRST_ARMS = ("base", "sft", "human", "weak", "flipped")
+LAST_ARMS = ("weak_model",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyInfo:
+    """The study that was run. `version` is Trimtab's; `yaml` is the study's settings in full."""
+
+    name: str
+    seed: int
+    weak: str
+    student: str
+    description: str = ""
+    version: str = ""
+    fingerprint: str = ""
+    yaml: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One row of the results. `skipped` says why an arm has no figures; it is empty where the arm was run."""
+
+    name: str
+    role: ArmRole
+    description: str = ""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A paired difference: `difference` is `metric` of `arm` minus that of `against`, over the rows that both have."""
+
+    arm: str
+    against: str
+    metric: str
+    difference: Metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramBin:
+    """Labels whose `p_a` is in [low, high), or in [low, high] for the last bin.
+
+    `n` counts all labels in the bin. `human_a` is the share for which the human preferred `a`, over those of them that
+    have a human label: calibrated labels have it near `mean_p`, the mean `p_a` in the bin (None in an empty bin).
+    """
+
+    low: float
+    high: float
+    n: int
+    mean_p: float | None
+    human_a: Metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelInfo:
+    """The labels that an arm's student was trained on: `metrics` are agreement, coverage, kappa and so on."""
+
+    arm: str
+    annotator: str
+    n_pairs: int
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    histogram: tuple[HistogramBin, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitInfo:
+    """One split of the data: its pairs, its distinct prompts and the rows that could not become pairs."""
+
+    name: str
+    pairs: int
+    prompts: int
+    failures: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """What a stage took. `seconds` and `tokens` are of the run that made it, also where it was `cached` this time."""
+
+    name: str
+    seconds: float
+    cached: bool = False
+    tokens: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One test prompt and what each arm answered, with the gold reward of each answer where there is one."""
+
+    prompt: str
+    completions: Mapping[str, str]
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All of it. `notes` are sentences that a reader must know, such as that the data is synthetic."""
+
+    study: StudyInfo
+    arms: tuple[Arm, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    labels: tuple[LabelInfo, ...] = ()
+    data: tuple[SplitInfo, ...] = ()
+    costs: tuple[StageCost, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def comparison(self, arm: str, against: str, metric: str) -> Metric | None:
+        """The paired difference of these two arms, or None where they were not compared."""
+        wanted = (arm, against, metric)
+        found = (each for each in self.comparisons if (each.arm, each.against, each.metric) == wanted)
+        return next((each.difference for each in found), None)
+
+
+def arm_order(names: Iterable[str]) -> list[str]:
+    """The names in the order of every table: `FIRST_ARMS`, then the others as they came, then `LAST_ARMS`."""
+    given = list(dict.fromkeys(names))
+    middle = [name for name in given if name not in FIRST_ARMS + LAST_ARMS]
+    return [*(n for n in FIRST_ARMS if n in given), *middle, *(n for n in LAST_ARMS if n in given)]
+
+
+def differs(difference: Metric) -> Literal["above", "below", "unclear"]:
+    """Which side of zero the whole interval lies on; touching zero, or no interval, is unclear."""
+    if difference.low is None or difference.high is None:
+        return "unclear"
+    if difference.low > 0:
+        return "above"
+    return "below" if difference.high < 0 else "unclear"
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The contents of `report.json`, the contract for programs: plain JSON values, None for what is not a number.
+
+    `arms` and `labels` hold figures only: {NAME: {METRIC: {"value", "low", "high", "n", "n_failed"}}}; what is said of
+    an arm or a labeler stands under `arms_about` and `labels_about`. `cost` is the sum over `stages`.
+    """
+    return {
+        "study": asdict(report.study),
+        "arms": {arm.name: _figures(arm.metrics) for arm in report.arms},
+        "arms_about": {
+            arm.name: {"role": arm.role, "description": arm.description, "skipped": arm.skipped} for arm in report.arms
+        },
+        "comparisons": [
+            {"arm": each.arm, "against": each.against, "metric": each.metric, **_figure(each.difference)}
+            for each in report.comparisons
+        ],
+        "labels": {label.arm: _figures(label.metrics) for label in report.labels},
+        "labels_about": {label.arm: _label_about(label) for label in report.labels},
+        "data": {split.name: {k: v for k, v in asdict(split).items() if k != "name"} for split in report.data},
+        "cost": {
+            "seconds": sum(stage.seconds for stage in report.costs),
+            "tokens": sum(stage.tokens for stage in report.costs),
+        },
+        "stages": [asdict(stage) for stage in report.costs],
+        "samples": [
+            {
+                "prompt": sample.prompt,
+                "completions": dict(sample.completions),
+                "scores": {arm: _number(score) for arm, score in sample.scores.items()},
+            }
+            for sample in report.samples
+        ],
+        "notes": list(report.notes),
+    }
+
+
+def from_json(document: Mapping[str, Any]) -> Report:
+    """The report that `to_json` wrote. Raises `DataError` where a part is missing or has fields that no report has."""
+    try:
+        return Report(
+            study=StudyInfo(**document["study"]),
+            arms=tuple(
+                Arm(name=name, metrics=_metrics(figures), **document["arms_about"][name])
+                for name, figures in document["arms"].items()
+            ),
+            comparisons=tuple(_comparison(each) for each in document["comparisons"]),
+            labels=tuple(
+                _label(name, figures, document["labels_about"][name]) for name, figures in document["labels"].items()
+            ),
+            data=tuple(SplitInfo(name=name, **split) for name, split in document["data"].items()),
+            costs=tuple(StageCost(**stage) for stage in document["stages"]),
+            samples=tuple(Sample(**sample) for sample in document["samples"]),
+            notes=tuple(document["notes"]),
+        )
+    except KeyError as error:
+        raise DataError(
+            f"report.json: there is no {error} where one belongs; make it again with `trimtab report`"
+        ) from error
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"report.json: {error}; make it again with `trimtab report`") from error
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity; both mean that there is no figure."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _figure(metric: Metric) -> dict[str, Any]:
+    bounds = {"value": _number(metric.value), "low": _number(metric.low), "high": _number(metric.high)}
+    return {**bounds, "n": metric.n, "n_failed": metric.n_failed}
+
+
+def _figures(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    return {name: _figure(metric) for name, metric in metrics.items()}
+
+
+def _metrics(figures: Mapping[str, Any]) -> dict[str, Metric]:
+    return {name: Metric(**figure) for name, figure in figures.items()}
+
+
+def _label_about(label: LabelInfo) -> dict[str, Any]:
+    bins = [{**asdict(each), "human_a": _figure(each.human_a)} for each in label.histogram]
+    about = {"annotator": label.annotator, "n_pairs": label.n_pairs, "cost": asdict(label.cost)}
+    return {**about, "histogram": bins}
+
+
+def _label(arm: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> LabelInfo:
+    return LabelInfo(
+        arm=arm,
+        annotator=about["annotator"],
+        n_pairs=about["n_pairs"],
+        metrics=_metrics(figures),
+        histogram=tuple(HistogramBin(**{**each, "human_a": Metric(**each["human_a"])}) for each in about["histogram"]),
+        cost=Cost(**about["cost"]),
+    )
+
+
+def _comparison(each: Mapping[str, Any]) -> Comparison:
+    figure = {key: value for key, value in each.items() if key not in ("arm", "against", "metric")}
+    return Comparison(arm=each["arm"], against=each["against"], metric=each["metric"], difference=Metric(**figure))

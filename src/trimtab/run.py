@@ -1,0 +1,161 @@
+"""Carrying a plan out: stage by stage, each made once, and an index of where everything lies."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from trimtab.errors import StoreError
+from trimtab.plan import ArmStages, Plan, unfold
+from trimtab.protocols import Runtime
+from trimtab.stages.stage import Stage
+from trimtab.stages.tables import annotations_of, pairs_of
+from trimtab.store import Artifact, Draft, Store, write_whole
+from trimtab.study import Study
+
+INDEX = "run.json"
+LABELS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("p_a", pa.float64()),
+        ("margin", pa.float64()),
+        ("status", pa.string()),
+        ("annotator", pa.string()),
+        ("weights", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("tokens", pa.int64()),
+        ("seconds", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Where a run's results lie, and how many of its stages were made now."""
+
+    folder: Path
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    seconds: float
+
+
+def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int, str], None]) -> Outcome:
+    """Makes what is not there yet and writes the index; `began(place, total, name)` is told of each stage that is made.
+
+    Run again after a kill, it goes on from where it stopped. Raises `StoreError` where another run holds the folder.
+    """
+    store = Store(folder)
+    start = time.monotonic()
+    with store.hold():
+        write_whole(folder / "study.yaml", study.to_yaml())
+        split = unfold(study).split
+        artifacts: dict[str, Artifact] = {}
+        made = _make([split], store, runtime, artifacts, began)
+        plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[split.recipe.fingerprint]))
+        made += _make(plan.stages, store, runtime, artifacts, began)
+        _write_labels(plan, artifacts, folder)
+        names = tuple(artifact.folder.name for artifact in artifacts.values())
+        index = _index(study, plan, artifacts, made)
+        write_whole(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False))
+    kept = tuple(name for name in names if name not in made)
+    return Outcome(folder=folder, made=tuple(made), kept=kept, seconds=time.monotonic() - start)
+
+
+def human_on_unlabeled(split: Artifact) -> bool:
+    """Whether every unlabeled pair has a human label: then arms that need them can be run."""
+    facts = split.record["facts"]
+    return bool(facts["with_human"]["unlabeled"] == facts["pairs"]["unlabeled"])
+
+
+def _make(
+    stages: Sequence[Stage],
+    store: Store,
+    runtime: Runtime,
+    artifacts: dict[str, Artifact],
+    began: Callable[[int, int, str], None],
+) -> list[str]:
+    made = []
+    for place, stage in enumerate(stages, 1):
+        key = stage.recipe.fingerprint
+        if key in artifacts:
+            continue
+        found = store.find(stage.name, stage.recipe)
+        if found is None:
+            began(place, len(stages), stage.name)
+            found = store.find_or_make(stage.name, stage.recipe, _work(stage, artifacts, runtime))
+            made.append(found.folder.name)
+        artifacts[key] = found
+    return made
+
+
+def _work(stage: Stage, artifacts: dict[str, Artifact], runtime: Runtime) -> Callable[[Draft], Any]:
+    inputs = {name: artifacts[need.recipe.fingerprint] for name, need in stage.needs.items()}
+    return lambda draft: stage.make(draft, inputs, runtime)
+
+
+def _write_labels(plan: Plan, artifacts: dict[str, Artifact], folder: Path) -> None:
+    """`labels/ARM.parquet`: one row a pair, for people and programs outside the study."""
+    pairs = {pair.id: pair for pair in pairs_of(artifacts[plan.split.recipe.fingerprint], "unlabeled")}
+    for arm in plan.arms:
+        if arm.labels is None:
+            continue
+        artifact = artifacts[arm.labels.recipe.fingerprint]
+        seconds = _label_seconds(arm.labels, artifacts) / max(1, len(pairs))
+        weights = " ".join(need.recipe.fingerprint for name, need in arm.labels.needs.items() if name != "split")
+        rows = [
+            {
+                "id": key,
+                "p_a": each.p_a,
+                "margin": each.margin,
+                "status": each.status,
+                "annotator": arm.annotator,
+                "weights": weights,
+                "prompt_hash": pairs[key].prompt_id,
+                "tokens": each.cost.prompt_tokens + each.cost.generated_tokens,
+                "seconds": seconds,
+            }
+            for key, each in annotations_of(artifact).items()
+        ]
+        (folder / "labels").mkdir(exist_ok=True)
+        Draft(folder=folder / "labels").write_rows(arm.name, rows, LABELS)
+
+
+def _label_seconds(labels: Stage, artifacts: dict[str, Artifact]) -> float:
+    """What the labels took: their own stage and the tables that were read for them, training not counted."""
+    tables = [need for need in labels.needs.values() if need.kind == "logprobs"]
+    return sum(float(artifacts[each.recipe.fingerprint].record["seconds"]) for each in (labels, *tables))
+
+
+def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Sequence[str]) -> dict[str, Any]:
+    def name(stage: Stage | None) -> str | None:
+        return None if stage is None else artifacts[stage.recipe.fingerprint].folder.name
+
+    def arm(each: ArmStages) -> dict[str, Any]:
+        stages = {part: name(getattr(each, part)) for part in ("labels", "training", "policy", "reference", "completions")}
+        scores = {scorer: name(stage) for scorer, stage in each.scores.items()}
+        told = {"name": each.name, "description": each.description, "annotator": each.annotator, "skipped": each.skipped}
+        return {**told, **stages, "scores": scores}
+
+    return {
+        "trimtab": version("trimtab"),
+        "study": study.name,
+        "split": name(plan.split),
+        "arms": [arm(each) for each in plan.arms],
+        "stages": [artifact.folder.name for artifact in artifacts.values()],
+        "made": list(made),
+    }
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a finished run. Raises `StoreError` where there is none."""
+    path = folder / INDEX
+    if not path.is_file():
+        raise StoreError(f"{folder} holds no finished run (no {INDEX}); run the study first: trimtab run STUDY.yaml --out {folder}")
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]

@@ -1,0 +1,81 @@
+"""A table of the log-probabilities that a model gives to both responses of each pair.
+
+Reference tables, implicit rewards and accuracies are all read from it, so relabeling a pair costs no forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trimtab.lm.rows import encode
+from trimtab.protocols import ResponseScores, Runtime
+from trimtab.stages.models import ModelSource, identities, load, needs
+from trimtab.stages.stage import Inputs, Stage
+from trimtab.stages.tables import LOGPROBS, pairs_of
+from trimtab.store import Draft
+from trimtab.types import Pair
+
+if TYPE_CHECKING:
+    from trimtab.lm.models import Loaded
+
+
+def logprobs_stage(name: str, model: ModelSource, split: Stage, sides: Sequence[str]) -> Stage:
+    """Reads the pairs of these sides of the split with the model."""
+
+    def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
+        pairs = [pair for side in sides for pair in pairs_of(inputs["split"], side)]
+        return _write(draft, name, load(model, inputs, runtime), pairs, runtime)
+
+    return Stage(
+        name=name,
+        kind="logprobs",
+        make=make,
+        settings={"sides": list(sides)},
+        needs={"split": split, **needs(model)},
+        identities=identities(model),
+    )
+
+
+def _write(draft: Draft, name: str, loaded: Loaded, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:
+    from trimtab.lm.logprobs import read, reader
+
+    rows = [encode(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
+    using = reader(loaded, runtime.notify)
+
+    def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        wanted = set(ids)
+        with runtime.progress(f"Reading pairs: {name}", len(pairs), "pairs") as tick:
+            tick(len(pairs) - len(ids))
+            for places, values in read(using, rows, runtime.token_budget, [pair.id in wanted for pair in pairs]):
+                new = [place for place in places if pairs[place].id in wanted]
+                sums = dict(zip(places, values, strict=True))
+                yield [{"key": pairs[place].id, "a": sums[place][0], "b": sums[place][1]} for place in new]
+                tick(len(new))
+
+    kept = draft.keep("logprobs", [pair.id for pair in pairs], make)
+    table = [
+        {"id": sums["key"], "a": sums["a"], "b": sums["b"], "n_a": len(row.first), "n_b": len(row.second)}
+        for sums, row in zip(kept, rows, strict=True)
+    ]
+    draft.write_rows("logprobs", table, LOGPROBS)
+    return {
+        "pairs": len(pairs),
+        "tokens": sum(map(len, rows)),
+        "path": "one text a response" if using.plain else "pair rows",
+    }
+
+
+def score_pairs(loaded: Loaded, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
+    """The same table in memory, for labels without a study."""
+    from trimtab.lm.logprobs import read, reader
+
+    rows = [encode(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
+    found: dict[str, ResponseScores] = {}
+    with runtime.progress("Reading pairs", len(pairs), "pairs") as tick:
+        for places, values in read(reader(loaded, runtime.notify), rows, runtime.token_budget, [True] * len(pairs)):
+            for place, (a, b) in zip(places, values, strict=True):
+                row = rows[place]
+                found[pairs[place].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
+            tick(len(places))
+    return found

@@ -1,0 +1,50 @@
+"""A stage: a plain function from named inputs and settings to one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from trimtab.components import Component, Settings, dump
+from trimtab.lm.weights import Model, identity
+from trimtab.protocols import Runtime
+from trimtab.store import Artifact, Draft, Recipe
+
+Inputs = Mapping[str, Artifact]
+Make = Callable[[Draft, Inputs, Runtime], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One node of a study. `needs` are the stages whose folders it reads; `identities` stand for what lies outside the
+    study, by content: a source's files, a model's weights. `make` writes the draft and returns facts for the record."""
+
+    name: str
+    kind: str
+    make: Make
+    version: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, Stage] = field(default_factory=dict)
+    identities: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        inputs = {name: stage.recipe.fingerprint for name, stage in self.needs.items()}
+        return Recipe(
+            stage=self.kind, version=self.version, settings=self.settings, inputs={**self.identities, **inputs}
+        )
+
+
+def told(settings: Settings) -> dict[str, Any]:
+    """What of some settings bears on identity: those that differ from their defaults, and a component's kind and version."""
+    if isinstance(settings, Component):
+        version = {"version": settings.VERSION} if settings.VERSION != 1 else {}
+        return {**dump(settings), **version}
+    return settings.model_dump(mode="json", exclude_defaults=True)
+
+
+def model_identity(model: Model) -> str:
+    """The hash of a model's weights; before they have been fetched, the name that they will be fetched by."""
+    return identity(model) or f"unfetched:{model.base}@{model.revision}"

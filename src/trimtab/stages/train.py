@@ -1,0 +1,125 @@
+"""Stages that train: SFT on chosen responses, DPO on labels, and the gold reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from trimtab.errors import DataError
+from trimtab.lm.rows import encode
+from trimtab.lm.weights import Model
+from trimtab.protocols import Runtime
+from trimtab.stages.models import ModelSource, base_of, identities, load, needs
+from trimtab.stages.stage import Inputs, Stage, told
+from trimtab.stages.tables import annotations_of, logprobs_of, pairs_of
+from trimtab.store import Draft
+from trimtab.training.settings import Dpo, Sft
+from trimtab.types import Annotation, Pair, Preference
+
+Side = Literal["labeled", "unlabeled"]
+
+
+def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, recipe: Sft, seed: int) -> Stage:
+    """Fine-tunes on the chosen responses: of the labeled pairs by their human labels, or of the unlabeled by `labels`."""
+
+    def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
+        from trimtab.lm.models import save_whole
+        from trimtab.training.loop import n_steps
+        from trimtab.training.sft import sft
+
+        loaded = load(model, inputs, runtime)
+        rows = [encode(loaded.chat, each.prompt, each.chosen) for each in preferences(inputs)]
+        setup = _setup(name, seed, loaded.pad_id, runtime)
+        with runtime.progress(f"Fine-tuning: {name}", n_steps(len(rows), recipe), "steps") as tick:
+            tuned, log = sft(loaded.model, rows, recipe, setup, draft.folder, tick)
+        save_whole(loaded, tuned, draft.folder)
+        return {**_log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
+
+    return Stage(
+        name=name,
+        kind="sft",
+        make=make,
+        settings={"recipe": told(recipe), "seed": seed, "model": told(model)},
+        needs={"split": split, **({"labels": labels} if labels else {})},
+        identities=identities(model),
+    )
+
+
+def dpo_stage(
+    name: str, model: ModelSource, split: Stage, labels: Stage | None, reference: Stage, recipe: Dpo, seed: int
+) -> Stage:
+    """Aligns the model on labels: the human ones of the labeled pairs, or those that `labels` put on the unlabeled."""
+
+    def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
+        from trimtab.lm.models import save_adapter
+        from trimtab.training.dpo import dpo
+        from trimtab.training.loop import Example, n_steps
+
+        loaded = load(model, inputs, runtime)
+        table = logprobs_of(inputs["reference"])
+        chosen_first = _chosen_first(inputs)
+        examples = [
+            Example(
+                encode(loaded.chat, each.prompt, each.chosen, each.rejected),
+                (table[each.pair_id].a, table[each.pair_id].b)
+                if chosen_first[each.pair_id]
+                else (table[each.pair_id].b, table[each.pair_id].a),
+            )
+            for each in preferences(inputs)
+        ]
+        setup = _setup(name, seed, loaded.pad_id, runtime)
+        with runtime.progress(f"Aligning: {name}", n_steps(len(examples), recipe), "steps") as tick:
+            policy, log = dpo(loaded.model, examples, recipe, setup, draft.folder, tick)
+        save_adapter(policy, base_of(model, inputs), draft.folder)
+        return {**_log_facts(log), "examples": len(examples), "tokens": sum(len(each.row) for each in examples)}
+
+    return Stage(
+        name=name,
+        kind="dpo",
+        make=make,
+        settings={"recipe": told(recipe), "seed": seed},
+        needs={"split": split, "reference": reference, **needs(model), **({"labels": labels} if labels else {})},
+        identities=identities(model),
+    )
+
+
+def preferences(inputs: Inputs) -> list[Preference]:
+    """The pairs under their labels, in the split's order; pairs without a label are left out."""
+    return [made for pair, label in _labeled(inputs) if (made := Preference.of(pair, label)) is not None]
+
+
+def _labeled(inputs: Inputs) -> list[tuple[Pair, Annotation]]:
+    if "labels" in inputs:
+        labels = annotations_of(inputs["labels"])
+        found = [(pair, labels[pair.id]) for pair in pairs_of(inputs["split"], "unlabeled")]
+    else:
+        pairs = pairs_of(inputs["split"], "labeled")
+        found = [
+            (pair, Annotation(pair_id=pair.id, p_a=1.0 if pair.human == "a" else 0.0))
+            for pair in pairs
+            if pair.human is not None
+        ]
+    if all(label.choice is None for _, label in found):
+        raise DataError(f"none of {len(found)} pairs has a label to train on; see {inputs['split'].folder}")
+    return found
+
+
+def _chosen_first(inputs: Inputs) -> dict[str, bool]:
+    return {pair.id: label.choice == "a" for pair, label in _labeled(inputs)}
+
+
+def _setup(name: str, seed: int, pad_id: int, runtime: Runtime) -> Any:
+    from trimtab.training.loop import Setup
+
+    return Setup(name=name, seed=seed, pad_id=pad_id, token_budget=runtime.token_budget, arguments=runtime.arguments)
+
+
+def _log_facts(log: list[dict[str, float]]) -> dict[str, Any]:
+    """Steps, and means over the first and the last tenth of them."""
+    tenth = max(1, len(log) // 10)
+    kept = ("loss", "accuracy", "margin")
+
+    def average(part: list[dict[str, float]]) -> dict[str, float]:
+        return {key: round(sum(each[key] for each in part) / len(part), 4) for key in kept if key in part[0]}
+
+    return {"steps": len(log), "first": average(log[:tenth]), "last": average(log[-tenth:])} if log else {"steps": 0}

@@ -1,0 +1,227 @@
+"""Questions whose answer is a number, a day, an hour or an order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from trimtab.starter.checkers import WRONG, Core, number
+from trimtab.starter.families.closed import STYLES, closed
+from trimtab.starter.item import Draft, Family
+from trimtab.starter.reading import Reading, folded
+from trimtab.starter.tables import DAYS, GROUPS, MONTHS, NAMES, THINGS
+
+PER_FAMILY = 180
+
+
+def _near(rng: Random, value: int) -> str:
+    return str(rng.choice([one for one in (value - 2, value - 1, value + 1, value + 2, value + 10) if one > 0]))
+
+
+def arithmetic() -> Iterator[Draft]:
+    for index in range(PER_FAMILY):
+        rng = Random(f"arithmetic:{index}")
+        one, two = rng.randint(2, 60), rng.randint(2, 30)
+        ask, value, sign = (
+            (f"What is {one} plus {two}?", one + two, "plus"),
+            (f"What is {one + two} minus {two}?", one, "minus"),
+            (f"How much is {one % 11 + 2} times {two % 9 + 2}?", (one % 11 + 2) * (two % 9 + 2), "times"),
+        )[index % 3]
+        givens = tuple(float(word.rstrip("?")) for word in ask.split() if word[0].isdigit())
+        yield closed(
+            rng,
+            ask,
+            right=str(value),
+            wrong=_near(rng, value),
+            sentence=f"{givens[0]:.0f} {sign} {givens[1]:.0f} is {{}}.",
+            noun="number",
+            style=STYLES[index // 3 % 3],
+            core=number(float(value), givens),
+        )
+
+
+def word_problems() -> Iterator[Draft]:
+    for index in range(PER_FAMILY):
+        rng = Random(f"story:{index}")
+        name, friend = rng.sample(NAMES, 2)
+        things = rng.choice(("apples", "books", "coins", "stamps", "marbles", "cards", "pens", "shells"))
+        one, two = rng.randint(8, 40), rng.randint(2, 7)
+        gains = rng.random() < 0.5
+        ask = (
+            f"{name} has {one} {things} and gets {two} more from {friend}. How many {things} does {name} have now?"
+            if gains
+            else f"{name} has {one} {things} and gives {two} to {friend}. How many {things} are left?"
+        )
+        value = one + two if gains else one - two
+        yield closed(
+            rng,
+            ask,
+            right=str(value),
+            wrong=str(one - two if gains else one + two),
+            sentence=f"{name} now has {{}} {things}.",
+            noun="number",
+            style=STYLES[index % 3],
+            core=number(float(value), (float(one), float(two))),
+        )
+
+
+UNITS = (
+    ("kilometers", "meters", 1000), ("meters", "centimeters", 100), ("kilograms", "grams", 1000),
+    ("hours", "minutes", 60), ("minutes", "seconds", 60), ("days", "hours", 24), ("weeks", "days", 7),
+    ("liters", "milliliters", 1000),
+    ("years", "months", 12), ("feet", "inches", 12), ("centimeters", "millimeters", 10), ("dozens", "single eggs", 12),
+)  # fmt: skip
+
+
+def units() -> Iterator[Draft]:
+    for large, small, factor in UNITS:
+        for count in range(2, 17):
+            rng = Random(f"units:{large}:{count}")
+            value, wrong = count * factor, rng.choice((count * factor * 10, count + factor, (count + 1) * factor))
+            ask = rng.choice(
+                ("How many {1} are there in {0} {2}?", "Convert {0} {2} to {1}.", "What are {0} {2} in {1}?")
+            )
+            yield closed(
+                rng,
+                ask.format(count, small, large),
+                right=f"{value} {small}",
+                wrong=f"{wrong} {small}",
+                sentence=f"There are {{}} in {count} {large}.",
+                noun="amount",
+                style=STYLES[count % 3],
+                core=number(float(value), (float(count),)),
+            )
+
+
+def _in_order(wanted: tuple[str, ...]) -> Core:
+    """1 for all the words in the wanted order, little for another order, less where words are missing."""
+
+    def core(reading: Reading) -> float:
+        spots = [reading.at(folded(word)) for word in wanted]
+        if min(spots) < 0:
+            return WRONG / 2
+        return 1.0 if spots == sorted(spots) else WRONG * 2
+
+    return core
+
+
+def ordering() -> Iterator[Draft]:
+    everything = [word for members in GROUPS.values() for word in members]
+    for index in range(PER_FAMILY):
+        rng = Random(f"ordering:{index}")
+        if index % 2:
+            words = rng.sample([str(value) for value in range(3, 99)], rng.randint(3, 4))
+            right, how = sorted(words, key=int), rng.choice(("from smallest to largest", "from largest to smallest"))
+        else:
+            words = rng.sample(everything, rng.randint(3, 4))
+            right, how = sorted(words), rng.choice(("in alphabetical order", "in reverse alphabetical order"))
+        if how in ("from largest to smallest", "in reverse alphabetical order"):
+            right = right[::-1]
+        wrong = right[::-1] if rng.random() < 0.4 else [right[1], right[0], *right[2:]]
+        yield closed(
+            rng,
+            f"Put these {how}: {', '.join(words)}.",
+            right=", ".join(right),
+            wrong=", ".join(wrong),
+            sentence="The order you asked for is {}.",
+            noun="list",
+            style="only" if index % 3 else "free",
+            core=_in_order(tuple(right)),
+        )
+
+
+def counting() -> Iterator[Draft]:
+    everything = [word for members in GROUPS.values() for word in members]
+    for index in range(PER_FAMILY):
+        rng = Random(f"counting:{index}")
+        words = rng.sample(everything, rng.randint(2, 8))
+        if index % 3:
+            ask, value = f"How many words are in this list: {', '.join(words)}?", len(words)
+        else:
+            ask, value = f'How many letters does the word "{words[0]}" have?', len(words[0])
+        yield closed(
+            rng,
+            ask,
+            right=str(value),
+            wrong=_near(rng, value),
+            sentence="I count {} of them.",
+            noun="number",
+            style=STYLES[index // 3 % 3],
+            core=number(float(value)),
+        )
+
+
+def days_and_months() -> Iterator[Draft]:
+    for cycle, unit in ((DAYS, "day"), (MONTHS, "month")):
+        for start in cycle:
+            for step in (-3, -2, -1, 1, 2, 3):
+                rng = Random(f"calendar:{start}:{step}")
+                right, wrong = (cycle[(cycle.index(start) + move) % len(cycle)] for move in (step, -step))
+                wrong = wrong if rng.random() < 0.5 else cycle[(cycle.index(start) + step + 1) % len(cycle)]
+                side, many = ("after" if step > 0 else "before"), abs(step)
+                span = f"{('one', 'two', 'three')[many - 1]} {unit}{'s' if many > 1 else ''}"
+                yield closed(
+                    rng,
+                    f"Which {unit} comes {span} {side} {start}?",
+                    right=right,
+                    wrong=wrong,
+                    others=tuple(one for one in cycle if one != start),
+                    sentence=f"The {unit} {span} {side} {start} is {{}}.",
+                    noun=unit,
+                    style=STYLES[(step + len(start)) % 3],
+                )
+
+
+def clock() -> Iterator[Draft]:
+    for index in range(PER_FAMILY):
+        rng = Random(f"clock:{index}")
+        start, hours, minute = rng.randint(1, 8), rng.randint(1, 4), rng.choice((5, 10, 15, 20, 30, 40, 45, 50))
+        event = rng.choice(("film", "meeting", "concert", "match", "class", "party", "journey", "play"))
+        span = f"{hours} hour{'s' if hours > 1 else ''}"
+        off = start + hours + rng.choice((-1, 1, 2))
+        yield closed(
+            rng,
+            f"The {event} begins at {start}:{minute:02d} and lasts {span}. When does it end?",
+            right=f"{start + hours}:{minute:02d}",
+            wrong=f"{off if off != start + hours else off + 1}:{minute:02d}",
+            others=tuple(f"{hour}:{minute:02d}" for hour in range(1, 13) if hour != start),
+            sentence=f"The {event} ends at {{}}.",
+            noun="time",
+            style=STYLES[index % 3],
+        )
+
+
+def comparison() -> Iterator[Draft]:
+    for index in range(PER_FAMILY):
+        rng = Random(f"comparison:{index}")
+        one, other = rng.sample(THINGS, 2)
+        low, high = sorted(rng.sample(range(12, 300), 2))
+        price = {one: low, other: high} if rng.random() < 0.5 else {one: high, other: low}
+        word = rng.choice(("cheaper", "more expensive"))
+        right = min(price, key=price.__getitem__) if word == "cheaper" else max(price, key=price.__getitem__)
+        yield closed(
+            rng,
+            f"The {one} costs {price[one]} dollars and the {other} {price[other]} dollars. Which is {word}?",
+            right=f"the {right}",
+            wrong=f"the {other if right == one else one}",
+            sentence=f"Of the two, {{}} is {word}.",
+            noun="item",
+            style=STYLES[index % 3],
+        )
+
+
+NUMBERS = (
+    Family(name="arithmetic", objective="helpful", about="sums, differences and products", drafts=arithmetic),
+    Family(
+        name="word_problem",
+        objective="helpful",
+        about="one-step stories with a number for an answer",
+        drafts=word_problems,
+    ),
+    Family(name="units", objective="helpful", about="conversion of units", drafts=units),
+    Family(name="ordering", objective="helpful", about="putting words or numbers in an order", drafts=ordering),
+    Family(name="counting", objective="helpful", about="how many words or letters", drafts=counting),
+    Family(name="calendar", objective="helpful", about="days and months before and after", drafts=days_and_months),
+    Family(name="clock", objective="helpful", about="when something ends", drafts=clock),
+    Family(name="comparison", objective="helpful", about="which of two costs more or less", drafts=comparison),
+)

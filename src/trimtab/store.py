@@ -1,0 +1,227 @@
+"""Artefact folders: the only place that writes a study's results.
+
+A stage's folder is `NAME-FINGERPRINT/`. It is finished when it holds `record.json`, which is written last, by rename; any
+other folder is a draft that the next run goes on from. A fingerprint is the hash of what made the folder, so a changed
+setting makes a new folder and never meets an old result.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trimtab.errors import StoreError
+
+Row = Mapping[str, Any]
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a stage's result depends on. `settings` are those that differ from their defaults; `inputs` are fingerprints."""
+
+    stage: str
+    version: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 12 hex digits of the sha256 of the recipe."""
+        body = {"stage": self.stage, "version": self.version, "settings": self.settings, "inputs": self.inputs}
+        return hashlib.sha256(canonical(body).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A finished folder and its record."""
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a table that the stage wrote."""
+        return pq.read_table(self.folder / f"{name}.parquet").to_pylist()  # type: ignore[no-any-return]
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A folder in the making. Everything in it survives a kill; only what `keep` says was done is not done again."""
+
+    folder: Path
+
+    def write_rows(self, name: str, rows: Sequence[Row], schema: pa.Schema) -> None:
+        with _room(self.folder):
+            partial = self.folder / f"{name}.parquet.part"
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), partial)
+            os.replace(partial, self.folder / f"{name}.parquet")
+
+    def write_json(self, name: str, value: Any) -> None:
+        with _room(self.folder):
+            write_whole(self.folder / f"{name}.json", json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+    def keep(self, name: str, keys: Sequence[str], make: Callable[[Sequence[str]], Iterator[list[Row]]]) -> list[Row]:
+        """Rows made in chunks, each chunk safe on disk before the next is begun.
+
+        `make` gets the keys that are still to do and yields lists of rows that carry a `key`. A line cut short by a kill
+        is dropped. The rows come back in the order of `keys`.
+        """
+        part = self.folder / f"{name}.jsonl.part"
+        done = {row["key"]: row for row in _whole_lines(part)}
+        with _room(self.folder):
+            write_whole(part, "".join(json.dumps(row) + "\n" for row in done.values()))
+            with part.open("a", encoding="utf-8") as out:
+                for chunk in make([key for key in keys if key not in done]):
+                    out.write("".join(json.dumps(row) + "\n" for row in chunk))
+                    out.flush()
+                    done.update({str(row["key"]): row for row in chunk})
+        return [done[key] for key in keys]
+
+
+class Store:
+    """The artefacts under one folder. Open it with `hold`, which keeps other runs out."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keeps the folder for this run. Raises `StoreError` naming the run that has it."""
+        with _room(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        holder = self.root / "run.holder.json"
+        lock = filelock.FileLock(self.root / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise StoreError(f"{self.root} is held by another run ({_holder(holder)}); wait for it, or use --out") from None
+        try:
+            write_whole(holder, canonical({"process": os.getpid(), "host": socket.gethostname(), "since": _now()}))
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def folder(self, name: str, recipe: Recipe) -> Path:
+        return self.root / "stages" / f"{name}-{recipe.fingerprint}"
+
+    def find(self, name: str, recipe: Recipe) -> Artifact | None:
+        """The finished artefact of this recipe, or None."""
+        folder = self.folder(name, recipe)
+        return open_artifact(folder) if (folder / "record.json").is_file() else None
+
+    def find_or_make(self, name: str, recipe: Recipe, make: Callable[[Draft], Mapping[str, Any]]) -> Artifact:
+        """The artefact of this recipe, made if it is not there; `make` returns facts for the record."""
+        found = self.find(name, recipe)
+        if found is not None:
+            return found
+        folder = self.folder(name, recipe)
+        with _room(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        spent = self._spent_before(folder)
+        began = time.monotonic()
+        try:
+            facts = make(Draft(folder=folder))
+        finally:
+            spent += time.monotonic() - began
+            self._note_spent(folder, spent)
+        record = {
+            "name": name,
+            "stage": recipe.stage,
+            "version": recipe.version,
+            "fingerprint": recipe.fingerprint,
+            "settings": dict(recipe.settings),
+            "inputs": dict(recipe.inputs),
+            "finished": _now(),
+            "seconds": round(spent, 3),
+            "facts": dict(facts),
+        }
+        with _room(folder):
+            write_whole(folder / "record.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
+        (folder / "spent.json").unlink(missing_ok=True)
+        for part in folder.glob("*.part"):
+            part.unlink()
+        return Artifact(folder=folder, record=record)
+
+    def _spent_before(self, folder: Path) -> float:
+        """Seconds that killed or failed attempts at this folder took, as far as they could say."""
+        spent = folder / "spent.json"
+        return float(json.loads(spent.read_text())) if spent.is_file() else 0.0
+
+    def _note_spent(self, folder: Path, seconds: float) -> None:
+        if folder.is_dir() and shutil.disk_usage(folder).free > 1 << 20:
+            write_whole(folder / "spent.json", json.dumps(round(seconds, 3)))
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """A finished folder. Raises `StoreError` where it is not finished or its record cannot be read."""
+    record = folder / "record.json"
+    try:
+        return Artifact(folder=folder, record=json.loads(record.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise StoreError(f"{folder} is not finished (no record.json); run the study again to finish it") from None
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{record} is damaged ({error.msg}); delete {folder} and run again") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file with this text, or the file as it was: never half of it."""
+    partial = path.with_name(path.name + ".writing")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def _holder(path: Path) -> str:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return "it has not said which"
+    return f"process {found['process']} on {found['host']} since {found['since']}"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Turns the operating system's refusals into messages that name the folder and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"no space left for {folder}: free some, or use --out on another disk; what is finished is kept, "
+                "and the same command goes on from there"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR):
+            raise StoreError(f"cannot write {folder}: {error.strerror}; use --out to name another folder") from error
+        raise

@@ -1,0 +1,152 @@
+"""A study: a frozen tree of settings, written in YAML or in Python, equal either way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
+
+from trimtab.components import Component, Kind, Settings, build, check, dump
+from trimtab.data.split import Split
+from trimtab.errors import StudyError
+from trimtab.lm.sampling import Sampling
+from trimtab.lm.weights import Model
+from trimtab.training.settings import Dpo, Sft
+
+SourceField = Annotated[Component, Kind("data")]
+AnnotatorField = Annotated[Component, Kind("annotators")]
+ScorerField = Annotated[Component, Kind("evaluation")]
+
+# Arms that every study has besides its own; `human`, `weak` and `flipped` can be given other settings, never left out.
+REFERENCES = ("base", "sft")
+RESERVED = (*REFERENCES, "weak_model")
+
+
+class GivenSides(Settings):
+    """The three sides as three sources: nothing is drawn, and no prompt may stand on two of them."""
+
+    labeled: SourceField
+    unlabeled: SourceField
+    test: SourceField
+
+
+def _data(value: Any) -> Component | GivenSides:
+    """One source, which is split, or a mapping with the three sides."""
+    if isinstance(value, GivenSides):
+        return value
+    if isinstance(value, Mapping) and set(value) & set(GivenSides.model_fields):
+        return check(GivenSides, value)
+    return build("data", value)
+
+
+def _data_settings(data: Component | GivenSides) -> dict[str, Any]:
+    return dump(data) if isinstance(data, Component) else data.model_dump(mode="json")
+
+
+class Models(Settings):
+    """`weak` labels, `student` is aligned on the labels."""
+
+    weak: Model
+    student: Model
+
+
+class Training(Settings):
+    """How both models are trained; `weak` may have settings of its own (the paper gives both the same)."""
+
+    sft: Sft | None = Field(default_factory=lambda: Sft(), description="null: DPO starts from the model as it is")
+    dpo: Dpo = Field(default_factory=lambda: Dpo())
+    weak_sft: Sft | None = Field(None, description="null: as sft")
+    weak_dpo: Dpo | None = Field(None, description="null: as dpo")
+    sft_target: Literal["shared", "own"] = Field(
+        "shared",
+        description="ours: shared is the human-chosen responses of the labeled pairs, one SFT for every arm, so that arms "
+        "differ in feedback alone; own is the arm's chosen responses (paper)",
+    )
+
+
+class Arm(Settings):
+    """A student that differs from the others in who labeled the unlabeled pairs, or in its DPO settings."""
+
+    annotator: AnnotatorField
+    dpo: Dpo | None = Field(None, description="null: the study's")
+    description: str = ""
+
+
+class Study(Settings):
+    """The whole of it. `trimtab plan STUDY.yaml` shows what it unfolds into."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str = ""
+    seed: int = Field(22, description="paper: the seed of the split; here of everything that is drawn")
+    data: Annotated[Component | GivenSides, PlainValidator(_data), PlainSerializer(_data_settings)]
+    split: Split = Field(default_factory=lambda: Split())
+    max_tokens: int = Field(512, ge=8, description="paper; prompt and longer response, by either model's tokenizer")
+    models: Models
+    training: Training = Field(default_factory=lambda: Training())
+    arms: Mapping[str, Arm] = Field(default_factory=dict)
+    generation: Sampling = Field(default_factory=lambda: Sampling())
+    prompts: int | None = Field(None, ge=1, description="test prompts to answer; null: all")
+    evaluation: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards, by a name of yours")
+    samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's answer")
+
+    @field_validator("arms")
+    @classmethod
+    def _names_are_free(cls, arms: Mapping[str, Arm]) -> Mapping[str, Arm]:
+        taken = sorted(set(arms) & set(RESERVED))
+        if taken:
+            raise ValueError(f"{taken[0]}: every study has this row already; choose another name")
+        wrong = [name for name in arms if not name.replace("_", "").replace("-", "").isalnum()]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r}: a name is letters, digits, - and _")
+        return arms
+
+    @model_validator(mode="after")
+    def _own_targets_need_sft(self) -> Self:
+        if self.training.sft is None and self.training.sft_target == "own":
+            raise ValueError("training.sft_target: own needs training.sft, which is null")
+        return self
+
+    @classmethod
+    def load(cls, path: Path, changes: Sequence[str] = ()) -> Study:
+        """The study in a YAML file, with `key.sub=value` changes put over it. Relative paths are from the working folder."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise StudyError(f"{path}: {error.strerror or error}; a study is a YAML file") from error
+        return cls.parse(text, changes, str(path))
+
+    @classmethod
+    def parse(cls, text: str, changes: Sequence[str] = (), place: str = "study") -> Study:
+        """The study that YAML text describes. Raises `StudyError` with a line for each thing that is wrong."""
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise StudyError(f"{place}: not YAML: {error}") from error
+        if not isinstance(document, dict):
+            raise StudyError(f"{place}: expected a mapping of settings, found {type(document).__name__}")
+        for change in changes:
+            document = _changed(document, change)
+        return check(cls, document)
+
+    def to_yaml(self) -> str:
+        """The settings that differ from their defaults, as YAML that reads back to an equal study."""
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _changed(document: Mapping[str, Any], change: str) -> dict[str, Any]:
+    """The document with `key.sub=value` put in; the value is read as YAML."""
+    key, equals, value = change.partition("=")
+    if not equals or not key.strip():
+        raise StudyError(f"{change!r}: a change is written key.sub=value")
+    head, _, rest = key.strip().partition(".")
+    if not rest:
+        return {**document, head: yaml.safe_load(value)}
+    inner = document.get(head) or {}
+    if not isinstance(inner, Mapping):
+        raise StudyError(f"{change!r}: {head} is {inner!r}, not a mapping of settings")
+    return {**document, head: _changed(inner, f"{rest}={value}")}
+

@@ -1,0 +1,241 @@
+"""The training loop: `transformers.Trainer` fed with pair rows, so that what Trainer can do (DDP, FSDP, checkpoints,
+trackers) is there, and the pair row, the losses and the checks are ours."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from trimtab.errors import TrainingError
+from trimtab.lm.adapters import autocast
+from trimtab.lm.rows import Row, pad
+from trimtab.protocols import Tick
+from trimtab.training.settings import Recipe
+
+# The loss of one micro-batch summed over its items, the number of items, and what to log of it.
+Loss = Callable[[Tensor, Mapping[str, Tensor]], tuple[Tensor, dict[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row to train on, with the reference's summed log-probabilities of its responses (zeros where there is none)."""
+
+    row: Row
+    reference: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Where and how a run runs, which bears on rounding alone, and its seed.
+
+    `token_budget` is how many tokens one forward pass may hold; `arguments` go to `TrainingArguments` as they are.
+    """
+
+    name: str
+    seed: int
+    pad_id: int
+    token_budget: int = 2048
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training run. `items` counts what the loss is averaged over in a micro-batch: pairs for DPO, tokens for SFT.
+
+    `narrow` multiplies in bfloat16 while what is trained stays float32.
+    """
+
+    recipe: Recipe
+    setup: Setup
+    narrow: bool
+    loss: Loss
+    items: Callable[[Mapping[str, Tensor]], int]
+
+
+def train(module: nn.Module, examples: Sequence[Example], job: Job, folder: Path, tick: Tick) -> list[dict[str, float]]:
+    """Trains the module's trainable weights in place and returns the log, a record a step.
+
+    Goes on from the newest checkpoint in `folder` where there is one. Raises `TrainingError` when the loss is not finite.
+    """
+    micro = micro_batch([len(example.row) for example in examples], job.recipe.batch_size, job.setup.token_budget)
+    log = folder / "log.jsonl"
+    trainer = _Trainer(
+        job=job,
+        model=module,
+        args=_arguments(job, folder, micro),
+        train_dataset=_Examples(examples),
+        data_collator=_Collate(job.setup.pad_id),
+        callbacks=[_Follow(tick, log)],
+    )
+    trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def n_steps(n_examples: int, recipe: Recipe) -> int:
+    """Optimizer steps that a recipe takes on this many examples."""
+    return max(1, math.ceil(math.ceil(n_examples / recipe.batch_size) * recipe.epochs))
+
+
+def micro_batch(lengths: Sequence[int], batch_size: int, token_budget: int) -> int:
+    """Rows a forward pass: the largest divisor of `batch_size` whose rows, at the 90th percentile of length, fit the budget.
+
+    The percentile and not the longest, since one long row would make every pass small.
+    """
+    typical = sorted(lengths)[int(0.9 * (len(lengths) - 1))]
+    return max(n for n in range(1, batch_size + 1) if batch_size % n == 0 and (n == 1 or n * typical <= token_budget))
+
+
+def _arguments(job: Job, folder: Path, micro: int) -> TrainingArguments:
+    recipe = job.recipe
+    ours: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": recipe.batch_size // micro,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.schedule,
+        "warmup_steps": recipe.warmup,
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "num_train_epochs": recipe.epochs,
+        "seed": job.setup.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": 50,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "use_cpu": not torch.cuda.is_available() and not torch.backends.mps.is_available(),
+    }
+    return TrainingArguments(**{**ours, **job.setup.arguments})
+
+
+class _Examples(torch.utils.data.Dataset[Example]):
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: int) -> Example:
+        return self.examples[place]
+
+
+class _Collate:
+    def __init__(self, pad_id: int) -> None:
+        self.pad_id = pad_id
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        tensors = pad([example.row for example in examples], self.pad_id).tensors()
+        return {**tensors, "reference": torch.tensor([example.reference for example in examples])}
+
+
+class _InStepByLength(Sampler[int]):
+    """A fresh order each epoch; within the examples of one optimizer step, by length, so that little is padded.
+
+    Which examples share a step is drawn at random, and their order within it changes nothing but the padding.
+    """
+
+    def __init__(self, lengths: Sequence[int], step: int, seed: int) -> None:
+        self.lengths, self.step, self.seed, self.epoch = lengths, step, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=draw).tolist()
+        for start in range(0, len(order), self.step):
+            yield from sorted(order[start : start + self.step], key=lambda place: -self.lengths[place])
+
+
+class _Trainer(Trainer):
+    """Trainer with our loss. The loss is summed in each micro-batch and divided by the items of the whole step."""
+
+    def __init__(self, *, job: Job, **given: Any) -> None:
+        self.job = job
+        super().__init__(**given)
+        self.loss_is_scaled_for_ga = True
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        examples = (train_dataset or self.train_dataset).examples
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return _InStepByLength([len(example.row) for example in examples], step, self.args.seed)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        count = torch.tensor(sum(self.job.items(batch) for batch in batch_samples), device=device)
+        return self.accelerator.gather(count).sum() / self.accelerator.num_processes
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        rest = {name: tensor for name, tensor in inputs.items() if name != "reference"}
+        with autocast(model, self.job.narrow):
+            outputs = model(**rest)
+        total, facts = self.job.loss(outputs, inputs)
+        if not torch.isfinite(total):
+            raise TrainingError(
+                f"{self.job.setup.name}: the loss became {total.item()} at step {self.state.global_step + 1} with a learning "
+                f"rate of {self._get_learning_rate():.2e}; lower learning_rate (now {self.job.recipe.learning_rate}) or "
+                "max_grad_norm. Checkpoints so far are kept."
+            )
+        self.facts = facts
+        return total / num_items_in_batch
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log({**logs, **getattr(self, "facts", {})}, start_time)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """A checkpoint holds the weights that are trained, nothing else."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: weight.detach().contiguous() for name, weight in self.model.named_parameters() if weight.requires_grad}
+        save_file(weights, folder / "model.safetensors")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        weights = load_file(Path(resume_from_checkpoint) / "model.safetensors")
+        missing = (model or self.model).load_state_dict(weights, strict=False)
+        if missing.unexpected_keys:
+            raise TrainingError(f"{resume_from_checkpoint} holds weights of another model; delete it and run again")
+
+
+class _Follow(TrainerCallback):
+    """Writes the log a line a step and moves the progress bar."""
+
+    def __init__(self, tick: Tick, log: Path) -> None:
+        self.tick, self.path = tick, log
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        kept = self.path.read_text().splitlines()[: state.global_step] if self.path.is_file() else []
+        self.path.write_text("".join(line + "\n" for line in kept))
+        self.tick(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.tick(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if state.is_world_process_zero and logs and "loss" in logs:
+            record = {"step": state.global_step, **{name: round(float(value), 6) for name, value in logs.items()}}
+            with self.path.open("a") as out:
+                out.write(json.dumps(record) + "\n")
+
+
+def _newest_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint: Trainer writes `trainer_state.json` last."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None

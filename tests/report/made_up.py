@@ -1,0 +1,119 @@
+"""A made-up report that shows everything a report can hold."""
+
+from trimtab.report.model import (
+    Arm,
+    Comparison,
+    HistogramBin,
+    LabelInfo,
+    Report,
+    Sample,
+    SplitInfo,
+    StageCost,
+    StudyInfo,
+)
+from trimtab.types import Cost, Metric
+
+
+def metric(value: float, half: float, n: int = 192, n_failed: int = 0) -> Metric:
+    return Metric(value=value, low=value - half, high=value + half, n=n, n_failed=n_failed)
+
+
+def figures(gold: float, accuracy: float, length: float, ended: float) -> dict[str, Metric]:
+    return {
+        "gold_reward": metric(gold, 0.031),
+        "accuracy": metric(accuracy, 0.044, n=512),
+        "length": metric(length, 4.2),
+        "ended": metric(ended, 0.02, n_failed=3),
+    }
+
+
+ARMS = (
+    Arm(name="base", role="reference", description="the student as it came", metrics=figures(0.412, 0.502, 88.1, 0.71)),
+    Arm(name="sft", role="reference", description="after SFT alone", metrics=figures(0.530, 0.511, 61.0, 0.97)),
+    Arm(name="human", role="reference", description="DPO on human labels", metrics=figures(0.622, 0.640, 64.3, 0.98)),
+    Arm(
+        name="weak",
+        role="arm",
+        description="DPO on the weak model's implicit reward",
+        metrics={**figures(0.612, 0.628, 65.2, 0.98), "pgr": metric(0.89, 0.21)},
+    ),
+    Arm(name="flipped", role="reference", description="random errors", metrics=figures(0.560, 0.570, 62.9, 0.97)),
+    Arm(name="seam", role="arm", description="DPO on SEAM's labels", metrics=figures(0.588, 0.601, 70.0, 0.96)),
+    Arm(name="weak_filtered_by_uncertainty", role="arm", skipped="the filter left 3 pairs, fewer than one batch"),
+    Arm(name="weak_model", role="reference", description="the labeler", metrics=figures(0.455, 0.577, 55.4, 0.95)),
+)
+
+COMPARISONS = (
+    Comparison(arm="base", against="sft", metric="gold_reward", difference=metric(-0.118, 0.03)),
+    Comparison(arm="human", against="sft", metric="gold_reward", difference=metric(0.092, 0.04)),
+    Comparison(arm="weak", against="sft", metric="gold_reward", difference=metric(0.082, 0.04)),
+    Comparison(arm="flipped", against="sft", metric="gold_reward", difference=metric(0.030, 0.035)),
+    Comparison(arm="seam", against="sft", metric="gold_reward", difference=metric(0.058, 0.03, n=190, n_failed=2)),
+    Comparison(arm="weak_model", against="sft", metric="gold_reward", difference=metric(-0.075, 0.04)),
+    Comparison(arm="weak", against="human", metric="gold_reward", difference=metric(-0.010, 0.035)),
+    Comparison(arm="human", against="sft", metric="accuracy", difference=metric(0.129, 0.03, n=512)),
+    Comparison(arm="weak", against="sft", metric="accuracy", difference=metric(0.117, 0.03, n=512)),
+)
+
+SHARES = (0.05, 0.12, 0.31, 0.38, 0.46, 0.55, 0.60, 0.72, 0.85, 0.93)
+SIZES = (310, 180, 122, 96, 80, 84, 99, 130, 171, 328)
+BINS = tuple(
+    HistogramBin(low=i / 10, high=(i + 1) / 10, n=size, mean_p=i / 10 + 0.05, human_a=metric(share, 0.04, n=size))
+    for i, (share, size) in enumerate(zip(SHARES, SIZES, strict=True))
+)
+
+LABELS = (
+    LabelInfo(
+        arm="weak",
+        annotator="implicit_reward",
+        n_pairs=1600,
+        metrics={
+            "agreement": metric(0.742, 0.021, n=1590),
+            "kappa": metric(0.484, 0.043, n=1590),
+            "coverage": metric(0.994, 0.004, n=1600, n_failed=10),
+            "length_correlation": metric(0.21, 0.05, n=1600),
+            "calibration_error": Metric(value=0.041, low=None, high=None, n=1590),
+        },
+        histogram=BINS,
+        cost=Cost(prompt_tokens=410_000, generated_tokens=0, seconds=62.0),
+    ),
+    LabelInfo(arm="human", annotator="human", n_pairs=1600, metrics={"coverage": metric(1.0, 0.0, n=1600)}),
+)
+
+REPORT = Report(
+    study=StudyInfo(
+        name="quickstart",
+        seed=7,
+        weak="tiny-weak (4 M)",
+        student="tiny-student (14 M)",
+        description="Does a student trained on a smaller model's labels do better than after SFT alone?",
+        version="0.1.0",
+        fingerprint="3f9c21ab",
+        yaml="name: quickstart\nseed: 7\narms:\n  - weak\n  - seam\n",
+    ),
+    arms=ARMS,
+    comparisons=COMPARISONS,
+    labels=LABELS,
+    data=(
+        SplitInfo(name="labeled", pairs=400, prompts=210, note="human labels"),
+        SplitInfo(name="unlabeled", pairs=1600, prompts=830, failures=4),
+        SplitInfo(name="test", pairs=512, prompts=192),
+    ),
+    costs=(
+        StageCost(name="train.weak", seconds=41.2, cached=True, tokens=1_200_000, detail="SFT, then DPO, 120 steps"),
+        StageCost(name="annotate.weak", seconds=62.0, tokens=410_000, detail="1,600 pairs"),
+        StageCost(name="train.student", seconds=3825.0, tokens=9_100_000, detail="DPO, 400 steps"),
+    ),
+    samples=(
+        Sample(
+            prompt="User: Which is <b>heavier</b>, a kilogram of lead or of feathers?",
+            completions={
+                "sft": "Lead. <script>alert('x')</script>",
+                "weak": "Neither: both weigh one kilogram & that is that.\n\nA second paragraph.",
+            },
+            scores={"sft": 0.12, "weak": 0.91},
+        ),
+        Sample(prompt="User: Name a color.", completions={"sft": "Blue.", "weak": "Teal."}, scores={"sft": None}),
+    ),
+    notes=("The data is synthetic: made by a generator that ships with Trimtab, labeled by a rule.",),
+)

@@ -1,0 +1,176 @@
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from made_up import ARMS, LABELS, REPORT
+
+from trimtab.report.figures import arms_figure, differences_figure, labels_figure
+from trimtab.report.html import render
+from trimtab.report.model import Report, StudyInfo
+from trimtab.types import Metric
+
+EMPTY = Report(study=StudyInfo(name="none", seed=0, weak="w", student="s"))
+VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
+
+
+class Outline(HTMLParser):
+    """The tags of a page, and whether each is closed where it should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._note(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._note(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def _note(self, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in {"src", "href", "xlink:href", "action", "srcset", "data"}:
+                self.addresses.append(value or "")
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    parser.close()
+    return parser
+
+
+def test_a_page_is_well_formed_and_every_id_is_its_own() -> None:
+    page = outline(render(REPORT))
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("svg") == 5
+
+
+def test_a_page_needs_no_script_and_nothing_from_elsewhere() -> None:
+    text = render(REPORT)
+    page = outline(text)
+    assert not {"script", "link", "img", "iframe", "object", "form"} & set(page.tags)
+    assert all(address.startswith("#") for address in page.addresses)
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_the_policy_forbids_scripts_and_the_network() -> None:
+    match = re.search(r'Content-Security-Policy" content="([^"]*)"', render(REPORT))
+    assert match is not None
+    rules = dict(rule.strip().split(" ", 1) for rule in match[1].split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["style-src"] == "'unsafe-inline'"
+    assert not {"script-src", "connect-src", "img-src"} & set(rules)
+
+
+def test_markup_in_a_sample_is_shown_and_not_obeyed() -> None:
+    text = render(REPORT)
+    assert "<script" not in text
+    assert "Lead. &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
+    assert "&lt;b&gt;heavier&lt;/b&gt;" in text
+
+
+def test_markup_in_an_arms_name_is_escaped_in_the_figures_too() -> None:
+    arm = replace(ARMS[3], name="</svg><i>$x$")
+    text = render(replace(REPORT, arms=(arm,), labels=(replace(LABELS[0], arm='"><i>'),)))
+    assert "<i>" not in text
+    assert "&lt;/svg&gt;&lt;i&gt;$x$" in arms_figure(replace(REPORT, arms=(arm,)), "gold_reward")
+    assert outline(text).open == []
+
+
+def test_the_page_begins_with_the_verdict() -> None:
+    text = render(REPORT)
+    assert text.index("Weak labels beat SFT alone") < text.index("<svg") < text.index("<table")
+
+
+def test_synthetic_data_is_said_next_to_the_title() -> None:
+    badge = '<span class="badge">synthetic data</span>'
+    assert badge in render(REPORT)
+    assert badge not in render(replace(REPORT, notes=("Each arm was trained once.",)))
+
+
+def test_every_part_of_the_report_is_on_the_page() -> None:
+    text = render(REPORT)
+    for words in (
+        "the filter left 3 pairs, fewer than one batch",
+        "Gap recovered",
+        "190 prompts, 2 left out",
+        "1,600 pairs, 10 failed",
+        "gold reward 0.910",
+        "1,200,000",
+        "1 h 05 min of work and 10,710,000 tokens in 3 stages",
+        "Burns et al. 2023",
+        "  - seam\n",
+        "3f9c21ab",
+    ):
+        assert words in text
+
+
+def test_an_empty_report_makes_a_page() -> None:
+    text = render(EMPTY)
+    assert "No arm was trained on labels" in text
+    assert outline(text).open == []
+
+
+def test_the_same_report_gives_the_same_bytes() -> None:
+    assert render(REPORT) == render(REPORT)
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [arms_figure(REPORT, "gold_reward"), differences_figure(REPORT, "gold_reward"), labels_figure(LABELS[0])],
+    ids=["arms", "differences", "labels"],
+)
+def test_a_figure_is_one_svg_element_in_the_pages_own_colors(svg: str) -> None:
+    assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own figure
+    assert "currentColor" in svg
+    assert "var(--arm" in svg
+    assert not re.search(r"#01010\d|#000000|#ffffff|<style|font-family|<metadata", svg)
+
+
+def test_a_figure_names_its_arms_in_text_and_in_order() -> None:
+    texts = re.findall(r">([^<>\n]+)</text>", arms_figure(REPORT, "gold_reward"))
+    assert [text for text in texts if text in {arm.name for arm in ARMS}] == [
+        "base", "sft", "human", "weak", "flipped", "seam", "weak_model",
+    ]  # fmt: skip
+    assert "0.612" in texts
+
+
+def test_the_whiskers_end_where_the_intervals_do() -> None:
+    arms = tuple(replace(arm, metrics={"accuracy": ARMS[3].metrics["accuracy"]}) for arm in (ARMS[1], ARMS[3]))
+    svg = arms_figure(replace(REPORT, arms=arms), "accuracy")
+    lines = re.findall(r'd="M (\S+) \S+ \nL (\S+) \S+ \n" [^>]*stroke: var\(--(arm|reference)', svg)
+    assert [kind for *_, kind in lines] == ["reference", "arm"]
+    assert lines[0][:2] == lines[1][:2]
+    assert float(lines[0][0]) < float(lines[0][1])
+
+
+def test_there_is_no_figure_where_there_is_nothing_to_draw() -> None:
+    nothing = Metric(value=None, low=None, high=None, n=0)
+    blank = replace(REPORT, arms=(replace(ARMS[3], metrics={"gold_reward": nothing}),), comparisons=())
+    assert arms_figure(blank, "gold_reward") == ""
+    assert differences_figure(blank, "gold_reward") == ""
+    assert labels_figure(replace(LABELS[0], histogram=())) == ""
+
+
+def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    arms_figure(REPORT, "accuracy")
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import pytest
+from made_up import REPORT
+
+from trimtab.report.model import Arm, Comparison, Report
+from trimtab.report.verdict import verdict
+from trimtab.types import Metric
+
+PLAIN = replace(REPORT, arms=tuple(Arm(name=name, role="arm") for name in ("weak",)), comparisons=())
+
+
+def difference(value: float | None, low: float | None, high: float | None, n: int = 192, n_failed: int = 0) -> Metric:
+    return Metric(value=value, low=low, high=high, n=n, n_failed=n_failed)
+
+
+def compared(metric: Metric, *, against: str = "sft", name: str = "gold_reward", arm: str = "weak") -> Report:
+    return replace(PLAIN, comparisons=(Comparison(arm=arm, against=against, metric=name, difference=metric),))
+
+
+def test_the_whole_verdict_of_a_study() -> None:
+    assert verdict(REPORT) == (
+        "Weak labels beat SFT alone by 0.082 [0.042, 0.122] gold reward (n = 192 prompts).",
+        "Weak labels against human labels: a difference of −0.010 [−0.045, 0.025] gold reward (n = 192 prompts), "
+        "not told apart at this size.",
+        "Of the other arms, seam is above SFT alone.",
+    )
+
+
+def test_an_interval_below_zero_is_a_shortfall_told_as_a_distance() -> None:
+    assert verdict(compared(difference(-0.08, -0.12, -0.04))) == (
+        "Weak labels fall short of SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts).",
+    )
+
+
+@pytest.mark.parametrize("low", [0.0, -0.001])
+def test_an_interval_that_touches_zero_is_never_called_better(low: float) -> None:
+    (sentence,) = verdict(compared(difference(0.2, low, 0.4)))
+    assert "not told apart" in sentence
+    assert "beat" not in sentence
+
+
+def test_one_row_is_too_few_for_an_interval() -> None:
+    (sentence,) = verdict(compared(difference(0.2, None, None, n=1)))
+    assert sentence == (
+        "Weak labels against SFT alone: a difference of +0.200 gold reward (n = 1 prompt), too few for an interval."
+    )
+
+
+def test_arms_without_common_rows_cannot_be_compared() -> None:
+    (sentence,) = verdict(compared(difference(None, None, None, n=0, n_failed=4)))
+    assert sentence == (
+        "Weak labels and SFT alone could not be compared: they share no prompts (n = 0 prompts, 4 left out)."
+    )
+
+
+def test_accuracy_stands_in_where_there_is_no_gold_reward() -> None:
+    (sentence,) = verdict(compared(difference(0.1, 0.05, 0.15, n=512), name="accuracy"))
+    assert sentence == "Weak labels beat SFT alone by 0.100 [0.050, 0.150] accuracy (n = 512 pairs)."
+
+
+def test_without_other_arms_the_flipped_labels_are_the_third_sentence() -> None:
+    report = compared(difference(0.05, 0.01, 0.09), against="flipped")
+    assert verdict(report) == (
+        "Weak labels beat labels flipped at random by 0.050 [0.010, 0.090] gold reward (n = 192 prompts).",
+    )
+
+
+def test_other_arms_are_sorted_by_the_side_they_are_on() -> None:
+    arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "up2", "down", "level"))
+    sides = {"up": (0.1, 0.3), "up2": (0.1, 0.3), "down": (-0.3, -0.1), "level": (-0.1, 0.1)}
+    comparisons = tuple(
+        Comparison(arm=arm, against="sft", metric="gold_reward", difference=difference((low + high) / 2, low, high))
+        for arm, (low, high) in sides.items()
+    )
+    assert verdict(replace(PLAIN, arms=arms, comparisons=comparisons)) == (
+        "Of the other arms, up and up2 are above SFT alone; down is below it; level is not told apart from SFT alone.",
+    )
+
+
+def test_an_arm_of_another_name_can_be_the_main_one() -> None:
+    report = replace(compared(difference(0.1, 0.05, 0.15), arm="seam"), arms=(Arm(name="seam", role="arm"),))
+    assert verdict(report)[0].startswith("“seam” labels beat SFT alone by 0.100")
+
+
+def test_a_skipped_main_arm_says_why() -> None:
+    report = replace(PLAIN, arms=(Arm(name="weak", role="arm", skipped="all pairs abstained."),))
+    assert verdict(report) == ("Weak labels were not tried: all pairs abstained.",)
+
+
+def test_without_comparisons_nothing_is_claimed() -> None:
+    assert verdict(PLAIN) == (
+        "No arm was compared with another on the same rows, so nothing can be said of which is better.",
+    )
