@@ -86,7 +86,9 @@ def find(package: str, kind: str) -> type[Component]:
     else:
         known = kinds(package)
         if kind not in known:
-            raise StudyError(f"kind: no {kind!r} among the {package} (there are: {', '.join(known)}){near(kind, known)}")
+            raise StudyError(
+                f"kind: no {kind!r} among the {package} (there are: {', '.join(known)}){near(kind, known)}"
+            )
         module_name = f"trimtab.{package}.{kind}"
         class_name = _class_name(kind)
     try:

@@ -10,11 +10,13 @@ from trimtab.annotators.human import Human
 from trimtab.annotators.implicit_reward import ImplicitReward
 from trimtab.components import Component
 from trimtab.errors import StudyError
+from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.lm.weights import Model
 from trimtab.stages.annotate import annotate_stage, as_annotator
 from trimtab.stages.generate import generate_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
+from trimtab.stages.reward import reward_stage
 from trimtab.stages.score import score_stage
 from trimtab.stages.split import split_stage
 from trimtab.stages.stage import Stage
@@ -50,6 +52,7 @@ class Plan:
 
     split: Stage
     arms: tuple[ArmStages, ...]
+    rewards: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[Stage]:
@@ -82,14 +85,23 @@ class _Unfolding:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        sides = {name: getattr(study.data, name) for name in GivenSides.model_fields} if isinstance(study.data, GivenSides) else {}
-        sources: dict[str, Component] = sides or {"all": study.data}  # type: ignore[dict-item]
+        sides = (
+            {name: getattr(study.data, name) for name in GivenSides.model_fields}
+            if isinstance(study.data, GivenSides)
+            else {}
+        )
+        sources: dict[str, Component] = sides or {"all": study.data}
         models = {"weak": study.models.weak, "student": study.models.student}
         if models["weak"].base == models["student"].base:
             del models["weak"]
         self.split = split_stage(sources, study.split, study.max_tokens, models)
         self.weak_dpo = study.training.weak_dpo or study.training.dpo
         self.labels: dict[str, Stage] = {}
+        self.rewards = {
+            name: reward_stage(f"reward.{name}", scorer, self.split, study.max_tokens, study.seed)
+            for name, scorer in study.evaluation.items()
+            if isinstance(scorer, TrainedReward)
+        }
         self._build_weak()
         self._build_student()
 
@@ -97,15 +109,15 @@ class _Unfolding:
         study, weak = self.study, self.study.models.weak
         recipe = study.training.weak_sft or study.training.sft
         self.weak_base: ModelSource = (
-            sft_stage("sft.weak", weak, self.split, None, recipe, study.seed) if recipe is not None else weak
+            sft_stage("sft.weak-model", weak, self.split, None, recipe, study.seed) if recipe is not None else weak
         )
         self.weak_reference = logprobs_stage(
-            "logprobs.weak-sft", self.weak_base, self.split, ("labeled", "unlabeled", "test")
+            "logprobs.weak-model-sft", self.weak_base, self.split, ("labeled", "unlabeled", "test")
         )
         self.weak = dpo_stage(
-            "dpo.weak", self.weak_base, self.split, None, self.weak_reference, self.weak_dpo, study.seed
+            "dpo.weak-model", self.weak_base, self.split, None, self.weak_reference, self.weak_dpo, study.seed
         )
-        self.weak_policy = logprobs_stage("logprobs.weak", self.weak, self.split, ("unlabeled", "test"))
+        self.weak_policy = logprobs_stage("logprobs.weak-model", self.weak, self.split, ("unlabeled", "test"))
 
     def _build_student(self) -> None:
         study, student = self.study, self.study.models.student
@@ -125,7 +137,7 @@ class _Unfolding:
                 else self._arm(name, arm)
             )
         rows.append(self._weak_model())
-        return Plan(split=self.split, arms=tuple(rows))
+        return Plan(split=self.split, arms=tuple(rows), rewards=self.rewards)
 
     def _arms(self) -> dict[str, Arm]:
         always = {
@@ -181,9 +193,7 @@ class _Unfolding:
         training = self.study.training
         if training.sft is None or training.sft_target == "shared":
             return self.shared_sft
-        return sft_stage(
-            f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed
-        )
+        return sft_stage(f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed)
 
     def _dpo(self, name: str, start: ModelSource, labels: Stage, reference: Stage, recipe: Dpo) -> Stage:
         return dpo_stage(f"dpo.{name}", start, self.split, labels, reference, recipe, self.study.seed)
@@ -202,7 +212,7 @@ class _Unfolding:
         study = self.study
         completions = generate_stage(f"generate.{row.name}", model, self.split, study.generation, study.prompts)
         scores = {
-            name: score_stage(f"score.{row.name}.{name}", scorer, completions)
+            name: score_stage(f"score.{row.name}.{name}", scorer, completions, self.rewards.get(name))
             for name, scorer in study.evaluation.items()
         }
         return ArmStages(**{**vars(row), "completions": completions, "scores": scores})

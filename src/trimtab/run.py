@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -90,6 +91,7 @@ def _make(
         if found is None:
             began(place, len(stages), stage.name)
             found = store.find_or_make(stage.name, stage.recipe, _work(stage, artifacts, runtime))
+            gc.collect()  # a trainer and its model refer to one another; the next stage needs the memory
             made.append(found.folder.name)
         artifacts[key] = found
     return made
@@ -138,9 +140,16 @@ def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Seque
         return None if stage is None else artifacts[stage.recipe.fingerprint].folder.name
 
     def arm(each: ArmStages) -> dict[str, Any]:
-        stages = {part: name(getattr(each, part)) for part in ("labels", "training", "policy", "reference", "completions")}
+        stages = {
+            part: name(getattr(each, part)) for part in ("labels", "training", "policy", "reference", "completions")
+        }
         scores = {scorer: name(stage) for scorer, stage in each.scores.items()}
-        told = {"name": each.name, "description": each.description, "annotator": each.annotator, "skipped": each.skipped}
+        told = {
+            "name": each.name,
+            "description": each.description,
+            "annotator": each.annotator,
+            "skipped": each.skipped,
+        }
         return {**told, **stages, "scores": scores}
 
     return {
@@ -148,6 +157,7 @@ def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Seque
         "study": study.name,
         "split": name(plan.split),
         "arms": [arm(each) for each in plan.arms],
+        "rewards": {scorer: name(stage) for scorer, stage in plan.rewards.items()},
         "stages": [artifact.folder.name for artifact in artifacts.values()],
         "made": list(made),
     }
@@ -157,5 +167,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     """The index of a finished run. Raises `StoreError` where there is none."""
     path = folder / INDEX
     if not path.is_file():
-        raise StoreError(f"{folder} holds no finished run (no {INDEX}); run the study first: trimtab run STUDY.yaml --out {folder}")
+        raise StoreError(
+            f"{folder} holds no finished run (no {INDEX}); run the study first: trimtab run STUDY.yaml --out {folder}"
+        )
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]

@@ -81,7 +81,9 @@ class Draft:
         with _room(self.folder):
             write_whole(self.folder / f"{name}.json", json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
-    def keep(self, name: str, keys: Sequence[str], make: Callable[[Sequence[str]], Iterator[list[Row]]]) -> list[Row]:
+    def keep(
+        self, name: str, keys: Sequence[str], make: Callable[[Sequence[str]], Iterator[list[dict[str, Any]]]]
+    ) -> list[dict[str, Any]]:
         """Rows made in chunks, each chunk safe on disk before the next is begun.
 
         `make` gets the keys that are still to do and yields lists of rows that carry a `key`. A line cut short by a kill
@@ -115,7 +117,9 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise StoreError(f"{self.root} is held by another run ({_holder(holder)}); wait for it, or use --out") from None
+            raise StoreError(
+                f"{self.root} is held by another run ({_holder(holder)}); wait for it, or use --out"
+            ) from None
         try:
             write_whole(holder, canonical({"process": os.getpid(), "host": socket.gethostname(), "since": _now()}))
             yield

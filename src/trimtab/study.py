@@ -56,8 +56,8 @@ class Models(Settings):
 class Training(Settings):
     """How both models are trained; `weak` may have settings of its own (the paper gives both the same)."""
 
-    sft: Sft | None = Field(default_factory=lambda: Sft(), description="null: DPO starts from the model as it is")
-    dpo: Dpo = Field(default_factory=lambda: Dpo())
+    sft: Sft | None = Field(default_factory=Sft, description="null: DPO starts from the model as it is")
+    dpo: Dpo = Field(default_factory=Dpo)
     weak_sft: Sft | None = Field(None, description="null: as sft")
     weak_dpo: Dpo | None = Field(None, description="null: as dpo")
     sft_target: Literal["shared", "own"] = Field(
@@ -82,12 +82,12 @@ class Study(Settings):
     description: str = ""
     seed: int = Field(22, description="paper: the seed of the split; here of everything that is drawn")
     data: Annotated[Component | GivenSides, PlainValidator(_data), PlainSerializer(_data_settings)]
-    split: Split = Field(default_factory=lambda: Split())
+    split: Split = Field(default_factory=Split)
     max_tokens: int = Field(512, ge=8, description="paper; prompt and longer response, by either model's tokenizer")
     models: Models
-    training: Training = Field(default_factory=lambda: Training())
+    training: Training = Field(default_factory=Training)
     arms: Mapping[str, Arm] = Field(default_factory=dict)
-    generation: Sampling = Field(default_factory=lambda: Sampling())
+    generation: Sampling = Field(default_factory=Sampling)
     prompts: int | None = Field(None, ge=1, description="test prompts to answer; null: all")
     evaluation: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards, by a name of yours")
     samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's answer")
@@ -149,4 +149,3 @@ def _changed(document: Mapping[str, Any], change: str) -> dict[str, Any]:
     if not isinstance(inner, Mapping):
         raise StudyError(f"{change!r}: {head} is {inner!r}, not a mapping of settings")
     return {**document, head: _changed(inner, f"{rest}={value}")}
-

@@ -131,6 +131,13 @@ class Annotation:
         return "a" if self.p_a > 0.5 else "b"
 
 
+def human_label(pair: Pair) -> Annotation:
+    """What people said of the pair, with probability 1; abstained where nobody said."""
+    if pair.human is None:
+        return Annotation(pair_id=pair.id, p_a=None, status="abstained", note="no human label")
+    return Annotation(pair_id=pair.id, p_a=1.0 if pair.human == "a" else 0.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
     """What a trainer eats: a pair with a label applied. `p_chosen` in [0.5, 1] and `weight` >= 0 come from the label."""

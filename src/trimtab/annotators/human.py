@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from trimtab.components import Component
 from trimtab.protocols import Given
-from trimtab.types import Annotation, Pair
+from trimtab.types import Annotation, Pair, human_label
 
 
 class Human(Component):
@@ -22,10 +22,4 @@ class Human(Component):
         return ()
 
     def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
-        return [_annotate(pair) for pair in pairs]
-
-
-def _annotate(pair: Pair) -> Annotation:
-    if pair.human is None:
-        return Annotation(pair_id=pair.id, p_a=None, status="abstained", note="no human label")
-    return Annotation(pair_id=pair.id, p_a=1.0 if pair.human == "a" else 0.0)
+        return [human_label(pair) for pair in pairs]

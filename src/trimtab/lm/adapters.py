@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -20,7 +21,7 @@ def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
     config = LoraConfig(
         r=rank, lora_alpha=alpha or 2 * rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
     )
-    with seeded(seed):
+    with seeded(seed), _no_news():
         adapted = get_peft_model(model, config)
     for module in adapted.modules():
         # under autocast the layer's input stays narrow and A is narrowed instead: a twentieth of the bytes to convert
@@ -31,7 +32,8 @@ def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
 
 def load_adapter(model: Any, folder: Path) -> Any:
     """The model with a saved adapter in force, in the model's own precision, for reading and writing text."""
-    adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
+    with _no_news():
+        adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     return adapted.to(next(model.parameters()).dtype).eval()
 
 
@@ -49,6 +51,14 @@ def is_narrow(model: Any) -> bool:
 def autocast(model: Any, on: bool) -> AbstractContextManager[Any]:
     """Matrix products in bfloat16 on the model's device where `on`; nothing otherwise."""
     return torch.autocast(next(model.parameters()).device.type, torch.bfloat16) if on else nullcontext()
+
+
+@contextmanager
+def _no_news() -> Iterator[None]:
+    """What peft still calls of transformers is announced to go; nothing a user could do about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trimtab.types import Prompt
+from trimtab.types import Message, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,15 +25,16 @@ class Chat:
 
     tokenizer: PreTrainedTokenizerBase
     end_ids: tuple[int, ...]
+    system: str | None = None
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Chat:
+    def of(cls, tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> Chat:
         """Finds what ends an assistant's turn by rendering one; the end-of-text token where the template writes nothing."""
         marker = _SENTINEL.format("end")
         text = _render(tokenizer, (("user", "x"), ("assistant", marker)), answer=False)
         tail = text.split(marker)[1].strip() if marker in text else ""
         ids = tuple(tokenizer.encode(tail, add_special_tokens=False)) or (int(tokenizer.eos_token_id),)
-        return cls(tokenizer=tokenizer, end_ids=ids)
+        return cls(tokenizer=tokenizer, end_ids=ids, system=system)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -42,6 +43,8 @@ class Chat:
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """The conversation as the model reads it, ending where its answer begins."""
+        if self.system is not None and prompt[0].role != "system":
+            prompt = (Message(role="system", content=self.system), *prompt)
         marks = [_SENTINEL.format(place) for place in range(len(prompt))]
         roles = [(message.role, mark) for message, mark in zip(prompt, marks, strict=True)]
         rest = _render(self.tokenizer, roles, answer=True)

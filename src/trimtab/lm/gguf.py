@@ -130,7 +130,7 @@ def _write_origin(folder: Path, name: str, file: str, sha256: str, license_name:
 
 def read_header(gguf: Path) -> Header:
     """Raises `ModelError` if the file is not GGUF, or is cut short."""
-    from gguf import GGUFReader  # noqa: PLC0415 - only conversions need it
+    from gguf import GGUFReader
 
     try:
         reader = GGUFReader(gguf)
@@ -145,8 +145,8 @@ def read_header(gguf: Path) -> Header:
 
 def convert(gguf: Path, folder: Path) -> None:
     """Write the dequantized weights (bfloat16 safetensors), configuration and tokenizer of a .gguf file to a folder."""
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     place: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
     # Without `dequantize` the model keeps a quantized mark that forbids saving it and training it.

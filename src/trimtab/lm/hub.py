@@ -42,7 +42,7 @@ class HubModel:
         return folder
 
     def _cached(self) -> Path | None:
-        from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+        from huggingface_hub.errors import LocalEntryNotFoundError
 
         try:
             folder = self._snapshot(local=True)
@@ -51,8 +51,8 @@ class HubModel:
         return folder if missing_from(folder) is None else None
 
     def _snapshot(self, *, local: bool) -> Path:
-        from huggingface_hub import snapshot_download  # noqa: PLC0415
-        from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
 
         allowed = [*PATTERNS, "*.py"] if self.code else [*PATTERNS]
         try:

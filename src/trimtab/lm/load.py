@@ -20,15 +20,14 @@ def load_model(model: Model, weights: Weights, *, device: str = "cpu") -> PreTra
     The final norm and the output head stay, so a cut model still predicts tokens. Raises `ModelError` where the folder
     holds no causal language model, leaves weights out, or has fewer layers than are to be kept.
     """
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+    import torch
+    from transformers import AutoModelForCausalLM
 
     try:
         with quiet():
             loaded, found = AutoModelForCausalLM.from_pretrained(
                 weights.folder,
                 dtype=getattr(torch, dtype_name(model, device)),
-                attn_implementation="sdpa",
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=model.trust_remote_code,
@@ -49,7 +48,7 @@ def load_model(model: Model, weights: Weights, *, device: str = "cpu") -> PreTra
 
 def load_tokenizer(model: Model, weights: Weights) -> PreTrainedTokenizerBase:
     """The tokenizer, with a pad token (its end token if it has none) and the chat template of the settings."""
-    from transformers import AutoTokenizer  # noqa: PLC0415
+    from transformers import AutoTokenizer
 
     try:
         with quiet():
@@ -77,7 +76,7 @@ def dtype_name(model: Model, device: str) -> str:
 
 
 def _multiplies_bfloat16(device: str) -> bool:
-    import torch  # noqa: PLC0415
+    import torch
 
     kind = torch.device(device).type
     if kind == "cuda":
@@ -107,7 +106,7 @@ def _keep_first_layers(model: PreTrainedModel, keep: int, name: str) -> None:
 
 
 def _decoder_layers(model: PreTrainedModel, name: str) -> tuple[Module, str]:
-    import torch  # noqa: PLC0415
+    import torch
 
     total = model.config.get_text_config().num_hidden_layers
     for holder in (model.get_decoder(), model.base_model):

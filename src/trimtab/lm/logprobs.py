@@ -55,8 +55,14 @@ def masks(config: Any, batch: Batch) -> Any:
     window = getattr(config, "sliding_window", None)
     if not kinds:
         kinds = {"sliding_attention" if window else "full_attention"}
-    made = {kind: attention_mask(batch, window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
+    seen = {kind: attention_mask(batch, window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
+    # eager attention adds its mask to the scores, the other kinds read it as what may be seen
+    made = {kind: _added(mask) for kind, mask in seen.items()} if config._attn_implementation == "eager" else seen
     return made if len(made) > 1 else next(iter(made.values()))
+
+
+def _added(seen: Tensor) -> Tensor:
+    return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
 
 
 def head(causal: Any) -> Callable[[Tensor], Tensor]:
@@ -79,7 +85,9 @@ def token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], 
     for start in range(0, len(targets), SLICE):
         part, wanted = states[start : start + SLICE], targets[start : start + SLICE]
         # in training the slice's logits are made again on the way back instead of being kept
-        parts.append(checkpoint(piece, part, wanted, use_reentrant=False) if part.requires_grad else piece(part, wanted))
+        parts.append(
+            checkpoint(piece, part, wanted, use_reentrant=False) if part.requires_grad else piece(part, wanted)
+        )
     return torch.cat(parts)
 
 
@@ -98,7 +106,9 @@ class Reader:
             return self.module(**pad(rows, self.pad_id).to(device).tensors()).cpu()  # type: ignore[no-any-return]
         texts = [text for row in rows for text in plain_rows(row)]
         singles = iter(self.module(**pad(texts, self.pad_id).to(device).tensors()).cpu()[:, 0])
-        return torch.stack([torch.stack([next(singles), next(singles) if row.second else torch.zeros(())]) for row in rows])
+        return torch.stack(
+            [torch.stack([next(singles), next(singles) if row.second else torch.zeros(())]) for row in rows]
+        )
 
 
 def reader(loaded: Loaded, notify: Callable[[str], None]) -> Reader:
@@ -106,7 +116,9 @@ def reader(loaded: Loaded, notify: Callable[[str], None]) -> Reader:
     module = ResponseLogprobs(loaded.model)
     plain = not pair_rows_agree(module, loaded.model.config.get_text_config().vocab_size)
     if plain:
-        notify(f"{type(loaded.model).__name__} cannot read a pair as one row: each response is read alone, at half the speed")
+        notify(
+            f"{type(loaded.model).__name__} cannot read a pair as one row: each response is read alone, at half the speed"
+        )
     return Reader(module, loaded.pad_id, plain)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import ModelError
-from trimtab.lm.adapters import load_adapter
+from trimtab.lm.adapters import load_adapter, merged
 from trimtab.lm.chat import Chat
 from trimtab.lm.load import load_model, load_tokenizer
 from trimtab.lm.quiet import quiet
@@ -38,14 +38,18 @@ def open_base(model: Model, notify: Callable[[str], None], device: str) -> Loade
 
 def open_tokenizer(model: Model, notify: Callable[[str], None]) -> Chat:
     """The tokenizer alone, for counting tokens."""
-    return Chat.of(load_tokenizer(model, resolve(model, notify)))
+    return Chat.of(load_tokenizer(model, resolve(model, notify)), model.system)
 
 
-def open_trained(folder: Path, notify: Callable[[str], None], device: str) -> Loaded:
-    """A model that `save_whole` or `save_adapter` wrote. An adapter's base is opened first, wherever it lies now."""
+def open_trained(folder: Path, notify: Callable[[str], None], device: str, *, merge: bool = False) -> Loaded:
+    """A model that `save_whole` or `save_adapter` wrote. An adapter's base is opened first, wherever it lies now.
+
+    `merge` adds the adapter to the base's weights: faster to write text with, and what an exported model is; but the sum
+    is rounded to the weights' precision, so log-probabilities are read without.
+    """
     card = _card(folder)
     if card["form"] == "whole":
-        model = Model(base=str(folder / "model"), dtype=card["dtype"])
+        model = Model(base=str(folder / "model"), dtype=card["dtype"], system=card["system"])
         return _open(model, Weights(folder=folder / "model", identity="", name=folder.name, license=""), device)
     base = card["base"]
     beneath = (
@@ -53,7 +57,8 @@ def open_trained(folder: Path, notify: Callable[[str], None], device: str) -> Lo
         if "folder" in base
         else open_base(Model.model_validate(base["model"]), notify, device)
     )
-    return Loaded(model=load_adapter(beneath.model, folder / "adapter"), chat=beneath.chat)
+    adapted = load_adapter(beneath.model, folder / "adapter")
+    return Loaded(model=merged(adapted).eval() if merge else adapted, chat=beneath.chat)
 
 
 def save_whole(loaded: Loaded, model: Any, folder: Path) -> None:
@@ -62,7 +67,7 @@ def save_whole(loaded: Loaded, model: Any, folder: Path) -> None:
     with quiet():
         model.save_pretrained(folder / "model")
         loaded.chat.tokenizer.save_pretrained(folder / "model")
-    (folder / CARD).write_text(json.dumps({"form": "whole", "dtype": dtype}))
+    (folder / CARD).write_text(json.dumps({"form": "whole", "dtype": dtype, "system": loaded.chat.system}))
 
 
 def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
@@ -75,7 +80,7 @@ def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
 
 def release() -> None:
     """Gives memory of models that nothing refers to any more back."""
-    import torch  # noqa: PLC0415
+    import torch
 
     gc.collect()
     if torch.cuda.is_available():
@@ -83,7 +88,9 @@ def release() -> None:
 
 
 def _open(model: Model, weights: Weights, device: str) -> Loaded:
-    return Loaded(model=load_model(model, weights, device=device), chat=Chat.of(load_tokenizer(model, weights)))
+    return Loaded(
+        model=load_model(model, weights, device=device), chat=Chat.of(load_tokenizer(model, weights), model.system)
+    )
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 @contextmanager
 def quiet() -> Iterator[None]:
     """Inside, transformers logs errors only and draws no bars; Python warnings are not touched."""
-    from transformers.utils import logging  # noqa: PLC0415 - loads torch
+    from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

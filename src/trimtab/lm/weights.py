@@ -17,6 +17,7 @@ from trimtab.lm.hub import HUB_ID, HubModel
 from trimtab.lm.known import KNOWN
 from trimtab.lm.pypi import PREFIX, Packaged
 from trimtab.lm.template import TEMPLATE, template_hash
+from trimtab.types import text_hash
 
 OURS = "trimtab"
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
@@ -38,6 +39,7 @@ class Model(Settings):
     layers: int | None = Field(default=None, ge=1)
     dtype: Dtype = "auto"
     chat_template: str | None = None
+    system: str | None = None
     trust_remote_code: bool = False
 
     @model_validator(mode="before")
@@ -107,6 +109,7 @@ def identity(model: Model) -> str | None:
         return None
     parts = [weights, f"template={_template_part(model)}"]
     parts += [f"layers={model.layers}"] if model.layers is not None else []
+    parts += [f"system={text_hash(model.system)}"] if model.system is not None else []
     parts += [f"dtype={model.dtype}"] if model.dtype != "auto" else []
     return ";".join(parts)
 

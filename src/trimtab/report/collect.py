@@ -55,24 +55,19 @@ class Run:
 
     def rows(self, arm: Mapping[str, Any]) -> Rows:
         """What an arm's figures are averaged from."""
+        completions = completions_of(self.artifact(arm["completions"]))
         values: dict[str, Mapping[str, float]] = {}
         failed: dict[str, int] = {}
-        texts: dict[str, str] = {}
+        for name, stage in arm["scores"].items():
+            metric = "gold_reward" if len(arm["scores"]) == 1 else f"gold_reward.{name}"
+            values[metric] = scores_of(self.artifact(stage))
+            failed[metric] = len(completions) - len(values[metric])
         if arm["policy"] and arm["reference"]:
             values["accuracy"] = self._accuracies(arm)
-        if arm["completions"]:
-            completions = completions_of(self.artifact(arm["completions"]))
-            values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
-            values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
-            texts = {each.prompt_id: each.text for each in completions}
-            for name, stage in arm["scores"].items():
-                metric = self._gold(name)
-                values[metric] = scores_of(self.artifact(stage))
-                failed[metric] = len(completions) - len(values[metric])
+        values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
+        values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
+        texts = {each.prompt_id: each.text for each in completions}
         return Rows(values=values, failed=failed, texts=texts)
-
-    def _gold(self, name: str) -> str:
-        return "gold_reward" if len(self.study.evaluation) == 1 else f"gold_reward.{name}"
 
     def _accuracies(self, arm: Mapping[str, Any]) -> dict[str, float]:
         """1 where the implicit reward prefers what people preferred, 0 where not, a half on an exact tie."""
@@ -201,7 +196,9 @@ def _data(run: Run) -> list[SplitInfo]:
             pairs=facts["pairs"][side],
             prompts=facts["prompts"][side],
             failures=facts["failures"] if place == 0 else 0,
-            note=". ".join(part for part in (layout, f"left out: {reasons}" if reasons else "") if part) if place == 0 else "",
+            note=". ".join(part for part in (layout, f"left out: {reasons}" if reasons else "") if part)
+            if place == 0
+            else "",
         )
         for place, side in enumerate(SIDES)
     ]
@@ -254,4 +251,27 @@ def _notes(run: Run) -> list[str]:
             "The pairs are Trimtab's starter set: synthetic prompts, responses and labels. The figures show that the "
             "machinery works and how the arms compare on it; they say nothing of real people's preferences."
         )
+    notes += [_of_reward(run, name, stage) for name, stage in run.index["rewards"].items()]
     return notes
+
+
+def _of_reward(run: Run, name: str, stage: str) -> str:
+    """What a trained gold reward is worth: its agreement with people on the test pairs, beside the length rule's."""
+    artifact = run.artifact(stage)
+    gaps = {row["id"]: row["a"] - row["b"] for row in artifact.rows("rewards")}
+    human = {pair.id: pair.human for pair in run.test}
+    longer = {pair.id: float(len(pair.a) - len(pair.b)) for pair in run.test}
+    ours, length = (statistics.agreement(_choices(each), human) for each in (gaps, longer))
+    return (
+        f"Gold reward {name} is a proxy: a reward model trained on {artifact.record['facts']['examples']} human pairs that the "
+        f"study does not use. It agrees with people on {_share(ours)} of the {ours.n} test pairs, where the longer response "
+        f"is right on {_share(length)}."
+    )
+
+
+def _choices(gaps: Mapping[str, float]) -> dict[str, Choice | None]:
+    return {key: None if gap == 0 else "a" if gap > 0 else "b" for key, gap in gaps.items()}
+
+
+def _share(metric: Metric) -> str:
+    return "–" if metric.value is None else f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"

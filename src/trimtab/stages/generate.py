@@ -23,7 +23,7 @@ def generate_stage(name: str, model: ModelSource, split: Stage, sampling: Sampli
 
         asked = {pair.prompt_id: pair.prompt for pair in pairs_of(inputs["split"], "test")}
         chosen = dict(list(asked.items())[:prompts])
-        loaded = load(model, inputs, runtime)
+        loaded = load(model, inputs, runtime, merge=True)
 
         def answer(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
             wanted = set(ids)

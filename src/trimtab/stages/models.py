@@ -23,11 +23,11 @@ def identities(model: ModelSource, name: str = "model") -> dict[str, str]:
     return {name: model_identity(model)} if isinstance(model, Model) else {}
 
 
-def load(model: ModelSource, inputs: Inputs, runtime: Runtime, name: str = "model") -> Loaded:
+def load(model: ModelSource, inputs: Inputs, runtime: Runtime, name: str = "model", *, merge: bool = False) -> Loaded:
     from trimtab.lm.models import open_base, open_trained
 
     if isinstance(model, Stage):
-        return open_trained(inputs[name].folder, runtime.notify, runtime.device)
+        return open_trained(inputs[name].folder, runtime.notify, runtime.device, merge=merge)
     return open_base(model, runtime.notify, runtime.device)
 
 

@@ -13,15 +13,16 @@ from trimtab.stages.tables import SCORES, completions_of, score_rows
 from trimtab.store import Draft
 
 
-def score_stage(name: str, scorer: Component, completions: Stage) -> Stage:
-    """Scores the answers that another stage generated."""
+def score_stage(name: str, scorer: Component, completions: Stage, reward: Stage | None) -> Stage:
+    """Scores the answers that another stage generated; `reward` is the stage that trained the scorer, where one did."""
     if not isinstance(scorer, Scorer):
         raise StudyError(f"{type(scorer).__name__} is not a scorer (it needs `score` and `identity`)")
     asked: Scorer = scorer
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         answers = completions_of(inputs["completions"])
-        scores = asked.score(answers, runtime)
+        using = scorer.model_copy(update={"folder": inputs["reward"].folder}) if "reward" in inputs else asked
+        scores = using.score(answers, runtime)
         if [each.prompt_id for each in answers] != [each.prompt_id for each in scores]:
             raise DataError(f"{name}: the scorer must give one score a completion, in order")
         draft.write_rows("scores", score_rows(scores), SCORES)
@@ -32,6 +33,6 @@ def score_stage(name: str, scorer: Component, completions: Stage) -> Stage:
         kind="score",
         make=make,
         settings={"scorer": told(scorer)},
-        needs={"completions": completions},
+        needs={"completions": completions, **({"reward": reward} if reward else {})},
         identities={"scorer": asked.identity()},
     )

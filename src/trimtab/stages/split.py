@@ -27,7 +27,7 @@ def split_stage(
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         del inputs
-        read = {name: _short(_source(source).load(), max_tokens, models, runtime) for name, source in sources.items()}
+        read = {name: _short(as_source(source).load(), max_tokens, models, runtime) for name, source in sources.items()}
         sides = split(read["all"].pairs, settings) if "all" in read else given(*(read[side].pairs for side in SIDES))
         for side in SIDES:
             draft.write_rows(side, pair_rows(getattr(sides, side)), PAIRS)
@@ -45,13 +45,14 @@ def split_stage(
             "max_tokens": max_tokens,
         },
         identities={
-            **{f"source.{name}": _source(source).identity() for name, source in sources.items()},
+            **{f"source.{name}": as_source(source).identity() for name, source in sources.items()},
             **{f"tokens.{name}": model_identity(model) for name, model in models.items()},
         },
     )
 
 
-def _source(component: Component) -> Source:
+def as_source(component: Component) -> Source:
+    """The component, checked to be a source."""
     if not isinstance(component, Source):
         raise DataError(f"{type(component).__name__} is not a source of pairs (it needs `load` and `identity`)")
     return component
@@ -99,4 +100,4 @@ def _facts(sides: Splits, read: Mapping[str, Dataset], failures: Sequence[RowFai
 
 
 def _kind(reason: str) -> str:
-    return reason.split(" (")[0]
+    return reason.split(" (", 1)[0]

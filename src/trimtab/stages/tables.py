@@ -12,8 +12,12 @@ from trimtab.protocols import ResponseScores
 from trimtab.store import Artifact
 from trimtab.types import Annotation, Completion, Cost, Message, Pair, Prompt, Score
 
-PAIRS = pa.schema([("id", pa.string()), ("prompt", pa.string()), ("a", pa.string()), ("b", pa.string()), ("human", pa.string())])
-LOGPROBS = pa.schema([("id", pa.string()), ("a", pa.float64()), ("b", pa.float64()), ("n_a", pa.int32()), ("n_b", pa.int32())])
+PAIRS = pa.schema(
+    [("id", pa.string()), ("prompt", pa.string()), ("a", pa.string()), ("b", pa.string()), ("human", pa.string())]
+)
+LOGPROBS = pa.schema(
+    [("id", pa.string()), ("a", pa.float64()), ("b", pa.float64()), ("n_a", pa.int32()), ("n_b", pa.int32())]
+)
 ANNOTATIONS = pa.schema(
     [
         ("id", pa.string()),
@@ -26,7 +30,13 @@ ANNOTATIONS = pa.schema(
     ]
 )
 COMPLETIONS = pa.schema(
-    [("id", pa.string()), ("prompt", pa.string()), ("text", pa.string()), ("n_tokens", pa.int32()), ("stop", pa.string())]
+    [
+        ("id", pa.string()),
+        ("prompt", pa.string()),
+        ("text", pa.string()),
+        ("n_tokens", pa.int32()),
+        ("stop", pa.string()),
+    ]
 )
 SCORES = pa.schema([("id", pa.string()), ("value", pa.float64()), ("status", pa.string()), ("note", pa.string())])
 

@@ -14,7 +14,7 @@ from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.tables import annotations_of, logprobs_of, pairs_of
 from trimtab.store import Draft
 from trimtab.training.settings import Dpo, Sft
-from trimtab.types import Annotation, Pair, Preference
+from trimtab.types import Annotation, Pair, Preference, human_label
 
 Side = Literal["labeled", "unlabeled"]
 
@@ -29,11 +29,11 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, recip
 
         loaded = load(model, inputs, runtime)
         rows = [encode(loaded.chat, each.prompt, each.chosen) for each in preferences(inputs)]
-        setup = _setup(name, seed, loaded.pad_id, runtime)
+        told_to = setup(name, seed, loaded.pad_id, runtime)
         with runtime.progress(f"Fine-tuning: {name}", n_steps(len(rows), recipe), "steps") as tick:
-            tuned, log = sft(loaded.model, rows, recipe, setup, draft.folder, tick)
+            tuned, log = sft(loaded.model, rows, recipe, told_to, draft.folder, tick)
         save_whole(loaded, tuned, draft.folder)
-        return {**_log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
+        return {**log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
 
     return Stage(
         name=name,
@@ -67,11 +67,11 @@ def dpo_stage(
             )
             for each in preferences(inputs)
         ]
-        setup = _setup(name, seed, loaded.pad_id, runtime)
+        told_to = setup(name, seed, loaded.pad_id, runtime)
         with runtime.progress(f"Aligning: {name}", n_steps(len(examples), recipe), "steps") as tick:
-            policy, log = dpo(loaded.model, examples, recipe, setup, draft.folder, tick)
+            policy, log = dpo(loaded.model, examples, recipe, told_to, draft.folder, tick)
         save_adapter(policy, base_of(model, inputs), draft.folder)
-        return {**_log_facts(log), "examples": len(examples), "tokens": sum(len(each.row) for each in examples)}
+        return {**log_facts(log), "examples": len(examples), "tokens": sum(len(each.row) for each in examples)}
 
     return Stage(
         name=name,
@@ -93,12 +93,7 @@ def _labeled(inputs: Inputs) -> list[tuple[Pair, Annotation]]:
         labels = annotations_of(inputs["labels"])
         found = [(pair, labels[pair.id]) for pair in pairs_of(inputs["split"], "unlabeled")]
     else:
-        pairs = pairs_of(inputs["split"], "labeled")
-        found = [
-            (pair, Annotation(pair_id=pair.id, p_a=1.0 if pair.human == "a" else 0.0))
-            for pair in pairs
-            if pair.human is not None
-        ]
+        found = [(pair, human_label(pair)) for pair in pairs_of(inputs["split"], "labeled")]
     if all(label.choice is None for _, label in found):
         raise DataError(f"none of {len(found)} pairs has a label to train on; see {inputs['split'].folder}")
     return found
@@ -108,13 +103,13 @@ def _chosen_first(inputs: Inputs) -> dict[str, bool]:
     return {pair.id: label.choice == "a" for pair, label in _labeled(inputs)}
 
 
-def _setup(name: str, seed: int, pad_id: int, runtime: Runtime) -> Any:
+def setup(name: str, seed: int, pad_id: int, runtime: Runtime) -> Any:
     from trimtab.training.loop import Setup
 
     return Setup(name=name, seed=seed, pad_id=pad_id, token_budget=runtime.token_budget, arguments=runtime.arguments)
 
 
-def _log_facts(log: list[dict[str, float]]) -> dict[str, Any]:
+def log_facts(log: list[dict[str, float]]) -> dict[str, Any]:
     """Steps, and means over the first and the last tenth of them."""
     tenth = max(1, len(log) // 10)
     kept = ("loss", "accuracy", "margin")

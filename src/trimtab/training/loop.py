@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from trimtab.errors import TrainingError
 from trimtab.lm.adapters import autocast
+from trimtab.lm.quiet import quiet
 from trimtab.lm.rows import Row, pad
 from trimtab.protocols import Tick
 from trimtab.training.settings import Recipe
@@ -77,7 +78,9 @@ def train(module: nn.Module, examples: Sequence[Example], job: Job, folder: Path
         data_collator=_Collate(job.setup.pad_id),
         callbacks=[_Follow(tick, log)],
     )
-    trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
+    trainer.remove_callback(PrinterCallback)
+    with quiet():
+        trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
@@ -204,7 +207,9 @@ class _Trainer(Trainer):
         """A checkpoint holds the weights that are trained, nothing else."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: weight.detach().contiguous() for name, weight in self.model.named_parameters() if weight.requires_grad}
+        weights = {
+            name: weight.detach().contiguous() for name, weight in self.model.named_parameters() if weight.requires_grad
+        }
         save_file(weights, folder / "model.safetensors")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:

@@ -36,5 +36,3 @@ def sft(summed: Tensor, counts: Tensor) -> Tensor:
 def accuracy(margins: Tensor) -> Tensor:
     """Share of margins above zero, a tie counted as a half."""
     return (margins > 0).float().mean() + 0.5 * (margins == 0).float().mean()
-
-

@@ -37,5 +37,3 @@ def _loss(summed: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, dict[st
 
 def _tokens(inputs: Mapping[str, Tensor]) -> int:
     return len(inputs["targets"])
-
-

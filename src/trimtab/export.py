@@ -1,0 +1,77 @@
+"""An arm's labels and students, handed on to other tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import StudyError
+from trimtab.run import read_index
+from trimtab.stages.tables import annotations_of, pairs_of
+from trimtab.store import open_artifact, write_whole
+from trimtab.types import Message, Preference
+
+
+def export_preferences(folder: Path, arm: str, path: Path) -> int:
+    """Writes the labeled pairs of an arm as JSON lines in TRL's conversational preference format; returns how many.
+
+    Beside `prompt`, `chosen` and `rejected` (messages) a row has `p_chosen`, the label's probability, `margin`, the raw
+    score gap in favor of `chosen` (null where the annotator has none), `weight` and the pair's `id`.
+    """
+    index = read_index(folder)
+    stages = _stages(index, arm)
+    if stages["labels"] is None:
+        raise StudyError(f"--arm {arm}: it has no labels of its own ({stages['skipped'] or stages['description']})")
+    labels = annotations_of(open_artifact(folder / "stages" / stages["labels"]))
+    lines = []
+    for pair in pairs_of(open_artifact(folder / "stages" / index["split"]), "unlabeled"):
+        label = labels[pair.id]
+        made = Preference.of(pair, label)
+        if made is not None:
+            margin = None if label.margin is None else abs(label.margin)
+            lines.append(json.dumps(_trl(made, margin), ensure_ascii=False))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None]) -> None:
+    """Writes an arm's student as one whole model: its adapter is merged into its base's weights."""
+    from trimtab.lm.models import open_trained  # noqa: PLC0415
+    from trimtab.lm.quiet import quiet  # noqa: PLC0415
+
+    stages = _stages(read_index(folder), arm)
+    if stages["training"] is None:
+        raise StudyError(f"--arm {arm}: it has no model of its own ({stages['skipped'] or stages['description']})")
+    loaded = open_trained(folder / "stages" / stages["training"], notify, "cpu", merge=True)
+    with quiet():
+        loaded.model.save_pretrained(path)
+        loaded.chat.tokenizer.save_pretrained(path)
+
+
+def _trl(preference: Preference, margin: float | None) -> dict[str, Any]:
+    def answer(text: str) -> list[dict[str, str]]:
+        return [_message(Message(role="assistant", content=text))]
+
+    return {
+        "id": preference.pair_id,
+        "prompt": [_message(message) for message in preference.prompt],
+        "chosen": answer(preference.chosen),
+        "rejected": answer(preference.rejected),
+        "p_chosen": preference.p_chosen,
+        "margin": margin,
+        "weight": preference.weight,
+    }
+
+
+def _message(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.content}
+
+
+def _stages(index: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
+    found = {each["name"]: each for each in index["arms"]}
+    if arm not in found:
+        raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(found)})")
+    return found[arm]  # type: ignore[no-any-return]

@@ -1,0 +1,177 @@
+"""A pair row is read exactly as each response alone would be, in every family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from trimtab.lm.logprobs import Reader, ResponseLogprobs, pair_rows_agree, token_logprobs
+from trimtab.lm.rows import Row, attention_mask, batches, pad
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+GROUPED: dict[str, Any] = {**SHAPE, "num_key_value_heads": 2}
+GEMMA: dict[str, Any] = {**GROUPED, "head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8}
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**GROUPED),
+    "mistral": MistralConfig(**GROUPED, sliding_window=6),
+    "qwen2": Qwen2Config(**GROUPED),
+    "qwen3": Qwen3Config(**GROUPED, head_dim=8),
+    "gemma2": Gemma2Config(**GEMMA),
+    "gemma3": Gemma3TextConfig(**GEMMA),
+    "gpt_neox": GPTNeoXConfig(**SHAPE),
+    "opt": OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=32),
+    "gpt_neo": GPTNeoConfig(
+        vocab_size=97,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=4,
+        attention_types=[[["global", "local"], 1]],
+        window_size=6,
+    ),
+}
+ROWS = [
+    Row(prompt=(5, 6, 7, 8), first=(9, 10, 11), second=(12, 13, 14, 15, 16)),
+    Row(prompt=(20, 21), first=(22,), second=(23, 24)),
+    Row(prompt=(30, 31, 32, 33, 34, 35, 36), first=(37, 38, 39, 40), second=(41,)),
+    Row(prompt=(50, 51, 52), first=(53, 54)),
+]
+
+
+def tiny(config: PreTrainedConfig, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(6)  # far enough from uniform that a wrong mask or position shows
+    return model
+
+
+def alone(model: Any, prompt: tuple[int, ...], response: tuple[int, ...]) -> float:
+    """The plain way: one forward pass of one text."""
+    ids = torch.tensor([prompt + response])
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits[0].float()
+    each = torch.log_softmax(logits, -1)
+    return sum(float(each[len(prompt) + place - 1, token]) for place, token in enumerate(response))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pair_rows_give_what_a_plain_forward_pass_of_each_response_gives(family: str) -> None:
+    model = tiny(FAMILIES[family])
+    module = ResponseLogprobs(model)
+    reader = Reader(module, 0, plain=not pair_rows_agree(module, 97))
+    with torch.no_grad():
+        found = reader(ROWS)
+    for row, (first, second) in zip(ROWS, found.tolist(), strict=True):
+        assert first == pytest.approx(alone(model, row.prompt, row.first), abs=1e-4)
+        assert second == pytest.approx(alone(model, row.prompt, row.second) if row.second else 0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gpt_neox"])
+def test_families_with_rotary_positions_are_read_as_pair_rows(family: str) -> None:
+    assert pair_rows_agree(ResponseLogprobs(tiny(FAMILIES[family])), 97)
+
+
+def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
+    class Renumbers(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.inner, self.config = model, model.config
+
+        def base_model(self, position_ids: Any, **rest: Any) -> Any:
+            places = torch.arange(position_ids.shape[1])[None].expand_as(position_ids)
+            return self.inner.base_model(position_ids=places, **rest)
+
+        def get_output_embeddings(self) -> Any:
+            return self.inner.get_output_embeddings()
+
+    assert not pair_rows_agree(ResponseLogprobs(Renumbers(tiny(FAMILIES["llama"]))), 97)
+
+
+def test_a_pair_scores_the_same_in_any_company() -> None:
+    reader = Reader(ResponseLogprobs(tiny(FAMILIES["gemma3"])), 0, plain=False)
+    with torch.no_grad():
+        together, apart = reader(ROWS), torch.cat([reader([row]) for row in ROWS])
+    assert torch.allclose(together, apart, atol=1e-5)
+
+
+def test_gradients_are_those_of_the_plain_forward_pass() -> None:
+    model = tiny(FAMILIES["llama"])
+    pairs, grads = ROWS[:3], []
+    for plain in (False, True):
+        model.zero_grad()
+        out = Reader(ResponseLogprobs(model), 0, plain=plain)(pairs)
+        (out[:, 0] - 0.5 * out[:, 1]).sum().backward()
+        grads.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
+    for name in grads[0]:
+        assert torch.allclose(grads[0][name], grads[1][name], atol=1e-4), name
+
+
+def test_token_logprobs_of_uniform_logits_are_minus_the_log_of_the_vocabulary() -> None:
+    project = torch.nn.Linear(3, 8, bias=False)
+    torch.nn.init.zeros_(project.weight)
+    found = token_logprobs(torch.ones(5, 3), torch.arange(5), project)
+    assert torch.allclose(found, torch.full((5,), -2.0794415), atol=1e-6)  # ln 8
+
+
+def test_a_branch_sees_the_prompt_and_itself_and_never_the_other_branch() -> None:
+    mask = attention_mask(pad([Row(prompt=(1, 2), first=(3, 4), second=(5,))], 0))[0, 0].int().tolist()
+    assert mask == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+def test_a_window_counts_positions_within_the_branch() -> None:
+    mask = attention_mask(pad([Row(prompt=(1, 2), first=(3, 4), second=(5,))], 0), window=2)[0, 0].int().tolist()
+    assert mask[3] == [0, 0, 1, 1, 0]
+    assert mask[4] == [
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]  # the second branch follows the prompt, so its neighbor is the prompt's last token
+
+
+def test_positions_restart_after_the_prompt() -> None:
+    batch = pad([Row(prompt=(1, 2), first=(3, 4), second=(5, 6)), Row(prompt=(7,), first=(8,))], 0)
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 2, 3], [0, 1, 0, 0, 0, 0]]
+    assert batch.targets.tolist() == [3, 4, 5, 6, 8]
+    assert batch.sources.tolist() == [1, 2, 1, 4, 6]
+    assert batch.owners.tolist() == [0, 0, 1, 1, 2]
+
+
+def test_batches_hold_every_row_once_and_keep_to_the_budget() -> None:
+    lengths = [3, 9, 4, 20, 1, 7, 7, 2]
+    groups = list(batches(lengths, 16))
+    assert sorted(place for group in groups for place in group) == list(range(8))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(lengths[place] for place in group) <= 16
+    assert groups[0] == [3]  # a row longer than the budget goes alone
