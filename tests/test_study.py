@@ -53,7 +53,7 @@ def test_a_study_in_yaml_equals_the_same_in_python() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [(), ("training.sft=null",), ("training.weak_dpo={}",), ("arms={}",), (SIDES,), ("description=ä: x # y",)],
+    [(), ("training.sft=null",), ("training.weak_dpo={}",), ("arms={}",), (SIDES,), ("description='ä: x # y'",)],
 )
 def test_a_study_survives_yaml_and_back(changes: tuple[str, ...]) -> None:
     study = Study.parse(YAML, changes)

@@ -7,7 +7,18 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from trimtab.types import Annotation, Message, Pair, Preference, Status, conversation, prompt_hash, text_hash, user
+from trimtab.types import (
+    Annotation,
+    Message,
+    Pair,
+    Preference,
+    Status,
+    conversation,
+    human_label,
+    prompt_hash,
+    text_hash,
+    user,
+)
 
 ASKED = user("Name a color.")
 PAIR = Pair.of(ASKED, "Blue.", "Seven.", "first")
@@ -55,6 +66,12 @@ def test_a_prompt_is_known_by_its_roles_and_its_turns() -> None:
     assert (
         conversation((*ASKED, Message(role="assistant", content="Blue."))) == "User: Name a color.\n\nAssistant: Blue."
     )
+
+
+def test_what_people_said_is_certain_and_what_nobody_said_is_abstained_from() -> None:
+    unlabeled = Pair.of(ASKED, "Blue.", "Seven.")
+    assert (human_label(PAIR).choice, human_label(PAIR).p_a in {0.0, 1.0}) == (PAIR.human, True)
+    assert human_label(unlabeled).status == "abstained"
 
 
 def test_values_are_frozen() -> None:

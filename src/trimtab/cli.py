@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trimtab.console import Bars
 from trimtab.errors import StudyError, TrimtabError
@@ -27,24 +29,45 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study to run.", show_default=False)]
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study, in YAML.", show_default=False)]
 Changes = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[key.sub=value …]", help="Settings to change, such as training.dpo.beta=0.05.", show_default=False
+        metavar="KEY=VALUE",
+        help="Settings to put over those in the file, such as training.dpo.beta=0.05 or models.weak.layers=10.",
+        show_default=False,
     ),
 ]
+Run = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Where results are kept; run again to go on from there.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps. Never part of a study.")]
+RunsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Where results are kept; run again to go on from there.  [default: runs/ and the study's name]",
+    ),
+]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1, mps, or auto, the best that is there.")
+]
 Budget = Annotated[
-    int, typer.Option("--token-budget", min=64, help="Tokens that one forward pass may hold: memory against speed.")
+    int,
+    typer.Option(
+        "--token-budget",
+        metavar="N",
+        min=64,
+        help="Tokens in one forward pass: fewer take less memory, more are faster.",
+    ),
 ]
 Trainer = Annotated[
     list[str] | None,
     typer.Option(
-        "--trainer", metavar="KEY=VALUE", help="Passed to transformers.TrainingArguments, such as report_to=wandb."
+        "--trainer",
+        metavar="KEY=VALUE",
+        help="Passed on to transformers.TrainingArguments, such as report_to=wandb; may be given again.",
     ),
 ]
 
@@ -53,9 +76,12 @@ Trainer = Annotated[
 def quickstart(
     out_dir: Out = Path("runs/quickstart"),
     device: Device = "auto",
-    token_budget: Budget = 2048,
+    token_budget: Budget = 1024,
 ) -> None:
-    """Run a whole study on the model and the pairs that ship: no hub, no GPU, about five minutes on two cores."""
+    """Run a whole study on the model and the pairs that ship.
+
+    No hub, no GPU; about five minutes on two cores. Then open report.html in the folder of --out.
+    """
     from trimtab.studies import shipped
     from trimtab.study import Study
 
@@ -66,12 +92,15 @@ def quickstart(
 def run(
     study: StudyPath,
     changes: Changes = None,
-    out_dir: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/NAME.")] = None,
+    out_dir: RunsOut = None,
     device: Device = "auto",
-    token_budget: Budget = 2048,
+    token_budget: Budget = 1024,
     trainer: Trainer = None,
 ) -> None:
-    """Run a study, and write report.html and report.json. Run it again to go on from where it stopped."""
+    """Run a study, and write report.html and report.json.
+
+    Run it again to go on from where it stopped; what is there already is not made again.
+    """
     from trimtab.study import Study
 
     read = Study.load(study, changes or ())
@@ -82,10 +111,14 @@ def run(
 def plan(
     study: StudyPath,
     changes: Changes = None,
-    out_dir: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/NAME.")] = None,
+    out_dir: RunsOut = None,
 ) -> None:
-    """Show what a study will do: what is there already, what will run and why, and about how long. Changes nothing."""
-    from trimtab.forecast import forecast
+    """Show what a study will do, why, and about how long it takes.
+
+    Nothing is run and nothing in the folder changes. Times are taken from what the folder has measured, and from a
+    rough rate for two cores where it has measured nothing.
+    """
+    from trimtab.forecast import about, forecast
     from trimtab.study import Study
 
     read = Study.load(study, changes or ())
@@ -95,58 +128,88 @@ def plan(
         table.add_column(heading, overflow="fold", justify="right" if heading == "about" else "left")
     rows = forecast(read, folder)
     for row in rows:
-        table.add_row(row.stage, row.state, row.why, row.about)
+        table.add_row(*map(Text, (row.stage, row.state, row.why, row.about)))
     out.print(table)
-    todo = [row for row in rows if row.state != "done"]
-    known = sum(row.seconds for row in todo if row.seconds is not None)
-    rest = sum(row.seconds is None for row in todo)
-    about = f", about {_minutes(known)}" if known else ""
-    unknown = f" and {rest} stages of unknown length" if rest and known else ""
-    out.print(
-        f"\n{len(rows) - len(todo)} of {len(rows)} stages are done; {len(todo)} to run{about}{unknown}, in {folder}"
-    )
+    todo = [row for row in rows if row.state in ("to run", "resume")]
+    done = sum(row.state == "done" for row in rows)
+    known = [row.seconds for row in todo if row.seconds is not None]
+    length = f", {about(sum(known))}" if known else ""
+    rest = f", not counting {len(todo) - len(known)} of unknown length" if known and len(known) < len(todo) else ""
+    _say(f"\n{done} stages are done, {len(todo)} to run{length}{rest}, in {folder}")
 
 
 @app.command()
 def annotate(
-    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A file of pairs: json, jsonl, csv or parquet.")],
+    pairs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS",
+            help="A file of pairs, a folder or a pattern: jsonl, json, csv or parquet.",
+            show_default=False,
+        ),
+    ],
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[key=value …]", help="The annotator's settings.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Settings of the annotator, such as beta=0.5.",
+            show_default=False,
+        ),
     ] = None,
     kind: Annotated[
-        str, typer.Option("--with", metavar="KIND", help="See: trimtab list annotators.")
+        str, typer.Option("--with", metavar="KIND", help="Which annotator; trimtab list annotators shows them.")
     ] = "implicit_reward",
     run_dir: Annotated[
-        Path | None, typer.Option("--run", metavar="DIR", help="A finished run whose weak model @weak names.")
+        Path | None,
+        typer.Option(
+            "--run", metavar="DIR", help="A finished run: @weak is its weak model, @weak.sft that model before DPO."
+        ),
     ] = None,
-    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .parquet, .jsonl or .csv file.")] = Path(
-        "labels.parquet"
-    ),
+    to: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Where labels go: a .parquet, .jsonl or .csv file.")
+    ] = Path("labels.parquet"),
     device: Device = "auto",
-    token_budget: Budget = 2048,
+    token_budget: Budget = 1024,
 ) -> None:
-    """Label pairs, without a study: writes one row a pair with the probability that response a is the better."""
+    """Label the pairs in a file, without a study.
+
+    Writes one row a pair: its id, p_a, the probability that its response a is the better, the margin and the status.
+
+    For example: trimtab annotate pairs.jsonl --run runs/quickstart
+    """
     from trimtab.labeling import label_file
 
     told = label_file(pairs, kind, settings or (), run_dir, to, _runtime(device, token_budget, ()))
-    out.print(f"{told}\n{to}")
+    _say(f"{told}\n{to}")
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run.")]) -> None:
-    """Make report.html and report.json of a run again, and print the tables. Needs no torch."""
+def report(folder: Run) -> None:
+    """Make report.html and report.json of a run again.
+
+    Prints the tables too. Reads what the run left and trains nothing; needs no torch.
+    """
     _report(folder)
 
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run.")],
-    arm: Annotated[str, typer.Option(help="Whose labels, or whose model with --format model.")] = "weak",
+    folder: Run,
+    arm: Annotated[str, typer.Option(metavar="NAME", help="Whose labels, or whose student.")] = "weak",
     format: Annotated[
-        str, typer.Option(help="trl: preferences as jsonl. model: the arm's student, whole, as safetensors.")
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="trl: its labels as chosen and rejected, in jsonl. model: its student, in safetensors.",
+        ),
     ] = "trl",
     to: Annotated[
-        Path | None, typer.Option("--out", metavar="PATH", help="Default: DIR/export/ARM.jsonl, or DIR/export/ARM.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="PATH",
+            help="A file for trl, a folder for model.  [default: export/ in DIR, by the arm's name]",
+        ),
     ] = None,
 ) -> None:
     """Hand an arm's labels or its student on to other tools."""
@@ -155,27 +218,32 @@ def export(
     if format == "trl":
         path = to or folder / "export" / f"{arm}.jsonl"
         count = export_preferences(folder, arm, path)
-        out.print(f"{count} preferences: prompt, chosen, rejected (messages), p_chosen, margin, weight\n{path}")
+        _say(f"{count} preferences: prompt, chosen, rejected (messages), p_chosen, margin, weight\n{path}")
     elif format == "model":
         path = to or folder / "export" / arm
         export_model(folder, arm, path, Bars(err).notify)
-        out.print(f"a whole model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
+        _say(f"a whole model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
     else:
         raise StudyError(f"--format: must be trl or model, got {format!r}")
 
 
 @app.command("list")
 def list_kinds(
-    what: Annotated[str, typer.Argument(help="annotators, sources, scorers, models or losses.")] = "annotators",
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="annotators, sources, scorers, models, losses or studies.")
+    ] = "annotators",
 ) -> None:
-    """List what ships, with its settings."""
+    """List what ships, with its settings and their defaults.
+
+    Annotators, sources and scorers are named in a study by `kind:`; … stands for a setting that must be given.
+    """
     from trimtab.catalog import catalog
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("name", "what it is", "settings"):
         table.add_column(heading, overflow="fold")
     for name, meaning, settings in catalog(what):
-        table.add_row(name, meaning, settings)
+        table.add_row(*map(Text, (name, meaning, settings)))
     out.print(table)
 
 
@@ -183,7 +251,7 @@ def _run(study: Any, folder: Path, runtime: Runtime) -> None:
     from trimtab.run import run as run_study
 
     start = time.monotonic()
-    err.print(f"{study.name}: results go to {folder}", highlight=False)
+    err.print(f"{study.name}: results go to {folder}", highlight=False, markup=False, soft_wrap=True)
 
     def began(place: int, total: int, name: str) -> None:
         err.print(f"[{_minutes(time.monotonic() - start)}] {place} of {total}: {name}", highlight=False, markup=False)
@@ -207,7 +275,12 @@ def _report(folder: Path) -> None:
     write_whole(folder / "report.json", json.dumps(to_json(made), indent=1, ensure_ascii=False, allow_nan=False))
     write_whole(folder / "report.html", render(made))
     out.print(summary(made))
-    out.print(f"\n{folder / 'report.html'}", highlight=False, soft_wrap=True)
+    _say(f"\n{folder / 'report.html'}")
+
+
+def _say(text: str) -> None:
+    """A result in plain words: never colored, never wrapped, and brackets in it are brackets."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _runtime(device: str, token_budget: int, trainer: list[str] | tuple[str, ...]) -> Runtime:
@@ -226,6 +299,8 @@ def _runtime(device: str, token_budget: int, trainer: list[str] | tuple[str, ...
 
 
 def _device(asked: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
+        raise StudyError(f"--device {asked}: must be auto, cpu, cuda, cuda:N or mps")
     if asked != "auto":
         return asked
     import torch
@@ -246,6 +321,7 @@ def _minutes(seconds: float) -> str:
 
 def main() -> None:
     """The command. What Trimtab foresees is printed without a traceback and exits with 1; a stop by hand with 130."""
+    sys.path.append(str(Path.cwd()))  # so that `kind: "my_module:Mine"` finds a file in the working folder
     try:
         app()
     except TrimtabError as error:

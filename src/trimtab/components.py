@@ -29,6 +29,8 @@ class Component(Settings):
     """Settings that also work. `VERSION` is bumped by hand when the same settings come to mean another result."""
 
     VERSION: ClassVar[int] = 1
+    # Settings that say where something lies; what it holds enters a fingerprint by its hash instead.
+    PLACES: ClassVar[frozenset[str]] = frozenset()
 
 
 class Kind:
@@ -86,9 +88,8 @@ def find(package: str, kind: str) -> type[Component]:
     else:
         known = kinds(package)
         if kind not in known:
-            raise StudyError(
-                f"kind: no {kind!r} among the {package} (there are: {', '.join(known)}){near(kind, known)}"
-            )
+            among = {"data": "sources", "evaluation": "scorers"}.get(package, package)
+            raise StudyError(f"kind: no {kind!r} among the {among} (there are: {', '.join(known)}){near(kind, known)}")
         module_name = f"trimtab.{package}.{kind}"
         class_name = _class_name(kind)
     try:
@@ -154,6 +155,7 @@ def _expectation(details: ErrorDetails) -> str:
         "string_type": "expected text",
         "bool_parsing": "expected true or false",
         "model_type": "expected a mapping of settings",
+        "string_pattern_mismatch": f"expected text of the form {details.get('ctx', {}).get('pattern')}",
     }
     message = wanted.get(details["type"], details["msg"])
     return message.replace("Input should be a valid", "expected a").replace("Input should be", "must be")

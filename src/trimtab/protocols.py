@@ -32,7 +32,7 @@ class Runtime:
     progress: Progress
     notify: Callable[[str], None]
     device: str = "cpu"
-    token_budget: int = 2048
+    token_budget: int = 1024
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 

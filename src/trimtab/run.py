@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.errors import StoreError
+from trimtab.lm.weights import Model, identity, resolve
 from trimtab.plan import ArmStages, Plan, unfold
 from trimtab.protocols import Runtime
 from trimtab.stages.stage import Stage
@@ -56,6 +57,7 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
     start = time.monotonic()
     with store.hold():
         write_whole(folder / "study.yaml", study.to_yaml())
+        fetch(study, runtime)
         split = unfold(study).split
         artifacts: dict[str, Artifact] = {}
         made = _make([split], store, runtime, artifacts, began)
@@ -67,6 +69,14 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
         write_whole(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False))
     kept = tuple(name for name in names if name not in made)
     return Outcome(folder=folder, made=tuple(made), kept=kept, seconds=time.monotonic() - start)
+
+
+def fetch(study: Study, runtime: Runtime) -> None:
+    """Brings every model that the study names to this disk: fingerprints are of weights, and need them."""
+    scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
+    for model in (study.models.weak, study.models.student, *scorers):
+        if isinstance(model, Model) and identity(model) is None:
+            resolve(model, runtime.notify)
 
 
 def human_on_unlabeled(split: Artifact) -> bool:

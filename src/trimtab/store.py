@@ -115,7 +115,8 @@ class Store:
         holder = self.root / "run.holder.json"
         lock = filelock.FileLock(self.root / "run.lock")
         try:
-            lock.acquire(timeout=0)
+            with _room(self.root):
+                lock.acquire(timeout=0)
         except filelock.Timeout:
             raise StoreError(
                 f"{self.root} is held by another run ({_holder(holder)}); wait for it, or use --out"
@@ -131,9 +132,9 @@ class Store:
         return self.root / "stages" / f"{name}-{recipe.fingerprint}"
 
     def find(self, name: str, recipe: Recipe) -> Artifact | None:
-        """The finished artefact of this recipe, or None."""
-        folder = self.folder(name, recipe)
-        return open_artifact(folder) if (folder / "record.json").is_file() else None
+        """The finished artefact of this recipe, whatever it was called when it was made, or None."""
+        folders = [self.folder(name, recipe), *sorted(self.root.glob(f"stages/*-{recipe.fingerprint}"))]
+        return next((open_artifact(each) for each in folders if (each / "record.json").is_file()), None)
 
     def find_or_make(self, name: str, recipe: Recipe, make: Callable[[Draft], Mapping[str, Any]]) -> Artifact:
         """The artefact of this recipe, made if it is not there; `make` returns facts for the record."""
@@ -182,11 +183,14 @@ def open_artifact(folder: Path) -> Artifact:
     """A finished folder. Raises `StoreError` where it is not finished or its record cannot be read."""
     record = folder / "record.json"
     try:
-        return Artifact(folder=folder, record=json.loads(record.read_text(encoding="utf-8")))
+        read = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StoreError(f"{folder} is not finished (no record.json); run the study again to finish it") from None
-    except json.JSONDecodeError as error:
-        raise StoreError(f"{record} is damaged ({error.msg}); delete {folder} and run again") from error
+    except ValueError as error:
+        raise StoreError(f"{record} is damaged ({error}); delete {folder} and run again") from error
+    if not isinstance(read, dict):
+        raise StoreError(f"{record} is damaged (not a mapping); delete {folder} and run again")
+    return Artifact(folder=folder, record=read)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -226,6 +230,6 @@ def _room(folder: Path) -> Iterator[None]:
                 f"no space left for {folder}: free some, or use --out on another disk; what is finished is kept, "
                 "and the same command goes on from there"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR):
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StoreError(f"cannot write {folder}: {error.strerror}; use --out to name another folder") from error
         raise

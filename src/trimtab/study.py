@@ -137,6 +137,13 @@ class Study(Settings):
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
+def _value(change: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{change!r}: the value is not YAML: {error}") from error
+
+
 def _changed(document: Mapping[str, Any], change: str) -> dict[str, Any]:
     """The document with `key.sub=value` put in; the value is read as YAML."""
     key, equals, value = change.partition("=")
@@ -144,7 +151,8 @@ def _changed(document: Mapping[str, Any], change: str) -> dict[str, Any]:
         raise StudyError(f"{change!r}: a change is written key.sub=value")
     head, _, rest = key.strip().partition(".")
     if not rest:
-        return {**document, head: yaml.safe_load(value)}
+        # `@` cannot begin a YAML word, and `@weak` is how a study's own model is named
+        return {**document, head: value.strip() if value.strip().startswith("@") else _value(change, value)}
     inner = document.get(head) or {}
     if not isinstance(inner, Mapping):
         raise StudyError(f"{change!r}: {head} is {inner!r}, not a mapping of settings")

@@ -56,7 +56,7 @@ def tiny(name: str) -> Any:
 def answers(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
     chat: Any = Spelled()
     settings = Sampling(**{"max_new_tokens": 12, **sampling})
-    found = generate(model, chat, prompts, settings, {key for key, _ in prompts})
+    found = generate(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
     return {each.prompt_id: each.text for batch in found for each in batch}
 
 
@@ -93,7 +93,7 @@ def test_another_seed_gives_other_answers() -> None:
 def test_an_answer_says_what_ended_it() -> None:
     model, chat = tiny("llama"), Spelled()
     settings = Sampling(temperature=1.0, max_new_tokens=60)
-    for batch in generate(model, chat, PROMPTS, settings, {"0", "1", "2", "3"}):  # type: ignore[arg-type]
+    for batch in generate(model, chat, PROMPTS, settings, {"0", "1", "2", "3"}, 64):  # type: ignore[arg-type]
         for each in batch:
             ended = each.text.split()[-1] == str(END)
             assert each.stop == ("end" if ended else "length")

@@ -21,6 +21,7 @@ class File(Component):
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"path"})
 
     path: str
     layout: LayoutName = "auto"

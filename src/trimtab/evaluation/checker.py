@@ -12,7 +12,7 @@ from trimtab.types import Completion, Score
 
 
 class Checker(Component):
-    """Scores in [0, 1]. A completion whose prompt is not of the starter set is failed, never zero."""
+    """Each starter prompt's own checker, in [0, 1]. A completion of any other prompt is failed, never zero."""
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         scores: list[Score] = []

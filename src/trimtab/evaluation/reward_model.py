@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from trimtab.components import Component
 from trimtab.errors import ModelError
@@ -17,6 +17,8 @@ class RewardModel(Component):
 
     Tell readers what it was trained on: one that saw the benchmark's human labels imitates them.
     """
+
+    PLACES: ClassVar[frozenset[str]] = frozenset({"model"})
 
     model: Model
 

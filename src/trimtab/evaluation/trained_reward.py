@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class TrainedReward(Component):
     It is a proxy: at best it imitates the people who labeled `data`. Its unit is nats of Bradley-Terry log-odds, and only
     differences mean anything. Keep `data` disjoint from the study's own pairs; prompts of the test split in it are left out.
     """
+
+    PLACES: ClassVar[frozenset[str]] = frozenset({"model", "folder"})
 
     data: Annotated[Component, Kind("data")]
     model: Model

@@ -91,7 +91,7 @@ def collect(folder: Path) -> Report:
     return Report(
         study=_study(run),
         arms=tuple(_arm(arm, rows.get(arm["name"]), run.test) for arm in arms),
-        comparisons=tuple(_comparisons(rows)),
+        comparisons=tuple(_comparisons(rows, run.test)),
         labels=tuple(_labels(run, arm) for arm in arms if arm["labels"]),
         data=tuple(_data(run)),
         costs=tuple(_costs(run)),
@@ -134,9 +134,10 @@ def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm
     )
 
 
-def _comparisons(rows: Mapping[str, Rows]) -> list[Comparison]:
+def _comparisons(rows: Mapping[str, Rows], test: Sequence[Pair]) -> list[Comparison]:
     """Every arm against `sft`, `human` and `flipped`, paired by prompt or pair, on what both have."""
     found = []
+    prompts = {pair.id: pair.prompt_id for pair in test}
     for against in ("sft", "base", "human", "flipped"):
         for name in rows:
             if against not in rows or name == against or (against == "base" and "sft" in rows and name != "sft"):
@@ -144,7 +145,9 @@ def _comparisons(rows: Mapping[str, Rows]) -> list[Comparison]:
             for metric, ours in rows[name].values.items():
                 theirs = rows[against].values.get(metric)
                 if theirs is not None and metric != "ended":
-                    difference = statistics.paired_difference(ours, theirs)
+                    difference = statistics.paired_difference(
+                        ours, theirs, clusters={key: prompts.get(key, key) for key in ours}
+                    )
                     found.append(Comparison(arm=name, against=against, metric=metric, difference=difference))
     return found
 

@@ -29,7 +29,9 @@ def generate_stage(name: str, model: ModelSource, split: Stage, sampling: Sampli
             wanted = set(ids)
             with runtime.progress(f"Answering: {name}", len(chosen), "prompts") as tick:
                 tick(len(chosen) - len(ids))
-                for batch in generate(loaded.model, loaded.chat, list(chosen.items()), sampling, wanted):
+                for batch in generate(
+                    loaded.model, loaded.chat, list(chosen.items()), sampling, wanted, runtime.token_budget
+                ):
                     yield [{"key": each.prompt_id, **completion_row(each)} for each in batch]
                     tick(len(batch))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from trimtab.components import Component, Settings, dump
+from trimtab.components import Component, Settings, kind_of
 from trimtab.lm.weights import Model, identity
 from trimtab.protocols import Runtime
 from trimtab.store import Artifact, Draft, Recipe
@@ -39,10 +39,17 @@ class Stage:
 
 def told(settings: Settings) -> dict[str, Any]:
     """What of some settings bears on identity: those that differ from their defaults, and a component's kind and version."""
-    if isinstance(settings, Component):
-        version = {"version": settings.VERSION} if settings.VERSION != 1 else {}
-        return {**dump(settings), **version}
-    return settings.model_dump(mode="json", exclude_defaults=True)
+    places = settings.PLACES if isinstance(settings, Component) else frozenset[str]()
+    fields = settings.model_dump(mode="json", exclude_defaults=True)
+    bearing = {name: fields[name] for name in fields if name not in places}
+    for name in bearing:
+        inner = getattr(settings, name)
+        if isinstance(inner, Settings):
+            bearing[name] = told(inner)
+    if not isinstance(settings, Component):
+        return bearing
+    version = {"version": settings.VERSION} if settings.VERSION != 1 else {}
+    return {"kind": kind_of(settings), **bearing, **version}
 
 
 def model_identity(model: Model) -> str:

@@ -39,7 +39,7 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, recip
         name=name,
         kind="sft",
         make=make,
-        settings={"recipe": told(recipe), "seed": seed, "model": told(model)},
+        settings={"recipe": told(recipe), "seed": seed},
         needs={"split": split, **({"labels": labels} if labels else {})},
         identities=identities(model),
     )

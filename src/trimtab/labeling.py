@@ -1,0 +1,206 @@
+"""Labels for a file of pairs, without a study."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from trimtab.annotators.longest import Longest
+from trimtab.components import Component, build
+from trimtab.data.file import File
+from trimtab.errors import StudyError
+from trimtab.lm.weights import Model
+from trimtab.protocols import Given, ResponseScores, Runtime
+from trimtab.run import LABELS, read_index
+from trimtab.stages.annotate import as_annotator, checked
+from trimtab.stages.stage import model_identity
+from trimtab.statistics import agreement
+from trimtab.store import Draft, open_artifact, write_whole
+from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
+
+Rows = Sequence[Mapping[str, Any]]
+# A model by its name, or the folder of a stage that trained one.
+Found = Model | Path
+
+COLUMNS = LABELS.append(pa.field("note", pa.string()))
+CARD = "model.json"
+COMMONEST = 3
+
+
+def label_file(
+    pairs: Path, kind: str, settings: Sequence[str], run_dir: Path | None, to: Path, runtime: Runtime
+) -> str:
+    """Writes a row a pair to `to` and says in a few lines how it went.
+
+    `@weak` and `@weak.sft` among the annotator's models are the weak model of the finished run in `run_dir` and its
+    reference. Raises `StudyError` before any work where the annotator, its models or `to` will not do, and `DataError`
+    after writing where too many labels failed.
+    """
+    write = _writer(pairs, to)
+    component = _component(kind, settings)
+    annotator = as_annotator(component)
+    if annotator.arms():
+        raise StudyError(
+            f"--with {kind}: it reads the labels of other arms ({', '.join(annotator.arms())}), which only a study has; "
+            "make it an arm of one"
+        )
+    models = {name: _found(name, run_dir) for name in annotator.models()}
+    dataset = File(path=str(pairs)).load()
+    start = time.monotonic()
+    tables = {name: _table(model, dataset.pairs, runtime) for name, model in models.items()}
+    human: dict[str, Choice] = {pair.id: pair.human for pair in dataset.pairs if pair.human is not None}
+    labels = annotator.annotate(dataset.pairs, Given(logprobs=tables, human=human))
+    shared = {
+        "annotator": type(component).__name__,
+        "weights": " ".join(map(_identity, models.values())),
+        "seconds": (time.monotonic() - start) / len(dataset.pairs),
+    }
+    write([_row(pair, label) | shared for pair, label in zip(dataset.pairs, labels, strict=True)])
+    checked(kind, list(dataset.pairs), labels, str(to))
+    return "\n".join(_summary(pairs.name, dataset, labels, human))
+
+
+def _component(kind: str, settings: Sequence[str]) -> Component:
+    given: dict[str, Any] = {}
+    for each in settings:
+        key, equals, value = each.partition("=")
+        if not equals or not key.strip():
+            raise StudyError(f"{each!r}: a setting of the annotator is written key=value")
+        if key.strip() == "kind":
+            raise StudyError(f"{each!r}: the kind of annotator is named by --with")
+        try:
+            # YAML has no words that begin with @, and models that a study trains have such names.
+            given[key.strip()] = value if value.startswith("@") else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise StudyError(f"{each!r}: the value is not YAML: {error}") from error
+    return build("annotators", {"kind": kind, **given})
+
+
+def _found(name: str, run_dir: Path | None) -> Found:
+    if name.startswith("@"):
+        if run_dir is None:
+            raise StudyError(
+                f"{name} is the weak model that a study trained: name its folder with --run DIR, or name another model"
+            )
+        return _weak_model(name, run_dir)
+    path = Path(name).expanduser()
+    if (path / CARD).is_file():
+        return path
+    model = Model(base=name)
+    model_identity(model)  # a name that can never be found is refused before the pairs are read
+    return model
+
+
+def _weak_model(name: str, run_dir: Path) -> Found:
+    if name not in ("@weak", "@weak.sft"):
+        raise StudyError(f"there is no model {name!r} in a run (there are: @weak, @weak.sft)")
+    index = read_index(run_dir)
+    trained: str = next(arm["training"] for arm in index["arms"] if arm["name"] == "weak_model")
+    folder = run_dir / "stages" / trained
+    if name == "@weak":
+        return folder
+    base: Mapping[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))["base"]
+    if "folder" in base:
+        return folder.parent / str(base["folder"])
+    model: Model = Model.model_validate(base["model"])
+    return model
+
+
+def _table(model: Found, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
+    """A model's log-probabilities of the pairs; the model is gone from memory when they are returned."""
+    from trimtab.lm.models import open_base, open_trained, release  # noqa: PLC0415 - loads torch
+    from trimtab.stages.logprobs import score_pairs  # noqa: PLC0415
+
+    opened = (
+        open_trained(model, runtime.notify, runtime.device)
+        if isinstance(model, Path)
+        else open_base(model, runtime.notify, runtime.device)
+    )
+    scores = score_pairs(opened, pairs, runtime)
+    del opened
+    release()
+    return scores
+
+
+def _identity(model: Found) -> str:
+    return str(open_artifact(model).record["fingerprint"]) if isinstance(model, Path) else model_identity(model)
+
+
+def _row(pair: Pair, label: Annotation) -> dict[str, Any]:
+    return {
+        "id": pair.id,
+        "p_a": label.p_a,
+        "margin": label.margin,
+        "status": label.status,
+        "prompt_hash": pair.prompt_id,
+        "tokens": label.cost.prompt_tokens + label.cost.generated_tokens,
+        "note": label.note,
+    }
+
+
+def _writer(pairs: Path, to: Path) -> Callable[[Rows], None]:
+    """What writes rows to `to` in the format of its suffix. Raises `StudyError` where that cannot be."""
+    formats: dict[str, Callable[[Rows], None]] = {
+        ".parquet": lambda rows: Draft(folder=to.parent).write_rows(to.stem, rows, COLUMNS),
+        ".jsonl": lambda rows: write_whole(to, "".join(json.dumps(_ordered(row)) + "\n" for row in rows)),
+        ".csv": lambda rows: write_whole(to, _csv(rows)),
+    }
+    if to.suffix not in formats:
+        raise StudyError(f"--out {to}: the suffix must be one of {', '.join(formats)}, got {to.suffix or 'none'}")
+    if to.resolve() == pairs.resolve():
+        raise StudyError(f"--out {to}: that is the file of pairs itself; name another")
+    if to.is_dir():
+        raise StudyError(f"--out {to}: that is a folder; name a file in it")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"--out {to}: cannot make the folder {to.parent}: {error.strerror}") from error
+    return formats[to.suffix]
+
+
+def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in COLUMNS.names}
+
+
+def _csv(rows: Rows) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS.names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_ordered(row) for row in rows)
+    return text.getvalue()
+
+
+def _summary(file: str, dataset: Dataset, labels: Sequence[Annotation], human: Mapping[str, Choice]) -> list[str]:
+    status = Counter(label.status for label in labels)
+    lines = [f"{len(labels)} pairs: {status['ok']} labeled, {status['abstained']} abstained, {status['failed']} failed"]
+    if dataset.failures:
+        reasons = Counter(failure.reason for failure in dataset.failures).most_common(COMMONEST)
+        told = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        lines.append(f"{len(dataset.failures)} rows of {file} gave no pair: {told}")
+    ours: dict[str, Choice | None] = {label.pair_id: label.choice for label in labels if label.choice is not None}
+    theirs: dict[str, Choice | None] = {key: human[key] for key in ours if key in human}
+    if not theirs:
+        return [*lines, "no labeled pair has a human label to compare with"]
+    longest = {each.pair_id: each.choice for each in Longest().annotate(dataset.pairs, Given())}
+    return [
+        *lines,
+        f"agreement with the human labels: {_told(agreement(ours, theirs))}",
+        f"the longer response, on the same pairs: {_told(agreement(longest, theirs))}",
+    ]
+
+
+def _told(metric: Metric) -> str:
+    """`0.71 [0.65, 0.77] of 512 pairs`, and how many pairs the rule said nothing of."""
+    if metric.value is None:
+        return f"says nothing of any of {metric.n_failed} pairs"
+    silent = f" (it says nothing of {metric.n_failed})" if metric.n_failed else ""
+    return f"{metric.value:.2f} [{metric.low:.2f}, {metric.high:.2f}] of {metric.n} pairs{silent}"

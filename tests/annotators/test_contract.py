@@ -1,0 +1,141 @@
+"""What every annotator that ships promises: it is found by its file, and this page need not be told of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from trimtab.components import Component, build, dump, kinds
+from trimtab.protocols import Annotator, Given, ResponseScores
+from trimtab.types import Annotation, Choice, Pair, user
+
+# Settings to try beside the defaults, and instead of them where a kind has none.
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "flip": [{"like": "weak", "seed": 3}, {"rate": 0.3}],
+    "implicit_reward": [{}, {"beta": 2.0, "policy": "one", "reference": "another"}],
+    "longest": [{}, {"gap": 2}],
+}
+CASES = [{"kind": kind, **settings} for kind in kinds("annotators") for settings in SETTINGS.get(kind, [{}])]
+WORDS = ("yes", "surely", "by no means", "nobody can know", "it does", "rarely", "in spring", "at noon")
+OTHER: dict[Choice, Choice] = {"a": "b", "b": "a"}
+every = pytest.mark.parametrize("settings", CASES, ids=lambda settings: yaml.safe_dump(settings).replace("\n", " "))
+
+
+def pairs(count: int = 60) -> list[Pair]:
+    """Every sixth pair has no human label."""
+    draw = random.Random(5)
+    made = []
+    for place in range(count):
+        one, other = draw.sample(WORDS, 2)
+        preferred: Literal["first", "second"] = "first" if draw.random() < 0.5 else "second"
+        made.append(Pair.of(user(f"Question {place}?"), one, other, None if place % 6 == 0 else preferred))
+    return made
+
+
+PAIRS = pairs()
+
+
+def given_for(asked: Annotator) -> Given:
+    """Made-up tables and labels under the names that the annotator asks for."""
+    draw = random.Random(7)
+
+    def scores() -> ResponseScores:
+        return ResponseScores(a=draw.uniform(-40, -1), b=draw.uniform(-40, -1), n_a=4, n_b=6)
+
+    def label(pair: Pair) -> Annotation:
+        if draw.random() < 0.1:
+            return Annotation(pair_id=pair.id, p_a=None, status="abstained")
+        return Annotation(pair_id=pair.id, p_a=draw.random())
+
+    return Given(
+        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.models()},
+        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.arms()},
+        human={pair.id: pair.human for pair in PAIRS if pair.human is not None},
+    )
+
+
+def swapped_pair(pair: Pair) -> Pair:
+    return replace(pair, a=pair.b, b=pair.a, human=None if pair.human is None else OTHER[pair.human])
+
+
+def swapped_label(label: Annotation) -> Annotation:
+    return replace(
+        label,
+        p_a=None if label.p_a is None else 1 - label.p_a,
+        margin=None if label.margin is None else -label.margin,
+    )
+
+
+def swapped_given(given: Given) -> Given:
+    return Given(
+        logprobs={
+            model: {key: ResponseScores(a=each.b, b=each.a, n_a=each.n_b, n_b=each.n_a) for key, each in table.items()}
+            for model, table in given.logprobs.items()
+        },
+        labels={arm: {key: swapped_label(each) for key, each in table.items()} for arm, table in given.labels.items()},
+        human={key: OTHER[choice] for key, choice in given.human.items()},
+    )
+
+
+def annotator(settings: dict[str, Any]) -> Annotator:
+    made = build("annotators", settings)
+    assert isinstance(made, Annotator)
+    return made
+
+
+@every
+def test_an_annotator_gives_one_annotation_a_pair_in_order(settings: dict[str, Any]) -> None:
+    asked = annotator(settings)
+    labels = asked.annotate(PAIRS, given_for(asked))
+    assert [label.pair_id for label in labels] == [pair.id for pair in PAIRS]
+    assert any(label.status == "ok" for label in labels)
+
+
+@every
+def test_a_label_does_not_depend_on_the_pairs_beside_it(settings: dict[str, Any]) -> None:
+    asked = annotator(settings)
+    given = given_for(asked)
+    whole = asked.annotate(PAIRS, given)
+    assert [label for pair in PAIRS for label in asked.annotate([pair], given)] == whole
+    assert asked.annotate(PAIRS[::-1], given) == whole[::-1]
+    assert asked.annotate([], given) == []
+
+
+@every
+def test_swapped_responses_swap_the_label_where_an_annotator_says_so(settings: dict[str, Any]) -> None:
+    asked = annotator(settings)
+    if not getattr(asked, "SYMMETRIC", False):
+        pytest.skip("it does not say that it is symmetric")
+    given = given_for(asked)
+    there = [swapped_label(label) for label in asked.annotate(PAIRS, given)]
+    back = asked.annotate([swapped_pair(pair) for pair in PAIRS], swapped_given(given))
+    assert [label.choice for label in back] == [label.choice for label in there]
+    assert [label.p_a for label in back] == [pytest.approx(label.p_a) for label in there]
+    assert [label.margin for label in back] == [pytest.approx(label.margin) for label in there]
+
+
+@every
+def test_the_settings_of_an_annotator_survive_yaml_and_back(settings: dict[str, Any]) -> None:
+    made = build("annotators", settings)
+    document = yaml.safe_load(yaml.safe_dump(dump(made)))
+    assert document == settings
+    assert build("annotators", document) == made
+
+
+@every
+def test_an_annotator_is_frozen_and_refuses_settings_that_it_has_not(settings: dict[str, Any]) -> None:
+    made = build("annotators", settings)
+    assert isinstance(made, Component)
+    with pytest.raises(ValidationError, match="frozen"):
+        made.gap = 2  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="no_such_setting"):
+        build("annotators", {**settings, "no_such_setting": 1})
+
+
+def test_no_setting_is_tried_on_an_annotator_that_is_not_there() -> None:
+    assert set(SETTINGS) <= set(kinds("annotators"))

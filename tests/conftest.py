@@ -1,0 +1,110 @@
+"""A tiny real model made on the spot, and a whole study run with it once: what the tests of the upper floors stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trimtab.protocols import Runtime, Tick
+
+SPECIALS = ("<s>", "</s>", "<pad>")
+STUDY = """
+name: tiny
+data: {{kind: starter, limit: 90}}
+split: {{labeled: 0.5, test: 0.2, max_labeled: 12, max_unlabeled: 10, max_test: 6}}
+models:
+  weak: {{base: {model}, layers: 1, dtype: float32}}
+  student: {{base: {model}, dtype: float32}}
+training:
+  sft: {{batch_size: 6, learning_rate: 1.0e-3}}
+  dpo: {{batch_size: 6, learning_rate: 1.0e-3, lora_rank: 2}}
+generation: {{max_new_tokens: 4}}
+evaluation: {{checker: checker}}
+"""
+
+
+@contextmanager
+def _bar(label: str, total: int, unit: str) -> Iterator[Tick]:
+    def tick(done: int = 1) -> None:
+        assert 0 <= done <= total, f"{label}: {done} of {total} {unit}"
+
+    yield tick
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Products this small take longer to share out than to do: many times longer where the other core is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def notices() -> list[str]:
+    """What the `runtime` of the same test was told."""
+    return []
+
+
+@pytest.fixture
+def runtime(notices: list[str]) -> Iterator[Runtime]:
+    with _one_thread():
+        yield Runtime(progress=_bar, notify=notices.append)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer Llama in float32 and a tokenizer whose tokens are bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: place for place, token in enumerate([*SPECIALS, *alphabet])}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    bos, eos, pad = SPECIALS
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad)
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        bos_token_id=vocabulary[bos],
+        eos_token_id=vocabulary[eos],
+        pad_token_id=vocabulary[pad],
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tiny_model: Path) -> str:
+    """The YAML of a study of a handful of pairs that trains for two steps."""
+    return STUDY.format(model=tiny_model)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_study: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny study, run. Tests read it and change nothing in it but `export/`."""
+    from trimtab.run import run
+    from trimtab.study import Study
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    runtime = Runtime(progress=_bar, notify=lambda message: None)
+    with _one_thread():
+        run(Study.parse(tiny_study), folder, runtime, lambda place, total, name: None)
+    return folder

@@ -1,0 +1,76 @@
+"""What ships can be listed, and the list is the truth: what it names can be built."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from trimtab.catalog import LISTS, catalog, first_sentence
+from trimtab.components import kinds
+from trimtab.errors import StudyError
+from trimtab.lm.known import KNOWN
+
+
+def listed(what: str) -> dict[str, tuple[str, str]]:
+    return {name: (meaning, settings) for name, meaning, settings in catalog(what)}
+
+
+@pytest.mark.parametrize(
+    ("what", "package"), [("annotators", "annotators"), ("sources", "data"), ("scorers", "evaluation")]
+)
+def test_every_kind_that_ships_is_listed(what: str, package: str) -> None:
+    assert sorted(listed(what)) == kinds(package)
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_everything_has_a_meaning_on_one_line(what: str) -> None:
+    for meaning, settings in listed(what).values():
+        assert meaning and "\n" not in meaning + settings
+
+
+def test_settings_stand_as_they_are_typed_with_their_defaults() -> None:
+    assert listed("annotators")["implicit_reward"][1] == "policy=@weak reference=@weak.sft beta=0.1"
+    assert listed("annotators")["human"][1] == ""
+    assert listed("sources")["file"][1].startswith("path=… layout=auto limit=null")
+
+
+def test_models_say_their_license_and_what_they_take() -> None:
+    assert set(listed("models")) == set(KNOWN)
+    meaning, settings = listed("models")["smollm2-135m-instruct"]
+    assert "Apache-2.0" in meaning and "0.5 GB" in meaning
+    assert "layers=null" in settings and "revision" not in settings
+
+
+def test_losses_carry_the_defaults_of_their_training() -> None:
+    assert set(listed("losses")) == {"sft", "dpo", "reward"}
+    assert listed("losses")["dpo"][1].startswith("beta=0.1 ")
+
+
+def test_the_studies_that_ship_name_their_models() -> None:
+    assert "smollm2-135m-instruct" in listed("studies")["quickstart"][1]
+
+
+def test_an_unknown_list_is_refused_with_the_near_one() -> None:
+    with pytest.raises(StudyError, match=r"no list of 'anotators' \(there are: annotators, .*'annotators'\?"):
+        catalog("anotators")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("One. Two.", "One."),
+        ("As in\n    eq. 5 of it. Then more.", "As in eq. 5 of it."),
+        ("No full stop\n\nAnother paragraph.", "No full stop"),
+        ("Ends here. `code` follows.", "Ends here."),
+        (None, ""),
+    ],
+)
+def test_a_sentence_ends_where_another_begins(text: str | None, sentence: str) -> None:
+    assert first_sentence(text) == sentence
+
+
+def test_listing_loads_no_torch() -> None:
+    code = "import sys; from trimtab.catalog import LISTS, catalog; [catalog(w) for w in LISTS]; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,188 @@
+"""A file of pairs is labeled without a study, by anything that labels pairs alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from trimtab.errors import DataError, ModelError, StoreError, StudyError
+from trimtab.labeling import COLUMNS, label_file
+from trimtab.protocols import Runtime
+from trimtab.run import read_index
+from trimtab.stages.tables import annotations_of, pairs_of
+from trimtab.store import open_artifact
+from trimtab.types import Pair, user
+
+# The longer response is preferred in three of four pairs; the fifth pair has no label and equal lengths.
+ROWS: list[dict[str, Any]] = [
+    {"prompt": "Say one.", "response_a": "one, gladly", "response_b": "no", "label": "a"},
+    {"prompt": "Say two.", "response_a": "two, gladly", "response_b": "no", "label": "a"},
+    {"prompt": "Say three.", "response_a": "3", "response_b": "three, gladly", "label": "b"},
+    {"prompt": "Say four.", "response_a": "four", "response_b": "four, or was it five?", "label": "a"},
+    {"prompt": "Say five.", "response_a": "five", "response_b": "cinq", "label": None},
+]
+TWIN = {"prompt": "Say six.", "response_a": "six", "response_b": "six", "label": None}
+# Wilson's interval of 3 in 4, by hand: z² = 3.8415; center (0.75 + 0.4802) / 1.9604; half 1.96 √(0.0469 + 0.0600) / 1.9604.
+THREE_OF_FOUR = "0.75 [0.30, 0.95] of 4 pairs"
+SUFFIXES = (".parquet", ".jsonl", ".csv")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, TWIN]))
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()  # type: ignore[no-any-return]
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_columns_are_those_of_a_study_and_a_note(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
+    label_file(pairs, "longest", (), None, tmp_path / "labels.parquet", runtime)
+    labels = {row["id"]: row for row in read(tmp_path / "labels.parquet")}
+    pair = Pair.of(user("Say one."), "one, gladly", "no")
+    row = labels[pair.id]
+    assert " ".join(row) == "id p_a margin status annotator weights prompt_hash tokens seconds note"
+    assert (row["p_a"], row["margin"]) == ((1.0, 9.0) if pair.a == "one, gladly" else (0.0, -9.0))
+    assert (row["status"], row["annotator"], row["weights"], row["tokens"]) == ("ok", "Longest", "", 0)
+    assert row["prompt_hash"] == pair.prompt_id
+    five = labels[Pair.of(user("Say five."), "five", "cinq").id]
+    assert (five["p_a"], five["status"], five["note"]) == (None, "abstained", "a lead of 0 characters")
+
+
+def test_every_suffix_holds_the_same_rows(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
+    for suffix in SUFFIXES:
+        label_file(pairs, "longest", (), None, tmp_path / "deep" / f"labels{suffix}", runtime)
+    found = [read(tmp_path / "deep" / f"labels{suffix}") for suffix in SUFFIXES]
+    for rows in found:
+        assert [list(row) for row in rows] == [COLUMNS.names] * len(ROWS)
+    told = [[(row["id"], row["status"], str(row["margin"] or "")) for row in rows] for rows in found]
+    assert told[0] == told[1] == told[2]
+
+
+def test_the_summary_counts_rows_and_compares_with_people_and_with_length(
+    pairs: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    assert label_file(pairs, "human", (), None, tmp_path / "labels.csv", runtime).splitlines() == [
+        "5 pairs: 4 labeled, 1 abstained, 0 failed",
+        "1 rows of pairs.jsonl gave no pair: 'response_a' and 'response_b' are identical (1)",
+        "agreement with the human labels: 1.00 [0.51, 1.00] of 4 pairs",
+        f"the longer response, on the same pairs: {THREE_OF_FOUR}",
+    ]
+
+
+def test_without_human_labels_the_summary_says_so(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "bare.jsonl"
+    path.write_text("".join(json.dumps({**row, "label": None}) + "\n" for row in ROWS))
+    told = label_file(path, "longest", ["gap=1"], None, tmp_path / "labels.csv", runtime)
+    assert told.splitlines()[1:] == ["no labeled pair has a human label to compare with"]
+
+
+def test_settings_reach_the_annotator_as_the_type_they_are(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
+    told = label_file(pairs, "longest", ["gap=9"], None, tmp_path / "labels.csv", runtime)
+    assert told.startswith("5 pairs: 2 labeled, 3 abstained")
+
+
+def test_the_weak_model_of_a_run_labels_as_it_did_in_the_run(
+    finished_run: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    index = read_index(finished_run)
+    split = open_artifact(finished_run / "stages" / index["split"])
+    (weak,) = (arm for arm in index["arms"] if arm["name"] == "weak")
+    expected = annotations_of(open_artifact(finished_run / "stages" / weak["labels"]))
+    rows = [
+        {"prompt": pair.prompt[0].content, "response_a": pair.a, "response_b": pair.b}
+        for pair in pairs_of(split, "unlabeled")
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    label_file(path, "implicit_reward", (), finished_run, tmp_path / "labels.jsonl", runtime)
+    found = {str(row["id"]): row for row in read(tmp_path / "labels.jsonl")}
+    assert set(found) == set(expected)
+    for key, label in expected.items():
+        assert found[key]["margin"] == pytest.approx(label.margin, abs=1e-3)
+        assert found[key]["tokens"] == label.cost.prompt_tokens
+    (weights,) = {str(row["weights"]) for row in found.values()}
+    (model,) = (arm for arm in index["arms"] if arm["name"] == "weak_model")
+    assert weights.split()[0] == model["training"].rpartition("-")[2]
+
+
+def test_models_by_folder_need_no_run(
+    pairs: Path, tiny_model: Path, finished_run: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    (trained,) = (finished_run / "stages").glob("sft.student-*")
+    settings = [f"policy={trained}", f"reference={tiny_model}", "beta=1.0"]
+    label_file(pairs, "implicit_reward", settings, None, tmp_path / "labels.jsonl", runtime)
+    for row in read(tmp_path / "labels.jsonl"):
+        assert row["p_a"] == pytest.approx(1 / (1 + math.exp(-row["margin"])))
+
+
+def test_a_model_against_itself_has_no_opinion(pairs: Path, tiny_model: Path, runtime: Runtime, tmp_path: Path) -> None:
+    settings = [f"policy={tiny_model}", f"reference={tiny_model}"]
+    told = label_file(pairs, "implicit_reward", settings, None, tmp_path / "labels.csv", runtime)
+    assert told.startswith("5 pairs: 0 labeled, 5 abstained, 0 failed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "to", "wrong"),
+    [
+        ("longest", [], "labels.txt", r"the suffix must be one of \.parquet, \.jsonl, \.csv, got \.txt"),
+        ("longest", [], "labels", "got none"),
+        ("longest", [], "pairs.jsonl", "that is the file of pairs itself"),
+        ("longest", ["gap"], "labels.csv", "'gap': a setting of the annotator is written key=value"),
+        ("longest", ["gap=[1"], "labels.csv", r"'gap=\[1': the value is not YAML"),
+        ("longest", ["gap=wide"], "labels.csv", "gap: expected a whole number, got 'wide'"),
+        ("longest", ["gpa=1"], "labels.csv", "gpa: there is no such setting; did you mean 'gap'"),
+        ("longest", ["kind=human"], "labels.csv", "the kind of annotator is named by --with"),
+        ("longst", [], "labels.csv", "no 'longst' among the annotators .* did you mean 'longest'"),
+        ("flip", ["like=weak"], "labels.csv", r"--with flip: it reads the labels of other arms \(weak\)"),
+        ("implicit_reward", [], "labels.csv", "@weak is the weak model that a study trained: .* --run DIR"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_work(
+    pairs: Path, runtime: Runtime, tmp_path: Path, kind: str, settings: list[str], to: str, wrong: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StudyError, match=wrong):
+        label_file(pairs, kind, settings, None, tmp_path / to, runtime)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_that_is_not_one_and_a_model_that_no_run_has_are_refused(
+    pairs: Path, finished_run: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    to = tmp_path / "labels.csv"
+    with pytest.raises(StoreError, match="holds no finished run"):
+        label_file(pairs, "implicit_reward", (), tmp_path, to, runtime)
+    with pytest.raises(StudyError, match=r"no model '@student' in a run \(there are: @weak, @weak.sft\)"):
+        label_file(pairs, "implicit_reward", ["policy=@student"], finished_run, to, runtime)
+    with pytest.raises(ModelError, match="no model 'smollm'"):
+        label_file(pairs, "implicit_reward", ["policy=smollm"], finished_run, to, runtime)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(runtime: Runtime, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.jsonl: no such file"):
+        label_file(tmp_path / "nowhere.jsonl", "longest", (), None, tmp_path / "labels.csv", runtime)
+
+
+def test_a_rule_is_applied_without_torch(pairs: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from trimtab.labeling import label_file; "
+        "label_file(Path(sys.argv[1]), 'longest', (), None, Path(sys.argv[2]), None); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(pairs), str(tmp_path / "labels.csv")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

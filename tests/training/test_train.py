@@ -1,0 +1,212 @@
+"""Training through `transformers.Trainer`: the right gradient, the same bytes after a kill, and a stop at what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from trimtab.errors import StudyError, TrainingError
+from trimtab.lm.logprobs import Reader, ResponseLogprobs
+from trimtab.lm.rewards import ResponseRewards, last_tokens, rewards
+from trimtab.lm.rows import Row, pad
+from trimtab.training import losses
+from trimtab.training.dpo import dpo
+from trimtab.training.loop import Example, Setup, micro_batch
+from trimtab.training.reward import reward
+from trimtab.training.settings import Dpo, Reward, Sft
+from trimtab.training.sft import sft
+
+CONFIG = LlamaConfig(
+    vocab_size=60,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=64,
+)
+ROWS = [
+    Row(prompt=(5, 6, 7 + n % 5), first=tuple(range(10, 13 + n % 3)), second=tuple(range(30, 32 + n % 4)))
+    for n in range(12)
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny() -> Any:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(CONFIG).eval()
+
+
+def tick(done: int = 1) -> None:
+    """No progress bar."""
+
+
+def setup(**changes: Any) -> Setup:
+    return Setup(**{"name": "test", "seed": 3, "pad_id": 0, "token_budget": 64, **changes})
+
+
+def referenced(model: Any) -> list[Example]:
+    with torch.no_grad():
+        table = Reader(ResponseLogprobs(model), 0, plain=False)(ROWS).tolist()
+    return [Example(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
+
+
+def adapter(model: Any) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def test_dpo_raises_the_margin_of_what_it_is_trained_on(tmp_path: Path) -> None:
+    _, log = dpo(
+        tiny(),
+        referenced(tiny()),
+        Dpo(learning_rate=1e-2, epochs=8, batch_size=4, lora_rank=4),
+        setup(),
+        tmp_path,
+        tick,
+    )
+    assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-3)  # policy and reference agree before the first step
+    assert log[-1]["margin"] > 1 > abs(log[0]["margin"])
+    assert len(log) == 24
+
+
+def test_the_gradient_does_not_depend_on_how_a_step_is_cut_into_passes(tmp_path: Path) -> None:
+    found = []
+    for budget in (16, 64, 4096):
+        recipe = Dpo(learning_rate=1e-3, batch_size=12, lora_rank=2, warmup=0, schedule="constant")
+        policy, log = dpo(tiny(), referenced(tiny()), recipe, setup(token_budget=budget), tmp_path / str(budget), tick)
+        assert len(log) == 1
+        found.append((log[0]["grad_norm"], adapter(policy)))
+    for norm, weights in found[1:]:
+        assert norm == pytest.approx(found[0][0], rel=1e-4)
+        for name, weight in weights.items():
+            assert torch.allclose(weight, found[0][1][name], atol=1e-5), name
+
+
+def test_one_step_of_dpo_has_the_gradient_of_the_plain_loss(tmp_path: Path) -> None:
+    recipe = Dpo(learning_rate=1e-9, batch_size=12, lora_rank=2, max_grad_norm=1e9, warmup=0, beta=0.3)
+    policy, log = dpo(tiny(), referenced(tiny()), recipe, setup(), tmp_path, tick)
+    policy.zero_grad()
+    table = torch.tensor([example.reference for example in referenced(tiny())])
+    out = ResponseLogprobs(policy)(**pad(ROWS, 0).tensors())
+    losses.dpo(out, table, beta=0.3).mean().backward()
+    norm = torch.stack([w.grad.norm() for w in policy.parameters() if w.requires_grad]).norm().item()
+    assert log[0]["grad_norm"] == pytest.approx(norm, rel=1e-3)
+
+
+def test_sft_weighs_every_token_alike(tmp_path: Path) -> None:
+    rows = [Row(prompt=row.prompt, first=row.first) for row in ROWS]
+    plain = tiny()
+    total = ResponseLogprobs(plain)(**pad(rows, 0).tensors()).sum()
+    n_tokens = sum(len(row.first) for row in rows)
+    recipe = Sft(learning_rate=1e-9, batch_size=12, max_grad_norm=1e9, warmup=0)
+    for budget in (8, 4096):
+        _, log = sft(tiny(), rows, recipe, setup(token_budget=budget), tmp_path / str(budget), tick)
+        assert log[0]["loss"] == pytest.approx(-total.item() / n_tokens, rel=1e-4)
+
+
+def test_sft_learns_its_responses_with_and_without_an_adapter(tmp_path: Path) -> None:
+    rows = [Row(prompt=row.prompt, first=row.first) for row in ROWS]
+    for rank in (0, 4):
+        recipe = Sft(learning_rate=1e-2, epochs=10, batch_size=4, lora_rank=rank)
+        tuned, log = sft(tiny(), rows, recipe, setup(), tmp_path / str(rank), tick)
+        assert log[-1]["loss"] < 0.5 * log[0]["loss"]
+        assert not hasattr(tuned, "merge_and_unload")
+
+
+@pytest.mark.parametrize("stop_after", [3, 5])
+def test_a_killed_run_started_again_gives_the_same_bytes(tmp_path: Path, stop_after: int) -> None:
+    recipe = Dpo(learning_rate=1e-2, epochs=2, batch_size=4, lora_rank=4)
+    examples = referenced(tiny())
+    often = setup(arguments={"save_steps": 2})
+    whole, whole_log = dpo(tiny(), examples, recipe, often, tmp_path / "whole", tick)
+
+    class KilledError(Exception):
+        """Stands for the power cut."""
+
+    seen = 0
+
+    def pull_the_plug(done: int = 1) -> None:
+        nonlocal seen
+        seen += done
+        if seen == stop_after:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        dpo(tiny(), examples, recipe, often, tmp_path / "cut", pull_the_plug)
+    again, log = dpo(tiny(), examples, recipe, often, tmp_path / "cut", tick)
+    for name, weight in adapter(whole).items():
+        assert torch.equal(weight, adapter(again)[name]), name
+    assert log == whole_log
+
+
+def test_a_checkpoint_holds_the_trained_weights_and_nothing_else(tmp_path: Path) -> None:
+    recipe = Dpo(batch_size=4, lora_rank=2)
+    policy, _ = dpo(tiny(), referenced(tiny()), recipe, setup(arguments={"save_steps": 1}), tmp_path, tick)
+    saved = load_file(tmp_path / "checkpoint-3" / "model.safetensors")
+    assert {name.removeprefix("model.") for name in saved} == set(adapter(policy))
+
+
+def test_another_models_reference_table_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    wrong = [Example(each.row, (each.reference[0] - 3, each.reference[1])) for each in referenced(tiny())]
+    with pytest.raises(
+        TrainingError, match=r"test: before the first step policy and reference must agree, .* nats a token"
+    ):
+        dpo(tiny(), wrong, Dpo(), setup(), tmp_path, tick)
+
+
+def test_a_loss_that_is_not_a_number_stops_and_says_at_which_step_and_rate(tmp_path: Path) -> None:
+    broken = tiny()
+    with torch.no_grad():
+        broken.lm_head.weight[0] = float("nan")
+    rows = [Row(prompt=row.prompt, first=row.first) for row in ROWS]
+    with pytest.raises(
+        TrainingError, match=r"test: the loss became nan at step 1 with a learning rate of .*lower learning_rate"
+    ):
+        sft(broken, rows, Sft(lora_rank=2), setup(), tmp_path, tick)
+
+
+def test_settings_of_the_study_cannot_be_changed_behind_its_back(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="--trainer learning_rate: the study or Trimtab sets it"):
+        dpo(tiny(), referenced(tiny()), Dpo(), setup(arguments={"learning_rate": 1.0}), tmp_path, tick)
+
+
+def test_micro_batches_divide_the_step_and_follow_the_longer_rows() -> None:
+    assert micro_batch([10] * 100, 16, 80) == 8
+    assert micro_batch([10] * 95 + [1000] * 5, 16, 80) == 8  # a few long rows do not make every pass small
+    assert micro_batch([1000], 16, 80) == 1
+    assert micro_batch([1], 12, 10**6) == 12
+
+
+def test_a_reward_model_learns_which_response_is_preferred(tmp_path: Path) -> None:
+    recipe = Reward(learning_rate=1e-2, epochs=8, batch_size=4, lora_rank=4)
+    module, log = reward(tiny(), ROWS, recipe, setup(), tmp_path, tick)
+    assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-4)  # the head starts at zero
+    assert all(first > second for first, second in rewards(module.eval(), ROWS, 0))
+
+
+def test_a_reward_is_read_at_the_last_token_of_each_response() -> None:
+    rows, columns = last_tokens(pad([ROWS[0], Row(prompt=(1,), first=(2, 3))], 0))
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 5), (0, 7), (1, 2)]
+
+
+def test_a_reward_does_not_depend_on_the_other_response() -> None:
+    module = ResponseRewards(tiny())
+    torch.nn.init.normal_(module.head.weight)
+    together = rewards(module, [ROWS[1]], 0)[0]
+    alone = [
+        rewards(module, [Row(prompt=ROWS[1].prompt, first=each)], 0)[0][0] for each in (ROWS[1].first, ROWS[1].second)
+    ]
+    assert together == pytest.approx(alone, abs=1e-5)
