@@ -23,7 +23,7 @@ LAYERS = (
     ("studies", "study"),
     ("stages",),
     ("store",),
-    ("annotators", "data", "engines", "evaluation", "filters", "training"),
+    ("annotators", "data", "evaluation", "training"),
     ("lm", "prompts", "starter", "statistics", "training.settings"),
     ("components",),
     ("protocols",),

@@ -167,6 +167,8 @@ class Store:
         (folder / "spent.json").unlink(missing_ok=True)
         for part in folder.glob("*.part"):
             part.unlink()
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
         return Artifact(folder=folder, record=record)
 
     def _spent_before(self, folder: Path) -> float:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trimtab.errors import ModelError
+from trimtab.lm.adapters import autocast, is_narrow
 from trimtab.lm.logprobs import masks, unwrapped
 from trimtab.lm.rows import PROMPT, Batch, Row, pad
 
@@ -75,4 +76,7 @@ def load_head(module: ResponseRewards, folder: Path) -> ResponseRewards:
 def rewards(module: ResponseRewards, rows: Sequence[Row], pad_id: int) -> list[list[float]]:
     """Rewards of the first and the second response of each row."""
     device: Any = next(module.parameters()).device
-    return module(**pad(rows, pad_id).to(device).tensors()).cpu().tolist()  # type: ignore[no-any-return]
+    # an adapter that was just trained is float32 on narrow weights, one that was loaded is as narrow as they are
+    with autocast(module, is_narrow(module)):
+        found = module(**pad(rows, pad_id).to(device).tensors())
+    return found.cpu().tolist()  # type: ignore[no-any-return]

@@ -125,7 +125,7 @@ def _arguments(job: Job, folder: Path, micro: int) -> TrainingArguments:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": 50,
+        "save_steps": 20,
         "save_total_limit": 1,
         "report_to": "none",
         "disable_tqdm": True,

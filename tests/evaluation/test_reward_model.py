@@ -1,0 +1,59 @@
+"""A published reward model gives its one logit, and anything else is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+from trimtab.errors import ModelError
+from trimtab.evaluation.reward_model import RewardModel
+from trimtab.lm.weights import Model
+from trimtab.protocols import Runtime
+from trimtab.types import Completion, user
+
+ANSWERS = [
+    Completion(prompt_id=str(n), prompt=user(f"Question {n}?"), text=text, n_tokens=1, stop="end")
+    for n, text in enumerate(["Yes.", "No, never.", ""])
+]
+
+
+def classifier(tiny_model: Path, folder: Path, labels: int) -> Path:
+    config = LlamaConfig.from_pretrained(tiny_model)
+    config.num_labels = labels
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        LlamaForSequenceClassification(config).save_pretrained(folder)
+    for path in tiny_model.glob("tokenizer*"):
+        shutil.copy(path, folder / path.name)
+    return folder
+
+
+def test_the_score_is_the_models_logit_for_the_whole_conversation(
+    tiny_model: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 1)
+    template = tmp_path / "plain.jinja"
+    template.write_text("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}")
+    scorer = RewardModel(model=Model(base=str(folder), dtype="float32", chat_template=str(template)))
+    scores = scorer.score(ANSWERS, runtime)
+    model = LlamaForSequenceClassification.from_pretrained(folder).eval()
+    text = "user: Question 1?</s>assistant: No, never.</s>"
+    ids = AutoTokenizer.from_pretrained(tiny_model)(text, add_special_tokens=False, return_tensors="pt").input_ids
+    with torch.no_grad():
+        assert scores[1].value == pytest.approx(float(model(ids).logits[0, 0]), abs=1e-5)
+    assert [each.prompt_id for each in scores] == ["0", "1", "2"]
+
+
+def test_a_model_with_another_number_of_outputs_is_refused(tiny_model: Path, tmp_path: Path, runtime: Runtime) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 3)
+    with pytest.raises(ModelError, match=r"is not a reward model: it has 3 outputs \(one is needed\)"):
+        RewardModel(model=Model(base=str(folder), dtype="float32")).score(ANSWERS, runtime)
+
+
+def test_a_language_model_is_not_taken_for_a_reward_model(tiny_model: Path, runtime: Runtime) -> None:
+    with pytest.raises(ModelError, match="weights without values"):
+        RewardModel(model=Model(base=str(tiny_model), dtype="float32")).score(ANSWERS, runtime)
