@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import sys
 import time
@@ -257,6 +259,8 @@ def _run(study: Any, folder: Path, runtime: Runtime) -> None:
         err.print(f"[{_minutes(time.monotonic() - start)}] {place} of {total}: {name}", highlight=False, markup=False)
 
     outcome = run_study(study, folder, runtime, began)
+    if not runtime.leads:
+        return
     err.print(
         f"{len(outcome.made)} stages made, {len(outcome.kept)} were there already; {_minutes(outcome.seconds)}",
         highlight=False,
@@ -292,9 +296,16 @@ def _runtime(device: str, token_budget: int, trainer: list[str] | tuple[str, ...
         if not equals:
             raise StudyError(f"--trainer {each}: expected KEY=VALUE")
         arguments[key] = yaml.safe_load(value)
-    bars = Bars(err)
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    bars = Bars(err if rank == 0 else Console(file=io.StringIO()))
     return Runtime(
-        progress=bars, notify=bars.notify, device=_device(device), token_budget=token_budget, arguments=arguments
+        progress=bars,
+        notify=bars.notify,
+        device=_device(device),
+        token_budget=token_budget,
+        arguments=arguments,
+        rank=rank,
+        world=world,
     )
 
 
@@ -306,7 +317,7 @@ def _device(asked: str) -> str:
     import torch
 
     if torch.cuda.is_available():
-        return "cuda"
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

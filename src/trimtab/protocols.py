@@ -27,6 +27,7 @@ class Runtime:
     """Where and how a study runs: never part of it, since it bears on rounding at most.
 
     `token_budget` is how many tokens one forward pass may hold; `arguments` go to `transformers.TrainingArguments`.
+    Of `world` processes that share the training, as `torchrun` starts them, the one of `rank` 0 leads: it alone writes.
     """
 
     progress: Progress
@@ -34,6 +35,12 @@ class Runtime:
     device: str = "cpu"
     token_budget: int = 1024
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
 
 
 @runtime_checkable

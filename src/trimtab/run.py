@@ -23,6 +23,8 @@ from trimtab.store import Artifact, Draft, Store, write_whole
 from trimtab.study import Study
 
 INDEX = "run.json"
+# The kinds of stages that several processes share; all others are made by the one that leads.
+TRAINING = ("sft", "dpo", "reward")
 LABELS = pa.schema(
     [
         ("id", pa.string()),
@@ -55,6 +57,8 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
     """
     store = Store(folder)
     start = time.monotonic()
+    if not runtime.leads:
+        return follow(study, store, runtime)
     with store.hold():
         write_whole(folder / "study.yaml", study.to_yaml())
         fetch(study, runtime)
@@ -69,6 +73,27 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
         write_whole(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False))
     kept = tuple(name for name in names if name not in made)
     return Outcome(folder=folder, made=tuple(made), kept=kept, seconds=time.monotonic() - start)
+
+
+def follow(study: Study, store: Store, runtime: Runtime) -> Outcome:
+    """What a process that does not lead does: its share of the training, waiting for all the rest to be made."""
+    fetch(study, runtime)
+    split = unfold(study).split
+    artifacts = {split.recipe.fingerprint: _awaited(split, store)}
+    plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[split.recipe.fingerprint]))
+    for stage in plan.stages:
+        key = stage.recipe.fingerprint
+        if key not in artifacts:
+            if stage.kind in TRAINING and store.find(stage.name, stage.recipe) is None:
+                _work(stage, artifacts, runtime)(Draft(folder=store.folder(stage.name, stage.recipe)))
+            artifacts[key] = _awaited(stage, store)
+    return Outcome(folder=store.root, made=(), kept=(), seconds=0.0)
+
+
+def _awaited(stage: Stage, store: Store) -> Artifact:
+    while (found := store.find(stage.name, stage.recipe)) is None:
+        time.sleep(0.2)
+    return found
 
 
 def fetch(study: Study, runtime: Runtime) -> None:

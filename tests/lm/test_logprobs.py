@@ -124,7 +124,7 @@ def test_gradients_are_those_of_the_plain_forward_pass() -> None:
     for plain in (False, True):
         model.zero_grad()
         out = Reader(ResponseLogprobs(model), 0, plain=plain)(pairs)
-        (out[:, 0] - 0.5 * out[:, 1]).sum().backward()
+        (out[:, 0] - 0.5 * out[:, 1]).sum().backward()  # type: ignore[no-untyped-call]
         grads.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
     for name in grads[0]:
         assert torch.allclose(grads[0][name], grads[1][name], atol=1e-4), name
@@ -135,6 +135,22 @@ def test_token_logprobs_of_uniform_logits_are_minus_the_log_of_the_vocabulary() 
     torch.nn.init.zeros_(project.weight)
     found = token_logprobs(torch.ones(5, 3), torch.arange(5), project)
     assert torch.allclose(found, torch.full((5,), -2.0794415), atol=1e-6)  # ln 8
+
+
+def test_the_short_way_through_a_frozen_head_gives_the_same_values_and_gradients() -> None:
+    torch.manual_seed(2)
+    project, targets = torch.nn.Linear(6, 40, bias=False), torch.randint(0, 40, (1100,))
+    found = []
+    for frozen in (False, True):
+        project.requires_grad_(not frozen)
+        states = torch.randn(1100, 6, generator=torch.Generator().manual_seed(3)).requires_grad_()
+        values = token_logprobs(states, targets, project)
+        (values * torch.arange(1100)).sum().backward()  # type: ignore[no-untyped-call]
+        found.append((values.detach(), states.grad))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
+    assert found[0][1] is not None
+    assert found[1][1] is not None
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-3)
 
 
 def test_a_branch_sees_the_prompt_and_itself_and_never_the_other_branch() -> None:

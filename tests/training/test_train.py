@@ -101,7 +101,7 @@ def test_one_step_of_dpo_has_the_gradient_of_the_plain_loss(tmp_path: Path) -> N
     policy.zero_grad()
     table = torch.tensor([example.reference for example in referenced(tiny())])
     out = ResponseLogprobs(policy)(**pad(ROWS, 0).tensors())
-    losses.dpo(out, table, beta=0.3).mean().backward()
+    losses.dpo(out, table, beta=0.3).mean().backward()  # type: ignore[no-untyped-call]
     norm = torch.stack([w.grad.norm() for w in policy.parameters() if w.requires_grad]).norm().item()
     assert log[0]["grad_norm"] == pytest.approx(norm, rel=1e-3)
 

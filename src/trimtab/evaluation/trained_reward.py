@@ -23,27 +23,26 @@ class TrainedReward(Component):
     differences mean anything. Keep `data` disjoint from the study's own pairs; prompts of the test split in it are left out.
     """
 
-    PLACES: ClassVar[frozenset[str]] = frozenset({"model", "folder"})
+    PLACES: ClassVar[frozenset[str]] = frozenset({"model"})
 
     data: Annotated[Component, Kind("data")]
     model: Model
     recipe: Reward = Field(default_factory=Reward)
-    folder: Path | None = Field(None, description="set by the study: where the trained model lies")
 
     def identity(self) -> str:
         return "trained by the study"
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
+        raise StudyError("trained_reward works inside a study, which trains it; use reward_model for one that exists")
+
+    def score_with(self, folder: Path, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
+        """Scores by the model that the study trained into `folder`."""
         from trimtab.lm.models import open_trained  # noqa: PLC0415
         from trimtab.lm.rewards import ResponseRewards, load_head, rewards  # noqa: PLC0415
         from trimtab.lm.rows import batches, encode  # noqa: PLC0415
 
-        if self.folder is None:
-            raise StudyError(
-                "trained_reward: it works inside a study, which trains it; use reward_model for one that exists"
-            )
-        loaded = open_trained(self.folder, runtime.notify, runtime.device)
-        module = load_head(ResponseRewards(loaded.model), self.folder)
+        loaded = open_trained(folder, runtime.notify, runtime.device)
+        module = load_head(ResponseRewards(loaded.model), folder)
         rows = [encode(loaded.chat, each.prompt, each.text) for each in completions]
         values: dict[int, float] = {}
         with runtime.progress("Scoring answers", len(rows), "answers") as tick:

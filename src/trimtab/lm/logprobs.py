@@ -31,17 +31,22 @@ class ResponseLogprobs(nn.Module):
     def forward(self, **tensors: Tensor) -> Tensor:
         """Summed log-probabilities, float32, shape (rows, 2); zero where a row has no second response."""
         batch = Batch(**tensors)
-        causal = unwrapped(self.model)
-        states = causal.base_model(
-            input_ids=batch.tokens,
-            position_ids=batch.positions,
-            attention_mask=masks(causal.config, batch),
-            use_cache=False,
-        ).last_hidden_state
+        states = last_states(self.model, batch)
         chosen = states.reshape(-1, states.shape[-1])[batch.sources]
-        each = token_logprobs(chosen, batch.targets, head(causal))
+        each = token_logprobs(chosen, batch.targets, head(unwrapped(self.model)))
         totals = torch.zeros(2 * len(batch.tokens), dtype=torch.float32, device=each.device)
         return totals.index_add(0, batch.owners, each).view(-1, 2)
+
+
+def last_states(model: Any, batch: Batch) -> Tensor:
+    """The model's last hidden states of every token of the batch, shape (rows, T, d)."""
+    causal = unwrapped(model)
+    return causal.base_model(  # type: ignore[no-any-return]
+        input_ids=batch.tokens,
+        position_ids=batch.positions,
+        attention_mask=masks(causal.config, batch),
+        use_cache=False,
+    ).last_hidden_state
 
 
 def unwrapped(model: Any) -> Any:
@@ -75,7 +80,13 @@ def head(causal: Any) -> Callable[[Tensor], Tensor]:
 
 
 def token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:
-    """Log-probability of each target, float32, shape (N,), from hidden states of shape (N, d)."""
+    """Log-probability of each target, float32, shape (N,), from hidden states of shape (N, d).
+
+    A frozen output head, as under LoRA, takes the short way: its gradient is made with its value, so that neither the
+    logits nor their softmax are kept or made twice.
+    """
+    if isinstance(project, nn.Linear) and project.bias is None and not project.weight.requires_grad:
+        return _FrozenHead.apply(states, targets, project.weight)  # type: ignore[no-any-return, no-untyped-call]
 
     def piece(part: Tensor, wanted: Tensor) -> Tensor:
         logits = project(part).float()
@@ -85,10 +96,38 @@ def token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], 
     for start in range(0, len(targets), SLICE):
         part, wanted = states[start : start + SLICE], targets[start : start + SLICE]
         # in training the slice's logits are made again on the way back instead of being kept
-        parts.append(
-            checkpoint(piece, part, wanted, use_reentrant=False) if part.requires_grad else piece(part, wanted)
-        )
+        kept = part.requires_grad
+        parts.append(checkpoint(piece, part, wanted, use_reentrant=False) if kept else piece(part, wanted))
     return torch.cat(parts)
+
+
+class _FrozenHead(torch.autograd.Function):
+    """log softmax(W h)[target] for a W that is not trained; d/dh of it is W[target] - softmax(W h) W."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        values = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+        slopes = torch.empty_like(states, dtype=weight.dtype) if states.requires_grad else None
+        for start in range(0, len(targets), SLICE):
+            place = slice(start, start + SLICE)
+            wanted = targets[place]
+            logits = (states[place].to(weight.dtype) @ weight.T).float()
+            chosen = logits.gather(1, wanted[:, None])[:, 0]
+            top = logits.amax(1, keepdim=True)
+            share = logits.sub_(top).exp_()
+            total = share.sum(1, keepdim=True)
+            values[place] = chosen - top[:, 0] - total[:, 0].log()
+            if slopes is not None:
+                slopes[place] = weight[wanted] - share.div_(total).to(weight.dtype) @ weight
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
+        ctx.dtype = states.dtype
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return (grads[0][:, None] * slopes).to(ctx.dtype), None, None
 
 
 @dataclass(frozen=True, slots=True)

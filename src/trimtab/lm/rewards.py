@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trimtab.errors import ModelError
 from trimtab.lm.adapters import autocast, is_narrow
-from trimtab.lm.logprobs import masks, unwrapped
+from trimtab.lm.logprobs import last_states, unwrapped
 from trimtab.lm.rows import PROMPT, Batch, Row, pad
 
 HEAD = "reward_head.safetensors"
@@ -35,13 +35,7 @@ class ResponseRewards(nn.Module):
     def forward(self, **tensors: Tensor) -> Tensor:
         """Rewards, float32, shape (rows, 2); zero where a row has no second response."""
         batch = Batch(**tensors)
-        causal = unwrapped(self.model)
-        states = causal.base_model(
-            input_ids=batch.tokens,
-            position_ids=batch.positions,
-            attention_mask=masks(causal.config, batch),
-            use_cache=False,
-        ).last_hidden_state
+        states = last_states(self.model, batch)
         rows, last = last_tokens(batch)
         with torch.autocast(states.device.type, enabled=False):
             rewards = self.head(states[rows, last].float())[:, 0]

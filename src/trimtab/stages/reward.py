@@ -38,9 +38,11 @@ def reward_stage(name: str, scorer: TrainedReward, split: Stage, max_tokens: int
         told_to = setup(name, seed, loaded.pad_id, runtime)
         with runtime.progress(f"Training: {name}", n_steps(len(rows), scorer.recipe), "steps") as tick:
             module, log = reward(loaded.model, rows, scorer.recipe, told_to, draft.folder, tick)
-        save_adapter(module.model, scorer.model, draft.folder)
-        save_head(module, draft.folder)
-        draft.write_rows("rewards", list(_read(module, loaded, pairs_of(inputs["split"], "test"), runtime)), LOGPROBS)
+        if runtime.leads:
+            save_adapter(module.model, scorer.model, draft.folder)
+            save_head(module, draft.folder)
+            test = pairs_of(inputs["split"], "test")
+            draft.write_rows("rewards", list(_read(module, loaded, test, runtime)), LOGPROBS)
         return {**log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
 
     return Stage(

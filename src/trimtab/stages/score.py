@@ -7,6 +7,7 @@ from typing import Any
 
 from trimtab.components import Component
 from trimtab.errors import DataError, StudyError
+from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.protocols import Runtime, Scorer
 from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.tables import SCORES, completions_of, score_rows
@@ -21,8 +22,10 @@ def score_stage(name: str, scorer: Component, completions: Stage, reward: Stage 
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         answers = completions_of(inputs["completions"])
-        using = scorer.model_copy(update={"folder": inputs["reward"].folder}) if "reward" in inputs else asked
-        scores = using.score(answers, runtime)
+        if isinstance(scorer, TrainedReward):
+            scores = scorer.score_with(inputs["reward"].folder, answers, runtime)
+        else:
+            scores = asked.score(answers, runtime)
         if [each.prompt_id for each in answers] != [each.prompt_id for each in scores]:
             raise DataError(f"{name}: the scorer must give one score a completion, in order")
         draft.write_rows("scores", score_rows(scores), SCORES)

@@ -32,7 +32,8 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, recip
         told_to = setup(name, seed, loaded.pad_id, runtime)
         with runtime.progress(f"Fine-tuning: {name}", n_steps(len(rows), recipe), "steps") as tick:
             tuned, log = sft(loaded.model, rows, recipe, told_to, draft.folder, tick)
-        save_whole(loaded, tuned, draft.folder)
+        if runtime.leads:
+            save_whole(loaded, tuned, draft.folder)
         return {**log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
 
     return Stage(
@@ -70,7 +71,8 @@ def dpo_stage(
         told_to = setup(name, seed, loaded.pad_id, runtime)
         with runtime.progress(f"Aligning: {name}", n_steps(len(examples), recipe), "steps") as tick:
             policy, log = dpo(loaded.model, examples, recipe, told_to, draft.folder, tick)
-        save_adapter(policy, base_of(model, inputs), draft.folder)
+        if runtime.leads:
+            save_adapter(policy, base_of(model, inputs), draft.folder)
         return {**log_facts(log), "examples": len(examples), "tokens": sum(len(each.row) for each in examples)}
 
     return Stage(
@@ -106,7 +108,14 @@ def _chosen_first(inputs: Inputs) -> dict[str, bool]:
 def setup(name: str, seed: int, pad_id: int, runtime: Runtime) -> Any:
     from trimtab.training.loop import Setup
 
-    return Setup(name=name, seed=seed, pad_id=pad_id, token_budget=runtime.token_budget, arguments=runtime.arguments)
+    return Setup(
+        name=name,
+        seed=seed,
+        pad_id=pad_id,
+        token_budget=runtime.token_budget,
+        arguments=runtime.arguments,
+        world=runtime.world,
+    )
 
 
 def log_facts(log: list[dict[str, float]]) -> dict[str, Any]:

@@ -50,7 +50,8 @@ class Example:
 class Setup:
     """Where and how a run runs, which bears on rounding alone, and its seed.
 
-    `token_budget` is how many tokens one forward pass may hold; `arguments` go to `TrainingArguments` as they are.
+    `token_budget` is how many tokens one forward pass may hold; `arguments` go to `TrainingArguments` as they are; `world`
+    processes share each step.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Setup:
     pad_id: int
     token_budget: int = 1024
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    world: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +81,13 @@ def train(module: nn.Module, examples: Sequence[Example], job: Job, folder: Path
 
     Goes on from the newest checkpoint in `folder` where there is one. Raises `TrainingError` when the loss is not finite.
     """
-    micro = micro_batch([len(example.row) for example in examples], job.recipe.batch_size, job.setup.token_budget)
+    share = _share(job)
+    micro = micro_batch([len(example.row) for example in examples], share, job.setup.token_budget)
     log = folder / "log.jsonl"
     trainer = _Trainer(
         job=job,
         model=module,
-        args=_arguments(job, folder, micro),
+        args=_arguments(job, folder, micro, share // micro),
         train_dataset=_Examples(examples),
         data_collator=_Collate(job.setup.pad_id),
         callbacks=[_Follow(tick, log)],
@@ -92,7 +95,17 @@ def train(module: nn.Module, examples: Sequence[Example], job: Job, folder: Path
     trainer.remove_callback(PrinterCallback)
     with quiet():
         trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def _share(job: Job) -> int:
+    """Examples of one step that fall to each process."""
+    if job.recipe.batch_size % job.setup.world:
+        raise StudyError(
+            f"{job.setup.name}: batch_size {job.recipe.batch_size} cannot be shared by {job.setup.world} processes; "
+            "start a number of them that divides it"
+        )
+    return job.recipe.batch_size // job.setup.world
 
 
 def n_steps(n_examples: int, recipe: Recipe) -> int:
@@ -109,12 +122,12 @@ def micro_batch(lengths: Sequence[int], batch_size: int, token_budget: int) -> i
     return max(n for n in range(1, batch_size + 1) if batch_size % n == 0 and (n == 1 or n * typical <= token_budget))
 
 
-def _arguments(job: Job, folder: Path, micro: int) -> TrainingArguments:
+def _arguments(job: Job, folder: Path, micro: int, passes: int) -> TrainingArguments:
     recipe = job.recipe
     ours: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": recipe.batch_size // micro,
+        "gradient_accumulation_steps": passes,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": recipe.schedule,
         "warmup_steps": recipe.warmup,
@@ -191,11 +204,12 @@ class _Trainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         examples = (train_dataset or self.train_dataset).examples
-        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        step = self.job.recipe.batch_size
         return _InStepByLength([len(example.row) for example in examples], step, self.args.seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        count = torch.tensor(sum(self.job.items(batch) for batch in batch_samples), device=device)
+        # the mean over processes: gradients are averaged over them as well
+        count = torch.tensor([sum(self.job.items(batch) for batch in batch_samples)], device=device)
         return self.accelerator.gather(count).sum() / self.accelerator.num_processes
 
     def compute_loss(
@@ -240,8 +254,9 @@ class _Follow(TrainerCallback):
         self.tick, self.path = tick, log
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        kept = self.path.read_text().splitlines()[: state.global_step] if self.path.is_file() else []
-        self.path.write_text("".join(line + "\n" for line in kept))
+        if state.is_world_process_zero:
+            kept = self.path.read_text().splitlines()[: state.global_step] if self.path.is_file() else []
+            self.path.write_text("".join(line + "\n" for line in kept))
         self.tick(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
