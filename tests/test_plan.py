@@ -146,3 +146,10 @@ def test_stages_are_ordered_by_what_they_need_however_they_are_asked_for() -> No
     stages = planned().stages
     assert {stage.recipe.fingerprint for stage in ordered(reversed(stages))} == set(by_name(planned()).values())
     assert ordered(reversed(stages))[0].kind == "split"
+
+
+def test_the_studys_seed_draws_the_split_unless_the_split_has_its_own() -> None:
+    by_study = [planned(f"seed={seed}").split.recipe.fingerprint for seed in (1, 2)]
+    assert by_study[0] != by_study[1]
+    own = [planned(f"seed={seed}", "split.seed=5").split.recipe.fingerprint for seed in (1, 2)]
+    assert own[0] == own[1]

@@ -105,7 +105,7 @@ def test_a_change_below_a_plain_value_is_refused() -> None:
         ("arms.length.dpo.bta=1", "arms.length.dpo.bta: there is no such setting; did you mean 'beta'?"),
         ("data.limt=3", "data.limt: there is no such setting; did you mean 'limit'?"),
         ("data={labeled: starter, test: starter}", "data.unlabeled: this setting is needed and was not given"),
-        ("evaluation.checker=cheker", "evaluation.checker.kind: no 'cheker' among the evaluation"),
+        ("evaluation.checker=cheker", "evaluation.checker.kind: no 'cheker' among the scorers"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(change: str, said: str) -> None:

@@ -94,7 +94,9 @@ class _Unfolding:
         models = {"weak": study.models.weak, "student": study.models.student}
         if models["weak"].base == models["student"].base:
             del models["weak"]
-        self.split = split_stage(sources, study.split, study.max_tokens, models)
+        # three given sides are not drawn, so that the seed does not bear on them
+        drawn = study.split.model_copy(update={"seed": study.split_seed}) if "all" in sources else study.split
+        self.split = split_stage(sources, drawn, study.max_tokens, models)
         self.weak_dpo = study.training.weak_dpo or study.training.dpo
         self.labels: dict[str, Stage] = {}
         self.rewards = {

@@ -80,7 +80,7 @@ class Study(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str = ""
-    seed: int = Field(22, description="paper: the seed of the split; here of everything that is drawn")
+    seed: int = Field(22, description="paper, for the split; here of everything that is drawn")
     data: Annotated[Component | GivenSides, PlainValidator(_data), PlainSerializer(_data_settings)]
     split: Split = Field(default_factory=Split)
     max_tokens: int = Field(512, ge=8, description="paper; prompt and longer response, by either model's tokenizer")
@@ -108,6 +108,11 @@ class Study(Settings):
         if self.training.sft is None and self.training.sft_target == "own":
             raise ValueError("training.sft_target: own needs training.sft, which is null")
         return self
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the split: its own where it has one."""
+        return self.seed if self.split.seed is None else self.split.seed
 
     @classmethod
     def load(cls, path: Path, changes: Sequence[str] = ()) -> Study:

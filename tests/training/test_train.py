@@ -122,7 +122,7 @@ def test_sft_learns_its_responses_with_and_without_an_adapter(tmp_path: Path) ->
     for rank in (0, 4):
         recipe = Sft(learning_rate=3e-2 if rank else 1e-2, epochs=10, batch_size=4, lora_rank=rank)
         tuned, log = sft(tiny(), rows, recipe, setup(), tmp_path / str(rank), tick)
-        assert log[-1]["loss"] < 0.8 * log[0]["loss"]
+        assert log[-1]["loss"] < log[0]["loss"] - 0.3
         assert not hasattr(tuned, "merge_and_unload")
 
 

@@ -24,10 +24,14 @@ class Split(Settings):
 
     labeled: float = Field(default=0.5, gt=0.0, lt=1.0)
     test: float = Field(default=0.1, gt=0.0, lt=1.0)
-    seed: int = 22
+    seed: int | None = Field(default=None, description="null: the study's; 22 outside a study, as in the paper")
     max_labeled: int | None = Field(default=None, ge=1)
     max_unlabeled: int | None = Field(default=None, ge=1)
     max_test: int | None = Field(default=None, ge=1)
+
+
+def _seed(settings: Split) -> int:
+    return 22 if settings.seed is None else settings.seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ def split(pairs: Sequence[Pair], settings: Split) -> Splits:
     A prompt's side depends on the seed and its own text, never on the other prompts. Raises `DataError` where a side is
     empty or a labeled pair has no human label.
     """
-    ordered = sorted(pairs, key=lambda pair: text_hash(str(settings.seed), pair.id))
+    ordered = sorted(pairs, key=lambda pair: text_hash(str(_seed(settings)), pair.id))
     sides: dict[str, list[Pair]] = {"labeled": [], "unlabeled": [], "test": []}
     for pair in ordered:
         sides[_side(pair.prompt, settings)].append(pair)
@@ -77,7 +81,7 @@ def split(pairs: Sequence[Pair], settings: Split) -> Splits:
 
 def _side(prompt: Prompt, settings: Split) -> str:
     # Two independent draws from one hash: to change the share of the test set moves no prompt between the other two.
-    drawn = hashlib.sha256(f"{settings.seed}:{normalized(prompt)}".encode()).digest()
+    drawn = hashlib.sha256(f"{_seed(settings)}:{normalized(prompt)}".encode()).digest()
     for_test, for_labeled = (int.from_bytes(drawn[start : start + 8], "big") / 2**64 for start in (0, 8))
     if for_test < settings.test:
         return "test"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trimtab.types import Message, Prompt
+from trimtab.types import Message, Prompt, Role
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,6 +26,7 @@ class Chat:
     tokenizer: PreTrainedTokenizerBase
     end_ids: tuple[int, ...]
     system: str | None = None
+    rendered: dict[tuple[Role, ...], list[list[int]]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> Chat:
@@ -45,16 +46,25 @@ class Chat:
         """The conversation as the model reads it, ending where its answer begins."""
         if self.system is not None and prompt[0].role != "system":
             prompt = (Message(role="system", content=self.system), *prompt)
-        marks = [_SENTINEL.format(place) for place in range(len(prompt))]
-        roles = [(message.role, mark) for message, mark in zip(prompt, marks, strict=True)]
-        rest = _render(self.tokenizer, roles, answer=True)
-        ids: list[int] = []
-        for message, mark in zip(prompt, marks, strict=True):
-            before, found, rest = rest.partition(mark)
-            if not found:
-                raise ValueError(f"the chat template leaves out the {message.role} turn; set `chat_template: trimtab`")
-            ids += self._control(before) + self._text(message.content.strip())
-        return ids + self._control(rest)
+        first, *rest = self._controls(tuple(message.role for message in prompt))
+        ids = list(first)
+        for message, control in zip(prompt, rest, strict=True):
+            ids += self._text(message.content.strip()) + control
+        return ids
+
+    def _controls(self, roles: tuple[Role, ...]) -> list[list[int]]:
+        """What the template writes before, between and after the messages of these roles; rendered once for each pattern."""
+        if roles not in self.rendered:
+            marks = [_SENTINEL.format(place) for place in range(len(roles))]
+            text = _render(self.tokenizer, list(zip(roles, marks, strict=True)), answer=True)
+            pieces = []
+            for role, mark in zip(roles, marks, strict=True):
+                before, found, text = text.partition(mark)
+                if not found:
+                    raise ValueError(f"the chat template leaves out the {role} turn; set `chat_template: trimtab`")
+                pieces.append(self._control(before))
+            self.rendered[roles] = [*pieces, self._control(text)]
+        return self.rendered[roles]
 
     def response_ids(self, response: str) -> list[int]:
         """The response and the end of its turn."""

@@ -86,7 +86,7 @@ def token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], 
     logits nor their softmax are kept or made twice.
     """
     if isinstance(project, nn.Linear) and project.bias is None and not project.weight.requires_grad:
-        return _FrozenHead.apply(states, targets, project.weight)  # type: ignore[no-any-return, no-untyped-call]
+        return _FrozenHead.apply(states, targets, project.weight)
 
     def piece(part: Tensor, wanted: Tensor) -> Tensor:
         logits = project(part).float()
