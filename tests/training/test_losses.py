@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from trimtab.training.losses import accuracy, bradley_terry, dpo, implicit_margin, sft
+from trimtab.training.losses import accuracy, bradley_terry, dpo, implicit_margin
 
 # Chosen and rejected, in nats: the policy raised the first pair's gap by 3 - 1 = 2 and lowered the second's by 1.
 POLICY = torch.tensor([[-10.0, -20.0], [-5.0, -4.0]])
@@ -39,10 +39,6 @@ def test_dpo_of_a_large_margin_is_finite() -> None:
 def test_bradley_terry_of_equal_rewards_is_ln_2_and_falls_with_the_gap() -> None:
     found = bradley_terry(torch.tensor([[0.0, 0.0], [2.0, 0.0]])).tolist()
     assert found == pytest.approx([math.log(2), math.log(1 + math.exp(-2.0))], abs=1e-6)
-
-
-def test_sft_is_averaged_over_tokens_and_not_over_responses() -> None:
-    assert sft(torch.tensor([-6.0, -2.0]), torch.tensor([3, 1])).item() == pytest.approx(2.0)
 
 
 def test_a_tie_counts_as_half_right() -> None:

@@ -113,7 +113,8 @@ def setup(name: str, seed: int, pad_id: int, runtime: Runtime) -> Any:
         seed=seed,
         pad_id=pad_id,
         token_budget=runtime.token_budget,
-        arguments=runtime.arguments,
+        # Trainer would otherwise take a graphics card that the user did not ask for
+        arguments={"use_cpu": runtime.device == "cpu", **runtime.arguments},
         world=runtime.world,
     )
 

@@ -28,11 +28,6 @@ def bradley_terry(rewards: Tensor) -> Tensor:
     return -logsigmoid(rewards[:, 0] - rewards[:, 1])
 
 
-def sft(summed: Tensor, counts: Tensor) -> Tensor:
-    """Negative log-likelihood a token over the whole batch: responses' summed log-probabilities and their token counts."""
-    return -(summed.sum() / counts.sum().clamp(min=1))
-
-
 def accuracy(margins: Tensor) -> Tensor:
     """Share of margins above zero, a tie counted as a half."""
     return (margins > 0).float().mean() + 0.5 * (margins == 0).float().mean()
