@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,15 @@ def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
         adapted.save_pretrained(folder / "adapter")
     where = {"folder": base.name} if isinstance(base, Path) else {"model": base.model_dump(exclude_defaults=True)}
     (folder / CARD).write_text(json.dumps({"form": "adapter", "base": where}))
+
+
+def release() -> None:
+    """Gives memory of models that nothing refers to any more back."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _open(model: Model, weights: Weights, device: str) -> Loaded:
