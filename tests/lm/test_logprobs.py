@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from trimtab.lm.logprobs import Reader, ResponseLogprobs, pair_rows_agree, token_logprobs
-from trimtab.lm.rows import Row, attention_mask, batches, pad
+from trimtab.lm.forms import FORMS, choose_form
+from trimtab.lm.logprobs import Reader, ResponseLogprobs, token_logprobs
+from trimtab.lm.rows import Form, Row, attention_mask, batches, lay_out
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -61,7 +63,7 @@ ROWS = [
 
 def tiny(config: PreTrainedConfig, seed: int = 0) -> Any:
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32).eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:
@@ -81,8 +83,7 @@ def alone(model: Any, prompt: tuple[int, ...], response: tuple[int, ...]) -> flo
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pair_rows_give_what_a_plain_forward_pass_of_each_response_gives(family: str) -> None:
     model = tiny(FAMILIES[family])
-    module = ResponseLogprobs(model)
-    reader = Reader(module, 0, plain=not pair_rows_agree(module, 97))
+    reader = Reader(ResponseLogprobs(model), 0, choose_form(model))
     with torch.no_grad():
         found = reader(ROWS)
     for row, (first, second) in zip(ROWS, found.tolist(), strict=True):
@@ -90,16 +91,29 @@ def test_pair_rows_give_what_a_plain_forward_pass_of_each_response_gives(family:
         assert second == pytest.approx(alone(model, row.prompt, row.second) if row.second else 0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gpt_neox"])
-def test_families_with_rotary_positions_are_read_as_pair_rows(family: str) -> None:
-    assert pair_rows_agree(ResponseLogprobs(tiny(FAMILIES[family])), 97)
+TAKEN: dict[str, Form] = {
+    "llama": "packed",
+    "mistral": "packed",
+    "qwen2": "packed",
+    "qwen3": "packed",
+    "gemma3": "packed",
+    "gpt_neox": "packed",
+    "gemma2": "padded",  # soft caps
+    "gpt_neo": "alone",  # a window of its own, counted in places of the row
+    "opt": "packed",
+}
+
+
+@pytest.mark.parametrize(("family", "form"), TAKEN.items())
+def test_each_family_is_read_in_the_fastest_form_that_it_takes(family: str, form: Form) -> None:
+    assert choose_form(tiny(FAMILIES[family])) == form
 
 
 def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
     class Renumbers(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
-            self.inner, self.config = model, model.config
+            self.inner, self.config, self.device = model, model.config, model.device
 
         def base_model(self, position_ids: Any, **rest: Any) -> Any:
             places = torch.arange(position_ids.shape[1])[None].expand_as(position_ids)
@@ -108,26 +122,32 @@ def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
         def get_output_embeddings(self) -> Any:
             return self.inner.get_output_embeddings()
 
-    assert not pair_rows_agree(ResponseLogprobs(Renumbers(tiny(FAMILIES["llama"]))), 97)
+    assert choose_form(Renumbers(tiny(FAMILIES["llama"]))) == "alone"
 
 
-def test_a_pair_scores_the_same_in_any_company() -> None:
-    reader = Reader(ResponseLogprobs(tiny(FAMILIES["gemma3"])), 0, plain=False)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pair_scores_the_same_in_any_company(form: Form) -> None:
+    model = tiny(FAMILIES["gemma3"])
+    assert choose_form(model) == "packed"
+    reader = Reader(ResponseLogprobs(model), 0, form)
     with torch.no_grad():
         together, apart = reader(ROWS), torch.cat([reader([row]) for row in ROWS])
     assert torch.allclose(together, apart, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_plain_forward_pass() -> None:
-    model = tiny(FAMILIES["llama"])
-    pairs, grads = ROWS[:3], []
-    for plain in (False, True):
-        model.zero_grad()
-        out = Reader(ResponseLogprobs(model), 0, plain=plain)(pairs)
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt_neox"])
+def test_gradients_are_those_of_the_plain_forward_pass(family: str) -> None:
+    grads = []
+    for form in FORMS:
+        model = tiny(FAMILIES[family])
+        if form == "packed":
+            assert choose_form(model) == form
+        out = Reader(ResponseLogprobs(model), 0, form)(ROWS)
         (out[:, 0] - 0.5 * out[:, 1]).sum().backward()  # type: ignore[no-untyped-call]
         grads.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
-    for name in grads[0]:
-        assert torch.allclose(grads[0][name], grads[1][name], atol=1e-4), name
+    for name, wanted in grads[-1].items():
+        for found in grads[:-1]:
+            assert torch.allclose(found[name], wanted, rtol=1e-3, atol=1e-4), name
 
 
 def test_token_logprobs_of_uniform_logits_are_minus_the_log_of_the_vocabulary() -> None:
@@ -154,7 +174,7 @@ def test_the_short_way_through_a_frozen_head_gives_the_same_values_and_gradients
 
 
 def test_a_branch_sees_the_prompt_and_itself_and_never_the_other_branch() -> None:
-    mask = attention_mask(pad([Row(prompt=(1, 2), first=(3, 4), second=(5,))], 0))[0, 0].int().tolist()
+    mask = attention_mask(lay_out([Row(prompt=(1, 2), first=(3, 4), second=(5,))], "padded", 0))[0, 0].int().tolist()
     assert mask == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -165,7 +185,11 @@ def test_a_branch_sees_the_prompt_and_itself_and_never_the_other_branch() -> Non
 
 
 def test_a_window_counts_positions_within_the_branch() -> None:
-    mask = attention_mask(pad([Row(prompt=(1, 2), first=(3, 4), second=(5,))], 0), window=2)[0, 0].int().tolist()
+    mask = (
+        attention_mask(lay_out([Row(prompt=(1, 2), first=(3, 4), second=(5,))], "padded", 0), window=2)[0, 0]
+        .int()
+        .tolist()
+    )
     assert mask[3] == [0, 0, 1, 1, 0]
     assert mask[4] == [
         0,
@@ -177,11 +201,26 @@ def test_a_window_counts_positions_within_the_branch() -> None:
 
 
 def test_positions_restart_after_the_prompt() -> None:
-    batch = pad([Row(prompt=(1, 2), first=(3, 4), second=(5, 6)), Row(prompt=(7,), first=(8,))], 0)
+    batch = lay_out([Row(prompt=(1, 2), first=(3, 4), second=(5, 6)), Row(prompt=(7,), first=(8,))], "padded", 0)
     assert batch.positions.tolist() == [[0, 1, 2, 3, 2, 3], [0, 1, 0, 0, 0, 0]]
     assert batch.targets.tolist() == [3, 4, 5, 6, 8]
     assert batch.sources.tolist() == [1, 2, 1, 4, 6]
     assert batch.owners.tolist() == [0, 0, 1, 1, 2]
+
+
+def test_packed_rows_lie_one_behind_another() -> None:
+    batch = lay_out([Row(prompt=(1, 2), first=(3, 4), second=(5, 6)), Row(prompt=(7,), first=(8,))], "packed", 0)
+    assert batch.tokens.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 2, 3, 0, 1]]
+    assert batch.sources.tolist() == [1, 2, 1, 4, 6]
+    assert batch.lasts.tolist() == [[3, 5], [7, -1]]
+
+
+def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
+    batch = lay_out([Row(prompt=(1, 2), first=(3, 4), second=(5, 6)), Row(prompt=(7,), first=(8,))], "alone", 0)
+    assert batch.tokens.tolist() == [[1, 2, 3, 4], [1, 2, 5, 6], [7, 8, 0, 0]]
+    assert batch.owners.tolist() == [0, 0, 1, 1, 2]
+    assert batch.lasts.tolist() == [[3, 7], [9, -1]]
 
 
 def test_batches_hold_every_row_once_and_keep_to_the_budget() -> None:

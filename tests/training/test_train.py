@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from trimtab.errors import StudyError, TrainingError
 from trimtab.lm.logprobs import Reader, ResponseLogprobs
-from trimtab.lm.rewards import ResponseRewards, last_tokens, rewards
-from trimtab.lm.rows import Row, pad
+from trimtab.lm.rewards import ResponseRewards, rewards
+from trimtab.lm.rows import Row, lay_out
 from trimtab.training import losses
 from trimtab.training.dpo import dpo
 from trimtab.training.loop import Example, Setup, micro_batch
@@ -60,7 +60,7 @@ def setup(**changes: Any) -> Setup:
 
 def referenced(model: Any) -> list[Example]:
     with torch.no_grad():
-        table = Reader(ResponseLogprobs(model), 0, plain=False)(ROWS).tolist()
+        table = Reader(ResponseLogprobs(model), 0, "padded")(ROWS).tolist()
     return [Example(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
 
 
@@ -100,7 +100,7 @@ def test_one_step_of_dpo_has_the_gradient_of_the_plain_loss(tmp_path: Path) -> N
     policy, log = dpo(tiny(), referenced(tiny()), recipe, setup(), tmp_path, tick)
     policy.zero_grad()
     table = torch.tensor([example.reference for example in referenced(tiny())])
-    out = ResponseLogprobs(policy)(**pad(ROWS, 0).tensors())
+    out = ResponseLogprobs(policy)(**lay_out(ROWS, "padded", 0).tensors())
     losses.dpo(out, table, beta=0.3).mean().backward()  # type: ignore[no-untyped-call]
     norm = torch.stack([w.grad.norm() for w in policy.parameters() if w.requires_grad]).norm().item()
     assert log[0]["grad_norm"] == pytest.approx(norm, rel=1e-3)
@@ -109,7 +109,7 @@ def test_one_step_of_dpo_has_the_gradient_of_the_plain_loss(tmp_path: Path) -> N
 def test_sft_weighs_every_token_alike(tmp_path: Path) -> None:
     rows = [Row(prompt=row.prompt, first=row.first) for row in ROWS]
     plain = tiny()
-    total = ResponseLogprobs(plain)(**pad(rows, 0).tensors()).sum()
+    total = ResponseLogprobs(plain)(**lay_out(rows, "padded", 0).tensors()).sum()
     n_tokens = sum(len(row.first) for row in rows)
     recipe = Sft(learning_rate=1e-9, batch_size=12, max_grad_norm=1e9, warmup=0)
     for budget in (8, 4096):
@@ -198,8 +198,8 @@ def test_a_reward_model_learns_which_response_is_preferred(tmp_path: Path) -> No
 
 
 def test_a_reward_is_read_at_the_last_token_of_each_response() -> None:
-    rows, columns = last_tokens(pad([ROWS[0], Row(prompt=(1,), first=(2, 3))], 0))
-    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 5), (0, 7), (1, 2)]
+    batch = lay_out([ROWS[0], Row(prompt=(1,), first=(2, 3))], "padded", 0)
+    assert batch.lasts.tolist() == [[5, 7], [10, -1]]
 
 
 def test_a_reward_does_not_depend_on_the_other_response() -> None:

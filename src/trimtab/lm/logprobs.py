@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from trimtab.lm.forms import SAID, choose_form, last_states, unwrapped
 from trimtab.lm.models import Loaded
-from trimtab.lm.rows import Batch, Row, attention_mask, batches, pad, plain_rows
+from trimtab.lm.rows import Batch, Form, Row, batches, lay_out
 
 # Rows of the vocabulary-sized tensor that exist at one time: 512 x 262,144 float32 values are half a gigabyte.
 SLICE = 512
@@ -29,45 +30,12 @@ class ResponseLogprobs(nn.Module):
         self.model = model
 
     def forward(self, **tensors: Tensor) -> Tensor:
-        """Summed log-probabilities, float32, shape (rows, 2); zero where a row has no second response."""
+        """Summed log-probabilities, float32, shape (pairs, 2); zero where a pair has no second response."""
         batch = Batch(**tensors)
-        states = last_states(self.model, batch)
-        chosen = states.reshape(-1, states.shape[-1])[batch.sources]
+        chosen = last_states(self.model, batch)[batch.sources]
         each = token_logprobs(chosen, batch.targets, head(unwrapped(self.model)))
-        totals = torch.zeros(2 * len(batch.tokens), dtype=torch.float32, device=each.device)
+        totals = torch.zeros(2 * len(batch.lengths), dtype=torch.float32, device=each.device)
         return totals.index_add(0, batch.owners, each).view(-1, 2)
-
-
-def last_states(model: Any, batch: Batch) -> Tensor:
-    """The model's last hidden states of every token of the batch, shape (rows, T, d)."""
-    causal = unwrapped(model)
-    return causal.base_model(  # type: ignore[no-any-return]
-        input_ids=batch.tokens,
-        position_ids=batch.positions,
-        attention_mask=masks(causal.config, batch),
-        use_cache=False,
-    ).last_hidden_state
-
-
-def unwrapped(model: Any) -> Any:
-    """The causal model itself: an adapter lives inside its layers and stays in force."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def masks(config: Any, batch: Batch) -> Any:
-    """The attention mask as the model wants it: one tensor, or one for each kind of layer where the kinds are mixed."""
-    kinds = set(getattr(config, "layer_types", None) or ())
-    window = getattr(config, "sliding_window", None)
-    if not kinds:
-        kinds = {"sliding_attention" if window else "full_attention"}
-    seen = {kind: attention_mask(batch, window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
-    # eager attention adds its mask to the scores, the other kinds read it as what may be seen
-    made = {kind: _added(mask) for kind, mask in seen.items()} if config._attn_implementation == "eager" else seen
-    return made if len(made) > 1 else next(iter(made.values()))
-
-
-def _added(seen: Tensor) -> Tensor:
-    return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
 
 
 def head(causal: Any) -> Callable[[Tensor], Tensor]:
@@ -132,33 +100,31 @@ class _FrozenHead(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads rows with a model, as pair rows where the model supports them (`plain` says that it does not)."""
+    """Reads pairs with a model, in the form that it takes."""
 
     module: ResponseLogprobs
     pad_id: int
-    plain: bool
+    form: Form
+
+    @property
+    def said(self) -> str:
+        """The form in words, for a record."""
+        return SAID[self.form]
 
     def __call__(self, rows: Sequence[Row]) -> Tensor:
         """Summed log-probabilities, float32 on the CPU, shape (rows, 2)."""
         device = next(self.module.parameters()).device
-        if not self.plain:
-            return self.module(**pad(rows, self.pad_id).to(device).tensors()).cpu()  # type: ignore[no-any-return]
-        texts = [text for row in rows for text in plain_rows(row)]
-        singles = iter(self.module(**pad(texts, self.pad_id).to(device).tensors()).cpu()[:, 0])
-        return torch.stack(
-            [torch.stack([next(singles), next(singles) if row.second else torch.zeros(())]) for row in rows]
-        )
+        return self.module(**lay_out(rows, self.form, self.pad_id).to(device).tensors()).cpu()  # type: ignore[no-any-return]
 
 
 def reader(loaded: Loaded, notify: Callable[[str], None]) -> Reader:
-    """Pair rows where the model reads them as it should, else one text a response, and says so."""
-    module = ResponseLogprobs(loaded.model)
-    plain = not pair_rows_agree(module, loaded.model.config.get_text_config().vocab_size)
-    if plain:
+    """Pairs in the form that the model takes; says so where each response must be read alone."""
+    form = choose_form(loaded.model)
+    if form == "alone":
         notify(
             f"{type(loaded.model).__name__} cannot read a pair as one row: each response is read alone, at half the speed"
         )
-    return Reader(module, loaded.pad_id, plain)
+    return Reader(ResponseLogprobs(loaded.model), loaded.pad_id, form)
 
 
 @torch.inference_mode()
@@ -173,21 +139,3 @@ def read(
     for places in batches([len(row) for row in rows], token_budget):
         if any(wanted[place] for place in places):
             yield places, reader([rows[place] for place in places]).tolist()
-
-
-@torch.inference_mode()
-def pair_rows_agree(module: ResponseLogprobs, vocabulary: int) -> bool:
-    """Whether the model reads a pair row as it reads each response alone.
-
-    Some families derive positions from the mask or add biases of their own; this asks the model itself, on one short row.
-    """
-    draw = torch.Generator().manual_seed(0)
-    ids = tuple(int(i) for i in torch.randint(5, vocabulary, (24,), generator=draw))
-    row = Row(prompt=ids[:8], first=ids[8:17], second=ids[17:])
-    try:
-        together = Reader(module, 0, plain=False)([row])
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
-        return False
-    apart = Reader(module, 0, plain=True)([row])
-    narrow = next(module.parameters()).dtype != torch.float32
-    return bool(torch.allclose(together, apart, rtol=0.02 if narrow else 1e-4, atol=0.0))

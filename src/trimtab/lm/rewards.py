@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from trimtab.errors import ModelError
 from trimtab.lm.adapters import autocast, is_narrow
-from trimtab.lm.logprobs import last_states, unwrapped
-from trimtab.lm.rows import PROMPT, Batch, Row, pad
+from trimtab.lm.forms import last_states, unwrapped
+from trimtab.lm.rows import Batch, Form, Row, lay_out
 
 HEAD = "reward_head.safetensors"
 
@@ -33,24 +33,12 @@ class ResponseRewards(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, **tensors: Tensor) -> Tensor:
-        """Rewards, float32, shape (rows, 2); zero where a row has no second response."""
+        """Rewards, float32, shape (pairs, 2); zero where a pair has no second response."""
         batch = Batch(**tensors)
         states = last_states(self.model, batch)
-        rows, last = last_tokens(batch)
         with torch.autocast(states.device.type, enabled=False):
-            rewards = self.head(states[rows, last].float())[:, 0]
-        totals = torch.zeros(2 * len(batch.tokens), dtype=torch.float32, device=rewards.device)
-        owners = 2 * rows + (batch.segments[rows, last] != PROMPT + 1).long()
-        return totals.index_add(0, owners, rewards).view(-1, 2)
-
-
-def last_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Row and column of the last token of every response in the batch."""
-    segment = batch.segments
-    after = torch.cat([segment[:, 1:], torch.full_like(segment[:, :1], -1)], dim=1)
-    ends = (segment != after) & ((segment == PROMPT + 1) | (segment == PROMPT + 2))
-    rows, columns = ends.nonzero(as_tuple=True)
-    return rows, columns
+            rewards = self.head(states[batch.lasts.clamp(min=0)].float())[..., 0]
+        return torch.where(batch.lasts >= 0, rewards, 0.0)
 
 
 def save_head(module: ResponseRewards, folder: Path) -> None:
@@ -67,10 +55,10 @@ def load_head(module: ResponseRewards, folder: Path) -> ResponseRewards:
 
 
 @torch.inference_mode()
-def rewards(module: ResponseRewards, rows: Sequence[Row], pad_id: int) -> list[list[float]]:
+def rewards(module: ResponseRewards, rows: Sequence[Row], pad_id: int, form: Form = "padded") -> list[list[float]]:
     """Rewards of the first and the second response of each row."""
     device: Any = next(module.parameters()).device
     # an adapter that was just trained is float32 on narrow weights, one that was loaded is as narrow as they are
     with autocast(module, is_narrow(module)):
-        found = module(**pad(rows, pad_id).to(device).tensors())
+        found = module(**lay_out(rows, form, pad_id).to(device).tensors())
     return found.cpu().tolist()  # type: ignore[no-any-return]

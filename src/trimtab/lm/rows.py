@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trimtab.lm.chat import Chat
 from trimtab.types import Prompt
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 PROMPT, FIRST, SECOND, PADDING = 0, 1, 2, 3
+
+# How pairs are laid out for a model: one behind another without padding; a padded row each; a padded row for each response.
+Form = Literal["packed", "padded", "alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +66,23 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded to one width `T`, as integer tensors.
+    """Pairs laid out as a model reads them, as integer tensors.
 
-    `tokens`, `positions`, `segments`: shape (rows, T). For every response token of the batch, one after another:
-    `sources`, the place in the flattened rows whose output predicts it; `targets`, its id; `owners`, `2 * row` for the
-    first response of a row and `2 * row + 1` for the second.
+    `tokens`, `positions`, `segments`: shape (rows, T). A row is a pair, or a text of its own, or, where the rows are packed,
+    all pairs one behind another. `lengths`, shape (pairs, 3): tokens of each prompt and its responses. For every response
+    token of the batch: `sources`, the place in the flattened rows whose output predicts it; `targets`, its id; `owners`,
+    `2 * pair` for the first response of a pair and `2 * pair + 1` for the second. `lasts`, shape (pairs, 2): the place of
+    each response's last token, -1 where there is none.
     """
 
     tokens: torch.Tensor
     positions: torch.Tensor
     segments: torch.Tensor
+    lengths: torch.Tensor
     sources: torch.Tensor
     targets: torch.Tensor
     owners: torch.Tensor
+    lasts: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         return Batch(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
@@ -84,31 +91,61 @@ class Batch:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def pad(rows: Sequence[Row], pad_id: int) -> Batch:
-    """Rows padded on the right to the longest."""
+def lay_out(rows: Sequence[Row], form: Form, pad_id: int) -> Batch:
+    """The pairs of `rows` in the form that a model reads."""
+    if form == "alone":
+        texts = [(place, branch, text) for place, row in enumerate(rows) for branch, text in enumerate(_texts(row))]
+        return _batch(rows, texts, pad_id, packed=False)
+    return _batch(rows, [(place, 0, row) for place, row in enumerate(rows)], pad_id, packed=form == "packed")
+
+
+def _texts(row: Row) -> list[Row]:
+    """The row as one ordinary text per response."""
+    first = Row(prompt=row.prompt, first=row.first)
+    return [first, Row(prompt=row.prompt, first=row.second)] if row.second else [first]
+
+
+def _batch(pairs: Sequence[Row], texts: Sequence[tuple[int, int, Row]], pad_id: int, *, packed: bool) -> Batch:
+    """Texts `(pair, its first branch, row)` padded on the right to the longest, or one behind another."""
     import torch
 
-    width = max(len(row) for row in rows)
-    tokens = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    positions = torch.zeros((len(rows), width), dtype=torch.long)
-    segments = torch.full((len(rows), width), PADDING, dtype=torch.long)
+    total = sum(len(row) for _, _, row in texts)
+    shape = (1, total) if packed else (len(texts), max(len(row) for _, _, row in texts))
+    tokens = torch.full((shape[0] * shape[1],), pad_id, dtype=torch.long)
+    positions = torch.zeros_like(tokens)
+    segments = torch.full_like(tokens, PADDING)
+    lasts = torch.full((len(pairs), 2), -1)
     sources: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
-    for place, row in enumerate(rows):
+    start = 0
+    for number, (pair, branch, row) in enumerate(texts):
         p, a, b = len(row.prompt), len(row.first), len(row.second)
-        tokens[place, : p + a + b] = torch.tensor(row.prompt + row.first + row.second)
-        positions[place, : p + a] = torch.arange(p + a)
-        positions[place, p + a : p + a + b] = torch.arange(p, p + b)
-        segments[place, : p + a + b] = torch.tensor([PROMPT] * p + [FIRST] * a + [SECOND] * b)
-        last_of_prompt, start = place * width + p - 1, place * width + p
-        for branch, (offset, response) in enumerate(((0, row.first), (a, row.second))):
+        start = start if packed else number * shape[1]
+        end = start + p + a + b
+        tokens[start:end] = torch.tensor(row.prompt + row.first + row.second)
+        positions[start : end - b] = torch.arange(p + a)
+        positions[end - b : end] = torch.arange(p, p + b)
+        segments[start:end] = torch.tensor([PROMPT] * p + [FIRST] * a + [SECOND] * b)
+        for offset, response in enumerate((row.first, row.second)):
             if response:
+                begin = start + p + offset * a
                 # the first token of either response is predicted by the prompt's last one
-                sources += [last_of_prompt, *range(start + offset, start + offset + len(response) - 1)]
+                sources += [start + p - 1, *range(begin, begin + len(response) - 1)]
                 targets += response
-                owners += [2 * place + branch] * len(response)
-    return Batch(tokens, positions, segments, torch.tensor(sources), torch.tensor(targets), torch.tensor(owners))
+                owners += [2 * pair + branch + offset] * len(response)
+                lasts[pair, branch + offset] = begin + len(response) - 1
+        start = end
+    return Batch(
+        tokens=tokens.view(shape),
+        positions=positions.view(shape),
+        segments=segments.view(shape),
+        lengths=torch.tensor([(len(row.prompt), len(row.first), len(row.second)) for row in pairs]),
+        sources=torch.tensor(sources),
+        targets=torch.tensor(targets),
+        owners=torch.tensor(owners),
+        lasts=lasts,
+    )
 
 
 def attention_mask(batch: Batch, window: int | None = None) -> torch.Tensor:
@@ -130,9 +167,3 @@ def attention_mask(batch: Batch, window: int | None = None) -> torch.Tensor:
     mask = seen & earlier & (segment != PADDING)[:, None, :]
     mask = mask | torch.eye(width, dtype=torch.bool, device=mask.device)
     return mask[:, None]
-
-
-def plain_rows(row: Row) -> list[Row]:
-    """The row as one ordinary text per response: for models that cannot take a pair row."""
-    first = Row(prompt=row.prompt, first=row.first)
-    return [first, Row(prompt=row.prompt, first=row.second)] if row.second else [first]

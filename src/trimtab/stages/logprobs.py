@@ -62,7 +62,7 @@ def _write(draft: Draft, name: str, loaded: Loaded, pairs: Sequence[Pair], runti
     return {
         "pairs": len(pairs),
         "tokens": sum(map(len, rows)),
-        "path": "one text a response" if using.plain else "pair rows",
+        "path": using.said,
     }
 
 

@@ -35,7 +35,7 @@ def reward_stage(name: str, scorer: TrainedReward, split: Stage, max_tokens: int
         loaded = load(scorer.model, inputs, runtime)
         pairs = _elsewhere(scorer, inputs)
         rows = [row for pair in pairs if (row := _row(loaded, pair)).longest_text <= max_tokens]
-        told_to = setup(name, seed, loaded.pad_id, runtime)
+        told_to = setup(name, seed, loaded, runtime)
         with runtime.progress(f"Training: {name}", n_steps(len(rows), scorer.recipe), "steps") as tick:
             module, log = reward(loaded.model, rows, scorer.recipe, told_to, draft.folder, tick)
         if runtime.leads:
@@ -75,12 +75,14 @@ def _row(loaded: Loaded, pair: Pair) -> Row:
 
 def _read(module: ResponseRewards, loaded: Loaded, pairs: Sequence[Pair], runtime: Runtime) -> Iterator[dict[str, Any]]:
     """The rewards of both responses of each pair."""
+    from trimtab.lm.forms import choose_form
     from trimtab.lm.rewards import rewards
 
     module.eval()
+    form = choose_form(module.model)
     rows = [encode(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
     for places in batches([len(row) for row in rows], runtime.token_budget):
-        found = rewards(module, [rows[place] for place in places], loaded.pad_id)
+        found = rewards(module, [rows[place] for place in places], loaded.pad_id, form)
         for place, (a, b) in zip(places, found, strict=True):
             row = rows[place]
             yield {"id": pairs[place].id, "a": a, "b": b, "n_a": len(row.first), "n_b": len(row.second)}

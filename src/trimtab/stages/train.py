@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.errors import DataError
 from trimtab.lm.rows import encode
@@ -15,6 +15,9 @@ from trimtab.stages.tables import annotations_of, logprobs_of, pairs_of
 from trimtab.store import Draft
 from trimtab.training.settings import Dpo, Sft
 from trimtab.types import Annotation, Pair, Preference, human_label
+
+if TYPE_CHECKING:
+    from trimtab.lm.models import Loaded
 
 Side = Literal["labeled", "unlabeled"]
 
@@ -29,7 +32,7 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, recip
 
         loaded = load(model, inputs, runtime)
         rows = [encode(loaded.chat, each.prompt, each.chosen) for each in preferences(inputs)]
-        told_to = setup(name, seed, loaded.pad_id, runtime)
+        told_to = setup(name, seed, loaded, runtime)
         with runtime.progress(f"Fine-tuning: {name}", n_steps(len(rows), recipe), "steps") as tick:
             tuned, log = sft(loaded.model, rows, recipe, told_to, draft.folder, tick)
         if runtime.leads:
@@ -68,7 +71,7 @@ def dpo_stage(
             )
             for each in preferences(inputs)
         ]
-        told_to = setup(name, seed, loaded.pad_id, runtime)
+        told_to = setup(name, seed, loaded, runtime)
         with runtime.progress(f"Aligning: {name}", n_steps(len(examples), recipe), "steps") as tick:
             policy, log = dpo(loaded.model, examples, recipe, told_to, draft.folder, tick)
         if runtime.leads:
@@ -105,13 +108,16 @@ def _chosen_first(inputs: Inputs) -> dict[str, bool]:
     return {pair.id: label.choice == "a" for pair, label in _labeled(inputs)}
 
 
-def setup(name: str, seed: int, pad_id: int, runtime: Runtime) -> Any:
+def setup(name: str, seed: int, loaded: Loaded, runtime: Runtime) -> Any:
+    """Where and how the model is trained; how pairs are laid out is asked of the model before an adapter is put on it."""
+    from trimtab.lm.forms import choose_form
     from trimtab.training.loop import Setup
 
     return Setup(
         name=name,
         seed=seed,
-        pad_id=pad_id,
+        pad_id=loaded.pad_id,
+        form=choose_form(loaded.model),
         token_budget=runtime.token_budget,
         # Trainer would otherwise take a graphics card that the user did not ask for
         arguments={"use_cpu": runtime.device == "cpu", **runtime.arguments},

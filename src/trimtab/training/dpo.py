@@ -13,7 +13,7 @@ from torch import Tensor
 from trimtab.errors import TrainingError
 from trimtab.lm.adapters import add_adapter, autocast, is_narrow
 from trimtab.lm.logprobs import ResponseLogprobs
-from trimtab.lm.rows import pad
+from trimtab.lm.rows import lay_out
 from trimtab.protocols import Tick
 from trimtab.training import losses
 from trimtab.training.loop import Example, Job, Setup, train
@@ -50,7 +50,7 @@ def dpo(
 def check_start(module: ResponseLogprobs, examples: Sequence[Example], setup: Setup, narrow: bool) -> float:
     """The mean difference between policy and reference in nats a token. Raises `TrainingError` when it is too large."""
     device = next(module.parameters()).device
-    batch = pad([example.row for example in examples], setup.pad_id).to(device)
+    batch = lay_out([example.row for example in examples], setup.form, setup.pad_id).to(device)
     with autocast(module, narrow):
         summed = module(**batch.tensors()).cpu()
     reference = torch.tensor([example.reference for example in examples])

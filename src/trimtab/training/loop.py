@@ -19,7 +19,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from trimtab.errors import StudyError, TrainingError
 from trimtab.lm.adapters import autocast
 from trimtab.lm.quiet import quiet
-from trimtab.lm.rows import Row, pad
+from trimtab.lm.rows import Form, Row, lay_out
 from trimtab.protocols import Tick
 from trimtab.training.settings import Recipe
 
@@ -50,13 +50,14 @@ class Example:
 class Setup:
     """Where and how a run runs, which bears on rounding alone, and its seed.
 
-    `token_budget` is how many tokens one forward pass may hold; `arguments` go to `TrainingArguments` as they are; `world`
-    processes share each step.
+    `form` is how pairs are laid out for the model. `token_budget` is how many tokens one forward pass may hold; `arguments`
+    go to `TrainingArguments` as they are; `world` processes share each step.
     """
 
     name: str
     seed: int
     pad_id: int
+    form: Form = "padded"
     token_budget: int = 1024
     arguments: Mapping[str, Any] = field(default_factory=dict)
     world: int = 1
@@ -89,7 +90,7 @@ def train(module: nn.Module, examples: Sequence[Example], job: Job, folder: Path
         model=module,
         args=_arguments(job, folder, micro, share // micro),
         train_dataset=_Examples(examples),
-        data_collator=_Collate(job.setup.pad_id),
+        data_collator=_Collate(job.setup),
         callbacks=[_Follow(tick, log)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -164,11 +165,11 @@ class _Examples(torch.utils.data.Dataset[Example]):
 
 
 class _Collate:
-    def __init__(self, pad_id: int) -> None:
-        self.pad_id = pad_id
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        tensors = pad([example.row for example in examples], self.pad_id).tensors()
+        tensors = lay_out([example.row for example in examples], self.setup.form, self.setup.pad_id).tensors()
         return {**tensors, "reference": torch.tensor([example.reference for example in examples])}
 
 

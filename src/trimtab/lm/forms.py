@@ -1,0 +1,98 @@
+"""From pairs laid out in a form to a model's hidden states, and which form a model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trimtab.lm import attention
+from trimtab.lm.rows import Batch, Form, Row, attention_mask, lay_out
+
+FORMS: tuple[Form, ...] = ("packed", "padded", "alone")
+SAID = {
+    "packed": "pair rows, packed",
+    "padded": "pair rows, padded",
+    "alone": "one text a response",
+}
+
+
+def unwrapped(model: Any) -> Any:
+    """The causal model itself: an adapter lives inside its layers and stays in force."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def last_states(model: Any, batch: Batch) -> Tensor:
+    """The model's last hidden states of every token of the batch, flattened: shape (tokens, d)."""
+    causal = unwrapped(model)
+    config = causal.config
+    if config._attn_implementation == attention.NAME and batch.tokens.shape[0] == 1:
+        lengths = tuple((p, a, b) for p, a, b in batch.lengths.tolist())
+        # a mask of four dimensions is taken as it is, so that none is made: the layout says what may be seen
+        given = {"attention_mask": _by_kind(config, lambda _: batch.tokens.new_ones(1, 1, 1, 1, dtype=torch.bool))}
+        given["layout"] = attention.Layout(lengths)
+    else:
+        given = {"attention_mask": _by_kind(config, lambda window: _mask(config, batch, window))}
+    states = causal.base_model(
+        input_ids=batch.tokens, position_ids=batch.positions, use_cache=False, **given
+    ).last_hidden_state
+    return states.reshape(-1, states.shape[-1])  # type: ignore[no-any-return]
+
+
+def _by_kind(config: Any, make: Callable[[int | None], Tensor]) -> Any:
+    """The attention mask as the model wants it: one tensor, or one for each kind of layer where the kinds are mixed."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None)
+    if not kinds:
+        kinds = {"sliding_attention" if window else "full_attention"}
+    made = {kind: make(window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
+    return made if len(made) > 1 else next(iter(made.values()))
+
+
+def _mask(config: Any, batch: Batch, window: int | None) -> Tensor:
+    seen = attention_mask(batch, window)
+    if config._attn_implementation != "eager":
+        return seen
+    # eager attention adds its mask to the scores, the other kinds read it as what may be seen
+    return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+
+
+@torch.no_grad()
+def choose_form(model: Any) -> Form:
+    """The first form in which the model reads pairs as it reads each response alone, asked of the model itself.
+
+    Some families derive positions from the mask, add biases of their own or know no layout. The model is left with
+    the attention that the form wants. On a graphics card rows are padded: blocks one after another would leave it idle.
+    """
+    causal = unwrapped(model)
+    if causal.config._attn_implementation == attention.NAME:
+        return "packed"
+    if causal.device.type == "cpu" and causal.config._attn_implementation == "sdpa":
+        attention.register()
+        causal.config._attn_implementation = attention.NAME
+        if _agrees(model, "packed"):
+            return "packed"
+        causal.config._attn_implementation = "sdpa"
+    return "padded" if _agrees(model, "padded") else "alone"
+
+
+def _agrees(model: Any, form: Form) -> bool:
+    causal = unwrapped(model)
+    draw = torch.Generator().manual_seed(0)
+    ids = tuple(int(i) for i in torch.randint(5, causal.config.get_text_config().vocab_size, (31,), generator=draw))
+    rows = [Row(prompt=ids[:8], first=ids[8:17], second=ids[17:24]), Row(prompt=ids[24:27], first=ids[27:])]
+    try:
+        found = _read(model, rows, form)
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+        return False
+    wanted = _read(model, rows, "alone")
+    away = (found - wanted).float().norm(dim=1) / wanted.float().norm(dim=1)
+    return bool(away.max() < (1e-4 if wanted.dtype == torch.float32 else 0.1))
+
+
+def _read(model: Any, rows: list[Row], form: Form) -> Tensor:
+    """The states that predict each response token, then those of the last ones: in one order, whatever the form."""
+    batch = lay_out(rows, form, 0).to(unwrapped(model).device)
+    return last_states(model, batch)[torch.cat([batch.sources, batch.lasts[batch.lasts >= 0]])]
