@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/quickstart
+DEVICE ?= cpu
 
-.PHONY: help install quickstart check fix test clean
+.PHONY: help install quickstart check fix test bench clean
 help:            ## what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -29,6 +30,9 @@ fix: install     ## format, and mend what lint can mend
 
 test: install    ## the whole suite, slow tests included
 	$(BIN)/python -m pytest
+
+bench: install   ## Trimtab beside TRL and transformers; nothing else may run (PAIRS=file, DEVICE=cuda, ONLY="dpo_smollm2")
+	$(BIN)/python -m benchmarks.run --device $(DEVICE) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ONLY),--only $(ONLY))
 
 clean:           ## remove the environment and the runs
 	rm -rf $(VENV) runs

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from trimtab.errors import DataError
+from trimtab.errors import DataError, StudyError
 from trimtab.protocols import Runtime
 from trimtab.report.collect import collect
 from trimtab.run import Outcome, run
@@ -157,6 +157,16 @@ def test_pairs_longer_than_the_limit_are_counted_and_left_out(
     split = collect(tmp_path / "run").data[0]
     assert split.failures == 1
     assert "1 longer than 200 tokens" in split.note
+
+
+def test_a_limit_beyond_what_a_model_reads_is_refused_before_any_work(
+    three_files: dict[str, Any], tmp_path: Path, runtime: Runtime
+) -> None:
+    study = Study.model_validate({**three_files, "max_tokens": 2000})
+    with pytest.raises(
+        StudyError, match=r"max_tokens: 2000, and the .* model \(.*\) reads texts of at most 1024 tokens"
+    ):
+        carried_out(study, tmp_path / "run", runtime)
 
 
 def test_a_limit_that_no_pair_meets_is_an_error_that_says_what_to_raise(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from trimtab.lm.chat import Chat
 from trimtab.lm.load import load_tokenizer
+from trimtab.lm.rows import encode
 from trimtab.lm.weights import Model, Weights, resolve
 from trimtab.types import Message, user
 
@@ -59,6 +62,15 @@ def test_a_template_that_drops_a_turn_is_an_error_that_names_it(chat: Chat) -> N
     chat.tokenizer.chat_template = "{% for m in messages if m['role'] != 'system' %}{{ m['content'] }}{% endfor %}"
     with pytest.raises(ValueError, match="leaves out the system turn; set `chat_template: trimtab`"):
         chat.prompt_ids((Message(role="system", content="Be brief."), *user("Hi")))
+
+
+def test_tokens_never_merge_across_the_end_of_the_prompt() -> None:
+    raw = Tokenizer(models.BPE(vocab={"<s>": 0, "</s>": 1, "a": 2, "b": 3, "ab": 4}, merges=[("a", "b")]))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>")  # noqa: S106
+    tokenizer.chat_template = "{{ messages[0]['content'] }}{{ messages[1]['content'] if messages[1:] else '' }}"
+    assert tokenizer.encode("ab") == [4]
+    row = encode(Chat.of(tokenizer), user("a"), "b", "ab")
+    assert (row.prompt, row.first, row.second) == ((2,), (3, 1), (4, 1))
 
 
 @pytest.mark.slow

@@ -21,8 +21,9 @@ from transformers import (
     Qwen3Config,
 )
 
+from trimtab.errors import ModelError
 from trimtab.lm.forms import FORMS, choose_form
-from trimtab.lm.logprobs import Reader, ResponseLogprobs, token_logprobs
+from trimtab.lm.logprobs import Reader, ResponseLogprobs, read, token_logprobs
 from trimtab.lm.rows import Form, Row, attention_mask, batches, lay_out
 
 SHAPE: dict[str, Any] = {
@@ -148,6 +149,33 @@ def test_gradients_are_those_of_the_plain_forward_pass(family: str) -> None:
     for name, wanted in grads[-1].items():
         for found in grads[:-1]:
             assert torch.allclose(found[name], wanted, rtol=1e-3, atol=1e-4), name
+
+
+def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
+    model = tiny(FAMILIES["llama"])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[9] = float("nan")
+    reader = Reader(ResponseLogprobs(model), 0, "padded")
+    assert len(list(read(reader, ROWS[1:], 64, [True] * 3))) == 1  # token 9 is in the first row alone
+    with pytest.raises(ModelError, match="the log-probability nan, which no sound weights do; look for nan in them"):
+        list(read(reader, ROWS, 64, [True] * 4))
+
+
+def test_a_row_longer_than_the_budget_is_read_alone() -> None:
+    reader = Reader(ResponseLogprobs(tiny(FAMILIES["llama"])), 0, "padded")
+    found = [places for places, _ in read(reader, ROWS, 5, [True] * 4)]
+    assert found == [[0], [2], [1], [3]]
+
+
+def test_an_empty_response_has_no_tokens_and_a_sum_of_zero() -> None:
+    for form in FORMS:
+        rows = [Row(prompt=(5, 6), first=(), second=(7, 8)), Row(prompt=(5, 6), first=(7, 8), second=())]
+        reader = Reader(ResponseLogprobs(tiny(FAMILIES["llama"])), 0, form)
+        if form == "packed":
+            assert choose_form(reader.module.model) == form
+        (first, second), (other, nothing) = reader(rows).tolist()
+        assert first == nothing == 0.0
+        assert second == pytest.approx(other, abs=1e-5)
 
 
 def test_token_logprobs_of_uniform_logits_are_minus_the_log_of_the_vocabulary() -> None:

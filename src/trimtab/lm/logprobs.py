@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from trimtab.errors import ModelError
 from trimtab.lm.forms import SAID, choose_form, last_states, unwrapped
 from trimtab.lm.models import Loaded
 from trimtab.lm.rows import Batch, Form, Row, batches, lay_out
@@ -134,8 +135,16 @@ def read(
     """Batches of places and their two sums, longest rows first.
 
     Batches are formed from all rows, so that a resumed run forms the same ones; those in which no row is `wanted` are
-    left out.
+    left out. Raises `ModelError` where a sum is not finite.
     """
     for places in batches([len(row) for row in rows], token_budget):
         if any(wanted[place] for place in places):
-            yield places, reader([rows[place] for place in places]).tolist()
+            sums = reader([rows[place] for place in places])
+            if not sums.isfinite().all():
+                model = unwrapped(reader.module.model)
+                raise ModelError(
+                    f"{type(model).__name__} gives a response of {len(rows[places[0]])} tokens the log-probability "
+                    f"{float(sums[~sums.isfinite()][0])}, which no sound weights do; "
+                    f"look for nan in them, or set dtype: float32 (it is {model.dtype} now)"
+                )
+            yield places, sums.tolist()

@@ -41,6 +41,17 @@ def open_tokenizer(model: Model, notify: Callable[[str], None]) -> Chat:
     return Chat.of(load_tokenizer(model, resolve(model, notify)), model.system)
 
 
+def max_positions(model: Model, notify: Callable[[str], None]) -> int | None:
+    """How many tokens of one text the model was made for; None where its settings do not say."""
+    from transformers import AutoConfig
+
+    with quiet():
+        config = AutoConfig.from_pretrained(
+            resolve(model, notify).folder, local_files_only=True, trust_remote_code=model.trust_remote_code
+        )
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
 def open_trained(folder: Path, notify: Callable[[str], None], device: str, *, merge: bool = False) -> Loaded:
     """A model that `save_whole` or `save_adapter` wrote. An adapter's base is opened first, wherever it lies now.
 

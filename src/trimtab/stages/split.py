@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab.components import Component
 from trimtab.data.split import Split, Splits, given, split
-from trimtab.errors import DataError
+from trimtab.errors import DataError, StudyError
 from trimtab.lm.rows import encode
 from trimtab.lm.weights import Model
 from trimtab.protocols import Runtime, Source
@@ -60,8 +60,14 @@ def as_source(component: Component) -> Source:
 
 def _short(dataset: Dataset, limit: int, models: Mapping[str, Model], runtime: Runtime) -> Dataset:
     """The pairs whose prompt and longer response fit the limit by every model's tokenizer; the rest become failures."""
-    from trimtab.lm.models import open_tokenizer
+    from trimtab.lm.models import max_positions, open_tokenizer
 
+    for name, model in models.items():
+        most = max_positions(model, runtime.notify)
+        if most is not None and limit > most:
+            raise StudyError(
+                f"max_tokens: {limit}, and the {name} model ({model.base}) reads texts of at most {most} tokens; lower it"
+            )
     chats = {name: open_tokenizer(model, runtime.notify) for name, model in models.items()}
     kept, failures = list[Pair](), list(dataset.failures)
     with runtime.progress("Counting tokens", len(dataset.pairs), "pairs") as tick:

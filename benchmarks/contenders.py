@@ -1,0 +1,184 @@
+"""The same work done by Trimtab and by what else there is. Each function times itself and returns seconds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.workload import Work, wait
+from trimtab.lm.forms import choose_form
+from trimtab.lm.generate import generate
+from trimtab.lm.logprobs import read, reader
+from trimtab.lm.rows import Row
+from trimtab.lm.sampling import Sampling
+from trimtab.training.dpo import dpo
+from trimtab.training.loop import Example, Setup
+from trimtab.training.settings import Dpo
+
+BATCH = 16
+LORA_RANK = 8
+NEW_TOKENS = 128
+# What plain transformers and TRL are tried with: the fastest counts.
+PLAIN_BATCHES = (2, 8, 16)
+
+
+def timed(device: str, run: Callable[[], Any]) -> float:
+    wait(device)
+    start = time.perf_counter()
+    run()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def score_trimtab(work: Work, device: str, budget: int) -> float:
+    using = reader(work.loaded, print)
+    for _ in read(using, work.rows[:8], budget, [True] * 8):
+        pass  # the first pass allocates
+    everything = [True] * len(work.rows)
+    return timed(device, lambda: list(read(using, work.rows, budget, everything)))
+
+
+@torch.inference_mode()
+def score_plain(work: Work, device: str, _: int) -> float:
+    """Each response behind its prompt, sorted by length and padded, all logits, log-softmax in float32."""
+    texts = sorted(
+        (text for row in work.rows for text in ((row.prompt, row.first), (row.prompt, row.second))),
+        key=lambda text: -len(text[0]) - len(text[1]),
+    )
+    step = max(1, len(texts) // 32)
+    tried = {size: timed(device, partial(_plain, work, texts[::step], size, device)) for size in PLAIN_BATCHES}
+    best = min(tried, key=lambda size: tried[size])
+    return timed(device, lambda: _plain(work, texts, best, device))
+
+
+def _plain(work: Work, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], size: int, device: str) -> None:
+    for start in range(0, len(texts), size):
+        batch = texts[start : start + size]
+        width = max(len(prompt) + len(response) for prompt, response in batch)
+        ids = torch.full((len(batch), width), work.loaded.pad_id)
+        mask, answered = torch.zeros_like(ids), torch.zeros_like(ids)
+        for place, (prompt, response) in enumerate(batch):
+            end = len(prompt) + len(response)
+            ids[place, :end] = torch.tensor(prompt + response)
+            mask[place, :end] = 1
+            answered[place, len(prompt) : end] = 1
+        ids, mask, answered = ids.to(device), mask.to(device), answered.to(device)
+        logits = work.loaded.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        each = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        (each * answered[:, 1:]).sum(1).tolist()
+
+
+def dpo_trimtab(work: Work, device: str, budget: int) -> float:
+    """One epoch with the reference table, made before it."""
+
+    def run() -> None:
+        using = reader(work.loaded, print)
+        sums: dict[int, list[float]] = {}
+        for places, values in read(using, work.rows, budget, [True] * len(work.rows)):
+            sums.update(zip(places, values, strict=True))
+        examples = [Example(row, (sums[place][0], sums[place][1])) for place, row in enumerate(work.rows)]
+        told = Setup(
+            name="bench",
+            seed=0,
+            pad_id=work.loaded.pad_id,
+            form=choose_form(work.loaded.model),
+            token_budget=budget,
+            arguments={"use_cpu": device == "cpu"},
+        )
+        recipe = Dpo(learning_rate=1e-6, batch_size=BATCH, lora_rank=LORA_RANK)
+        with tempfile.TemporaryDirectory() as folder:
+            dpo(work.loaded.model, examples, recipe, told, Path(folder), lambda done=1: None)
+
+    return timed(device, run)
+
+
+def dpo_trl(work: Work, device: str, micro: int) -> float:
+    """One epoch of TRL's DPO, bfloat16, LoRA on every linear layer, its reference precomputed and counted."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer
+
+    class Given(DPOTrainer):  # type: ignore[misc]
+        """Takes tokens as they are, so that both contenders read the same ones."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    columns = Dataset.from_list(
+        [
+            {"prompt_ids": list(row.prompt), "chosen_ids": list(row.first), "rejected_ids": list(row.second)}
+            for row in work.rows
+        ]
+    )
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            Given(
+                model=work.loaded.model,
+                args=DPOConfig(
+                    output_dir=folder,
+                    per_device_train_batch_size=micro,
+                    gradient_accumulation_steps=BATCH // micro,
+                    precompute_ref_log_probs=True,
+                    num_train_epochs=1,
+                    learning_rate=1e-6,
+                    bf16=True,
+                    gradient_checkpointing=False,
+                    max_length=None,
+                    use_cpu=device == "cpu",
+                    report_to="none",
+                    save_strategy="no",
+                    disable_tqdm=True,
+                ),
+                train_dataset=columns,
+                processing_class=work.loaded.chat.tokenizer,
+                peft_config=LoraConfig(r=LORA_RANK, lora_alpha=2 * LORA_RANK, target_modules="all-linear"),
+            ).train()
+
+    return timed(device, run)
+
+
+def generate_trimtab(work: Work, device: str, budget: int) -> float:
+    asked = [(f"{place}", pair.prompt) for place, pair in enumerate(work.pairs)]
+    sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0, seed=0)
+    wanted = {name for name, _ in asked}
+    return timed(device, lambda: list(generate(work.loaded.model, work.loaded.chat, asked, sampling, wanted, budget)))
+
+
+@torch.inference_mode()
+def generate_plain(work: Work, device: str, _: int) -> float:
+    """`generate` on the prompts in their order, padded on the left, in one batch."""
+    prompts = [row.prompt for row in work.rows]
+    width = max(map(len, prompts))
+    pad = work.loaded.pad_id
+    ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+
+    def run() -> Tensor:
+        return work.loaded.model.generate(  # type: ignore[no-any-return]
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            pad_token_id=pad,
+            eos_token_id=list(work.loaded.chat.stop_ids),
+        )
+
+    return timed(device, run)
+
+
+def long_rows(work: Work) -> list[Row]:
+    """Sixteen pairs of two texts of 512 tokens each."""
+    ids = tuple(token for row in work.rows for token in row.prompt + row.first + row.second)
+    ids *= -(-16 * 512 // len(ids))
+    return [
+        Row(prompt=ids[i : i + 256], first=ids[i + 1 : i + 257], second=ids[i + 2 : i + 258])
+        for i in range(0, 4096, 256)
+    ]

@@ -1,0 +1,150 @@
+"""`make bench`: contenders in alternating fresh processes on the same pairs, nothing else running; ratios, not times.
+
+Of each contender the median of its rounds counts. Results go to `benchmarks/results/latest.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+console = Console()
+
+
+def fresh(task: dict[str, Any]) -> dict[str, Any]:
+    """Runs one contender in a process of its own. Raises `RuntimeError` with the end of what it said if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.worker", json.dumps(task)],
+            capture_output=True,
+            text=True,
+            check=False,
+            # TRL keeps its reference here and would find it again
+            env={**os.environ, "HF_DATASETS_CACHE": folder, "TQDM_DISABLE": "1"},
+        )
+    if done.returncode:
+        raise RuntimeError(f"{task['run']} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    console.print(
+        f"  {task['run']:18s} {task['model']:24s} {found['per_second']:7.2f} a second, {found['peak_mb']:6.0f} MB",
+        style="dim",
+    )
+    return found
+
+
+def contest(tasks: Sequence[dict[str, Any]], rounds: int) -> list[dict[str, float]]:
+    """Medians of each task over the rounds; tasks take turns, and every other round goes backwards."""
+    found: list[list[dict[str, Any]]] = [[] for _ in tasks]
+    for number in range(rounds):
+        order = list(range(len(tasks)))
+        for place in order if number % 2 == 0 else reversed(order):
+            found[place].append(fresh(tasks[place]))
+    return [{key: statistics.median(each[key] for each in runs) for key in runs[0]} for runs in found]
+
+
+def against(
+    kind: str, model: str, count: int, asked: argparse.Namespace, others: Sequence[dict[str, Any]]
+) -> dict[str, float]:
+    """Trimtab against the best of the others: ratio of throughput, of memory, and the share of the roofline."""
+    base = {"model": model, "count": count, "pairs": asked.pairs, "device": asked.device}
+    ours, *theirs = contest([{**base, "run": f"{kind}_trimtab"}, *({**base, **each} for each in others)], asked.rounds)
+    best = max(theirs, key=lambda each: each["per_second"])
+    return {
+        "ratio": ours["per_second"] / best["per_second"],
+        "memory_ratio": best["peak_mb"] / ours["peak_mb"],
+        "roofline": ours["roofline"],
+        "per_second": ours["per_second"],
+        "other_per_second": best["per_second"],
+        "peak_mb": ours["peak_mb"],
+        "other_peak_mb": best["peak_mb"],
+        "gflops": ours["peak_flops"] / 1e9,
+    }
+
+
+def scaling(asked: argparse.Namespace) -> dict[str, float]:
+    """Scoring 1,000 and 16,000 pairs with two layers of SmolLM2, so that what grows with the pairs would show."""
+    base = {"model": "smollm2-135m-instruct", "layers": 2, "pairs": asked.pairs, "device": asked.device}
+    few, many = contest([{**base, "run": "score_trimtab", "count": count} for count in (1_000, 16_000)], asked.rounds)
+    return {
+        "throughput_ratio": many["per_second"] / few["per_second"],
+        "memory_ratio": many["peak_mb"] / few["peak_mb"],
+    }
+
+
+def long_texts(asked: argparse.Namespace) -> float:
+    """Peak memory of a step of 16 pairs of texts of 512 tokens."""
+    task = {"model": "smollm2-135m-instruct", "count": 64, "pairs": asked.pairs, "device": asked.device, "long": True}
+    return float(fresh({**task, "run": "dpo_trimtab"})["peak_mb"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", help="a file of pairs instead of the starter set")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", nargs="*", help="names of results to make; the others are kept as they are")
+    asked = parser.parse_args()
+    smollm2, gemma = "smollm2-135m-instruct", "gemma3-270m"
+    trl = [{"run": "dpo_trl", "size": size} for size in (2, 4)]
+    makers = {
+        "score_smollm2": lambda: against("score", smollm2, 128, asked, [{"run": "score_plain"}]),
+        "score_gemma": lambda: against("score", gemma, 64, asked, [{"run": "score_plain"}]),
+        "dpo_smollm2": lambda: {
+            **against("dpo", smollm2, 32, asked, trl),
+            "long_texts_mb": long_texts(asked),
+        },
+        "generate_smollm2": lambda: against("generate", smollm2, 64, asked, [{"run": "generate_plain"}]),
+        "scaling": lambda: scaling(asked),
+    }
+    path = RESULTS / "latest.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if asked.only and path.is_file() else {}
+    for name in asked.only or makers:
+        console.print(name)
+        results[name] = {key: round(value, 3) for key, value in makers[name]().items()}
+        results["about"] = {
+            "pairs": Path(asked.pairs).name if asked.pairs else "starter set",
+            "device": asked.device,
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "rounds": asked.rounds,
+        }
+        RESULTS.mkdir(exist_ok=True)
+        path.write_text(json.dumps(results, indent=2) + "\n")
+    show(results)
+
+
+def show(results: dict[str, Any]) -> None:
+    table = Table("result", "faster", "less memory", "of the roofline", "a second", "the other's")
+    for name, found in results.items():
+        if "ratio" in found:
+            table.add_row(
+                name,
+                f"{found['ratio']:.2f}x",
+                f"{found['memory_ratio']:.2f}x",
+                f"{100 * found['roofline']:.0f} %",
+                f"{found['per_second']:.2f}",
+                f"{found['other_per_second']:.2f}",
+            )
+    console.print(table)
+    if "scaling" in results:
+        console.print(
+            f"from 1,000 to 16,000 pairs: throughput {results['scaling']['throughput_ratio']:.2f} of what it was, "
+            f"memory {results['scaling']['memory_ratio']:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

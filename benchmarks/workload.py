@@ -1,0 +1,92 @@
+"""What every contender is given: the same pairs as the same tokens, and what reading them cannot do without."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab.data.file import File
+from trimtab.data.starter import Starter
+from trimtab.lm.models import Loaded, open_base
+from trimtab.lm.rows import Row, encode
+from trimtab.lm.weights import Model
+from trimtab.types import Pair
+
+MAX_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A model, and the pairs with their rows: prompt, the first response, the second."""
+
+    loaded: Loaded
+    pairs: list[Pair]
+    rows: list[Row]
+
+
+def open_model(name: str, device: str, layers: int | None = None) -> Loaded:
+    """A model by its short name, or a folder with weights; bfloat16."""
+    return open_base(Model(base=name, dtype="bfloat16", layers=layers), print, device)
+
+
+def work(name: str, count: int, pairs_path: str | None, device: str, layers: int | None = None) -> Work:
+    """The first `count` pairs of the file, or of the starter set, that are not longer than MAX_TOKENS; again and again
+    where there are fewer."""
+    loaded = open_model(name, device, layers)
+    source = File(path=Path(pairs_path)) if pairs_path else Starter()
+    pairs, rows = [], []
+    for pair in source.load().pairs:
+        row = encode(loaded.chat, pair.prompt, pair.a, pair.b)
+        if row.longest_text <= MAX_TOKENS:
+            pairs.append(pair)
+            rows.append(row)
+        if len(pairs) == count:
+            break
+    again = -(-count // len(pairs))
+    return Work(loaded, (pairs * again)[:count], (rows * again)[:count])
+
+
+def needed_flops(model: Any, rows: Sequence[Row], passes: int = 1) -> float:
+    """Operations of reading the rows `passes` times that no way of computing avoids: each token once through every linear
+    layer, each response token once through the output head. Attention and norms are left out. A step of training a LoRA
+    adapter is two passes (forward, and the gradient of the activations), its reference is one."""
+    head = model.get_output_embeddings().weight.numel()
+    embedded = model.get_input_embeddings().weight
+    body = sum(w.numel() for w in model.parameters() if w.ndim == 2 and w is not embedded)
+    body -= 0 if model.get_output_embeddings().weight is embedded else head
+    tokens = sum(map(len, rows))
+    answered = sum(len(row.first) + len(row.second) for row in rows)
+    return float(2 * passes * (body * tokens + head * answered))
+
+
+def peak_flops(device: str) -> float:
+    """Operations a second of a bfloat16 product of 2048 x 2048 matrices (8192 on a graphics card): the best of several."""
+    size = 8192 if device.startswith("cuda") else 2048
+    a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
+    best = float("inf")
+    for _ in range(12):
+        wait(device)
+        start = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * size**3 / best
+
+
+def wait(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def peak_mb(device: str) -> float:
+    """Peak memory so far: of the process, or what was taken of the graphics card."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
