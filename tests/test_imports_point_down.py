@@ -23,10 +23,10 @@ LAYERS = (
     ("studies", "study"),
     ("stages",),
     ("store",),
-    ("annotators", "data", "evaluation", "training"),
+    ("annotators", "data", "engines", "evaluation", "filters", "training"),
     ("lm", "prompts", "starter", "statistics", "training.settings"),
-    ("components",),
     ("protocols",),
+    ("components",),
     ("errors", "types"),
 )
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

@@ -144,6 +144,31 @@ def test_the_papers_own_targets_and_a_trained_reward_run_to_a_report(
     assert {name.rsplit("-", 1)[0] for name in stages} >= {"sft.weak", "sft.length", "sft.student", "reward.proxy"}
 
 
+def test_students_that_choose_are_trained_on_what_a_trained_weak_model_answers(
+    three_files: dict[str, Any], tmp_path: Path, runtime: Runtime
+) -> None:
+    asked = {"kind": "prompted", "weak": "@weak.preference"}
+    changed = {
+        **three_files,
+        "training": {**three_files["training"], "student": "preference"},
+        "arms": {
+            "weak": {"annotator": asked},
+            "surest": {"annotator": asked, "filter": {"kind": "uncertainty", "fraction": 0.5}},
+        },
+    }
+    carried_out(Study.model_validate(changed), tmp_path / "run", runtime)
+    report = collect(tmp_path / "run")
+    assert {arm.name: arm.metrics["accuracy"].n for arm in report.arms if not arm.skipped} == dict.fromkeys(
+        ("base", "weak", "surest", "weak_model"), 4
+    )
+    index = json.loads((tmp_path / "run" / "run.json").read_text())
+    kinds = {name.split("-")[0].split(".")[0] for name in index["stages"]}
+    assert kinds == {"split", "predict", "preference", "annotate", "filter"}  # nothing is trained that nobody asks for
+    kept = {label.arm: label.metrics["coverage"].value for label in report.labels}
+    assert kept["surest"] == pytest.approx(0.5)
+    assert kept["weak"] == 1.0
+
+
 def test_pairs_longer_than_the_limit_are_counted_and_left_out(
     three_files: dict[str, Any], tmp_path: Path, runtime: Runtime
 ) -> None:

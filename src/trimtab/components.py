@@ -34,16 +34,23 @@ class Component(Settings):
 
 
 class Kind:
-    """Marks a field that holds a component: `Annotated[Component, Kind("annotators")]` reads `{kind: longest, …}`."""
+    """Marks a field that holds a component: `Annotated[Component, Kind("annotators")]` reads `{kind: longest, …}`.
 
-    def __init__(self, package: str) -> None:
-        self.package = package
+    `bare` says what a bare word stands for where it is not a kind.
+    """
+
+    def __init__(self, package: str, bare: Callable[[str], Mapping[str, Any]] | None = None) -> None:
+        self.package, self.bare = package, bare
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            lambda value: build(self.package, value),
+            lambda value: build(self.package, self.bare(value) if self.bare and isinstance(value, str) else value),
             serialization=core_schema.plain_serializer_function_ser_schema(dump),
         )
+
+
+# A model's name alone is asked through transformers: `weak: "@weak"`, `strong: gemma3-270m`.
+ENGINE = Kind("engines", lambda name: {"kind": "transformers", "model": name})
 
 
 def build(package: str, value: Any) -> Component:

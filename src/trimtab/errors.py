@@ -17,6 +17,10 @@ class ModelError(TrimtabError, OSError):
     """A model's weights cannot be found, fetched or trusted."""
 
 
+class EngineError(TrimtabError, ConnectionError):
+    """A language model cannot be asked at all: no server, a wrong key, a model that is not there."""
+
+
 class StoreError(TrimtabError, RuntimeError):
     """The run folder is held by another run, damaged, or full."""
 

@@ -17,11 +17,12 @@ import yaml
 from trimtab.annotators.longest import Longest
 from trimtab.components import Component, build
 from trimtab.data.file import File
+from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
-from trimtab.protocols import Given, ResponseScores, Runtime
+from trimtab.protocols import Engine, Given, ResponseScores, Runtime, Startable
 from trimtab.run import LABELS, read_index
-from trimtab.stages.annotate import as_annotator, checked
+from trimtab.stages.annotate import as_annotator, checked, engines_of
 from trimtab.stages.stage import model_identity
 from trimtab.statistics import agreement
 from trimtab.store import Draft, open_artifact, write_whole
@@ -54,11 +55,13 @@ def label_file(
             "make it an arm of one"
         )
     models = {name: _found(name, run_dir) for name in annotator.models()}
+    engines = engines_of(component)
     dataset = File(path=str(pairs)).load()
     start = time.monotonic()
     tables = {name: _table(model, dataset.pairs, runtime) for name, model in models.items()}
+    opened = {name: _engine(engine, run_dir, runtime) for name, engine in engines.items()}
     human: dict[str, Choice] = {pair.id: pair.human for pair in dataset.pairs if pair.human is not None}
-    labels = annotator.annotate(dataset.pairs, Given(logprobs=tables, human=human))
+    labels = annotator.annotate(dataset.pairs, Given(logprobs=tables, human=human, engines=opened))
     shared = {
         "annotator": type(component).__name__,
         "weights": " ".join(map(_identity, models.values())),
@@ -129,6 +132,21 @@ def _table(model: Found, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, R
     del opened
     release()
     return scores
+
+
+def _engine(engine: Startable, run_dir: Path | None, runtime: Runtime) -> Engine:
+    """An open engine; `@weak` is the weak model of the run."""
+    if not (isinstance(engine, Transformers) and engine.model.startswith("@")):
+        return engine.start(runtime)
+    from trimtab.lm.models import open_base, open_trained  # noqa: PLC0415 - loads torch
+
+    model = _found(engine.model, run_dir)
+    loaded = (
+        open_trained(model, runtime.notify, runtime.device, merge=True)
+        if isinstance(model, Path)
+        else open_base(model, runtime.notify, runtime.device)
+    )
+    return TransformersEngine(loaded, runtime.token_budget)
 
 
 def _identity(model: Found) -> str:

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from trimtab.annotators.flip import Flip
 from trimtab.annotators.human import Human
 from trimtab.annotators.implicit_reward import ImplicitReward
+from trimtab.annotators.prompted import Prompted
 from trimtab.components import Component
+from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.lm.weights import Model
-from trimtab.stages.annotate import annotate_stage, as_annotator
+from trimtab.stages.annotate import annotate_stage, as_annotator, engines_of
+from trimtab.stages.filter import as_filter, filter_stage
 from trimtab.stages.generate import generate_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
+from trimtab.stages.preference import preference_stage
 from trimtab.stages.reward import reward_stage
 from trimtab.stages.score import score_stage
 from trimtab.stages.split import split_stage
@@ -31,7 +35,8 @@ UNLABELED = "no human labels on the unlabeled pairs"
 class ArmStages:
     """The stages of one row of the results; None where a row has no such thing.
 
-    `policy` and `reference` are tables over the test pairs: their difference is the implicit reward.
+    `policy` and `reference` are tables over the test pairs: their difference is the implicit reward. `predictions` are what
+    a model says of the test pairs when it is asked.
     """
 
     name: str
@@ -42,6 +47,7 @@ class ArmStages:
     policy: Stage | None = None
     reference: Stage | None = None
     completions: Stage | None = None
+    predictions: Stage | None = None
     scores: Mapping[str, Stage] = field(default_factory=dict)
     skipped: str = ""
 
@@ -130,7 +136,7 @@ class _Unfolding:
         )
 
     def plan(self, human_on_unlabeled: bool) -> Plan:
-        rows = [self._base(), *self._sft()]
+        rows = [self._base(), *([] if self._choosing else self._sft())]
         for name, arm in self._arms().items():
             needs_human = isinstance(arm.annotator, Human | Flip)
             rows.append(
@@ -154,10 +160,26 @@ class _Unfolding:
         }
         return {**always, **self.study.arms}
 
+    @property
+    def _choosing(self) -> bool:
+        """Whether students learn to say which response is better, instead of to answer."""
+        return self.study.training.student == "preference"
+
     def _base(self) -> ArmStages:
-        return self._evaluated(
-            ArmStages(name="base", description="the student as it was published"), self.study.models.student
+        row = ArmStages(name="base", description="the student as it was published")
+        student = self.study.models.student
+        return self._predicting(row, student) if self._choosing else self._evaluated(row, student)
+
+    def _predicting(self, row: ArmStages, model: ModelSource) -> ArmStages:
+        """What the model says of the test pairs, asked in the words in which it was trained, in both orders."""
+        predictions = annotate_stage(
+            f"predict.{row.name}", Prompted(), self.split, {}, {}, {"weak": model}, side="test"
         )
+        return ArmStages(**{**vars(row), "predictions": predictions})
+
+    def _preference(self, name: str, model: Model, labels: Stage | None) -> Stage:
+        recipe = self.study.training.preference
+        return preference_stage(f"preference.{name}", model, self.split, labels, recipe, self.study.seed)
 
     def _sft(self) -> list[ArmStages]:
         if isinstance(self.shared_sft, Model):
@@ -171,6 +193,13 @@ class _Unfolding:
 
     def _arm(self, name: str, arm: Arm) -> ArmStages:
         labels = self._labels(name)
+        if self._choosing:
+            training = self._preference(name, self.study.models.student, labels)
+            kind = type(arm.annotator).__name__
+            return self._predicting(
+                ArmStages(name=name, description=arm.description, labels=labels, annotator=kind, training=training),
+                training,
+            )
         recipe = arm.dpo or self.study.training.dpo
         start = self._start(name, labels)
         reference = logprobs_stage(
@@ -201,6 +230,13 @@ class _Unfolding:
         return dpo_stage(f"dpo.{name}", start, self.split, labels, reference, recipe, self.study.seed)
 
     def _weak_model(self) -> ArmStages:
+        weak = self._arms()["weak"].annotator
+        if self._choosing and engines_of(weak):
+            predictions = annotate_stage(
+                "predict.weak_model", weak, self.split, {}, {}, self._asked("weak", weak), side="test"
+            )
+            description = "the weak model itself, asked as the arm `weak` asks it"
+            return ArmStages(name="weak_model", description=description, predictions=predictions)
         row = ArmStages(
             name="weak_model",
             description="the weak model itself, aligned on the labeled pairs",
@@ -208,6 +244,8 @@ class _Unfolding:
             policy=self.weak_policy,
             reference=self.weak_reference,
         )
+        if self._choosing:
+            return row
         return self._evaluated(row, self.weak)
 
     def _evaluated(self, row: ArmStages, model: ModelSource) -> ArmStages:
@@ -227,11 +265,36 @@ class _Unfolding:
         if name not in arms:
             raise StudyError(f"arms.{asking[-1]}.annotator: there is no arm {name!r} (there are: {', '.join(arms)})")
         if name not in self.labels:
-            annotator = as_annotator(arms[name].annotator)
+            arm, annotator = arms[name], as_annotator(arms[name].annotator)
             tables = {model: self._table(model, name) for model in annotator.models()}
-            others = {arm: self._labels(arm, (*asking, name)) for arm in annotator.arms()}
-            self.labels[name] = annotate_stage(f"annotate.{name}", arms[name].annotator, self.split, tables, others)
+            others = {other: self._labels(other, (*asking, name)) for other in annotator.arms()}
+            models = self._asked(name, arm.annotator)
+            labels = annotate_stage(f"annotate.{name}", arm.annotator, self.split, tables, others, models)
+            if arm.filter is not None:
+                read = {other: self._labels(other, (*asking, name)) for other in as_filter(arm.filter).arms()}
+                labels = filter_stage(f"filter.{name}", arm.filter, self.split, labels, read)
+            self.labels[name] = labels
         return self.labels[name]
+
+    def _asked(self, arm: str, annotator: Component) -> dict[str, ModelSource]:
+        """The study's own models among those that the annotator asks, by the names that it gives them."""
+        known: dict[str, ModelSource] = {
+            "@weak": self.weak,
+            "@weak.sft": self.weak_base,
+            "@weak.base": self.study.models.weak,
+            "@weak.preference": self._preference("weak-model", self.study.models.weak, None),
+            "@student": self.study.models.student,
+            "@student.sft": self.shared_sft,
+        }
+        found: dict[str, ModelSource] = {}
+        for name, engine in engines_of(annotator).items():
+            if isinstance(engine, Transformers) and engine.model.startswith("@"):
+                if engine.model not in known:
+                    raise StudyError(
+                        f"arms.{arm}.annotator.{name}: no model {engine.model!r} is trained (there are: {', '.join(known)})"
+                    )
+                found[name] = known[engine.model]
+        return found
 
     def _table(self, model: str, arm: str) -> Stage:
         known = {"@weak": self.weak_policy, "@weak.sft": self.weak_reference}
@@ -244,5 +307,6 @@ class _Unfolding:
 
 def _of(arm: ArmStages) -> list[Stage]:
     """An arm's stages in the order in which they are best made: labels first, so that a bad label costs no training."""
-    parts = (arm.labels, arm.training, arm.policy, arm.reference, arm.completions, *arm.scores.values())
+    tables = (arm.policy, arm.reference, arm.completions, arm.predictions)
+    parts = (arm.labels, arm.training, *tables, *arm.scores.values())
     return [stage for stage in parts if stage is not None]

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from trimtab.types import Annotation, Choice, Completion, Dataset, Pair, Score
+from trimtab.components import Component
+from trimtab.types import Annotation, Choice, Completion, Dataset, Pair, Question, Reply, Score, Weighing
 
 
 class Tick(Protocol):
@@ -17,7 +18,7 @@ class Tick(Protocol):
 
 
 class Progress(Protocol):
-    """Opens progress bars. `unit` is the plural of what is counted: pairs, steps, prompts."""
+    """Startable progress bars. `unit` is the plural of what is counted: pairs, steps, prompts."""
 
     def __call__(self, label: str, total: int, unit: str) -> AbstractContextManager[Tick]: ...
 
@@ -68,13 +69,59 @@ class ResponseScores:
 class Given:
     """What an annotator may read besides the pairs: what it said it needs, of the whole set, keyed by pair id.
 
-    `logprobs`: a table for each model that it named. `labels`: the annotations of each arm that it named. `human`: the
-    human labels, where they are known.
+    `logprobs`: a table for each model that it named. `engines`: an open engine for each that it named. `labels`: the
+    annotations of each arm that it named. `human`: the human labels, where they are known.
     """
 
     logprobs: Mapping[str, Mapping[str, ResponseScores]] = field(default_factory=dict)
+    engines: Mapping[str, Engine] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, Annotation]] = field(default_factory=dict)
     human: Mapping[str, Choice] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A language model that can be asked. Answers come in the order of the questions and do not depend on each other.
+
+    A question that a server could not answer gives a failed reply, never an exception; what no question can mend (a wrong
+    key, a model that is not there) raises `EngineError`.
+    """
+
+    def write(
+        self,
+        questions: Sequence[Question],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> list[Reply]:
+        """What the model writes. Temperature 0 is greedy."""
+        ...
+
+    def weigh(
+        self,
+        questions: Sequence[Question],
+        candidates: Sequence[Sequence[str]],
+        *,
+        first_token: bool = False,
+        ended: bool = False,
+    ) -> list[Weighing]:
+        """How likely each candidate is to come next; `candidates` holds those of each question.
+
+        By whole candidate (summed log-probability), or by its first token alone; `ended` adds the end of the turn to
+        each candidate.
+        """
+        ...
+
+
+@runtime_checkable
+class Startable(Protocol):
+    """Settings of an engine. `identity` is what its answers depend on besides the settings, such as the weights' hash."""
+
+    def start(self, runtime: Runtime) -> Engine: ...
+
+    def identity(self) -> str: ...
 
 
 @runtime_checkable
@@ -90,6 +137,36 @@ class Annotator(Protocol):
         ...
 
     def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]: ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """An annotator that puts questions to language models while it labels."""
+
+    def asks(self) -> Mapping[str, Component]:
+        """The engines' settings by the name under which they are given: `weak`, `strong`."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """What depends on something besides its settings, such as the text of a file that they name."""
+
+    def identity(self) -> str: ...
+
+
+@runtime_checkable
+class Filter(Protocol):
+    """Which labels are good enough to train on?"""
+
+    def arms(self) -> Sequence[str]:
+        """The arms whose labels it reads besides those that it filters."""
+        ...
+
+    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+        """One answer an annotation, in order; those that abstained or failed are never kept. Raises `DataError` where
+        nothing would be kept."""
+        ...
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ from trimtab.study import Study
 
 INDEX = "run.json"
 # The kinds of stages that several processes share; all others are made by the one that leads.
-TRAINING = ("sft", "dpo", "reward")
+TRAINING = ("sft", "dpo", "reward", "preference")
 LABELS = pa.schema(
     [
         ("id", pa.string()),
@@ -175,9 +175,8 @@ def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Seque
         return None if stage is None else artifacts[stage.recipe.fingerprint].folder.name
 
     def arm(each: ArmStages) -> dict[str, Any]:
-        stages = {
-            part: name(getattr(each, part)) for part in ("labels", "training", "policy", "reference", "completions")
-        }
+        parts = ("labels", "training", "policy", "reference", "completions", "predictions")
+        stages = {part: name(getattr(each, part)) for part in parts}
         scores = {scorer: name(stage) for scorer, stage in each.scores.items()}
         told = {
             "name": each.name,

@@ -14,11 +14,12 @@ from trimtab.data.split import Split
 from trimtab.errors import StudyError
 from trimtab.lm.sampling import Sampling
 from trimtab.lm.weights import Model
-from trimtab.training.settings import Dpo, Sft
+from trimtab.training.settings import Dpo, Preference, Sft
 
 SourceField = Annotated[Component, Kind("data")]
 AnnotatorField = Annotated[Component, Kind("annotators")]
 ScorerField = Annotated[Component, Kind("evaluation")]
+FilterField = Annotated[Component, Kind("filters")]
 
 # Arms that every study has besides its own; `human`, `weak` and `flipped` can be given other settings, never left out.
 REFERENCES = ("base", "sft")
@@ -60,6 +61,10 @@ class Training(Settings):
     dpo: Dpo = Field(default_factory=Dpo)
     weak_sft: Sft | None = Field(None, description="null: as sft")
     weak_dpo: Dpo | None = Field(None, description="null: as dpo")
+    student: Literal["dpo", "preference"] = Field(
+        "dpo", description="what students learn: to answer (Tao & Li), or to say which response is better (SEAM)"
+    )
+    preference: Preference = Field(default_factory=Preference)
     sft_target: Literal["shared", "own"] = Field(
         "shared",
         description="ours: shared is the human-chosen responses of the labeled pairs, one SFT for every arm, so that arms "
@@ -71,6 +76,7 @@ class Arm(Settings):
     """A student that differs from the others in who labeled the unlabeled pairs, or in its DPO settings."""
 
     annotator: AnnotatorField
+    filter: FilterField | None = Field(None, description="which of the labels are trained on; null: all")
     dpo: Dpo | None = Field(None, description="null: the study's")
     description: str = ""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 Choice = Literal["a", "b"]
 Role = Literal["system", "user", "assistant"]
@@ -95,11 +95,63 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What an answer took: tokens read, tokens written, seconds of wall clock."""
+    """What an answer took: tokens read, tokens written, seconds of wall clock.
+
+    `prompt_tokens` were computed; `reused_tokens` of the prompts came from a cache of constant beginnings. `calls` counts the
+    questions put to a model.
+    """
 
     prompt_tokens: int = 0
     generated_tokens: int = 0
     seconds: float = 0.0
+    reused_tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Cost)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a language model is asked: a conversation, and the text with which its answer begins, which may be empty.
+
+    What is the same in many questions stands first, so that an engine can read it once.
+    """
+
+    prompt: Prompt
+    begins: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a model wrote after the question's `begins`, without the stop text. `stop` says what ended it.
+
+    Where `status` is failed, `text` is empty and `note` says why.
+    """
+
+    text: str
+    stop: Literal["end", "length"] = "end"
+    status: Status = "ok"
+    note: str = ""
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """How likely each of the candidates is as what comes next.
+
+    `shares`: probabilities over the candidates alone, in their order, summing to 1. `logprobs`: summed natural
+    log-probabilities of each candidate's tokens, and `tokens` how many; both None where the engine cannot tell, and then
+    `samples` says how many draws the shares were counted over. Where `status` is failed, `shares` is empty.
+    """
+
+    shares: tuple[float, ...]
+    logprobs: tuple[float, ...] | None = None
+    tokens: tuple[int, ...] | None = None
+    samples: int = 0
+    status: Status = "ok"
+    note: str = ""
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +160,7 @@ class Annotation:
 
     `p_a` in [0, 1] is the probability that `a` is the better; `margin` is the raw score of `a` minus that of `b`, in the
     annotator's own unit (nats for `implicit_reward`), positive where `a` is preferred. Both are None unless `status` is ok.
+    `detail` is whatever else a person may want to see of how the label came about, as JSON can hold it.
     """
 
     pair_id: str
@@ -116,6 +169,7 @@ class Annotation:
     status: Status = "ok"
     note: str = ""
     cost: Cost = field(default_factory=Cost)
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.status == "ok") != (self.p_a is not None):

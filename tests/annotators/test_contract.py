@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,14 +14,21 @@ import yaml
 from pydantic import ValidationError
 
 from trimtab.components import Component, build, dump, kinds
-from trimtab.protocols import Annotator, Given, ResponseScores
-from trimtab.types import Annotation, Choice, Pair, user
+from trimtab.engines.scripted import ScriptedEngine
+from trimtab.protocols import Annotator, Asks, Given, ResponseScores
+from trimtab.types import Annotation, Choice, Cost, Pair, Question, Reply, Weighing, conversation, user
 
 # Settings to try beside the defaults, and instead of them where a kind has none.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "aux_confidence": [{"weak": "one", "strong": "other"}, {"weak": "one", "strong": "other", "threshold": 0.8}],
+    "consultancy": [{}, {"side": "drawn", "orders": "one"}, {"weak": {"kind": "scripted", "otherwise": "Hm."}}],
+    "debate": [{}, {"rounds": 1, "orders": "surer", "principles": False}],
+    "ensemble": [{"of": ["one", "other"]}],
     "flip": [{"like": "weak", "seed": 3}, {"rate": 0.3}],
     "implicit_reward": [{}, {"beta": 2.0, "policy": "one", "reference": "another"}],
     "longest": [{}, {"gap": 2}],
+    "prompted": [{}, {"orders": "one", "preamble": "You are fair."}, {"orders": "surer", "reasoning_tokens": 9}],
+    "self_reward": [{}, {"answer": "digit", "shots": 2}],
 }
 CASES = [{"kind": kind, **settings} for kind in kinds("annotators") for settings in SETTINGS.get(kind, [{}])]
 WORDS = ("yes", "surely", "by no means", "nobody can know", "it does", "rarely", "in spring", "at noon")
@@ -40,8 +50,39 @@ def pairs(count: int = 60) -> list[Pair]:
 PAIRS = pairs()
 
 
+def draw_for(*parts: str) -> float:
+    """A number in [0, 1) that follows from the texts alone."""
+    return int(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12], 16) / 16**12
+
+
+def opinionated(name: str) -> ScriptedEngine:
+    """A model whose answers follow from every letter that it is asked, so that order and position sway it."""
+
+    def write(question: Question) -> str:
+        return f"I would say {draw_for(name, conversation(question.prompt), question.begins):.3f} of it."
+
+    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+        return [0.01 + draw_for(name, conversation(question.prompt), question.begins, each) for each in candidates]
+
+    return ScriptedEngine(write=write, weigh=weigh)
+
+
+class Silent:
+    """A server that answers nothing, at a price."""
+
+    def write(self, questions: Sequence[Question], **_: Any) -> list[Reply]:
+        return [Reply(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+
+    def weigh(self, questions: Sequence[Question], candidates: Any, **_: Any) -> list[Weighing]:
+        return [Weighing(shares=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+
+
+def asked_of(asked: Annotator) -> list[str]:
+    return list(asked.asks()) if isinstance(asked, Asks) else []
+
+
 def given_for(asked: Annotator) -> Given:
-    """Made-up tables and labels under the names that the annotator asks for."""
+    """Made-up tables, labels and models under the names that the annotator asks for."""
     draw = random.Random(7)
 
     def scores() -> ResponseScores:
@@ -54,6 +95,7 @@ def given_for(asked: Annotator) -> Given:
 
     return Given(
         logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.models()},
+        engines={name: opinionated(name) for name in asked_of(asked)},
         labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.arms()},
         human={pair.id: pair.human for pair in PAIRS if pair.human is not None},
     )
@@ -77,6 +119,7 @@ def swapped_given(given: Given) -> Given:
             model: {key: ResponseScores(a=each.b, b=each.a, n_a=each.n_b, n_b=each.n_a) for key, each in table.items()}
             for model, table in given.logprobs.items()
         },
+        engines=given.engines,
         labels={arm: {key: swapped_label(each) for key, each in table.items()} for arm, table in given.labels.items()},
         human={key: OTHER[choice] for key, choice in given.human.items()},
     )
@@ -104,6 +147,33 @@ def test_a_label_does_not_depend_on_the_pairs_beside_it(settings: dict[str, Any]
     assert [label for pair in PAIRS for label in asked.annotate([pair], given)] == whole
     assert asked.annotate(PAIRS[::-1], given) == whole[::-1]
     assert asked.annotate([], given) == []
+
+
+@every
+def test_a_label_is_failed_with_a_note_where_the_models_do_not_answer(settings: dict[str, Any]) -> None:
+    asked = annotator(settings)
+    if not asked_of(asked):
+        pytest.skip("it asks no model")
+    silent = replace(given_for(asked), engines=dict.fromkeys(asked_of(asked), Silent()))
+    for label in asked.annotate(PAIRS[:3], silent):
+        assert (label.status, "timed out" in label.note, label.cost.calls > 0) == ("failed", True, True)
+
+
+@every
+def test_a_label_costs_what_all_its_questions_cost(settings: dict[str, Any]) -> None:
+    asked = annotator(settings)
+    if not asked_of(asked):
+        pytest.skip("it asks no model")
+    engines = {name: opinionated(name) for name in asked_of(asked)}
+    labels = asked.annotate(PAIRS[:3], replace(given_for(asked), engines=engines))
+    assert sum(label.cost.calls for label in labels) == sum(len(each.asked) for each in engines.values())
+
+
+@every
+def test_what_a_label_tells_can_be_kept_as_json(settings: dict[str, Any]) -> None:
+    asked = annotator(settings)
+    for label in asked.annotate(PAIRS[:6], given_for(asked)):
+        assert json.loads(json.dumps(label.detail)) == label.detail
 
 
 @every

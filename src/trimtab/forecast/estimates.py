@@ -139,9 +139,12 @@ def _longest_answer(settings: Mapping[str, Any]) -> int:
 
 
 def _is_quick(stage: Stage) -> bool:
-    """What ships labels from tables and checks answers by rule; only someone's own annotator may take its time."""
+    """What labels from tables and checks answers by rule; asking models and someone's own annotator may take their time."""
     if stage.kind == "annotate":
-        return ":" not in stage.settings["annotator"]["kind"]
+        asks = any(name.startswith("engine.") for name in (*stage.needs, *stage.identities))
+        return ":" not in stage.settings["annotator"]["kind"] and not asks
+    if stage.kind == "filter":
+        return True
     return stage.kind == "score" and stage.settings["scorer"]["kind"] == "checker"
 
 

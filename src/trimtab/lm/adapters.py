@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from trimtab.lm.lora import fuse
+
 
 def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
     """The model with a fresh LoRA adapter on every linear layer but the output head; its other weights are frozen.
@@ -27,6 +29,7 @@ def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
         # under autocast the layer's input stays narrow and A is narrowed instead: a twentieth of the bytes to convert
         if hasattr(module, "lora_A"):
             module.cast_input_dtype_enabled = False
+    fuse(adapted)
     return adapted
 
 

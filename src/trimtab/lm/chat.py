@@ -49,7 +49,7 @@ class Chat:
         first, *rest = self._controls(tuple(message.role for message in prompt))
         ids = list(first)
         for message, control in zip(prompt, rest, strict=True):
-            ids += self._text(message.content.strip()) + control
+            ids += self.text_ids(message.content.strip()) + control
         return ids
 
     def _controls(self, roles: tuple[Role, ...]) -> list[list[int]]:
@@ -68,12 +68,13 @@ class Chat:
 
     def response_ids(self, response: str) -> list[int]:
         """The response and the end of its turn."""
-        return self._text(response.strip()) + list(self.end_ids)
+        return self.text_ids(response.strip()) + list(self.end_ids)
 
     def _control(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def _text(self, text: str) -> list[int]:
+    def text_ids(self, text: str) -> list[int]:
+        """The text alone, in which nothing is a control token."""
         return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -31,31 +31,32 @@ def last_states(model: Any, batch: Batch) -> Tensor:
     if config._attn_implementation == attention.NAME and batch.tokens.shape[0] == 1:
         lengths = tuple((p, a, b) for p, a, b in batch.lengths.tolist())
         # a mask of four dimensions is taken as it is, so that none is made: the layout says what may be seen
-        given = {"attention_mask": _by_kind(config, lambda _: batch.tokens.new_ones(1, 1, 1, 1, dtype=torch.bool))}
+        given = {"attention_mask": masks_by_kind(config, lambda _: batch.tokens.new_ones(1, 1, 1, 1, dtype=torch.bool))}
         given["layout"] = attention.Layout(lengths)
     else:
-        given = {"attention_mask": _by_kind(config, lambda window: _mask(config, batch, window))}
+        given = {"attention_mask": masks_by_kind(config, lambda window: attention_mask(batch, window))}
     states = causal.base_model(
         input_ids=batch.tokens, position_ids=batch.positions, use_cache=False, **given
     ).last_hidden_state
     return states.reshape(-1, states.shape[-1])  # type: ignore[no-any-return]
 
 
-def _by_kind(config: Any, make: Callable[[int | None], Tensor]) -> Any:
-    """The attention mask as the model wants it: one tensor, or one for each kind of layer where the kinds are mixed."""
+def masks_by_kind(config: Any, make: Callable[[int | None], Tensor]) -> Any:
+    """Masks as the model wants them: one tensor, or one for each kind of layer where the kinds are mixed.
+
+    `make` says what may be seen, given the width of a sliding window or None.
+    """
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
     if not kinds:
         kinds = {"sliding_attention" if window else "full_attention"}
-    made = {kind: make(window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
+    seen = {kind: make(window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
+    # eager attention adds its mask to the scores, the other kinds read it as what may be seen
+    made = {kind: _added(mask) for kind, mask in seen.items()} if config._attn_implementation == "eager" else seen
     return made if len(made) > 1 else next(iter(made.values()))
 
 
-def _mask(config: Any, batch: Batch, window: int | None) -> Tensor:
-    seen = attention_mask(batch, window)
-    if config._attn_implementation != "eager":
-        return seen
-    # eager attention adds its mask to the scores, the other kinds read it as what may be seen
+def _added(seen: Tensor) -> Tensor:
     return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
 
 

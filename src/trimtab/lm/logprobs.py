@@ -87,7 +87,8 @@ class _FrozenHead(torch.autograd.Function):
             total = share.sum(1, keepdim=True)
             values[place] = chosen - top[:, 0] - total[:, 0].log()
             if slopes is not None:
-                slopes[place] = weight[wanted] - share.div_(total).to(weight.dtype) @ weight
+                # divided after the product, where there are d columns and not the whole vocabulary
+                slopes[place] = weight[wanted] - (share.to(weight.dtype) @ weight).div_(total.to(weight.dtype))
         if slopes is not None:
             ctx.save_for_backward(slopes)
         ctx.dtype = states.dtype

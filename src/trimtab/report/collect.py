@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Run:
 
     def rows(self, arm: Mapping[str, Any]) -> Rows:
         """What an arm's figures are averaged from."""
-        completions = completions_of(self.artifact(arm["completions"]))
+        completions = completions_of(self.artifact(arm["completions"])) if arm["completions"] else []
         values: dict[str, Mapping[str, float]] = {}
         failed: dict[str, int] = {}
         for name, stage in arm["scores"].items():
@@ -64,10 +64,23 @@ class Run:
             failed[metric] = len(completions) - len(values[metric])
         if arm["policy"] and arm["reference"]:
             values["accuracy"] = self._accuracies(arm)
-        values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
-        values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
+        elif arm.get("predictions"):
+            predicted = annotations_of(self.artifact(arm["predictions"]))
+            values["accuracy"] = self._right(predicted)
+            failed["accuracy"] = sum(each.status == "failed" for each in predicted.values())
+        if completions:
+            values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
+            values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
         texts = {each.prompt_id: each.text for each in completions}
         return Rows(values=values, failed=failed, texts=texts)
+
+    def _right(self, predicted: Mapping[str, Annotation]) -> dict[str, float]:
+        """1 where the prediction is what people preferred, 0 where not, a half where it is a tie; none where it failed."""
+        return {
+            pair.id: 0.5 if predicted[pair.id].choice is None else float(predicted[pair.id].choice == pair.human)
+            for pair in self.test
+            if pair.human is not None and predicted[pair.id].status != "failed"
+        }
 
     def _accuracies(self, arm: Mapping[str, Any]) -> dict[str, float]:
         """1 where the implicit reward prefers what people preferred, 0 where not, a half on an exact tie."""
@@ -90,7 +103,7 @@ def collect(folder: Path) -> Report:
     rows = {arm["name"]: run.rows(arm) for arm in arms if not arm["skipped"]}
     return Report(
         study=_study(run),
-        arms=tuple(_arm(arm, rows.get(arm["name"]), run.test) for arm in arms),
+        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.test), rows, run.study) for arm in arms),
         comparisons=tuple(_comparisons(rows, run.test)),
         labels=tuple(_labels(run, arm) for arm in arms if arm["labels"]),
         data=tuple(_data(run)),
@@ -132,6 +145,17 @@ def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm
         metrics=metrics,
         skipped=arm["skipped"],
     )
+
+
+def _recovered(arm: Arm, rows: Mapping[str, Rows], study: Study) -> Arm:
+    """The arm with the gap that its student recovers between the weak model and human labels, where students choose."""
+    if study.training.student != "preference" or arm.role != "arm" or not {"weak_model", "human"} <= set(rows):
+        return arm
+    weak, ceiling = (rows[name].values.get("accuracy") for name in ("weak_model", "human"))
+    ours = rows[arm.name].values.get("accuracy") if arm.name in rows else None
+    if weak is None or ours is None or ceiling is None or arm.name == "human":
+        return arm
+    return replace(arm, metrics={**arm.metrics, "pgr": statistics.pgr(weak, ours, ceiling)})
 
 
 def _comparisons(rows: Mapping[str, Rows], test: Sequence[Pair]) -> list[Comparison]:

@@ -41,8 +41,9 @@ METRICS: Mapping[str, MetricInfo] = {
             label="Accuracy",
             better="higher",
             rows="pairs",
-            meaning="The share of human-labeled test pairs in which the model's implicit reward, "
-            "β log π(y|x) / π_ref(y|x) (Rafailov et al. 2023, section 4), is higher for the response people preferred.",
+            meaning="The share of human-labeled test pairs on which the model prefers what people preferred: by its implicit "
+            "reward, β log π(y|x) / π_ref(y|x) (Rafailov et al. 2023, section 4), or asked in both orders where students "
+            "learn to say which response is better.",
         ),
         MetricInfo(
             name="length",
@@ -64,7 +65,7 @@ METRICS: Mapping[str, MetricInfo] = {
             name="pgr",
             label="Gap recovered",
             better="higher",
-            rows="prompts",
+            rows="pairs",
             meaning="Performance gap recovered, (student − weak) / (ceiling − weak) (Burns et al. 2023, section 3). "
             "It is left blank where the interval of the gap is not above zero.",
         ),

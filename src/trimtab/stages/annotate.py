@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from trimtab.components import Component
+from trimtab.engines.transformers import TransformersEngine
 from trimtab.errors import DataError, StudyError
-from trimtab.protocols import Annotator, Given, Runtime
+from trimtab.protocols import Annotator, Asks, Engine, Given, Identified, Runtime, Startable
+from trimtab.stages.models import ModelSource, identities, load, needs
 from trimtab.stages.stage import Inputs, Stage, told
-from trimtab.stages.tables import ANNOTATIONS, annotation_rows, annotations_of, logprobs_of, pairs_of
+from trimtab.stages.tables import ANNOTATIONS, annotation_of, annotation_rows, annotations_of, logprobs_of, pairs_of
 from trimtab.store import Draft
 from trimtab.types import Annotation, Choice, Pair
 
 # Past this share of labels that failed, as opposed to abstained, something is wrong with the annotator and not the pairs.
 MAX_FAILED = 0.2
+# Pairs whose questions go to an engine together, and that a kill can cost.
+CHUNK = 64
 
 
 def annotate_stage(
-    name: str, annotator: Component, split: Stage, tables: Mapping[str, Stage], labels: Mapping[str, Stage]
+    name: str,
+    annotator: Component,
+    split: Stage,
+    tables: Mapping[str, Stage],
+    labels: Mapping[str, Stage],
+    asked_models: Mapping[str, ModelSource] | None = None,
+    side: Literal["unlabeled", "test"] = "unlabeled",
 ) -> Stage:
-    """Labels the unlabeled pairs. `tables` and `labels` hold what the annotator said it reads, under the same names."""
+    """Labels the pairs of one side. `tables` and `labels` hold what the annotator said it reads, under the same names, and
+    `asked_models` the study's models among those that it asks."""
     asked = as_annotator(annotator)
+    engines, ours = engines_of(annotator), asked_models or {}
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
-        del runtime
-        pairs = pairs_of(inputs["split"], "unlabeled")
+        pairs = pairs_of(inputs["split"], side)
         human: dict[str, Choice] = {pair.id: pair.human for pair in pairs if pair.human is not None}
         given = Given(
             logprobs={model: logprobs_of(inputs[f"logprobs.{model}"]) for model in tables},
             labels={arm: annotations_of(inputs[f"labels.{arm}"]) for arm in labels},
             human=human,
+            engines=_opened(engines, ours, inputs, runtime),
         )
-        annotations = asked.annotate(pairs, given)
+        annotations = _in_chunks(draft, name, asked, pairs, given, runtime) if engines else asked.annotate(pairs, given)
         draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
         return checked(name, pairs, annotations, str(draft.folder))
 
@@ -41,13 +53,72 @@ def annotate_stage(
         name=name,
         kind="annotate",
         make=make,
-        settings={"annotator": told(annotator)},
+        settings={"annotator": told(annotator), **({"side": side} if side != "unlabeled" else {})},
         needs={
             "split": split,
             **{f"logprobs.{model}": stage for model, stage in tables.items()},
             **{f"labels.{arm}": stage for arm, stage in labels.items()},
+            **{need: stage for key, model in ours.items() for need, stage in needs(model, f"engine.{key}").items()},
+        },
+        identities={
+            **({"annotator": annotator.identity()} if isinstance(annotator, Identified) else {}),
+            **{f"engine.{key}": engine.identity() for key, engine in engines.items() if key not in ours},
+            **{
+                place: known
+                for key, model in ours.items()
+                for place, known in identities(model, f"engine.{key}").items()
+            },
         },
     )
+
+
+def engines_of(annotator: Component) -> dict[str, Startable]:
+    """The engines that an annotator asks, by the names that it gives them. Raises `StudyError` where one is none."""
+    found: dict[str, Startable] = {}
+    for name, engine in (annotator.asks() if isinstance(annotator, Asks) else {}).items():
+        if not isinstance(engine, Startable):
+            raise StudyError(f"{name}: {type(engine).__name__} is not an engine (it needs `start` and `identity`)")
+        found[name] = engine
+    return found
+
+
+def _opened(
+    engines: Mapping[str, Startable], ours: Mapping[str, ModelSource], inputs: Inputs, runtime: Runtime
+) -> dict[str, Engine]:
+    """Each engine once, also where two names stand for the same one."""
+    opened: list[tuple[Startable, Engine]] = []
+    found: dict[str, Engine] = {}
+    for name, settings in engines.items():
+        same = next((engine for other, engine in opened if other == settings), None)
+        if same is None:
+            same = (
+                TransformersEngine(
+                    load(ours[name], inputs, runtime, f"engine.{name}", merge=True), runtime.token_budget
+                )
+                if name in ours
+                else settings.start(runtime)
+            )
+            opened.append((settings, same))
+        found[name] = same
+    return found
+
+
+def _in_chunks(
+    draft: Draft, name: str, annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: Runtime
+) -> list[Annotation]:
+    """Labels that cost questions are safe on disk chunk by chunk: a killed run asks no question of a finished chunk again."""
+    by_id = {pair.id: pair for pair in pairs}
+
+    def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        with runtime.progress(f"Asking: {name}", len(pairs), "pairs") as tick:
+            tick(len(pairs) - len(ids))
+            for start in range(0, len(ids), CHUNK):
+                chunk = [by_id[each] for each in ids[start : start + CHUNK]]
+                rows = annotation_rows(annotator.annotate(chunk, given))
+                yield [{"key": row["id"], **row} for row in rows]
+                tick(len(chunk))
+
+    return [annotation_of(row) for row in draft.keep("annotations", list(by_id), make)]
 
 
 def as_annotator(component: Component) -> Annotator:

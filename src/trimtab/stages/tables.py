@@ -27,6 +27,10 @@ ANNOTATIONS = pa.schema(
         ("note", pa.string()),
         ("prompt_tokens", pa.int64()),
         ("generated_tokens", pa.int64()),
+        ("reused_tokens", pa.int64()),
+        ("calls", pa.int64()),
+        ("seconds", pa.float64()),
+        ("detail", pa.string()),
     ]
 )
 COMPLETIONS = pa.schema(
@@ -38,6 +42,7 @@ COMPLETIONS = pa.schema(
         ("stop", pa.string()),
     ]
 )
+COST = ("prompt_tokens", "generated_tokens", "reused_tokens", "calls", "seconds")
 SCORES = pa.schema([("id", pa.string()), ("value", pa.float64()), ("status", pa.string()), ("note", pa.string())])
 
 
@@ -67,26 +72,28 @@ def annotation_rows(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
             "margin": each.margin,
             "status": each.status,
             "note": each.note,
-            "prompt_tokens": each.cost.prompt_tokens,
-            "generated_tokens": each.cost.generated_tokens,
+            **{name: getattr(each.cost, name) for name in COST},
+            "detail": json.dumps(each.detail, ensure_ascii=False) if each.detail else "",
         }
         for each in annotations
     ]
 
 
+def annotation_of(row: Mapping[str, Any]) -> Annotation:
+    return Annotation(
+        pair_id=row["id"],
+        p_a=row["p_a"],
+        margin=row["margin"],
+        status=row["status"],
+        note=row["note"],
+        cost=Cost(**{name: row[name] for name in COST}),
+        detail=json.loads(row["detail"]) if row["detail"] else {},
+    )
+
+
 def annotations_of(artifact: Artifact) -> dict[str, Annotation]:
     """The annotations that a stage wrote, by pair id."""
-    return {
-        row["id"]: Annotation(
-            pair_id=row["id"],
-            p_a=row["p_a"],
-            margin=row["margin"],
-            status=row["status"],
-            note=row["note"],
-            cost=Cost(prompt_tokens=row["prompt_tokens"], generated_tokens=row["generated_tokens"]),
-        )
-        for row in artifact.rows("annotations")
-    }
+    return {row["id"]: annotation_of(row) for row in artifact.rows("annotations")}
 
 
 def logprobs_of(artifact: Artifact) -> dict[str, ResponseScores]:

@@ -90,10 +90,11 @@ def dpo_stage(
 
 def preferences(inputs: Inputs) -> list[Preference]:
     """The pairs under their labels, in the split's order; pairs without a label are left out."""
-    return [made for pair, label in _labeled(inputs) if (made := Preference.of(pair, label)) is not None]
+    return [made for pair, label in labeled(inputs) if (made := Preference.of(pair, label)) is not None]
 
 
-def _labeled(inputs: Inputs) -> list[tuple[Pair, Annotation]]:
+def labeled(inputs: Inputs) -> list[tuple[Pair, Annotation]]:
+    """The pairs with their labels, in the split's order. Raises `DataError` where none has a label."""
     if "labels" in inputs:
         labels = annotations_of(inputs["labels"])
         found = [(pair, labels[pair.id]) for pair in pairs_of(inputs["split"], "unlabeled")]
@@ -105,7 +106,7 @@ def _labeled(inputs: Inputs) -> list[tuple[Pair, Annotation]]:
 
 
 def _chosen_first(inputs: Inputs) -> dict[str, bool]:
-    return {pair.id: label.choice == "a" for pair, label in _labeled(inputs)}
+    return {pair.id: label.choice == "a" for pair, label in labeled(inputs)}
 
 
 def setup(name: str, seed: int, loaded: Loaded, runtime: Runtime) -> Any:

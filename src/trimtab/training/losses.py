@@ -31,3 +31,11 @@ def bradley_terry(rewards: Tensor) -> Tensor:
 def accuracy(margins: Tensor) -> Tensor:
     """Share of margins above zero, a tie counted as a half."""
     return (margins > 0).float().mean() + 0.5 * (margins == 0).float().mean()
+
+
+def answers(summed: Tensor, weights: Tensor) -> Tensor:
+    """-w1 log p(answer 1) - w2 log p(answer 2), float32, shape (N,): cross-entropy with hard or soft labels.
+
+    Both arguments have the shape (N, 2); a row of `weights` sums to 1.
+    """
+    return -(summed * weights).sum(1)

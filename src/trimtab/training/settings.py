@@ -47,4 +47,18 @@ class Reward(_Common):
     lora_rank: int = Field(8, ge=1, description="ours")
 
 
-Recipe = Sft | Dpo | Reward
+class Preference(_Common):
+    """The pair as an instruction and the label as its answer (SEAM, Li et al. 2025, equation 6).
+
+    The loss is on the answer alone; which response stands first is drawn for each pair.
+    """
+
+    learning_rate: float = Field(1e-4, gt=0, description="SEAM's code")
+    batch_size: int = Field(8, ge=1, description="SEAM's code; pairs a step")
+    lora_rank: int = Field(8, ge=1, description="SEAM's code")
+    soft: bool = Field(
+        False, description="both answers, each with its label's probability; false: the likelier one alone"
+    )
+
+
+Recipe = Sft | Dpo | Reward | Preference

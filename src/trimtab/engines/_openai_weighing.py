@@ -1,0 +1,147 @@
+"""Shares of candidates from what a server tells: whole echoed candidates, likeliest first tokens, counted draws. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from trimtab.engines._openai_answers import Position
+from trimtab.types import Cost, Reply, Weighing
+
+# How tokenizers spell a space in front of a word, where a server shows tokens raw.
+SPACES = " \t\r\n▁Ġ"
+# Candidates that begin alike are told apart by their first token where less than this share of it fits several.
+ALIKE = 0.01
+# Candidates that are not among the likeliest tokens may take this share at their bound; more would be a guess.
+BLURRED = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A way of weighing that cannot tell, and why: another may."""
+
+    why: str
+    cost: Cost = field(default_factory=Cost)
+
+
+def by_first_token(among: Sequence[str], first: Position, *, first_token: bool, ended: bool) -> Weighing | Untold:
+    """A candidate has the probability of the longest of the likeliest tokens that begins it and no other.
+
+    Spellings that differ in leading space alone are added up. A candidate that none of the likeliest tokens begins is
+    less likely than each of these and than what they leave over: its share is taken at that bound, if it is small, and no
+    log-probabilities are given. They are also left out where a token begins a longer candidate and first tokens are not
+    what was asked for.
+    """
+    names = [each.lstrip(SPACES) for each in among]
+    pieces = _pieces(first)
+    fits = {piece: [place for place, name in enumerate(names) if name.startswith(piece)] for piece in pieces}
+    own = [
+        max((piece for piece in pieces if fits[piece] == [place]), key=len, default=None) for place in range(len(names))
+    ]
+    known = [pieces[piece] for piece in own if piece is not None]
+    several = sum(pieces[piece] for piece in pieces if len(fits[piece]) > 1)
+    if several > ALIKE * (several + sum(known)):
+        return Untold("first tokens do not tell the candidates apart")
+    if not sum(known) > 0:
+        seen = ", ".join(repr(token) for token, _ in first.top[:3])
+        return Untold(f"no candidate begins with one of the {len(first.top)} likeliest tokens ({seen}, …)")
+    bound = max(0.0, min(*pieces.values(), 1 - sum(pieces.values())))
+    masses = [bound if piece is None else pieces[piece] for piece in own]
+    missing = [repr(among[place]) for place, piece in enumerate(own) if piece is None]
+    if bound * len(missing) > BLURRED * sum(masses):
+        return Untold(
+            f"not among the {len(first.top)} likeliest tokens, and perhaps not much rarer: {', '.join(missing)}"
+        )
+    whole = first_token or (own == names and not ended)
+    told = whole and not missing
+    note = "by the first token" + ("" if whole else ", which stands for the whole candidate")
+    return Weighing(
+        shares=_shares(masses),
+        logprobs=tuple(map(_log, masses)) if told else None,
+        tokens=(1,) * len(masses) if told else None,
+        note=note + (f"; not among the likeliest: {', '.join(missing)}" if missing else ""),
+    )
+
+
+def _pieces(first: Position) -> dict[str, float]:
+    """The likeliest tokens without leading space, with the probability of all their spellings."""
+    found: dict[str, float] = {}
+    for token, logprob in first.top:
+        piece = token.lstrip(SPACES)
+        found[piece] = found.get(piece, 0.0) + math.exp(logprob)
+    return found
+
+
+def by_echo(among: Sequence[str], echoed: Sequence[Sequence[Position]]) -> Weighing | Untold:
+    """Summed log-probabilities of the candidates at the end of the echoed prompts, which are the same before them.
+
+    Where a token reaches from the prompt into a candidate, all are summed from where the first such token begins, so
+    that the shares are still those of the texts.
+    """
+    starts = [_start(each, tokens) for each, tokens in zip(among, echoed, strict=True)]
+    if None in starts:
+        return Untold("the echoed tokens do not spell the candidates")
+    start = min(place for place in starts if place is not None)
+    if len({tuple(each.token for each in tokens[:start]) for tokens in echoed}) > 1:
+        return Untold("the server cuts the same prompt into different tokens")
+    read = [[each.logprob for each in tokens[start:]] for tokens in echoed]
+    if any(logprob is None for each in read for logprob in each):
+        return Untold("the server echoes the prompt without its log-probabilities")
+    sums = [sum(logprob for logprob in each if logprob is not None) for each in read]
+    top = max(sums)
+    return Weighing(
+        shares=_shares([math.exp(each - top) for each in sums]),
+        logprobs=tuple(sums),
+        tokens=tuple(map(len, read)),
+        note="by whole candidates, echoed",
+    )
+
+
+def _start(candidate: str, tokens: Sequence[Position]) -> int | None:
+    """The place of the token in which the candidate begins; None where the tokens do not end in it."""
+    tail = ""
+    for place in range(len(tokens) - 1, -1, -1):
+        tail = tokens[place].token + tail
+        if len(tail) >= len(candidate):
+            return place if tail.endswith(candidate) else None
+    return None
+
+
+def by_samples(among: Sequence[str], drawn: Sequence[Reply], *, ended: bool) -> Weighing | Untold:
+    """The share of the draws that begin with each candidate, or that are one, where `ended`; others are not counted."""
+    came = [reply for reply in drawn if reply.status == "ok"]
+    cost = sum((reply.cost for reply in drawn), Cost())
+    if not came:
+        return Weighing(shares=(), status="failed", note=f"no draw came: {drawn[0].note}", cost=cost)
+    places = [_fitting(among, reply, ended) for reply in came]
+    counts = [places.count(place) for place in range(len(among))]
+    if not sum(counts):
+        return Untold(f"none of {len(came)} draws is a candidate ({came[0].text[:40]!r}, …)", cost)
+    note = f"by {sum(counts)} draws of {len(drawn)}"
+    return Weighing(shares=_shares(counts), samples=sum(counts), note=note, cost=cost)
+
+
+def _fitting(among: Sequence[str], reply: Reply, ended: bool) -> int | None:
+    """The place of the longest candidate that the draw begins with and that no letter or digit goes on from."""
+    text = reply.text.strip()
+    fitting = [
+        place for place, each in enumerate(among) if _begins(text, each.strip(), reply.stop == "end" and ended, ended)
+    ]
+    return max(fitting, key=lambda place: len(among[place].strip()), default=None)
+
+
+def _begins(text: str, candidate: str, over: bool, ended: bool) -> bool:
+    if ended:
+        return over and text == candidate
+    goes_on = text[len(candidate) : len(candidate) + 1].isalnum() and candidate[-1:].isalnum()
+    return text.startswith(candidate) and not goes_on
+
+
+def _shares(masses: Sequence[float]) -> tuple[float, ...]:
+    total = sum(masses)
+    return tuple(mass / total for mass in masses)
+
+
+def _log(mass: float) -> float:
+    return math.log(mass) if mass else -math.inf

@@ -1,0 +1,143 @@
+"""A local model, asked through transformers."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from trimtab.components import Component
+from trimtab.errors import EngineError
+from trimtab.lm.weights import Model
+from trimtab.lm.weights import identity as weights_identity
+from trimtab.protocols import Engine, Runtime
+from trimtab.types import Cost, Question, Reply, Weighing
+
+if TYPE_CHECKING:
+    from trimtab.lm.models import Loaded
+
+# So far back the text is looked at for a stop text.
+TAIL = 24
+
+
+class Transformers(Component):
+    """A model by name, folder or hub id; in a study also `@weak` and `@student`, its models as they are when they label."""
+
+    model: str
+
+    def start(self, runtime: Runtime) -> Engine:
+        """The model in memory. Raises `EngineError` for a study's model where there is no study."""
+        from trimtab.lm.models import open_base  # noqa: PLC0415 - loads torch
+
+        if self.model.startswith("@"):
+            raise EngineError(f"{self.model} is a model of a study: make the annotator an arm of one, or name a model")
+        return TransformersEngine(
+            open_base(Model(base=self.model), runtime.notify, runtime.device), runtime.token_budget
+        )
+
+    def identity(self) -> str:
+        return weights_identity(Model(base=self.model)) or self.model
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersEngine:
+    """A model in memory. Beginnings that questions share are read once a call; all candidates of a question in one pass."""
+
+    loaded: Loaded
+    token_budget: int
+
+    def write(
+        self,
+        questions: Sequence[Question],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> list[Reply]:
+        """Draws come from the seed and the question's own tokens, so that neither order nor batching moves them."""
+        from trimtab.lm.asking import write  # noqa: PLC0415 - loads torch
+
+        chat, start = self.loaded.chat, time.monotonic()
+        texts = [self._ids(question) for question in questions]
+        found = write(
+            self.loaded.model,
+            texts,
+            lambda ids: ids[-1] in chat.stop_ids or any(mark in chat.decode(ids[-TAIL:]) for mark in stop),
+            [random.Random(f"{seed}:{ids}") for ids in texts],
+            self.token_budget,
+            max_new_tokens=max_tokens,
+            temperature=temperature,
+        )
+        seconds = (time.monotonic() - start) / max(1, len(texts))
+        return [
+            self._reply(
+                list(each.ids),
+                stop,
+                Cost(
+                    prompt_tokens=each.computed,
+                    generated_tokens=len(each.ids),
+                    seconds=seconds,
+                    reused_tokens=each.reused,
+                    calls=1,
+                ),
+            )
+            for each in found
+        ]
+
+    def weigh(
+        self,
+        questions: Sequence[Question],
+        candidates: Sequence[Sequence[str]],
+        *,
+        first_token: bool = False,
+        ended: bool = False,
+    ) -> list[Weighing]:
+        """Candidates are tokenized together with the text before them, as the model would have written them."""
+        from trimtab.lm.asking import weigh  # noqa: PLC0415 - loads torch
+
+        start = time.monotonic()
+        split = [self._split(question, among) for question, among in zip(questions, candidates, strict=True)]
+        end = list(self.loaded.chat.end_ids) if ended else []
+        rest = [[each[:1] if first_token else each + end for each in among] for _, among in split]
+        found = weigh(self.loaded.model, [text for text, _ in split], rest, self.token_budget)
+        seconds = (time.monotonic() - start) / max(1, len(split))
+        return [
+            Weighing(
+                shares=_shares(sums.logprobs),
+                logprobs=sums.logprobs,
+                tokens=tuple(map(len, among)),
+                cost=Cost(prompt_tokens=sums.computed, reused_tokens=sums.reused, seconds=seconds, calls=1),
+            )
+            for sums, among in zip(found, rest, strict=True)
+        ]
+
+    def _ids(self, question: Question) -> list[int]:
+        return self.loaded.chat.prompt_ids(question.prompt) + self.loaded.chat.text_ids(question.begins)
+
+    def _split(self, question: Question, among: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """The text up to where the candidates part, and what is left of each: one token at least."""
+        prompt = self.loaded.chat.prompt_ids(question.prompt)
+        whole = [prompt + self.loaded.chat.text_ids(question.begins + each) for each in among]
+        most = min(map(len, whole)) - 1
+        parted = next((place for place in range(most) if len({ids[place] for ids in whole}) > 1), most)
+        # candidates are weighed as they stand where there is but one
+        parted = parted if len(whole) > 1 else len(self._ids(question))
+        return whole[0][:parted], [ids[parted:] for ids in whole]
+
+    def _reply(self, ids: list[int], stop: Sequence[str], cost: Cost) -> Reply:
+        text = self.loaded.chat.decode(ids)
+        marks = [text.index(mark) for mark in stop if mark in text]
+        over = bool(marks) or (bool(ids) and ids[-1] in self.loaded.chat.stop_ids)
+        reply = Reply(text=text[: min(marks)].rstrip() if marks else text, stop="end" if over else "length", cost=cost)
+        return reply if reply.text or over else replace(reply, note="nothing was written")
+
+
+def _shares(logprobs: Sequence[float]) -> tuple[float, ...]:
+    """Softmax over the candidates."""
+    top = max(logprobs)
+    raw = [math.exp(each - top) for each in logprobs]
+    return tuple(each / sum(raw) for each in raw)

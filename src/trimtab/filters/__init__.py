@@ -1,0 +1,1 @@
+"""Which labels are kept for training: one file a kind."""

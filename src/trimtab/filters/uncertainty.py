@@ -1,0 +1,33 @@
+"""Keeps the labels that are surest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from trimtab.components import Component
+from trimtab.filters._highest import highest
+from trimtab.protocols import Given
+from trimtab.types import Annotation
+
+
+class Uncertainty(Component):
+    """Keeps the `fraction` of labels whose probability is farthest from one half (Guo & Yang 2024; SEAM's Uncertain Filter).
+
+    That is ceil(n * fraction) of the n labels that prefer a response; equally sure ones go by pair id.
+    """
+
+    fraction: float = Field(0.5, gt=0, le=1)
+
+    def arms(self) -> Sequence[str]:
+        return ()
+
+    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+        del given
+        return highest(annotations, _confidence, self.fraction)
+
+
+def _confidence(label: Annotation) -> float:
+    """In [0.5, 1]; entropy falls as it rises. 0 where there is no probability."""
+    return 0.0 if label.p_a is None else max(label.p_a, 1 - label.p_a)

@@ -1,0 +1,177 @@
+"""What SEAM asks: which principle matters, why a response keeps to it, and which response is then the better one.
+
+Constants stand first and the case last, and a longer chain of principles begins like the shorter one, so that an engine
+reads what is the same only once. All data stands between tags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trimtab.prompts.fence import fence
+from trimtab.prompts.principles import Principle
+from trimtab.types import Pair, Question, conversation, user
+
+# What may follow the stem of `preference` and `judgment`: the first response, the second.
+RESPONSES = (" 1", " 2")
+# A model that is not tuned for chat goes on after its explanation; here it has ended.
+STOPS = ("</explanation>", "<conversation>")
+
+_BETTER = "The better response is: Response"
+_MATTERS = "The principle that matters most is:"
+_NAMED = re.compile(r"(?:(?<=[Rr]esponse[ _])|(?<=[Rr]esponse #))[12]\b|\b(?:[Ff]irst|[Ss]econd)(?= response\b)")
+_OTHER = {"1": "2", "2": "1", "first": "second", "second": "first", "First": "Second", "Second": "First"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A conversation and two responses to its last turn, in the order in which a model is to read them."""
+
+    conversation: str
+    first: str
+    second: str
+
+    @classmethod
+    def of(cls, pair: Pair, a_first: bool) -> Case:
+        first, second = (pair.a, pair.b) if a_first else (pair.b, pair.a)
+        return cls(conversation=conversation(pair.prompt), first=first, second=second)
+
+    def swapped(self) -> Case:
+        return Case(conversation=self.conversation, first=self.second, second=self.first)
+
+    def text(self) -> str:
+        return "\n".join(
+            (
+                fence("conversation", self.conversation),
+                fence("response_1", self.first),
+                fence("response_2", self.second),
+            )
+        )
+
+
+def preference(case: Case, principles: Sequence[Principle]) -> Question:
+    """Which response is the better, by all principles at once? What follows is one of `RESPONSES`."""
+    asked = (
+        "You will read a conversation and two responses to its last message. Choose the response that is the better one by "
+        "the following principles. Where they disagree, being harmless comes before being helpful."
+    )
+    return _question(asked, _listed(principles), "The case to decide:", case.text(), begins=_BETTER)
+
+
+def ranking(case: Case, principles: Sequence[Principle], used: Sequence[Principle] = ()) -> Question:
+    """Which principle matters most for this case, leaving aside those that are `used`? What follows is one of `names`.
+
+    SEAM's edge weights (Li et al. 2025, eq. 5) are the shares of the names that are left. Every principle's demonstration
+    is shown, the better response first and second in turn, so that the examples favor no position.
+    """
+    asked = (
+        "You will read a conversation and two responses to its last message. Of the following principles, name the one "
+        "that matters most for telling which of the two responses is better."
+    )
+    examples = [
+        f"{_shown(each, better_first=place % 2 == 0).text()}\n{_MATTERS} {each.name}"
+        for place, each in enumerate(principles)
+    ]
+    rest = ["Already considered, and not to be named again:", fence("used", _names(used))] if used else []
+    parts = (*_numbered(examples), "The case to decide:", case.text(), *rest)
+    return _question(asked, _listed(principles), *parts, begins=_MATTERS)
+
+
+def names(principles: Sequence[Principle]) -> tuple[str, ...]:
+    """What may follow the stem of `ranking`."""
+    return tuple(f" {each.name}" for each in principles)
+
+
+def thoughts(case: Case, chain: Sequence[Principle], *, two_sided: bool) -> tuple[Question, ...]:
+    """The questions for one node's thought: one open explanation, or one for each response as the better.
+
+    The paper has one thought a node; its released code asks for both sides.
+    """
+    claims = ("Response 1 is better than Response 2", "Response 2 is better than Response 1")
+    task = (
+        f"Explain in a few sentences{{}}{', by the principles above' if chain else ''}. Say Response 1 and Response 2."
+    )
+    tasks = (
+        [task.format(f" why {each}") for each in claims]
+        if two_sided
+        else [task.format(" which response is better, and why")]
+    )
+    asked = (
+        "You will read a conversation and two responses to its last message. You explain in a few sentences what speaks for "
+        "and against each of them."
+    )
+    shown = _examples(chain)
+    return tuple(
+        _question(asked, *shown, "The case to explain:", case.text(), each, begins="<explanation>\n") for each in tasks
+    )
+
+
+def judgment(case: Case, chain: Sequence[Principle], thought: Sequence[str]) -> Question:
+    """Which response is the better, by the chain of principles and given the thought? What follows is one of `RESPONSES`.
+
+    The strong model's information and the weak model's label come from this same question. `thought` has no, one or two
+    parts, as `thoughts` asked for them, and speaks of the responses as this case numbers them. Examples are those of the
+    chain's first principle alone: they are dear, and the weak model's window may be small.
+    """
+    asked = (
+        "You will read a conversation and two responses to its last message. Weigh what is said about them and choose the "
+        "response that is the better one."
+    )
+    examples = [
+        f"{shown.text()}\n{fence('explanation', _reasons(each, better))}\n{_BETTER} {better}"
+        for each in chain[:1]
+        for better, shown in ((1, _shown(each, better_first=True)), (2, _shown(each, better_first=False)))
+    ]
+    by = ("Principles to go by, the most important first:", _listed(chain)) if chain else ()
+    said = [fence("explanation", each) for each in thought]
+    return _question(asked, *_numbered(examples), *by, "The case to decide:", case.text(), *said, begins=_BETTER)
+
+
+def renumbered(thought: Sequence[str]) -> tuple[str, ...]:
+    """The same thought for the swapped case: 1 and 2 trade places in what it calls the responses, and so do its parts."""
+    return tuple(_NAMED.sub(lambda found: _OTHER[found[0]], each) for each in reversed(thought))
+
+
+def _question(*parts: str, begins: str) -> Question:
+    return Question(prompt=user("\n\n".join(parts)), begins=begins)
+
+
+def _listed(principles: Sequence[Principle]) -> str:
+    return fence("principles", "\n".join(f"{each.name}: {each.text}" for each in principles))
+
+
+def _names(principles: Sequence[Principle]) -> str:
+    return ", ".join(each.name for each in principles)
+
+
+def _numbered(examples: Sequence[str]) -> list[str]:
+    return [f"Example {place}:\n{text}" for place, text in enumerate(examples, start=1)]
+
+
+def _examples(chain: Sequence[Principle]) -> list[str]:
+    """Each principle of the chain with its demonstration in both orders."""
+    return [
+        part
+        for each in chain
+        for part in (
+            _listed([each]),
+            *(
+                f"Example:\n{_shown(each, better_first=better == 1).text()}\n{fence('explanation', _reasons(each, better))}"
+                for better in (1, 2)
+            ),
+        )
+    ]
+
+
+def _shown(principle: Principle, *, better_first: bool) -> Case:
+    shown = principle.demonstration
+    case = Case(conversation=f"User: {shown.prompt}", first=shown.better, second=shown.worse)
+    return case if better_first else case.swapped()
+
+
+def _reasons(principle: Principle, better: int) -> str:
+    shown = principle.demonstration
+    said = {better: shown.why_better, 3 - better: shown.why_worse}
+    return f"Response 1: {said[1]} Response 2: {said[2]}"

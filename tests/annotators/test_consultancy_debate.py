@@ -1,0 +1,189 @@
+"""Strong models that argue and a weak one that judges: who speaks for what, who reads what, and what is paid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import pytest
+
+from trimtab.annotators.consultancy import Consultancy
+from trimtab.annotators.debate import Debate
+from trimtab.engines.scripted import ScriptedEngine
+from trimtab.protocols import Given
+from trimtab.types import Annotation, Cost, Pair, Question, Reply, Weighing, conversation, user
+
+PAIRS = [Pair.of(user(f"Question {place}?"), "good", "poor") for place in range(24)]
+PAIR = PAIRS[0]
+GOOD: dict[str, Literal["a", "b"]] = {pair.id: "a" if pair.a == "good" else "b" for pair in PAIRS}
+FIRST_IS_GOOD = "<response_1>\ngood"
+
+
+def text(question: Question) -> str:
+    return conversation(question.prompt)
+
+
+def side(question: Question) -> str:
+    """The response, by its text, that an advocate is asked to speak for."""
+    slot = text(question)[-2]
+    found = re.search(rf"<response_{slot}>\n(\w+)", text(question))
+    assert found is not None
+    return found[1]
+
+
+def prefers_good(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+    return [0.8, 0.2] if FIRST_IS_GOOD in text(question) else [0.2, 0.8]
+
+
+def strong() -> ScriptedEngine:
+    """Prefers the good response, and says which one it speaks for and how many speeches it read."""
+    return ScriptedEngine(
+        write=lambda asked: f"For {side(asked)} after {text(asked).count('</argument_for')}.", weigh=prefers_good
+    )
+
+
+def swayed() -> ScriptedEngine:
+    """Sides with whoever spoke last."""
+
+    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+        last = re.findall(r"<argument_for_response_(\d)>", text(question))[-1]
+        return [0.7, 0.3] if last == "1" else [0.3, 0.7]
+
+    return ScriptedEngine(weigh=weigh)
+
+
+class Silent:
+    """A server that answers nothing."""
+
+    def write(self, questions: Sequence[Question], **_: Any) -> list[Reply]:
+        return [Reply(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+
+    def weigh(self, questions: Sequence[Question], candidates: Any, **_: Any) -> list[Weighing]:
+        return [Weighing(shares=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+
+
+def labels(asked: Consultancy | Debate, pairs: Sequence[Pair] = PAIRS, **engines: Any) -> list[Annotation]:
+    return asked.annotate(pairs, Given(engines={"weak": swayed(), "strong": strong(), **engines}))
+
+
+def test_a_consultant_speaks_for_what_it_prefers_itself() -> None:
+    for label in labels(Consultancy()):
+        arguments = label.detail["arguments"]
+        assert [each["for"] for said in arguments.values() for each in said] == [GOOD[label.pair_id]] * 2
+        assert (label.detail["side"], label.choice) == (GOOD[label.pair_id], GOOD[label.pair_id])
+        assert label.detail["own"]["orders"] == pytest.approx(
+            {"a_first": 0.8, "b_first": 0.8} if label.choice == "a" else {"a_first": 0.2, "b_first": 0.2}
+        )
+
+
+def test_a_consultant_can_be_given_a_drawn_side_which_is_the_same_in_both_orders() -> None:
+    engine = strong()
+    made = labels(Consultancy(side="drawn"), strong=engine)
+    assert len(engine.asked) == 2 * len(PAIRS)
+    assert [side(each) for each in engine.asked[::2]] == [side(each) for each in engine.asked[1::2]]
+    assert {side(each) for each in engine.asked} == {"good", "poor"}
+    assert all("own" not in label.detail for label in made)
+
+
+def test_a_consultant_without_a_preference_speaks_for_the_drawn_side() -> None:
+    even = ScriptedEngine(write=side)
+    by_draw = [label.detail["side"] for label in labels(Consultancy(side="drawn"))]
+    assert [label.detail["side"] for label in labels(Consultancy(), strong=even)] == by_draw
+
+
+def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() -> None:
+    judge = swayed()
+    (label,) = labels(Consultancy(), [PAIR], weak=judge)
+    assert len(judge.asked) == 2
+    assert all("For good after 0." in text(each) for each in judge.asked)
+    assert label.p_a == pytest.approx(0.7 if GOOD[PAIR.id] == "a" else 0.3)
+    assert label.detail["flipped"] is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "calls"),
+    [
+        # own pick in two orders, two arguments, two verdicts
+        (Consultancy(), 6),
+        (Consultancy(side="drawn"), 4),
+        (Consultancy(side="drawn", orders="one"), 2),
+        # in each order two speeches a round and a verdict
+        (Debate(rounds=1), 6),
+        (Debate(rounds=2), 10),
+        (Debate(rounds=3, orders="one"), 7),
+    ],
+    ids=str,
+)
+def test_every_question_is_paid_for(asked: Consultancy | Debate, calls: int) -> None:
+    judge, speaker = swayed(), strong()
+    (label,) = labels(asked, [PAIR], weak=judge, strong=speaker)
+    read = [f"{text(each)} {each.begins}" for each in judge.asked + speaker.asked]
+    assert (label.cost.calls, len(read)) == (calls, calls)
+    assert label.cost.prompt_tokens == sum(len(each.split()) for each in read)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_both_sides_speak_once_a_round_and_read_all_that_was_said_before(rounds: int) -> None:
+    speaker = strong()
+    for label in labels(Debate(rounds=rounds), strong=speaker):
+        for said in label.detail["arguments"].values():
+            assert [each["text"][-2] for each in said] == [str(turn) for turn in range(2 * rounds)]
+            assert sorted(each["for"] for each in said) == ["a"] * rounds + ["b"] * rounds
+            assert all(one["for"] != other["for"] for one, other in pairwise(said))
+    turns = [text(each).count("</argument_for") for each in speaker.asked]
+    assert turns == sorted(turns)
+
+
+def test_each_response_opens_once_so_that_the_last_word_decides_nothing() -> None:
+    made = labels(Debate())
+    for label in made:
+        assert {said[0]["for"] for said in label.detail["arguments"].values()} == {"a", "b"}
+    assert {(label.status, label.detail["flipped"]) for label in made} == {("abstained", True)}
+
+
+def test_which_slot_opens_differs_from_pair_to_pair() -> None:
+    opens = {label.detail["arguments"]["a_first"][0]["for"] for label in labels(Debate())}
+    assert opens == {"a", "b"}
+
+
+@pytest.mark.parametrize("asked", [Consultancy(), Consultancy(side="drawn"), Debate(), Debate(orders="one")], ids=str)
+def test_swapped_responses_are_argued_for_in_the_same_words(asked: Consultancy | Debate) -> None:
+    there, back = strong(), strong()
+    labels(asked, strong=there)
+    labels(asked, [replace(pair, a=pair.b, b=pair.a) for pair in PAIRS], strong=back)
+    assert sorted(map(text, there.asked)) == sorted(map(text, back.asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "note", "calls"),
+    [
+        (Consultancy(), "the strong model's own label: no verdict: timed out", 2),
+        (Consultancy(side="drawn"), "nothing was written: timed out", 2),
+        (Debate(), "nothing was written: timed out", 2),
+    ],
+    ids=str,
+)
+def test_an_advocate_that_is_not_reached_fails_the_pair_and_nothing_more_is_asked(
+    asked: Consultancy | Debate, note: str, calls: int
+) -> None:
+    judge = swayed()
+    (label,) = labels(asked, [PAIR], strong=Silent(), weak=judge)
+    assert (label.status, label.note, label.cost.calls, judge.asked) == ("failed", note, calls, [])
+
+
+@pytest.mark.parametrize("asked", [Consultancy(), Debate()], ids=str)
+def test_an_advocate_that_says_nothing_leaves_nothing_to_judge(asked: Consultancy | Debate) -> None:
+    mute = ScriptedEngine(weigh=prefers_good)
+    (label,) = labels(asked, [PAIR], strong=mute)
+    assert label.status == "failed"
+    assert re.match(r"no argument for Response [12] was written", label.note)
+
+
+@pytest.mark.parametrize("asked", [Consultancy(), Debate()], ids=str)
+def test_a_judge_that_is_not_reached_fails_the_pair_and_what_was_said_is_kept(asked: Consultancy | Debate) -> None:
+    (label,) = labels(asked, [PAIR], weak=Silent())
+    assert (label.status, label.note) == ("failed", "no verdict: timed out")
+    assert label.detail["arguments"]["a_first"]

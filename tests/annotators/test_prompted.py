@@ -1,0 +1,160 @@
+"""Asking which response is better, against means worked by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from trimtab.annotators.prompted import Prompted
+from trimtab.annotators.self_reward import SelfReward
+from trimtab.components import build, dump
+from trimtab.engines.scripted import ScriptedEngine
+from trimtab.errors import StudyError
+from trimtab.protocols import Engine, Given
+from trimtab.types import Annotation, Cost, Pair, Question, Reply, Weighing, conversation, user
+
+PAIR = Pair(id="one", prompt=user("Name a color."), a="Blue.", b="Seven.")
+SWAPPED = replace(PAIR, a=PAIR.b, b=PAIR.a)
+PAIRS = [Pair.of(user(f"Question {place}?"), "yes", "no") for place in range(12)]
+FIRST_IS_A = "<response_1>\nBlue."
+
+
+def leaning(a_first: float, b_first: float) -> ScriptedEngine:
+    """A model that gives the first response this share when it is `a`, and when it is `b`."""
+
+    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+        first = a_first if FIRST_IS_A in conversation(question.prompt) else b_first
+        return [first, 1 - first]
+
+    return ScriptedEngine(write=lambda _: "Blue is a color.\n\nVerdict:\nResponse 1", weigh=weigh)
+
+
+class Silent:
+    """A server that answers nothing, at a price."""
+
+    def write(self, questions: Sequence[Question], **_: Any) -> list[Reply]:
+        return [Reply(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+
+    def weigh(self, questions: Sequence[Question], candidates: Any, **_: Any) -> list[Weighing]:
+        return [Weighing(shares=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+
+
+def label(engine: Engine, pair: Pair = PAIR, **settings: Any) -> Annotation:
+    (made,) = Prompted(**settings).annotate([pair], Given(engines={"weak": engine}))
+    return made
+
+
+def test_the_probability_is_the_mean_over_both_orders() -> None:
+    # a is given 0.9 as Response 1 and 1 - 0.3 as Response 2
+    made = label(leaning(0.9, 0.3))
+    assert made.p_a == pytest.approx((0.9 + 0.7) / 2)
+    assert made.detail["orders"] == pytest.approx({"a_first": 0.9, "b_first": 0.7})
+    assert made.detail["flipped"] is False
+
+
+def test_a_model_that_always_says_the_first_abstains_and_is_flagged() -> None:
+    made = label(leaning(0.83, 0.83))
+    assert (made.status, made.p_a, made.choice) == ("abstained", None, None)
+    assert sum(made.detail["orders"].values()) / 2 == pytest.approx(0.5)
+    assert made.detail["flipped"] is True
+    assert made.note == "tie: the two orders contradict each other"
+
+
+@pytest.mark.parametrize("share", [place / 97 for place in range(1, 97)])
+def test_what_stands_in_one_slot_alone_cancels_without_a_rounding_error(share: float) -> None:
+    assert label(leaning(share, share)).status == "abstained"
+
+
+def test_orders_that_contradict_each_other_are_flagged_though_the_surer_one_prevails() -> None:
+    made = label(leaning(0.9, 0.6))
+    assert made.p_a == pytest.approx(0.65)
+    assert made.detail["flipped"] is True
+
+
+@pytest.mark.parametrize(("a_first", "b_first", "p_a"), [(0.9, 0.6, 0.9), (0.6, 0.9, 0.1), (0.6, 0.2, 0.8)])
+def test_the_surer_order_can_decide_alone(a_first: float, b_first: float, p_a: float) -> None:
+    assert label(leaning(a_first, b_first), orders="surer").p_a == pytest.approx(p_a)
+
+
+def test_two_orders_that_are_equally_sure_of_opposites_abstain() -> None:
+    assert label(leaning(0.75, 0.75), orders="surer").status == "abstained"
+    assert label(leaning(0.75, 0.25), orders="surer").p_a == 0.75
+
+
+@pytest.mark.parametrize("orders", ["both", "one", "surer"])
+def test_swapped_responses_swap_the_label_of_a_model_that_is_swayed_by_position(orders: str) -> None:
+    engine = leaning(0.9, 0.4)
+    there, back = label(engine, orders=orders), label(engine, SWAPPED, orders=orders)
+    assert there.p_a is not None and back.p_a is not None
+    assert back.p_a == pytest.approx(1 - there.p_a)
+
+
+def test_one_order_is_one_question_and_each_response_stands_first_somewhere() -> None:
+    engine = ScriptedEngine(weigh=lambda _, candidates: [2.0, 1.0])
+    made = Prompted(orders="one").annotate(PAIRS, Given(engines={"weak": engine}))
+    assert len(engine.asked) == len(PAIRS)
+    assert {each.choice for each in made} == {"a", "b"}
+    assert all(list(each.detail) == ["orders"] and len(each.detail["orders"]) == 1 for each in made)
+
+
+def test_reasoning_is_written_for_all_before_any_verdict_is_weighed() -> None:
+    engine = leaning(0.9, 0.3)
+    made = Prompted(reasoning_tokens=40).annotate([PAIR, SWAPPED], Given(engines={"weak": engine}))
+    assert [each.begins for each in engine.asked[:4]] == ["Reasoning:\n"] * 4
+    assert [each.begins for each in engine.asked[4:]] == ["Reasoning:\nBlue is a color.\n\nVerdict:\n"] * 4
+    assert made[0].detail["reasoning"] == {"a_first": "Blue is a color.", "b_first": "Blue is a color."}
+
+
+def test_reasoning_is_no_longer_than_asked_for() -> None:
+    made = label(leaning(0.9, 0.3), reasoning_tokens=2)
+    assert made.detail["reasoning"]["a_first"] == "Blue is"
+
+
+@pytest.mark.parametrize("tokens", [0, 40])
+def test_a_cost_is_that_of_every_question(tokens: int) -> None:
+    engine = leaning(0.9, 0.3)
+    cost = label(engine, reasoning_tokens=tokens).cost
+    read = [conversation(each.prompt) + " " + each.begins for each in engine.asked]
+    assert (cost.calls, len(read)) == ((2, 2) if not tokens else (4, 4))
+    assert cost.prompt_tokens == sum(len(each.split()) for each in read)
+    assert (cost.generated_tokens > 0) is (tokens > 0)
+
+
+@pytest.mark.parametrize(("tokens", "note"), [(0, "no verdict: timed out"), (40, "nothing was written: timed out")])
+def test_a_question_that_was_not_answered_fails_the_pair_and_nothing_more_is_asked(tokens: int, note: str) -> None:
+    made = label(Silent(), reasoning_tokens=tokens)
+    assert (made.status, made.p_a, made.note, made.cost.calls) == ("failed", None, note, 2)
+
+
+def test_shares_that_are_no_numbers_fail_and_are_never_a_guess() -> None:
+    made = label(ScriptedEngine(weigh=lambda _, candidates: [math.nan, 1.0]))
+    assert (made.status, made.note) == ("failed", "no verdict: shares [nan, nan]")
+
+
+def test_the_strong_model_is_asked_in_the_same_words() -> None:
+    weak, strong = leaning(0.9, 0.3), leaning(0.9, 0.3)
+    settings: dict[str, Any] = {"shots": 2, "answer": "digit", "reasoning_tokens": 9, "preamble": "You are fair."}
+    by_weak = Prompted(**settings).annotate([PAIR], Given(engines={"weak": weak}))
+    by_strong = SelfReward(**settings).annotate([PAIR], Given(engines={"strong": strong}))
+    assert (by_weak, weak.asked) == (by_strong, strong.asked)
+
+
+def test_it_asks_the_models_that_it_names() -> None:
+    assert dump(Prompted().asks()["weak"]) == {"kind": "transformers", "model": "@weak"}
+    assert dump(SelfReward().asks()["strong"]) == {"kind": "transformers", "model": "@student"}
+    other = build("annotators", {"kind": "prompted", "weak": "gemma3-270m"})
+    assert isinstance(other, Prompted)
+    assert dump(other.asks()["weak"]) == {"kind": "transformers", "model": "gemma3-270m"}
+
+
+@pytest.mark.parametrize(
+    "settings", [{"shots": 12}, {"orders": "none"}, {"reasoning_tokens": -1}, {"answer": "letter"}]
+)
+@pytest.mark.parametrize("kind", ["prompted", "self_reward"])
+def test_settings_out_of_range_are_refused(kind: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(StudyError, match=next(iter(settings))):
+        build("annotators", {"kind": kind, **settings})

@@ -1,0 +1,307 @@
+"""SEAM on the scripted engine: what it asks, how often, what it makes of the answers, and what it tells of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from seam_script import (
+    BACK_2,
+    BACK_3,
+    BACK_BOTH,
+    CALM,
+    HARMLESS_FIRST,
+    NAMES,
+    PAIR,
+    Watched,
+    chain_of,
+    drawn_engine,
+    for_good,
+    is_judgment,
+    is_ranking,
+    label,
+    last_case,
+    pairs,
+    seam,
+    strong_engine,
+    text,
+    weak_engine,
+)
+
+from trimtab.annotators._seam_asking import picked
+from trimtab.annotators._seam_rules import RULES
+from trimtab.components import build
+from trimtab.engines.scripted import ScriptedEngine
+from trimtab.errors import DataError, StudyError
+from trimtab.prompts.principles import load
+from trimtab.prompts.seam import Case
+from trimtab.protocols import Given
+from trimtab.types import Pair, Weighing, user
+
+
+@pytest.mark.parametrize(
+    ("sure", "ranks", "calls", "questions"),
+    [
+        (CALM, (0, 1, 2), 17, 12),
+        (BACK_2, (0, 2, 3), 21, 15),
+        (BACK_3, (0, 1, 3), 21, 15),
+        (BACK_BOTH, (0, 2, 4), 25, 18),
+    ],
+)
+def test_the_released_code_asks_the_strong_model_17_21_or_25_times(
+    sure: dict[int, list[float]], ranks: tuple[int, ...], calls: int, questions: int
+) -> None:
+    strong, weak = strong_engine(sure, HARMLESS_FIRST), weak_engine()
+    found = label(seam(mode="published_code"), strong, weak)
+    assert found.detail["nodes"][-1]["chain"] == [HARMLESS_FIRST[rank] for rank in ranks]
+    assert (found.detail["calls_strong"], len(strong.asked)) == (calls, questions)
+    assert (found.detail["calls_weak"], len(weak.asked)) == (2, 1)
+    assert found.cost.calls == questions + 1
+    assert (found.detail["depth"], found.detail["backtracks"]) == (3, (calls - 17) // 4)
+
+
+@pytest.mark.parametrize(
+    ("sure", "ranks"), [(CALM, (0, 1, 2)), (BACK_2, (0, 2, 1)), (BACK_3, (0, 1, 3)), (BACK_BOTH, (0, 2, 3))]
+)
+def test_the_paper_lets_a_principle_that_was_left_come_again(
+    sure: dict[int, list[float]], ranks: tuple[int, ...]
+) -> None:
+    found = label(seam(), strong_engine(sure))
+    assert found.detail["nodes"][-1]["chain"] == [NAMES[rank] for rank in ranks]
+
+
+def test_each_edge_is_a_share_of_the_principles_that_are_not_in_the_chain() -> None:
+    strong = Watched(strong_engine(BACK_2))
+    found = label(seam(), strong)
+    ranked = [each for each in strong.candidates if len(each) > 2]
+    assert [len(each) for each in ranked] == [11, 10, 9]
+    assert f" {NAMES[0]}" not in ranked[1]
+    assert {f" {NAMES[0]}", f" {NAMES[2]}"}.isdisjoint(ranked[2])
+    first = found.detail["nodes"][0]["weight"]
+    assert first == pytest.approx(1 / sum(2.0**-rank for rank in range(11)))
+
+
+def test_ranked_once_the_principles_are_weighed_once() -> None:
+    strong = Watched(strong_engine(BACK_BOTH))
+    label(seam(edge_weights="once"), strong)
+    assert [len(each) for each in strong.candidates if len(each) > 2] == [11]
+
+
+def test_the_modes_ask_for_full_names_or_first_tokens_and_with_or_without_an_end() -> None:
+    paper, code = Watched(strong_engine(CALM)), Watched(strong_engine(CALM))
+    label(seam(), paper)
+    label(seam(mode="published_code"), code)
+    assert paper.how == {(False, False)}
+    assert code.how == {(True, False), (False, True)}
+
+
+def test_a_switch_that_is_set_overrides_the_mode_and_no_other() -> None:
+    rules = seam(mode="published_code", orders="both", early_stop=True).rules()
+    assert (rules.orders, rules.early_stop) == ("both", True)
+    assert (rules.edge_weights, rules.helpful_chains, rules.reuse_rejected) == ("once", "strong", False)
+    assert seam(reuse_rejected=False).rules() == replace(seam().rules(), reuse_rejected=False)
+
+
+def test_a_chain_without_a_harmless_principle_is_the_strong_models_to_label() -> None:
+    weak = weak_engine(share=0.1)
+    helpful = label(seam(mode="published_code"), strong_engine(CALM), weak)
+    assert (helpful.detail["decided_by"], helpful.choice, weak.asked) == ("strong", PAIR.human, [])
+    harmless = label(seam(mode="published_code"), strong_engine(CALM, HARMLESS_FIRST), weak_engine(share=0.1))
+    assert (harmless.detail["decided_by"], harmless.choice) == ("weak", "b" if PAIR.human == "a" else "a")
+    assert label(seam(), strong_engine(CALM), weak_engine(share=0.1)).detail["decided_by"] == "weak"
+
+
+def test_in_the_released_code_the_strong_models_pick_is_read_first_and_labels_stay_with_their_responses() -> None:
+    asked = [
+        Pair.of(user(f"Question {place}?"), "a good answer", f"poor answer {place}", "first") for place in range(12)
+    ]
+    annotator = seam(mode="published_code", helpful_chains="weak")
+    for each in asked:
+        weak = weak_engine()
+        found = label(annotator, strong_engine(CALM), weak, each)
+        assert last_case(weak.asked[0])[0] == "a good answer"
+        assert (found.detail["first"], found.choice) == (each.human, each.human)
+        assert (found.detail["strong_p_a"] > 0.5) == (each.human == "a")
+    assert {each.human for each in asked} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("shares", "pick"),
+    [((0.9, 0.7), 0.9), ((0.6, 0.8), 0.2), ((0.7, 0.2), 0.8), ((0.7, 0.7), 0.5), ((0.7, 0.3), 0.7), ((0.5, 0.5), 0.5)],
+)
+def test_the_strong_models_pick_is_that_of_the_order_in_which_it_is_surer(
+    shares: tuple[float, float], pick: float
+) -> None:
+    left = list(shares)
+    engine = ScriptedEngine(weigh=lambda *_: [share := left.pop(0), 1 - share])
+    case = Case(conversation="User: Hello?", first="one", second="two")
+    assert picked(engine, [case], load(), RULES["paper"])[0].p_first == pytest.approx(pick)
+
+
+def test_only_the_pruned_chain_says_who_decides() -> None:
+    order = [
+        NAMES[0],
+        NAMES[9],
+        *NAMES[1:9],
+        NAMES[10],
+    ]  # the second, Objective, tells less, and so does what replaces it
+    sure = {1: [0.7], 2: [0.6, 0.6], 3: [0.9, 0.9]}
+    found = label(seam(mode="published_code", reuse_rejected=True), strong_engine(sure, order))
+    assert (found.detail["depth"], found.detail["decided_by"]) == (1, "strong")
+
+
+def test_the_paper_never_asks_for_the_strong_models_own_pick() -> None:
+    strong = strong_engine(CALM)
+    found = label(seam(), strong)
+    assert all(is_ranking(each) or is_judgment(each) or not each.begins.startswith("The") for each in strong.asked)
+    assert found.detail["strong_p_a"] is None
+
+
+def test_the_label_is_the_weak_models_with_its_log_odds() -> None:
+    found = label(seam(), strong_engine(CALM), weak_engine(share=0.8))
+    p_a, margin = (0.8, 1.3862943611) if PAIR.human == "a" else (0.2, -1.3862943611)
+    assert found.p_a == pytest.approx(p_a)
+    assert found.margin == pytest.approx(margin)
+
+
+def test_both_orders_cancel_a_love_of_the_first_response() -> None:
+    first = ScriptedEngine(weigh=lambda question, _: [0.9, 0.1])
+    found = label(seam(), strong_engine(CALM), first)
+    assert (found.status, found.note) == ("abstained", "tie of the weak model")
+    assert label(seam(orders="one"), strong_engine(CALM), first).status == "ok"
+
+
+def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:
+    weak = weak_engine()
+    label(seam(), strong_engine(CALM), weak)
+    there, back = weak.asked
+    assert last_case(there) == last_case(back)[::-1]
+    assert "Response 1 is good, Response 2 is poor." in text(there)
+    assert "Response 2 is good, Response 1 is poor." in text(back)
+
+
+@pytest.mark.parametrize("settings", [{}, {"orders": "one"}, {"mode": "published_code"}, {"thoughts": "two_sided"}])
+def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
+    given = Given(engines={"strong": drawn_engine(), "weak": drawn_engine()})
+    there = seam(**settings).annotate(pairs(30), given)
+    back = seam(**settings).annotate([replace(each, a=each.b, b=each.a) for each in pairs(30)], given)
+    assert {each.choice for each in there} == {"a", "b"}
+    for one, other in zip(there, back, strict=True):
+        assert one.p_a is not None
+        assert other.p_a == pytest.approx(1 - one.p_a)
+        assert other.detail["nodes"] == one.detail["nodes"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"edge_weights": "once", "reuse_rejected": False}, {"mode": "published_code"}]
+)
+def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
+    given = Given(engines={"strong": drawn_engine(), "weak": drawn_engine()})
+    early = seam(**settings, early_stop=True).annotate(pairs(60), given)
+    whole = seam(**settings, early_stop=False).annotate(pairs(60), given)
+    facts = ("depth", "score", "decided_by")
+    assert [(each.p_a, *map(each.detail.get, facts)) for each in early] == [
+        (each.p_a, *map(each.detail.get, facts)) for each in whole
+    ]
+    assert sum(each.detail["calls_strong"] for each in early) < sum(each.detail["calls_strong"] for each in whole)
+
+
+def test_a_label_depends_on_no_other_pair() -> None:
+    given = Given(engines={"strong": drawn_engine(), "weak": drawn_engine()})
+    together = seam().annotate(pairs(12), given)
+    assert [seam().annotate([each], given)[0] for each in pairs(12)] == together
+    assert seam().annotate([], given) == []
+
+
+def test_a_round_of_the_search_is_one_call_of_each_kind_for_all_pairs() -> None:
+    strong, weak = Watched(drawn_engine()), Watched(drawn_engine())
+    seam().annotate(pairs(40), Given(engines={"strong": strong, "weak": weak}))
+    assert strong.calls[:3] == [("weigh", 40), ("write", 40), ("weigh", 80)]
+    writes = [count for kind, count in strong.calls if kind == "write"]
+    assert len(writes) <= 5
+    assert writes == sorted(writes, reverse=True)
+    assert weak.calls == [("weigh", 80)]
+
+
+def test_tokens_of_answers_and_names_change_nothing_in_the_paper() -> None:
+    plain = label(seam(), drawn_engine(), drawn_engine())
+
+    def odd(weighing: Weighing) -> Weighing:
+        return replace(weighing, logprobs=None, tokens=tuple(range(3, 3 + len(weighing.shares))), samples=64)
+
+    assert label(seam(), Watched(drawn_engine(), weighing=odd), Watched(drawn_engine(), weighing=odd)) == plain
+
+
+def test_without_backtracking_every_level_is_tried_once() -> None:
+    found = label(seam(backtracking=False), strong_engine({1: [0.6], 2: [0.55], 3: [0.8]}))
+    assert (found.detail["backtracks"], found.detail["depth"], len(found.detail["nodes"])) == (0, 1, 2)
+
+
+def test_without_thoughts_the_weak_model_sees_the_chain_alone() -> None:
+    strong, weak = strong_engine(CALM), weak_engine()
+    label(seam(show_thoughts=False), strong, weak)
+    said = "Response 1 is good, Response 2 is poor."
+    assert any(said in text(each) for each in strong.asked)
+    assert not any(said in text(each) for each in weak.asked)
+    assert chain_of(weak.asked[0]) == tuple(NAMES[:3])
+
+
+def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() -> None:
+    strong = ScriptedEngine(write=lambda _: "Said.", weigh=lambda question, _: for_good(question, 0.9))
+    weak = weak_engine()
+    found = label(seam(tree=False), strong, weak)
+    assert [len(each["chain"]) for each in found.detail["nodes"]] == [0]
+    assert (found.detail["calls_strong"], found.detail["depth"], found.detail["decided_by"]) == (5, 1, "weak")
+    assert not any("principle" in text(each) for each in (*strong.asked, *weak.asked))
+
+
+def test_without_tree_and_thoughts_nothing_is_left_of_it() -> None:
+    with pytest.raises(StudyError, match="show_thoughts"):
+        build(
+            "annotators",
+            {"kind": "seam", "tree": False, "show_thoughts": False, "weak": "scripted", "strong": "scripted"},
+        )
+
+
+def test_the_whole_tree_is_told_as_json() -> None:
+    found = label(seam(thoughts="two_sided"), strong_engine(BACK_2))
+    told = json.loads(json.dumps(found.detail))
+    assert told == found.detail
+    assert [(each["level"], each["kept"]) for each in told["nodes"]] == [(1, True), (2, False), (2, True), (3, True)]
+    assert told["nodes"][1]["left"] == "told less than the node before; tried again"
+    assert all(len(each["thought"]) == 2 for each in told["nodes"])
+    stay = [each["information"] for each in told["nodes"] if each["kept"]]
+    assert told["score"] == pytest.approx(sum(stay) / 3)
+
+
+def test_a_childs_questions_begin_like_its_parents() -> None:
+    strong = strong_engine(CALM)
+    label(seam(), strong)
+    written = [text(each) for each in strong.asked if each.begins.startswith("<explanation>")]
+    assert len(written) == 3
+    for parent, child in itertools.pairwise(written):
+        assert child.startswith(parent.split("The case to explain:")[0])
+
+
+def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -> None:
+    shown = {"prompt": "p", "better": "b", "worse": "w", "why_better": "yes", "why_worse": "no"}
+    path = tmp_path / "mine.yaml"
+    mine = [
+        {"name": name, "group": "helpful", "text": f"{name}.", "demonstration": shown} for name in ("Brief", "Calm")
+    ]
+    path.write_text(yaml.safe_dump(mine), encoding="utf-8")
+    annotator = seam(principles=str(path))
+    before = annotator.identity()
+    assert before != seam().identity()
+    found = label(annotator, strong_engine(CALM, ["Calm", "Brief"]))
+    assert [each["chain"] for each in found.detail["nodes"]] == [["Calm"], ["Calm", "Brief"]]
+    path.write_text(yaml.safe_dump(mine[:1]), encoding="utf-8")
+    assert annotator.identity() != before
+    path.unlink()
+    with pytest.raises(DataError, match=r"mine\.yaml"):
+        annotator.identity()

@@ -1,0 +1,218 @@
+"""SEAM's tree, worked by hand: information, where the search goes next, what stays, who decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from trimtab.annotators._seam_asking import share_of_first
+from trimtab.annotators._seam_length import fitted, level, shortened, tokens
+from trimtab.annotators._seam_rules import RULES
+from trimtab.annotators._seam_tree import (
+    Growth,
+    Node,
+    Tree,
+    decider,
+    grown,
+    information,
+    kept,
+    next_name,
+    score,
+    why_left,
+)
+from trimtab.prompts.principles import load
+from trimtab.prompts.seam import Case, renumbered
+from trimtab.types import Weighing
+
+NAMES = ["r0", "r1", "r2", "r3", "r4"]
+WEIGHTS = {"r0": 0.4, "r1": 0.3, "r2": 0.15, "r3": 0.1, "r4": 0.05}
+CODE = Growth(depth=3, retries=1, reuse_rejected=False, early_stop=False)
+PAPER = Growth(depth=3, retries=1, reuse_rejected=True, early_stop=True)
+HARMLESS = {each.name for each in load() if each.group == "harmless"}
+
+
+def path(*informations: float) -> list[Node]:
+    return [
+        Node(chain=tuple(NAMES[: place + 1]), thought=("t",), information=each)
+        for place, each in enumerate(informations)
+    ]
+
+
+def grow(informations: list[float], rules: Growth, names: list[str] = NAMES) -> Tree:
+    """The tree of a search whose nodes turn out to tell so much, in the order of their making."""
+    tree, left = Tree(weights=WEIGHTS), list(informations)
+    while not tree.done:
+        name = next_name(tree, names, rules)
+        assert name is not None
+        tree = grown(tree, Node(chain=(*tree.chain, name), thought=("t",), information=left.pop(0)), names, rules)
+    assert left == []
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("p", "bits"),
+    [
+        (0.5, 0.0),
+        (0.0, 1.0),
+        (1.0, 1.0),
+        (0.25, 0.1887218755),
+        (0.75, 0.1887218755),
+        (1e-300, 1.0),
+        (0.9, 0.5310044064),
+    ],
+)
+def test_information_is_one_bit_less_the_entropy(p: float, bits: float) -> None:
+    assert information(p) == pytest.approx(bits, abs=1e-9)
+
+
+def test_information_grows_with_the_distance_from_a_half() -> None:
+    values = [information(0.5 + step / 100) for step in range(51)]
+    assert values == sorted(values)
+    assert len(set(values)) == 51
+
+
+@pytest.mark.parametrize(
+    ("informations", "ranks"),
+    [
+        ([0.2, 0.3, 0.4], (0, 1, 2)),
+        ([0.2, 0.1, 0.3, 0.4], (0, 2, 3)),
+        ([0.2, 0.3, 0.1, 0.4], (0, 1, 3)),
+        ([0.2, 0.1, 0.3, 0.1, 0.4], (0, 2, 4)),
+        ([0.2, 0.1, 0.1, 0.3], (0, 2, 3)),
+    ],
+    ids=["none", "level 2", "level 3", "both", "level 2 twice"],
+)
+def test_the_released_code_never_returns_to_a_principle_that_it_left(
+    informations: list[float], ranks: tuple[int, ...]
+) -> None:
+    tree = grow(informations, CODE)
+    assert tree.chain == tuple(NAMES[rank] for rank in ranks)
+    assert tree.backtracks == len(informations) - 3
+
+
+@pytest.mark.parametrize(
+    ("informations", "ranks"),
+    [
+        ([0.2, 0.3, 0.4], (0, 1, 2)),
+        ([0.2, 0.1, 0.3, 0.4], (0, 2, 1)),
+        ([0.2, 0.3, 0.1, 0.4], (0, 1, 3)),
+        ([0.2, 0.1, 0.3, 0.1, 0.4], (0, 2, 3)),
+        ([0.2, 0.1, 0.1], (0, 2)),
+    ],
+    ids=["none", "level 2", "level 3", "both", "a second failure stops"],
+)
+def test_in_the_paper_a_principle_that_was_left_may_come_again_deeper(
+    informations: list[float], ranks: tuple[int, ...]
+) -> None:
+    assert grow(informations, PAPER).chain == tuple(NAMES[rank] for rank in ranks)
+
+
+@pytest.mark.parametrize(
+    ("informations", "depth"),
+    [
+        ((0.5,), 1),
+        ((0.0,), 1),
+        ((0.5, 0.4, 0.9), 1),
+        ((0.5, 0.6, 0.55), 2),
+        ((0.5, 0.5, 0.9), 1),
+        ((0.5, 0.6, 0.6), 2),
+        ((0.5, 0.6, 0.7), 3),
+    ],
+)
+def test_the_path_stays_up_to_the_first_node_without_gain(informations: tuple[float, ...], depth: int) -> None:
+    assert kept(path(*informations)) == depth
+
+
+def test_a_gain_of_nothing_sends_nobody_back() -> None:
+    tree = grow([0.5, 0.5], PAPER)
+    assert (tree.backtracks, tree.chain, kept(tree.path)) == (0, ("r0", "r1"), 1)
+
+
+def test_the_score_is_the_mean_over_the_nodes_that_stay() -> None:
+    assert score(path(0.2, 0.4, 0.3)) == pytest.approx(0.3)
+    assert score(path(0.2, 0.1, 0.9)) == pytest.approx(0.2)
+
+
+def test_every_node_that_does_not_stay_says_why() -> None:
+    tree = grow([0.5, 0.3, 0.4, 0.6], CODE)
+    assert [why_left(tree, node) for node in tree.made] == [
+        "",
+        "told less than the node before; tried again",
+        "told no more than the node before",
+        "below a node that told no more",
+    ]
+
+
+def test_as_many_tries_are_had_as_there_are_retries() -> None:
+    patient = Growth(depth=2, retries=3, reuse_rejected=False, early_stop=True)
+    assert grow([0.5, 0.1, 0.2, 0.3, 0.4], patient).chain == ("r0", "r4")
+    hasty = Growth(depth=2, retries=0, reuse_rejected=False, early_stop=True)
+    assert grow([0.5, 0.1], hasty).chain == ("r0", "r1")
+
+
+def test_a_search_ends_where_no_principle_is_left() -> None:
+    assert grow([0.5, 0.6], PAPER, NAMES[:2]).chain == ("r0", "r1")
+    tree = grow([0.5, 0.4], CODE, NAMES[:2])
+    assert (tree.chain, tree.backtracks) == (("r0", "r1"), 0)
+
+
+def test_equal_edges_go_to_the_principle_that_is_named_first() -> None:
+    assert next_name(Tree(weights=dict.fromkeys(reversed(NAMES), 0.2)), NAMES, PAPER) == "r0"
+
+
+@pytest.mark.parametrize(
+    ("chain", "who"),
+    [
+        (["Informative"], "strong"),
+        (["Informative", "Logical", "Candor"], "strong"),
+        (["Informative", "Objective"], "weak"),
+        (["Fairness and Kindness"], "weak"),
+        (["Engaging", "Clarifying", "No Risk Information"], "weak"),
+    ],
+)
+def test_the_strong_model_decides_only_where_nothing_harmless_is_in_the_chain(chain: list[str], who: str) -> None:
+    assert decider(chain, HARMLESS, "strong") == who
+    assert decider(chain, HARMLESS, "weak") == "weak"
+
+
+@pytest.mark.parametrize(("gap", "share"), [(0.0, 0.5), (4.0, 0.7310585786), (-4.0, 0.2689414214), (8.0, 0.8807970780)])
+def test_the_released_code_reads_a_gap_of_logprobs_by_the_token(gap: float, share: float) -> None:
+    weighing = Weighing(shares=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(4, 4))
+    assert share_of_first(weighing, RULES["published_code"]) == pytest.approx(share)
+    assert share_of_first(weighing, RULES["paper"]) == 0.9
+
+
+def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
+    thought = (
+        "Response 1 helps, response 2's tone does not.",
+        "The second response, Response #2, is kind; responses 1 and 2.",
+    )
+    assert renumbered(thought) == (
+        "The first response, Response #1, is kind; responses 1 and 2.",
+        "Response 2 helps, response 1's tone does not.",
+    )
+    assert renumbered(renumbered(thought)) == thought
+
+
+def test_long_texts_are_cut_alike_and_short_ones_stay() -> None:
+    assert level([10, 100, 100], 110) == 50
+    assert level([10, 20, 300], 90) == 60
+    assert level([10, 20, 30], 90) == 30
+
+
+def test_a_shortened_text_keeps_both_ends_and_tells_what_is_gone() -> None:
+    text = " ".join(f"w{place}" for place in range(100))
+    cut, left_out = shortened(text, 60)
+    assert cut.startswith("w0 w1 ")
+    assert cut.endswith(" w99")
+    assert f"[... {left_out} words left out ...]" in cut
+    assert tokens(cut) <= 60
+    assert len(cut.split()) - 6 == 100 - left_out
+    assert shortened("a b c", 60) == ("a b c", 0)
+
+
+def test_only_what_does_not_fit_is_cut() -> None:
+    case = Case(conversation="User: short", first="word " * 200, second="brief")
+    cut, left_out = fitted(case, 100)
+    assert (cut.conversation, cut.second) == (case.conversation, case.second)
+    assert left_out > 0
+    assert sum(map(tokens, (cut.conversation, cut.first, cut.second))) <= 100

@@ -1,0 +1,661 @@
+"""The openai engine against a real server on loopback whose answers each test lays down."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trimtab.components import build, dump
+from trimtab.engines.openai import Openai
+from trimtab.errors import EngineError, StudyError
+from trimtab.protocols import Engine, Runtime, Tick
+from trimtab.types import Message, Question, user
+
+KEY = "sk-1234567890-not-for-anyone"
+ASK = Question(prompt=user("Which is better?"))
+BEGUN = Question(prompt=user("Which is better?"), begins="The better one is ")
+DIGITS = "Write the digits from 1 to 9 without spaces: 123456789"
+pytest.importorskip("openai", reason="needs the openai package: pip install 'trimtab[openai]'")
+
+
+@dataclass(frozen=True)
+class Heard:
+    path: str
+    body: dict[str, Any]
+    key: str | None
+
+
+@dataclass(frozen=True)
+class Says:
+    body: object
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+class Server(ThreadingHTTPServer):
+    """Answers by a function of what it heard. Requests for the list of models are not counted."""
+
+    daemon_threads = True
+    answer: Callable[[Heard], Says]
+    models = Says({"data": []})
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.heard: list[Heard] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def says(self, *answers: Says) -> None:
+        """One after the other, the last for good."""
+        self.answer = lambda heard: answers[min(len(self.heard), len(answers)) - 1]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self._say(self.server.models)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        heard = Heard(self.path, body, self.headers["Authorization"])
+        self.server.heard.append(heard)
+        self._say(self.server.answer(heard))
+
+    def _say(self, says: Says) -> None:
+        raw = (says.body if isinstance(says.body, str) else json.dumps(says.body)).encode()
+        self.send_response(says.status)
+        for name, value in {"Content-Type": "application/json", **says.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(raw) + 100 * says.cut))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@contextmanager
+def bar(label: str, total: int, unit: str) -> Iterator[Tick]:
+    yield lambda done=1: None
+
+
+def settings(server: Server, **more: Any) -> Openai:
+    found = build("engines", {"kind": "openai", "base_url": server.url, "model": "m", "retries": 0, **more})
+    assert isinstance(found, Openai)
+    return found
+
+
+def opened(server: Server, **more: Any) -> Engine:
+    return settings(server, **more).start(Runtime(progress=bar, notify=lambda message: None))
+
+
+def wrote(text: str | None, ended: str = "stop", **usage: Any) -> Says:
+    message, choice = {"role": "assistant", "content": text}, {"index": 0, "finish_reason": ended}
+    return Says({"choices": [{**choice, "message": message, "text": text}], "usage": usage})
+
+
+def likeliest(**logprobs: float) -> Says:
+    top = [{"token": token.replace("_", " "), "logprob": logprob} for token, logprob in logprobs.items()]
+    return Says(
+        {"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{**top[0], "top_logprobs": top}]}}]}
+    )
+
+
+def echo(heard: Heard) -> Says:
+    """Words are tokens, the space with the word behind it; each has log-probability -1/2, and one is written."""
+    tokens = [*heard.body["prompt"].replace(" ", "\0 ").replace("\n", "\0\n\0").split("\0"), " end"]
+    tokens = [token for token in tokens if token]
+    told = {"tokens": tokens, "token_logprobs": [None] + [-0.5] * (len(tokens) - 1)}
+    return Says({"choices": [{"text": "".join(tokens), "logprobs": told}]})
+
+
+# what is asked
+
+
+def test_a_chat_is_asked_turn_by_turn_with_what_ends_it(server: Server) -> None:
+    server.says(wrote("B"))
+    talk = (Message(role="system", content="Be brief."), Message(role="user", content="Hi"))
+    (reply,) = opened(server).write([Question(prompt=talk)], max_tokens=7, stop=["\n"])
+    assert (reply.text, reply.stop, reply.status) == ("B", "end", "ok")
+    assert server.heard[0].path == "/v1/chat/completions"
+    assert server.heard[0].body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        "max_tokens": 7,
+        "temperature": 0.0,
+        "stop": ["\n"],
+    }
+
+
+def test_without_chat_the_turns_are_written_out_and_the_answer_ends_where_the_next_would_begin(server: Server) -> None:
+    server.says(wrote("B"))
+    assert opened(server, chat=False).write([BEGUN], max_tokens=7)[0].text == "B"
+    assert server.heard[0].path == "/v1/completions"
+    assert server.heard[0].body["prompt"] == "User:\nWhich is better?\n\nAssistant:\nThe better one is "
+    assert server.heard[0].body["stop"] == ["\n\nUser:\n"]
+
+
+@pytest.mark.parametrize(
+    ("prefill", "marks", "flags"),
+    [
+        ("flag", {}, {"continue_final_message": True, "add_generation_prompt": False}),
+        ("bare", {}, {}),
+        ("prefix", {"prefix": True}, {}),
+    ],
+)
+def test_the_beginning_of_an_answer_is_sent_as_the_server_wants_it(
+    server: Server, prefill: str, marks: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    server.says(wrote("B"))
+    opened(server, prefill=prefill).write([BEGUN], max_tokens=7)
+    body = server.heard[0].body
+    assert body["messages"][-1] == {"role": "assistant", "content": "The better one is ", **marks}
+    assert {name: body[name] for name in ("continue_final_message", "add_generation_prompt") if name in body} == flags
+
+
+def test_where_the_server_cannot_go_on_from_a_beginning_the_question_fails_unasked(server: Server) -> None:
+    server.says(wrote("B"))
+    engine = opened(server, prefill="none")
+    begun, plain = engine.write([BEGUN, ASK], max_tokens=7)
+    assert (begun.status, plain.status, len(server.heard)) == ("failed", "ok", 1)
+    assert "prefill: none" in begun.note
+    assert engine.weigh([BEGUN], [["A", "B"]])[0].status == "failed"
+
+
+def test_every_question_draws_by_a_seed_of_its_own_that_does_not_depend_on_the_others(server: Server) -> None:
+    server.says(wrote("B"))
+    engine = opened(server, concurrency=1)
+    engine.write([ASK, BEGUN], max_tokens=7, temperature=0.7, seed=1)
+    engine.write([BEGUN], max_tokens=7, temperature=0.7, seed=1)
+    engine.write([BEGUN], max_tokens=7, temperature=0.7, seed=2)
+    one, two, again, other = [heard.body["seed"] for heard in server.heard]
+    assert two == again
+    assert len({one, two, other}) == 3
+
+
+def test_extra_fields_are_added_and_a_null_takes_one_out(server: Server) -> None:
+    server.says(wrote("B"))
+    engine = opened(server, extra={"top_k": -1, "temperature": None}, length="max_completion_tokens")
+    engine.write([ASK], max_tokens=7)
+    body = server.heard[0].body
+    assert (body["top_k"], body["max_completion_tokens"]) == (-1, 7)
+    assert not {"temperature", "max_tokens"} & set(body)
+
+
+# what comes back
+
+
+def test_tokens_are_counted_as_the_server_counts_them_with_what_it_had_in_its_cache_apart(server: Server) -> None:
+    server.says(wrote("B", prompt_tokens=100, completion_tokens=3, prompt_tokens_details={"cached_tokens": 64}))
+    cost = opened(server).write([ASK], max_tokens=7)[0].cost
+    assert (cost.prompt_tokens, cost.reused_tokens, cost.generated_tokens, cost.calls) == (36, 64, 3, 1)
+    assert cost.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "stop", "note"),
+    [
+        (wrote("B", "length"), "ok", "length", ""),
+        (wrote(None), "failed", "end", "no text in the answer"),
+        (wrote("", "content_filter"), "failed", "end", "content_filter"),
+        (Says({"choices": [{"message": {"content": None, "reasoning_content": "Hm"}}]}), "failed", "end", "reasoning"),
+        (Says({"choices": []}), "failed", "end", "no text in the answer"),
+        (Says('{"choices": [{"mess'), "failed", "end", "malformed JSON"),
+        (Says("[]"), "failed", "end", "expected a JSON object"),
+        (Says({"error": {"message": "busy"}}), "failed", "end", "an error instead of an answer: busy"),
+        (Says({"choices": []}, cut=True), "failed", "end", "was cut off, asked up to 1 times"),
+        (Says({"error": {"message": "too long"}}, status=400), "failed", "end", "answered 400: too long"),
+        (Says("<html>", status=500), "failed", "end", "answered 500, asked up to 1 times: <html>"),
+    ],
+)
+def test_an_answer_that_is_none_fails_with_its_reason(
+    server: Server, says: Says, status: str, stop: str, note: str
+) -> None:
+    server.says(says)
+    (reply,) = opened(server).write([ASK], max_tokens=7)
+    assert (reply.status, reply.stop) == (status, stop)
+    assert note in reply.note
+    assert reply.cost.calls == 1
+
+
+def test_a_question_that_fails_takes_no_other_with_it(server: Server) -> None:
+    server.answer = lambda heard: Says("?") if "bad" in heard.body["messages"][0]["content"] else wrote("B")
+    replies = opened(server).write([ASK, Question(prompt=user("bad")), ASK], max_tokens=7)
+    assert [reply.status for reply in replies] == ["ok", "failed", "ok"]
+
+
+def test_an_answer_that_takes_too_long_fails(server: Server) -> None:
+    over = threading.Event()
+    server.answer = lambda heard: wrote("B") if over.wait(5) else Says("?")
+    (reply,) = opened(server, timeout=0.2).write([ASK], max_tokens=7)
+    over.set()
+    assert (reply.status, reply.text) == ("failed", "")
+    assert "gave no answer within 0.2 s" in reply.note
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}, {"retry-after-ms": "1"}])
+def test_a_server_that_is_busy_is_asked_again(server: Server, headers: dict[str, str]) -> None:
+    server.says(Says({}, status=429, headers=headers), wrote("B"))
+    assert opened(server, retries=1).write([ASK], max_tokens=7)[0].text == "B"
+    assert len(server.heard) == 2
+
+
+def test_a_server_that_stays_busy_is_asked_as_often_as_it_says_and_no_more(server: Server) -> None:
+    server.says(Says({"error": {"message": "slow down"}}, status=429, headers={"retry-after-ms": "1"}))
+    (reply,) = opened(server, retries=2).write([ASK], max_tokens=7)
+    assert len(server.heard) == 3
+    assert (reply.status, "429, asked up to 3 times: slow down" in reply.note) == ("failed", True)
+
+
+def test_a_server_that_says_to_come_back_in_an_hour_is_not_waited_for(server: Server) -> None:
+    server.says(Says({}, status=429, headers={"Retry-After": "3600"}))
+    assert opened(server, retries=3).write([ASK], max_tokens=7)[0].status == "failed"
+    assert len(server.heard) == 1
+
+
+# what no question can mend
+
+
+def test_a_server_that_is_down_is_an_error_at_once(server: Server) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(EngineError, match=r"no server answers at 127.0.0.1:\d+/v1 .*: start it, or correct base_url"):
+        opened(server, base_url=url)
+
+
+def test_a_server_that_goes_down_after_it_was_opened_is_an_error(server: Server) -> None:
+    engine = opened(server)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(EngineError, match="no server answers"):
+        engine.write([ASK], max_tokens=7)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_turned_away_is_an_error_when_the_server_is_opened(server: Server, status: int) -> None:
+    server.models = Says({"error": {"message": "who are you?"}}, status=status)
+    with pytest.raises(EngineError, match=f"answered {status}: who are you"):
+        opened(server)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, {"error": {"message": "no"}}, "api_key_env"),
+        (403, {"detail": "not yours"}, "not yours"),
+        (404, {"error": {"message": "no such model"}}, "is 'm' the server's name for the model"),
+        (429, {"error": {"message": "pay", "code": "insufficient_quota"}}, "pay"),
+        (307, "", "answered 307"),
+    ],
+)
+def test_what_no_question_can_mend_stops_everything(server: Server, status: int, body: object, words: str) -> None:
+    server.says(Says(body, status=status, headers={"Location": "http://127.0.0.1:1/"}))
+    with pytest.raises(EngineError, match=words):
+        opened(server, concurrency=1).write([ASK] * 200, max_tokens=7)
+    assert len(server.heard) < 200
+
+
+def test_a_server_without_a_list_of_models_can_be_asked(server: Server) -> None:
+    server.models = Says("", status=404)
+    server.says(wrote("B"))
+    assert opened(server).write([ASK], max_tokens=7)[0].text == "B"
+
+
+def test_without_the_package_opening_says_how_to_install_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("_openai_calls", "_openai_engine"):
+        monkeypatch.delitem(sys.modules, f"trimtab.engines.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(EngineError, match=r"pip install 'trimtab\[openai\]'"):
+        opened(server)
+
+
+def test_the_package_is_not_loaded_before_the_engine_is_opened() -> None:
+    code = "import sys, trimtab.engines.openai; print('openai' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
+
+
+# the key
+
+
+def test_the_key_is_sent_and_seen_nowhere_else(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("MY_KEY", KEY)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer another")
+    made = settings(server, api_key_env="MY_KEY")
+    engine: Any = opened(server, api_key_env="MY_KEY")
+    shown = [repr(made), str(made), repr(made.model_dump()), repr(dump(made)), made.identity(), repr(engine)]
+    shown += [repr(engine.connection), str(engine.connection)]
+    for status in (500, 400, 200):
+        server.says(Says({"error": {"message": "x" * 280 + f"bad key {KEY}"}}, status=status))
+        shown.append(repr(engine.write([ASK], max_tokens=7)))
+    server.says(Says(f"{{{KEY}"))
+    shown.append(repr(engine.write([ASK], max_tokens=7)))
+    server.says(Says({"error": {"message": f"bad key {KEY}"}}, status=401))
+    with pytest.raises(EngineError, match=r"bad key \[key\]") as caught:
+        engine.write([ASK], max_tokens=7)
+    shown += traceback.format_exception(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert {heard.key for heard in server.heard} == {f"Bearer {KEY}"}
+    assert [text for text in [*shown, caplog.text] if KEY in text or KEY[:12] in text] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"api_key_env": KEY}, {"base_url": f"http://me:{KEY}@127.0.0.1/v1"}, {"base_url": f"http://h/v1?key={KEY}"}],
+)
+def test_a_key_in_a_setting_is_refused_and_not_repeated(server: Server, wrong: dict[str, str]) -> None:
+    with pytest.raises(StudyError, match="environment variable") as caught:
+        settings(server, **wrong)
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(("value", "words"), [("", "MY_KEY is not set"), ("two words", "MY_KEY holds spaces")])
+def test_a_key_that_is_not_there_is_an_error_that_names_its_variable(
+    server: Server, monkeypatch: pytest.MonkeyPatch, value: str, words: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", value)
+    with pytest.raises(EngineError, match=words):
+        opened(server, api_key_env="MY_KEY")
+
+
+# many at a time
+
+
+def test_answers_come_in_the_order_of_the_questions_though_the_last_is_answered_first(server: Server) -> None:
+    answered, finished = [threading.Event() for _ in range(5)], list[int]()
+
+    def answer(heard: Heard) -> Says:
+        number = int(heard.body["messages"][0]["content"])
+        assert number == 4 or answered[number + 1].wait(5)
+        finished.append(number)
+        answered[number].set()
+        return wrote(f"answer {number}")
+
+    server.answer = answer
+    replies = opened(server, concurrency=5).write([Question(prompt=user(str(n))) for n in range(5)], max_tokens=7)
+    assert finished == [4, 3, 2, 1, 0]
+    assert [reply.text for reply in replies] == [f"answer {n}" for n in range(5)]
+
+
+def test_as_many_questions_are_asked_at_a_time_as_the_settings_say(server: Server) -> None:
+    three, at_once, most, lock = threading.Barrier(3, timeout=5), Counter[str](), list[int](), threading.Lock()
+
+    def answer(heard: Heard) -> Says:
+        with lock:
+            at_once["now"] += 1
+            most.append(at_once["now"])
+        three.wait()
+        with lock:
+            at_once["now"] -= 1
+        return wrote("B")
+
+    server.answer = answer
+    replies = opened(server, concurrency=3).write([ASK] * 6, max_tokens=7)
+    assert [reply.text for reply in replies] == ["B"] * 6
+    assert max(most) == 3
+
+
+def test_no_minute_has_more_requests_than_allowed_with_those_that_were_tried_again(server: Server) -> None:
+    from trimtab.engines._openai_calls import Pace, connect
+    from trimtab.engines._openai_engine import OpenaiEngine
+
+    now, times = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    def answer(heard: Heard) -> Says:
+        times.append(now[0])
+        return Says({}, status=429, headers={"retry-after-ms": "1"}) if len(times) % 2 else wrote("B")
+
+    server.answer = answer
+    made = settings(server, concurrency=1, retries=1)
+    pace = Pace(4, clock=lambda: now[0], sleep=sleep)
+    OpenaiEngine(made, connect(made, "", pace)).write([ASK] * 5, max_tokens=7)
+    assert Counter(time // 60 for time in times) == {0: 4, 1: 4, 2: 2}
+
+
+# weighing
+
+
+def test_candidates_are_weighed_by_the_likeliest_first_tokens(server: Server) -> None:
+    server.says(likeliest(A=math.log(0.6), B=math.log(0.2), _A=math.log(0.1), C=math.log(0.05)))
+    (found,) = opened(server, top_logprobs=4).weigh([ASK], [["A", "B"]])
+    # A and its spelling behind a space: 0.6 + 0.1 to 0.2
+    assert found.shares == pytest.approx((7 / 9, 2 / 9))
+    assert found.logprobs == pytest.approx((math.log(0.7), math.log(0.2)))
+    assert (found.tokens, found.samples, found.note, found.cost.calls) == ((1, 1), 0, "by the first token", 1)
+    body = server.heard[0].body
+    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"]) == (True, 4, 1)
+
+
+def test_the_parallel_lists_of_completions_are_read_as_well(server: Server) -> None:
+    told = {"tokens": ["B"], "token_logprobs": [math.log(0.3)], "top_logprobs": [{"A": math.log(0.6), "C": -9.0}]}
+    server.says(Says({"choices": [{"text": "B", "logprobs": told}]}))
+    (found,) = opened(server, chat=False).weigh([ASK], [["A", "B"]], first_token=True)
+    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+
+
+def test_a_first_token_that_stands_for_a_longer_candidate_gives_shares_without_logprobs(server: Server) -> None:
+    server.says(likeliest(Help=math.log(0.3), Harm=math.log(0.1)))
+    engine = opened(server)
+    whole, first = (engine.weigh([ASK], [["Helpful", "Harmless"]], first_token=each)[0] for each in (False, True))
+    assert whole.shares == first.shares == pytest.approx((0.75, 0.25))
+    assert (whole.logprobs, whole.tokens) == (None, None)
+    assert first.logprobs == pytest.approx((math.log(0.3), math.log(0.1)))
+    assert "stands for the whole candidate" in whole.note
+
+
+def test_a_candidate_that_is_not_among_the_likeliest_is_taken_at_its_bound(server: Server) -> None:
+    server.says(likeliest(A=math.log(0.96), C=math.log(0.03)))
+    (found,) = opened(server).weigh([ASK], [["A", "B"]])
+    # B has at most what A and C leave over, 0.01, which is less than C's 0.03
+    assert found.shares == pytest.approx((0.96 / 0.97, 0.01 / 0.97))
+    assert found.logprobs is None
+    assert "not among the likeliest: 'B'" in found.note
+
+
+@pytest.mark.parametrize(
+    ("says", "among", "why"),
+    [
+        (
+            likeliest(The=-0.1, So=-3.0),
+            ["A", "B"],
+            "no candidate begins with one of the 2 likeliest tokens ('The', 'So'",
+        ),
+        (likeliest(Response=-0.1, R=-4.0), ["Response 1", "Response 2"], "do not tell the candidates apart"),
+        (likeliest(A=math.log(0.4), C=math.log(0.3)), ["A", "B"], "perhaps not much rarer: 'B'"),
+        (wrote("A"), ["A", "B"], "the server gives no log-probabilities"),
+        (Says({"error": {"message": "no logprobs here"}}, status=400), ["A", "B"], "answered 400: no logprobs here"),
+    ],
+)
+def test_where_log_probabilities_are_required_and_cannot_tell_the_question_fails(
+    server: Server, says: Says, among: list[str], why: str
+) -> None:
+    server.says(says)
+    (found,) = opened(server, logprobs=True).weigh([ASK], [among])
+    assert (found.status, found.shares, len(server.heard)) == ("failed", (), 1)
+    assert why in found.note
+
+
+def test_where_log_probabilities_cannot_tell_draws_are_counted_and_the_note_says_why(server: Server) -> None:
+    texts = iter(["A", "A.", " B", "An odd one", "A)", "B"])
+    server.answer = lambda heard: wrote(None if "logprobs" in heard.body else next(texts))
+    (found,) = opened(server, samples=6).weigh([ASK], [["A", "B"]])
+    # three of A, two of B, and a word that only begins with the same letter
+    assert found.shares == pytest.approx((3 / 5, 2 / 5))
+    assert (found.logprobs, found.tokens, found.samples, found.cost.calls) == (None, None, 5, 7)
+    assert found.note == "by 5 draws of 6; the server gives no log-probabilities"
+    drawn = [heard.body for heard in server.heard[1:]]
+    assert {(body["temperature"], body["top_p"]) for body in drawn} == {(1.0, 1.0)}
+    assert len({body["seed"] for body in drawn}) == 6
+
+
+def test_draws_that_must_end_are_counted_only_where_they_did(server: Server) -> None:
+    texts = iter([("1", "stop"), ("10", "stop"), ("1", "length"), ("1 of", "stop")])
+    server.answer = lambda heard: wrote(*next(texts))
+    (found,) = opened(server, logprobs=False, samples=4).weigh([ASK], [["1", "10"]], ended=True)
+    assert (found.shares, found.samples) == ((0.5, 0.5), 2)
+
+
+def test_draws_of_which_none_is_a_candidate_make_no_shares(server: Server) -> None:
+    server.says(wrote("Well, it depends"))
+    (found,) = opened(server, logprobs=False, samples=3).weigh([ASK], [["A", "B"]])
+    assert (found.status, found.shares, found.cost.calls) == ("failed", (), 3)
+    assert "none of 3 draws is a candidate ('Well, it depends'" in found.note
+
+
+def test_a_server_that_fails_is_not_asked_in_another_way(server: Server) -> None:
+    server.says(Says("?", status=500))
+    (found,) = opened(server).weigh([ASK], [["A", "B"]])
+    assert (found.status, len(server.heard)) == ("failed", 1)
+
+
+def test_without_chat_whole_candidates_are_read_from_the_echoed_prompt(server: Server) -> None:
+    server.answer = echo
+    question = Question(prompt=user("Which?"), begins="It is")
+    (found,) = opened(server, chat=False).weigh([question], [[" the one", " the other of two"]])
+    # -1/2 a token: two tokens to four
+    assert found.logprobs == pytest.approx((-1.0, -2.0))
+    assert found.shares == pytest.approx((1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))))
+    assert (found.tokens, found.note, found.cost.calls) == ((2, 4), "by whole candidates, echoed", 2)
+
+
+def test_an_echoed_candidate_can_have_the_end_of_its_turn_with_it(server: Server) -> None:
+    server.answer = echo
+    (found,) = opened(server, chat=False).weigh([BEGUN], [["x", "y"]], ended=True)
+    # the space before the candidate is one token with it; then two ends of lines, the heading, and an end of line
+    assert found.tokens == (5, 5)
+    assert server.heard[0].body["prompt"].endswith("Assistant:\nThe better one is x\n\nUser:\n")
+
+
+def test_a_server_that_does_not_echo_is_asked_for_first_tokens_instead(server: Server) -> None:
+    server.says(
+        Says({"choices": [{"text": "A", "logprobs": {"tokens": ["A"], "token_logprobs": [-1.0]}}]}),
+        likeliest(A=-1.0, B=-1.0),
+    )
+    (found,) = opened(server, chat=False).weigh([ASK], [["A", "B"]])
+    assert (found.shares, found.cost.calls) == ((0.5, 0.5), 2)
+    assert found.note == "by the first token; the server echoes no prompts"
+
+
+def test_candidates_that_are_the_same_are_not_weighed(server: Server) -> None:
+    server.says(likeliest(A=-1.0))
+    (found,) = opened(server).weigh([ASK], [["A", " A"]])
+    assert (found.status, len(server.heard)) == ("failed", 0)
+
+
+# settings
+
+
+def test_identity_says_where_and_what_is_asked_and_not_how_fast(server: Server) -> None:
+    slow, fast = settings(server, concurrency=1), settings(server, concurrency=9, timeout=3)
+    assert slow.identity() == fast.identity() == f'127.0.0.1:{server.server_port}/v1 {{"model": "m"}}'
+    assert settings(server, extra={"top_k": 1}).identity() != slow.identity()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"base_url": "localhost:8000"}, "base_url: expected an address such as"),
+        ({"logprobs": "maybe"}, "logprobs: must be 'auto', True or False"),
+        ({"samples": 0}, "samples: must be greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_setting_is_told_with_its_place(server: Server, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(StudyError, match=words):
+        settings(server, **wrong)
+
+
+# a real server
+
+
+@pytest.fixture
+def gguf_path() -> Path:
+    """A chat model's weights, as the environment variable TRIMTAB_TEST_GGUF names them."""
+    named = os.environ.get("TRIMTAB_TEST_GGUF")
+    if not named:
+        pytest.skip("TRIMTAB_TEST_GGUF names no .gguf file of a chat model")
+    return Path(named)
+
+
+@pytest.fixture
+def llama_cpp(gguf_path: Path) -> Iterator[str]:
+    """The address of llama.cpp's own server with that model, on loopback."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed: pip install xllamacpp")
+    xllamacpp = importlib.import_module("xllamacpp")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf_path)
+    params.hostnames = ["127.0.0.1"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        params.port = free.getsockname()[1]
+    params.n_ctx, params.n_parallel = 1024, 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+    running = xllamacpp.Server(params)
+    yield f"{running.listening_address}/v1"
+    del running
+
+
+@pytest.mark.slow
+def test_llama_cpp_answers_goes_on_from_a_beginning_and_weighs(llama_cpp: str) -> None:
+    runtime = Runtime(progress=bar, notify=lambda message: None)
+    engine = Openai(base_url=llama_cpp, model="m", concurrency=1).start(runtime)
+    one = Question(prompt=user(DIGITS), begins="12345")
+    reply, again = engine.write([one, one], max_tokens=4)
+    assert (reply.status, reply.text) == ("ok", again.text)
+    assert not reply.text.startswith("123")
+    assert 1 <= reply.cost.generated_tokens <= 4
+    assert reply.cost.prompt_tokens + reply.cost.reused_tokens > 10
+    assert again.cost.reused_tokens > 0
+    (found,) = engine.weigh([one], [["6", "3"]], first_token=True)
+    assert found.status == "ok", found.note
+    assert sum(found.shares) == pytest.approx(1)
+    assert found.shares[0] > found.shares[1]
+
+
+@pytest.mark.slow
+def test_llama_cpp_echoes_no_prompts_and_is_asked_for_first_tokens(llama_cpp: str) -> None:
+    runtime = Runtime(progress=bar, notify=lambda message: None)
+    engine = Openai(base_url=llama_cpp, model="m", chat=False, concurrency=1).start(runtime)
+    (found,) = engine.weigh([Question(prompt=user(DIGITS), begins="12345")], [["6", "3"]])
+    assert found.status == "ok", found.note
+    assert "the server echoes no prompts" in found.note

@@ -1,0 +1,129 @@
+"""Which labels are kept: exact counts, ties by id, and a word where nothing would be left."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from trimtab.components import build, dump, kinds
+from trimtab.errors import DataError, StudyError
+from trimtab.filters.information import Information
+from trimtab.filters.uncertainty import Uncertainty
+from trimtab.filters.weak_strong_consistency import WeakStrongConsistency
+from trimtab.protocols import Filter, Given
+from trimtab.types import Annotation
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "information": {"fraction": 0.3},
+    "uncertainty": {"fraction": 0.3},
+    "weak_strong_consistency": {"agrees_with": "strong"},
+}
+
+
+def label(key: str, p_a: float | None, **detail: Any) -> Annotation:
+    return Annotation(pair_id=key, p_a=p_a, status="abstained" if p_a is None else "ok", detail=detail)
+
+
+def failed(key: str) -> Annotation:
+    return Annotation(pair_id=key, p_a=None, status="failed", note="timed out")
+
+
+def kept(chosen: Filter, annotations: list[Annotation], given: Given | None = None) -> str:
+    """The ids that are kept, in order."""
+    answers = chosen.keep(annotations, given or Given())
+    return "".join(each.pair_id for each, yes in zip(annotations, answers, strict=True) if yes)
+
+
+SURE = [label("a", 0.6), label("b", 0.05), label("c", 0.7), label("d", 0.8), label("e", 0.45)]
+TREES = [label("a", 0.6, score=0.1), label("b", 0.9, score=0.9), label("c", 0.6, score=0.5), label("d", 0.6, score=1)]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "ids"),
+    [(0.1, "b"), (0.2, "b"), (0.21, "bd"), (0.5, "bcd"), (0.6, "bcd"), (0.61, "abcd"), (1, "abcde")],
+)
+def test_the_surest_are_kept_whichever_response_they_prefer(fraction: float, ids: str) -> None:
+    assert kept(Uncertainty(fraction=fraction), SURE) == ids
+
+
+def test_half_is_kept_unless_a_study_says_otherwise() -> None:
+    assert (kept(Uncertainty(), SURE), kept(Information(), TREES)) == ("bcd", "bd")
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "count"), [(100, 0.55, 55), (10, 0.7, 7), (3, 0.1, 1), (7, 0.5, 4), (1, 0.01, 1)]
+)
+def test_the_count_is_the_exact_product_rounded_up(n: int, fraction: float, count: int) -> None:
+    draw = random.Random(3)
+    many = [label(f"{place:03}", draw.random()) for place in range(n)]
+    assert sum(Uncertainty(fraction=fraction).keep(many, Given())) == count
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ties_go_by_the_pairs_id_and_not_by_where_they_stand(seed: int) -> None:
+    equal = [label("c", 0.7), label("a", 0.3), label("d", 0.7), label("b", 1 - 0.7)]
+    shuffled = random.Random(seed).sample(equal, 4)
+    assert sorted(kept(Uncertainty(), shuffled)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "chosen", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(agrees_with="s")]
+)
+def test_labels_that_prefer_nothing_are_never_kept_and_not_counted(chosen: Filter) -> None:
+    some = [label("a", None), failed("b"), label("c", 0.9, score=0.2), label("d", 0.5)]
+    given = Given(labels={"s": {each.pair_id: each for each in some}})
+    assert kept(chosen, some, given) == "c"
+
+
+@pytest.mark.parametrize("chosen", [Uncertainty(), Information(), WeakStrongConsistency(agrees_with="s")])
+@pytest.mark.parametrize("nothing", [[], [label("a", None), failed("b")]])
+def test_where_nothing_would_be_kept_that_is_said(chosen: Filter, nothing: list[Annotation]) -> None:
+    with pytest.raises(DataError, match="nothing to keep"):
+        chosen.keep(nothing, Given(labels={"s": {each.pair_id: each for each in nothing}}))
+
+
+def test_labels_are_kept_where_the_other_arm_prefers_the_same() -> None:
+    ours = [label("a", 0.6), label("b", 0.1), label("c", 0.9), label("d", 0.9), label("e", 0.2)]
+    theirs = [label("e", 0.4), label("d", None), failed("c"), label("b", 0.9), label("a", 0.99)]
+    given = Given(labels={"strong": {each.pair_id: each for each in theirs}})
+    assert kept(WeakStrongConsistency(agrees_with="strong"), ours, given) == "ae"
+
+
+def test_arms_that_never_agree_are_named() -> None:
+    given = Given(labels={"strong": {"a": label("a", 0.2)}})
+    with pytest.raises(DataError, match="'strong' prefers the same response on none of 1 pairs"):
+        WeakStrongConsistency(agrees_with="strong").keep([label("a", 0.8)], given)
+
+
+def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:
+    assert list(WeakStrongConsistency(agrees_with="x").arms()) == ["x"]
+    assert [list(each.arms()) for each in (Uncertainty(), Information())] == [[], []]
+
+
+@pytest.mark.parametrize(("fraction", "ids"), [(0.25, "d"), (0.26, "bd"), (0.75, "bcd")])
+def test_the_trees_with_most_information_are_kept_however_sure_the_label(fraction: float, ids: str) -> None:
+    assert kept(Information(fraction=fraction), TREES) == ids
+
+
+@pytest.mark.parametrize("detail", [{}, {"score": None}, {"score": "0.5"}, {"score": True}, {"score": float("nan")}])
+def test_labels_without_a_tree_score_are_refused_with_the_annotator_that_gives_one(detail: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"label of pair b: detail\.score is .* annotator `seam`"):
+        Information().keep([*TREES[:1], label("b", 0.9, **detail)], Given())
+
+
+@pytest.mark.parametrize("kind", kinds("filters"))
+def test_a_filter_survives_yaml_and_refuses_settings_that_it_has_not(kind: str) -> None:
+    settings = {"kind": kind, **SETTINGS[kind]}
+    assert isinstance(build("filters", settings), Filter)
+    assert dump(build("filters", settings)) == settings
+    with pytest.raises(StudyError, match="no_such_setting"):
+        build("filters", {**settings, "no_such_setting": 1})
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.01])
+@pytest.mark.parametrize("kind", ["uncertainty", "information"])
+def test_a_fraction_is_above_nothing_and_at_most_all(kind: str, fraction: float) -> None:
+    with pytest.raises(StudyError, match="fraction"):
+        build("filters", {"kind": kind, "fraction": fraction})

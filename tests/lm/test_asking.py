@@ -1,0 +1,95 @@
+"""Shared beginnings are read once, and give what reading every text alone gives."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPTNeoXConfig, LlamaConfig, PreTrainedConfig
+
+from trimtab.lm.asking import weigh, write
+from trimtab.lm.prefixes import Family, families
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**SHAPE, num_key_value_heads=2),
+    "gemma3": Gemma3TextConfig(
+        **SHAPE,
+        num_key_value_heads=2,
+        head_dim=8,
+        sliding_window=6,
+        query_pre_attn_scalar=8,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+    "gpt_neox": GPTNeoXConfig(**SHAPE),
+}
+CONSTANT = list(range(5, 55))
+TEXTS = [[*CONSTANT, 60, 61, 62], [*CONSTANT, 63], [*CONSTANT, 64, 65], [70, 71, 72, 73]]
+CANDIDATES = [[[1], [2]], [[1, 3, 4], [2, 5], [1, 6]], [[7], [8, 9]], [[10, 11], [12]]]
+
+
+def tiny(config: PreTrainedConfig) -> Any:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(5)
+    return model
+
+
+def alone(model: Any, text: list[int], candidate: list[int]) -> float:
+    with torch.no_grad():
+        each = model(input_ids=torch.tensor([text + candidate]), use_cache=False).logits[0].log_softmax(-1)
+    return sum(float(each[len(text) - 1 + place, token]) for place, token in enumerate(candidate))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("budget", [8, 4096])
+def test_candidates_weigh_what_they_weigh_alone(family: str, budget: int) -> None:
+    model = tiny(FAMILIES[family])
+    found = weigh(model, TEXTS, CANDIDATES, budget)
+    for text, among, sums in zip(TEXTS, CANDIDATES, found, strict=True):
+        assert sums.logprobs == pytest.approx([alone(model, text, each) for each in among], abs=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_writing_picks_the_likeliest_token_each_time(family: str) -> None:
+    model = tiny(FAMILIES[family])
+    found = write(
+        model, TEXTS, lambda ids: ids[-1] == 1, [random.Random(0)] * 4, 1024, max_new_tokens=5, temperature=0.0
+    )
+    for text, written in zip(TEXTS, found, strict=True):
+        ids = list(text)
+        for token in written.ids:
+            with torch.no_grad():
+                assert token == int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+            ids.append(token)
+        assert len(written.ids) == 5 or written.ids[-1] == 1
+
+
+def test_the_shared_beginning_is_computed_once_and_counted_once() -> None:
+    found = weigh(tiny(FAMILIES["llama"]), TEXTS, CANDIDATES, 4096)
+    assert [sums.reused for sums in found] == [50, 0, 50, 0]  # the longest of the three pays for the beginning
+    assert sum(sums.computed for sums in found) == 50 + (3 + 0) + (1 + 4) + (2 + 1) + (4 + 1)
+
+
+def test_families_share_at_least_half_of_a_typical_text() -> None:
+    assert families(TEXTS) == [Family(50, (0, 1, 2)), Family(0, (3,))]
+    assert families([[1, 2, 3], [1, 2, 4]]) == [Family(0, (0, 1))]  # too short to be worth a pass
+    assert families([]) == []
+
+
+def test_what_is_shared_leaves_every_text_a_token_of_its_own() -> None:
+    assert families([CONSTANT, CONSTANT]) == [Family(49, (0, 1))]
+    assert families([CONSTANT, [*CONSTANT, 3]]) == [Family(49, (0, 1))]

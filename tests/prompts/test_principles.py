@@ -1,0 +1,97 @@
+"""The principles that ship are whole, and a file of one's own is refused with the place that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trimtab.errors import DataError
+from trimtab.prompts.principles import load
+
+HELPFUL = ["Informative", "Engaging", "Logical", "Candor", "Clarifying"]
+HARMLESS = [
+    "Law-abiding",
+    "No Risk Information",
+    "Privacy Protection",
+    "No NSFW Content",
+    "Objective",
+    "Fairness and Kindness",
+]
+SHOWN = {"prompt": "p", "better": "b", "worse": "w", "why_better": "yes", "why_worse": "no"}
+BRIEF = {"name": "Brief", "group": "helpful", "text": "Short.", "demonstration": SHOWN}
+CALM = {"name": "Calm", "group": "harmless", "text": "Calm.", "demonstration": SHOWN}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[Any], str]:
+    def write(content: Any) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def without(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != name}
+
+
+def test_the_eleven_that_ship_are_those_of_the_paper_in_their_order() -> None:
+    found = load()
+    assert [each.name for each in found] == HELPFUL + HARMLESS
+    assert [each.name for each in found if each.group == "harmless"] == HARMLESS
+
+
+def test_every_demonstration_that_ships_is_short_and_whole() -> None:
+    lengths = [len(part.split()) for each in load() for part in astuple(each.demonstration)]
+    assert len(lengths) == 55
+    assert (min(lengths) >= 10, max(lengths) <= 60) == (True, True)
+
+
+def test_no_two_texts_that_ship_are_the_same() -> None:
+    texts = [part for each in load() for part in (each.text, *astuple(each.demonstration))]
+    assert len(set(texts)) == len(texts)
+
+
+def test_ones_own_principles_are_read_in_their_order(file: Callable[[Any], str]) -> None:
+    first, second = load(file([CALM, {**BRIEF, "text": "  Short.\n"}]))
+    assert (first.name, first.group, second.name, second.text) == ("Calm", "harmless", "Brief", "Short.")
+    assert second.demonstration.why_worse == "no"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([BRIEF, without(CALM, "demonstration")], "principle 2: expected .*; demonstration missing"),
+        ([BRIEF, CALM, {**CALM, "name": "brief"}], "2 principles are named 'Brief'"),
+        (
+            [{**BRIEF, "group": "honest"}],
+            r"principle 1 \(Brief\): group must be one of helpful, harmless, got 'honest'",
+        ),
+        ([{**BRIEF, "group": ["helpful"]}], r"group must be one of helpful, harmless, got \['helpful'\]"),
+        ([{**BRIEF, "text": " "}], r"principle 1 \(Brief\): text must be text that is not empty, got ' '"),
+        ([{**BRIEF, "name": None}], "principle 1: name must be text that is not empty, got nothing"),
+        ([{**BRIEF, "weight": 2}], "weight not known"),
+        (["Brief"], "principle 1: expected a mapping with name, group, text, demonstration, got 'Brief'"),
+        ([{**BRIEF, "demonstration": "see above"}], r"demonstration: expected a mapping with prompt, better"),
+        ([{**BRIEF, "demonstration": without(SHOWN, "why_worse")}], "demonstration: .*; why_worse missing"),
+        ([{**BRIEF, "demonstration": {**SHOWN, "better": ""}}], "demonstration: better must be text"),
+        ({"Brief": BRIEF}, "expected a list of principles, got {'Brief'"),
+        ([], r"expected a list of principles, got \[\]"),
+        ("", "expected a list of principles, got nothing"),
+        ("- {", "not YAML"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_with_the_place(content: Any, told: str, file: Callable[[Any], str]) -> None:
+    with pytest.raises(DataError, match=rf"(?s)mine\.yaml: .*{told}"):
+        load(file(content))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.yaml: the principles cannot be read"):
+        load(str(tmp_path / "none.yaml"))
