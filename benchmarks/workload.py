@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ def work(name: str, count: int, pairs_path: str | None, device: str, layers: int
     """The first `count` pairs of the file, or of the starter set, that are not longer than MAX_TOKENS; again and again
     where there are fewer."""
     loaded = open_model(name, device, layers)
-    source = File(path=Path(pairs_path)) if pairs_path else Starter()
+    source = File(path=pairs_path) if pairs_path else Starter()
     pairs, rows = [], []
     for pair in source.load().pairs:
         row = encode(loaded.chat, pair.prompt, pair.a, pair.b)

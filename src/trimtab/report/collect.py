@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import statistics
-from trimtab.report.histogram import label_histogram
+from trimtab.report.labels import label_info
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.run import read_index
 from trimtab.stages.tables import annotations_of, completions_of, logprobs_of, pairs_of, scores_of
 from trimtab.store import Artifact, open_artifact
 from trimtab.study import Study
-from trimtab.types import Annotation, Choice, Cost, Metric, Pair, conversation
+from trimtab.types import Annotation, Choice, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
 SIDES = ("labeled", "unlabeled", "test")
@@ -178,39 +178,8 @@ def _comparisons(rows: Mapping[str, Rows], test: Sequence[Pair]) -> list[Compari
 
 def _labels(run: Run, arm: Mapping[str, Any]) -> LabelInfo:
     artifact = run.artifact(arm["labels"])
-    annotations = annotations_of(artifact)
-    human = {pair.id: pair.human for pair in run.unlabeled}
-    choices = {key: each.choice for key, each in annotations.items()}
-    n_failed = sum(each.status == "failed" for each in annotations.values())
-    labeled = sum(choice is not None for choice in choices.values())
-    metrics = {"coverage": statistics.proportion(labeled, len(choices), n_failed)}
-    if any(choice is not None for choice in human.values()):
-        metrics["agreement"] = statistics.agreement(choices, human)
-        metrics["kappa"] = statistics.cohen_kappa(choices, human)
-    metrics["length_correlation"] = _length_correlation(run.unlabeled, annotations)
-    return LabelInfo(
-        arm=arm["name"],
-        annotator=arm["annotator"],
-        n_pairs=len(annotations),
-        metrics=metrics,
-        histogram=label_histogram({key: each.p_a for key, each in annotations.items()}, human),
-        cost=Cost(
-            prompt_tokens=sum(each.cost.prompt_tokens for each in annotations.values()),
-            generated_tokens=sum(each.cost.generated_tokens for each in annotations.values()),
-            seconds=float(artifact.record["seconds"]),
-        ),
-    )
-
-
-def _length_correlation(pairs: Sequence[Pair], annotations: Mapping[str, Annotation]) -> Metric:
-    """Of the label (+1 for a) with the difference in characters, over the pairs that have a label."""
-    signs: Mapping[Choice, float] = {"a": 1.0, "b": -1.0}
-    both = [
-        (signs[choice], float(len(pair.a) - len(pair.b)))
-        for pair in pairs
-        if (choice := annotations[pair.id].choice) is not None
-    ]
-    return statistics.pearson([label for label, _ in both], [length for _, length in both])
+    seconds = float(artifact.record["seconds"])
+    return label_info(arm["name"], arm["annotator"], annotations_of(artifact), run.unlabeled, seconds)
 
 
 def _data(run: Run) -> list[SplitInfo]:

@@ -91,6 +91,28 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="The share of pairs that got a label: the rest abstained, failed or were filtered out.",
         ),
         MetricInfo(
+            name="order_flips",
+            label="Order flips",
+            better="lower",
+            rows="pairs",
+            meaning="The share of pairs asked in both orders on which the two answers contradict each other.",
+        ),
+        MetricInfo(
+            name="strong_decided",
+            label="Strong decided",
+            better="neither",
+            rows="pairs",
+            meaning="The share of pairs whose label is the strong model's own pick instead of the weak model's decision.",
+        ),
+        MetricInfo(
+            name="depth",
+            label="Tree depth",
+            better="neither",
+            rows="pairs",
+            digits=2,
+            meaning="Levels of the searched tree whose information still grew (SEAM).",
+        ),
+        MetricInfo(
             name="length_correlation",
             label="Length corr.",
             better="neither",

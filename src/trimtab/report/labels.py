@@ -1,0 +1,61 @@
+"""What there is to say of an arm's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+from trimtab import statistics
+from trimtab.report.histogram import label_histogram
+from trimtab.report.model import LabelInfo
+from trimtab.types import Annotation, Choice, Cost, Metric, Pair
+
+
+def label_info(
+    arm: str, annotator: str, annotations: Mapping[str, Annotation], pairs: Sequence[Pair], seconds: float
+) -> LabelInfo:
+    """Coverage, agreement with people, what labels go with, and what they cost. `pairs` are those that were labeled."""
+    human = {pair.id: pair.human for pair in pairs}
+    choices = {key: each.choice for key, each in annotations.items()}
+    n_failed = sum(each.status == "failed" for each in annotations.values())
+    labeled = sum(choice is not None for choice in choices.values())
+    metrics = {"coverage": statistics.proportion(labeled, len(choices), n_failed)}
+    if any(choice is not None for choice in human.values()):
+        metrics["agreement"] = statistics.agreement(choices, human)
+        metrics["kappa"] = statistics.cohen_kappa(choices, human)
+    metrics["length_correlation"] = _length_correlation(pairs, annotations)
+    metrics |= _asked(annotations)
+    cost = reduce(add, (each.cost for each in annotations.values()), Cost())
+    return LabelInfo(
+        arm=arm,
+        annotator=annotator,
+        n_pairs=len(annotations),
+        metrics=metrics,
+        histogram=label_histogram({key: each.p_a for key, each in annotations.items()}, human),
+        cost=replace(cost, seconds=seconds),
+    )
+
+
+def _asked(annotations: Mapping[str, Annotation]) -> dict[str, Metric]:
+    """Of labels made by asking: how often the two orders contradict each other, and how often the strong model decided."""
+    details = [each.detail for each in annotations.values() if each.detail]
+    found = {}
+    for name, key, said in (("order_flips", "flipped", True), ("strong_decided", "decided_by", "strong")):
+        told = [detail[key] == said for detail in details if key in detail]
+        if told:
+            found[name] = statistics.proportion(sum(told), len(told), len(annotations) - len(told))
+    depths = [float(detail["depth"]) for detail in details if "depth" in detail]
+    return {**found, **({"depth": statistics.mean(depths)} if depths else {})}
+
+
+def _length_correlation(pairs: Sequence[Pair], annotations: Mapping[str, Annotation]) -> Metric:
+    """Of the label (+1 for a) with the difference in characters, over the pairs that have a label."""
+    signs: Mapping[Choice, float] = {"a": 1.0, "b": -1.0}
+    both = [
+        (signs[choice], float(len(pair.a) - len(pair.b)))
+        for pair in pairs
+        if (choice := annotations[pair.id].choice) is not None
+    ]
+    return statistics.pearson([label for label, _ in both], [length for _, length in both])
