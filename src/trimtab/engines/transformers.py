@@ -49,6 +49,11 @@ class TransformersEngine:
     loaded: Loaded
     token_budget: int
 
+    def __post_init__(self) -> None:
+        from trimtab.lm.forms import choose_form  # noqa: PLC0415 - loads torch
+
+        choose_form(self.loaded.model)
+
     def write(
         self,
         questions: Sequence[Question],

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trimtab.lm.decoding import Ended, decode
 from trimtab.lm.forms import unwrapped
 from trimtab.lm.generate import CACHED
-from trimtab.lm.logprobs import head, token_logprobs
+from trimtab.lm.logprobs import head
 from trimtab.lm.prefixes import Prefix, families, read_prefix, step
 
 Ids = Sequence[int]
+# Rows of the vocabulary-sized tensor that exist at one time.
+FINE_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,30 @@ def _weigh_rows(
             owners += [n_candidates] * len(each)
             n_candidates, end = n_candidates + 1, read.stop
     device = unwrapped(model).device
-    states = step(model, tokens.to(device), positions.to(device), segments.to(device), prefix, prefix.cache(len(rows)))
-    chosen = states.reshape(-1, states.shape[-1])[torch.tensor(sources, device=device)]
-    each_token = token_logprobs(chosen, torch.tensor(targets, device=device), head(unwrapped(model))).cpu()
+    states = step(
+        model, tokens.to(device), positions.to(device), segments.to(device), prefix, prefix.cache(len(rows), width)
+    )
+    places, which = torch.tensor(sources, device=device).unique(return_inverse=True)
+    chosen = states.reshape(-1, states.shape[-1])[places]
+    each_token = _fine_logprobs(model, chosen, which, torch.tensor(targets, device=device)).cpu()
     sums = iter(torch.zeros(n_candidates).index_add(0, torch.tensor(owners), each_token).tolist())
     return [tuple(next(sums) for _ in among) for _, among in rows]
+
+
+def _fine_logprobs(model: Any, states: Tensor, which: Tensor, targets: Tensor) -> Tensor:
+    """Log-probability of each target behind `states[which]`, float32, with differences that are finer than bfloat16.
+
+    A logit of 20 in bfloat16 is a multiple of an eighth, and candidates that are nearly as likely would often tie. So the
+    targets' own logits are products in float32; what all candidates of a question have in common stays as it is.
+    """
+    causal = unwrapped(model)
+    project, layer = head(causal), causal.get_output_embeddings()
+    totals = torch.cat([project(part).float().logsumexp(1) for part in states.split(FINE_ROWS)])
+    own = (states[which].float() * layer.weight[targets].float()).sum(1)
+    if layer.bias is not None:
+        own = own + layer.bias[targets].float()
+    cap = getattr(causal.config, "final_logit_softcapping", None)
+    return (torch.tanh(own / cap) * cap if cap else own) - totals[which]
 
 
 def write(

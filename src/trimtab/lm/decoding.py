@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
-from trimtab.lm.forms import masks_by_kind, unwrapped
+from trimtab.lm.forms import is_packed, last_states, masks_by_kind, unwrapped
 from trimtab.lm.logprobs import head
 from trimtab.lm.prefixes import Prefix
+from trimtab.lm.rows import Row, lay_out
 
 # Whether a text has ended, asked after each token.
 Ended = Callable[[Sequence[int]], bool]
+# Tokens of texts that are read in one pass.
+READ = 1024
 
 
 @torch.inference_mode()
@@ -37,32 +41,27 @@ def decode(
     causal = unwrapped(model)
     device, project = causal.device, head(causal)
     width = max(map(len, texts))
-    tokens = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in texts], device=device)
     valid = torch.tensor([[False] * (width - len(ids)) + [True] * len(ids) for ids in texts], device=device)
     positions = (valid.long().cumsum(1) - 1).clamp(min=0) + prefix.length
     known = _behind(prefix, valid, positions)
-    cache = prefix.cache(len(texts))
+    packed = not prefix.length and is_packed(model)
+    room = width + max_new_tokens
+    last, cache = (
+        _read_packed(model, texts, room) if packed else _read_padded(causal, prefix, texts, positions, known, room)
+    )
     answers: list[list[int]] = [[] for _ in texts]
     live = list(range(len(texts)))
-    for _ in range(max_new_tokens):
-        states = causal.base_model(
-            input_ids=tokens,
-            attention_mask=masks_by_kind(causal.config, partial(_mask, positions, *known)),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        # contiguous: torch would otherwise copy the output head once for every row
-        logits = project(states[:, -1].contiguous())
-        chosen = choose(logits.float(), [draws[place] for place in live], temperature)
+    positions = positions[:, -1:]
+    for number in range(max_new_tokens):
+        chosen = choose(project(last).float(), [draws[place] for place in live], temperature)
         done = []
         for place, token in zip(live, chosen.tolist(), strict=True):
             if not (answers[place] and ended(answers[place])):
                 answers[place].append(token)
             done.append(ended(answers[place]))
-        if all(done):
+        if all(done) or number == max_new_tokens - 1:
             break
-        tokens, positions = chosen[:, None], positions[:, -1:] + 1
+        tokens, positions = chosen[:, None], positions + 1
         known = (
             torch.cat([known[0], torch.ones_like(tokens, dtype=torch.bool)], 1),
             torch.cat([known[1], positions], 1),
@@ -73,7 +72,68 @@ def decode(
             cache.batch_select_indices(keep)
             tokens, positions, live = tokens[keep], positions[keep], [live[row] for row in stay]
             known = (known[0][keep], known[1][keep])
+        last = _step(causal, tokens, positions, known, cache)
     return answers
+
+
+def _step(causal: Any, tokens: Tensor, positions: Tensor, known: tuple[Tensor, Tensor], cache: Any) -> Tensor:
+    """The state of the last token of each row, shape (rows, d)."""
+    states = causal.base_model(
+        input_ids=tokens,
+        attention_mask=masks_by_kind(causal.config, partial(_mask, positions, *known)),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    # contiguous: torch would otherwise copy the output head once for every row
+    return states[:, -1].contiguous()  # type: ignore[no-any-return]
+
+
+def _read_padded(
+    causal: Any,
+    prefix: Prefix,
+    texts: Sequence[Sequence[int]],
+    positions: Tensor,
+    known: tuple[Tensor, Tensor],
+    room: int,
+) -> tuple[Tensor, Any]:
+    """The texts behind the prefix, padded on the left: their last states, and the cache."""
+    width, cache = positions.shape[1], prefix.cache(len(texts), room)
+    tokens = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in texts], device=causal.device)
+    return _step(causal, tokens, positions, known, cache), cache
+
+
+def _read_packed(model: Any, texts: Sequence[Sequence[int]], room: int) -> tuple[Tensor, Any]:
+    """The texts read one behind another, a pass at a time: as many tokens as there are, however unlike their lengths."""
+    width = max(map(len, texts))
+    found: list[Tensor] = []
+    buffers: list[tuple[Tensor, Tensor]] = []
+    for places in _passes([len(ids) for ids in texts]):
+        rows = [Row(prompt=tuple(texts[place]), first=()) for place in places]
+        cache = DynamicCache()
+        states = last_states(model, lay_out(rows, "packed", 0).to(unwrapped(model).device), cache)
+        ends = torch.tensor([len(row.prompt) for row in rows]).cumsum(0)
+        found.append(states[ends - 1])
+        for number, layer in enumerate(cache.layers):
+            if len(buffers) == number:
+                _, heads, _, size = layer.keys.shape
+                keys = layer.keys.new_zeros(len(texts), heads, width, size)
+                buffers.append((keys, layer.values.new_zeros(len(texts), heads, width, layer.values.shape[-1])))
+            for place, row, end in zip(places, rows, ends.tolist(), strict=True):
+                own = slice(end - len(row.prompt), end)
+                buffers[number][0][place, :, width - len(row.prompt) :] = layer.keys[0, :, own]
+                buffers[number][1][place, :, width - len(row.prompt) :] = layer.values[0, :, own]
+    return torch.cat(found), Prefix(width, tuple(buffers)).cache(len(texts), room - width)
+
+
+def _passes(lengths: Sequence[int]) -> list[list[int]]:
+    """Places in their order, cut where a pass would hold more than READ tokens."""
+    passes: list[list[int]] = [[]]
+    for place, length in enumerate(lengths):
+        if passes[-1] and sum(lengths[other] for other in passes[-1]) + length > READ:
+            passes.append([])
+        passes[-1].append(place)
+    return passes
 
 
 def _behind(prefix: Prefix, valid: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,9 @@ def unwrapped(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def last_states(model: Any, batch: Batch) -> Tensor:
-    """The model's last hidden states of every token of the batch, flattened: shape (tokens, d)."""
+def last_states(model: Any, batch: Batch, cache: Any = None) -> Tensor:
+    """The model's last hidden states of every token of the batch, flattened: shape (tokens, d). Keys and values go into the
+    cache where one is given."""
     causal = unwrapped(model)
     config = causal.config
     if config._attn_implementation == attention.NAME and batch.tokens.shape[0] == 1:
@@ -36,7 +37,11 @@ def last_states(model: Any, batch: Batch) -> Tensor:
     else:
         given = {"attention_mask": masks_by_kind(config, lambda window: attention_mask(batch, window))}
     states = causal.base_model(
-        input_ids=batch.tokens, position_ids=batch.positions, use_cache=False, **given
+        input_ids=batch.tokens,
+        position_ids=batch.positions,
+        past_key_values=cache,
+        use_cache=cache is not None,
+        **given,
     ).last_hidden_state
     return states.reshape(-1, states.shape[-1])  # type: ignore[no-any-return]
 
@@ -77,6 +82,11 @@ def choose_form(model: Any) -> Form:
             return "packed"
         causal.config._attn_implementation = "sdpa"
     return "padded" if _agrees(model, "padded") else "alone"
+
+
+def is_packed(model: Any) -> bool:
+    """Whether the model was found to take packed rows."""
+    return bool(unwrapped(model).config._attn_implementation == attention.NAME)
 
 
 def _agrees(model: Any, form: Form) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from trimtab.lm.cached import roomy_cache
 from trimtab.lm.forms import masks_by_kind, unwrapped
 
 # A shared beginning is worth a pass of its own when it is at least this many tokens.
@@ -69,9 +70,9 @@ class Prefix:
     length: int
     states: tuple[tuple[Tensor, Tensor], ...]
 
-    def cache(self, rows: int) -> Any:
-        """A fresh cache for this many texts that go on from the beginning."""
-        cache = DynamicCache()
+    def cache(self, rows: int, room: int) -> Any:
+        """A fresh cache for this many texts that go on from the beginning, with up to `room` tokens each."""
+        cache = roomy_cache(self.length + room)
         for layer, (keys, values) in enumerate(self.states):
             cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
         return cache
