@@ -117,7 +117,7 @@ def _weigh_rows(
     states = step(
         model, tokens.to(device), positions.to(device), segments.to(device), prefix, prefix.cache(len(rows), width)
     )
-    places, which = torch.tensor(sources, device=device).unique(return_inverse=True)
+    places, which = torch.tensor(sources, device=device).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     chosen = states.reshape(-1, states.shape[-1])[places]
     each_token = _fine_logprobs(model, chosen, which, torch.tensor(targets, device=device)).cpu()
     sums = iter(torch.zeros(n_candidates).index_add(0, torch.tensor(owners), each_token).tolist())
@@ -132,12 +132,13 @@ def _fine_logprobs(model: Any, states: Tensor, which: Tensor, targets: Tensor) -
     """
     causal = unwrapped(model)
     project, layer = head(causal), causal.get_output_embeddings()
-    totals = torch.cat([project(part).float().logsumexp(1) for part in states.split(FINE_ROWS)])
+    totals = torch.cat([project(part).float().logsumexp(1) for part in states.split(FINE_ROWS)])  # type: ignore[no-untyped-call]
     own = (states[which].float() * layer.weight[targets].float()).sum(1)
     if layer.bias is not None:
         own = own + layer.bias[targets].float()
     cap = getattr(causal.config, "final_logit_softcapping", None)
-    return (torch.tanh(own / cap) * cap if cap else own) - totals[which]
+    fine: Tensor = (torch.tanh(own / cap) * cap if cap else own) - totals[which]
+    return fine
 
 
 def write(
