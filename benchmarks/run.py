@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 RESULTS = Path(__file__).parent / "results"
 console = Console()
@@ -114,7 +114,7 @@ def main() -> None:
     for name in asked.only or makers:
         console.print(name)
         results[name] = {key: round(value, 3) for key, value in makers[name]().items()}
-        results["about"] = {
+        results.setdefault("about", {})[name] = {
             "pairs": Path(asked.pairs).name if asked.pairs else "starter set",
             "device": asked.device,
             "cores": os.cpu_count(),
@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def show(results: dict[str, Any]) -> None:
-    table = Table("result", "faster", "less memory", "of the roofline", "a second", "the other's")
+    table = Table(Column("result", no_wrap=True), "faster", "less memory", "of roofline", "a second", "the other's")
     for name, found in results.items():
         if "ratio" in found:
             table.add_row(
