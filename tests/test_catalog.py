@@ -18,7 +18,14 @@ def listed(what: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("what", "package"), [("annotators", "annotators"), ("sources", "data"), ("scorers", "evaluation")]
+    ("what", "package"),
+    [
+        ("annotators", "annotators"),
+        ("sources", "data"),
+        ("scorers", "evaluation"),
+        ("filters", "filters"),
+        ("engines", "engines"),
+    ],
 )
 def test_every_kind_that_ships_is_listed(what: str, package: str) -> None:
     assert sorted(listed(what)) == kinds(package)
@@ -44,7 +51,7 @@ def test_models_say_their_license_and_what_they_take() -> None:
 
 
 def test_losses_carry_the_defaults_of_their_training() -> None:
-    assert set(listed("losses")) == {"sft", "dpo", "reward"}
+    assert set(listed("losses")) == {"sft", "dpo", "reward", "preference"}
     assert "beta=0.1 " in listed("losses")["dpo"][1]
 
 

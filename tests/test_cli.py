@@ -26,7 +26,7 @@ HELP = {
     "annotate": ("PAIRS", "KEY=VALUE", "--with KIND", "--run DIR", "--out FILE", "--device", "--token-budget"),
     "report": ("DIR",),
     "export": ("DIR", "--arm", "--format", "--out PATH"),
-    "list": ("WHAT", "annotators, sources, scorers, models, losses or studies"),
+    "list": ("WHAT", "annotators, filters, engines, sources, scorers, models, losses or studies"),
 }
 Command = Callable[..., tuple[int, str, str]]
 
@@ -117,7 +117,7 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         (("annotate", "p.jsonl", "--with", "longst"), "kind: no 'longst' among the annotators (there are: "),
         (("annotate", "p.jsonl", "--with", "longest", "--out", "l.txt"), "--out l.txt: the suffix must be one of"),
         (("annotate", "p.jsonl"), "name its folder with --run DIR"),
-        (("list", "filters"), "there is no list of 'filters' (there are: annotators, sources, "),
+        (("list", "pipes"), "there is no list of 'pipes' (there are: annotators, sources, "),
         (("run", "nowhere.yaml", "--trainer", "wandb"), "nowhere.yaml: No such file or directory"),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from trimtab.errors import DataError, StudyError
+from trimtab.plan import named_models
 from trimtab.protocols import Runtime
 from trimtab.report.collect import collect
 from trimtab.run import Outcome, run
@@ -167,6 +168,20 @@ def test_students_that_choose_are_trained_on_what_a_trained_weak_model_answers(
     kept = {label.arm: label.metrics["coverage"].value for label in report.labels}
     assert kept["surest"] == pytest.approx(0.5)
     assert kept["weak"] == 1.0
+
+
+def test_a_student_that_chooses_is_given_nothing_that_it_does_not_read(three_files: dict[str, Any]) -> None:
+    choosing = {**three_files, "training": {"student": "preference"}}
+    with pytest.raises(ValueError, match=r"evaluation: training\.student is preference"):
+        Study.model_validate({**choosing, "evaluation": {"gold": {"kind": "checker"}}})
+    with pytest.raises(ValueError, match=r"arms.mine.dpo: training.student is preference"):
+        Study.model_validate({**choosing, "arms": {"mine": {"annotator": "longest", "dpo": {"beta": 0.2}}}})
+
+
+def test_a_model_that_is_only_asked_is_fetched_with_the_others(three_files: dict[str, Any]) -> None:
+    asked = {"kind": "self_reward", "strong": "gemma3-270m"}
+    study = Study.model_validate({**three_files, "arms": {"mine": {"annotator": asked}}})
+    assert [model.base for model in named_models(study)][2:] == ["gemma3-270m"]
 
 
 def test_pairs_longer_than_the_limit_are_counted_and_left_out(

@@ -17,7 +17,7 @@ from trimtab.lm.known import KNOWN
 from trimtab.lm.weights import Model
 from trimtab.studies import shipped
 from trimtab.study import Study
-from trimtab.training.settings import Dpo, Reward, Sft
+from trimtab.training.settings import Dpo, Preference, Reward, Sft
 
 Entry = tuple[str, str, str]
 
@@ -45,7 +45,7 @@ def _components(package: str) -> list[Entry]:
 
 def _losses() -> list[Entry]:
     """A loss is known by the settings of the training that uses it."""
-    recipes: dict[str, type[Settings]] = {"sft": Sft, "dpo": Dpo, "reward": Reward}
+    recipes: dict[str, type[Settings]] = {"sft": Sft, "dpo": Dpo, "reward": Reward, "preference": Preference}
     return [(name, first_sentence(cls.__doc__), _settings(cls)) for name, cls in recipes.items()]
 
 
@@ -96,6 +96,8 @@ LISTS: dict[str, Callable[[], list[Entry]]] = {
     "annotators": lambda: _components("annotators"),
     "sources": lambda: _components("data"),
     "scorers": lambda: _components("evaluation"),
+    "filters": lambda: _components("filters"),
+    "engines": lambda: _components("engines"),
     "models": _models,
     "losses": _losses,
     "studies": _studies,

@@ -232,12 +232,15 @@ def export(
 @app.command("list")
 def list_kinds(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="annotators, sources, scorers, models, losses or studies.")
+        str,
+        typer.Argument(
+            metavar="WHAT", help="annotators, filters, engines, sources, scorers, models, losses or studies."
+        ),
     ] = "annotators",
 ) -> None:
     """List what ships, with its settings and their defaults.
 
-    Annotators, sources and scorers are named in a study by `kind:`; … stands for a setting that must be given.
+    All but models, losses and studies are named in a study by `kind:`; … stands for a setting that must be given.
     """
     from trimtab.catalog import catalog
 

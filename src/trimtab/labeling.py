@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import yaml
@@ -27,6 +27,9 @@ from trimtab.stages.stage import model_identity
 from trimtab.statistics import agreement
 from trimtab.store import Draft, open_artifact, write_whole
 from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
+
+if TYPE_CHECKING:
+    from trimtab.lm.models import Loaded
 
 Rows = Sequence[Mapping[str, Any]]
 # A model by its name, or the folder of a stage that trained one.
@@ -64,7 +67,9 @@ def label_file(
     labels = annotator.annotate(dataset.pairs, Given(logprobs=tables, human=human, engines=opened))
     shared = {
         "annotator": type(component).__name__,
-        "weights": " ".join(map(_identity, models.values())),
+        "weights": " ".join(
+            [*map(_identity, models.values()), *(_engine_identity(engine, run_dir) for engine in engines.values())]
+        ),
         "seconds": (time.monotonic() - start) / len(dataset.pairs),
     }
     write([_row(pair, label) | shared for pair, label in zip(dataset.pairs, labels, strict=True)])
@@ -120,14 +125,10 @@ def _weak_model(name: str, run_dir: Path) -> Found:
 
 def _table(model: Found, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
     """A model's log-probabilities of the pairs; the model is gone from memory when they are returned."""
-    from trimtab.lm.models import open_base, open_trained, release  # noqa: PLC0415 - loads torch
+    from trimtab.lm.models import release  # noqa: PLC0415 - loads torch
     from trimtab.stages.logprobs import score_pairs  # noqa: PLC0415
 
-    opened = (
-        open_trained(model, runtime.notify, runtime.device)
-        if isinstance(model, Path)
-        else open_base(model, runtime.notify, runtime.device)
-    )
+    opened = _open(model, runtime)
     scores = score_pairs(opened, pairs, runtime)
     del opened
     release()
@@ -138,15 +139,20 @@ def _engine(engine: Startable, run_dir: Path | None, runtime: Runtime) -> Engine
     """An open engine; `@weak` is the weak model of the run."""
     if not (isinstance(engine, Transformers) and engine.model.startswith("@")):
         return engine.start(runtime)
+    return TransformersEngine(_open(_found(engine.model, run_dir), runtime, merge=True), runtime.token_budget)
+
+
+def _engine_identity(engine: Startable, run_dir: Path | None) -> str:
+    ours = isinstance(engine, Transformers) and engine.model.startswith("@")
+    return _identity(_found(engine.model, run_dir)) if ours else engine.identity()  # type: ignore[attr-defined]
+
+
+def _open(model: Found, runtime: Runtime, *, merge: bool = False) -> Loaded:
     from trimtab.lm.models import open_base, open_trained  # noqa: PLC0415 - loads torch
 
-    model = _found(engine.model, run_dir)
-    loaded = (
-        open_trained(model, runtime.notify, runtime.device, merge=True)
-        if isinstance(model, Path)
-        else open_base(model, runtime.notify, runtime.device)
-    )
-    return TransformersEngine(loaded, runtime.token_budget)
+    if isinstance(model, Path):
+        return open_trained(model, runtime.notify, runtime.device, merge=merge)
+    return open_base(model, runtime.notify, runtime.device)
 
 
 def _identity(model: Found) -> str:

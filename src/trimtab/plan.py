@@ -70,6 +70,22 @@ def unfold(study: Study, *, human_on_unlabeled: bool = True) -> Plan:
     return _Unfolding(study).plan(human_on_unlabeled)
 
 
+def named_models(study: Study) -> list[Model]:
+    """The published models that a study names: its own, its scorers', and those that its annotators read or ask."""
+    scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
+    annotators = [arm.annotator for arm in study.arms.values()]
+    read = [name for each in annotators for name in as_annotator(each).models()]
+    asked = [
+        engine.model for each in annotators for engine in engines_of(each).values() if isinstance(engine, Transformers)
+    ]
+    return [
+        study.models.weak,
+        study.models.student,
+        *(model for model in scorers if isinstance(model, Model)),
+        *(Model(base=name) for name in dict.fromkeys([*read, *asked]) if not name.startswith("@")),
+    ]
+
+
 def ordered(wanted: Iterable[Stage]) -> list[Stage]:
     """The stages with all that they need, each once, needs first; equal recipes are one stage."""
     found: dict[str, Stage] = {}

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.errors import StoreError
-from trimtab.lm.weights import Model, identity, resolve
-from trimtab.plan import ArmStages, Plan, unfold
+from trimtab.lm.weights import identity, resolve
+from trimtab.plan import ArmStages, Plan, named_models, unfold
 from trimtab.protocols import Runtime
 from trimtab.stages.stage import Stage
 from trimtab.stages.tables import annotations_of, pairs_of
@@ -98,9 +98,8 @@ def _awaited(stage: Stage, store: Store) -> Artifact:
 
 def fetch(study: Study, runtime: Runtime) -> None:
     """Brings every model that the study names to this disk: fingerprints are of weights, and need them."""
-    scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
-    for model in (study.models.weak, study.models.student, *scorers):
-        if isinstance(model, Model) and identity(model) is None:
+    for model in named_models(study):
+        if identity(model) is None:
             resolve(model, runtime.notify)
 
 

@@ -115,6 +115,16 @@ class Study(Settings):
             raise ValueError("training.sft_target: own needs training.sft, which is null")
         return self
 
+    @model_validator(mode="after")
+    def _students_that_choose_write_nothing(self) -> Self:
+        if self.training.student == "preference":
+            if self.evaluation:
+                raise ValueError("evaluation: training.student is preference, and such students write nothing to score")
+            for name, arm in self.arms.items():
+                if arm.dpo is not None:
+                    raise ValueError(f"arms.{name}.dpo: training.student is preference, which does without DPO")
+        return self
+
     @property
     def split_seed(self) -> int:
         """The seed of the split: its own where it has one."""

@@ -18,8 +18,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Openai(Component):
-    """`base_url` ends where `/chat/completions` begins, mostly in `/v1`; `model` is the server's name for it.
+    """A model behind a server with the OpenAI protocol: vLLM, SGLang, llama.cpp, Ollama or hosted.
 
+    `base_url` ends where `/chat/completions` begins, mostly in `/v1`; `model` is the server's name for it.
     `api_key_env` names the environment variable that holds the key; without one, none is needed. The key itself is never
     a setting and never written anywhere.
 

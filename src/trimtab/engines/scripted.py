@@ -20,8 +20,10 @@ T = TypeVar("T")
 
 
 class Scripted(Component):
-    """The first pattern that is found in the question's text decides; without one, `otherwise` is written and all
-    candidates weigh the same.
+    """Rules instead of a model, for tests and for trying things out.
+
+    The first pattern that is found in the question's text decides; without one, `otherwise` is written and all candidates
+    weigh the same.
 
     `weighs` holds a figure for each candidate, in their order; only their proportions count.
     """

@@ -12,8 +12,7 @@ from typing import Any
 from trimtab.components import Component
 from trimtab.lm.sampling import Sampling
 from trimtab.lm.size import parameters
-from trimtab.lm.weights import Model
-from trimtab.stages.annotate import as_annotator
+from trimtab.plan import named_models
 from trimtab.stages.split import SIDES
 from trimtab.stages.stage import Stage, model_identity
 from trimtab.store import Artifact
@@ -50,7 +49,7 @@ class Estimates:
     """Seconds of a study's stages. `split` is its finished split; `records` are those of everything in the folder."""
 
     def __init__(self, study: Study, split: Artifact | None, records: Sequence[Mapping[str, Any]]) -> None:
-        self._sizes = {model_identity(model): parameters(model) for model in _models(study)}
+        self._sizes = {model_identity(model): parameters(model) for model in named_models(study)}
         self._pairs = _pairs(study) if split is None else split.record["facts"]["pairs"]
         self._prompts = self._pairs["test"] if split is None else split.record["facts"]["prompts"]["test"]
         self._a_pair = {side: TYPICAL_PAIR if split is None else _tokens_a_pair(split.rows(side)) for side in SIDES}
@@ -163,18 +162,6 @@ def _record_root(record: Mapping[str, Any], by_fingerprint: Mapping[str, Mapping
     named = inputs.get("model") or inputs.get("reward") or inputs.get("scorer") or ""
     beneath = by_fingerprint.get(named)
     return str(named) if beneath is None else _record_root(beneath, by_fingerprint)
-
-
-def _models(study: Study) -> list[Model]:
-    """The published models that a study names."""
-    scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
-    named = [name for arm in study.arms.values() for name in as_annotator(arm.annotator).models()]
-    return [
-        study.models.weak,
-        study.models.student,
-        *(model for model in scorers if isinstance(model, Model)),
-        *(Model(base=name) for name in named if not name.startswith("@")),
-    ]
 
 
 def _pairs(study: Study) -> dict[str, int | None]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What the model's settings call this attention. Without a layout it is plain scaled dot product attention.
+# What the model's settings call this attention. Without a layout it gives what scaled dot product attention gives.
 NAME = "trimtab_rows"
 
 
