@@ -1,0 +1,65 @@
+"""What a study unfolds into: its rows, and every stage in an order in which they can be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from trimtab.stages.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmStages:
+    """The stages of one row of the results; None where a row has no such thing.
+
+    `policy` and `reference` are tables over the test pairs: their difference is the implicit reward. `predictions` are what
+    a model says of the test pairs when it is asked.
+    """
+
+    name: str
+    description: str
+    labels: Stage | None = None
+    annotator: str = ""
+    training: Stage | None = None
+    policy: Stage | None = None
+    reference: Stage | None = None
+    completions: Stage | None = None
+    predictions: Stage | None = None
+    scores: Mapping[str, Stage] = field(default_factory=dict)
+    skipped: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study's split, its rows, and every stage, each after those that it needs."""
+
+    split: Stage
+    arms: tuple[ArmStages, ...]
+    rewards: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return ordered(stage for arm in self.arms for stage in _of(arm)) or [self.split]
+
+
+def ordered(wanted: Iterable[Stage]) -> list[Stage]:
+    """The stages with all that they need, each once, needs first; equal recipes are one stage."""
+    found: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        key = f"{stage.kind}-{stage.recipe.fingerprint}"
+        if key not in found:
+            for need in stage.needs.values():
+                visit(need)
+            found.setdefault(key, stage)
+
+    for stage in wanted:
+        visit(stage)
+    return list(found.values())
+
+
+def _of(arm: ArmStages) -> list[Stage]:
+    """An arm's stages in the order in which they are best made: labels first, so that a bad label costs no training."""
+    tables = (arm.policy, arm.reference, arm.completions, arm.predictions)
+    parts = (arm.labels, arm.training, *tables, *arm.scores.values())
+    return [stage for stage in parts if stage is not None]
