@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from trimtab.protocols import Runtime, Tick
+
+if TYPE_CHECKING:
+    from trimtab.study import Study
 
 SPECIALS = ("<s>", "</s>", "<pad>")
 STUDY = """
@@ -97,14 +101,27 @@ def tiny_study(tiny_model: Path) -> str:
     return STUDY.format(model=tiny_model)
 
 
+Ran = tuple["Study", Path]
+
+
 @pytest.fixture(scope="session")
-def finished_run(tiny_study: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the tiny study, run. Tests read it and change nothing in it but `export/`."""
+def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
+    """Runs a study from its YAML, and gives it with its folder."""
     from trimtab.run import run
     from trimtab.study import Study
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    runtime = Runtime(progress=_bar, notify=lambda message: None)
-    with _one_thread():
-        run(Study.parse(tiny_study), folder, runtime, lambda place, total, name: None)
-    return folder
+    def whole(text: str) -> Ran:
+        study = Study.parse(text)
+        folder = tmp_path_factory.mktemp("runs") / study.name
+        runtime = Runtime(progress=_bar, notify=lambda message: None)
+        with _one_thread():
+            run(study, folder, runtime, lambda place, total, name: None)
+        return study, folder
+
+    return whole
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_study: str, run_whole: Callable[[str], Ran]) -> Path:
+    """The folder of the tiny study, run. Tests read it and change nothing in it but `export/`."""
+    return run_whole(tiny_study)[1]

@@ -22,7 +22,7 @@ from trimtab.data.split import Split
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.labeling import label_file
 from trimtab.protocols import Runtime, Tick
-from trimtab.stages.annotate import annotate_stage
+from trimtab.stages.annotate import Reads, annotate_stage
 from trimtab.stages.asked import Asked
 from trimtab.stages.split import split_stage
 from trimtab.store import Artifact, Store
@@ -113,7 +113,7 @@ def searched(folder: Path, calls: Path, die_at: int = FOREVER, **settings: Any) 
     split = split_stage({"all": File(path=str(path))}, Split(labeled=0.2, test=0.2), 512, {})
     engine = {"kind": "test_asked:Dying", "calls": str(calls), "die_at": die_at}
     annotator = build("annotators", {"kind": "seam", "weak": engine, "strong": engine, **settings})
-    labels = annotate_stage("annotate.seam", annotator, split, {}, {})
+    labels = annotate_stage("annotate.seam", annotator, split, Reads())
     store, runtime = Store(folder), Runtime(progress=quiet, notify=lambda text: None)
     found = store.find_or_make("split", split.recipe, lambda draft: split.make(draft, {}, runtime))
     return store.find_or_make(labels.name, labels.recipe, lambda draft: labels.make(draft, {"split": found}, runtime))

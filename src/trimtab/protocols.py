@@ -66,12 +66,38 @@ class ResponseScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Of which model and which of its layers features are read; no layers stands for the one at two thirds of its depth."""
+
+    model: str
+    layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureRow:
+    """What the layers hold of a pair's response `a` less what they hold of `b`: a float32 array, and the tokens read for it."""
+
+    values: Any
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardRecipe:
+    """Which model is trained to give rewards, and how (`training.settings.Reward`)."""
+
+    model: str
+    recipe: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """What an annotator may read besides the pairs: what it said it needs, of the whole set, keyed by pair id.
 
     `logprobs`: a table for each model that it named. `engines`: an open engine for each that it named. `labels`: the
-    annotations of each arm that it named. `human`: the human labels, where they are known. `pairs`: those that were labeled,
-    for filters.
+    annotations of each arm that it named. `human`: the human labels, where they are known. `pairs`: those that are labeled,
+    for filters and for annotators that learn. `labeled`: the pairs that people labeled, to learn from. `features`: those of the
+    pairs of either kind. `rewards`: what the reward model that was trained for the annotator gives each response. `held_out`:
+    for filters, labels of the labeled pairs by annotators that did not learn from them.
     """
 
     logprobs: Mapping[str, Mapping[str, ResponseScores]] = field(default_factory=dict)
@@ -79,6 +105,10 @@ class Given:
     labels: Mapping[str, Mapping[str, Annotation]] = field(default_factory=dict)
     human: Mapping[str, Choice] = field(default_factory=dict)
     pairs: Mapping[str, Pair] = field(default_factory=dict)
+    labeled: Sequence[Pair] = ()
+    features: Mapping[str, FeatureRow] = field(default_factory=dict)
+    rewards: Mapping[str, ResponseScores] = field(default_factory=dict)
+    held_out: Mapping[str, Annotation] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -151,10 +181,31 @@ class Asks(Protocol):
 
 
 @runtime_checkable
+class ReadsFeatures(Protocol):
+    """An annotator that learns from the labeled pairs by what a model's layers hold of the responses."""
+
+    def features(self) -> Features: ...
+
+
+@runtime_checkable
+class LearnsReward(Protocol):
+    """An annotator for which a reward model is trained on the labeled pairs."""
+
+    def reward(self) -> RewardRecipe: ...
+
+
+@runtime_checkable
 class Identified(Protocol):
     """What depends on something besides its settings, such as the text of a file that they name."""
 
     def identity(self) -> str: ...
+
+
+@runtime_checkable
+class LearnsFromHeldOut(Protocol):
+    """A filter that is told how the arm's annotator does on labeled pairs that it did not learn from, in so many folds."""
+
+    folds: int
 
 
 @runtime_checkable

@@ -164,9 +164,12 @@ def _write_labels(plan: Plan, artifacts: dict[str, Artifact], folder: Path) -> N
 
 
 def _label_seconds(labels: Stage, artifacts: dict[str, Artifact]) -> float:
-    """What the labels took: their own stage and the tables that were read for them, training not counted."""
-    tables = [need for need in labels.needs.values() if need.kind == "logprobs"]
-    return sum(float(artifacts[each.recipe.fingerprint].record["seconds"]) for each in (labels, *tables))
+    """What the labels took: their own stages and the tables that were read for them, training not counted."""
+    chain = [labels]
+    while chain[-1].kind in ("filter", "calibrate"):
+        chain.append(chain[-1].needs["labels"])
+    tables = [need for need in chain[-1].needs.values() if need.kind in ("logprobs", "features")]
+    return sum(float(artifacts[each.recipe.fingerprint].record["seconds"]) for each in (*chain, *tables))
 
 
 def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Sequence[str]) -> dict[str, Any]:

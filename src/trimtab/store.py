@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import filelock
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
 
@@ -62,6 +64,10 @@ class Artifact:
         """The rows of a table that the stage wrote."""
         return pq.read_table(self.folder / f"{name}.parquet").to_pylist()  # type: ignore[no-any-return]
 
+    def array(self, name: str) -> NDArray[np.float32]:
+        """An array that `Draft.keep_array` wrote; its rows are read from the disk as they are asked for."""
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
     def json(self, name: str) -> Any:
         return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
@@ -100,6 +106,27 @@ class Draft:
                     out.flush()
                     done.update({str(row["key"]): row for row in chunk})
         return [done[key] for key in keys]
+
+    def keep_array(
+        self,
+        name: str,
+        rows: int,
+        chunk: int,
+        make: Callable[[slice], NDArray[np.float32]],
+        tick: Callable[[int], None],
+    ) -> None:
+        """An array made in chunks of rows, each chunk safe on disk before the next is begun."""
+        parts = []
+        for start in range(0, rows, chunk):
+            place = slice(start, min(start + chunk, rows))
+            part = self.folder / f"{name}-{start:09d}.part"
+            if not part.is_file():
+                with _room(self.folder):
+                    _write_array(part, make(place))
+            parts.append(part)
+            tick(place.stop - place.start)
+        with _room(self.folder):
+            _write_array(self.folder / f"{name}.npy", np.concatenate([np.load(part) for part in parts]))
 
 
 class Store:
@@ -217,6 +244,13 @@ def write_whole(path: Path, text: str) -> None:
     """The file with this text, or the file as it was: never half of it."""
     partial = path.with_name(path.name + ".writing")
     partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _write_array(path: Path, values: NDArray[np.float32]) -> None:
+    partial = path.with_name(path.name + ".writing")
+    with partial.open("wb") as out:
+        np.save(out, values, allow_pickle=False)
     os.replace(partial, path)
 
 

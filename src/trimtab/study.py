@@ -14,6 +14,7 @@ from trimtab.data.split import Split
 from trimtab.errors import StudyError
 from trimtab.lm.sampling import Sampling
 from trimtab.lm.weights import Model
+from trimtab.stages.calibrate import Calibration
 from trimtab.training.settings import Dpo, Preference, Sft
 
 SourceField = Annotated[Component, Kind("data")]
@@ -77,6 +78,7 @@ class Arm(Settings):
     """A student that differs from the others in who labeled the unlabeled pairs, or in how it learns from them."""
 
     annotator: AnnotatorField
+    calibration: Calibration | None = Field(None, description="null: probabilities as the annotator gives them")
     filter: FilterField | None = Field(None, description="which of the labels are trained on; null: all")
     dpo: Dpo | None = Field(None, description="null: the study's")
     preference: Preference | None = Field(None, description="null: the study's")

@@ -92,7 +92,7 @@ def _begins(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def _keep_first_layers(model: PreTrainedModel, keep: int, name: str) -> None:
-    holder, attribute = _decoder_layers(model, name)
+    holder, attribute = decoder_layers(model, name)
     layers: Any = getattr(holder, attribute)
     total = len(layers)
     if keep > total:
@@ -105,7 +105,8 @@ def _keep_first_layers(model: PreTrainedModel, keep: int, name: str) -> None:
             setattr(config, key, value[:keep])
 
 
-def _decoder_layers(model: PreTrainedModel, name: str) -> tuple[Module, str]:
+def decoder_layers(model: PreTrainedModel, name: str = "the model") -> tuple[Module, str]:
+    """The module that holds the decoder layers, and under which name. Raises `ModelError` where they are not found."""
     import torch
 
     total = model.config.get_text_config().num_hidden_layers

@@ -6,6 +6,7 @@ from trimtab.engines.transformers import Transformers
 from trimtab.lm.weights import Model
 from trimtab.plan.parts import ArmStages, Plan, ordered
 from trimtab.plan.students import UNLABELED, Students
+from trimtab.protocols import LearnsReward, ReadsFeatures
 from trimtab.stages.annotate import as_annotator, engines_of
 from trimtab.study import Study
 
@@ -22,6 +23,8 @@ def named_models(study: Study) -> list[Model]:
     scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
     annotators = [arm.annotator for arm in study.arms.values()]
     read = [name for each in annotators for name in as_annotator(each).models()]
+    read += [each.features().model for each in annotators if isinstance(each, ReadsFeatures)]
+    read += [each.reward().model for each in annotators if isinstance(each, LearnsReward)]
     asked = [
         engine.model for each in annotators for engine in engines_of(each).values() if isinstance(engine, Transformers)
     ]

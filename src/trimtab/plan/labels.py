@@ -11,15 +11,20 @@ from trimtab.components import Component
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
-from trimtab.stages.annotate import annotate_stage, as_annotator, engines_of
+from trimtab.protocols import LearnsFromHeldOut, LearnsReward, ReadsFeatures
+from trimtab.stages.annotate import Reads, annotate_stage, as_annotator, engines_of
+from trimtab.stages.calibrate import calibrate_stage
+from trimtab.stages.features import features_stage
 from trimtab.stages.filter import as_filter, filter_stage
+from trimtab.stages.held_out import fold_stage, held_out_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
 from trimtab.stages.preference import preference_stage
+from trimtab.stages.reward import supervisor_stage
 from trimtab.stages.stage import Stage
 from trimtab.stages.train import dpo_stage, sft_stage
 from trimtab.study import Arm, Study
-from trimtab.training.settings import Preference
+from trimtab.training.settings import Preference, Sft
 
 
 def arms_of(study: Study) -> dict[str, Arm]:
@@ -39,59 +44,119 @@ def arms_of(study: Study) -> dict[str, Arm]:
 class Labels:
     """The weak model that learns from the split's labeled pairs, and what each arm says of its unlabeled ones.
 
-    Stages that two arms share are built once, here.
+    Stages that two arms share are built once, here. A fold of the labeled pairs is a split too: `whole` are then the labels
+    over all pairs, whose tables of published models it reads, and `ending` tells its stages from those.
     """
 
-    def __init__(self, study: Study, split: Stage, shared_sft: ModelSource) -> None:
-        self.study, self.split, self.shared_sft = study, split, shared_sft
+    def __init__(self, study: Study, split: Stage, whole: Labels | None = None, ending: str = "") -> None:
+        self.study, self.split, self.ending = study, split, ending
+        self.root: Labels = whole or self
         self.arms = arms_of(study)
         self._built: dict[str, Stage] = {}
-        training, weak = study.training, study.models.weak
-        recipe = training.weak_sft or training.sft
-        self.weak_base: ModelSource = (
-            sft_stage("sft.weak-model", weak, split, None, recipe, study.seed) if recipe is not None else weak
-        )
-        self.weak_reference = logprobs_stage(
-            "logprobs.weak-model-sft", self.weak_base, split, ("labeled", "unlabeled", "test")
-        )
+        training = study.training
+        self.student_sft = self._sft("sft.student", study.models.student, training.sft)
+        self.weak_base = self._sft("sft.weak-model", study.models.weak, training.weak_sft or training.sft)
+        self.weak_reference = self._logprobs("weak-model-sft", self.weak_base, ("labeled", "unlabeled", "test"))
         weak_dpo = training.weak_dpo or training.dpo
-        self.weak = dpo_stage("dpo.weak-model", self.weak_base, split, None, self.weak_reference, weak_dpo, study.seed)
-        self.weak_policy = logprobs_stage("logprobs.weak-model", self.weak, split, ("unlabeled", "test"))
+        self.weak = dpo_stage(
+            f"dpo.weak-model{ending}", self.weak_base, split, None, self.weak_reference, weak_dpo, study.seed
+        )
+        self.weak_policy = self._logprobs("weak-model", self.weak, ("unlabeled", "test"))
 
     def of(self, name: str, asking: tuple[str, ...] = ()) -> Stage:
-        """The labels of an arm, built after those of the arms that its annotator reads."""
+        """The labels of an arm as its student is given them, built after those of the arms that its annotator reads."""
         if name in asking:
             raise StudyError(f"arms.{name}: its labels are made from its own, by way of {' → '.join(asking)}")
         if name not in self.arms:
             known = ", ".join(self.arms)
             raise StudyError(f"arms.{asking[-1]}.annotator: there is no arm {name!r} (there are: {known})")
         if name not in self._built:
-            arm, annotator = self.arms[name], as_annotator(self.arms[name].annotator)
-            tables = {model: self._table(model, name) for model in annotator.models()}
-            others = {other: self.of(other, (*asking, name)) for other in annotator.arms()}
-            models = self.asked(name, arm.annotator)
-            labels = annotate_stage(f"annotate.{name}", arm.annotator, self.split, tables, others, models)
-            if arm.filter is not None:
-                read = {other: self.of(other, (*asking, name)) for other in as_filter(arm.filter).arms()}
-                labels = filter_stage(f"filter.{name}", arm.filter, self.split, labels, read)
-            self._built[name] = labels
+            self._built[name] = self._weighed(name, self._given(name, asking), asking)
         return self._built[name]
+
+    def held_out(self, name: str, folds: int) -> Stage:
+        """The arm's labels of the labeled pairs, by annotators that did not learn from them: one for each fold, or one for
+        all where it learns from none."""
+        count = folds if self.learns(name) else 1
+        splits = [fold_stage(self.split, fold, count, self.study.seed) for fold in range(count)]
+        labels = [
+            Labels(self.study, each, self.root, f"{self.ending}.fold-{place}")._given(name, ())
+            for place, each in enumerate(splits, 1)
+        ]
+        return held_out_stage(f"held-out.{name}{self.ending}", self.split, labels)
+
+    def learns(self, name: str) -> bool:
+        """Whether an arm's labels depend on the labeled pairs."""
+        arm, annotator = self.arms[name], as_annotator(self.arms[name].annotator)
+        trained = [model for model in annotator.models() if isinstance(self._known().get(model), Stage)]
+        asked = [model for model in self.asked(name, arm.annotator).values() if isinstance(model, Stage)]
+        if trained or asked or isinstance(annotator, ReadsFeatures | LearnsReward):
+            return True
+        return any(
+            self.arms[other].calibration is not None
+            or isinstance(self.arms[other].filter, LearnsFromHeldOut)
+            or self.learns(other)
+            for other in annotator.arms()
+        )
 
     def asked(self, arm: str, annotator: Component) -> dict[str, ModelSource]:
         """The study's own models among those that the annotator asks, by the names that it gives them."""
-        known = self._known()
-        found: dict[str, ModelSource] = {}
-        for name, engine in engines_of(annotator).items():
-            if isinstance(engine, Transformers) and engine.model.startswith("@"):
-                if engine.model not in known:
-                    raise StudyError(
-                        f"arms.{arm}.annotator.{name}: no model {engine.model!r} is trained (there are: {', '.join(known)})"
-                    )
-                found[name] = known[engine.model]
-        return found
+        return {
+            name: self._own(engine.model, f"arms.{arm}.annotator.{name}")
+            for name, engine in engines_of(annotator).items()
+            if isinstance(engine, Transformers) and engine.model.startswith("@")
+        }
 
     def preference(self, name: str, model: Model, labels: Stage | None, recipe: Preference) -> Stage:
-        return preference_stage(f"preference.{name}", model, self.split, labels, recipe, self.study.seed)
+        return preference_stage(f"preference.{name}{self.ending}", model, self.split, labels, recipe, self.study.seed)
+
+    def _given(self, name: str, asking: tuple[str, ...]) -> Stage:
+        """The labels of an arm as its annotator gives them."""
+        arm, annotator = self.arms[name], as_annotator(self.arms[name].annotator)
+        reads = Reads(
+            tables={model: self._table(model, name) for model in annotator.models()},
+            labels={other: self.of(other, (*asking, name)) for other in annotator.arms()},
+            asked=self.asked(name, arm.annotator),
+            features=self._features(name, annotator) if isinstance(annotator, ReadsFeatures) else None,
+            reward=self._reward(name, annotator) if isinstance(annotator, LearnsReward) else None,
+        )
+        return annotate_stage(f"annotate.{name}{self.ending}", arm.annotator, self.split, reads)
+
+    def _weighed(self, name: str, labels: Stage, asking: tuple[str, ...]) -> Stage:
+        """The labels once calibrated and filtered, where the arm asks for that."""
+        arm = self.arms[name]
+        if arm.calibration is not None:
+            held_out = self.held_out(name, arm.calibration.folds)
+            labels = calibrate_stage(
+                f"calibrate.{name}{self.ending}", arm.calibration, self.split, labels, held_out, self.study.seed
+            )
+        if arm.filter is not None:
+            read = {other: self.of(other, (*asking, name)) for other in as_filter(arm.filter).arms()}
+            learned = self.held_out(name, arm.filter.folds) if isinstance(arm.filter, LearnsFromHeldOut) else None
+            labels = filter_stage(f"filter.{name}{self.ending}", arm.filter, self.split, labels, read, learned)
+        return labels
+
+    def _features(self, arm: str, annotator: ReadsFeatures) -> Stage:
+        asked = annotator.features()
+        model = self._model(asked.model, f"arms.{arm}.annotator.model")
+        # a published model's table serves every fold; what a fold trained has seen that fold's labeled pairs alone
+        home = self if isinstance(model, Stage) else self.root
+        return features_stage(f"features.{arm}{home.ending}", model, asked, home.split, ("labeled", "unlabeled"))
+
+    def _reward(self, arm: str, annotator: LearnsReward) -> Stage:
+        asked = annotator.reward()
+        model = self._model(asked.model, f"arms.{arm}.annotator.model")
+        name = f"supervisor.{arm}{self.ending}"
+        return supervisor_stage(name, model, asked.recipe, self.split, ("unlabeled",), self.study.seed)
+
+    def _model(self, name: str, place: str) -> ModelSource:
+        return self._own(name, place) if name.startswith("@") else Model(base=name)
+
+    def _own(self, name: str, place: str) -> ModelSource:
+        known = self._known()
+        if name not in known:
+            raise StudyError(f"{place}: no model {name!r} is trained (there are: {', '.join(known)})")
+        return known[name]
 
     def _known(self) -> Mapping[str, ModelSource]:
         study = self.study
@@ -102,8 +167,16 @@ class Labels:
             "@weak.base": study.models.weak,
             "@weak.preference": self.preference("weak-model", study.models.weak, None, recipe),
             "@student": study.models.student,
-            "@student.sft": self.shared_sft,
+            "@student.sft": self.student_sft,
         }
+
+    def _sft(self, name: str, model: Model, recipe: Sft | None) -> ModelSource:
+        if recipe is None:
+            return model
+        return sft_stage(f"{name}{self.ending}", model, self.split, None, recipe, self.study.seed)
+
+    def _logprobs(self, name: str, model: ModelSource, sides: tuple[str, ...]) -> Stage:
+        return logprobs_stage(f"logprobs.{name}{self.ending}", model, self.split, sides)
 
     def _table(self, model: str, arm: str) -> Stage:
         known = {"@weak": self.weak_policy, "@weak.sft": self.weak_reference}
@@ -111,4 +184,4 @@ class Labels:
             return known[model]
         if model.startswith("@"):
             raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(known)})")
-        return logprobs_stage(f"logprobs.{arm}", Model(base=model), self.split, ("unlabeled",))
+        return self._logprobs(arm, Model(base=model), ("unlabeled",))

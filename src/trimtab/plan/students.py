@@ -10,7 +10,7 @@ from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.lm.weights import Model
 from trimtab.plan.labels import Labels
 from trimtab.plan.parts import ArmStages, Plan
-from trimtab.stages.annotate import annotate_stage, engines_of
+from trimtab.stages.annotate import Reads, annotate_stage, engines_of
 from trimtab.stages.generate import generate_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
@@ -31,13 +31,8 @@ class Students:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.split = _split(study)
-        training = study.training
-        self.shared_sft: ModelSource = (
-            sft_stage("sft.student", study.models.student, self.split, None, training.sft, study.seed)
-            if training.sft is not None
-            else study.models.student
-        )
-        self.labels = Labels(study, self.split, self.shared_sft)
+        self.labels = Labels(study, self.split)
+        self.shared_sft = self.labels.student_sft
         self.rewards = {
             name: reward_stage(f"reward.{name}", scorer, self.split, study.max_tokens, study.seed)
             for name, scorer in study.evaluation.items()
@@ -69,7 +64,7 @@ class Students:
     def _predicting(self, row: ArmStages, model: ModelSource) -> ArmStages:
         """What the model says of the test pairs, asked in the words in which it was trained, in both orders."""
         predictions = annotate_stage(
-            f"predict.{row.name}", Prompted(), self.split, {}, {}, {"weak": model}, side="test"
+            f"predict.{row.name}", Prompted(), self.split, Reads(asked={"weak": model}), side="test"
         )
         return ArmStages(**{**vars(row), "predictions": predictions})
 
@@ -115,7 +110,7 @@ class Students:
         weak = self.labels.arms["weak"].annotator
         if self._choosing and engines_of(weak):
             predictions = annotate_stage(
-                "predict.weak_model", weak, self.split, {}, {}, self.labels.asked("weak", weak), side="test"
+                "predict.weak_model", weak, self.split, Reads(asked=self.labels.asked("weak", weak)), side="test"
             )
             description = "the weak model itself, asked as the arm `weak` asks it"
             return ArmStages(name="weak_model", description=description, predictions=predictions)

@@ -79,12 +79,12 @@ class Run:
         return self.folder / "stages" / stage
 
     def source(self, labels: str) -> str:
-        """The stage that an arm's labels were given in: before its filter, or the same one where it has none."""
+        """The stage that an arm's labels were given in: before they were calibrated and filtered, where they were."""
         record = self.artifact(labels).record
-        if record["stage"] != "filter":
+        if record["stage"] not in ("filter", "calibrate"):
             return labels
         ending = f"-{record['inputs']['labels']}"
-        return next(str(name) for name in self.index["stages"] if name.endswith(ending))
+        return self.source(next(str(name) for name in self.index["stages"] if name.endswith(ending)))
 
     def filter_kind(self, labels: str) -> str:
         """The kind of filter that an arm's labels went through; empty where there was none."""

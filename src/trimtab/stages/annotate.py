@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trimtab.components import Component
@@ -11,29 +12,66 @@ from trimtab.engines.transformers import TransformersEngine
 from trimtab.errors import DataError, StudyError
 from trimtab.protocols import Annotator, Asks, Engine, Given, Identified, Runtime, Startable
 from trimtab.stages.asked import CHUNK, FOLDER, Asked
+from trimtab.stages.features import features_of
 from trimtab.stages.models import ModelSource, identities, load, needs
+from trimtab.stages.reward import rewards_of
 from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.tables import ANNOTATIONS, annotation_of, annotation_rows, annotations_of, logprobs_of, pairs_of
 from trimtab.store import Draft
-from trimtab.types import Annotation, Choice, Pair
+from trimtab.types import Annotation, Pair
 
 # Past this share of labels that failed, as opposed to abstained, something is wrong with the annotator and not the pairs.
 MAX_FAILED = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """The stages that an annotator's labels are made from, besides the split: `tables` and `labels` under the names by which
+    it asked for them, `asked` the study's models among those that it asks, `features` and `reward` where it learns."""
+
+    tables: Mapping[str, Stage] = field(default_factory=dict)
+    labels: Mapping[str, Stage] = field(default_factory=dict)
+    asked: Mapping[str, ModelSource] = field(default_factory=dict)
+    features: Stage | None = None
+    reward: Stage | None = None
+
+    def needs(self) -> dict[str, Stage]:
+        return {
+            **{f"logprobs.{model}": stage for model, stage in self.tables.items()},
+            **{f"labels.{arm}": stage for arm, stage in self.labels.items()},
+            **{
+                need: stage
+                for key, model in self.asked.items()
+                for need, stage in needs(model, f"engine.{key}").items()
+            },
+            **({"features": self.features} if self.features else {}),
+            **({"reward": self.reward} if self.reward else {}),
+        }
+
+    def given(self, inputs: Inputs, pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> Given:
+        """What the annotator may read to label these pairs."""
+        return Given(
+            logprobs={model: logprobs_of(inputs[f"logprobs.{model}"]) for model in self.tables},
+            labels={arm: annotations_of(inputs[f"labels.{arm}"]) for arm in self.labels},
+            human={pair.id: pair.human for pair in pairs if pair.human is not None},
+            engines=engines,
+            pairs={pair.id: pair for pair in pairs},
+            labeled=pairs_of(inputs["split"], "labeled") if self.features else (),
+            features=features_of(inputs["features"]) if self.features else {},
+            rewards=rewards_of(inputs["reward"]) if self.reward else {},
+        )
 
 
 def annotate_stage(
     name: str,
     annotator: Component,
     split: Stage,
-    tables: Mapping[str, Stage],
-    labels: Mapping[str, Stage],
-    asked_models: Mapping[str, ModelSource] | None = None,
+    reads: Reads,
     side: Literal["unlabeled", "test"] = "unlabeled",
 ) -> Stage:
-    """Labels the pairs of one side. `tables` and `labels` hold what the annotator said it reads, under the same names, and
-    `asked_models` the study's models among those that it asks."""
+    """Labels the pairs of one side."""
     asked = as_annotator(annotator)
-    engines, ours = engines_of(annotator), asked_models or {}
+    engines, ours = engines_of(annotator), reads.asked
     known = {
         key: " ".join(
             [each.recipe.fingerprint for each in needs(ours[key]).values()] + list(identities(ours[key]).values())
@@ -45,16 +83,11 @@ def annotate_stage(
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = pairs_of(inputs["split"], side)
-        human: dict[str, Choice] = {pair.id: pair.human for pair in pairs if pair.human is not None}
-        given = Given(
-            logprobs={model: logprobs_of(inputs[f"logprobs.{model}"]) for model in tables},
-            labels={arm: annotations_of(inputs[f"labels.{arm}"]) for arm in labels},
-            human=human,
-            engines={
-                key: Asked(engine=engine, identity=known[key], folder=draft.folder.parent.parent / FOLDER)
-                for key, engine in _opened(engines, ours, inputs, runtime).items()
-            },
-        )
+        opened = {
+            key: Asked(engine=engine, identity=known[key], folder=draft.folder.parent.parent / FOLDER)
+            for key, engine in _opened(engines, ours, inputs, runtime).items()
+        }
+        given = reads.given(inputs, pairs, opened)
         annotations = _in_chunks(draft, name, asked, pairs, given, runtime) if engines else asked.annotate(pairs, given)
         draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
         return checked(name, pairs, annotations, str(draft.folder))
@@ -64,12 +97,7 @@ def annotate_stage(
         kind="annotate",
         make=make,
         settings={"annotator": told(annotator), **({"side": side} if side != "unlabeled" else {})},
-        needs={
-            "split": split,
-            **{f"logprobs.{model}": stage for model, stage in tables.items()},
-            **{f"labels.{arm}": stage for arm, stage in labels.items()},
-            **{need: stage for key, model in ours.items() for need, stage in needs(model, f"engine.{key}").items()},
-        },
+        needs={"split": split, **reads.needs()},
         identities={
             **({"annotator": annotator.identity()} if isinstance(annotator, Identified) else {}),
             **{f"engine.{key}": known[key] for key in engines if key not in ours},

@@ -16,9 +16,16 @@ from trimtab.store import Draft
 from trimtab.types import Annotation
 
 
-def filter_stage(name: str, chosen: Component, split: Stage, labels: Stage, others: Mapping[str, Stage]) -> Stage:
+def filter_stage(
+    name: str,
+    chosen: Component,
+    split: Stage,
+    labels: Stage,
+    others: Mapping[str, Stage],
+    held_out: Stage | None = None,
+) -> Stage:
     """The labels of one arm, those that the filter drops turned into abstentions that say so. `others` are the labels of
-    the arms that the filter reads."""
+    the arms that the filter reads; `held_out` the arm's labels of the labeled pairs, for a filter that learns from them."""
     asked = as_filter(chosen)
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
@@ -29,6 +36,8 @@ def filter_stage(name: str, chosen: Component, split: Stage, labels: Stage, othe
         given = Given(
             labels={arm: annotations_of(inputs[f"labels.{arm}"]) for arm in others},
             pairs={pair.id: pair for pair in pairs},
+            held_out=annotations_of(inputs["held_out"]) if held_out else {},
+            human={pair.id: pair.human for pair in pairs_of(inputs["split"], "labeled") if pair.human is not None},
         )
         kept = asked.keep(annotations, given)
         if len(kept) != len(annotations):
@@ -50,7 +59,12 @@ def filter_stage(name: str, chosen: Component, split: Stage, labels: Stage, othe
         kind="filter",
         make=make,
         settings={"filter": told(chosen)},
-        needs={"split": split, "labels": labels, **{f"labels.{arm}": stage for arm, stage in others.items()}},
+        needs={
+            "split": split,
+            "labels": labels,
+            **{f"labels.{arm}": stage for arm, stage in others.items()},
+            **({"held_out": held_out} if held_out else {}),
+        },
     )
 
 

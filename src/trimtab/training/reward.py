@@ -20,11 +20,23 @@ from trimtab.training.settings import Reward
 def reward(
     model: Any, rows: Sequence[Row], recipe: Reward, setup: Setup, folder: Path, tick: Tick
 ) -> tuple[ResponseRewards, list[dict[str, float]]]:
-    """The model with its adapter and head, and the log. The first response of each row is the chosen one."""
-    narrow = is_narrow(model)
-    module = ResponseRewards(add_adapter(model, rank=recipe.lora_rank, alpha=recipe.lora_alpha, seed=setup.seed))
+    """The model with its head and its adapter, or with all its weights trained, and the log.
+
+    The first response of each row is the chosen one.
+    """
+    dtype, narrow = next(model.parameters()).dtype, is_narrow(model)
+    tuned = (
+        add_adapter(model, rank=recipe.lora_rank, alpha=recipe.lora_alpha, seed=setup.seed)
+        if recipe.lora_rank
+        # whole weights are trained in float32: a step is often smaller than the last bit of a bfloat16
+        else model.float().requires_grad_(True)
+    )
+    module = ResponseRewards(tuned)
     job = Job(recipe=recipe, setup=setup, narrow=narrow, loss=_loss, items=_pairs)
-    return module, train(module, [Example(row) for row in rows], job, folder, tick)
+    log = train(module, [Example(row) for row in rows], job, folder, tick)
+    if not recipe.lora_rank:
+        tuned.to(dtype)
+    return module, log
 
 
 def _loss(rewards: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:

@@ -139,7 +139,7 @@ class Reward(_Common):
 
     learning_rate: float = Field(3e-4, gt=0, description="ours")
     batch_size: int = Field(16, ge=1, description="ours; pairs a step")
-    lora_rank: int = Field(8, ge=1, description="ours")
+    lora_rank: int = Field(8, ge=0, description="ours; 0 trains every weight")
 
 
 class AuxConfidence(Settings):

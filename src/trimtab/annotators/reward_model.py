@@ -1,0 +1,50 @@
+"""A Bradley-Terry reward model trained on the labeled pairs: a weak label without a generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from trimtab.components import Component
+from trimtab.protocols import Given, ResponseScores, RewardRecipe
+from trimtab.training.settings import Reward
+from trimtab.types import Annotation, Cost, Pair
+
+
+class RewardModel(Component):
+    """Prefers the response with the higher reward of a model that is trained on the labeled pairs with a linear head.
+
+    `margin` is the difference of the rewards in nats, `p_a` its sigmoid (Bradley & Terry 1952). An exact tie abstains.
+    """
+
+    SYMMETRIC: ClassVar[bool] = True
+
+    model: str = Field(
+        "@weak.base", description="what is trained: the study's weak model as published, or any by its name"
+    )
+    recipe: Reward = Field(default_factory=Reward)
+
+    def models(self) -> Sequence[str]:
+        return ()
+
+    def arms(self) -> Sequence[str]:
+        return ()
+
+    def reward(self) -> RewardRecipe:
+        return RewardRecipe(model=self.model, recipe=self.recipe)
+
+    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
+        return [_label(pair.id, given.rewards[pair.id]) for pair in pairs]
+
+
+def _label(key: str, rewards: ResponseScores) -> Annotation:
+    margin, cost = rewards.a - rewards.b, Cost(prompt_tokens=rewards.n_a + rewards.n_b)
+    if not math.isfinite(margin):
+        return Annotation(pair_id=key, p_a=None, status="failed", note=f"rewards {rewards.a}, {rewards.b}", cost=cost)
+    if margin == 0:
+        return Annotation(pair_id=key, p_a=None, status="abstained", note="tie", cost=cost)
+    p_a = 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
+    return Annotation(pair_id=key, p_a=p_a, margin=margin, cost=cost)

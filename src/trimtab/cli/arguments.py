@@ -1,0 +1,50 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study, in YAML.", show_default=False)]
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Settings to put over those in the file, such as training.dpo.beta=0.05 or models.weak.layers=10.",
+        show_default=False,
+    ),
+]
+Run = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where results are kept; run again to go on from there.")
+]
+RunsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Where results are kept; run again to go on from there.  [default: runs/ and the study's name]",
+    ),
+]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1, mps, or auto, the best that is there.")
+]
+Budget = Annotated[
+    int,
+    typer.Option(
+        "--token-budget",
+        metavar="N",
+        min=64,
+        help="Tokens in one forward pass: fewer take less memory, more are faster.",
+    ),
+]
+Trainer = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trainer",
+        metavar="KEY=VALUE",
+        help="Passed on to transformers.TrainingArguments, such as report_to=wandb; may be given again.",
+    ),
+]

@@ -1,0 +1,27 @@
+"""The command itself, and its two streams: results go to one, messages to the other."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="trimtab",
+    help="Align a strong language model with a weak one's feedback.\n\nStart with: trimtab quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console()
+err = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """A result in plain words: never colored, never wrapped, and brackets in it are brackets."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def minutes_told(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

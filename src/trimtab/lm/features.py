@@ -1,0 +1,100 @@
+"""What a model's layers hold of a response: frozen features, read in pair rows like everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trimtab.errors import ModelError
+from trimtab.lm.forms import choose_form, last_states, unwrapped
+from trimtab.lm.load import decoder_layers
+from trimtab.lm.models import Loaded
+from trimtab.lm.rows import Batch, Row, batches, lay_out
+
+# What is read of each layer, in this order: the state of the response's last token, and the mean over its tokens.
+POOLS = 2
+
+
+class FeatureReader:
+    """Reads what `layers` of a model hold of responses. Layer n is what the n-th decoder layer leaves in the residual stream.
+
+    No layers stands for the one at two thirds of the depth, where preferences are read best in small models (ours). A pass
+    ends at the deepest layer that is read. Raises `ModelError` for a layer that the model has not.
+    """
+
+    def __init__(self, loaded: Loaded, layers: Sequence[int] = ()) -> None:
+        self._loaded = loaded
+        self._form = choose_form(loaded.model)
+        holder, attribute = decoder_layers(unwrapped(loaded.model))
+        self._modules = list(getattr(holder, attribute))
+        depth = len(self._modules)
+        self.layers = tuple(layers) or (max(1, round(2 * depth / 3)),)
+        wrong = next((layer for layer in self.layers if not 1 <= layer <= depth), None)
+        if wrong is not None:
+            raise ModelError(f"layers: {wrong}, and the model has the layers 1 to {depth}")
+
+    def differences(self, rows: Sequence[Row], token_budget: int) -> Tensor:
+        """Features of the first response less those of the second, float32 on the CPU, shape (rows, len(layers) * 2 * d).
+
+        Values that are not finite are left to the caller.
+        """
+        width = unwrapped(self._loaded.model).config.get_text_config().hidden_size
+        device = unwrapped(self._loaded.model).device
+        found = torch.empty(len(rows), len(self.layers) * POOLS * width)
+        for places in batches([len(row) for row in rows], token_budget):
+            batch = lay_out([rows[place] for place in places], self._form, self._loaded.pad_id).to(device)
+            pooled = torch.cat([_pooled(states, batch) for states in self._states(batch)], dim=-1)
+            found[places] = (pooled[:, 0] - pooled[:, 1]).cpu()
+        return found
+
+    @torch.inference_mode()
+    def _states(self, batch: Batch) -> list[Tensor]:
+        """The states that each of the layers gives, flattened: shape (tokens, d)."""
+        with self._heard() as heard, suppress(_Enough):
+            last_states(self._loaded.model, batch)
+        return [heard[layer] for layer in self.layers]
+
+    @contextmanager
+    def _heard(self) -> Iterator[dict[int, Tensor]]:
+        heard: dict[int, Tensor] = {}
+        handles = [
+            self._modules[layer - 1].register_forward_hook(_keep(heard, layer, last=layer == max(self.layers)))
+            for layer in self.layers
+        ]
+        try:
+            yield heard
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class _Enough(Exception):  # noqa: N818 - no error
+    """The deepest layer that is read has answered: what lies above it would be run for nothing."""
+
+
+def _keep(heard: dict[int, Tensor], layer: int, *, last: bool) -> Callable[[Any, Any, Any], None]:
+    def keep(_: Any, __: Any, output: Any) -> None:
+        states = output[0] if isinstance(output, tuple) else output
+        heard[layer] = states.reshape(-1, states.shape[-1])
+        if last:
+            raise _Enough
+
+    return keep
+
+
+def _pooled(states: Tensor, batch: Batch) -> Tensor:
+    """Last and mean state of each response, float32, shape (pairs, 2, 2 * d); zero where there is no response."""
+    lasts = batch.lasts.reshape(-1)
+    counts = torch.bincount(batch.owners, minlength=len(lasts))
+    last = torch.where((lasts >= 0)[:, None], states[lasts.clamp(min=0)].float(), 0.0)
+    # `owners` lists the response tokens response by response; a response's tokens are the `counts` ones up to its last
+    owner = batch.owners
+    ahead = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
+    tokens = lasts[owner] - counts[owner] + 1 + ahead
+    total = torch.zeros_like(last).index_add(0, owner, states[tokens].float())
+    mean = total / counts.clamp(min=1)[:, None]
+    return torch.cat([last, mean], dim=1).view(-1, 2, 2 * states.shape[-1])
