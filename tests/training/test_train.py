@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, LlamaForCausalLM, OPTConfig, PreTrainedConfig
 
 from trimtab.errors import StudyError, TrainingError
+from trimtab.lm.forms import choose_form
 from trimtab.lm.logprobs import Reader, ResponseLogprobs
 from trimtab.lm.rewards import ResponseRewards, rewards
 from trimtab.lm.rows import Row, lay_out
@@ -81,6 +82,35 @@ def test_dpo_raises_the_margin_of_what_it_is_trained_on(tmp_path: Path) -> None:
     assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-3)  # policy and reference agree before the first step
     assert log[-1]["margin"] > 1 > abs(log[0]["margin"])
     assert len(log) == 24
+
+
+WITH_DROPOUT: dict[str, PreTrainedConfig] = {
+    "opt": OPTConfig(
+        vocab_size=60,
+        hidden_size=32,
+        ffn_dim=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        word_embed_proj_dim=32,
+        dropout=0.1,
+        attention_dropout=0.1,
+    ),
+    "gpt2": GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64),  # 0.1 in three places
+}
+
+
+@pytest.mark.parametrize("family", WITH_DROPOUT)
+def test_a_models_own_dropout_is_off_so_that_policy_and_reference_agree_at_step_0(tmp_path: Path, family: str) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(WITH_DROPOUT[family]).eval()
+    form = choose_form(model)
+    with torch.no_grad():
+        table = Reader(ResponseLogprobs(model), 0, form)(ROWS).tolist()
+    examples = [Example(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
+    _, log = dpo(model, examples, Dpo(batch_size=12, lora_rank=2), setup(form=form), tmp_path, tick)
+    assert log[0]["margin"] == pytest.approx(0, abs=1e-4)
+    assert log[0]["loss"] == pytest.approx(0.693147, abs=1e-5)
 
 
 def test_the_gradient_does_not_depend_on_how_a_step_is_cut_into_passes(tmp_path: Path) -> None:

@@ -58,9 +58,11 @@ def autocast(model: Any, on: bool) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _no_news() -> Iterator[None]:
-    """What peft still calls of transformers is announced to go; nothing a user could do about it."""
+    """What peft still calls of transformers is announced to go, and GPT-2's layers lie the other way round, which peft sees
+    for itself; nothing a user could do about either."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
         yield
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trimtab.lm import attention
 from trimtab.lm.rows import Batch, Form, Row, attention_mask, lay_out
@@ -22,6 +22,21 @@ SAID = {
 def unwrapped(model: Any) -> Any:
     """The causal model itself: an adapter lives inside its layers and stays in force."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+class Steady(nn.Module):
+    """What is trained around a causal language model. The model computes in training as it does in reading: dropout that
+    its settings name stays off, since policy and reference would otherwise differ by its noise."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        # some families drop by functions that look at their module's mode, so setting p = 0 would not reach all of it
+        self.model.eval()
+        return self
 
 
 def last_states(model: Any, batch: Batch, cache: Any = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trimtab.errors import ModelError
-from trimtab.lm.forms import SAID, choose_form, last_states, unwrapped
+from trimtab.lm.forms import SAID, Steady, choose_form, last_states, unwrapped
 from trimtab.lm.models import Loaded
 from trimtab.lm.rows import Batch, Form, Row, batches, lay_out
 
@@ -19,16 +19,12 @@ from trimtab.lm.rows import Batch, Form, Row, batches, lay_out
 SLICE = 512
 
 
-class ResponseLogprobs(nn.Module):
+class ResponseLogprobs(Steady):
     """A causal language model that answers with the summed log-probability of each response of a batch.
 
     The output head runs on response positions only and its log-softmax in float32, slice by slice, so that the tensor
     of all logits never exists. It is a module of its own so that DDP, FSDP and DeepSpeed see one ordinary forward pass.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, **tensors: Tensor) -> Tensor:
         """Summed log-probabilities, float32, shape (pairs, 2); zero where a pair has no second response."""

@@ -12,21 +12,20 @@ from torch import Tensor, nn
 
 from trimtab.errors import ModelError
 from trimtab.lm.adapters import autocast, is_narrow
-from trimtab.lm.forms import last_states, unwrapped
+from trimtab.lm.forms import Steady, last_states, unwrapped
 from trimtab.lm.rows import Batch, Form, Row, lay_out
 
 HEAD = "reward_head.safetensors"
 
 
-class ResponseRewards(nn.Module):
+class ResponseRewards(Steady):
     """A causal language model without its output head, and a linear head that gives each response a reward.
 
     Both responses of a pair are read in one row. The head is float32 and starts at zero, so that every reward does.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         config = unwrapped(model).config.get_text_config()
         device = next(model.parameters()).device
         self.head = nn.Linear(config.hidden_size, 1, bias=False, dtype=torch.float32, device=device)
