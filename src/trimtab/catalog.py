@@ -96,7 +96,9 @@ def _study_entry(name: str, study: Study) -> Entry:
 
 def _settings(cls: type[BaseModel], leave_out: Collection[str] = ()) -> str:
     """`beta=0.1 policy=@weak`, as they are typed on the command line; one without a default is `path=…`."""
-    return " ".join(f"{name}={_default(field)}" for name, field in cls.model_fields.items() if name not in leave_out)
+    return " ".join(
+        f"{field.alias or name}={_default(field)}" for name, field in cls.model_fields.items() if name not in leave_out
+    )
 
 
 def _default(field: FieldInfo) -> str:

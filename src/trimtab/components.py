@@ -75,7 +75,7 @@ def check(cls: type[T], settings: Any, place: str = "") -> T:
 
 def dump(component: Component) -> dict[str, Any]:
     """The mapping that `build` reads back: the kind and the settings that differ from their defaults."""
-    return {"kind": kind_of(component), **component.model_dump(mode="json", exclude_defaults=True)}
+    return {"kind": kind_of(component), **component.model_dump(mode="json", exclude_defaults=True, by_alias=True)}
 
 
 def kinds(package: str) -> list[str]:
@@ -175,7 +175,7 @@ def _keys_at(cls: type[Settings], path: Sequence[str]) -> list[str]:
         fields = getattr(current, "model_fields", {})
         if part in fields:
             current = _settings_class(fields[part].annotation)
-    return sorted(getattr(current, "model_fields", {}))
+    return sorted(each.alias or name for name, each in getattr(current, "model_fields", {}).items())
 
 
 def _settings_class(annotation: Any) -> Any:

@@ -35,15 +35,16 @@ def made(store: Store, stage: Stage, inputs: Mapping[str, Artifact], runtime: Ru
 
 
 def filtered(folder: Path, chosen: Uncertainty | LengthBalance, runtime: Runtime) -> Artifact:
-    def rows(table: str, values: list[dict[str, Any]], schema: Any) -> Make:
+    def rows(tables: Mapping[str, list[dict[str, Any]]], schema: Any) -> Make:
         def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
-            draft.write_rows(table, values, schema)
+            for table, values in tables.items():
+                draft.write_rows(table, values, schema)
             return {}
 
         return make
 
-    split = Stage(name="split", kind="split", make=rows("unlabeled", pair_rows(UNLABELED), PAIRS))
-    labels = Stage(name="labels", kind="annotate", make=rows("annotations", annotation_rows(LABELS), ANNOTATIONS))
+    split = Stage(name="split", kind="split", make=rows({"labeled": [], "unlabeled": pair_rows(UNLABELED)}, PAIRS))
+    labels = Stage(name="labels", kind="annotate", make=rows({"annotations": annotation_rows(LABELS)}, ANNOTATIONS))
     store = Store(folder)
     inputs = {name: made(store, stage, {}, runtime) for name, stage in {"split": split, "labels": labels}.items()}
     return made(store, filter_stage("filter.arm", chosen, split, labels, {}), inputs, runtime)

@@ -16,10 +16,13 @@ from trimtab.protocols import Filter, Given
 from trimtab.types import Annotation
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "agreement": {"with": "strong", "keep": "mismatch"},
+    "budget": {"folds": 3},
     "consistency": {},
     "information": {"fraction": 0.3},
     "length_balance": {"bins": 2},
     "margin": {"from_quantile": 0.2, "by": "margin"},
+    "subset": {"like": "strong"},
     "uncertainty": {"fraction": 0.3},
     "weak_strong_consistency": {"agrees_with": "strong"},
 }

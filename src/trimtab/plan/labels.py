@@ -99,6 +99,16 @@ class Labels:
             for other in annotator.arms()
         )
 
+    def needs_human(self, name: str, asking: tuple[str, ...] = ()) -> bool:
+        """Whether an arm's labels are made from human labels of the unlabeled pairs, by way of other arms or not."""
+        if name not in self.arms or name in asking:
+            return False  # said with its place once the labels are built
+        arm = self.arms[name]
+        if isinstance(arm.annotator, Human | Flip):
+            return True
+        read = [*as_annotator(arm.annotator).arms(), *(as_filter(arm.filter).arms() if arm.filter else ())]
+        return any(self.needs_human(other, (*asking, name)) for other in read)
+
     def asked(self, arm: str, annotator: Component) -> dict[str, ModelSource]:
         """The study's own models among those that the annotator asks, by the names that it gives them."""
         return {

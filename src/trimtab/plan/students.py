@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trimtab.annotators.flip import Flip
-from trimtab.annotators.human import Human
 from trimtab.annotators.prompted import Prompted
 from trimtab.components import Component
 from trimtab.evaluation.trained_reward import TrainedReward
@@ -42,10 +40,9 @@ class Students:
     def plan(self, human_on_unlabeled: bool) -> Plan:
         rows = [self._base(), *([] if self._choosing else self._sft())]
         for name, arm in self.labels.arms.items():
-            needs_human = isinstance(arm.annotator, Human | Flip)
             rows.append(
                 ArmStages(name=name, description=arm.description, skipped=UNLABELED)
-                if needs_human and not human_on_unlabeled
+                if not human_on_unlabeled and self.labels.needs_human(name)
                 else self._arm(name, arm)
             )
         rows.append(self._weak_model())

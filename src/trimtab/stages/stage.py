@@ -40,10 +40,11 @@ class Stage:
 def told(settings: Settings) -> dict[str, Any]:
     """What of some settings bears on identity: those that differ from their defaults, and a component's kind and version."""
     places = settings.PLACES if isinstance(settings, Component) else frozenset[str]()
-    fields = settings.model_dump(mode="json", exclude_defaults=True)
+    fields = settings.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     bearing = {name: fields[name] for name in fields if name not in places}
+    inside = {each.alias or name: getattr(settings, name) for name, each in type(settings).model_fields.items()}
     for name in bearing:
-        inner = getattr(settings, name)
+        inner = inside.get(name)
         if isinstance(inner, Settings):
             bearing[name] = told(inner)
     if not isinstance(settings, Component):
