@@ -38,6 +38,19 @@ def verdict(report: Report) -> tuple[str, ...]:
     return said or (f"{_capital(spoken(arm.name))} were compared with neither SFT alone nor human labels.",)
 
 
+def question(report: Report) -> str:
+    """What the study asks: its description where that is a question, else what its main arm was trained to show."""
+    description = report.study.description.strip()
+    if description.endswith("?"):
+        return description
+    arm = main_arm(report)
+    if arm is None:
+        return "How good is the student as it came, and after SFT alone?"
+    against = {each.against for each in report.comparisons if each.arm == arm.name}
+    other = "human" if BASELINE not in against and "human" in against else BASELINE
+    return f"Is the student better after {spoken(arm.name)} than after {spoken(other)}?"
+
+
 def main_arm(report: Report) -> Arm | None:
     """The arm that the verdict is about: `weak` where there is one, else the first that is not a reference."""
     by_name = {arm.name: arm for arm in report.arms if arm.role == "arm"}

@@ -1,0 +1,43 @@
+"use strict";
+// Tabs. Without this script the page is one long page, and its tabs are links into it.
+(() => {
+  const tabs = [...document.querySelectorAll(".tabs a")];
+  const panelOf = (tab) => document.getElementById(tab.getAttribute("href").slice(1));
+
+  const show = (tab) => {
+    for (const each of tabs) {
+      const chosen = each === tab;
+      each.setAttribute("aria-selected", String(chosen));
+      each.tabIndex = chosen ? 0 : -1;
+      panelOf(each).hidden = !chosen;
+    }
+  };
+
+  // The address names a tab's panel or anything inside one.
+  const shown = () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const tab = target && tabs.find((each) => panelOf(each).contains(target));
+    show(tab || tabs[0]);
+    if (tab && target !== panelOf(tab)) target.scrollIntoView();
+    else window.scrollTo(0, 0);
+  };
+
+  const step = { ArrowRight: 1, ArrowLeft: -1 };
+  const list = document.querySelector(".tabs");
+  list.setAttribute("role", "tablist");
+  for (const tab of tabs) {
+    tab.setAttribute("role", "tab");
+    tab.setAttribute("aria-controls", panelOf(tab).id);
+    panelOf(tab).setAttribute("role", "tabpanel");
+    panelOf(tab).setAttribute("aria-labelledby", tab.id);
+    tab.addEventListener("keydown", (event) => {
+      if (!(event.key in step)) return;
+      event.preventDefault();
+      const next = tabs[(tabs.indexOf(tab) + step[event.key] + tabs.length) % tabs.length];
+      next.focus();
+      location.hash = next.getAttribute("href");
+    });
+  }
+  window.addEventListener("hashchange", shown);
+  shown();
+})();
