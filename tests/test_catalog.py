@@ -23,13 +23,18 @@ def listed(what: str) -> dict[str, tuple[str, str]]:
     [
         ("annotators", "annotators"),
         ("sources", "data"),
-        ("scorers", "evaluation"),
         ("filters", "filters"),
         ("engines", "engines"),
     ],
 )
 def test_every_kind_that_ships_is_listed(what: str, package: str) -> None:
     assert sorted(listed(what)) == kinds(package)
+
+
+def test_scorers_and_judges_are_told_apart() -> None:
+    assert set(listed("scorers")) & set(listed("judges")) == set()
+    assert sorted([*listed("scorers"), *listed("judges")]) == kinds("evaluation")
+    assert "engine=…" in listed("judges")["pairwise"][1]
 
 
 @pytest.mark.parametrize("what", LISTS)

@@ -27,7 +27,7 @@ HELP = {
     "report": ("DIR",),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH"),
-    "list": ("WHAT", "annotators, filters, engines, sources, scorers, models, losses or studies"),
+    "list": ("WHAT", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
 }
 Command = Callable[..., tuple[int, str, str]]
 
@@ -93,7 +93,7 @@ def test_the_module_is_the_command_and_an_error_has_no_traceback(tmp_path: Path)
         ("training.dpo.beta=-1", "training.dpo.beta: must be greater than 0, got -1"),
         ("prompts=many", "prompts: expected a whole number, got 'many'"),
         ("data.kind=startr", "data.kind: no 'startr' among the sources (there are: file, hub, starter, "),
-        ("evaluation.gold=chequer", "evaluation.gold.kind: no 'chequer' among the scorers (there are: "),
+        ("evaluation.gold=chequer", "evaluation.gold.kind: no 'chequer' among the scorers and judges (there are: "),
         ("arms.x.annotator={kind: flip, like: y}", "arms.x.annotator: there is no arm 'y' (there are: human, weak,"),
         ("models.student=smollm2-135m", "no model 'smollm2-135m': it is no short name (there are: "),
         ("beta", "'beta': a change is written key.sub=value"),

@@ -41,9 +41,14 @@ def first_sentence(text: str | None) -> str:
     return re.split(r"(?<=\.)\s+(?=[A-Z`])", paragraph, maxsplit=1)[0]
 
 
-def _components(package: str) -> list[Entry]:
+def _components(package: str, able: str = "") -> list[Entry]:
+    """A package's components; where it holds some of two sorts, those that can do this."""
     found = {kind: find(package, kind) for kind in kinds(package)}
-    return [(kind, first_sentence(cls.__doc__), _settings(cls)) for kind, cls in found.items()]
+    return [
+        (kind, first_sentence(cls.__doc__), _settings(cls))
+        for kind, cls in found.items()
+        if not able or hasattr(cls, able)
+    ]
 
 
 def _losses() -> list[Entry]:
@@ -115,7 +120,8 @@ def _told(value: Any) -> str:
 LISTS: dict[str, Callable[[], list[Entry]]] = {
     "annotators": lambda: _components("annotators"),
     "sources": lambda: _components("data"),
-    "scorers": lambda: _components("evaluation"),
+    "scorers": lambda: _components("evaluation", "score"),
+    "judges": lambda: _components("evaluation", "judge"),
     "filters": lambda: _components("filters"),
     "engines": lambda: _components("engines"),
     "models": _models,

@@ -95,7 +95,7 @@ def find(package: str, kind: str) -> type[Component]:
     else:
         known = kinds(package)
         if kind not in known:
-            among = {"data": "sources", "evaluation": "scorers"}.get(package, package)
+            among = {"data": "sources", "evaluation": "scorers and judges"}.get(package, package)
             raise StudyError(f"kind: no {kind!r} among the {among} (there are: {', '.join(known)}){near(kind, known)}")
         module_name = f"trimtab.{package}.{kind}"
         class_name = _class_name(kind)

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from trimtab.components import Component
-from trimtab.types import Annotation, Choice, Completion, Dataset, Pair, Question, Reply, Score, Weighing
+from trimtab.types import (
+    Annotation,
+    Choice,
+    Completion,
+    Contest,
+    Dataset,
+    Pair,
+    Question,
+    Reply,
+    Score,
+    Verdict,
+    Weighing,
+)
 
 
 class Tick(Protocol):
@@ -173,7 +185,7 @@ class Annotator(Protocol):
 
 @runtime_checkable
 class Asks(Protocol):
-    """An annotator that puts questions to language models while it labels."""
+    """An annotator or a judge that puts questions to language models while it works."""
 
     def asks(self) -> Mapping[str, Component]:
         """The engines' settings by the name under which they are given: `weak`, `strong`."""
@@ -230,4 +242,13 @@ class Scorer(Protocol):
 
     def identity(self) -> str:
         """What scores depend on besides the settings: a model's weights, a checker's version."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Which of two answers is the better? One verdict a contest, in order; no verdict depends on the other contests."""
+
+    def judge(self, contests: Sequence[Contest], engines: Mapping[str, Engine]) -> list[Verdict]:
+        """`engines` holds an open engine for each that the judge said it asks (`Asks`)."""
         ...

@@ -11,6 +11,9 @@ from typing import Any, Literal
 Choice = Literal["a", "b"]
 Role = Literal["system", "user", "assistant"]
 Status = Literal["ok", "abstained", "failed"]
+# What a judge names: the answer that it read first, the one that it read second, or neither.
+Named = Literal["first", "second", "tie"]
+Outcome = Literal["win", "tie", "loss", "failed"]
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
@@ -247,13 +250,51 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One judge's comparison of two completions of a prompt, asked in both orders: `first` and `second` are the answers."""
+class Contest:
+    """What a judge is given: two answers to one prompt, `ours` and `theirs`. `id` is a prompt's or a pair's."""
 
-    prompt_id: str
-    outcome: Literal["win", "tie", "loss", "failed"]
-    first: str = ""
-    second: str = ""
+    id: str
+    prompt: Prompt
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a judge said with the answers in one order.
+
+    `named` is None where nothing could be read in what it said, and then `text` is all that it said. `share` in [0, 1] is the
+    probability of the answer that stood first among those that it could name, where it was read from probabilities; `scores`
+    are those of the first and the second answer, where it gives some. `votes` are what it named each time that it was asked.
+    """
+
+    named: Named | None
+    share: float | None = None
+    scores: tuple[float, float] | None = None
+    text: str = ""
+    votes: tuple[Named | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One judge's comparison of two answers, asked `there`, with ours first, and `back`, with theirs first.
+
+    `outcome` is that of our answer. Both readings are None where the judge was not asked, since the answers are the same text.
+    """
+
+    id: str
+    outcome: Outcome
+    there: Reading | None = None
+    back: Reading | None = None
+    note: str = ""
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def flipped(self) -> bool | None:
+        """Whether the judge named the same place in both orders, and so no answer; None where one order cannot be read."""
+        if self.there is None or self.back is None or self.there.named is None or self.back.named is None:
+            return None
+        return self.there.named == self.back.named != "tie"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from itertools import product
 
 import pytest
 
-from trimtab.evaluation._agreed import Named, Outcome, agreed
+from trimtab.evaluation._agreed import agreed
+from trimtab.types import Named, Outcome
 
 TABLE: dict[tuple[Named | None, Named | None], Outcome] = {
     ("first", "first"): "tie",  # the place and not the answer was named

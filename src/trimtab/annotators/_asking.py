@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from trimtab.prompts.answers import unweighed, unwritten
 from trimtab.prompts.preference import BOTH, VERDICT, Comparison, Order, Speech, choice_in, drawn
 from trimtab.protocols import Engine
 from trimtab.types import Annotation, Cost, Pair, Question
@@ -73,7 +73,7 @@ def written(
     after = list(cases)
     for place, reply in zip(waiting, replies, strict=True):
         paid = replace(cases[place], cost=cases[place].cost + reply.cost)
-        failure = "" if reply.status == "ok" else f"nothing was written: {reply.note or reply.status}"
+        failure = unwritten(reply)
         after[place] = replace(paid, failure=failure) if failure else heard(paid, reply.text.strip())
     return after
 
@@ -89,10 +89,8 @@ def judged(engine: Engine, comparison: Comparison, cases: Sequence[Case]) -> lis
     after = list(cases)
     for place, weighing in zip(waiting, found, strict=True):
         paid = replace(cases[place], cost=cases[place].cost + weighing.cost)
-        if weighing.status != "ok":
-            after[place] = replace(paid, failure=f"no verdict: {weighing.note or weighing.status}")
-        elif not all(map(math.isfinite, weighing.shares)):
-            after[place] = replace(paid, failure=f"no verdict: shares {list(weighing.shares)}")
+        if failure := unweighed(weighing):
+            after[place] = replace(paid, failure=failure)
         else:
             first, second = weighing.shares
             after[place] = replace(paid, lean=first - second if paid.order == "a_first" else second - first)

@@ -16,7 +16,7 @@ def list_kinds(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", help="annotators, filters, engines, sources, scorers, models, losses or studies."
+            metavar="WHAT", help="annotators, filters, engines, sources, scorers, judges, models, losses or studies."
         ),
     ] = "annotators",
 ) -> None:

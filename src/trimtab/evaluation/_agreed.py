@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-# The answer that a judge named by where it stood; None where nothing could be read in what it said.
-Named = Literal["first", "second", "tie"]
-Outcome = Literal["win", "tie", "loss", "failed"]
+from trimtab.types import Named, Outcome
 
 _THERE: dict[Named, Outcome] = {"first": "win", "second": "loss", "tie": "tie"}
 _BACK: dict[Named, Outcome] = {"first": "loss", "second": "win", "tie": "tie"}

@@ -109,20 +109,20 @@ def comparison(
         _form(answer, reasoned),
     ]
     examples = [_example(place, each, answer, reasoned) for place, each in enumerate(_spread(known or load(), shots))]
-    return Comparison(head=_joined([*parts, *examples, "The case to decide:"]), candidates=CANDIDATES[answer])
+    return Comparison(head=joined([*parts, *examples, "The case to decide:"]), candidates=CANDIDATES[answer])
 
 
 def advocacy(*, principles: bool | str = True, opposed: bool = False) -> Advocacy:
     """The request to argue for a side; `opposed` says that another advocate argues for the other one."""
     known = chosen(principles)
     listed = _listed(known) if known else ""
-    return Advocacy(head=_joined([ADVOCATE, OPPOSED if opposed else "", listed, DATA, "The case:"]))
+    return Advocacy(head=joined([ADVOCATE, OPPOSED if opposed else "", listed, DATA, "The case:"]))
 
 
 def shown(pair: Pair, order: Order) -> str:
     """The conversation and both responses, the first one in slot 1."""
     first, second = (pair.a, pair.b) if order == "a_first" else (pair.b, pair.a)
-    return _case(conversation(pair.prompt), first, second)
+    return case(conversation(pair.prompt), first, second)
 
 
 def slot_of(choice: Choice, order: Order) -> Slot:
@@ -140,7 +140,8 @@ def drawn(pair: Pair, purpose: str) -> Choice:
     return "a" if text_hash(purpose, pair.id, pair.a) < text_hash(purpose, pair.id, pair.b) else "b"
 
 
-def _case(prompt: str, first: str, second: str) -> str:
+def case(prompt: str, first: str, second: str) -> str:
+    """A conversation, as text, and the two responses to it, fenced."""
     return "\n".join([fence("conversation", prompt), fence("response_1", first), fence("response_2", second)])
 
 
@@ -174,9 +175,10 @@ def _example(place: int, principle: Principle, answer: Answer, reasoned: bool) -
     (first, why_first), (second, why_second) = texts if better_first else texts[::-1]
     thought = f"{REASONING}\nResponse 1: {why_first} Response 2: {why_second}\n\n" if reasoned else ""
     verdict = CANDIDATES[answer][0 if better_first else 1]
-    case = _case(conversation(user(shot.prompt)), first, second)
-    return f"Example {place + 1}:\n\n{case}\n\n{thought}{VERDICT}\n{verdict}"
+    texts_shown = case(conversation(user(shot.prompt)), first, second)
+    return f"Example {place + 1}:\n\n{texts_shown}\n\n{thought}{VERDICT}\n{verdict}"
 
 
-def _joined(parts: Sequence[str]) -> str:
+def joined(parts: Sequence[str]) -> str:
+    """The parts that say something, with an empty line after each."""
     return "".join(f"{part.strip()}\n\n" for part in parts if part.strip())

@@ -1,0 +1,19 @@
+"""What is wrong with an answer of a model that was asked, in words; nothing where it can be used."""
+
+from __future__ import annotations
+
+import math
+
+from trimtab.types import Reply, Weighing
+
+
+def unwritten(reply: Reply) -> str:
+    """Why nothing was written."""
+    return "" if reply.status == "ok" else f"nothing was written: {reply.note or reply.status}"
+
+
+def unweighed(weighing: Weighing) -> str:
+    """Why there is no verdict: the question failed, or the model gave shares that are no numbers."""
+    if weighing.status != "ok":
+        return f"no verdict: {weighing.note or weighing.status}"
+    return "" if all(map(math.isfinite, weighing.shares)) else f"no verdict: shares {list(weighing.shares)}"
