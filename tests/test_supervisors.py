@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import io
+import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from trimtab.annotators.probe import Probe
+from trimtab.console import Bars
+from trimtab.errors import DataError
+from trimtab.filters.budget import best
+from trimtab.forecast import forecast
+from trimtab.protocols import Given, Runtime
+from trimtab.run import run
+from trimtab.stages.features import features_of
+from trimtab.stages.reward import rewards_of
+from trimtab.stages.tables import annotations_of, pairs_of
+from trimtab.store import Artifact, open_artifact
 from trimtab.study import Study
+
+Learned = tuple[Study, Path]
+Run = Callable[[str], Learned]
 
 LEARNED = """
 name: learned
-data: {{kind: starter, limit: 400}}
+data: {{kind: starter, objective: harmless, families: [privacy, dishonesty, property], noise: 0.0}}
 split: {{labeled: 0.5, test: 0.2, max_labeled: 60, max_unlabeled: 40, max_test: 6}}
 models:
   weak: {{base: {model}, dtype: float32}}
@@ -27,15 +45,103 @@ arms:
   again: {{annotator: {{kind: probe, rounds: 3, fraction: 0.25}}, train: false}}
   reward: {{annotator: {{kind: reward_model, recipe: {{lora_rank: 2, batch_size: 20}}}}, train: false}}
   whole: {{annotator: {{kind: reward_model, recipe: {{lora_rank: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, train: false}}
-  isotonic: {{annotator: longest, calibration: {{method: isotonic}}, train: false}}
+  isotonic: {{annotator: {{kind: flip, rate: 0.2}}, calibration: {{method: isotonic}}, train: false}}
 """
 
 
 @pytest.fixture(scope="module")
-def learned(tiny_model: Path, run_whole: Callable[[str], tuple[Study, Path]]) -> tuple[Study, Path]:
+def learned(tiny_model: Path, run_whole: Run) -> Learned:
     return run_whole(LEARNED.format(model=tiny_model))
 
 
-def test_folds_read_one_table_of_features_and_train_rewards_of_their_own(learned: tuple[Study, Path]) -> None:
-    kinds = sorted(each.name.split(".")[0] for each in (learned[1] / "stages").iterdir())
-    assert kinds.count("features") == 2
+def artifact(folder: Path, name: str) -> Artifact:
+    (found,) = (folder / "stages").glob(f"{name}-*")
+    return open_artifact(found)
+
+
+def test_folds_read_one_table_of_features(learned: Learned) -> None:
+    kinds = [each.name.split(".")[0] for each in (learned[1] / "stages").iterdir()]
+    assert kinds.count("features") == 2  # one for each choice of layers
+
+
+def test_each_labeled_pair_is_labeled_by_a_probe_that_learned_from_the_other_folds(learned: Learned) -> None:
+    _, folder = learned
+    features = features_of(artifact(folder, "features.probe"))
+    held_out = annotations_of(artifact(folder, "held-out.probed"))
+    labeled = pairs_of(artifact(folder, "split"), "labeled")
+    seen: set[str] = set()
+    for fold in (1, 2, 3):
+        split = artifact(folder, f"fold.{fold}-of-3")
+        inside, outside = pairs_of(split, "unlabeled"), pairs_of(split, "labeled")
+        assert not {pair.prompt_id for pair in inside} & {pair.prompt_id for pair in outside}
+        assert len(inside) + len(outside) == len(labeled)
+        given = Given(labeled=outside, features=features, pairs={pair.id: pair for pair in inside})
+        for label in Probe(layers=(1, 2)).annotate(inside, given):
+            assert held_out[label.pair_id].p_a == pytest.approx(label.p_a)
+        seen |= {pair.id for pair in inside}
+    assert seen == {pair.id for pair in labeled} == set(held_out)
+
+
+def test_a_calibrated_arm_keeps_its_margins_and_its_choices(learned: Learned) -> None:
+    _, folder = learned
+    before = annotations_of(artifact(folder, "annotate.probe"))
+    made = artifact(folder, "calibrate.probed")
+    temperature = made.record["facts"]["map"]["temperature"]
+    for key, label in annotations_of(made).items():
+        assert (label.margin, label.choice) == (before[key].margin, before[key].choice)
+        assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0) / temperature)), abs=1e-5)
+
+
+def test_a_budget_keeps_the_share_that_held_out_labels_speak_for(learned: Learned) -> None:
+    _, folder = learned
+    labeled = pairs_of(artifact(folder, "split"), "labeled")
+    held_out = annotations_of(artifact(folder, "held-out.probed"))
+    human = {pair.id: pair.human for pair in labeled if pair.human is not None}
+    wanted = best(Given(held_out=held_out, human=human)).fraction
+    kept = artifact(folder, "filter.probed").record["facts"]["kept"]
+    assert kept == math.ceil(wanted * 40) < 40
+
+
+def test_a_label_of_a_reward_model_is_the_sigmoid_of_the_difference(learned: Learned) -> None:
+    _, folder = learned
+    for arm in ("reward", "whole"):
+        rewards = rewards_of(artifact(folder, f"supervisor.{arm}"))
+        for key, label in annotations_of(artifact(folder, f"annotate.{arm}")).items():
+            assert label.margin == pytest.approx(rewards[key].a - rewards[key].b)
+            assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0))))
+
+
+def test_a_probe_that_labels_again_learns_from_its_surest_labels(learned: Learned) -> None:
+    _, folder = learned
+    split = artifact(folder, "split")
+    unlabeled = pairs_of(split, "unlabeled")
+    given = Given(
+        labeled=pairs_of(split, "labeled"),
+        features=features_of(artifact(folder, "features.again")),
+        pairs={pair.id: pair for pair in unlabeled},
+    )
+    again = annotations_of(artifact(folder, "annotate.again"))
+    once = Probe().annotate(unlabeled, given)
+    assert [again[label.pair_id].p_a for label in once] != [label.p_a for label in once]
+    assert [again[each.pair_id] for each in Probe(rounds=3, fraction=0.25).annotate(unlabeled, given)] == [
+        again[label.pair_id] for label in once
+    ]
+
+
+def test_the_plan_has_a_time_for_every_stage(learned: Learned, tmp_path: Path) -> None:
+    study, folder = learned
+    assert {row.state for row in forecast(study, folder)} == {"done"}
+    shutil.copytree(
+        next((folder / "stages").glob("split-*")), tmp_path / "stages" / next((folder / "stages").glob("split-*")).name
+    )
+    rows = forecast(study, tmp_path)
+    assert [row.stage for row in rows if row.seconds is None and row.state != "done"] == []
+
+
+def test_too_few_labeled_pairs_are_refused_before_anything_is_trained(tiny_model: Path, tmp_path: Path) -> None:
+    few = Study.parse(LEARNED.format(model=tiny_model).replace("max_labeled: 60", "max_labeled: 18"))
+    runtime = Runtime(progress=Bars(Console(file=io.StringIO())), notify=lambda _: None)
+    began: list[str] = []
+    with pytest.raises(DataError, match=r"arms\.probe: it learns from the labeled pairs, of which 18"):
+        run(few, tmp_path, runtime, lambda _, __, name: began.append(name))
+    assert began == ["split"]

@@ -13,10 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from trimtab.errors import StoreError
+from trimtab.errors import DataError, StoreError
 from trimtab.lm.weights import identity, resolve
 from trimtab.plan import ArmStages, Plan, named_models, unfold
 from trimtab.protocols import Runtime
+from trimtab.stages.held_out import FEWEST
 from trimtab.stages.stage import Stage
 from trimtab.stages.tables import annotations_of, pairs_of
 from trimtab.store import Artifact, Draft, Store, write_whole
@@ -66,6 +67,7 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
         artifacts: dict[str, Artifact] = {}
         made = _make([split], store, runtime, artifacts, began)
         plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[split.recipe.fingerprint]))
+        check_labeled(plan, artifacts[split.recipe.fingerprint])
         made += _make(plan.stages, store, runtime, artifacts, began)
         _write_labels(plan, artifacts, folder)
         names = tuple(artifact.folder.name for artifact in artifacts.values())
@@ -101,6 +103,16 @@ def fetch(study: Study, runtime: Runtime) -> None:
     for model in named_models(study):
         if identity(model) is None:
             resolve(model, runtime.notify)
+
+
+def check_labeled(plan: Plan, split: Artifact) -> None:
+    """Raises `DataError` where arms learn from the labeled pairs and too few have a human label, before anything is trained."""
+    count = split.record["facts"]["with_human"]["labeled"]
+    if plan.learning and count < FEWEST:
+        raise DataError(
+            f"arms.{plan.learning[0]}: it learns from the labeled pairs, of which {count} have a human label, expected "
+            f"{FEWEST} or more; label more of them, or let the split give this side more"
+        )
 
 
 def human_on_unlabeled(split: Artifact) -> bool:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from trimtab.components import Component, build, dump, kinds
 from trimtab.engines.scripted import ScriptedEngine
-from trimtab.protocols import Annotator, Asks, Given, ResponseScores
+from trimtab.protocols import Annotator, Asks, FeatureRow, Given, ResponseScores
 from trimtab.types import Annotation, Choice, Cost, Pair, Question, Reply, Weighing, conversation, user
 
 # Settings to try beside the defaults, and instead of them where a kind has none.
@@ -28,6 +29,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "flip": [{"like": "weak", "seed": 3}, {"rate": 0.3}],
     "implicit_reward": [{}, {"beta": 2.0, "policy": "one", "reference": "another"}],
     "longest": [{}, {"gap": 2}],
+    "probe": [{}, {"rounds": 2, "fraction": 0.3}],
     "prompted": [{}, {"orders": "one", "preamble": "You are fair."}, {"orders": "surer", "reasoning_tokens": 9}],
     "self_reward": [{}, {"answer": "digit", "shots": 2}],
     "shortest": [{}, {"gap": 2}],
@@ -43,18 +45,19 @@ OTHER: dict[Choice, Choice] = {"a": "b", "b": "a"}
 every = pytest.mark.parametrize("settings", CASES, ids=lambda settings: yaml.safe_dump(settings).replace("\n", " "))
 
 
-def pairs(count: int = 60) -> list[Pair]:
+def pairs(count: int = 60, topic: str = "Question") -> list[Pair]:
     """Every sixth pair has no human label."""
     draw = random.Random(5)
     made = []
     for place in range(count):
         one, other = draw.sample(WORDS, 2)
         preferred: Literal["first", "second"] = "first" if draw.random() < 0.5 else "second"
-        made.append(Pair.of(user(f"Question {place}?"), one, other, None if place % 6 == 0 else preferred))
+        made.append(Pair.of(user(f"{topic} {place}?"), one, other, None if place % 6 == 0 else preferred))
     return made
 
 
 PAIRS = pairs()
+LABELED = pairs(topic="Old question")
 
 
 def draw_for(*parts: str) -> float:
@@ -100,11 +103,18 @@ def given_for(asked: Annotator) -> Given:
             return Annotation(pair_id=pair.id, p_a=None, status="abstained")
         return Annotation(pair_id=pair.id, p_a=draw.random())
 
+    def features() -> FeatureRow:
+        return FeatureRow(values=np.array([draw.gauss(0, 1) for _ in range(6)], dtype=np.float32), tokens=9)
+
     return Given(
         logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.models()},
         engines={name: opinionated(name) for name in asked_of(asked)},
         labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.arms()},
         human={pair.id: pair.human for pair in PAIRS if pair.human is not None},
+        pairs={pair.id: pair for pair in PAIRS},
+        labeled=LABELED,
+        features={pair.id: features() for pair in (*PAIRS, *LABELED)},
+        rewards={pair.id: scores() for pair in PAIRS},
     )
 
 
@@ -120,15 +130,25 @@ def swapped_label(label: Annotation) -> Annotation:
     )
 
 
+def swapped_scores(table: Mapping[str, ResponseScores]) -> dict[str, ResponseScores]:
+    return {key: ResponseScores(a=each.b, b=each.a, n_a=each.n_b, n_b=each.n_a) for key, each in table.items()}
+
+
 def swapped_given(given: Given) -> Given:
+    """The same of the swapped pairs; the labeled pairs, of which an annotator learns, stay as they were."""
+    ours = {pair.id for pair in PAIRS}
     return Given(
-        logprobs={
-            model: {key: ResponseScores(a=each.b, b=each.a, n_a=each.n_b, n_b=each.n_a) for key, each in table.items()}
-            for model, table in given.logprobs.items()
-        },
+        logprobs={model: swapped_scores(table) for model, table in given.logprobs.items()},
         engines=given.engines,
         labels={arm: {key: swapped_label(each) for key, each in table.items()} for arm, table in given.labels.items()},
         human={key: OTHER[choice] for key, choice in given.human.items()},
+        pairs={key: swapped_pair(pair) for key, pair in given.pairs.items()},
+        labeled=given.labeled,
+        features={
+            key: FeatureRow(values=-row.values if key in ours else row.values, tokens=row.tokens)
+            for key, row in given.features.items()
+        },
+        rewards=swapped_scores(given.rewards),
     )
 
 

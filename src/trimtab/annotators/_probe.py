@@ -13,7 +13,7 @@ from trimtab.types import text_hash
 Floats = NDArray[np.float64]
 
 # What is tried, from the strongest penalty to the weakest; columns are scaled so that a row's squares sum to about 1.
-GRID = tuple(10.0 ** (power / 2) for power in range(-6, 7))
+GRID = tuple(10.0**power for power in range(-3, 4))
 FOLDS = 5
 
 

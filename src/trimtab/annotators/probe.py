@@ -59,8 +59,8 @@ class Probe(Component):
 
     def _learned(self, given: Given) -> Linear:
         human = checked_to_learn("probe", given.labeled)
-        rows = {pair.id: _finite(pair, given.features[pair.id]) for pair in given.labeled}
-        groups = {pair.id: pair.prompt_id for pair in given.labeled}
+        rows = {pair.id: _finite(pair, given.features[pair.id]) for pair in given.labeled if pair.id in human}
+        groups = {pair.id: pair.prompt_id for pair in given.labeled if pair.id in human}
         probe = _fitted(rows, human, groups, {})
         for _ in range(self.rounds - 1):
             pool = [key for key in given.pairs if key not in human]

@@ -25,6 +25,7 @@ TYPICAL_PAIR = 150  # tokens of a prompt and two responses, where no pair has be
 TYPICAL_ANSWER = 200  # tokens of a prompt and its answer
 ROUGH = {
     "logprobs": READ,
+    "features": READ * 2 / 3,  # as deep as is read where nothing is said
     "sft": TRAIN,
     "dpo": TRAIN,
     "reward": TRAIN,
@@ -89,7 +90,7 @@ class Estimates:
     def _amount(self, stage: Stage) -> float | None:
         """How much there is to do, in the unit of `_amount_of`."""
         settings = stage.settings
-        if stage.kind == "reward":
+        if stage.kind == "reward" and "scorer" in settings:
             limit = settings["scorer"]["data"].get("limit")
             epochs = _epochs(settings["scorer"].get("recipe", {}))
             return None if limit is None else limit * self._a_pair["labeled"] * epochs
@@ -103,21 +104,30 @@ class Estimates:
     def _of_pairs(self, stage: Stage) -> float | None:
         """The same, of a stage that goes over the pairs of one side or more."""
         settings = stage.settings
-        if stage.kind == "logprobs":
-            tokens = [self._tokens(side) for side in settings["sides"]]
+        if stage.kind in ("logprobs", "features"):
+            tokens = [self._tokens(stage, side) for side in settings["sides"]]
             return None if None in tokens else sum(each or 0 for each in tokens)
         if stage.kind == "annotate":
-            return self._pairs[settings.get("side", "unlabeled")]
-        if stage.kind not in ("sft", "dpo", "preference"):
+            return self._count(stage, settings.get("side", "unlabeled"))
+        if stage.kind not in ("sft", "dpo", "reward", "preference"):
             return None
         side = "unlabeled" if "labels" in stage.needs else "labeled"
-        once = self._pairs[side] if stage.kind == "preference" else self._tokens(side)
+        once = self._count(stage, side) if stage.kind == "preference" else self._tokens(stage, side)
         share = SFT_SHARE if stage.kind == "sft" else 1
         return None if once is None else once * share * _epochs(settings["recipe"])
 
-    def _tokens(self, side: str) -> float | None:
-        count = self._pairs[side]
-        return None if count is None else count * self._a_pair[side]
+    def _tokens(self, stage: Stage, side: str) -> float | None:
+        count = self._count(stage, side)
+        return None if count is None else count * self._a_pair["labeled" if _fold(stage) else side]
+
+    def _count(self, stage: Stage, side: str) -> float | None:
+        """Pairs of a side of the stage's own split, which can be a fold of the labeled pairs."""
+        fold = _fold(stage)
+        if fold is None:
+            return self._pairs[side]
+        labeled, folds = self._pairs["labeled"], fold.settings["folds"]
+        inside = {"labeled": 1 - 1 / folds, "unlabeled": 1 / folds, "test": 0.0}[side]
+        return None if labeled is None else labeled * inside
 
     def _asked(self, wanted: int | None) -> int | None:
         known = [count for count in (wanted, self._prompts) if count is not None]
@@ -129,11 +139,11 @@ def _amount_of(record: Mapping[str, Any]) -> float:
     answers; 0 if not told."""
     facts, settings, kind = record["facts"], record["settings"], record["stage"]
     if kind in ("sft", "dpo", "reward", "preference"):
-        recipe = settings["scorer"].get("recipe", {}) if kind == "reward" else settings["recipe"]
+        recipe = settings["scorer"].get("recipe", {}) if "scorer" in settings else settings["recipe"]
         return float(facts["examples" if kind == "preference" else "tokens"]) * _epochs(recipe)
     if kind == "generate":
         return float(facts["prompts"]) * _longest_answer(settings)
-    counted = {"logprobs": "tokens", "annotate": "pairs", "score": "prompts"}
+    counted = {"logprobs": "tokens", "features": "tokens", "annotate": "pairs", "score": "prompts"}
     if kind in counted:
         return float(facts[counted[kind]])
     return 1.0 if kind == "split" else 0.0
@@ -146,6 +156,11 @@ def _work(record: Mapping[str, Any]) -> str:
         return str(record["stage"])
     annotator = record["settings"]["annotator"]
     return f"annotate.{annotator['kind']}" + (".reasoned" if annotator.get("reasoning_tokens") else "")
+
+
+def _fold(stage: Stage) -> Stage | None:
+    split = stage.needs.get("split")
+    return split if split is not None and split.kind == "fold" else None
 
 
 def _epochs(recipe: Mapping[str, Any]) -> float:
@@ -161,7 +176,7 @@ def _is_quick(stage: Stage) -> bool:
     if stage.kind == "annotate":
         asks = any(name.startswith("engine.") for name in (*stage.needs, *stage.identities))
         return ":" not in stage.settings["annotator"]["kind"] and not asks
-    if stage.kind == "filter":
+    if stage.kind in ("filter", "fold", "held_out", "calibrate"):
         return True
     return stage.kind == "score" and stage.settings["scorer"]["kind"] == "checker"
 

@@ -109,6 +109,16 @@ class Labels:
         read = [*as_annotator(arm.annotator).arms(), *(as_filter(arm.filter).arms() if arm.filter else ())]
         return any(self.needs_human(other, (*asking, name)) for other in read)
 
+    def learning(self) -> tuple[str, ...]:
+        """The arms for which something is learned from the labeled pairs besides the weak model."""
+        return tuple(
+            name
+            for name, arm in self.arms.items()
+            if isinstance(arm.annotator, ReadsFeatures | LearnsReward)
+            or arm.calibration is not None
+            or isinstance(arm.filter, LearnsFromHeldOut)
+        )
+
     def asked(self, arm: str, annotator: Component) -> dict[str, ModelSource]:
         """The study's own models among those that the annotator asks, by the names that it gives them."""
         return {

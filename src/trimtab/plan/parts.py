@@ -31,10 +31,12 @@ class ArmStages:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study's split, its rows, and every stage, each after those that it needs."""
+    """A study's split, its rows, and every stage, each after those that it needs. `learning` are the arms for which something
+    is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter."""
 
     split: Stage
     arms: tuple[ArmStages, ...]
+    learning: tuple[str, ...] = ()
     rewards: Mapping[str, Stage] = field(default_factory=dict)
 
     @property

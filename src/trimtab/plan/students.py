@@ -46,7 +46,7 @@ class Students:
                 else self._arm(name, arm)
             )
         rows.append(self._weak_model())
-        return Plan(split=self.split, arms=tuple(rows), rewards=self.rewards)
+        return Plan(split=self.split, arms=tuple(rows), learning=self.labels.learning(), rewards=self.rewards)
 
     @property
     def _choosing(self) -> bool:

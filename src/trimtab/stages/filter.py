@@ -13,7 +13,7 @@ from trimtab.protocols import Filter, Given, Runtime
 from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.tables import ANNOTATIONS, annotation_rows, annotations_of, pairs_of
 from trimtab.store import Draft
-from trimtab.types import Annotation
+from trimtab.types import Annotation, Choice
 
 
 def filter_stage(
@@ -37,7 +37,7 @@ def filter_stage(
             labels={arm: annotations_of(inputs[f"labels.{arm}"]) for arm in others},
             pairs={pair.id: pair for pair in pairs},
             held_out=annotations_of(inputs["held_out"]) if held_out else {},
-            human={pair.id: pair.human for pair in pairs_of(inputs["split"], "labeled") if pair.human is not None},
+            human=_human(inputs) if held_out else {},
         )
         kept = asked.keep(annotations, given)
         if len(kept) != len(annotations):
@@ -66,6 +66,10 @@ def filter_stage(
             **({"held_out": held_out} if held_out else {}),
         },
     )
+
+
+def _human(inputs: Inputs) -> dict[str, Choice]:
+    return {pair.id: pair.human for pair in pairs_of(inputs["split"], "labeled") if pair.human is not None}
 
 
 def facts(given: Given, before: Sequence[Annotation], after: Sequence[Annotation]) -> dict[str, Any]:
