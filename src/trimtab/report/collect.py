@@ -13,7 +13,6 @@ from trimtab.report.labels import label_info
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.searches import SearchInfo, search_info
 from trimtab.stages.tables import completions_of, logprobs_of, scores_of
-from trimtab.study import Study
 from trimtab.types import Annotation, Choice, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
@@ -80,7 +79,7 @@ def collect(folder: Path) -> Report:
     rows = {arm["name"]: _rows(run, arm) for arm in arms if not arm["skipped"]}
     return Report(
         study=_study(run),
-        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.test), rows, run.study) for arm in arms),
+        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.test), rows, run) for arm in arms),
         comparisons=tuple(_comparisons(rows, run.test)),
         labels=tuple(_labels(run, arm) for arm in arms if arm["labels"]),
         searches=tuple(_searches(run)),
@@ -125,15 +124,16 @@ def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm
     )
 
 
-def _recovered(arm: Arm, rows: Mapping[str, Rows], study: Study) -> Arm:
+def _recovered(arm: Arm, rows: Mapping[str, Rows], run: Run) -> Arm:
     """The arm with the gap that its student recovers between the weak model and human labels, where students choose."""
-    if study.training.student != "preference" or arm.role != "arm" or not {"weak_model", "human"} <= set(rows):
+    if run.study.training.student != "preference" or arm.role != "arm" or not {"weak_model", "human"} <= set(rows):
         return arm
     weak, ceiling = (rows[name].values.get("accuracy") for name in ("weak_model", "human"))
     ours = rows[arm.name].values.get("accuracy") if arm.name in rows else None
     if weak is None or ours is None or ceiling is None or arm.name == "human":
         return arm
-    return replace(arm, metrics={**arm.metrics, "pgr": statistics.pgr(weak, ours, ceiling)})
+    prompts = {pair.id: pair.prompt_id for pair in run.test}
+    return replace(arm, metrics={**arm.metrics, "pgr": statistics.pgr(weak, ours, ceiling, clusters=prompts)})
 
 
 def _comparisons(rows: Mapping[str, Rows], test: Sequence[Pair]) -> list[Comparison]:

@@ -1,0 +1,90 @@
+"""A win rate that being longer does not buy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from trimtab.statistics.quantiles import student_t
+from trimtab.statistics.rows import Clusters, Floats, by_cluster, finite, nothing
+from trimtab.statistics.wins import Outcome, judged
+from trimtab.types import Metric
+
+_STEPS = 100
+_FLAT = 1e-10
+
+
+def length_controlled_win_rate(
+    outcomes: Sequence[Outcome], length_differences: Sequence[float], *, clusters: Clusters | None = None
+) -> Metric:
+    """The win rate to be expected were both answers equally long, after Dubois et al. (2024).
+
+    `length_differences` are our length minus theirs, one a comparison, in any unit. A logistic regression of points (1, 1/2, 0)
+    on tanh(difference / standard deviation) is read at a difference of zero: sigmoid of its intercept. Unlike AlpacaEval's,
+    the model has no term for the instruction's difficulty, which takes fits on many other models. Two made-up ties, one at
+    either end of tanh, keep it finite where every longer answer wins (after Clogg et al. 1991). The interval is that of the
+    intercept, with the sandwich variance over `clusters` (Liang & Zeger 1986) and Student's t, carried through the sigmoid.
+
+    Undefined where fewer than two clusters were judged, and where all differences are one and the same but not zero: then
+    what length does cannot be told from who is better.
+    """
+    if len(length_differences) != len(outcomes):
+        raise ValueError(f"length_differences: {len(length_differences)} of them for {len(outcomes)} outcomes")
+    points, groups = judged(outcomes, clusters)
+    every = finite(length_differences, "length_differences")
+    longer = every[[outcome != "failed" for outcome in outcomes]]
+    n_failed = len(outcomes) - len(points)
+    if not points or (np.ptp(longer) == 0 and longer[0] != 0):
+        return nothing(len(points), n_failed)
+    x = np.tanh(longer / longer.std()) if longer.any() else longer
+    intercept, error, n_clusters = _fitted(x, np.array(points), groups)
+    if n_clusters < 2:
+        return nothing(len(points), n_failed)
+    low, value, high = (
+        1 / (1 + math.exp(-(intercept + t * error)))
+        for t in (-student_t(n_clusters - 1), 0.0, student_t(n_clusters - 1))
+    )
+    return Metric(value=value, low=low, high=high, n=len(points), n_failed=n_failed)
+
+
+def _fitted(x: Floats, points: Floats, clusters: Clusters | None) -> tuple[float, float, int]:
+    """The intercept, its standard error and the number of clusters."""
+    n = len(x)
+    rows = np.stack([np.ones(n + 2), np.append(x, [-1.0, 1.0])], axis=1)
+    targets = np.append(points, [0.5, 0.5])
+    weights = _logistic(rows, targets)
+    p = _sigmoid(rows @ weights)
+    scores = rows * (targets - p)[:, None]
+    real = by_cluster(scores[:n], clusters)[:, :-1]
+    every = np.concatenate([real, scores[n:]])
+    bread = np.linalg.inv((rows * (p * (1 - p))[:, None]).T @ rows)
+    meat = every.T @ every * (len(every) / (len(every) - 1))
+    return float(weights[0]), math.sqrt((bread @ meat @ bread)[0, 0]), len(real)
+
+
+def _logistic(rows: Floats, targets: Floats) -> Floats:
+    """The weights w for which sigmoid(rows @ w) makes targets in [0, 1] most likely: Newton's method with halved steps."""
+    weights = np.zeros(rows.shape[1])
+    for _ in range(_STEPS):
+        p = _sigmoid(rows @ weights)
+        gradient = rows.T @ (p - targets)
+        if np.abs(gradient).max() <= _FLAT * len(rows):
+            break
+        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows, gradient)
+        loss = _cross_entropy(rows @ weights, targets)
+        while _cross_entropy(rows @ (weights - step), targets) > loss + _FLAT:
+            step = step / 2
+        weights = weights - step
+    return weights
+
+
+def _cross_entropy(logits: Floats, targets: Floats) -> float:
+    return float((np.logaddexp(0.0, logits) - targets * logits).sum())
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    small = np.exp(-np.abs(logits))
+    p: Floats = np.where(logits >= 0, 1.0, small) / (1 + small)
+    return p

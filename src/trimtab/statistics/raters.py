@@ -1,0 +1,165 @@
+"""How far those who judge the same things agree, and how far beyond chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from trimtab.statistics.means import proportion, share
+from trimtab.statistics.resampling import percentiles, resampled_sums
+from trimtab.statistics.rows import Floats, by_cluster, clusters_of, nothing
+from trimtab.types import Choice, Metric
+
+Level = Literal["nominal", "interval"]
+_Figure = Callable[[Floats], Floats]
+# Less disagreement than this is rounding.
+_NONE = 1e-12
+
+
+def agreement(
+    labels: Mapping[str, Choice | None],
+    human: Mapping[str, Choice | None],
+    *,
+    clusters: Mapping[str, Hashable] | None = None,
+) -> Metric:
+    """The share of human-labeled pairs whose label is the human's, by pair id, with Wilson's interval.
+
+    Pairs without a human label do not count. `n_failed` is the human-labeled pairs for which there is no label or None.
+    `clusters` gives each pair's, such as its prompt; without it pairs count as independent.
+    """
+    keys, n_failed = _common(labels, human)
+    same = [labels[key] == human[key] for key in keys]
+    groups = clusters_of(keys, clusters)
+    if groups is None:
+        return proportion(sum(same), len(same), n_failed)
+    return share([float(each) for each in same], n_failed=n_failed, clusters=groups)
+
+
+def cohen_kappa(
+    ours: Mapping[str, Hashable],
+    theirs: Mapping[str, Hashable],
+    *,
+    seed: int = 0,
+    clusters: Mapping[str, Hashable] | None = None,
+) -> Metric:
+    """Agreement beyond chance, (observed - expected) / (1 - expected) (Cohen 1960), with a bootstrap over the ids.
+
+    Values are categories of any kind, None being none. Expected agreement is Σ over categories of the product of both sides'
+    shares. 1 is full agreement, 0 is chance. Undefined where both sides only ever say one and the same thing; resamples of that
+    kind are left out of the interval. `n_failed` counts ids to which theirs gives a category and ours none. `clusters` gives
+    each id's.
+    """
+    keys, n_failed = _common(ours, theirs)
+    if not keys:
+        return nothing(0, n_failed)
+    names = {name: place for place, name in enumerate(dict.fromkeys([*map(ours.get, keys), *map(theirs.get, keys)]))}
+    mine, other = ([names[side[key]] for key in keys] for side in (ours, theirs))
+    cells = np.zeros((len(keys), len(names) ** 2))
+    cells[np.arange(len(keys)), np.array(mine) * len(names) + np.array(other)] = 1
+    sums = by_cluster(cells, clusters_of(keys, clusters))[:, :-1]
+    return _beyond_chance(sums, _kappa, len(keys), n_failed, seed)
+
+
+def krippendorff_alpha(
+    raters: Sequence[Mapping[str, float | str | None]],
+    level: Level = "nominal",
+    *,
+    seed: int = 0,
+    clusters: Mapping[str, Hashable] | None = None,
+) -> Metric:
+    """Krippendorff's alpha, 1 - observed / expected disagreement (Krippendorff 2011), with a bootstrap over what was rated.
+
+    Each of two or more raters gives values by id, None or no entry being none. Two values disagree by 0 or 1 (`nominal`) or by
+    their difference squared (`interval`, numbers only). Ids that fewer than two raters rate do not count but in `n_failed`.
+    1 is full agreement, 0 is chance, and below it raters disagree more than chance would. Undefined where all values are one
+    and the same. `n` counts ids; `clusters` gives each id's.
+    """
+    if len(raters) < 2:
+        raise ValueError(f"raters: alpha compares two or more, got {len(raters)}")
+    rated = {key: _values(raters, key) for key in sorted(set().union(*raters))}
+    units = {key: values for key, values in rated.items() if len(values) > 1}
+    n_failed = sum(len(values) == 1 for values in rated.values())
+    if not units:
+        return nothing(0, n_failed)
+    columns = _nominal(list(units.values())) if level == "nominal" else _interval(list(units.values()))
+    sums = by_cluster(columns, clusters_of(units, clusters))[:, :-1]
+    return _beyond_chance(sums, _alpha_nominal if level == "nominal" else _alpha_interval, len(units), n_failed, seed)
+
+
+def _common(ours: Mapping[str, Hashable], theirs: Mapping[str, Hashable]) -> tuple[list[str], int]:
+    """The ids to which both give something, and how many of those that theirs gives something to ours lacks."""
+    known = [key for key, value in theirs.items() if value is not None]
+    keys = [key for key in known if ours.get(key) is not None]
+    return keys, len(known) - len(keys)
+
+
+def _beyond_chance(sums: Floats, figure: _Figure, n: int, n_failed: int, seed: int) -> Metric:
+    """The figure of all sums and its interval over draws of their rows, the clusters."""
+    value = figure(sums.sum(axis=0)[None, :])
+    if not len(value):
+        return nothing(n, n_failed)
+    if len(sums) < 2:
+        return Metric(value=float(value[0]), low=None, high=None, n=n, n_failed=n_failed)
+    low, high = percentiles(figure(resampled_sums(sums, seed)), len(sums))
+    return Metric(value=float(value[0]), low=low, high=high, n=n, n_failed=n_failed)
+
+
+def _kappa(cells: Floats) -> Floats:
+    """Kappa of every row of a table's cells, read line by line, for which it is defined."""
+    size = round(cells.shape[1] ** 0.5)
+    tables = cells.reshape(-1, size, size)
+    n = tables.sum(axis=(1, 2))
+    chance = (tables.sum(axis=1) * tables.sum(axis=2)).sum(axis=1)
+    same = np.trace(tables, axis1=1, axis2=2)
+    defined = chance < n * n
+    result: Floats = (n * same - chance)[defined] / (n * n - chance)[defined]
+    return result
+
+
+def _values(raters: Sequence[Mapping[str, float | str | None]], key: str) -> list[float | str]:
+    given = (rater.get(key) for rater in raters)
+    return [value for value in given if value is not None]
+
+
+def _nominal(units: Sequence[Sequence[float | str]]) -> Floats:
+    """A unit's observed disagreement, and how often each category occurs in it."""
+    names = {name: place for place, name in enumerate(dict.fromkeys(value for unit in units for value in unit))}
+    counts = np.zeros((len(units), len(names)))
+    for place, unit in enumerate(units):
+        for value in unit:
+            counts[place, names[value]] += 1
+    m = counts.sum(axis=1)
+    observed = (m * m - (counts * counts).sum(axis=1)) / (m - 1)
+    return np.column_stack([observed, counts])
+
+
+def _alpha_nominal(sums: Floats) -> Floats:
+    observed, counts = sums[:, 0], sums[:, 1:]
+    n = counts.sum(axis=1)
+    return _alpha(observed / n, (n * n - (counts * counts).sum(axis=1)) / (n * (n - 1)))
+
+
+def _interval(units: Sequence[Sequence[float | str]]) -> Floats:
+    """A unit's observed disagreement, its number of values, their sum and the sum of their squares."""
+    flat = [(place, value) for place, unit in enumerate(units) for value in unit]
+    text = next((value for _, value in flat if isinstance(value, str)), None)
+    if text is not None:
+        raise ValueError(f"values must be numbers where level is interval, got {text!r}")
+    which, values = np.array([place for place, _ in flat]), np.array([float(value) for _, value in flat])
+    # Alpha does not change when all values move together; near zero their squares lose no digits.
+    values = values - values.mean()
+    m, total, squares = (np.bincount(which, weights=each) for each in (np.ones(len(flat)), values, values**2))
+    observed = 2 * (m * squares - total**2) / (m - 1)
+    return np.column_stack([observed, m, total, squares])
+
+
+def _alpha_interval(sums: Floats) -> Floats:
+    observed, n, total, squares = sums.T
+    return _alpha(observed / n, 2 * (n * squares - total**2) / (n * (n - 1)))
+
+
+def _alpha(observed: Floats, expected: Floats) -> Floats:
+    defined = expected > _NONE
+    return 1 - observed[defined] / expected[defined]
