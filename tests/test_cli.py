@@ -27,6 +27,7 @@ HELP = {
     "report": ("DIR",),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH"),
+    "agree": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
     "list": ("WHAT", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
 }
 Command = Callable[..., tuple[int, str, str]]

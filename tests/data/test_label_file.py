@@ -1,0 +1,56 @@
+"""Files of labels: the same labels from every format, and a place for what is no label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trimtab.data._label_file import read_labels
+from trimtab.errors import DataError
+from trimtab.labeling import label_file
+from trimtab.protocols import Runtime
+
+PAIRS = """
+{"prompt": "Why?", "chosen": "Because it is so.", "rejected": "No."}
+{"prompt": "Who?", "chosen": "I.", "rejected": "You."}
+"""
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_labels_are_read_back_as_they_were_written(tmp_path: Path, runtime: Runtime, suffix: str) -> None:
+    pairs, to = tmp_path / "pairs.jsonl", tmp_path / f"labels.{suffix}"
+    pairs.write_text(PAIRS, encoding="utf-8")
+    label_file(pairs, "coin", ["seed=3"], None, to, runtime)
+    found = read_labels(str(to))
+    assert {each.status for each in found.values()} == {"ok"}
+    label_file(pairs, "coin", ["seed=3"], None, tmp_path / "again.jsonl", runtime)
+    assert found == read_labels(str(tmp_path / "again.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            '{"prompt": "x", "chosen": "y"}',
+            r"l\.jsonl:2: not a label: no column id, p_a, status \(found: prompt, chosen\)",
+        ),
+        ('{"id": "x", "p_a": 1.5, "status": "ok"}', r"l\.jsonl:2: .*p_a must be in \[0, 1\], got 1\.5"),
+        ('{"id": "x", "p_a": NaN, "status": "ok"}', r"l\.jsonl:2: p_a must be a finite number, got 'nan'"),
+        ('{"id": "x", "p_a": "much", "status": "ok"}', r"l\.jsonl:2: p_a must be a finite number, got 'much'"),
+        ('{"id": "x", "p_a": null, "status": "ok"}', r"l\.jsonl:2: .*status 'ok' with p_a=None"),
+        ('{"id": "x", "p_a": 0.5, "status": "fine"}', r"l\.jsonl:2: status must be one of ok, abstained, failed"),
+        ('{"id": "w", "p_a": 0.5, "status": "ok"}', r"l\.jsonl:2: pair w is labeled twice"),
+        ("{", r"l\.jsonl:2: the line is not valid JSON"),
+    ],
+)
+def test_what_is_no_label_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "l.jsonl").write_text(f'{{"id": "w", "p_a": 0.9, "status": "ok"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        read_labels(str(tmp_path / "l.jsonl"))
+
+
+def test_a_file_without_labels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "l.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="holds no labels"):
+        read_labels(str(tmp_path / "l.jsonl"))
