@@ -30,6 +30,14 @@ evaluation: {{checker: checker}}
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_table() -> Iterator[None]:
+    """No test is given what another one read, but for those that set a table of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIMTAB_TABLE", "off")
+        yield
+
+
 @contextmanager
 def _bar(label: str, total: int, unit: str) -> Iterator[Tick]:
     def tick(done: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from trimtab.errors import DataError, ModelError, StoreError, StudyError
 from trimtab.labeling import COLUMNS, label_file
@@ -62,6 +65,26 @@ def test_the_columns_are_those_of_a_study_and_a_note(pairs: Path, runtime: Runti
     assert row["prompt_hash"] == pair.prompt_id
     five = labels[Pair.of(user("Say five."), "five", "cinq").id]
     assert (five["p_a"], five["status"], five["note"]) == (None, "abstained", "a lead of 0 characters")
+
+
+def test_log_probabilities_that_were_read_before_are_not_read_again(
+    pairs: Path, tiny_model: Path, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = (f"policy={tiny_model}", f"reference={shutil.copytree(tiny_model, tmp_path / 'model')}")
+    weights = tmp_path / "model" / "model.safetensors"
+    changed = load_file(weights)
+    changed["lm_head.weight"] += 0.5 * torch.randn_like(changed["lm_head.weight"])
+    save_file(changed, weights, metadata={"format": "pt"})
+    found = []
+    for table in ("off", str(tmp_path / "table"), str(tmp_path / "table")):
+        monkeypatch.setenv("TRIMTAB_TABLE", table)
+        label_file(pairs, "implicit_reward", models, None, tmp_path / "labels.csv", runtime)
+        found.append([{**row, "seconds": None} for row in read(tmp_path / "labels.csv")])
+        if found[1:2]:
+            # a table is found without loading, so its model may be one that could not be
+            monkeypatch.setattr("trimtab.lm.models.load_model", None)
+    assert found[0] == found[1] == found[2]
+    assert len(list((tmp_path / "table").glob("*.jsonl"))) == 2
 
 
 def test_every_suffix_holds_the_same_rows(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
 
 if TYPE_CHECKING:
     from trimtab.lm.models import Loaded
+    from trimtab.lm.unopened import Unopened
 
 Rows = Sequence[Mapping[str, Any]]
 # A model by its name, or the folder of a stage that trained one.
@@ -149,9 +150,7 @@ def _table(model: Found, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, R
     from trimtab.lm.models import release  # noqa: PLC0415 - loads torch
     from trimtab.stages.logprobs import score_pairs  # noqa: PLC0415
 
-    opened = _open(model, runtime)
-    scores = score_pairs(opened, pairs, runtime)
-    del opened
+    scores = score_pairs(_unopened(model, runtime), pairs, runtime)
     release()
     return scores
 
@@ -160,7 +159,7 @@ def _engine(engine: Startable, run_dir: Path | None, runtime: Runtime) -> Engine
     """An open engine; `@weak` is the weak model of the run."""
     if not (isinstance(engine, Transformers) and engine.model.startswith("@")):
         return engine.start(runtime)
-    return TransformersEngine(_open(_found(engine.model, run_dir), runtime, merge=True), runtime.token_budget)
+    return TransformersEngine(_open(_found(engine.model, run_dir), runtime), runtime.token_budget)
 
 
 def _engine_identity(engine: Startable, run_dir: Path | None) -> str:
@@ -168,12 +167,20 @@ def _engine_identity(engine: Startable, run_dir: Path | None) -> str:
     return _identity(_found(engine.model, run_dir)) if ours else engine.identity()  # type: ignore[attr-defined]
 
 
-def _open(model: Found, runtime: Runtime, *, merge: bool = False) -> Loaded:
+def _open(model: Found, runtime: Runtime) -> Loaded:
     from trimtab.lm.models import open_base, open_trained  # noqa: PLC0415 - loads torch
 
     if isinstance(model, Path):
-        return open_trained(model, runtime.notify, runtime.device, merge=merge)
+        return open_trained(model, runtime.notify, runtime.device, merge=True)
     return open_base(model, runtime.notify, runtime.device)
+
+
+def _unopened(model: Found, runtime: Runtime) -> Unopened:
+    from trimtab.lm.unopened import unopened_base, unopened_trained  # noqa: PLC0415 - loads torch
+
+    if isinstance(model, Path):
+        return unopened_trained(model, runtime.notify, runtime.device)
+    return unopened_base(model, runtime.notify, runtime.device)
 
 
 def _identity(model: Found) -> str:

@@ -126,22 +126,27 @@ def reader(loaded: Loaded, notify: Callable[[str], None]) -> Reader:
 
 
 @torch.inference_mode()
+def read_pass(reader: Reader, rows: Sequence[Row]) -> list[list[float]]:
+    """The two sums of each row, in nats, all rows in one pass. Raises `ModelError` where a sum is not finite."""
+    sums = reader(rows)
+    if not sums.isfinite().all():
+        model = unwrapped(reader.module.model)
+        raise ModelError(
+            f"{type(model).__name__} gives a response of {len(rows[0])} tokens the log-probability "
+            f"{float(sums[~sums.isfinite()][0])}, which no sound weights do; "
+            f"look for nan in them, or set dtype: float32 (it is {model.dtype} now)"
+        )
+    return sums.tolist()
+
+
 def read(
     reader: Reader, rows: Sequence[Row], token_budget: int, wanted: Sequence[bool]
 ) -> Iterator[tuple[list[int], list[list[float]]]]:
     """Batches of places and their two sums, longest rows first.
 
     Batches are formed from all rows, so that a resumed run forms the same ones; those in which no row is `wanted` are
-    left out. Raises `ModelError` where a sum is not finite.
+    left out.
     """
     for places in batches([len(row) for row in rows], token_budget):
         if any(wanted[place] for place in places):
-            sums = reader([rows[place] for place in places])
-            if not sums.isfinite().all():
-                model = unwrapped(reader.module.model)
-                raise ModelError(
-                    f"{type(model).__name__} gives a response of {len(rows[places[0]])} tokens the log-probability "
-                    f"{float(sums[~sums.isfinite()][0])}, which no sound weights do; "
-                    f"look for nan in them, or set dtype: float32 (it is {model.dtype} now)"
-                )
-            yield places, sums.tolist()
+            yield places, read_pass(reader, [rows[place] for place in places])

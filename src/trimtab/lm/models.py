@@ -58,18 +58,29 @@ def open_trained(folder: Path, notify: Callable[[str], None], device: str, *, me
     `merge` adds the adapter to the base's weights: faster to write text with, and what an exported model is; but the sum
     is rounded to the weights' precision, so log-probabilities are read without.
     """
+    beneath = base_beneath(folder)
+    if beneath is None:
+        weights = Weights(folder=folder / "model", identity="", name=folder.name, license="")
+        return _open(whole_model(folder), weights, device)
+    under = open_trained(beneath, notify, device) if isinstance(beneath, Path) else open_base(beneath, notify, device)
+    adapted = load_adapter(under.model, folder / "adapter")
+    return Loaded(model=merged(adapted).eval() if merge else adapted, chat=under.chat)
+
+
+def base_beneath(folder: Path) -> Model | Path | None:
+    """What the adapter in a trained model's folder goes on: a published model, or the folder of another stage; None where
+    the folder holds a whole model."""
     card = _card(folder)
     if card["form"] == "whole":
-        model = Model(base=str(folder / "model"), dtype=card["dtype"], system=card["system"])
-        return _open(model, Weights(folder=folder / "model", identity="", name=folder.name, license=""), device)
+        return None
     base = card["base"]
-    beneath = (
-        open_trained(folder.parent / base["folder"], notify, device)
-        if "folder" in base
-        else open_base(Model.model_validate(base["model"]), notify, device)
-    )
-    adapted = load_adapter(beneath.model, folder / "adapter")
-    return Loaded(model=merged(adapted).eval() if merge else adapted, chat=beneath.chat)
+    return folder.parent / base["folder"] if "folder" in base else Model.model_validate(base["model"])
+
+
+def whole_model(folder: Path) -> Model:
+    """The whole model that a stage's folder holds, as settings that name it."""
+    card = _card(folder)
+    return Model(base=str(folder / "model"), dtype=card["dtype"], system=card["system"])
 
 
 def save_whole(loaded: Loaded, model: Any, folder: Path) -> None:

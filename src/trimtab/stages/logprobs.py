@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.lm.rows import encode
 from trimtab.protocols import ResponseScores, Runtime
-from trimtab.stages.models import ModelSource, identities, load, needs
+from trimtab.stages.models import ModelSource, identities, needs, unopened
 from trimtab.stages.stage import Inputs, Stage
 from trimtab.stages.tables import LOGPROBS, pairs_of
 from trimtab.store import Draft
 from trimtab.types import Pair
 
 if TYPE_CHECKING:
-    from trimtab.lm.models import Loaded
+    from trimtab.lm.unopened import Unopened
 
 
 def logprobs_stage(name: str, model: ModelSource, split: Stage, sides: Sequence[str]) -> Stage:
@@ -25,7 +25,7 @@ def logprobs_stage(name: str, model: ModelSource, split: Stage, sides: Sequence[
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = [pair for side in sides for pair in pairs_of(inputs["split"], side)]
-        return _write(draft, name, load(model, inputs, runtime), pairs, runtime)
+        return _write(draft, name, unopened(model, inputs, runtime), pairs, runtime)
 
     return Stage(
         name=name,
@@ -37,20 +37,22 @@ def logprobs_stage(name: str, model: ModelSource, split: Stage, sides: Sequence[
     )
 
 
-def _write(draft: Draft, name: str, loaded: Loaded, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:
-    from trimtab.lm.logprobs import read, reader
+def _write(draft: Draft, name: str, model: Unopened, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:
+    from trimtab.lm.forms import SAID
+    from trimtab.lm.unopened import read_or_recall
 
-    rows = [encode(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    using = reader(loaded, runtime.notify)
+    rows = [encode(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
 
     def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         wanted = set(ids)
         with runtime.progress(f"Reading pairs: {name}", len(pairs), "pairs") as tick:
             tick(len(pairs) - len(ids))
-            for places, values in read(using, rows, runtime.token_budget, [pair.id in wanted for pair in pairs]):
+            asked = [pair.id in wanted for pair in pairs]
+            for places, found, recalled in read_or_recall(model, rows, runtime.token_budget, asked, runtime.notify):
                 new = [place for place in places if pairs[place].id in wanted]
-                sums = dict(zip(places, values, strict=True))
-                yield [{"key": pairs[place].id, "a": sums[place][0], "b": sums[place][1]} for place in new]
+                sums = dict(zip(places, found.sums, strict=True))
+                how = {"form": found.form, "recalled": recalled}
+                yield [{"key": pairs[place].id, "a": sums[place][0], "b": sums[place][1], **how} for place in new]
                 tick(len(new))
 
     kept = draft.keep("logprobs", [pair.id for pair in pairs], make)
@@ -62,19 +64,20 @@ def _write(draft: Draft, name: str, loaded: Loaded, pairs: Sequence[Pair], runti
     return {
         "pairs": len(pairs),
         "tokens": sum(map(len, rows)),
-        "path": using.said,
+        "recalled": sum(bool(sums.get("recalled")) for sums in kept),
+        "path": "; ".join(sorted({SAID[sums["form"]] for sums in kept if "form" in sums})),
     }
 
 
-def score_pairs(loaded: Loaded, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
+def score_pairs(model: Unopened, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
     """The same table in memory, for labels without a study."""
-    from trimtab.lm.logprobs import read, reader
+    from trimtab.lm.unopened import read_or_recall
 
-    rows = [encode(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
+    rows = [encode(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
     found: dict[str, ResponseScores] = {}
     with runtime.progress("Reading pairs", len(pairs), "pairs") as tick:
-        for places, values in read(reader(loaded, runtime.notify), rows, runtime.token_budget, [True] * len(pairs)):
-            for place, (a, b) in zip(places, values, strict=True):
+        for places, known, _ in read_or_recall(model, rows, runtime.token_budget, [True] * len(pairs), runtime.notify):
+            for place, (a, b) in zip(places, known.sums, strict=True):
                 row = rows[place]
                 found[pairs[place].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
             tick(len(places))

@@ -11,6 +11,7 @@ from trimtab.stages.stage import Inputs, Stage, model_identity
 
 if TYPE_CHECKING:
     from trimtab.lm.models import Loaded
+    from trimtab.lm.unopened import Unopened
 
 ModelSource = Model | Stage
 
@@ -29,6 +30,15 @@ def load(model: ModelSource, inputs: Inputs, runtime: Runtime, name: str = "mode
     if isinstance(model, Stage):
         return open_trained(inputs[name].folder, runtime.notify, runtime.device, merge=merge)
     return open_base(model, runtime.notify, runtime.device)
+
+
+def unopened(model: ModelSource, inputs: Inputs, runtime: Runtime, name: str = "model") -> Unopened:
+    """The model, whose weights are loaded when they are needed."""
+    from trimtab.lm.unopened import unopened_base, unopened_trained
+
+    if isinstance(model, Stage):
+        return unopened_trained(inputs[name].folder, runtime.notify, runtime.device)
+    return unopened_base(model, runtime.notify, runtime.device)
 
 
 def base_of(model: ModelSource, inputs: Inputs, name: str = "model") -> Model | Path:
