@@ -45,7 +45,8 @@ def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], Non
     stages = _stages(read_index(folder), arm)
     if stages["training"] is None:
         raise StudyError(f"--arm {arm}: it has no model of its own ({stages['skipped'] or stages['description']})")
-    loaded = open_trained(folder / "stages" / stages["training"], notify, "cpu", merge=True)
+    trained = open_artifact(folder / "stages" / stages["training"]).folder
+    loaded = open_trained(trained, notify, "cpu", merge=True)
     with quiet():
         loaded.model.save_pretrained(path)
         loaded.chat.tokenizer.save_pretrained(path)

@@ -135,7 +135,7 @@ def _weak_model(name: str, run_dir: Path) -> Found:
         raise StudyError(f"there is no model {name!r} in a run (there are: @weak, @weak.sft)")
     index = read_index(run_dir)
     trained: str = next(arm["training"] for arm in index["arms"] if arm["name"] == "weak_model")
-    folder = run_dir / "stages" / trained
+    folder = open_artifact(run_dir / "stages" / trained).folder
     if name == "@weak":
         return folder
     base: Mapping[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))["base"]

@@ -63,16 +63,23 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
     with store.hold():
         write_whole(folder / "study.yaml", study.to_yaml())
         fetch(study, runtime)
-        split = unfold(study).split
         artifacts: dict[str, Artifact] = {}
-        made = _make([split], store, runtime, artifacts, began)
-        plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[split.recipe.fingerprint]))
-        check_labeled(plan, artifacts[split.recipe.fingerprint])
-        made += _make(plan.stages, store, runtime, artifacts, began)
+        made: list[str] = []
+        plan = unfold(study)
+
+        def note(*names: str) -> None:
+            """The index says from the beginning what there will be, so that a run that was killed can be reported on."""
+            made.extend(names)
+            write_whole(folder / INDEX, json.dumps(_index(study, plan, store, made), indent=1, ensure_ascii=False))
+
+        note()
+        _make([plan.split], store, runtime, artifacts, began, note)
+        plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[plan.split.recipe.fingerprint]))
+        check_labeled(plan, artifacts[plan.split.recipe.fingerprint])
+        note()
+        _make(plan.stages, store, runtime, artifacts, began, note)
         _write_labels(plan, artifacts, folder)
         names = tuple(artifact.folder.name for artifact in artifacts.values())
-        index = _index(study, plan, artifacts, made)
-        write_whole(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False))
     kept = tuple(name for name in names if name not in made)
     return Outcome(folder=folder, made=tuple(made), kept=kept, seconds=time.monotonic() - start)
 
@@ -127,8 +134,9 @@ def _make(
     runtime: Runtime,
     artifacts: dict[str, Artifact],
     began: Callable[[int, int, str], None],
-) -> list[str]:
-    made = []
+    note: Callable[[str], None],
+) -> None:
+    """Adds what the stages make to `artifacts`; `note` is told of each folder that was not there before."""
     for place, stage in enumerate(stages, 1):
         key = stage.recipe.fingerprint
         if key in artifacts:
@@ -138,9 +146,8 @@ def _make(
             began(place, len(stages), stage.name)
             found = store.find_or_make(stage.name, stage.recipe, _work(stage, artifacts, runtime))
             gc.collect()  # a trainer and its model refer to one another; the next stage needs the memory
-            made.append(found.folder.name)
+            note(found.folder.name)
         artifacts[key] = found
-    return made
 
 
 def _work(stage: Stage, artifacts: dict[str, Artifact], runtime: Runtime) -> Callable[[Draft], Any]:
@@ -184,9 +191,11 @@ def _label_seconds(labels: Stage, artifacts: dict[str, Artifact]) -> float:
     return sum(float(artifacts[each.recipe.fingerprint].record["seconds"]) for each in (*chain, *tables))
 
 
-def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Sequence[str]) -> dict[str, Any]:
+def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[str, Any]:
+    names = _folders(plan, store)
+
     def name(stage: Stage | None) -> str | None:
-        return None if stage is None else artifacts[stage.recipe.fingerprint].folder.name
+        return None if stage is None else names[stage.recipe.fingerprint]
 
     def arm(each: ArmStages) -> dict[str, Any]:
         parts = ("labels", "training", "policy", "reference", "completions", "predictions")
@@ -206,13 +215,27 @@ def _index(study: Study, plan: Plan, artifacts: dict[str, Artifact], made: Seque
         "split": name(plan.split),
         "arms": [arm(each) for each in plan.arms],
         "rewards": {scorer: name(stage) for scorer, stage in plan.rewards.items()},
-        "stages": [artifact.folder.name for artifact in artifacts.values()],
+        "stages": list(names.values()),
         "made": list(made),
     }
 
 
+def _folders(plan: Plan, store: Store) -> dict[str, str]:
+    """The folder's name of every recipe of the plan, made already or not."""
+    found: dict[str, str] = {}
+    for stage in (plan.split, *plan.stages):
+        if stage.recipe.fingerprint not in found:
+            there = store.find(stage.name, stage.recipe)
+            folder = there.folder if there else store.folder(stage.name, stage.recipe)
+            found[stage.recipe.fingerprint] = folder.name
+    return found
+
+
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a finished run. Raises `StoreError` where there is none."""
+    """The index of a run: the folders of all its stages, of which those that are finished hold a record.
+
+    Raises `StoreError` where there is none.
+    """
     path = folder / INDEX
     if not path.is_file():
         raise StoreError(

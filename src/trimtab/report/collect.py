@@ -16,6 +16,8 @@ from trimtab.stages.tables import completions_of, logprobs_of, scores_of
 from trimtab.types import Annotation, Choice, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
+# How many missing stages a note names.
+_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,12 @@ def _accuracies(run: Run, arm: Mapping[str, Any]) -> dict[str, float]:
 
 
 def collect(folder: Path) -> Report:
-    """The report of a finished run. Raises `StoreError` where there is none."""
-    run = Run(folder)
+    """The report of a run, of what there is where it is not finished. Raises `StoreError` where there is no run."""
+    return collected(Run(folder))
+
+
+def collected(run: Run) -> Report:
+    """The report of a run."""
     arms = run.arms
     rows = {arm["name"]: _rows(run, arm) for arm in arms if not arm["skipped"]}
     return Report(
@@ -87,6 +93,7 @@ def collect(folder: Path) -> Report:
         costs=tuple(_costs(run)),
         samples=tuple(_samples(run, rows)),
         notes=tuple(_notes(run)),
+        missing=run.missing,
     )
 
 
@@ -101,7 +108,7 @@ def _study(run: Run) -> StudyInfo:
         student=student,
         description=study.description,
         version=run.index["trimtab"],
-        fingerprint=str(run.split.record["fingerprint"]),
+        fingerprint=str(run.split.record["fingerprint"]) if run.has_split else "",
         yaml=study.to_yaml(),
     )
 
@@ -121,6 +128,7 @@ def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm
         description=arm["description"],
         metrics=metrics,
         skipped=arm["skipped"],
+        pending=arm["pending"],
     )
 
 
@@ -180,6 +188,8 @@ def _searches(run: Run) -> list[SearchInfo]:
 
 
 def _data(run: Run) -> list[SplitInfo]:
+    if not run.has_split:
+        return []
     facts = run.split.record["facts"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in facts["reasons"].items())
     layout = "; ".join(dict.fromkeys(facts["layout"].values()))
@@ -208,6 +218,7 @@ def _costs(run: Run) -> list[StageCost]:
             detail=_detail(record["facts"]),
         )
         for name in run.index["stages"]
+        if run.finished(name)
         for record in [run.artifact(name).record]
     ]
 
@@ -224,7 +235,8 @@ def _detail(facts: Mapping[str, Any]) -> str:
 
 def _samples(run: Run, rows: Mapping[str, Rows]) -> list[Sample]:
     prompts = {pair.prompt_id: pair.prompt for pair in run.test}
-    answered = [key for key in prompts if all(key in each.texts for each in rows.values())]
+    rows = {name: each for name, each in rows.items() if each.texts}
+    answered = [key for key in prompts if rows and all(key in each.texts for each in rows.values())]
     gold = next((name for each in rows.values() for name in each.values if name.startswith("gold_reward")), None)
     return [
         Sample(
@@ -237,15 +249,26 @@ def _samples(run: Run, rows: Mapping[str, Rows]) -> list[Sample]:
 
 
 def _notes(run: Run) -> list[str]:
+    notes = [_unfinished(run)] if run.missing else []
+    if not run.has_split:
+        return notes
     facts = run.split.record["facts"]
-    notes = []
     if any("synthetic" in layout for layout in facts["layout"].values()):
         notes.append(
             "The pairs are Trimtab's starter set: synthetic prompts, responses and labels. The figures show that the "
             "machinery works and how the arms compare on it; they say nothing of real people's preferences."
         )
-    notes += [_of_reward(run, name, stage) for name, stage in run.index["rewards"].items()]
+    notes += [_of_reward(run, name, stage) for name, stage in run.index["rewards"].items() if run.finished(stage)]
     return notes
+
+
+def _unfinished(run: Run) -> str:
+    names = [name.rpartition("-")[0] for name in run.missing]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (
+        f"This study is not finished: {len(names)} of its {len(run.index['stages'])} stages are missing "
+        f"({', '.join(names[:_NAMED])}{more}). What is there is shown; run the study again to go on with it."
+    )
 
 
 def _of_reward(run: Run, name: str, stage: str) -> str:

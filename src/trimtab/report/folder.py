@@ -1,4 +1,4 @@
-"""A finished run's folder, read as it is asked for."""
+"""A run's folder, read as it is asked for, finished or not."""
 
 from __future__ import annotations
 
@@ -15,10 +15,23 @@ from trimtab.study import Study
 from trimtab.types import Annotation, Pair
 
 SIDES = ("labeled", "unlabeled", "test")
+# What an arm needs, in the order in which it is made, and what each part is called.
+PARTS = {
+    "labels": "labels",
+    "training": "student",
+    "policy": "choices on the test pairs",
+    "reference": "choices on the test pairs",
+    "predictions": "choices on the test pairs",
+    "completions": "answers",
+    "scores": "gold rewards",
+}
 
 
 class Run:
-    """What a run left. Tables of labels are read once. Raises `StoreError` where the folder holds no finished run."""
+    """What a run left. Tables of labels are read once. Raises `StoreError` where the folder holds no run.
+
+    A run that was killed has stages that are not there: `missing` names them, and arms go without.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,9 +42,25 @@ class Run:
     def study(self) -> Study:
         return Study.load(self.folder / "study.yaml")
 
-    @property
+    @cached_property
     def arms(self) -> list[Mapping[str, Any]]:
-        return list(self.index["arms"])
+        """The arms of the index, without stages that are not there yet; `pending` says in words what these would be."""
+        return [self._there(arm) for arm in self.index["arms"]]
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """The folders of the stages that are not finished, in the order in which they are made."""
+        return tuple(name for name in self.index["stages"] if not self.finished(name))
+
+    def finished(self, name: str) -> bool:
+        return (self._place(name) / "record.json").is_file()
+
+    def _there(self, arm: Mapping[str, Any]) -> Mapping[str, Any]:
+        waiting = {part for part in PARTS if part != "scores" and arm[part] and not self.finished(arm[part])}
+        scores = {name: stage for name, stage in arm["scores"].items() if self.finished(stage)}
+        late = [*(part for part in PARTS if part in waiting), *(["scores"] if len(scores) < len(arm["scores"]) else [])]
+        pending = tuple(dict.fromkeys(PARTS[part] for part in late))
+        return {**arm, **dict.fromkeys(waiting), "scores": scores, "pending": pending}
 
     def artifact(self, name: str) -> Artifact:
         return open_artifact(self._place(name))
@@ -40,17 +69,24 @@ class Run:
     def split(self) -> Artifact:
         return self.artifact(self.index["split"])
 
+    @property
+    def has_split(self) -> bool:
+        return self.finished(self.index["split"])
+
     @cached_property
     def labeled(self) -> list[Pair]:
-        return pairs_of(self.split, "labeled")
+        return self._pairs("labeled")
 
     @cached_property
     def test(self) -> list[Pair]:
-        return pairs_of(self.split, "test")
+        return self._pairs("test")
 
     @cached_property
     def unlabeled(self) -> list[Pair]:
-        return pairs_of(self.split, "unlabeled")
+        return self._pairs("unlabeled")
+
+    def _pairs(self, side: str) -> list[Pair]:
+        return pairs_of(self.split, side) if self.has_split else []
 
     def annotations(self, stage: str) -> Mapping[str, Annotation]:
         """The labels that a stage wrote, by pair id."""

@@ -34,13 +34,17 @@ class StudyInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One row of the results. `skipped` says why an arm has no figures; it is empty where the arm was run."""
+    """One row of the results. `skipped` says why an arm has no figures; it is empty where the arm was run.
+
+    `pending` says what of it is not there yet, in a study that is not finished.
+    """
 
     name: str
     role: ArmRole
     description: str = ""
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     skipped: str = ""
+    pending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All of it. `notes` are sentences that a reader must know, such as that the data is synthetic."""
+    """All of it. `notes` are sentences that a reader must know, such as that the data is synthetic.
+
+    `missing` names the stages that are not there; it is empty where the study is finished.
+    """
 
     study: StudyInfo
     arms: tuple[Arm, ...] = ()
@@ -128,6 +135,7 @@ class Report:
     costs: tuple[StageCost, ...] = ()
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def comparison(self, arm: str, against: str, metric: str) -> Metric | None:
         """The paired difference of these two arms, or None where they were not compared."""
@@ -162,7 +170,13 @@ def to_json(report: Report) -> dict[str, Any]:
         "study": asdict(report.study),
         "arms": {arm.name: _figures(arm.metrics) for arm in report.arms},
         "arms_about": {
-            arm.name: {"role": arm.role, "description": arm.description, "skipped": arm.skipped} for arm in report.arms
+            arm.name: {
+                "role": arm.role,
+                "description": arm.description,
+                "skipped": arm.skipped,
+                "pending": list(arm.pending),
+            }
+            for arm in report.arms
         },
         "comparisons": [
             {"arm": each.arm, "against": each.against, "metric": each.metric, **_figure(each.difference)}
@@ -186,6 +200,7 @@ def to_json(report: Report) -> dict[str, Any]:
             for sample in report.samples
         ],
         "notes": list(report.notes),
+        "missing": list(report.missing),
     }
 
 
@@ -194,10 +209,7 @@ def from_json(document: Mapping[str, Any]) -> Report:
     try:
         return Report(
             study=StudyInfo(**document["study"]),
-            arms=tuple(
-                Arm(name=name, metrics=_metrics(figures), **document["arms_about"][name])
-                for name, figures in document["arms"].items()
-            ),
+            arms=tuple(_arm(name, figures, document["arms_about"][name]) for name, figures in document["arms"].items()),
             comparisons=tuple(_comparison(each) for each in document["comparisons"]),
             labels=tuple(
                 _label(name, figures, document["labels_about"][name]) for name, figures in document["labels"].items()
@@ -207,6 +219,7 @@ def from_json(document: Mapping[str, Any]) -> Report:
             costs=tuple(StageCost(**stage) for stage in document["stages"]),
             samples=tuple(Sample(**sample) for sample in document["samples"]),
             notes=tuple(document["notes"]),
+            missing=tuple(document.get("missing", ())),
         )
     except KeyError as error:
         raise DataError(
@@ -238,6 +251,10 @@ def _label_about(label: LabelInfo) -> dict[str, Any]:
     bins = [{**asdict(each), "human_a": _figure(each.human_a)} for each in label.histogram]
     about = {"annotator": label.annotator, "n_pairs": label.n_pairs, "source": label.source}
     return {**about, "cost": asdict(label.cost), "histogram": bins}
+
+
+def _arm(name: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> Arm:
+    return Arm(name=name, metrics=_metrics(figures), **{**about, "pending": tuple(about.get("pending", ()))})
 
 
 def _label(arm: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> LabelInfo:

@@ -30,12 +30,18 @@ def verdict(report: Report) -> tuple[str, ...]:
     if arm.skipped:
         return (f"{_capital(spoken(arm.name))} were not tried: {arm.skipped.rstrip('.')}.",)
     metric = headline_metric(report)
+    if metric is None and report.missing:
+        return (f"Nothing can be said yet of {spoken(arm.name)}: {_awaited(arm)}.",)
     if metric is None:
         return ("No arm was compared with another on the same rows, so nothing can be said of which is better.",)
     sentences = [_against(report, arm.name, BASELINE, metric), _against(report, arm.name, "human", metric)]
     sentences.append(_others(report, arm.name, metric) or _against(report, arm.name, "flipped", metric))
     said = tuple(sentence for sentence in sentences if sentence)
     return said or (f"{_capital(spoken(arm.name))} were compared with neither SFT alone nor human labels.",)
+
+
+def _awaited(arm: Arm) -> str:
+    return f"{_names(list(arm.pending))} still to come" if arm.pending else "what it is compared with is still to come"
 
 
 def question(report: Report) -> str:

@@ -13,6 +13,7 @@ def cost(contents: Contents) -> Section | None:
         return None
     values = {
         "stages": stages,
+        "missing": [name.rpartition("-")[0] for name in contents.report.missing],
         "seconds": sum(stage.seconds for stage in stages),
         "tokens": sum(stage.tokens for stage in stages),
         "duration": duration,
