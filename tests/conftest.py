@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,11 @@ training:
   dpo: {{batch_size: 6, learning_rate: 1.0e-3, lora_rank: 2}}
 generation: {{max_new_tokens: 4}}
 evaluation: {{checker: checker}}
+"""
+JUDGES = """
+judges:
+  says-first: {kind: pairwise, engine: {kind: scripted, weighs: {".": [2, 1]}}}
+judging: {pairs: 4}
 """
 
 
@@ -133,3 +139,15 @@ def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
 def finished_run(tiny_study: str, run_whole: Callable[[str], Ran]) -> Path:
     """The folder of the tiny study, run. Tests read it and change nothing in it but `export/`."""
     return run_whole(tiny_study)[1]
+
+
+@pytest.fixture(scope="session")
+def judged_run(finished_run: Path, tiny_study: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study's folder, run again with a judge that always says the first: nothing but its verdicts is made."""
+    from trimtab.run import run
+    from trimtab.study import Study
+
+    folder = shutil.copytree(finished_run, tmp_path_factory.mktemp("runs") / "judged")
+    runtime = Runtime(progress=_bar, notify=lambda message: None)
+    run(Study.parse(tiny_study + JUDGES), folder, runtime, lambda place, total, name: None)
+    return folder

@@ -23,8 +23,9 @@ from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
 from trimtab.protocols import Annotator, Engine, Given, ResponseScores, Runtime, Startable
 from trimtab.run import LABELS, read_index
-from trimtab.stages.annotate import as_annotator, checked, engines_of
+from trimtab.stages.annotate import as_annotator, checked
 from trimtab.stages.asked import CHUNK, Asked
+from trimtab.stages.engines import engines_of
 from trimtab.stages.stage import model_identity
 from trimtab.statistics import agreement
 from trimtab.store import Draft, open_artifact, write_whole

@@ -201,13 +201,14 @@ def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[
         parts = ("labels", "training", "policy", "reference", "completions", "predictions")
         stages = {part: name(getattr(each, part)) for part in parts}
         scores = {scorer: name(stage) for scorer, stage in each.scores.items()}
+        verdicts = {judge: name(stage) for judge, stage in each.verdicts.items()}
         told = {
             "name": each.name,
             "description": each.description,
             "annotator": each.annotator,
             "skipped": each.skipped,
         }
-        return {**told, **stages, "scores": scores}
+        return {**told, **stages, "scores": scores, "verdicts": verdicts}
 
     return {
         "trimtab": version("trimtab"),
@@ -215,6 +216,8 @@ def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[
         "split": name(plan.split),
         "arms": [arm(each) for each in plan.arms],
         "rewards": {scorer: name(stage) for scorer, stage in plan.rewards.items()},
+        "against": plan.against,
+        "people": {judge: name(stage) for judge, stage in plan.people.items()},
         "stages": list(names.values()),
         "made": list(made),
     }

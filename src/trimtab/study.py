@@ -15,11 +15,13 @@ from trimtab.errors import StudyError
 from trimtab.lm.sampling import Sampling
 from trimtab.lm.weights import Model
 from trimtab.stages.calibrate import Calibration
+from trimtab.stages.judge import as_judge
 from trimtab.training.settings import Dpo, Preference, Sft
 
 SourceField = Annotated[Component, Kind("data")]
 AnnotatorField = Annotated[Component, Kind("annotators")]
 ScorerField = Annotated[Component, Kind("evaluation")]
+JudgeField = Annotated[Component, Kind("evaluation")]
 FilterField = Annotated[Component, Kind("filters")]
 
 # Arms that every study has besides its own; `human`, `weak` and `flipped` can be given other settings, never left out.
@@ -86,6 +88,13 @@ class Arm(Settings):
     description: str = ""
 
 
+class Judging(Settings):
+    """What the judges compare."""
+
+    against: str | None = Field(None, description="the row that every other is judged against; null: sft, else base")
+    pairs: int = Field(100, ge=0, description="test pairs on which each judge is held to people; 0: none")
+
+
 class Study(Settings):
     """The whole of it. `trimtab plan STUDY.yaml` shows what it unfolds into."""
 
@@ -101,7 +110,18 @@ class Study(Settings):
     generation: Sampling = Field(default_factory=Sampling)
     prompts: int | None = Field(None, ge=1, description="test prompts to answer; null: all")
     evaluation: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards, by a name of yours")
+    judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="of two answers, by a name of yours")
+    judging: Judging = Field(default_factory=Judging)
     samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's answer")
+
+    @field_validator("judges")
+    @classmethod
+    def _judges_judge(cls, judges: Mapping[str, Component]) -> Mapping[str, Component]:
+        for name, judge in judges.items():
+            if not _is_name(name):
+                raise ValueError(f"{name!r}: a name is letters, digits, - and _")
+            as_judge(judge)
+        return judges
 
     @field_validator("arms")
     @classmethod
@@ -109,7 +129,7 @@ class Study(Settings):
         taken = sorted(set(arms) & set(RESERVED))
         if taken:
             raise ValueError(f"{taken[0]}: every study has this row already; choose another name")
-        wrong = [name for name in arms if not name.replace("_", "").replace("-", "").isalnum()]
+        wrong = [name for name in arms if not _is_name(name)]
         if wrong:
             raise ValueError(f"{wrong[0]!r}: a name is letters, digits, - and _")
         return arms
@@ -121,10 +141,18 @@ class Study(Settings):
         return self
 
     @model_validator(mode="after")
+    def _judging_needs_judges(self) -> Self:
+        if not self.judges and self.judging != Judging():
+            raise ValueError("judging: the study has no judges that would read it")
+        return self
+
+    @model_validator(mode="after")
     def _students_read_their_settings(self) -> Self:
         if self.training.student == "preference":
             if self.evaluation:
                 raise ValueError("evaluation: training.student is preference, and such students write nothing to score")
+            if self.judges:
+                raise ValueError("judges: training.student is preference, and such students write nothing to judge")
             for name, arm in self.arms.items():
                 if arm.dpo is not None:
                     raise ValueError(f"arms.{name}.dpo: training.student is preference, which does without DPO")
@@ -166,6 +194,10 @@ class Study(Settings):
         """The settings that differ from their defaults, as YAML that reads back to an equal study."""
         document = self.model_dump(mode="json", exclude_defaults=True)
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _is_name(text: str) -> bool:
+    return text.replace("_", "").replace("-", "").isalnum()
 
 
 def _value(change: str, text: str) -> Any:

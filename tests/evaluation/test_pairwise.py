@@ -28,7 +28,7 @@ def judge(**settings: Any) -> Pairwise:
 
 
 def verdict(engine: Engine, contest: Contest = CONTEST, **settings: Any) -> Verdict:
-    (found,) = judge(**settings).judge([contest], {"engine": engine})
+    (found,) = judge(**settings).judge([contest], {"judge": engine})
     return found
 
 
@@ -48,9 +48,9 @@ def writing(there: str, back: str) -> ScriptedEngine:
 def test_it_is_a_judge_that_asks_its_engine() -> None:
     made = judge()
     assert isinstance(made, Judge) and isinstance(made, Asks)
-    assert dump(made.asks()["engine"]) == SCRIPTED
+    assert dump(made.asks()["judge"]) == SCRIPTED
     assert build("evaluation", dump(made)) == made
-    assert dump(judge(engine="gemma3-270m").asks()["engine"]) == {"kind": "transformers", "model": "gemma3-270m"}
+    assert dump(judge(engine="gemma3-270m").asks()["judge"]) == {"kind": "transformers", "model": "gemma3-270m"}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_cost_is_that_of_every_question() -> None:
 def test_the_same_text_twice_is_a_tie_that_costs_nothing() -> None:
     engine = leaning((0.9, 0.1), (0.9, 0.1))
     same = Contest(id="two", prompt=user("Name a color."), ours="Blue.", theirs="Blue.")
-    found = judge().judge([same, CONTEST, same], {"engine": engine})
+    found = judge().judge([same, CONTEST, same], {"judge": engine})
     assert [each.id for each in found] == ["two", "one", "two"]
     assert (found[0].outcome, found[0].flipped, found[0].cost) == ("tie", None, Cost())
     assert len(engine.asked) == 2

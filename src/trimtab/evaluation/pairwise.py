@@ -52,11 +52,11 @@ class Pairwise(Component):
         return self
 
     def asks(self) -> Mapping[str, Component]:
-        return {"engine": self.engine}
+        return {"judge": self.engine}
 
     def judge(self, contests: Sequence[Contest], engines: Mapping[str, Engine]) -> list[Verdict]:
         differing = [each for each in contests if each.ours != each.theirs]
-        rounds = [self._asked(engines["engine"], differing, self.seed + vote) for vote in range(self.votes)]
+        rounds = [self._asked(engines["judge"], differing, self.seed + vote) for vote in range(self.votes)]
         said = zip(*rounds, strict=True)
         return [
             Verdict(id=each.id, outcome="tie", note=SAME) if each.ours == each.theirs else _verdict(each.id, said)

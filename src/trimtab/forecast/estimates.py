@@ -33,6 +33,7 @@ ROUGH = {
     "score": READ * TYPICAL_ANSWER,
     # What all the questions begin with is read once, so that a pair costs its own tokens; asked twice, once in each order.
     "preference": TRAIN * TYPICAL_PAIR,
+    "judge": READ * TYPICAL_PAIR * 2,
     "annotate.prompted": READ * TYPICAL_PAIR * 2,
     "annotate.self_reward": READ * TYPICAL_PAIR * 2,
 }
@@ -99,6 +100,12 @@ class Estimates:
             return None if prompts is None else prompts * _longest_answer(settings)
         if stage.kind == "score":
             return self._asked(stage.needs["completions"].settings["prompts"])
+        if stage.kind == "judge":
+            return (
+                self._asked(stage.needs["ours"].settings["prompts"])
+                if "ours" in stage.needs
+                else stage.settings["pairs"]
+            )
         return 1 if stage.kind == "split" else self._of_pairs(stage)
 
     def _of_pairs(self, stage: Stage) -> float | None:
@@ -143,7 +150,13 @@ def _amount_of(record: Mapping[str, Any]) -> float:
         return float(facts["examples" if kind == "preference" else "tokens"]) * _epochs(recipe)
     if kind == "generate":
         return float(facts["prompts"]) * _longest_answer(settings)
-    counted = {"logprobs": "tokens", "features": "tokens", "annotate": "pairs", "score": "prompts"}
+    counted = {
+        "logprobs": "tokens",
+        "features": "tokens",
+        "annotate": "pairs",
+        "score": "prompts",
+        "judge": "contests",
+    }
     if kind in counted:
         return float(facts[counted[kind]])
     return 1.0 if kind == "split" else 0.0

@@ -7,7 +7,8 @@ from trimtab.lm.weights import Model
 from trimtab.plan.parts import ArmStages, Plan, ordered
 from trimtab.plan.students import UNLABELED, Students
 from trimtab.protocols import LearnsReward, ReadsFeatures
-from trimtab.stages.annotate import as_annotator, engines_of
+from trimtab.stages.annotate import as_annotator
+from trimtab.stages.engines import engines_of
 from trimtab.study import Study
 
 __all__ = ["UNLABELED", "ArmStages", "Plan", "named_models", "ordered", "unfold"]
@@ -19,14 +20,15 @@ def unfold(study: Study, *, human_on_unlabeled: bool = True) -> Plan:
 
 
 def named_models(study: Study) -> list[Model]:
-    """The published models that a study names: its own, its scorers', and those that its annotators read or ask."""
+    """The published models that a study names: its own, its scorers', and those that annotators read or ask and judges ask."""
     scorers = [getattr(scorer, "model", None) for scorer in study.evaluation.values()]
     annotators = [arm.annotator for arm in study.arms.values()]
     read = [name for each in annotators for name in as_annotator(each).models()]
     read += [each.features().model for each in annotators if isinstance(each, ReadsFeatures)]
     read += [each.reward().model for each in annotators if isinstance(each, LearnsReward)]
+    askers = [*annotators, *study.judges.values()]
     asked = [
-        engine.model for each in annotators for engine in engines_of(each).values() if isinstance(engine, Transformers)
+        engine.model for each in askers for engine in engines_of(each).values() if isinstance(engine, Transformers)
     ]
     return [
         study.models.weak,

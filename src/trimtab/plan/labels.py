@@ -12,8 +12,9 @@ from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
 from trimtab.protocols import LearnsFromHeldOut, LearnsReward, ReadsFeatures
-from trimtab.stages.annotate import Reads, annotate_stage, as_annotator, engines_of
+from trimtab.stages.annotate import Reads, annotate_stage, as_annotator
 from trimtab.stages.calibrate import calibrate_stage
+from trimtab.stages.engines import engines_of
 from trimtab.stages.features import features_stage
 from trimtab.stages.filter import as_filter, filter_stage
 from trimtab.stages.held_out import fold_stage, held_out_stage
@@ -121,9 +122,13 @@ class Labels:
 
     def asked(self, arm: str, annotator: Component) -> dict[str, ModelSource]:
         """The study's own models among those that the annotator asks, by the names that it gives them."""
+        return self.own(annotator, f"arms.{arm}.annotator")
+
+    def own(self, component: Component, place: str) -> dict[str, ModelSource]:
+        """The same of any component that asks; `place` is where the study has it."""
         return {
-            name: self._own(engine.model, f"arms.{arm}.annotator.{name}")
-            for name, engine in engines_of(annotator).items()
+            name: self._own(engine.model, f"{place}.{name}")
+            for name, engine in engines_of(component).items()
             if isinstance(engine, Transformers) and engine.model.startswith("@")
         }
 

@@ -13,7 +13,7 @@ class ArmStages:
     """The stages of one row of the results; None where a row has no such thing.
 
     `policy` and `reference` are tables over the test pairs: their difference is the implicit reward. `predictions` are what
-    a model says of the test pairs when it is asked.
+    a model says of the test pairs when it is asked. `verdicts` are those of each judge on its answers.
     """
 
     name: str
@@ -26,22 +26,27 @@ class ArmStages:
     completions: Stage | None = None
     predictions: Stage | None = None
     scores: Mapping[str, Stage] = field(default_factory=dict)
+    verdicts: Mapping[str, Stage] = field(default_factory=dict)
     skipped: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A study's split, its rows, and every stage, each after those that it needs. `learning` are the arms for which something
-    is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter."""
+    is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter. Rows were
+    judged against the row `against`; `people` are the verdicts of each judge on pairs that people labeled."""
 
     split: Stage
     arms: tuple[ArmStages, ...]
     learning: tuple[str, ...] = ()
     rewards: Mapping[str, Stage] = field(default_factory=dict)
+    against: str = ""
+    people: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[Stage]:
-        return ordered(stage for arm in self.arms for stage in _of(arm)) or [self.split]
+        wanted = [*(stage for arm in self.arms for stage in _of(arm)), *self.people.values()]
+        return ordered(wanted) or [self.split]
 
 
 def ordered(wanted: Iterable[Stage]) -> list[Stage]:
@@ -63,5 +68,5 @@ def ordered(wanted: Iterable[Stage]) -> list[Stage]:
 def _of(arm: ArmStages) -> list[Stage]:
     """An arm's stages in the order in which they are best made: labels first, so that a bad label costs no training."""
     tables = (arm.policy, arm.reference, arm.completions, arm.predictions)
-    parts = (arm.labels, arm.training, *tables, *arm.scores.values())
+    parts = (arm.labels, arm.training, *tables, *arm.scores.values(), *arm.verdicts.values())
     return [stage for stage in parts if stage is not None]

@@ -6,9 +6,11 @@ from trimtab.annotators.prompted import Prompted
 from trimtab.components import Component
 from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.lm.weights import Model
+from trimtab.plan.judges import judged
 from trimtab.plan.labels import Labels
 from trimtab.plan.parts import ArmStages, Plan
-from trimtab.stages.annotate import Reads, annotate_stage, engines_of
+from trimtab.stages.annotate import Reads, annotate_stage
+from trimtab.stages.engines import engines_of
 from trimtab.stages.generate import generate_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
@@ -46,7 +48,15 @@ class Students:
                 else self._arm(name, arm)
             )
         rows.append(self._weak_model())
-        return Plan(split=self.split, arms=tuple(rows), learning=self.labels.learning(), rewards=self.rewards)
+        found = judged(self.study, self.labels, rows)
+        return Plan(
+            split=self.split,
+            arms=found.rows,
+            learning=self.labels.learning(),
+            rewards=self.rewards,
+            against=found.against,
+            people=found.people,
+        )
 
     @property
     def _choosing(self) -> bool:

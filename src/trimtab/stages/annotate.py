@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trimtab.components import Component
-from trimtab.engines.transformers import TransformersEngine
 from trimtab.errors import DataError, StudyError
-from trimtab.protocols import Annotator, Asks, Engine, Given, Identified, Runtime, Startable
-from trimtab.stages.asked import CHUNK, FOLDER, Asked
+from trimtab.protocols import Annotator, Engine, Given, Identified, Runtime
+from trimtab.stages.asked import CHUNK
+from trimtab.stages.engines import Engines, engines_of
 from trimtab.stages.features import features_of
-from trimtab.stages.models import ModelSource, identities, load, needs
+from trimtab.stages.models import ModelSource
 from trimtab.stages.reward import rewards_of
 from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.tables import ANNOTATIONS, annotation_of, annotation_rows, annotations_of, logprobs_of, pairs_of
@@ -39,11 +39,6 @@ class Reads:
         return {
             **{f"logprobs.{model}": stage for model, stage in self.tables.items()},
             **{f"labels.{arm}": stage for arm, stage in self.labels.items()},
-            **{
-                need: stage
-                for key, model in self.asked.items()
-                for need, stage in needs(model, f"engine.{key}").items()
-            },
             **({"features": self.features} if self.features else {}),
             **({"reward": self.reward} if self.reward else {}),
         }
@@ -71,24 +66,14 @@ def annotate_stage(
 ) -> Stage:
     """Labels the pairs of one side."""
     asked = as_annotator(annotator)
-    engines, ours = engines_of(annotator), reads.asked
-    known = {
-        key: " ".join(
-            [each.recipe.fingerprint for each in needs(ours[key]).values()] + list(identities(ours[key]).values())
-            if key in ours
-            else [engine.identity()]
-        )
-        for key, engine in engines.items()
-    }
+    engines = Engines(settings=engines_of(annotator), ours=reads.asked)
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = pairs_of(inputs["split"], side)
-        opened = {
-            key: Asked(engine=engine, identity=known[key], folder=draft.folder.parent.parent / FOLDER)
-            for key, engine in _opened(engines, ours, inputs, runtime).items()
-        }
-        given = reads.given(inputs, pairs, opened)
-        annotations = _in_chunks(draft, name, asked, pairs, given, runtime) if engines else asked.annotate(pairs, given)
+        given = reads.given(inputs, pairs, engines.opened(draft, inputs, runtime))
+        annotations = (
+            _in_chunks(draft, name, asked, pairs, given, runtime) if given.engines else asked.annotate(pairs, given)
+        )
         draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
         return checked(name, pairs, annotations, str(draft.folder))
 
@@ -97,48 +82,12 @@ def annotate_stage(
         kind="annotate",
         make=make,
         settings={"annotator": told(annotator), **({"side": side} if side != "unlabeled" else {})},
-        needs={"split": split, **reads.needs()},
+        needs={"split": split, **reads.needs(), **engines.needs()},
         identities={
             **({"annotator": annotator.identity()} if isinstance(annotator, Identified) else {}),
-            **{f"engine.{key}": known[key] for key in engines if key not in ours},
-            **{
-                place: known
-                for key, model in ours.items()
-                for place, known in identities(model, f"engine.{key}").items()
-            },
+            **engines.identities(),
         },
     )
-
-
-def engines_of(annotator: Component) -> dict[str, Startable]:
-    """The engines that an annotator asks, by the names that it gives them. Raises `StudyError` where one is none."""
-    found: dict[str, Startable] = {}
-    for name, engine in (annotator.asks() if isinstance(annotator, Asks) else {}).items():
-        if not isinstance(engine, Startable):
-            raise StudyError(f"{name}: {type(engine).__name__} is not an engine (it needs `start` and `identity`)")
-        found[name] = engine
-    return found
-
-
-def _opened(
-    engines: Mapping[str, Startable], ours: Mapping[str, ModelSource], inputs: Inputs, runtime: Runtime
-) -> dict[str, Engine]:
-    """Each engine once, also where two names stand for the same one."""
-    opened: list[tuple[Startable, Engine]] = []
-    found: dict[str, Engine] = {}
-    for name, settings in engines.items():
-        same = next((engine for other, engine in opened if other == settings), None)
-        if same is None:
-            same = (
-                TransformersEngine(
-                    load(ours[name], inputs, runtime, f"engine.{name}", merge=True), runtime.token_budget
-                )
-                if name in ours
-                else settings.start(runtime)
-            )
-            opened.append((settings, same))
-        found[name] = same
-    return found
 
 
 def _in_chunks(

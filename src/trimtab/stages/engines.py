@@ -1,0 +1,84 @@
+"""The engines that a component asks: known by what their answers depend on, opened once, their answers kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trimtab.components import Component
+from trimtab.engines.transformers import TransformersEngine
+from trimtab.errors import StudyError
+from trimtab.protocols import Asks, Engine, Runtime, Startable
+from trimtab.stages.asked import FOLDER, Asked
+from trimtab.stages.models import ModelSource, identities, load, needs
+from trimtab.stages.stage import Inputs, Stage
+from trimtab.store import Draft
+
+
+def engines_of(component: Component) -> dict[str, Startable]:
+    """The engines that a component asks, by the names that it gives them. Raises `StudyError` where one is none."""
+    found: dict[str, Startable] = {}
+    for name, engine in (component.asks() if isinstance(component, Asks) else {}).items():
+        if not isinstance(engine, Startable):
+            raise StudyError(f"{name}: {type(engine).__name__} is not an engine (it needs `start` and `identity`)")
+        found[name] = engine
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engines:
+    """Engines by the names that a component gives them. `ours` are the study's own models among them."""
+
+    settings: Mapping[str, Startable] = field(default_factory=dict)
+    ours: Mapping[str, ModelSource] = field(default_factory=dict)
+
+    def needs(self) -> dict[str, Stage]:
+        """The stages that trained them."""
+        return {
+            need: stage for name, model in self.ours.items() for need, stage in needs(model, f"engine.{name}").items()
+        }
+
+    def identities(self) -> dict[str, str]:
+        """What stands for those that the study did not train."""
+        outside = {
+            f"engine.{name}": engine.identity() for name, engine in self.settings.items() if name not in self.ours
+        }
+        published = {
+            place: known
+            for name, model in self.ours.items()
+            for place, known in identities(model, f"engine.{name}").items()
+        }
+        return {**outside, **published}
+
+    def opened(self, draft: Draft, inputs: Inputs, runtime: Runtime) -> dict[str, Engine]:
+        """Every engine, open; what it is asked is kept in the run's folder of answers."""
+        kept = draft.folder.parent.parent / FOLDER
+        return {
+            name: Asked(engine=engine, identity=self._known(name), folder=kept)
+            for name, engine in self._started(inputs, runtime).items()
+        }
+
+    def _known(self, name: str) -> str:
+        if name not in self.ours:
+            return self.settings[name].identity()
+        model = self.ours[name]
+        trained = [each.recipe.fingerprint for each in needs(model).values()]
+        return " ".join(trained + list(identities(model).values()))
+
+    def _started(self, inputs: Inputs, runtime: Runtime) -> dict[str, Engine]:
+        """Each engine once, also where two names stand for the same one."""
+        started: list[tuple[Startable, Engine]] = []
+        found: dict[str, Engine] = {}
+        for name, settings in self.settings.items():
+            same = next((engine for other, engine in started if other == settings), None)
+            if same is None:
+                same = self._start(name, inputs, runtime)
+                started.append((settings, same))
+            found[name] = same
+        return found
+
+    def _start(self, name: str, inputs: Inputs, runtime: Runtime) -> Engine:
+        if name not in self.ours:
+            return self.settings[name].start(runtime)
+        loaded = load(self.ours[name], inputs, runtime, f"engine.{name}", merge=True)
+        return TransformersEngine(loaded, runtime.token_budget)
