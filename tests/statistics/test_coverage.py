@@ -1,0 +1,193 @@
+"""Of 2,000 intervals of data drawn anew each time, 95 % ± 1.5 hold the truth: independent rows, and rows in clusters by prompt.
+
+A prompt's rows share a normal effect that makes up a third to a half of their variance, and prompts have 1 to 4 rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from trimtab.statistics import (
+    Outcome,
+    length_controlled_win_rate,
+    mean,
+    paired_difference,
+    pgr,
+    ppi_mean,
+    proportion,
+    resampling,
+    share,
+    win_rate,
+)
+from trimtab.types import Metric
+
+DRAWS = 2000
+IDS = [f"{place:04}" for place in range(2000)]
+
+Rng = np.random.Generator
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+Draw = Callable[[Rng], tuple[Metric, float]]
+
+
+def prompts(rng: Rng, n: int, most: int) -> Places:
+    """The prompt of every row, for n prompts of 1 to `most` rows."""
+    return np.repeat(np.arange(n), rng.integers(1, most + 1, n))
+
+
+def effects(rng: Rng, clusters: Places) -> Floats:
+    """Standard normal figures, one a row, of which rows of one prompt share half."""
+    shared = rng.normal(size=clusters[-1] + 1)[clusters]
+    figures: Floats = (shared + rng.normal(size=len(clusters))) / 2**0.5
+    return figures
+
+
+def by_id(values: Floats) -> dict[str, float]:
+    return dict(zip(IDS[: len(values)], values.tolist(), strict=True))
+
+
+def clusters_by_id(clusters: Places) -> dict[str, int]:
+    return dict(zip(IDS[: len(clusters)], clusters.tolist(), strict=True))
+
+
+def accuracy_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
+    # Wilson's coverage swings by a percent and a half with the truth, as counts are whole: the truth is drawn, too.
+    truth = rng.uniform(0.5, 0.9)
+    return proportion(int((rng.random(200) < truth).sum()), 200), truth
+
+
+def accuracy_by_prompt(n: int, truth: float) -> Draw:
+    def draw(rng: Rng) -> tuple[Metric, float]:
+        clusters = prompts(rng, n, 4)
+        right = effects(rng, clusters) < norm.ppf(truth)
+        return share(right.astype(float).tolist(), clusters=clusters.tolist()), truth
+
+    return draw
+
+
+def mean_by_prompt(rng: Rng) -> tuple[Metric, float]:
+    clusters = prompts(rng, 40, 4)
+    return mean((3 + 2 * effects(rng, clusters)).tolist(), clusters=clusters.tolist()), 3.0
+
+
+def difference_by_prompt(rng: Rng) -> tuple[Metric, float]:
+    clusters = prompts(rng, 60, 3)
+    hard = effects(rng, clusters)
+    ours, theirs = (by_id((hard + effects(rng, clusters) < bar).astype(float)) for bar in (1.0, 0.5))
+    truth = norm.cdf(1.0 / 2**0.5) - norm.cdf(0.5 / 2**0.5)
+    return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), float(truth)
+
+
+def outcomes(figures: Floats) -> list[Outcome]:
+    """45 % wins, 25 % ties, 30 % losses, and so a true win rate of 0.575."""
+    low, high = norm.ppf([0.30, 0.55])
+    return ["loss" if each < low else "tie" if each < high else "win" for each in figures]
+
+
+def win_rate_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
+    return win_rate(outcomes(rng.normal(size=150))), 0.575
+
+
+def win_rate_by_prompt(rng: Rng) -> tuple[Metric, float]:
+    clusters = prompts(rng, 60, 4)
+    return win_rate(outcomes(effects(rng, clusters)), clusters=clusters.tolist()), 0.575
+
+
+def win_rate_at_equal_length(rng: Rng) -> tuple[Metric, float]:
+    longer = rng.normal(30, 100, 200)
+    odds = 0.4 + np.tanh(longer / longer.std())
+    won: list[Outcome] = ["win" if each else "loss" for each in rng.random(200) < 1 / (1 + np.exp(-odds))]
+    return length_controlled_win_rate(won, longer.tolist()), 1 / (1 + np.exp(-0.4))
+
+
+def recovered(rng: Rng, n: int, most: int, accuracies: tuple[float, float, float]) -> Metric:
+    """The gap recovered where the weak model, the student and the ceiling are right that often, all more so on easy pairs."""
+    clusters = prompts(rng, n, most)
+    hard = effects(rng, clusters)
+    weak, student, ceiling = (
+        by_id(((hard + rng.normal(size=len(hard))) / 2**0.5 < norm.ppf(right)).astype(float)) for right in accuracies
+    )
+    return pgr(weak, student, ceiling, clusters=clusters_by_id(clusters))
+
+
+def gap_recovered(n: int, most: int, weak: float, student: float, ceiling: float) -> Draw:
+    def draw(rng: Rng) -> tuple[Metric, float]:
+        return recovered(rng, n, most, (weak, student, ceiling)), (student - weak) / abs(ceiling - weak)
+
+    return draw
+
+
+def prediction_powered(n: int, n_unlabeled: int, most: int, tuned: bool) -> Draw:
+    """Accuracies that a judge tells with bias: it is right about whether they are in about three of four rows."""
+
+    def draw(rng: Rng) -> tuple[Metric, float]:
+        labeled, rest = prompts(rng, n, most), prompts(rng, n_unlabeled, most)
+        known, other = effects(rng, labeled), effects(rng, rest)
+        truths = known < 0.5
+        told, unlabeled = (each + rng.normal(0, 0.7, len(each)) < 0.2 for each in (known, other))
+        found = ppi_mean(
+            truths.astype(float).tolist(),
+            told.astype(float).tolist(),
+            unlabeled.astype(float).tolist(),
+            tuned=tuned,
+            clusters=labeled.tolist(),
+            unlabeled_clusters=rest.tolist(),
+        )
+        return found, float(norm.cdf(0.5))
+
+    return draw
+
+
+CASES: dict[str, Draw] = {
+    "accuracy, 200 pairs": accuracy_of_independent_pairs,
+    "accuracy, 80 prompts": accuracy_by_prompt(80, 0.7),
+    "accuracy, 100 prompts, nearly all right": accuracy_by_prompt(100, 0.92),
+    "accuracy, 30 prompts": accuracy_by_prompt(30, 0.6),
+    "mean by bootstrap, 40 prompts": mean_by_prompt,
+    "paired difference by bootstrap, 60 prompts": difference_by_prompt,
+    "win rate, 150 pairs": win_rate_of_independent_pairs,
+    "win rate, 60 prompts": win_rate_by_prompt,
+    "win rate at equal length, 200 pairs": win_rate_at_equal_length,
+    "PGR, 300 pairs": gap_recovered(300, 1, 0.60, 0.70, 0.75),
+    "PGR, 120 prompts": gap_recovered(120, 3, 0.60, 0.70, 0.75),
+    "PGR, 200 pairs, ceiling below weak": gap_recovered(200, 1, 0.75, 0.70, 0.55),
+    "PPI, 100 truths and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=False),
+    "PPI++, 100 truths and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=True),
+    "PPI++, 80 prompts and 400 without truths": prediction_powered(80, 400, 3, tuned=True),
+}
+
+
+@pytest.mark.parametrize("draw", CASES.values(), ids=CASES.keys())
+def test_95_percent_of_intervals_hold_the_truth(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A tenth of the resamples moves a bound by a twelfth of a standard error, which averages out over the draws.
+    monkeypatch.setattr(resampling, "RESAMPLES", 1000)
+    held = known = 0
+    for place in range(DRAWS):
+        metric, truth = draw(np.random.default_rng([17, place]))
+        if metric.low is not None and metric.high is not None:
+            known += 1
+            held += metric.low <= truth <= metric.high
+    assert known > 0.98 * DRAWS
+    assert abs(held / known - 0.95) <= 0.015
+
+
+def test_rows_of_one_prompt_taken_for_independent_hold_the_truth_far_too_seldom() -> None:
+    held = 0
+    for place in range(DRAWS):
+        rng = np.random.default_rng([17, place])
+        right: NDArray[np.bool_] = np.repeat(rng.random(60) < 0.7, 4)
+        metric = share(right.astype(float).tolist())
+        assert metric.low is not None and metric.high is not None
+        held += metric.low <= 0.7 <= metric.high
+    assert held / DRAWS < 0.75
+
+
+def test_a_gap_of_nothing_is_called_undefined_95_times_in_100() -> None:
+    found = (recovered(np.random.default_rng([3, place]), 200, 1, (0.7, 0.75, 0.7)) for place in range(DRAWS))
+    undefined = sum(metric.value is None for metric in found)
+    assert abs(undefined / DRAWS - 0.95) <= 0.015
