@@ -235,6 +235,13 @@ class Filter(Protocol):
 
 
 @runtime_checkable
+class Checked(Protocol):
+    """A scorer that can tell before any work whether its model will do, and raises `ModelError` where it will not."""
+
+    def check(self, runtime: Runtime) -> None: ...
+
+
+@runtime_checkable
 class Scorer(Protocol):
     """How good is each completion? One score a completion, in order."""
 

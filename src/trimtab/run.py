@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from trimtab.errors import DataError, StoreError
+from trimtab.errors import DataError, ModelError, StoreError
 from trimtab.lm.weights import identity, resolve
 from trimtab.plan import ArmStages, Plan, named_models, unfold
-from trimtab.protocols import Runtime
+from trimtab.protocols import Checked, Runtime
 from trimtab.stages.held_out import FEWEST
 from trimtab.stages.stage import Stage
 from trimtab.stages.tables import annotations_of, pairs_of
@@ -63,6 +63,7 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
     with store.hold():
         write_whole(folder / "study.yaml", study.to_yaml())
         fetch(study, runtime)
+        check_scorers(study, runtime)
         artifacts: dict[str, Artifact] = {}
         made: list[str] = []
         plan = unfold(study)
@@ -110,6 +111,16 @@ def fetch(study: Study, runtime: Runtime) -> None:
     for model in named_models(study):
         if identity(model) is None:
             resolve(model, runtime.notify)
+
+
+def check_scorers(study: Study, runtime: Runtime) -> None:
+    """Raises `ModelError` where a scorer's model gives no reward, before anything is trained."""
+    for name, scorer in study.evaluation.items():
+        if isinstance(scorer, Checked):
+            try:
+                scorer.check(runtime)
+            except ModelError as error:
+                raise ModelError(f"evaluation.{name}: {error}") from error
 
 
 def check_labeled(plan: Plan, split: Artifact) -> None:
@@ -216,6 +227,7 @@ def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[
         "split": name(plan.split),
         "arms": [arm(each) for each in plan.arms],
         "rewards": {scorer: name(stage) for scorer, stage in plan.rewards.items()},
+        "label_rewards": {scorer: name(stage) for scorer, stage in plan.label_rewards.items()},
         "against": plan.against,
         "people": {judge: name(stage) for judge, stage in plan.people.items()},
         "stages": list(names.values()),

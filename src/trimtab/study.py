@@ -110,6 +110,9 @@ class Study(Settings):
     generation: Sampling = Field(default_factory=Sampling)
     prompts: int | None = Field(None, ge=1, description="test prompts to answer; null: all")
     evaluation: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards, by a name of yours")
+    reward_unlabeled: bool = Field(
+        False, description="gold rewards of the unlabeled pairs' responses too, for `trimtab agree` (table 2)"
+    )
     judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="of two answers, by a name of yours")
     judging: Judging = Field(default_factory=Judging)
     samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's answer")
@@ -144,6 +147,12 @@ class Study(Settings):
     def _judging_needs_judges(self) -> Self:
         if not self.judges and self.judging != Judging():
             raise ValueError("judging: the study has no judges that would read it")
+        return self
+
+    @model_validator(mode="after")
+    def _rewards_need_a_scorer(self) -> Self:
+        if self.reward_unlabeled and not self.evaluation:
+            raise ValueError("reward_unlabeled: there is no scorer under evaluation to give rewards")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
 from trimtab.errors import ModelError
@@ -50,10 +51,31 @@ def test_the_score_is_the_models_logit_for_the_whole_conversation(
 
 def test_a_model_with_another_number_of_outputs_is_refused(tiny_model: Path, tmp_path: Path, runtime: Runtime) -> None:
     folder = classifier(tiny_model, tmp_path / "rm", 3)
-    with pytest.raises(ModelError, match=r"is not a reward model: it has 3 outputs \(one is needed\)"):
+    with pytest.raises(ModelError, match="is not a reward model: it is a classifier with 3 outputs"):
         RewardModel(model=Model(base=str(folder), dtype="float32")).score(ANSWERS, runtime)
 
 
 def test_a_language_model_is_not_taken_for_a_reward_model(tiny_model: Path, runtime: Runtime) -> None:
-    with pytest.raises(ModelError, match="weights without values"):
+    with pytest.raises(ModelError, match="a language model without a head that gives rewards"):
         RewardModel(model=Model(base=str(tiny_model), dtype="float32")).score(ANSWERS, runtime)
+
+
+def test_what_gives_no_reward_is_refused_by_its_configuration_before_any_weights_are_read(
+    tiny_model: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    two = classifier(tiny_model, tmp_path / "rm", 2)
+    (two / "model.safetensors").unlink()
+    (two / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"a classifier with 2 outputs \(LlamaForSequenceClassification\), and one is"):
+        RewardModel(model=Model(base=str(two), dtype="float32")).check(runtime)
+    with pytest.raises(ModelError, match=r"a language model without a head that gives rewards \(LlamaForCausalLM\)"):
+        RewardModel(model=Model(base=str(tiny_model), dtype="float32")).check(runtime)
+
+
+def test_a_classifier_whose_head_is_missing_is_refused(tiny_model: Path, tmp_path: Path, runtime: Runtime) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 1)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("score")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"leaves out weights of its head \(score\.weight\)"):
+        RewardModel(model=Model(base=str(folder), dtype="float32")).score(ANSWERS, runtime)

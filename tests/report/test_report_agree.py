@@ -151,7 +151,7 @@ def test_without_pairs_there_are_agreement_and_confidence_and_a_note_of_what_is_
 
 def test_no_one_is_called_better_whose_interval_says_otherwise() -> None:
     assert sentences(compare(both()))[1] == (
-        "Where they differ, people are with A on 1.000 [0.342, 1.000] of 2 pairs: neither can be told to be the better."
+        "Where they differ, people are with A on 1.000 [0.012, 1.000] of 2 pairs: neither can be told to be the better."
     )
 
 
@@ -159,7 +159,7 @@ def test_the_one_whom_people_are_with_is_the_better() -> None:
     many = {f"{place:02}": pair(f"{place:02}", 2, 1, "b" if place % 5 else "a") for place in range(40)}
     sources = [Labeled(name=name, labels=labels(dict.fromkeys(many, p_a))) for name, p_a in (("x", 0.9), ("y", 0.1))]
     (_, said) = sentences(compare(Both(a=sources[0], b=sources[1], pairs=many)))
-    assert said.endswith("people are with A on 0.200 [0.105, 0.348] of 40 pairs: B is the better.")
+    assert said.endswith("people are with A on 0.200 [0.102, 0.355] of 40 pairs: B is the better.")
 
 
 def test_the_tables_fit_80_columns_and_show_every_figure() -> None:

@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 
 from trimtab.components import Component
 from trimtab.errors import ModelError
-from trimtab.lm.weights import Model, identity
+from trimtab.lm.weights import Model, Weights, identity
 from trimtab.protocols import Runtime
 from trimtab.types import Completion, Score
+
+# How the architectures end that predict tokens and score nothing.
+LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForMaskedLM")
 
 
 class RewardModel(Component):
@@ -21,6 +24,12 @@ class RewardModel(Component):
     PLACES: ClassVar[frozenset[str]] = frozenset({"model"})
 
     model: Model
+
+    def check(self, runtime: Runtime) -> None:
+        """Raises `ModelError` where the model has two outputs or none, by its configuration alone."""
+        from trimtab.lm.weights import resolve  # noqa: PLC0415
+
+        _check(self.model, resolve(self.model, runtime.notify))
 
     def identity(self) -> str:
         return identity(self.model) or f"unfetched:{self.model.base}"
@@ -44,6 +53,7 @@ def _open(model: Model, runtime: Runtime) -> tuple[Any, Any]:
     from trimtab.lm.weights import resolve  # noqa: PLC0415
 
     weights = resolve(model, runtime.notify)
+    _check(model, weights)
     with quiet():
         classifier, found = AutoModelForSequenceClassification.from_pretrained(
             weights.folder,
@@ -52,12 +62,32 @@ def _open(model: Model, runtime: Runtime) -> tuple[Any, Any]:
             trust_remote_code=model.trust_remote_code,
             output_loading_info=True,
         )
-    if found["missing_keys"] or classifier.config.num_labels != 1:
+    if found["missing_keys"]:
+        names = ", ".join(sorted(found["missing_keys"])[:3])
         raise ModelError(
-            f"{weights.name} is not a reward model: it has {classifier.config.num_labels} outputs (one is needed) and "
-            f"{len(found['missing_keys'])} weights without values"
+            f"{weights.name} is not a reward model: {weights.folder} leaves out weights of its head ({names})"
         )
     return classifier.to(runtime.device).eval(), load_tokenizer(model, weights)
+
+
+def _check(model: Model, weights: Weights) -> None:
+    """Raises `ModelError` where the configuration speaks of another number of outputs than one, or of none."""
+    from transformers import AutoConfig  # noqa: PLC0415
+
+    config = AutoConfig.from_pretrained(
+        weights.folder, local_files_only=True, trust_remote_code=model.trust_remote_code
+    )
+    name = next(iter(config.architectures or ()), "")
+    if name.endswith(LANGUAGE_MODELS):
+        raise ModelError(
+            f"{weights.name} is not a reward model: it is a language model without a head that gives rewards ({name}), and one "
+            "output is needed; trained_reward trains such a head"
+        )
+    if config.num_labels != 1:
+        raise ModelError(
+            f"{weights.name} is not a reward model: it is a classifier with {config.num_labels} outputs "
+            f"({name or 'num_labels'}), and one is needed"
+        )
 
 
 def _reward(classifier: Any, tokenizer: Any, completion: Completion) -> float:

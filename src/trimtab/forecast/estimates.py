@@ -31,6 +31,7 @@ ROUGH = {
     "reward": TRAIN,
     "generate": WRITE,
     "score": READ * TYPICAL_ANSWER,
+    "rewards": READ * TYPICAL_ANSWER * 2,
     # What all the questions begin with is read once, so that a pair costs its own tokens; asked twice, once in each order.
     "preference": TRAIN * TYPICAL_PAIR,
     "judge": READ * TYPICAL_PAIR * 2,
@@ -114,7 +115,7 @@ class Estimates:
         if stage.kind in ("logprobs", "features"):
             tokens = [self._tokens(stage, side) for side in settings["sides"]]
             return None if None in tokens else sum(each or 0 for each in tokens)
-        if stage.kind == "annotate":
+        if stage.kind in ("annotate", "rewards"):
             return self._count(stage, settings.get("side", "unlabeled"))
         if stage.kind not in ("sft", "dpo", "reward", "preference"):
             return None
@@ -154,6 +155,7 @@ def _amount_of(record: Mapping[str, Any]) -> float:
         "logprobs": "tokens",
         "features": "tokens",
         "annotate": "pairs",
+        "rewards": "pairs",
         "score": "prompts",
         "judge": "contests",
     }
@@ -191,12 +193,12 @@ def _is_quick(stage: Stage) -> bool:
         return ":" not in stage.settings["annotator"]["kind"] and not asks
     if stage.kind in ("filter", "fold", "held_out", "calibrate"):
         return True
-    return stage.kind == "score" and stage.settings["scorer"]["kind"] == "checker"
+    return stage.kind in ("score", "rewards") and stage.settings["scorer"]["kind"] == "checker"
 
 
 def _root(stage: Stage) -> str:
     """The identity of the published model that a stage works with, by way of what was trained from it."""
-    if stage.kind == "score":
+    if stage.kind in ("score", "rewards"):
         return _root(stage.needs["reward"]) if "reward" in stage.needs else stage.identities["scorer"]
     engine = _engine([*stage.needs, *stage.identities])
     if engine:

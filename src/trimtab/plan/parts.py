@@ -33,19 +33,25 @@ class ArmStages:
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A study's split, its rows, and every stage, each after those that it needs. `learning` are the arms for which something
-    is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter. Rows were
-    judged against the row `against`; `people` are the verdicts of each judge on pairs that people labeled."""
+    is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter. `rewards` are
+    what scorers give to the responses of the test pairs, and `label_rewards` to those of the unlabeled ones. Rows were judged
+    against the row `against`; `people` are the verdicts of each judge on pairs that people labeled."""
 
     split: Stage
     arms: tuple[ArmStages, ...]
     learning: tuple[str, ...] = ()
     rewards: Mapping[str, Stage] = field(default_factory=dict)
+    label_rewards: Mapping[str, Stage] = field(default_factory=dict)
     against: str = ""
     people: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[Stage]:
-        wanted = [*(stage for arm in self.arms for stage in _of(arm)), *self.people.values()]
+        beside = (self.rewards, self.label_rewards, self.people)
+        wanted = [
+            *(stage for arm in self.arms for stage in _of(arm)),
+            *(each for some in beside for each in some.values()),
+        ]
         return ordered(wanted) or [self.split]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from trimtab.annotators.prompted import Prompted
 from trimtab.components import Component
 from trimtab.evaluation.trained_reward import TrainedReward
@@ -15,7 +17,7 @@ from trimtab.stages.generate import generate_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
 from trimtab.stages.reward import reward_stage
-from trimtab.stages.score import score_stage
+from trimtab.stages.score import pair_rewards_stage, score_stage
 from trimtab.stages.split import split_stage
 from trimtab.stages.stage import Stage
 from trimtab.stages.train import dpo_stage, sft_stage
@@ -33,7 +35,7 @@ class Students:
         self.split = _split(study)
         self.labels = Labels(study, self.split)
         self.shared_sft = self.labels.student_sft
-        self.rewards = {
+        self.trained = {
             name: reward_stage(f"reward.{name}", scorer, self.split, study.max_tokens, study.seed)
             for name, scorer in study.evaluation.items()
             if isinstance(scorer, TrainedReward)
@@ -53,10 +55,17 @@ class Students:
             split=self.split,
             arms=found.rows,
             learning=self.labels.learning(),
-            rewards=self.rewards,
+            rewards={name: self.trained.get(name) or self._rewards(name, "test") for name in self.study.evaluation},
+            label_rewards={
+                name: self._rewards(name, "unlabeled") for name in self.study.evaluation if self.study.reward_unlabeled
+            },
             against=found.against,
             people=found.people,
         )
+
+    def _rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:
+        scorer = self.study.evaluation[name]
+        return pair_rewards_stage(f"rewards.{side}.{name}", scorer, self.split, side, self.trained.get(name))
 
     @property
     def _choosing(self) -> bool:
@@ -134,7 +143,7 @@ class Students:
         study = self.study
         completions = generate_stage(f"generate.{row.name}", model, self.split, study.generation, study.prompts)
         scores = {
-            name: score_stage(f"score.{row.name}.{name}", scorer, completions, self.rewards.get(name))
+            name: score_stage(f"score.{row.name}.{name}", scorer, completions, self.trained.get(name))
             for name, scorer in study.evaluation.items()
         }
         return ArmStages(**{**vars(row), "completions": completions, "scores": scores})

@@ -86,8 +86,8 @@ def compare(both: Both, by: By | None = None) -> Comparison:
         a=_info(both.a),
         b=_info(both.b),
         shared=len(shared),
-        agreement=statistics.agreement(ours, theirs),
-        kappa=statistics.cohen_kappa(ours, theirs),
+        agreement=statistics.agreement(ours, theirs, clusters=_prompts(both, shared)),
+        kappa=statistics.cohen_kappa(ours, theirs, clusters=_prompts(both, shared)),
         sets={
             name: LabelSet(pairs=len(ids), figures=_figures(both, ids, len(preferred))) for name, ids in sets.items()
         },
@@ -115,7 +115,9 @@ def _figures(both: Both, ids: Sequence[str], n: int) -> dict[str, Metric]:
         if not source.people:
             found[f"confidence_{side}"] = _mean(both, {key: _confidence(source.labels[key]) for key in ids})
             if human:
-                found[f"accuracy_{side}"] = statistics.agreement(_choices(source.labels, human), human)
+                found[f"accuracy_{side}"] = statistics.agreement(
+                    _choices(source.labels, human), human, clusters=_prompts(both, human)
+                )
     if known:
         preferred = {key: _preferred(both, key) for key in ids}
         found["lead"] = _mean(both, {key: pair.lead(preferred[key]) for key, pair in known.items()})
@@ -135,6 +137,11 @@ def _gold(both: Both, name: str, rewards: Mapping[str, tuple[float, float]]) -> 
         f"gold_other.{name}": _mean(both, {key: second for key, (_, second) in ordered.items()}),
         f"gold_difference.{name}": _mean(both, {key: first - second for key, (first, second) in ordered.items()}),
     }
+
+
+def _prompts(both: Both, ids: Iterable[str]) -> dict[str, str] | None:
+    """The prompt of each pair, where that is known: pairs of one prompt are not independent."""
+    return {key: both.pairs[key].prompt_id for key in ids} if both.pairs else None
 
 
 def _mean(both: Both, values: Mapping[str, float]) -> Metric:
@@ -167,7 +174,7 @@ def _bins(both: Both, by: By, ids: Sequence[str]) -> list[Bin]:
 def _agreed(both: Both, ids: Sequence[str]) -> dict[str, Metric]:
     ours, theirs = (_choices(source.labels, ids) for source in (both.a, both.b))
     accuracies = {name: each for name, each in _figures(both, ids, len(ids)).items() if name.startswith("accuracy_")}
-    return {"agreement": statistics.agreement(ours, theirs), **accuracies}
+    return {"agreement": statistics.agreement(ours, theirs, clusters=_prompts(both, ids)), **accuracies}
 
 
 def _sizes(both: Both, by: By, ids: Sequence[str]) -> dict[str, float]:
@@ -182,7 +189,7 @@ def _sizes(both: Both, by: By, ids: Sequence[str]) -> dict[str, float]:
     raise StudyError(
         "--by length: the pairs' texts are needed; give --pairs FILE, or an arm of a run as DIR:ARM"
         if by == "length"
-        else "--by gold: no gold reward has read these pairs; set evaluation.NAME.unlabeled=true in the run's study"
+        else "--by gold: no gold reward has read these pairs; set reward_unlabeled: true in the run's study"
     )
 
 

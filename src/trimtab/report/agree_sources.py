@@ -131,7 +131,8 @@ def _gold(runs: list[Run]) -> dict[str, dict[str, tuple[float, float]]]:
     """What each gold reward of the runs gives to both responses of pairs, where it has read them."""
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for run in runs:
-        for name, stage in run.index["rewards"].items():
+        read = {name: stage for name, stage in run.index.get("label_rewards", {}).items() if run.finished(stage)}
+        for name, stage in read.items():
             rows = run.artifact(stage).rows("rewards")
             found.setdefault(name, {}).update({row["id"]: (row["a"], row["b"]) for row in rows})
     return found

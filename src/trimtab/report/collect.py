@@ -11,9 +11,10 @@ from trimtab import statistics
 from trimtab.report.folder import SIDES, Run
 from trimtab.report.labels import label_info
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
+from trimtab.report.rewards import RewardInfo, metric_of, note_of, reward_infos
 from trimtab.report.searches import SearchInfo, search_info
 from trimtab.stages.tables import completions_of, logprobs_of, scores_of
-from trimtab.types import Annotation, Choice, Metric, Pair, conversation
+from trimtab.types import Annotation, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
 # How many missing stages a note names.
@@ -35,7 +36,7 @@ def _rows(run: Run, arm: Mapping[str, Any]) -> Rows:
     values: dict[str, Mapping[str, float]] = {}
     failed: dict[str, int] = {}
     for name, stage in arm["scores"].items():
-        metric = "gold_reward" if len(arm["scores"]) == 1 else f"gold_reward.{name}"
+        metric = metric_of(name, len(run.study.evaluation))
         values[metric] = scores_of(run.artifact(stage))
         failed[metric] = len(completions) - len(values[metric])
     if arm["policy"] and arm["reference"]:
@@ -83,6 +84,7 @@ def collected(run: Run) -> Report:
     """The report of a run."""
     arms = run.arms
     rows = {arm["name"]: _rows(run, arm) for arm in arms if not arm["skipped"]}
+    rewards = reward_infos(run)
     return Report(
         study=_study(run),
         arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.test), rows, run) for arm in arms),
@@ -92,7 +94,8 @@ def collected(run: Run) -> Report:
         data=tuple(_data(run)),
         costs=tuple(_costs(run)),
         samples=tuple(_samples(run, rows)),
-        notes=tuple(_notes(run)),
+        rewards=tuple(rewards),
+        notes=tuple(_notes(run, rewards)),
         missing=run.missing,
     )
 
@@ -248,7 +251,7 @@ def _samples(run: Run, rows: Mapping[str, Rows]) -> list[Sample]:
     ]
 
 
-def _notes(run: Run) -> list[str]:
+def _notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
     notes = [_unfinished(run)] if run.missing else []
     if not run.has_split:
         return notes
@@ -258,8 +261,7 @@ def _notes(run: Run) -> list[str]:
             "The pairs are Trimtab's starter set: synthetic prompts, responses and labels. The figures show that the "
             "machinery works and how the arms compare on it; they say nothing of real people's preferences."
         )
-    notes += [_of_reward(run, name, stage) for name, stage in run.index["rewards"].items() if run.finished(stage)]
-    return notes
+    return [*notes, *(note_of(each) for each in rewards if each.proxy)]
 
 
 def _unfinished(run: Run) -> str:
@@ -269,25 +271,3 @@ def _unfinished(run: Run) -> str:
         f"This study is not finished: {len(names)} of its {len(run.index['stages'])} stages are missing "
         f"({', '.join(names[:_NAMED])}{more}). What is there is shown; run the study again to go on with it."
     )
-
-
-def _of_reward(run: Run, name: str, stage: str) -> str:
-    """What a trained gold reward is worth: its agreement with people on the test pairs, beside the length rule's."""
-    artifact = run.artifact(stage)
-    gaps = {row["id"]: row["a"] - row["b"] for row in artifact.rows("rewards")}
-    human = {pair.id: pair.human for pair in run.test}
-    longer = {pair.id: float(len(pair.a) - len(pair.b)) for pair in run.test}
-    ours, length = (statistics.agreement(_choices(each), human) for each in (gaps, longer))
-    return (
-        f"Gold reward {name} is a proxy: a reward model trained on {artifact.record['facts']['examples']} human pairs that the "
-        f"study does not use. It agrees with people on {_share(ours)} of the {ours.n} test pairs, where the longer response "
-        f"is right on {_share(length)}."
-    )
-
-
-def _choices(gaps: Mapping[str, float]) -> dict[str, Choice | None]:
-    return {key: None if gap == 0 else "a" if gap > 0 else "b" for key, gap in gaps.items()}
-
-
-def _share(metric: Metric) -> str:
-    return "–" if metric.value is None else f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from trimtab.report.metrics import metric_info
 from trimtab.report.model import Report
+from trimtab.report.proxies import with_proxies
 from trimtab.report.sections import SECTIONS
 from trimtab.report.sections.section import TABS, Contents, Figure, Section
 from trimtab.report.verdict import BASELINE
@@ -35,6 +36,7 @@ def render(report: Report) -> str:
 
 def page(contents: Contents) -> Page:
     """The page of all sections that have something to show."""
+    contents = replace(contents, report=with_proxies(contents.report))
     sections = [section for make in SECTIONS if (section := make(contents)) is not None]
     sections.append(_meaning(sections))
     environment = _environment()

@@ -37,6 +37,14 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="What a scorer that no arm was trained on gives to the model's answers, averaged over prompts.",
         ),
         MetricInfo(
+            name="proxy_reward",
+            label="Proxy reward",
+            better="higher",
+            rows="prompts",
+            meaning="What a reward model that the study trained on human pairs of its own gives to the model's answers, "
+            "averaged over prompts. It stands in for people as far as it agrees with them, and its unit means nothing alone.",
+        ),
+        MetricInfo(
             name="accuracy",
             label="Accuracy",
             better="higher",

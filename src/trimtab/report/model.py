@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trimtab.errors import DataError
+from trimtab.report import rewards as reward_rows
+from trimtab.report.rewards import RewardInfo
 from trimtab.report.searches import SearchInfo, plain, read_back
 from trimtab.types import Cost, Metric
 
@@ -131,6 +133,7 @@ class Report:
     comparisons: tuple[Comparison, ...] = ()
     labels: tuple[LabelInfo, ...] = ()
     searches: tuple[SearchInfo, ...] = ()
+    rewards: tuple[RewardInfo, ...] = ()
     data: tuple[SplitInfo, ...] = ()
     costs: tuple[StageCost, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -185,6 +188,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "labels": {label.arm: _figures(label.metrics) for label in report.labels},
         "labels_about": {label.arm: _label_about(label) for label in report.labels},
         "searches": [plain(each) for each in report.searches],
+        "rewards": {each.name: reward_rows.plain(each) for each in report.rewards},
         "data": {split.name: {k: v for k, v in asdict(split).items() if k != "name"} for split in report.data},
         "cost": {
             "seconds": sum(stage.seconds for stage in report.costs),
@@ -215,6 +219,7 @@ def from_json(document: Mapping[str, Any]) -> Report:
                 _label(name, figures, document["labels_about"][name]) for name, figures in document["labels"].items()
             ),
             searches=tuple(read_back(each) for each in document["searches"]),
+            rewards=tuple(reward_rows.read_back(name, each) for name, each in document["rewards"].items()),
             data=tuple(SplitInfo(name=name, **split) for name, split in document["data"].items()),
             costs=tuple(StageCost(**stage) for stage in document["stages"]),
             samples=tuple(Sample(**sample) for sample in document["samples"]),

@@ -13,6 +13,7 @@ from rich.text import Text
 from trimtab.report.duration import duration
 from trimtab.report.metrics import metric_info, written
 from trimtab.report.model import Arm, LabelInfo, Report, arm_order, differs
+from trimtab.report.proxies import with_proxies
 from trimtab.report.verdict import BASELINE, verdict
 from trimtab.types import Metric
 
@@ -22,6 +23,7 @@ _LEGEND = "▲ ▼  the whole 95 % interval of the paired difference lies above 
 
 def summary(report: Report) -> Group:
     """Everything: the verdict, the notes, a table a metric, the labels, the data and the cost."""
+    report = with_proxies(report)
     parts: list[RenderableType] = [
         Text(report.study.name, style="bold"),
         verdict_text(report),
@@ -29,6 +31,8 @@ def summary(report: Report) -> Group:
         Text(),
         arms_tables(report),
     ]
+    if report.rewards:
+        parts += [Text(), rewards_table(report)]
     if report.labels:
         parts += [Text(), labels_table(report)]
     return Group(*parts, Text(), data_lines(report), cost_lines(report))
@@ -63,6 +67,16 @@ def compared_table(report: Report, metric: str) -> Table:
                 ("", "") if difference is None else (_cell(difference, metric, signed=True), _mark(difference))
             )
             table.add_row(_name(arm), _cell(figure, metric), _count(figure), change, mark)
+    return table
+
+
+def rewards_table(report: Report) -> Table:
+    """The gold rewards: who gives them, and how far each agrees with people on the test pairs."""
+    table = _table("reward", ["agreement with people", "the longer response", "pairs"])
+    for each in report.rewards:
+        who = f"{each.name}, {'a proxy' if each.proxy else each.kind}"
+        cells = [_cell(each.agreement, "agreement"), _cell(each.longer, "agreement")]
+        table.add_row(Text(who, style="bold"), *cells, _count(each.agreement))
     return table
 
 

@@ -15,7 +15,7 @@ _SPOKEN = {
     "flipped": "labels flipped at random",
     "weak_model": "the weak model itself",
 }
-_HEADLINES = ("gold_reward", "accuracy")
+_HEADLINES = ("gold_reward", "proxy_reward", "accuracy")
 
 
 def verdict(report: Report) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ COMPLETIONS = pa.schema(
     ]
 )
 COST = ("prompt_tokens", "generated_tokens", "reused_tokens", "calls", "seconds")
+REWARDS = pa.schema([("id", pa.string()), ("a", pa.float64()), ("b", pa.float64())])
 SCORES = pa.schema([("id", pa.string()), ("value", pa.float64()), ("status", pa.string()), ("note", pa.string())])
 
 

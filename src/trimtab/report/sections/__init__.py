@@ -9,6 +9,7 @@ from trimtab.report.sections.cost import cost
 from trimtab.report.sections.data import data
 from trimtab.report.sections.labels import labels, ledger
 from trimtab.report.sections.results import results
+from trimtab.report.sections.rewards import rewards
 from trimtab.report.sections.samples import samples
 from trimtab.report.sections.searches import searches
 from trimtab.report.sections.section import Contents, Section
@@ -17,6 +18,7 @@ from trimtab.report.sections.settings import settings
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     answer,
     results,
+    rewards,
     labels,
     ledger,
     searches,

@@ -50,7 +50,7 @@ def headline(report: Report) -> str | None:
     if found is not None:
         return found
     names = list(dict.fromkeys(name for arm in report.arms for name in arm.metrics))
-    return next((name for name in names if name.partition(".")[0] in ("gold_reward", "accuracy")), None)
+    return next((name for name in names if name.partition(".")[0] in ("gold_reward", "proxy_reward", "accuracy")), None)
 
 
 def _figures(report: Report) -> tuple[Figure, ...]:

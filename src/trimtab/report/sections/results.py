@@ -12,7 +12,7 @@ from trimtab.report.sections.answer import drawn, headline
 from trimtab.report.sections.section import Contents, Section
 from trimtab.report.verdict import BASELINE
 
-_DRAWN = ("gold_reward", "accuracy")
+_DRAWN = ("gold_reward", "proxy_reward", "accuracy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

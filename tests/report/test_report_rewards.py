@@ -1,0 +1,113 @@
+"""What gold rewards are worth stands beside them, and those that the study trained are called proxies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from trimtab.errors import ModelError, StudyError
+from trimtab.report.agree import analyzed
+from trimtab.report.collect import collect
+from trimtab.report.html import render
+from trimtab.report.model import Report, from_json, to_json
+from trimtab.report.proxies import with_proxies
+from trimtab.report.tables import summary
+from trimtab.starter import gold
+from trimtab.study import Study
+
+Run = Callable[[str], tuple[Study, Path]]
+TWO = """
+reward_unlabeled: true
+prompts: 2
+arms: {weak: {annotator: longest, train: false}}
+evaluation:
+  checker: checker
+  own:
+    kind: trained_reward
+    data: {kind: starter, limit: 60, seed: 5}
+    model: {base: MODEL, dtype: float32}
+    recipe: {lora_rank: 2, batch_size: 30}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tiny_study: str, tiny_model: Path, run_whole: Run) -> Path:
+    text = tiny_study.replace("evaluation: {checker: checker}\n", "") + TWO.replace("MODEL", str(tiny_model))
+    return run_whole(text)[1]
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> Report:
+    return collect(run)
+
+
+def told(report: Report) -> str:
+    console = Console(width=100, force_terminal=False)
+    with console.capture() as capture:
+        console.print(summary(report))
+    return capture.get()
+
+
+def test_every_reward_stands_beside_its_agreement_with_people(report: Report) -> None:
+    found = {each.name: each for each in report.rewards}
+    assert {name: (each.kind, each.proxy) for name, each in found.items()} == {
+        "checker": ("checker", False),
+        "own": ("trained_reward", True),
+    }
+    assert {each.agreement.n + each.agreement.n_failed for each in found.values()} == {6}
+    assert found["own"].examples > 0
+
+
+def test_the_checkers_agreement_is_that_of_its_own_scores(run: Path, report: Report) -> None:
+    from trimtab.report.folder import Run as Folder
+
+    right = []
+    for pair in Folder(run).test:
+        asked = pair.prompt[-1].content
+        gap = gold(asked, pair.a) - gold(asked, pair.b)
+        right += [(gap > 0) == (pair.human == "a")] if gap else []
+    (checker,) = [each for each in report.rewards if each.name == "checker"]
+    assert checker.agreement.value == pytest.approx(sum(right) / len(right))
+
+
+def test_a_reward_that_the_study_trained_is_a_proxy_wherever_people_read_and_keeps_its_name_for_programs(
+    report: Report,
+) -> None:
+    assert {"gold_reward.checker", "gold_reward.own"} <= set(to_json(report)["arms"]["sft"])
+    assert {"gold_reward.checker", "proxy_reward.own"} <= set(with_proxies(report).arms[0].metrics)
+    for shown in (told(report), render(report)):
+        assert "Proxy reward (own)" in shown
+        assert "Gold reward (own)" not in shown
+        assert "Gold reward (checker)" in shown
+
+
+def test_the_rewards_are_read_back_as_they_were_written(report: Report) -> None:
+    document = json.loads(json.dumps(to_json(report)))
+    assert set(document["rewards"]["own"]["agreement"]) == {"value", "low", "high", "n", "n_failed"}
+    assert from_json(document) == report
+
+
+def test_the_rewards_of_labels_are_there_for_the_asking(run: Path) -> None:
+    figures: Mapping[str, Any] = analyzed(f"{run}:weak", f"{run}:human", "gold", None, None).sets["all"].figures
+    assert {"gold_difference.checker", "gold_difference.own"} <= set(figures)
+    difference, first, second = (figures[f"gold_{each}.checker"].value for each in ("difference", "preferred", "other"))
+    assert difference == pytest.approx(first - second)
+
+
+def test_a_model_that_gives_no_reward_stops_the_study_before_any_work(
+    tiny_study: str, tiny_model: Path, run_whole: Run
+) -> None:
+    text = tiny_study.replace("{checker: checker}", f"{{gold: {{kind: reward_model, model: {tiny_model}}}}}")
+    with pytest.raises(ModelError, match=r"evaluation\.gold: .* is not a reward model: it is a language model without"):
+        run_whole(text)
+
+
+def test_rewards_of_labels_need_somebody_who_gives_them(tiny_study: str) -> None:
+    text = tiny_study.replace("evaluation: {checker: checker}", "reward_unlabeled: true")
+    with pytest.raises(StudyError, match="reward_unlabeled: there is no scorer under evaluation"):
+        Study.parse(text)
