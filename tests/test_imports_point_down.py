@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # trained is plain settings, which what trains and what asks for training both read.
 LAYERS = (
     ("__init__", "__main__", "cli", "console"),
-    ("catalog", "export", "forecast", "labeling", "report"),
+    ("audit", "catalog", "export", "forecast", "labeling", "report"),
     ("run",),
     ("plan",),
     ("studies", "study"),

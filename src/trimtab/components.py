@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
@@ -62,6 +63,23 @@ def build(package: str, value: Any) -> Component:
         raise StudyError(f"expected a mapping with `kind`, one of: {', '.join(kinds(package))}")
     kind, settings = given["kind"], {key: each for key, each in given.items() if key != "kind"}
     return check(find(package, kind), settings)
+
+
+def build_said(package: str, kind: str, settings: Sequence[str]) -> Component:
+    """The component whose kind and `key=value` settings were given on the command line; values are read as YAML."""
+    given: dict[str, Any] = {}
+    for each in settings:
+        key, equals, value = each.partition("=")
+        if not equals or not key.strip():
+            raise StudyError(f"{each!r}: a setting of the annotator is written key=value")
+        if key.strip() == "kind":
+            raise StudyError(f"{each!r}: the kind of annotator is named by --with")
+        try:
+            # YAML has no words that begin with @, and models that a study trains have such names.
+            given[key.strip()] = value if value.startswith("@") else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise StudyError(f"{each!r}: the value is not YAML: {error}") from error
+    return build(package, {"kind": kind, **given})
 
 
 def check(cls: type[T], settings: Any, place: str = "") -> T:

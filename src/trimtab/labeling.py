@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import yaml
 
 from trimtab.annotators.longest import Longest
-from trimtab.components import Component, build
+from trimtab.components import build_said
 from trimtab.data.file import File
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
@@ -55,7 +54,7 @@ def label_file(
     after writing where too many labels failed.
     """
     write = _writer(pairs, to)
-    component = _component(kind, settings)
+    component = build_said("annotators", kind, settings)
     annotator = as_annotator(component)
     if annotator.arms():
         raise StudyError(
@@ -98,22 +97,6 @@ def _asking(annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: 
             labels += annotator.annotate(chunk, given)
             tick(len(chunk))
     return labels
-
-
-def _component(kind: str, settings: Sequence[str]) -> Component:
-    given: dict[str, Any] = {}
-    for each in settings:
-        key, equals, value = each.partition("=")
-        if not equals or not key.strip():
-            raise StudyError(f"{each!r}: a setting of the annotator is written key=value")
-        if key.strip() == "kind":
-            raise StudyError(f"{each!r}: the kind of annotator is named by --with")
-        try:
-            # YAML has no words that begin with @, and models that a study trains have such names.
-            given[key.strip()] = value if value.startswith("@") else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise StudyError(f"{each!r}: the value is not YAML: {error}") from error
-    return build("annotators", {"kind": kind, **given})
 
 
 def _found(name: str, run_dir: Path | None) -> Found:

@@ -74,11 +74,11 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
             write_whole(folder / INDEX, json.dumps(_index(study, plan, store, made), indent=1, ensure_ascii=False))
 
         note()
-        _make([plan.split], store, runtime, artifacts, began, note)
+        make([plan.split], store, runtime, artifacts, began, note)
         plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[plan.split.recipe.fingerprint]))
         check_labeled(plan, artifacts[plan.split.recipe.fingerprint])
         note()
-        _make(plan.stages, store, runtime, artifacts, began, note)
+        make(plan.stages, store, runtime, artifacts, began, note)
         _write_labels(plan, artifacts, folder)
         names = tuple(artifact.folder.name for artifact in artifacts.values())
     kept = tuple(name for name in names if name not in made)
@@ -139,15 +139,16 @@ def human_on_unlabeled(split: Artifact) -> bool:
     return bool(facts["with_human"]["unlabeled"] == facts["pairs"]["unlabeled"])
 
 
-def _make(
+def make(
     stages: Sequence[Stage],
     store: Store,
     runtime: Runtime,
     artifacts: dict[str, Artifact],
     began: Callable[[int, int, str], None],
-    note: Callable[[str], None],
+    note: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Adds what the stages make to `artifacts`; `note` is told of each folder that was not there before."""
+    """Makes those stages that are not in the store and adds all to `artifacts`, by fingerprint; `note` is told of each folder
+    that was not there before."""
     for place, stage in enumerate(stages, 1):
         key = stage.recipe.fingerprint
         if key in artifacts:

@@ -125,7 +125,7 @@ def test_a_prompt_on_two_given_sides_is_refused_by_id_and_not_by_text() -> None:
 
 
 def test_a_given_side_that_is_empty_or_bare_is_refused() -> None:
-    with pytest.raises(DataError, match="no 'unlabeled' pairs; found 4 labeled, 0 unlabeled and 2 test pairs"):
+    with pytest.raises(DataError, match="no 'unlabeled' pairs; found 4 labeled, 0 unlabeled, 2 test pairs"):
         given(PAIRS[:4], [], PAIRS[4:6])
     bare = [replace(PAIRS[0], human=None), PAIRS[1]]
     with pytest.raises(DataError, match=f"1 of 2 'labeled' pairs have no human label, first {PAIRS[0].id}; give as"):

@@ -6,11 +6,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from trimtab.cli import studies, labels, results, agree, kinds
+from trimtab.cli import studies, labels, audit, results, agree, kinds
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
 
-__all__ = ["agree", "app", "kinds", "labels", "main", "results", "studies"]
+__all__ = ["agree", "app", "audit", "kinds", "labels", "main", "results", "studies"]
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from trimtab.cli.arguments import Budget, Changes, Device, Out, RunsOut, StudyPath, Trainer
 from trimtab.cli.machine import runtime_of
-from trimtab.cli.terminal import app, err, minutes_told, out, say
+from trimtab.cli.terminal import app, err, minutes_told, out, say, stages_told
 from trimtab.protocols import Runtime
 
 
@@ -76,15 +75,8 @@ def plan(study: StudyPath, changes: Changes = None, out_dir: RunsOut = None) -> 
 def _run(study: Any, folder: Path, runtime: Runtime) -> None:
     from trimtab.run import run as run_study
 
-    start = time.monotonic()
     err.print(f"{study.name}: results go to {folder}", highlight=False, markup=False, soft_wrap=True)
-
-    def began(place: int, total: int, name: str) -> None:
-        err.print(
-            f"[{minutes_told(time.monotonic() - start)}] {place} of {total}: {name}", highlight=False, markup=False
-        )
-
-    outcome = run_study(study, folder, runtime, began)
+    outcome = run_study(study, folder, runtime, stages_told())
     if not runtime.leads:
         return
     err.print(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import typer
 from rich.console import Console
 
@@ -20,6 +23,17 @@ err = Console(stderr=True)
 def say(text: str) -> None:
     """A result in plain words: never colored, never wrapped, and brackets in it are brackets."""
     out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def stages_told() -> Callable[[int, int, str], None]:
+    """What tells of each stage as it begins, with the time since now."""
+    start = time.monotonic()
+
+    def began(place: int, total: int, name: str) -> None:
+        passed = minutes_told(time.monotonic() - start)
+        err.print(f"[{passed}] {place} of {total}: {name}", highlight=False, markup=False)
+
+    return began
 
 
 def minutes_told(seconds: float) -> str:

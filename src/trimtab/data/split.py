@@ -88,12 +88,16 @@ def _side(prompt: Prompt, settings: Split) -> str:
     return "labeled" if for_labeled < settings.labeled else "unlabeled"
 
 
-def given(labeled: Sequence[Pair], unlabeled: Sequence[Pair], test: Sequence[Pair]) -> Splits:
-    """Three sides from three sources, as they are. Raises `DataError` where one is empty, they share a prompt, or a
-    labeled pair has no human label."""
-    splits = Splits(labeled=tuple(labeled), unlabeled=tuple(unlabeled), test=tuple(test))
-    found = f"{len(labeled)} labeled, {len(unlabeled)} unlabeled and {len(test)} test pairs"
-    _check_filled(splits, found, "give it a source that holds pairs")
+def given(
+    labeled: Sequence[Pair], unlabeled: Sequence[Pair] | None = None, test: Sequence[Pair] | None = None
+) -> Splits:
+    """Sides from sources of their own, as they are; None is a side that is not asked for. Raises `DataError` where one is
+    empty, they share a prompt, or a labeled pair has no human label."""
+    sides = {"labeled": labeled, "unlabeled": unlabeled, "test": test}
+    asked = {name: pairs for name, pairs in sides.items() if pairs is not None}
+    splits = Splits(labeled=tuple(labeled), unlabeled=tuple(unlabeled or ()), test=tuple(test or ()))
+    found = ", ".join(f"{len(pairs)} {name}" for name, pairs in asked.items())
+    _check_filled(splits, f"{found} pairs", "give it a source that holds pairs", tuple(asked))
     _check_labeled(splits, "give as `labeled` a source with chosen and rejected, or with a label for each pair")
     check_disjoint(splits)
     return splits
@@ -117,8 +121,10 @@ def _by_prompt(pairs: Sequence[Pair]) -> dict[str, str]:
     return {normalized(pair.prompt): pair.id for pair in reversed(pairs)}
 
 
-def _check_filled(splits: Splits, found: str, remedy: str) -> None:
-    empty = [name for name in ("labeled", "unlabeled", "test") if not getattr(splits, name)]
+def _check_filled(
+    splits: Splits, found: str, remedy: str, sides: Sequence[str] = ("labeled", "unlabeled", "test")
+) -> None:
+    empty = [name for name in sides if not getattr(splits, name)]
     if empty:
         raise DataError(f"the split has no {' and no '.join(map(repr, empty))} pairs; found {found}; {remedy}")
 

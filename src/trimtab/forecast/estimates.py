@@ -191,7 +191,7 @@ def _is_quick(stage: Stage) -> bool:
     if stage.kind == "annotate":
         asks = any(name.startswith("engine.") for name in (*stage.needs, *stage.identities))
         return ":" not in stage.settings["annotator"]["kind"] and not asks
-    if stage.kind in ("filter", "fold", "held_out", "calibrate"):
+    if stage.kind in ("filter", "fold", "part", "held_out", "calibrate"):
         return True
     return stage.kind in ("score", "rewards") and stage.settings["scorer"]["kind"] == "checker"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trimtab.annotators.flip import Flip
 from trimtab.annotators.human import Human
@@ -12,12 +12,12 @@ from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
 from trimtab.protocols import LearnsFromHeldOut, LearnsReward, ReadsFeatures
-from trimtab.stages.annotate import Reads, annotate_stage, as_annotator
+from trimtab.stages.annotate import Reads, Side, annotate_stage, as_annotator
 from trimtab.stages.calibrate import calibrate_stage
 from trimtab.stages.engines import engines_of
 from trimtab.stages.features import features_stage
 from trimtab.stages.filter import as_filter, filter_stage
-from trimtab.stages.held_out import fold_stage, held_out_stage
+from trimtab.stages.held_out import fold_stage, held_out_stage, part_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
 from trimtab.stages.preference import preference_stage
@@ -49,8 +49,16 @@ class Labels:
     over all pairs, whose tables of published models it reads, and `ending` tells its stages from those.
     """
 
-    def __init__(self, study: Study, split: Stage, whole: Labels | None = None, ending: str = "") -> None:
-        self.study, self.split, self.ending = study, split, ending
+    def __init__(
+        self,
+        study: Study,
+        split: Stage,
+        whole: Labels | None = None,
+        ending: str = "",
+        labeling: Sequence[Side] = ("unlabeled",),
+    ) -> None:
+        """`labeling` are the sides of the split for which labels are asked."""
+        self.study, self.split, self.ending, self.labeling = study, split, ending, tuple(labeling)
         self.root: Labels = whole or self
         self.arms = arms_of(study)
         self._built: dict[str, Stage] = {}
@@ -72,19 +80,21 @@ class Labels:
             known = ", ".join(self.arms)
             raise StudyError(f"arms.{asking[-1]}.annotator: there is no arm {name!r} (there are: {known})")
         if name not in self._built:
-            self._built[name] = self._weighed(name, self._given(name, asking), asking)
+            self._built[name] = self._weighed(name, self.given(name, asking), asking)
         return self._built[name]
 
-    def held_out(self, name: str, folds: int) -> Stage:
+    def held_out(self, name: str, folds: int, of: int | None = None) -> Stage:
         """The arm's labels of the labeled pairs, by annotators that did not learn from them: one for each fold, or one for
-        all where it learns from none."""
+        all where it learns from none. `of`: each learns from so many pairs at most."""
         count = folds if self.learns(name) else 1
-        splits = [fold_stage(self.split, fold, count, self.study.seed) for fold in range(count)]
+        seed, ending = self.study.seed, self.ending if of is None else f"{self.ending}.of-{of}"
+        splits = [fold_stage(self.split, fold, count, seed) for fold in range(count)]
+        parts = splits if of is None else [part_stage(each, {"labeled": of}, seed) for each in splits]
         labels = [
-            Labels(self.study, each, self.root, f"{self.ending}.fold-{place}")._given(name, ())
-            for place, each in enumerate(splits, 1)
+            Labels(self.study, each, self.root, f"{ending}.fold-{place}").given(name)
+            for place, each in enumerate(parts, 1)
         ]
-        return held_out_stage(f"held-out.{name}{self.ending}", self.split, labels)
+        return held_out_stage(f"held-out.{name}{ending}", self.split, labels)
 
     def learns(self, name: str) -> bool:
         """Whether an arm's labels depend on the labeled pairs."""
@@ -135,7 +145,7 @@ class Labels:
     def preference(self, name: str, model: Model, labels: Stage | None, recipe: Preference) -> Stage:
         return preference_stage(f"preference.{name}{self.ending}", model, self.split, labels, recipe, self.study.seed)
 
-    def _given(self, name: str, asking: tuple[str, ...]) -> Stage:
+    def given(self, name: str, asking: tuple[str, ...] = (), side: Side = "unlabeled") -> Stage:
         """The labels of an arm as its annotator gives them."""
         arm, annotator = self.arms[name], as_annotator(self.arms[name].annotator)
         reads = Reads(
@@ -145,7 +155,8 @@ class Labels:
             features=self._features(name, annotator) if isinstance(annotator, ReadsFeatures) else None,
             reward=self._reward(name, annotator) if isinstance(annotator, LearnsReward) else None,
         )
-        return annotate_stage(f"annotate.{name}{self.ending}", arm.annotator, self.split, reads)
+        told = "annotate" if side == "unlabeled" else f"annotate-{side}"
+        return annotate_stage(f"{told}.{name}{self.ending}", arm.annotator, self.split, reads, side)
 
     def _weighed(self, name: str, labels: Stage, asking: tuple[str, ...]) -> Stage:
         """The labels once calibrated and filtered, where the arm asks for that."""
@@ -166,13 +177,13 @@ class Labels:
         model = self._model(asked.model, f"arms.{arm}.annotator.model")
         # a published model's table serves every fold; what a fold trained has seen that fold's labeled pairs alone
         home = self if isinstance(model, Stage) else self.root
-        return features_stage(f"features.{arm}{home.ending}", model, asked, home.split, ("labeled", "unlabeled"))
+        return features_stage(f"features.{arm}{home.ending}", model, asked, home.split, ("labeled", *home.labeling))
 
     def _reward(self, arm: str, annotator: LearnsReward) -> Stage:
         asked = annotator.reward()
         model = self._model(asked.model, f"arms.{arm}.annotator.model")
         name = f"supervisor.{arm}{self.ending}"
-        return supervisor_stage(name, model, asked.recipe, self.split, ("unlabeled",), self.study.seed)
+        return supervisor_stage(name, model, asked.recipe, self.split, self.labeling, self.study.seed)
 
     def _model(self, name: str, place: str) -> ModelSource:
         return self._own(name, place) if name.startswith("@") else Model(base=name)
@@ -209,4 +220,4 @@ class Labels:
             return known[model]
         if model.startswith("@"):
             raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(known)})")
-        return self._logprobs(arm, Model(base=model), ("unlabeled",))
+        return self._logprobs(arm, Model(base=model), self.labeling)

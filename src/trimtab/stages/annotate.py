@@ -24,6 +24,9 @@ from trimtab.types import Annotation, Pair
 MAX_FAILED = 0.2
 
 
+Side = Literal["unlabeled", "test"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reads:
     """The stages that an annotator's labels are made from, besides the split: `tables` and `labels` under the names by which
@@ -62,7 +65,7 @@ def annotate_stage(
     annotator: Component,
     split: Stage,
     reads: Reads,
-    side: Literal["unlabeled", "test"] = "unlabeled",
+    side: Side = "unlabeled",
 ) -> Stage:
     """Labels the pairs of one side."""
     asked = as_annotator(annotator)

@@ -52,6 +52,30 @@ def fold_stage(split: Stage, fold: int, folds: int, seed: int) -> Stage:
     )
 
 
+def part_stage(split: Stage, most: Mapping[str, int], seed: int) -> Stage:
+    """A split with at most so many pairs on each of these sides, drawn from the seed and the pairs' ids: what fewer labels
+    would have told. Sides that are not named stay whole."""
+
+    def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
+        del runtime
+        sides = {side: pairs_of(inputs["split"], side) for side in ("labeled", "unlabeled", "test")}
+        for side, count in most.items():
+            drawn = sorted(sides[side], key=lambda pair: text_hash("part", str(seed), pair.id))[:count]
+            kept = {pair.id for pair in drawn}
+            sides[side] = [pair for pair in sides[side] if pair.id in kept]
+        for side, found in sides.items():
+            draft.write_rows(side, pair_rows(found), PAIRS)
+        return {"pairs": {side: len(found) for side, found in sides.items()}}
+
+    return Stage(
+        name=f"part.{'-'.join(f'{count}-{side}' for side, count in most.items())}",
+        kind="part",
+        make=make,
+        settings={"most": dict(most), "seed": seed},
+        needs={"split": split},
+    )
+
+
 def held_out_stage(name: str, split: Stage, labels: Sequence[Stage]) -> Stage:
     """The labels of all folds, one for each labeled pair of the split, in its order."""
 

@@ -23,12 +23,16 @@ SIDES = ("labeled", "unlabeled", "test")
 def split_stage(
     sources: Mapping[str, Component], settings: Split, max_tokens: int, models: Mapping[str, Model]
 ) -> Stage:
-    """Reads `sources` (one named `all`, or one for each side) and writes a table for each side."""
+    """Reads `sources` (one named `all`, or one for each side that is wanted) and writes a table for each side."""
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         del inputs
         read = {name: _short(as_source(source).load(), max_tokens, models, runtime) for name, source in sources.items()}
-        sides = split(read["all"].pairs, settings) if "all" in read else given(*(read[side].pairs for side in SIDES))
+        sides = (
+            split(read["all"].pairs, settings)
+            if "all" in read
+            else given(**{side: read[side].pairs for side in SIDES if side in read})
+        )
         for side in SIDES:
             draft.write_rows(side, pair_rows(getattr(sides, side)), PAIRS)
         failures = [failure for dataset in read.values() for failure in dataset.failures]

@@ -1,0 +1,100 @@
+"""What an audit is asked: which annotator, what it learns from, and what it is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from trimtab.annotators.prompted import Prompted
+from trimtab.calibration import Method
+from trimtab.components import Component
+from trimtab.data.file import File
+from trimtab.data.split import Split
+from trimtab.engines.transformers import Transformers
+from trimtab.errors import StudyError
+from trimtab.lm.weights import Model
+from trimtab.plan.audited import AUDITED, STRONG
+from trimtab.protocols import ReadsFeatures, Runtime
+from trimtab.run import fetch
+from trimtab.stages.annotate import as_annotator
+from trimtab.stages.held_out import FEWEST
+from trimtab.stages.split import split_stage
+from trimtab.stages.stage import Stage
+from trimtab.study import Arm, Models, Study
+
+WEAK = Model(base="smollm2-135m-instruct")
+# The learning curve's points, as parts of all that the annotator can learn from.
+PARTS = (8, 4, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """`labeled` is what is measured: by cross-fitting in `folds`, or after learning from `fit` alone (`fit_limit` pairs of it).
+
+    `study` gives the weak model, its training and the seed; `strong` a model that is asked, untrained, about `strong_pairs` of
+    the measured pairs. `curve` asks for the learning curve where each of its points costs a training.
+    """
+
+    labeled: Path
+    kind: str
+    annotator: Component
+    fit: Path | None = None
+    fit_limit: int | None = None
+    pool: Path | None = None
+    strong: str | None = None
+    strong_pairs: int = 200
+    of: Study | None = None
+    folds: int = 5
+    method: Method = "temperature"
+    curve: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.fit_limit is not None and self.fit is None:
+            raise StudyError("--fit-limit: it says how many pairs of --fit FILE to learn from, and there is no --fit")
+        if as_annotator(self.annotator).arms():
+            raise StudyError(f"--with {self.kind}: it reads the labels of other arms, which only a study has")
+
+    @cached_property
+    def study(self) -> Study:
+        """The audit as a study of labels alone."""
+        arms = {AUDITED: Arm(annotator=self.annotator, train=False)}
+        if self.strong:
+            arms[STRONG] = Arm(annotator=Prompted(weak=Transformers(model=self.strong)), train=False)
+        changed = {"data": File(path=str(self.labeled)), "arms": arms, "evaluation": {}}
+        if self.of is None:
+            return Study(name="audit", models=Models(weak=WEAK, student=WEAK), **changed)
+        return self.of.model_copy(update=changed)
+
+    @property
+    def learned_from(self) -> str:
+        return str(self.labeled if self.fit is None else self.fit)
+
+    def split(self) -> Stage:
+        """The files as sides: what is learned from is labeled; then what is measured, if it is another file; then the pool."""
+        files = [self.labeled] if self.fit is None else [self.fit, self.labeled]
+        sources: dict[str, Component] = {
+            side: File(path=str(path), limit=self.fit_limit if side == "labeled" else None)
+            for side, path in zip(
+                ("labeled", "unlabeled", "test"), [*files, *([self.pool] if self.pool else [])], strict=False
+            )
+        }
+        return split_stage(sources, Split(), self.study.max_tokens, {"weak": self.study.models.weak})
+
+    def sizes(self, count: int) -> Sequence[int]:
+        """The points of the learning curve below all labeled pairs; none where they are not asked for."""
+        if not self._curve:
+            return ()
+        return [size for part in PARTS if (size := self.learned(count) // part) >= FEWEST]
+
+    def learned(self, count: int) -> int:
+        """From how many of so many labeled pairs the annotator learns, in each fold where there are folds."""
+        return count if self.fit is not None else count * (self.folds - 1) // self.folds
+
+    def fetch(self, runtime: Runtime) -> None:
+        fetch(self.study, runtime)
+
+    @property
+    def _curve(self) -> bool:
+        return isinstance(self.annotator, ReadsFeatures) if self.curve is None else self.curve

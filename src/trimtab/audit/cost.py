@@ -1,0 +1,54 @@
+"""What labels cost: seconds and tokens for a thousand of them, and the training before the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from trimtab.stages.stage import Stage
+from trimtab.store import Artifact
+from trimtab.types import Annotation, Metric
+
+TRAINING = ("sft", "dpo", "reward", "preference")
+TABLES = ("logprobs", "features")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Seconds as measured on this machine. `training_seconds` is once for all labels, of all folds together."""
+
+    seconds_per_1000: Metric
+    tokens_per_1000: Metric
+    training_seconds: Metric
+
+
+def price(labels: Stage, artifacts: Mapping[str, Artifact], found: Mapping[str, Annotation]) -> Price:
+    """Of the labels of a stage, from the records of the stages beneath it."""
+    records = {
+        stage.recipe.fingerprint: (stage.kind, artifacts[stage.recipe.fingerprint].record) for stage in _beneath(labels)
+    }
+    n = len(found)
+    a_pair = sum(
+        float(record["seconds"]) / max(1, record["facts"]["pairs"])
+        for kind, record in records.values()
+        if kind in TABLES
+    )
+    labeling = sum(float(record["seconds"]) for kind, record in records.values() if kind == "annotate") / max(1, n)
+    asked = sum(each.cost.seconds for each in found.values()) / max(1, n)
+    training = sum(float(record["seconds"]) for kind, record in records.values() if kind in TRAINING)
+    tokens = sum(each.cost.prompt_tokens + each.cost.generated_tokens for each in found.values()) / max(1, n)
+    return Price(
+        seconds_per_1000=_figure(1000 * (a_pair + max(labeling, asked)), n),
+        tokens_per_1000=_figure(1000 * tokens, n),
+        training_seconds=_figure(training, n),
+    )
+
+
+def _figure(value: float, n: int) -> Metric:
+    return Metric(value=value, low=None, high=None, n=n, n_failed=0)
+
+
+def _beneath(stage: Stage) -> Iterator[Stage]:
+    yield stage
+    for need in stage.needs.values():
+        yield from _beneath(need)

@@ -1,0 +1,55 @@
+"""The sentence that an audit ends with: use the labels, use a part of them, or do not. Its words follow the intervals."""
+
+from __future__ import annotations
+
+from trimtab.filters._best_fraction import Kept
+from trimtab.types import Metric
+
+# Where so much of the labels is worth keeping, dropping the rest is not worth a filter.
+NEARLY_ALL = 0.9
+
+
+def verdict(name: str, agreement: Metric, rule: str, lead: Metric, kept: Kept) -> str:
+    """`rule` is the better of the length rules and `lead` the annotator's lead over it; `kept` the share that is worth most."""
+    told = f"{name} agrees with people on {_percent(agreement)} of {agreement.n} pairs"
+    against = _against(name, told, agreement, rule, lead)
+    if against:
+        return against
+    ahead = f"{_points(lead)} points ahead of the rule `{rule}`"
+    if kept.fraction < NEARLY_ALL:
+        return (
+            f"Use it on part: {told}, {ahead}, and the surest {kept.fraction:.0%} of its labels, on which it agrees with "
+            f"people on {_percent(kept.accuracy)}, tell more than all of them (filter: budget)."
+        )
+    return f"Use it: {told}, {ahead}."
+
+
+def _against(name: str, told: str, agreement: Metric, rule: str, lead: Metric) -> str:
+    """What speaks against any use; empty where nothing does."""
+    if agreement.low is None or agreement.high is None:
+        return f"Do not use it: {name} labels too few of the pairs to tell anything."
+    if agreement.high < 0.5:
+        return f"Do not use it: {told}, worse than chance; look whether its labels are the wrong way round."
+    if agreement.low <= 0.5:
+        return f"Do not use it: {told}, which chance could do."
+    if lead.high is not None and lead.high < 0:
+        return (
+            f"Do not use it: {told}, and the rule `{rule}` is {_points(lead, turned=True)} points better for nothing."
+        )
+    if lead.low is None or lead.low <= 0:
+        return (
+            f"Do not use it yet: {told}, but its lead of {_points(lead)} points over the rule `{rule}`, which costs nothing, "
+            "could be chance; more labeled pairs would tell."
+        )
+    return ""
+
+
+def _percent(metric: Metric) -> str:
+    if metric.value is None or metric.low is None or metric.high is None:
+        return "none"
+    return f"{metric.value:.1%} [{metric.low:.1%}, {metric.high:.1%}]"
+
+
+def _points(metric: Metric, *, turned: bool = False) -> str:
+    value, low, high = (100 * (each or 0.0) for each in (metric.value, metric.low, metric.high))
+    return f"{-value:.1f} [{-high:.1f}, {-low:.1f}]" if turned else f"{value:.1f} [{low:.1f}, {high:.1f}]"
