@@ -66,7 +66,7 @@ def audit(
     device: Device = "auto",
     token_budget: Budget = 1024,
 ) -> None:
-    """Say whether an annotator is worth its labels, before training on them.
+    """Say whether an annotator is worth its labels, before training.
 
     Measured on pairs that people labeled and that the annotator did not learn from.
 
