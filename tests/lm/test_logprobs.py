@@ -261,6 +261,13 @@ def test_packed_rows_hold_what_their_prompts_begin_with_once() -> None:
     assert int(lay_out(ROWS, "packed", 0).shared) == 0
 
 
+@pytest.mark.parametrize(("length", "shared"), [(15, 0), (16, 16)])
+def test_a_beginning_is_held_once_from_sixteen_tokens_on(length: int, shared: int) -> None:
+    begin = tuple(range(5, 5 + length))
+    rows = [Row(prompt=(*begin, 50 + place), first=(60,)) for place in range(3)]
+    assert int(lay_out(rows, "packed", 0).shared) == shared
+
+
 def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
     batch = lay_out([Row(prompt=(1, 2), first=(3, 4), second=(5, 6)), Row(prompt=(7,), first=(8,))], "alone", 0)
     assert batch.tokens.tolist() == [[1, 2, 3, 4], [1, 2, 5, 6], [7, 8, 0, 0]]

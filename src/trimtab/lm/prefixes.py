@@ -16,8 +16,10 @@ from transformers import DynamicCache
 from trimtab.lm.attention import Layout
 from trimtab.lm.cached import roomy_cache
 from trimtab.lm.forms import is_packed, masks_by_kind, packed_inputs, unwrapped
-from trimtab.lm.rows import LEAST_SHARED, shared_beginning
+from trimtab.lm.rows import shared_beginning
 
+# Tokens that a branch must add to be worth a cache and, for each new token, a product of its own.
+LEAST_BRANCH = 32
 # Tokens of a beginning that are read, and kept, together.
 BLOCK = 128
 # Tokens of beginnings that are kept: about half a gigabyte of a model of 0.3 billion weights.
@@ -34,7 +36,7 @@ class Family:
 
 def families(texts: Sequence[Sequence[int]]) -> list[Family]:
     """The texts by the longest beginnings that they share: the tree of beginnings, cut where it branches, without those
-    branches that would add fewer than LEAST_SHARED tokens.
+    branches that would add fewer than LEAST_BRANCH tokens.
 
     A family's beginning may begin with that of another. Deterministic, and every place is in one family.
     """
@@ -43,7 +45,7 @@ def families(texts: Sequence[Sequence[int]]) -> list[Family]:
     def visit(places: list[int], known: int) -> list[int]:
         """Adds the families among these texts, which share `known` tokens already; those left over are in none."""
         shared = shared_beginning([texts[place] for place in places])
-        worth = shared - known >= LEAST_SHARED
+        worth = shared - known >= LEAST_BRANCH
         branches: dict[int, list[int]] = defaultdict(list)
         for place in places:
             branches[texts[place][shared]].append(place)
