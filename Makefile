@@ -48,8 +48,9 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 test-vllm: $(VLLM)/.installed  ## vLLM as engine and as server, on a processor, in an environment of its own (4 GB)
 	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py tests/engines/test_real_servers.py
 
-bench: install   ## Trimtab beside TRL and transformers; nothing else may run (PAIRS=file, DEVICE=cuda, ONLY="dpo_smollm2")
-	$(BIN)/python -m benchmarks.run --device $(DEVICE) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ONLY),--only $(ONLY))
+bench: install   ## Trimtab beside TRL and transformers; nothing else may run (PAIRS=file DEVICE=cuda ONLY="dpo_smollm2" ROUNDS=5 SHARE=0.25)
+	$(BIN)/python -m benchmarks.run --device $(DEVICE) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SHARE),--share $(SHARE))
 
 clean:           ## remove the environments and the runs
 	rm -rf $(VENV) $(VLLM) $(LLAMA) runs

@@ -26,7 +26,7 @@ BATCH = 16
 LORA_RANK = 8
 NEW_TOKENS = 128
 # What plain transformers and TRL are tried with: the fastest counts.
-PLAIN_BATCHES = (2, 8, 16)
+PLAIN_BATCHES = {"cpu": (2, 8, 16), "cuda": (16, 64, 256)}
 
 
 def timed(device: str, run: Callable[[], Any]) -> float:
@@ -53,7 +53,10 @@ def score_plain(work: Work, device: str, _: int) -> float:
         key=lambda text: -len(text[0]) - len(text[1]),
     )
     step = max(1, len(texts) // 32)
-    tried = {size: timed(device, partial(_plain, work, texts[::step], size, device)) for size in PLAIN_BATCHES}
+    tried = {
+        size: timed(device, partial(_plain, work, texts[::step], size, device))
+        for size in PLAIN_BATCHES[device.partition(":")[0]]
+    }
     best = min(tried, key=lambda size: tried[size])
     return timed(device, lambda: _plain(work, texts, best, device))
 

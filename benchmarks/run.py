@@ -13,7 +13,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,14 @@ from rich.console import Console
 from rich.table import Column, Table
 
 RESULTS = Path(__file__).parent / "results"
+# Tokens in a pass of Trimtab, and rows in a pass of TRL, by kind of device.
+TOKENS = {"cpu": 1_024, "cuda": 16_384}
+TRL_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
+# So many pairs at least, however small the share: one step of DPO.
+LEAST = 16
 console = Console()
+
+Make = Callable[[], dict[str, float]]
 
 
 def fresh(task: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +67,13 @@ def against(
     kind: str, model: str, count: int, asked: argparse.Namespace, others: Sequence[dict[str, Any]]
 ) -> dict[str, float]:
     """Trimtab against the best of the others: ratio of throughput, of memory, and the share of the roofline."""
-    base = {"model": model, "count": count, "pairs": asked.pairs, "device": asked.device}
+    base = {
+        "model": model,
+        "count": max(LEAST, round(asked.share * count)),
+        "pairs": asked.pairs,
+        "device": asked.device,
+        "size": TOKENS[kind_of(asked.device)],
+    }
     ours, *theirs = contest([{**base, "run": f"{kind}_trimtab"}, *({**base, **each} for each in others)], asked.rounds)
     best = max(theirs, key=lambda each: each["per_second"])
     return {
@@ -107,39 +121,60 @@ def long_texts(asked: argparse.Namespace) -> float:
     return float(fresh({**task, "run": "dpo_trimtab"})["peak_mb"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", help="a file of pairs instead of the starter set")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", nargs="*", help="names of results to make; the others are kept as they are")
-    asked = parser.parse_args()
+def kind_of(device: str) -> str:
+    return device.partition(":")[0]
+
+
+def makers(asked: argparse.Namespace) -> dict[str, Make]:
+    """What makes each result. Shapes of OPT are part of the whole on a graphics card, and elsewhere made when named."""
     smollm2, gemma = "smollm2-135m-instruct", "gemma3-270m"
-    trl = [{"run": "dpo_trl", "size": size} for size in (2, 4)]
-    makers = {
-        "score_smollm2": lambda: against("score", smollm2, 128, asked, [{"run": "score_plain"}]),
-        "score_gemma": lambda: against("score", gemma, 64, asked, [{"run": "score_plain"}]),
-        "dpo_smollm2": lambda: {
-            **against("dpo", smollm2, 32, asked, trl),
-            "long_texts_mb": long_texts(asked),
-        },
+    plain = [{"run": "score_plain"}]
+    trl = [{"run": "dpo_trl", "size": size} for size in TRL_SIZES[kind_of(asked.device)]]
+    whole: dict[str, Make] = {
+        "score_smollm2": lambda: against("score", smollm2, 128, asked, plain),
+        "score_gemma": lambda: against("score", gemma, 64, asked, plain),
+        "dpo_smollm2": lambda: {**against("dpo", smollm2, 32, asked, trl), "long_texts_mb": long_texts(asked)},
         "generate_smollm2": lambda: against("generate", smollm2, 64, asked, [{"run": "generate_plain"}]),
         "scaling": lambda: scaling(asked),
         "seam": lambda: seam(asked),
     }
-    path = RESULTS / "latest.json"
+    shapes: dict[str, Make] = {
+        f"{kind}_{name}": partial(against, kind, name, count, asked, others)
+        for name, count in (("opt-125m", 2048), ("opt-1.3b", 512), ("opt-tiny", LEAST))
+        for kind, others in (("score", plain), ("dpo", trl))
+    }
+    large = [name for name in shapes if not name.endswith("tiny")]
+    if not asked.only:
+        return {**whole, **({name: shapes[name] for name in large} if kind_of(asked.device) == "cuda" else {})}
+    known = {**whole, **shapes}
+    if strange := sorted(set(asked.only) - set(known)):
+        raise SystemExit(f"ONLY: there is no result {strange[0]!r} (there are: {', '.join(known)})")
+    return {name: known[name] for name in asked.only}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", help="a file of pairs instead of the starter set")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--share", type=float, default=1.0, help="share of the pairs, to be quicker")
+    parser.add_argument("--only", nargs="*", help="names of results to make; the others are kept as they are")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args(words)
+    path: Path = asked.results / ("latest.json" if kind_of(asked.device) == "cpu" else f"latest-{asked.device}.json")
     results: dict[str, Any] = json.loads(path.read_text()) if asked.only and path.is_file() else {}
-    for name in asked.only or makers:
+    for name, make in makers(asked).items():
         console.print(name)
-        results[name] = {key: round(value, 3) for key, value in makers[name]().items()}
+        results[name] = {key: round(value, 3) for key, value in make().items()}
         results.setdefault("about", {})[name] = {
-            "pairs": Path(asked.pairs).name if asked.pairs else "starter set",
+            "pairs": "random tokens" if "_opt-" in name else Path(asked.pairs).name if asked.pairs else "starter set",
             "device": asked.device,
             "cores": os.cpu_count(),
             "machine": platform.machine(),
             "rounds": asked.rounds,
+            "share": asked.share,
         }
-        RESULTS.mkdir(exist_ok=True)
+        asked.results.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
     show(results)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.shapes import SHAPES, drawn_rows, open_shape
 from trimtab.data.file import File
 from trimtab.data.starter import Starter
 from trimtab.lm.models import Loaded, open_base
@@ -41,7 +42,9 @@ def pairs_of(path: str | None) -> tuple[Pair, ...]:
 
 def work(name: str, count: int, pairs_path: str | None, device: str, layers: int | None = None) -> Work:
     """The first `count` pairs of the file, or of the starter set, that are not longer than MAX_TOKENS; again and again
-    where there are fewer."""
+    where there are fewer. Of a model that is a shape alone, as many rows of random tokens and no pairs."""
+    if name in SHAPES:
+        return Work(open_shape(name, device), [], drawn_rows(name, count, MAX_TOKENS))
     loaded = open_model(name, device, layers)
     pairs, rows = [], []
     for pair in pairs_of(pairs_path):
@@ -59,13 +62,13 @@ def needed_flops(model: Any, rows: Sequence[Row], passes: int = 1) -> float:
     """Operations of reading the rows `passes` times that no way of computing avoids: each token once through every linear
     layer, each response token once through the output head. Attention and norms are left out. A step of training a LoRA
     adapter is two passes (forward, and the gradient of the activations), its reference is one."""
-    head = model.get_output_embeddings().weight.numel()
-    embedded = model.get_input_embeddings().weight
-    body = sum(w.numel() for w in model.parameters() if w.ndim == 2 and w is not embedded)
-    body -= 0 if model.get_output_embeddings().weight is embedded else head
+    head = model.get_output_embeddings()
+    body = sum(
+        each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Linear) and each is not head
+    )
     tokens = sum(map(len, rows))
     answered = sum(len(row.first) + len(row.second) for row in rows)
-    return float(2 * passes * (body * tokens + head * answered))
+    return float(2 * passes * (body * tokens + head.weight.numel() * answered))
 
 
 def peak_flops(device: str) -> float:
