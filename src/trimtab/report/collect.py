@@ -9,6 +9,7 @@ from typing import Any
 
 from trimtab import statistics
 from trimtab.report.folder import SIDES, Run
+from trimtab.report.judged import judged
 from trimtab.report.labels import label_info
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.rewards import RewardInfo, metric_of, note_of, reward_infos
@@ -82,7 +83,7 @@ def collect(folder: Path) -> Report:
 
 def collected(run: Run) -> Report:
     """The report of a run."""
-    arms = run.arms
+    arms, judging = run.arms, judged(run)
     rows = {arm["name"]: _rows(run, arm) for arm in arms if not arm["skipped"]}
     rewards = reward_infos(run)
     return Report(
@@ -95,7 +96,9 @@ def collected(run: Run) -> Report:
         costs=tuple(_costs(run)),
         samples=tuple(_samples(run, rows)),
         rewards=tuple(rewards),
-        notes=tuple(_notes(run, rewards)),
+        judges=judging.judges,
+        rater_agreements=judging.agreements,
+        notes=(*_notes(run, rewards), *(warning for judge in judging.judges for warning in judge.warnings)),
         missing=run.missing,
     )
 

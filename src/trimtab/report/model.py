@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trimtab.errors import DataError
+from trimtab.report import judges
 from trimtab.report import rewards as reward_rows
+from trimtab.report.judges import JudgeInfo, RaterAgreement
 from trimtab.report.rewards import RewardInfo
 from trimtab.report.searches import SearchInfo, plain, read_back
 from trimtab.types import Cost, Metric
@@ -134,6 +136,8 @@ class Report:
     labels: tuple[LabelInfo, ...] = ()
     searches: tuple[SearchInfo, ...] = ()
     rewards: tuple[RewardInfo, ...] = ()
+    judges: tuple[JudgeInfo, ...] = ()
+    rater_agreements: tuple[RaterAgreement, ...] = ()
     data: tuple[SplitInfo, ...] = ()
     costs: tuple[StageCost, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -189,6 +193,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "labels_about": {label.arm: _label_about(label) for label in report.labels},
         "searches": [plain(each) for each in report.searches],
         "rewards": {each.name: reward_rows.plain(each) for each in report.rewards},
+        "judges": [judges.plain(each) for each in report.judges],
+        "rater_agreements": [judges.plain(each) for each in report.rater_agreements],
         "data": {split.name: {k: v for k, v in asdict(split).items() if k != "name"} for split in report.data},
         "cost": {
             "seconds": sum(stage.seconds for stage in report.costs),
@@ -220,6 +226,8 @@ def from_json(document: Mapping[str, Any]) -> Report:
             ),
             searches=tuple(read_back(each) for each in document["searches"]),
             rewards=tuple(reward_rows.read_back(name, each) for name, each in document["rewards"].items()),
+            judges=tuple(judges.judge_back(each) for each in document.get("judges", ())),
+            rater_agreements=tuple(judges.agreement_back(each) for each in document.get("rater_agreements", ())),
             data=tuple(SplitInfo(name=name, **split) for name, split in document["data"].items()),
             costs=tuple(StageCost(**stage) for stage in document["stages"]),
             samples=tuple(Sample(**sample) for sample in document["samples"]),

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.report.duration import duration
+from trimtab.report.judge_tables import judge_tables
 from trimtab.report.metrics import metric_info, written
 from trimtab.report.model import Arm, LabelInfo, Report, arm_order, differs
 from trimtab.report.proxies import with_proxies
@@ -35,6 +36,8 @@ def summary(report: Report) -> Group:
         parts += [Text(), rewards_table(report)]
     if report.labels:
         parts += [Text(), labels_table(report)]
+    if report.judges:
+        parts += [Text(), judge_tables(report)]
     return Group(*parts, Text(), data_lines(report), cost_lines(report))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from trimtab.report.sections.answer import answer
 from trimtab.report.sections.cost import cost
 from trimtab.report.sections.data import data
+from trimtab.report.sections.judges import judges
 from trimtab.report.sections.labels import labels, ledger
 from trimtab.report.sections.results import results
 from trimtab.report.sections.rewards import rewards
@@ -22,6 +23,7 @@ SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     labels,
     ledger,
     searches,
+    judges,
     samples,
     cost,
     data,

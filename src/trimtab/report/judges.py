@@ -1,0 +1,224 @@
+"""What judges say of the rows' answers, and what their word is worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from itertools import combinations
+from operator import add
+from typing import Any
+
+from trimtab import statistics
+from trimtab.errors import DataError
+from trimtab.types import Choice, Cost, Metric, Outcome, Verdict
+
+Verdicts = Mapping[str, Verdict]
+Clusters = Mapping[str, Hashable]
+
+OUTCOMES: tuple[Outcome, ...] = ("win", "tie", "loss", "failed")
+PEOPLE = "people"
+ANSWERS, PAIRS = "answers", "test pairs"
+# A coin in each order names the same place twice on half of what it compares.
+COIN = 0.5
+# Past this share of verdicts that could not be read the others may be the easy ones.
+MANY_FAILED = 0.2
+_SHOWN_IDS = 3
+_SIDES: Mapping[Outcome, str] = {"win": "a", "loss": "b", "tie": "tie"}
+_OPPOSITE: Mapping[Outcome, Outcome] = {"win": "loss", "loss": "win", "tie": "tie", "failed": "failed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRow:
+    """One row by one judge: how many answers came out how, and its figures."""
+
+    counts: Mapping[Outcome, int]
+    figures: Mapping[str, Metric]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeInfo:
+    """One judge. `rows` are those whose answers it compared with those of the row `against`; `figures` are over all that it
+    compared, pairs that people labeled included; `warnings` are sentences on what it is not good for."""
+
+    name: str
+    engine: str
+    against: str
+    rows: Mapping[str, JudgedRow]
+    figures: Mapping[str, Metric]
+    warnings: tuple[str, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaterAgreement:
+    """How far two or more raters agree on what they all rated: the rows' answers, or the responses of test pairs."""
+
+    raters: tuple[str, ...]
+    on: str
+    figures: Mapping[str, Metric]
+
+
+def judged_row(verdicts: Verdicts, leads: Mapping[str, float]) -> JudgedRow:
+    """`verdicts` on a row's answers by prompt id; `leads` says how much longer its answer is than the other, in any unit."""
+    keys = list(verdicts)
+    outcomes = [verdicts[key].outcome for key in keys]
+    counted = Counter(outcomes)
+    figures = {
+        "win_rate": statistics.win_rate(outcomes, clusters=keys),
+        "length_controlled_win_rate": statistics.length_controlled_win_rate(
+            outcomes, [leads[key] for key in keys], clusters=keys
+        ),
+        "order_flips": order_flips(verdicts, {key: key for key in keys}),
+    }
+    return JudgedRow(counts={each: counted[each] for each in OUTCOMES}, figures=figures)
+
+
+def order_flips(verdicts: Verdicts, clusters: Clusters) -> Metric:
+    """The share of what was asked in both orders, and read in both, on which the same place was named twice."""
+    asked = {key: each for key, each in verdicts.items() if each.there is not None and each.back is not None}
+    flips = {key: each.flipped for key, each in asked.items()}
+    read = {key: float(flip) for key, flip in flips.items() if flip is not None}
+    return statistics.share(
+        list(read.values()), n_failed=len(asked) - len(read), clusters=[clusters[key] for key in read]
+    )
+
+
+def first_named(verdicts: Verdicts, clusters: Clusters) -> Metric:
+    """The share of readings that name a place and name the first."""
+    named = [
+        (key, reading.named)
+        for key, each in verdicts.items()
+        for reading in (each.there, each.back)
+        if reading is not None and reading.named not in (None, "tie")
+    ]
+    return statistics.share([float(name == "first") for _, name in named], clusters=[clusters[key] for key, _ in named])
+
+
+def with_people(verdicts: Verdicts, human: Mapping[str, Choice], clusters: Clusters) -> dict[str, Metric]:
+    """How far a judge's outcomes for `a` are what people preferred, by pair id: a share with ties as halves, and kappa with
+    ties as a verdict of their own."""
+    keys = [key for key in verdicts if key in human]
+    right: list[Outcome] = [
+        verdicts[key].outcome if human[key] == "a" else _OPPOSITE[verdicts[key].outcome] for key in keys
+    ]
+    return {
+        "with_people": statistics.win_rate(right, clusters=[clusters[key] for key in keys]),
+        "kappa": statistics.cohen_kappa(
+            sides({key: verdicts[key] for key in keys}), {key: human[key] for key in keys}, clusters=clusters
+        ),
+    }
+
+
+def sides(verdicts: Verdicts) -> dict[str, str | None]:
+    """The outcomes as raters give them: `a` for the first answer, `b` for the other, `tie`; None where it failed."""
+    return {key: _SIDES.get(each.outcome) for key, each in verdicts.items()}
+
+
+def agreements(
+    judges: Mapping[str, Verdicts], on: str, clusters: Clusters, human: Mapping[str, Choice] | None = None
+) -> list[RaterAgreement]:
+    """Every two raters, and all of them where they are more; `human` are people's choices, where they are raters too.
+
+    Raises `DataError` with the ids where two judges did not judge the same.
+    """
+    _aligned(judges)
+    raters: dict[str, Mapping[str, str | None]] = {name: sides(each) for name, each in judges.items()}
+    if human is not None and judges:
+        known = next(iter(judges.values()))
+        raters[PEOPLE] = {key: choice for key, choice in human.items() if key in known}
+    groups = [*combinations(raters, 2), *([tuple(raters)] if len(raters) > 2 else [])]
+    return [
+        RaterAgreement(raters=group, on=on, figures=_agreement([raters[each] for each in group], clusters))
+        for group in groups
+    ]
+
+
+def warnings(name: str, figures: Mapping[str, Metric], failed: int, n: int) -> tuple[str, ...]:
+    """What a reader must know before believing this judge, none of it more than the intervals allow."""
+    return tuple(filter(None, [_of_failures(name, failed, n), _of_flips(name, figures), _of_people(name, figures)]))
+
+
+def total_cost(verdicts: Sequence[Verdicts]) -> Cost:
+    return reduce(add, (each.cost for some in verdicts for each in some.values()), Cost())
+
+
+def plain(info: JudgeInfo | RaterAgreement) -> dict[str, Any]:
+    """As JSON holds it."""
+    return asdict(info)
+
+
+def judge_back(document: Mapping[str, Any]) -> JudgeInfo:
+    """What `plain` gave. Raises `KeyError` or `TypeError` where a part is missing or of another kind."""
+    rows = {
+        name: JudgedRow(counts=row["counts"], figures=_metrics(row["figures"]))
+        for name, row in document["rows"].items()
+    }
+    told = {
+        "rows": rows,
+        "figures": _metrics(document["figures"]),
+        "warnings": tuple(document["warnings"]),
+        "cost": Cost(**document["cost"]),
+    }
+    return JudgeInfo(**{**document, **told})
+
+
+def agreement_back(document: Mapping[str, Any]) -> RaterAgreement:
+    """The same of an agreement."""
+    return RaterAgreement(raters=tuple(document["raters"]), on=document["on"], figures=_metrics(document["figures"]))
+
+
+def _agreement(raters: Sequence[Mapping[str, str | None]], clusters: Clusters) -> dict[str, Metric]:
+    alpha = statistics.krippendorff_alpha(raters, clusters=clusters)
+    if len(raters) > 2:
+        return {"alpha": alpha}
+    return {"kappa": statistics.cohen_kappa(*raters, clusters=clusters), "alpha": alpha}
+
+
+def _aligned(judges: Mapping[str, Verdicts]) -> None:
+    for (one, ours), (other, theirs) in combinations(judges.items(), 2):
+        alone = sorted(set(ours) ^ set(theirs))
+        if alone:
+            listed = ", ".join(alone[:_SHOWN_IDS]) + (", …" if len(alone) > _SHOWN_IDS else "")
+            raise DataError(f"judges {one} and {other}: {len(alone)} ids were judged by one of them alone ({listed})")
+
+
+def _of_failures(name: str, failed: int, n: int) -> str:
+    if failed <= MANY_FAILED * n:
+        return ""
+    return f"Judge {name} could not be read on {failed} of {n} comparisons; its figures speak of the others alone."
+
+
+def _of_flips(name: str, figures: Mapping[str, Metric]) -> str:
+    flips = figures["order_flips"]
+    if flips.value is None or (flips.high is not None and flips.high < COIN):
+        return ""
+    often = f"{_told(flips)} of {flips.n} comparisons"
+    if flips.value == 1 or (flips.low is not None and flips.low >= COIN):
+        return (
+            f"Judge {name} is unusable: it names the same place in both orders on {often}, where a coin would on one half. Its "
+            "verdicts say where an answer stands and not how good it is."
+        )
+    return (
+        f"Judge {name} names the same place in both orders on {often}: at this size it is not told apart from a coin."
+    )
+
+
+def _of_people(name: str, figures: Mapping[str, Metric]) -> str:
+    agreed = figures.get("with_people")
+    if agreed is None or agreed.value is None or (agreed.low is not None and agreed.low > COIN):
+        return ""
+    figure = f"{_told(agreed)} (n = {agreed.n} pairs, ties as halves)"
+    if agreed.high is not None and agreed.high < COIN:
+        return f"Judge {name} prefers what people do not: it agrees with them on {figure}."
+    return f"Judge {name} is not told apart from a coin by its agreement with people, {figure}."
+
+
+def _told(metric: Metric) -> str:
+    between = "" if metric.low is None else f" [{metric.low:.3f}, {metric.high:.3f}]"
+    return f"{metric.value:.3f}{between}"
+
+
+def _metrics(document: Mapping[str, Any]) -> dict[str, Metric]:
+    return {name: Metric(**figure) for name, figure in document.items()}
