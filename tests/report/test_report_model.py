@@ -95,7 +95,8 @@ def test_a_difference_has_a_side_only_where_its_whole_interval_has(metric: Metri
         (figure(0.05, 0.0004, 0.1), "gold_reward", ("0.0500", "[0.0004, 0.1000]")),
         (figure(-0.0001), "accuracy", ("0.000", "")),
         (figure(0.0, 0.0, 0.0), "accuracy", ("0.000", "[0.000, 0.000]")),
-        (figure(None), "accuracy", ("–", "")),
+        (figure(None), "accuracy", ("undefined", "")),
+        (Metric(value=None, low=None, high=None, n=0, n_failed=3), "accuracy", ("–", "")),
     ],
 )
 def test_figures_are_written_with_the_decimals_they_deserve(metric: Metric, name: str, text: tuple[str, str]) -> None:

@@ -22,7 +22,7 @@ def test_the_whole_verdict_of_a_study() -> None:
     assert verdict(REPORT) == (
         "Weak labels beat SFT alone by 0.082 [0.042, 0.122] gold reward (n = 192 prompts).",
         "Weak labels against human labels: a difference of −0.010 [−0.045, 0.025] gold reward (n = 192 prompts), "
-        "not told apart at this size.",
+        "no difference that these prompts could show; about 4,900 would settle one of this size.",
         "Of the other arms, seam is above SFT alone.",
     )
 
@@ -36,8 +36,13 @@ def test_an_interval_below_zero_is_a_shortfall_told_as_a_distance() -> None:
 @pytest.mark.parametrize("low", [0.0, -0.001])
 def test_an_interval_that_touches_zero_is_never_called_better(low: float) -> None:
     (sentence,) = verdict(compared(difference(0.2, low, 0.4)))
-    assert "not told apart" in sentence
+    assert "no difference that these prompts could show; about " in sentence
     assert "beat" not in sentence
+
+
+def test_where_no_difference_was_seen_no_number_of_rows_is_named() -> None:
+    (sentence,) = verdict(compared(difference(0.0, -0.1, 0.1)))
+    assert sentence.endswith("(n = 192 prompts), no difference that these prompts could show.")
 
 
 def test_one_row_is_too_few_for_an_interval() -> None:

@@ -18,6 +18,7 @@ from trimtab.stages.tables import completions_of, logprobs_of, scores_of
 from trimtab.types import Annotation, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
+_SHARES = ("accuracy", "ended")
 # How many missing stages a note names.
 _NAMED = 6
 
@@ -124,9 +125,10 @@ def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm
     if rows is not None:
         prompts = {pair.id: pair.prompt_id for pair in test}
         for name, values in rows.values.items():
-            # pairs of one prompt are not independent: the bootstrap draws prompts
+            # pairs of one prompt are not independent: intervals are over prompts
             clusters = [prompts.get(key, key) for key in values]
-            metrics[name] = statistics.mean(list(values.values()), n_failed=rows.failed.get(name, 0), clusters=clusters)
+            figure = statistics.share if name in _SHARES else statistics.mean
+            metrics[name] = figure(list(values.values()), n_failed=rows.failed.get(name, 0), clusters=clusters)
     role = "reference" if arm["name"] in REFERENCE_ROWS else "arm"
     return Arm(
         name=arm["name"],

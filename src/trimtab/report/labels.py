@@ -33,10 +33,12 @@ def label_info(
     labeled = sum(choice is not None for choice in choices.values())
     metrics = {"coverage": statistics.proportion(labeled, len(choices), n_failed)}
     if any(choice is not None for choice in human.values()):
-        metrics["agreement"] = statistics.agreement(choices, human)
+        prompts = {pair.id: pair.prompt_id for pair in pairs}
+        metrics["agreement"] = statistics.agreement(choices, human, clusters=prompts)
         if before is not None:
-            metrics["agreement_all"] = statistics.agreement({key: each.choice for key, each in before.items()}, human)
-        metrics["kappa"] = statistics.cohen_kappa(choices, human)
+            everything = {key: each.choice for key, each in before.items()}
+            metrics["agreement_all"] = statistics.agreement(everything, human, clusters=prompts)
+        metrics["kappa"] = statistics.cohen_kappa(choices, human, clusters=prompts)
     metrics["length_correlation"] = _length_correlation(pairs, annotations)
     metrics |= _asked(annotations)
     cost = reduce(add, (each.cost for each in annotations.values()), Cost())

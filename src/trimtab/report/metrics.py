@@ -75,7 +75,7 @@ METRICS: Mapping[str, MetricInfo] = {
             better="higher",
             rows="pairs",
             meaning="Performance gap recovered, (student − weak) / |ceiling − weak| (Li et al. 2025, equation 4). "
-            "It is left blank where the interval of the gap touches zero.",
+            "Undefined where the interval of the gap touches zero; the interval is Fieller's (1954).",
         ),
         MetricInfo(
             name="agreement",
@@ -233,11 +233,12 @@ def metric_info(name: str) -> MetricInfo:
 def written(metric: Metric, info: MetricInfo, *, signed: bool = False) -> tuple[str, str]:
     """The value and its interval as people read them, such as `0.612` and `[0.580, 0.641]`.
 
-    A missing value is an en dash, a missing interval the empty string. Large figures get fewer decimals; a bound that
-    is not zero gets as many as it takes not to look like zero, up to six.
+    Where there are no rows a value is an en dash; one that its rows leave undefined says so. A missing interval is the empty
+    string. Large figures get fewer decimals; a bound that is not zero gets as many as it takes not to look like it, up to six.
     """
     digits = _digits(metric, info)
-    value = "–" if metric.value is None else _number(metric.value, digits, signed)
+    missing = "undefined" if metric.n else "–"
+    value = missing if metric.value is None else _number(metric.value, digits, signed)
     if metric.low is None or metric.high is None:
         return value, ""
     return value, f"[{_number(metric.low, digits)}, {_number(metric.high, digits)}]"

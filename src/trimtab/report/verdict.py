@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trimtab.report.metrics import metric_info, written
 from trimtab.report.model import Arm, Report, arm_order, differs
+from trimtab.statistics import rows_to_settle
 from trimtab.types import Metric
 
 BASELINE = "sft"
@@ -91,11 +92,27 @@ def _against(report: Report, arm: str, other: str, metric: str) -> str:
         return f"{ours} and {theirs} could not be compared: they share no {info.rows} ({rows})."
     side = differs(difference)
     if side == "unclear":
-        close = "not told apart at this size" if difference.low is not None else "too few for an interval"
         figures = _figures(difference, metric, signed=True)
-        return f"{ours} against {theirs}: a difference of {figures} {what} ({rows}), {close}."
+        return (
+            f"{ours} against {theirs}: a difference of {figures} {what} ({rows}), {_unsettled(difference, info.rows)}."
+        )
     verb = "beat" if side == "above" else "fall short of"
     return f"{ours} {verb} {theirs} by {_figures(_size(difference), metric)} {what} ({rows})."
+
+
+def _unsettled(difference: Metric, rows: str) -> str:
+    """Why it is open which is better, and how many rows would tell if the difference is as large as it looks."""
+    if difference.low is None:
+        return "too few for an interval"
+    enough = rows_to_settle(difference)
+    rest = f"; about {_rounded(enough):,} would settle one of this size" if enough else ""
+    return f"no difference that these {rows} could show{rest}"
+
+
+def _rounded(count: int) -> int:
+    """Up to two significant digits: more would claim a precision that the difference does not have."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // step) * step
 
 
 def _others(report: Report, arm: str, metric: str) -> str:
