@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
+    Cohere2Config,
+    FalconConfig,
+    FalconH1Config,
     Gemma2Config,
     Gemma3TextConfig,
+    GPT2Config,
+    GPTJConfig,
     GPTNeoConfig,
     GPTNeoXConfig,
+    GptOssConfig,
+    GraniteConfig,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
+    Olmo3Config,
     OPTConfig,
+    Phi3Config,
+    PhiConfig,
     PreTrainedConfig,
     Qwen2Config,
     Qwen3Config,
+    SmolLM3Config,
+    StableLmConfig,
+    Starcoder2Config,
 )
 
 from trimtab.errors import ModelError
 from trimtab.lm.forms import FORMS, choose_form
-from trimtab.lm.logprobs import Reader, ResponseLogprobs, read, token_logprobs
+from trimtab.lm.logprobs import Reader, ResponseLogprobs, read, reader, token_logprobs
+from trimtab.lm.models import open_base
 from trimtab.lm.rows import Form, Row, attention_mask, batches, lay_out
+from trimtab.lm.weights import Model
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -35,6 +56,8 @@ SHAPE: dict[str, Any] = {
     "max_position_embeddings": 64,
 }
 GROUPED: dict[str, Any] = {**SHAPE, "num_key_value_heads": 2}
+OLDER: dict[str, Any] = {"vocab_size": 97, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+FALCON: dict[str, Any] = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 GEMMA: dict[str, Any] = {**GROUPED, "head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8}
 FAMILIES: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(**GROUPED),
@@ -53,6 +76,25 @@ FAMILIES: dict[str, PreTrainedConfig] = {
         attention_types=[[["global", "local"], 1]],
         window_size=6,
     ),
+    "opt_350m": OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=16, do_layer_norm_before=False),
+    "qwen2_window": Qwen2Config(**GROUPED, use_sliding_window=True, sliding_window=6, max_window_layers=1),
+    "gpt2": GPT2Config(**OLDER),
+    "gptj": GPTJConfig(**OLDER, rotary_dim=4),
+    "phi": PhiConfig(**SHAPE),
+    "phi3": Phi3Config(**GROUPED, pad_token_id=0, sliding_window=6),
+    "falcon": FalconConfig(**FALCON),
+    "falcon_alibi": FalconConfig(**FALCON, alibi=True),
+    "bloom": BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4),
+    "olmo2": Olmo2Config(**GROUPED),
+    "olmo3": Olmo3Config(**GROUPED, sliding_window=6),
+    "granite": GraniteConfig(**GROUPED, logits_scaling=3.0, attention_multiplier=0.2, residual_multiplier=0.7),
+    "cohere2": Cohere2Config(**GROUPED, pad_token_id=0, sliding_window=6, logit_scale=0.3),
+    "stablelm": StableLmConfig(**GROUPED),
+    "smollm3": SmolLM3Config(**GROUPED, pad_token_id=0),
+    "starcoder2": Starcoder2Config(**GROUPED, sliding_window=6),
+    "mixtral": MixtralConfig(**GROUPED, num_local_experts=4),
+    "gpt_oss": GptOssConfig(**GROUPED, head_dim=8, num_local_experts=4, sliding_window=6),
+    "mamba": MambaConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2),
 }
 ROWS = [
     Row(prompt=(5, 6, 7, 8), first=(9, 10, 11), second=(12, 13, 14, 15, 16)),
@@ -109,7 +151,46 @@ TAKEN: dict[str, Form] = {
     "gemma2": "padded",  # soft caps
     "gpt_neo": "alone",  # a window of its own, counted in places of the row
     "opt": "packed",
+    "opt_350m": "packed",
+    "qwen2_window": "packed",
+    "gpt2": "packed",
+    "gptj": "padded",  # attention of its own
+    "phi": "packed",
+    "phi3": "packed",
+    "falcon": "padded",
+    "falcon_alibi": "alone",  # distances told from places in the row
+    "bloom": "alone",
+    "olmo2": "packed",
+    "olmo3": "packed",
+    "granite": "packed",
+    "cohere2": "packed",
+    "stablelm": "padded",
+    "smollm3": "packed",
+    "starcoder2": "packed",
+    "mixtral": "packed",
+    "gpt_oss": "padded",  # sinks
+    "mamba": "alone",  # no attention
 }
+
+
+def test_every_family_that_is_tested_has_its_form_written_down() -> None:
+    assert TAKEN.keys() == FAMILIES.keys()
+
+
+def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_so(tiny_model: Path) -> None:
+    loaded = open_base(Model(base=str(tiny_model)), lambda message: None, "cpu")
+    told: list[str] = []
+    bloom = reader(replace(loaded, model=tiny(FAMILIES["bloom"])), told.append)
+    assert told == ["BloomForCausalLM cannot read a pair as one row: each response is read alone, at half the speed"]
+    assert bloom.said == "one text a response"
+    assert reader(loaded, told.append).said == "pair rows, packed"
+    assert len(told) == 1
+
+
+def test_a_family_that_does_something_unknown_to_its_logits_is_refused_and_not_scored_wrongly() -> None:
+    config = FalconH1Config(**GROUPED, lm_head_multiplier=0.5, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8)
+    with pytest.raises(ModelError, match=r"FalconH1ForCausalLM does more to its logits .*its family \(falcon_h1\)"):
+        choose_form(tiny(config))
 
 
 @pytest.mark.parametrize(("family", "form"), TAKEN.items())
@@ -123,9 +204,12 @@ def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
             super().__init__()
             self.inner, self.config, self.device = model, model.config, model.device
 
-        def base_model(self, position_ids: Any, **rest: Any) -> Any:
-            places = torch.arange(position_ids.shape[1])[None].expand_as(position_ids)
-            return self.inner.base_model(position_ids=places, **rest)
+        def base_model(self, input_ids: Any, position_ids: Any = None, **rest: Any) -> Any:
+            places = torch.arange(input_ids.shape[1])[None].expand_as(input_ids)
+            return self.inner.base_model(input_ids=input_ids, position_ids=places, **rest)
+
+        def forward(self, **given: Any) -> Any:
+            return self.inner(**given)
 
         def get_output_embeddings(self) -> Any:
             return self.inner.get_output_embeddings()

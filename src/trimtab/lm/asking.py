@@ -15,7 +15,7 @@ from trimtab.lm.attention import Layout
 from trimtab.lm.decoding import Ended, Part, decode
 from trimtab.lm.forms import is_packed, unwrapped
 from trimtab.lm.generate import CACHED
-from trimtab.lm.logprobs import head
+from trimtab.lm.head import bend_of, head
 from trimtab.lm.prefixes import Beginnings, Prefix, families, packed_step, step
 
 Ids = Sequence[int]
@@ -190,8 +190,8 @@ def _fine_logprobs(model: Any, states: Tensor, which: Tensor, targets: Tensor) -
     own = (states[which].float() * layer.weight[targets].float()).sum(1)
     if layer.bias is not None:
         own = own + layer.bias[targets].float()
-    cap = getattr(causal.config, "final_logit_softcapping", None)
-    fine: Tensor = (torch.tanh(own / cap) * cap if cap else own) - totals[which]
+    bend = bend_of(causal)
+    fine: Tensor = (bend(own) if bend else own) - totals[which]
     return fine
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from trimtab.lm.attention import Before, Layout
-from trimtab.lm.forms import is_packed, masks_by_kind, unwrapped
-from trimtab.lm.logprobs import head
+from trimtab.lm.forms import body, is_packed, masks_by_kind, unwrapped
+from trimtab.lm.head import head
 from trimtab.lm.prefixes import Prefix, packed_step
 
 # Whether a text has ended, asked after each token.
@@ -114,7 +114,7 @@ def _step(
     causal: Any, tokens: Tensor, positions: Tensor, known: tuple[Tensor, Tensor], cache: Any, **rest: Any
 ) -> Tensor:
     """The state of the last token of each row, shape (rows, d)."""
-    states = causal.base_model(
+    states = body(causal)(
         input_ids=tokens,
         attention_mask=masks_by_kind(causal.config, partial(_mask, positions, *known)),
         position_ids=positions,

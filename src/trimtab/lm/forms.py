@@ -8,8 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from trimtab.errors import ModelError
 from trimtab.lm import attention
-from trimtab.lm.rows import Batch, Form, Row, attention_mask, lay_out
+from trimtab.lm.head import head
+from trimtab.lm.rows import PADDING, SECOND, Batch, Form, Row, attention_mask, lay_out
 
 FORMS: tuple[Form, ...] = ("packed", "padded", "alone")
 SAID = {
@@ -44,19 +46,24 @@ def last_states(model: Any, batch: Batch, cache: Any = None) -> Tensor:
     cache where one is given."""
     causal = unwrapped(model)
     config = causal.config
+    given: dict[str, Any] = {"position_ids": batch.positions}
     if config._attn_implementation == attention.NAME and batch.tokens.shape[0] == 1:
         layout = attention.Layout(tuple(map(tuple, batch.lengths.tolist())), int(batch.shared))
-        given = packed_inputs(causal, layout)
+        given |= packed_inputs(causal, layout)
+    elif cache is None and not bool((batch.segments == SECOND).any()):
+        # ordinary texts: any model reads them, those that know no positions and no masks of more dimensions among them
+        given = {"attention_mask": (batch.segments != PADDING).long()}
     else:
-        given = {"attention_mask": masks_by_kind(config, lambda window: attention_mask(batch, window))}
-    states = causal.base_model(
-        input_ids=batch.tokens,
-        position_ids=batch.positions,
-        past_key_values=cache,
-        use_cache=cache is not None,
-        **given,
-    ).last_hidden_state
+        given["attention_mask"] = masks_by_kind(config, lambda window: attention_mask(batch, window))
+    if cache is not None:
+        given["past_key_values"] = cache
+    states = body(causal)(input_ids=batch.tokens, use_cache=cache is not None, **given).last_hidden_state
     return states.reshape(-1, states.shape[-1])  # type: ignore[no-any-return]
+
+
+def body(causal: Any) -> Any:
+    """The model without its output head."""
+    return causal.get_decoder() if causal.base_model is causal else causal.base_model
 
 
 def packed_inputs(causal: Any, layout: attention.Layout) -> dict[str, Any]:
@@ -91,10 +98,12 @@ def choose_form(model: Any) -> Form:
 
     Some families derive positions from the mask, add biases of their own or know no layout. The model is left with
     the attention that the form wants. On a graphics card rows are padded: blocks one after another would leave it idle.
+    Raises `ModelError` where even texts read alone do not give the logits that the model itself gives.
     """
     causal = unwrapped(model)
     if causal.config._attn_implementation == attention.NAME:
         return "packed"
+    _check_alone(model)
     if causal.device.type == "cpu" and causal.config._attn_implementation == "sdpa":
         attention.register()
         causal.config._attn_implementation = attention.NAME
@@ -109,18 +118,52 @@ def is_packed(model: Any) -> bool:
     return bool(unwrapped(model).config._attn_implementation == attention.NAME)
 
 
+def _check_alone(model: Any) -> None:
+    """Two texts padded to one length, against the model's own logits of each."""
+    causal, name = unwrapped(model), type(unwrapped(model)).__name__
+    ids = _drawn(causal)
+    texts = [Row(prompt=ids[:8], first=ids[8:17]), Row(prompt=ids[17:20], first=ids[20:24])]
+    try:
+        found = head(causal)(_read(model, texts, "alone"))
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+        raise ModelError(f"{name} cannot be read with its output head apart from its layers: {error}") from error
+    own = [_own_logits(causal, row) for row in texts]
+    predicting = [logits[len(row.prompt) - 1 : -1] for logits, row in zip(own, texts, strict=True)]
+    away = _away(found, torch.cat([*predicting, *(logits[-1:] for logits in own)]))
+    if not away < _tolerance(found):
+        raise ModelError(
+            f"{name} does more to its logits than its output head: they are {away:.2g} of their size away from what the head "
+            f"gives; choose another model, or add its family ({causal.config.model_type}) to trimtab/lm/head.py"
+        )
+
+
+def _own_logits(causal: Any, row: Row) -> Tensor:
+    ids = torch.tensor([row.prompt + row.first], device=causal.device)
+    return causal(input_ids=ids, use_cache=False).logits[0]  # type: ignore[no-any-return]
+
+
 def _agrees(model: Any, form: Form) -> bool:
-    causal = unwrapped(model)
-    draw = torch.Generator().manual_seed(0)
-    ids = tuple(int(i) for i in torch.randint(5, causal.config.get_text_config().vocab_size, (31,), generator=draw))
+    ids = _drawn(unwrapped(model))
     rows = [Row(prompt=ids[:8], first=ids[8:17], second=ids[17:24]), Row(prompt=ids[24:27], first=ids[27:])]
     try:
         found = _read(model, rows, form)
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
         return False
-    wanted = _read(model, rows, "alone")
-    away = (found - wanted).float().norm(dim=1) / wanted.float().norm(dim=1)
-    return bool(away.max() < (1e-4 if wanted.dtype == torch.float32 else 0.1))
+    return _away(found, _read(model, rows, "alone")) < _tolerance(found)
+
+
+def _drawn(causal: Any) -> tuple[int, ...]:
+    draw = torch.Generator().manual_seed(0)
+    return tuple(int(i) for i in torch.randint(5, causal.config.get_text_config().vocab_size, (31,), generator=draw))
+
+
+def _away(found: Tensor, wanted: Tensor) -> float:
+    """The largest relative distance of a row, shape (n, d) each."""
+    return float(((found - wanted).float().norm(dim=1) / wanted.float().norm(dim=1)).max())
+
+
+def _tolerance(states: Tensor) -> float:
+    return 1e-4 if states.dtype == torch.float32 else 0.1
 
 
 def _read(model: Any, rows: list[Row], form: Form) -> Tensor:

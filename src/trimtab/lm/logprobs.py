@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trimtab.errors import ModelError
 from trimtab.lm.forms import SAID, Steady, choose_form, last_states, unwrapped
+from trimtab.lm.head import head
 from trimtab.lm.models import Loaded
 from trimtab.lm.rows import Batch, Form, Row, batches, lay_out
 
@@ -33,15 +34,6 @@ class ResponseLogprobs(Steady):
         each = token_logprobs(chosen, batch.targets, head(unwrapped(self.model)))
         totals = torch.zeros(2 * len(batch.lengths), dtype=torch.float32, device=each.device)
         return totals.index_add(0, batch.owners, each).view(-1, 2)
-
-
-def head(causal: Any) -> Callable[[Tensor], Tensor]:
-    """From hidden states to logits, with the soft cap that some families put on them."""
-    project = causal.get_output_embeddings()
-    cap = getattr(causal.config, "final_logit_softcapping", None)
-    if not cap:
-        return project  # type: ignore[no-any-return]
-    return lambda states: torch.tanh(project(states) / cap) * cap
 
 
 def token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:

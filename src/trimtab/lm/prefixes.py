@@ -15,7 +15,7 @@ from transformers import DynamicCache
 
 from trimtab.lm.attention import Layout
 from trimtab.lm.cached import roomy_cache
-from trimtab.lm.forms import is_packed, masks_by_kind, packed_inputs, unwrapped
+from trimtab.lm.forms import body, is_packed, masks_by_kind, packed_inputs, unwrapped
 from trimtab.lm.rows import shared_beginning
 
 # Tokens that a branch must add to be worth a cache and, for each new token, a product of its own.
@@ -144,7 +144,7 @@ def _read_whole(model: Any, ids: Sequence[int]) -> Prefix:
 def packed_step(model: Any, tokens: Tensor, positions: Tensor, layout: Layout, cache: Any) -> Tensor:
     """The last states of rows that lie one behind another, shape (1, T, d). The cache must hold what they share alone."""
     causal = unwrapped(model)
-    return causal.base_model(  # type: ignore[no-any-return]
+    return body(causal)(  # type: ignore[no-any-return]
         input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, **packed_inputs(causal, layout)
     ).last_hidden_state
 
@@ -156,7 +156,7 @@ def step(model: Any, tokens: Tensor, positions: Tensor, segments: Tensor, prefix
     padding. The cache must hold the prefix alone.
     """
     causal = unwrapped(model)
-    return causal.base_model(  # type: ignore[no-any-return]
+    return body(causal)(  # type: ignore[no-any-return]
         input_ids=tokens,
         position_ids=positions,
         attention_mask=masks_by_kind(causal.config, lambda window: _mask(positions, segments, prefix.length, window)),
