@@ -14,6 +14,9 @@ from scipy.stats import norm
 
 from trimtab.statistics import (
     Outcome,
+    across_seeds_and_rows,
+    cohen_kappa,
+    krippendorff_alpha,
     length_controlled_win_rate,
     mean,
     paired_difference,
@@ -143,6 +146,27 @@ def prediction_powered(n: int, n_unlabeled: int, most: int, tuned: bool) -> Draw
     return draw
 
 
+def two_raters(rng: Rng, n: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Each is right 8 times in 10 on its own: they agree 68 times in 100, and chance is one half, which leaves 0.36."""
+    truth = rng.random(n) < 0.5
+    ours, theirs = (np.where((rng.random(n) < 0.8) == truth, "a", "b").tolist() for _ in range(2))
+    return dict(zip(IDS[:n], ours, strict=True)), dict(zip(IDS[:n], theirs, strict=True))
+
+
+def kappa_of_two_raters(rng: Rng) -> tuple[Metric, float]:
+    return cohen_kappa(*two_raters(rng, 100)), 0.36
+
+
+def alpha_of_two_raters(rng: Rng) -> tuple[Metric, float]:
+    return krippendorff_alpha(two_raters(rng, 100)), 0.36
+
+
+def mean_across_seeds_and_rows(rng: Rng) -> tuple[Metric, float]:
+    rows, seeds = rng.normal(size=100), rng.normal(0, 0.1, 3)
+    runs = [by_id(2 + rows + seed + rng.normal(0, 0.5, 100)) for seed in seeds]
+    return across_seeds_and_rows(runs), 2.0
+
+
 CASES: dict[str, Draw] = {
     "accuracy, 200 pairs": accuracy_of_independent_pairs,
     "accuracy, 80 prompts": accuracy_by_prompt(80, 0.7),
@@ -159,6 +183,9 @@ CASES: dict[str, Draw] = {
     "PPI, 100 truths and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=False),
     "PPI++, 100 truths and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=True),
     "PPI++, 80 prompts and 400 without truths": prediction_powered(80, 400, 3, tuned=True),
+    "kappa, 100 pairs": kappa_of_two_raters,
+    "alpha, 100 pairs": alpha_of_two_raters,
+    "mean of 3 seeds and 100 rows": mean_across_seeds_and_rows,
 }
 
 
