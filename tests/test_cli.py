@@ -23,7 +23,16 @@ HELP = {
     "quickstart": ("--out DIR", "--device", "--token-budget"),
     "run": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--device", "--token-budget", "--trainer KEY=VALUE"),
     "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR"),
-    "annotate": ("PAIRS", "KEY=VALUE", "--with KIND", "--run DIR", "--out FILE", "--device", "--token-budget"),
+    "annotate": (
+        "PAIRS",
+        "KEY=VALUE",
+        "--with KIND",
+        "--run DIR",
+        "--fit FILE",
+        "--out FILE",
+        "--device",
+        "--token-budget",
+    ),
     "audit": (
         "LABELED",
         "--with KIND",

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trimtab.errors import DataError, ModelError, StoreError, StudyError
-from trimtab.labeling import COLUMNS, label_file
+from trimtab.labeling import COLUMNS, Fit, label_file
 from trimtab.protocols import Runtime
 from trimtab.run import read_index
 from trimtab.stages.tables import annotations_of, pairs_of
@@ -209,3 +209,29 @@ def test_a_rule_is_applied_without_torch(pairs: Path, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(pairs), str(tmp_path / "labels.csv")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_an_annotator_that_learns_is_told_from_which_pairs(
+    pairs: Path, tiny_model: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    fit = tmp_path / "fit.jsonl"
+    rows = [
+        {"prompt": f"Say it {place} times.", "response_a": "gladly" * (place % 3 + 1), "response_b": "no", "label": "a"}
+        for place in range(24)
+    ]
+    fit.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    to, settings = tmp_path / "labels.jsonl", (f"model={tiny_model}",)
+    with pytest.raises(
+        StudyError, match="--with probe: it learns from labeled pairs; name a file of them with --fit FILE"
+    ):
+        label_file(pairs, "probe", settings, None, to, runtime)
+    with pytest.raises(StudyError, match="--fit: longest learns from no labeled pairs; leave it out"):
+        label_file(pairs, "longest", (), None, to, runtime, Fit(fit))
+    with pytest.raises(DataError, match="probe: 19 labeled pairs to learn from, expected 20 or more"):
+        label_file(pairs, "probe", settings, None, to, runtime, Fit(fit, 19))
+    told = label_file(pairs, "probe", settings, None, to, runtime, Fit(fit))
+    assert "4 pairs: 4 labeled" in told or "5 pairs: 5 labeled" in told
+    labels = read(to)
+    assert [row["annotator"] for row in labels] == ["Probe"] * len(labels)
+    assert all(0 < row["p_a"] < 1 and row["tokens"] > 0 for row in labels)
+    assert not list(tmp_path.glob("*.asked"))

@@ -9,25 +9,40 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from trimtab.annotators.longest import Longest
-from trimtab.components import build_said
+from trimtab.components import Component, build_said
 from trimtab.data.file import File
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
-from trimtab.protocols import Annotator, Engine, Given, ResponseScores, Runtime, Startable
-from trimtab.run import LABELS, read_index
+from trimtab.plan.files import split_of_files, study_of_files
+from trimtab.plan.labels import Labels
+from trimtab.plan.parts import ordered
+from trimtab.protocols import (
+    Annotator,
+    Engine,
+    Given,
+    LearnsReward,
+    ReadsFeatures,
+    ResponseScores,
+    Runtime,
+    Startable,
+)
+from trimtab.run import LABELS, fetch, make, read_index
 from trimtab.stages.annotate import as_annotator, checked
 from trimtab.stages.asked import CHUNK, Asked
 from trimtab.stages.engines import engines_of
 from trimtab.stages.stage import model_identity
+from trimtab.stages.tables import annotations_of
 from trimtab.statistics import agreement
-from trimtab.store import Draft, open_artifact, write_whole
+from trimtab.store import Artifact, Draft, Store, open_artifact, write_whole
+from trimtab.study import Arm
 from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
 
 if TYPE_CHECKING:
@@ -38,20 +53,37 @@ Rows = Sequence[Mapping[str, Any]]
 # A model by its name, or the folder of a stage that trained one.
 Found = Model | Path
 
+LEARNED = "learned"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Labeled pairs to learn from: a file, and of how many of its pairs a sample is taken."""
+
+    file: Path
+    limit: int | None = None
+
+
 COLUMNS = LABELS.append(pa.field("note", pa.string()))
 CARD = "model.json"
 COMMONEST = 3
 
 
 def label_file(
-    pairs: Path, kind: str, settings: Sequence[str], run_dir: Path | None, to: Path, runtime: Runtime
+    pairs: Path,
+    kind: str,
+    settings: Sequence[str],
+    run_dir: Path | None,
+    to: Path,
+    runtime: Runtime,
+    fit: Fit | None = None,
 ) -> str:
     """Writes a row a pair to `to` and says in a few lines how it went.
 
     `@weak` and `@weak.sft` among the annotator's models are the weak model of the finished run in `run_dir` and its
-    reference. Answers that were paid for lie beside `to` until all is well, so that the same command goes on after a kill.
-    Raises `StudyError` before any work where the annotator, its models or `to` will not do, and `DataError`
-    after writing where too many labels failed.
+    reference. An annotator that learns does so from `fit`. Answers that were paid for lie beside `to` until all is well, so
+    that the same command goes on after a kill. Raises `StudyError` before any work where the annotator, its models or `to`
+    will not do, and `DataError` after writing where too many labels failed.
     """
     write = _writer(pairs, to)
     component = build_said("annotators", kind, settings)
@@ -60,6 +92,13 @@ def label_file(
         raise StudyError(
             f"--with {kind}: it reads the labels of other arms ({', '.join(annotator.arms())}), which only a study has; "
             "make it an arm of one"
+        )
+    learning = isinstance(component, ReadsFeatures | LearnsReward)
+    if learning != (fit is not None):
+        raise StudyError(
+            f"--with {kind}: it learns from labeled pairs; name a file of them with --fit FILE"
+            if learning
+            else f"--fit: {kind} learns from no labeled pairs; leave it out"
         )
     models = {name: _found(name, run_dir) for name in annotator.models()}
     engines = engines_of(component)
@@ -73,7 +112,12 @@ def label_file(
     }
     human: dict[str, Choice] = {pair.id: pair.human for pair in dataset.pairs if pair.human is not None}
     given = Given(logprobs=tables, human=human, engines=opened)
-    labels = _asking(annotator, dataset.pairs, given, runtime) if opened else annotator.annotate(dataset.pairs, given)
+    if fit is not None:
+        labels = _learned(component, pairs, dataset.pairs, fit, kept, runtime)
+    else:
+        labels = (
+            _asking(annotator, dataset.pairs, given, runtime) if opened else annotator.annotate(dataset.pairs, given)
+        )
     shared = {
         "annotator": type(component).__name__,
         "weights": " ".join(
@@ -86,6 +130,21 @@ def label_file(
     if kept.is_dir():
         shutil.rmtree(kept)
     return "\n".join(_summary(pairs.name, dataset, labels, human))
+
+
+def _learned(
+    component: Component, file: Path, pairs: Sequence[Pair], fit: Fit, folder: Path, runtime: Runtime
+) -> list[Annotation]:
+    """Labels by an annotator that learns from the pairs of `fit`; pairs that are too long for its model are failed."""
+    study = study_of_files("labels", file, {LEARNED: Arm(annotator=component, train=False)})
+    split = split_of_files(study, fit.file, file, limit=fit.limit)
+    labels = Labels(study, split).given(LEARNED)
+    artifacts: dict[str, Artifact] = {}
+    fetch(study, runtime)
+    make(ordered([labels]), Store(folder), runtime, artifacts, lambda *_: None)
+    found = annotations_of(artifacts[labels.recipe.fingerprint])
+    long = f"longer than {study.max_tokens} tokens"
+    return [found.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="failed", note=long)) for pair in pairs]
 
 
 def _asking(annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: Runtime) -> list[Annotation]:

@@ -10,21 +10,17 @@ from pathlib import Path
 from trimtab.annotators.prompted import Prompted
 from trimtab.calibration import Method
 from trimtab.components import Component
-from trimtab.data.file import File
-from trimtab.data.split import Split
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
-from trimtab.lm.weights import Model
 from trimtab.plan.audited import AUDITED, STRONG
+from trimtab.plan.files import split_of_files, study_of_files
 from trimtab.protocols import ReadsFeatures, Runtime
 from trimtab.run import fetch
 from trimtab.stages.annotate import as_annotator
 from trimtab.stages.held_out import FEWEST
-from trimtab.stages.split import split_stage
 from trimtab.stages.stage import Stage
-from trimtab.study import Arm, Models, Study
+from trimtab.study import Arm, Study
 
-WEAK = Model(base="smollm2-135m-instruct")
 # The learning curve's points, as parts of all that the annotator can learn from.
 PARTS = (8, 4, 2)
 
@@ -62,25 +58,16 @@ class Asked:
         arms = {AUDITED: Arm(annotator=self.annotator, train=False)}
         if self.strong:
             arms[STRONG] = Arm(annotator=Prompted(weak=Transformers(model=self.strong)), train=False)
-        changed = {"data": File(path=str(self.labeled)), "arms": arms, "evaluation": {}}
-        if self.of is None:
-            return Study(name="audit", models=Models(weak=WEAK, student=WEAK), **changed)
-        return self.of.model_copy(update=changed)
+        return study_of_files("audit", self.labeled, arms, self.of)
 
     @property
     def learned_from(self) -> str:
         return str(self.labeled if self.fit is None else self.fit)
 
     def split(self) -> Stage:
-        """The files as sides: what is learned from is labeled; then what is measured, if it is another file; then the pool."""
-        files = [self.labeled] if self.fit is None else [self.fit, self.labeled]
-        sources: dict[str, Component] = {
-            side: File(path=str(path), limit=self.fit_limit if side == "labeled" else None)
-            for side, path in zip(
-                ("labeled", "unlabeled", "test"), [*files, *([self.pool] if self.pool else [])], strict=False
-            )
-        }
-        return split_stage(sources, Split(), self.study.max_tokens, {"weak": self.study.models.weak})
+        """What is learned from is labeled; then comes what is measured, where it is another file; then the pool."""
+        files = [each for each in (self.fit, self.labeled, self.pool) if each is not None]
+        return split_of_files(self.study, *files, limit=self.fit_limit)
 
     def sizes(self, count: int) -> Sequence[int]:
         """The points of the learning curve below all labeled pairs; none where they are not asked for."""

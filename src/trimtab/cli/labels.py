@@ -10,6 +10,7 @@ import typer
 from trimtab.cli.arguments import Budget, Device
 from trimtab.cli.machine import runtime_of
 from trimtab.cli.terminal import app, say
+from trimtab.errors import StudyError
 
 
 @app.command()
@@ -39,6 +40,13 @@ def annotate(
             "--run", metavar="DIR", help="A finished run: @weak is its weak model, @weak.sft that model before DPO."
         ),
     ] = None,
+    fit: Annotated[
+        Path | None,
+        typer.Option("--fit", metavar="FILE", help="Labeled pairs, for an annotator that learns: probe, reward_model."),
+    ] = None,
+    fit_limit: Annotated[
+        int | None, typer.Option("--fit-limit", metavar="N", min=1, help="Learn from a sample of N of them.")
+    ] = None,
     to: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where labels go: a .parquet, .jsonl or .csv file.")
     ] = Path("labels.parquet"),
@@ -50,8 +58,13 @@ def annotate(
     Writes one row a pair: its id, p_a, the probability that its response a is the better, the margin and the status.
 
     For example: trimtab annotate pairs.jsonl --run runs/quickstart
-    """
-    from trimtab.labeling import label_file
 
-    told = label_file(pairs, kind, settings or (), run_dir, to, runtime_of(device, token_budget, ()))
+    Or: trimtab annotate pairs.jsonl --with probe --fit labeled.jsonl
+    """
+    from trimtab.labeling import Fit, label_file
+
+    if fit_limit is not None and fit is None:
+        raise StudyError("--fit-limit: it says how many pairs of --fit FILE to learn from, and there is no --fit")
+    learned = Fit(fit, fit_limit) if fit else None
+    told = label_file(pairs, kind, settings or (), run_dir, to, runtime_of(device, token_budget, ()), learned)
     say(f"{told}\n{to}")

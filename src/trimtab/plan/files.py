@@ -1,0 +1,31 @@
+"""Files as a study of labels alone: for commands that label or measure pairs without training a student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trimtab.data.file import File
+from trimtab.data.split import Split
+from trimtab.lm.weights import Model
+from trimtab.stages.split import split_stage
+from trimtab.stages.stage import Stage
+from trimtab.study import Arm, Models, Study
+
+# The weak model where no study names one: the one that ships.
+WEAK = Model(base="smollm2-135m-instruct")
+
+
+def study_of_files(name: str, pairs: Path, arms: Mapping[str, Arm], of: Study | None = None) -> Study:
+    """A study with these arms, whose weak model, training and seed are those of the study `of`, or the defaults."""
+    changed = {"data": File(path=str(pairs)), "arms": arms, "evaluation": {}}
+    if of is None:
+        return Study(name=name, models=Models(weak=WEAK, student=WEAK), **changed)
+    return of.model_copy(update=changed)
+
+
+def split_of_files(study: Study, labeled: Path, *others: Path, limit: int | None = None) -> Stage:
+    """The files as sides: labeled, of which a sample of `limit` pairs is taken; then unlabeled; then test."""
+    sides = zip(("unlabeled", "test"), others, strict=False)
+    sources = {"labeled": File(path=str(labeled), limit=limit), **{side: File(path=str(path)) for side, path in sides}}
+    return split_stage(sources, Split(), study.max_tokens, {"weak": study.models.weak})
