@@ -93,13 +93,7 @@ def label_file(
             f"--with {kind}: it reads the labels of other arms ({', '.join(annotator.arms())}), which only a study has; "
             "make it an arm of one"
         )
-    learning = isinstance(component, ReadsFeatures | LearnsReward)
-    if learning != (fit is not None):
-        raise StudyError(
-            f"--with {kind}: it learns from labeled pairs; name a file of them with --fit FILE"
-            if learning
-            else f"--fit: {kind} learns from no labeled pairs; leave it out"
-        )
+    _check_fit(component, kind, fit)
     models = {name: _found(name, run_dir) for name in annotator.models()}
     engines = engines_of(component)
     dataset = File(path=str(pairs)).load()
@@ -130,6 +124,14 @@ def label_file(
     if kept.is_dir():
         shutil.rmtree(kept)
     return "\n".join(_summary(pairs.name, dataset, labels, human))
+
+
+def _check_fit(component: Component, kind: str, fit: Fit | None) -> None:
+    learns = isinstance(component, ReadsFeatures | LearnsReward)
+    if learns and fit is None:
+        raise StudyError(f"--with {kind}: it learns from labeled pairs; name a file of them with --fit FILE")
+    if fit is not None and not learns:
+        raise StudyError(f"--fit: {kind} learns from no labeled pairs; leave it out")
 
 
 def _learned(
