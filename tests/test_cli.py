@@ -173,7 +173,7 @@ def test_an_unknown_arm_is_refused_with_those_that_there_are(trimtab: Command, f
 def test_a_plan_counts_what_is_done_and_what_is_to_run(trimtab: Command, study: Path, finished_run: Path) -> None:
     code, output, error = trimtab("plan", study, "--out", finished_run)
     assert (code, error) == (0, "")
-    assert re.search(r"^29 stages are done, 0 to run, in ", output, re.MULTILINE)
+    assert re.search(r"^33 stages are done, 0 to run, in ", output, re.MULTILINE)
     code, output, _ = trimtab("plan", study, "training.dpo.beta=0.4", "--out", finished_run)
     assert code == 0
     assert re.search(r"^dpo\.weak-model +to run +recipe\.beta: default -> 0\.4 ", output, re.MULTILINE)
@@ -186,7 +186,7 @@ def test_a_study_that_is_done_is_run_again_in_no_time_and_reported(
     folder = shutil.copytree(finished_run, tmp_path / "run")
     code, output, error = trimtab("run", study, "--out", folder, "--device", "cpu")
     assert code == 0
-    assert "0 stages made, 29 were there already" in error
+    assert "0 stages made, 33 were there already" in error
     assert output.splitlines()[-1] == str(folder / "report.html")
     told = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(told["arms"]) == {"base", "sft", "human", "weak", "flipped", "weak_model"}

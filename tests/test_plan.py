@@ -27,7 +27,7 @@ evaluation: {checker: checker}
 arms: {x: {annotator: {kind: longest, gap: 1}, dpo: {beta: 0.2}}}
 """
 ROWS = ["base", "sft", "human", "weak", "flipped", "x", "weak_model"]
-BELOW_TRAINING = {"dpo.x", "logprobs.x", "generate.x", "score.x.checker"}
+BELOW_TRAINING = {"divergence.x", "dpo.x", "logprobs.x", "generate.x", "score.x.checker"}
 
 
 def planned(*changes: str, human_on_unlabeled: bool = True) -> Plan:
@@ -98,7 +98,11 @@ def test_a_default_that_is_written_out_changes_nothing() -> None:
 
 
 def test_sampling_changes_answers_and_scores_alone() -> None:
-    assert {name.split(".")[0] for name in changed_by("generation.temperature=0")} == {"generate", "score"}
+    assert {name.split(".")[0] for name in changed_by("generation.temperature=0")} == {
+        "generate",
+        "score",
+        "divergence",
+    }
 
 
 def test_another_seed_of_the_data_changes_everything() -> None:

@@ -236,7 +236,7 @@ class Filter(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """A scorer that can tell before any work whether its model will do, and raises `ModelError` where it will not."""
+    """What can tell before any work whether its model will do, and raises `ModelError` where it will not."""
 
     def check(self, runtime: Runtime) -> None: ...
 

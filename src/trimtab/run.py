@@ -114,13 +114,14 @@ def fetch(study: Study, runtime: Runtime) -> None:
 
 
 def check_scorers(study: Study, runtime: Runtime) -> None:
-    """Raises `ModelError` where a scorer's model gives no reward, before anything is trained."""
-    for name, scorer in study.evaluation.items():
-        if isinstance(scorer, Checked):
+    """Raises `ModelError` where a scorer's model gives no reward or an encoder is not at hand, before anything is trained."""
+    asked = {f"evaluation.{name}": scorer for name, scorer in study.evaluation.items()}
+    for place, each in (asked | {"similarity": study.similarity}).items():
+        if isinstance(each, Checked):
             try:
-                scorer.check(runtime)
+                each.check(runtime)
             except ModelError as error:
-                raise ModelError(f"evaluation.{name}: {error}") from error
+                raise ModelError(f"{place}: {error}") from error
 
 
 def check_labeled(plan: Plan, split: Artifact) -> None:
@@ -229,6 +230,8 @@ def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[
         "arms": [arm(each) for each in plan.arms],
         "rewards": {scorer: name(stage) for scorer, stage in plan.rewards.items()},
         "label_rewards": {scorer: name(stage) for scorer, stage in plan.label_rewards.items()},
+        "vectors": {row: name(stage) for row, stage in plan.vectors.items()},
+        "divergences": {row: name(stage) for row, stage in plan.divergences.items()},
         "against": plan.against,
         "people": {judge: name(stage) for judge, stage in plan.people.items()},
         "stages": list(names.values()),

@@ -12,6 +12,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from trimtab.components import Component, Kind, Settings, build, check, dump
 from trimtab.data.split import Split
 from trimtab.errors import StudyError
+from trimtab.evaluation.similarity import Similarity
 from trimtab.lm.sampling import Sampling
 from trimtab.lm.weights import Model
 from trimtab.stages.calibrate import Calibration
@@ -113,6 +114,8 @@ class Study(Settings):
     reward_unlabeled: bool = Field(
         False, description="gold rewards of the unlabeled pairs' responses too, for `trimtab agree` (table 2)"
     )
+    similarity: Similarity | None = Field(None, description="of answers in meaning; null: not told")
+    divergence: bool = Field(True, description="how far each policy has moved from its reference, on its own answers")
     judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="of two answers, by a name of yours")
     judging: Judging = Field(default_factory=Judging)
     samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's answer")
@@ -158,6 +161,10 @@ class Study(Settings):
     @model_validator(mode="after")
     def _students_read_their_settings(self) -> Self:
         if self.training.student == "preference":
+            if self.similarity:
+                raise ValueError(
+                    "similarity: training.student is preference, and such students write nothing to compare"
+                )
             if self.evaluation:
                 raise ValueError("evaluation: training.student is preference, and such students write nothing to score")
             if self.judges:

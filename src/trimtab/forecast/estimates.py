@@ -32,6 +32,7 @@ ROUGH = {
     "generate": WRITE,
     "score": READ * TYPICAL_ANSWER,
     "rewards": READ * TYPICAL_ANSWER * 2,
+    "divergence": READ * TYPICAL_ANSWER * 2,
     # What all the questions begin with is read once, so that a pair costs its own tokens; asked twice, once in each order.
     "preference": TRAIN * TYPICAL_PAIR,
     "judge": READ * TYPICAL_PAIR * 2,
@@ -99,7 +100,7 @@ class Estimates:
         if stage.kind == "generate":
             prompts = self._asked(settings["prompts"])
             return None if prompts is None else prompts * _longest_answer(settings)
-        if stage.kind == "score":
+        if stage.kind in ("score", "divergence"):
             return self._asked(stage.needs["completions"].settings["prompts"])
         if stage.kind == "judge":
             return (
@@ -157,6 +158,7 @@ def _amount_of(record: Mapping[str, Any]) -> float:
         "annotate": "pairs",
         "rewards": "pairs",
         "score": "prompts",
+        "divergence": "prompts",
         "judge": "contests",
     }
     if kind in counted:
@@ -203,6 +205,8 @@ def _root(stage: Stage) -> str:
     engine = _engine([*stage.needs, *stage.identities])
     if engine:
         return _root(stage.needs[engine]) if engine in stage.needs else stage.identities[engine]
+    if "policy" in stage.needs:
+        return _root(stage.needs["policy"])
     while "model" in stage.needs:
         stage = stage.needs["model"]
     return stage.identities.get("model", "")
@@ -216,7 +220,14 @@ def _engine(inputs: Iterable[str]) -> str:
 def _record_root(record: Mapping[str, Any], by_fingerprint: Mapping[str, Mapping[str, Any]]) -> str:
     """The same as `_root`, of a finished stage."""
     inputs = record["inputs"]
-    named = inputs.get(_engine(inputs)) or inputs.get("model") or inputs.get("reward") or inputs.get("scorer") or ""
+    named = (
+        inputs.get(_engine(inputs))
+        or inputs.get("model")
+        or inputs.get("policy")
+        or inputs.get("reward")
+        or inputs.get("scorer")
+        or ""
+    )
     beneath = by_fingerprint.get(named)
     return str(named) if beneath is None else _record_root(beneath, by_fingerprint)
 

@@ -35,7 +35,8 @@ class Plan:
     """A study's split, its rows, and every stage, each after those that it needs. `learning` are the arms for which something
     is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter. `rewards` are
     what scorers give to the responses of the test pairs, and `label_rewards` to those of the unlabeled ones. Rows were judged
-    against the row `against`; `people` are the verdicts of each judge on pairs that people labeled."""
+    against the row `against`; `people` are the verdicts of each judge on pairs that people labeled. `vectors` are a sentence
+    encoder's of each row's answers, and `divergences` how far each has moved from its reference on them."""
 
     split: Stage
     arms: tuple[ArmStages, ...]
@@ -44,10 +45,12 @@ class Plan:
     label_rewards: Mapping[str, Stage] = field(default_factory=dict)
     against: str = ""
     people: Mapping[str, Stage] = field(default_factory=dict)
+    vectors: Mapping[str, Stage] = field(default_factory=dict)
+    divergences: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[Stage]:
-        beside = (self.rewards, self.label_rewards, self.people)
+        beside = (self.rewards, self.label_rewards, self.people, self.vectors, self.divergences)
         wanted = [
             *(stage for arm in self.arms for stage in _of(arm)),
             *(each for some in beside for each in some.values()),

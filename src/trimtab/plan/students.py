@@ -8,6 +8,7 @@ from trimtab.annotators.prompted import Prompted
 from trimtab.components import Component
 from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.lm.weights import Model
+from trimtab.plan.answers import measured
 from trimtab.plan.judges import judged
 from trimtab.plan.labels import Labels
 from trimtab.plan.parts import ArmStages, Plan
@@ -51,6 +52,7 @@ class Students:
             )
         rows.append(self._weak_model())
         found = judged(self.study, self.labels, rows)
+        beside = measured(self.study, self.split, rows)
         return Plan(
             split=self.split,
             arms=found.rows,
@@ -61,6 +63,8 @@ class Students:
             },
             against=found.against,
             people=found.people,
+            vectors=beside.vectors,
+            divergences=beside.divergences,
         )
 
     def _rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:

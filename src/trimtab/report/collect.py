@@ -14,6 +14,8 @@ from trimtab.report.labels import label_info
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.rewards import RewardInfo, metric_of, note_of, reward_infos
 from trimtab.report.searches import SearchInfo, search_info
+from trimtab.report.side_effects import OF_THEIR_OWN, beliefs, of_answers, of_policy
+from trimtab.report.similarities import similarity_infos
 from trimtab.stages.tables import completions_of, logprobs_of, scores_of
 from trimtab.types import Annotation, Metric, Pair, conversation
 
@@ -32,8 +34,8 @@ class Rows:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def _rows(run: Run, arm: Mapping[str, Any]) -> Rows:
-    """What an arm's figures are averaged from."""
+def _rows(run: Run, arm: Mapping[str, Any], weak: Mapping[str, float]) -> Rows:
+    """What an arm's figures are averaged from; `weak` is what the weak model says of the test pairs."""
     completions = completions_of(run.artifact(arm["completions"])) if arm["completions"] else []
     values: dict[str, Mapping[str, float]] = {}
     failed: dict[str, int] = {}
@@ -50,6 +52,9 @@ def _rows(run: Run, arm: Mapping[str, Any]) -> Rows:
     if completions:
         values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
         values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
+        values |= of_answers(completions)
+        failed["distinct"] = len(completions) - len(values["distinct"])
+    values |= of_policy(run, arm, weak)
     texts = {each.prompt_id: each.text for each in completions}
     return Rows(values=values, failed=failed, texts=texts)
 
@@ -85,7 +90,8 @@ def collect(folder: Path) -> Report:
 def collected(run: Run) -> Report:
     """The report of a run."""
     arms, judging = run.arms, judged(run)
-    rows = {arm["name"]: _rows(run, arm) for arm in arms if not arm["skipped"]}
+    weak = next((beliefs(run, arm) for arm in arms if arm["name"] == "weak_model"), {})
+    rows = {arm["name"]: _rows(run, arm, weak) for arm in arms if not arm["skipped"]}
     rewards = reward_infos(run)
     return Report(
         study=_study(run),
@@ -97,6 +103,7 @@ def collected(run: Run) -> Report:
         costs=tuple(_costs(run)),
         samples=tuple(_samples(run, rows)),
         rewards=tuple(rewards),
+        similarities=tuple(similarity_infos(run)),
         judges=judging.judges,
         rater_agreements=judging.agreements,
         notes=(*_notes(run, rewards), *(warning for judge in judging.judges for warning in judge.warnings)),
@@ -162,7 +169,8 @@ def _comparisons(rows: Mapping[str, Rows], test: Sequence[Pair]) -> list[Compari
                 continue
             for metric, ours in rows[name].values.items():
                 theirs = rows[against].values.get(metric)
-                if theirs is not None and metric != "ended":
+                beside = metric in OF_THEIR_OWN and against not in ("sft", "base")
+                if theirs is not None and metric != "ended" and not beside:
                     difference = statistics.paired_difference(
                         ours, theirs, clusters={key: prompts.get(key, key) for key in ours}
                     )

@@ -70,6 +70,47 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="The share of generated answers that the model ended by itself, before the length limit.",
         ),
         MetricInfo(
+            name="refusals",
+            label="Refusals",
+            better="neither",
+            rows="prompts",
+            meaning="The share of answers that begin by refusing, by a list of phrases: refusals in other words are not found.",
+        ),
+        MetricInfo(
+            name="distinct",
+            label="Distinct bigrams",
+            better="neither",
+            rows="prompts",
+            meaning="The share of an answer's pairs of neighboring words that are different ones (distinct-2, Li et al. 2016): "
+            "1 where nothing is repeated. Longer answers repeat more.",
+        ),
+        MetricInfo(
+            name="divergence",
+            label="KL to reference",
+            better="neither",
+            rows="prompts",
+            unit="nats",
+            digits=2,
+            meaning="log π(y|x) − log π_ref(y|x) of the policy's own answers: how far it moved from where DPO began. "
+            "Answers are sampled at the study's temperature, so below 1 it is not the KL of the whole policy.",
+        ),
+        MetricInfo(
+            name="surer_and_wrong",
+            label="Surer and wrong",
+            better="lower",
+            rows="pairs",
+            meaning="Of the test pairs on which the student and the weak model prefer different responses, the share on which "
+            "the student is the surer of the two and people are with the weak model.",
+        ),
+        MetricInfo(
+            name="cosine",
+            label="Similarity",
+            better="neither",
+            rows="prompts",
+            meaning="The cosine of two answers' vectors by a sentence encoder, over prompts: 1 is the same meaning, about 0 "
+            "none in common. `preferred` are the responses that people preferred. Longer texts are more alike.",
+        ),
+        MetricInfo(
             name="pgr",
             label="Gap recovered",
             better="higher",

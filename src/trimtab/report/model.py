@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trimtab.errors import DataError
-from trimtab.report import judges
+from trimtab.report import judges, similarities
 from trimtab.report import rewards as reward_rows
 from trimtab.report.judges import JudgeInfo, RaterAgreement
 from trimtab.report.rewards import RewardInfo
 from trimtab.report.searches import SearchInfo, plain, read_back
+from trimtab.report.similarities import SimilarityInfo
 from trimtab.types import Cost, Metric
 
 ArmRole = Literal["reference", "arm"]
@@ -138,6 +139,7 @@ class Report:
     rewards: tuple[RewardInfo, ...] = ()
     judges: tuple[JudgeInfo, ...] = ()
     rater_agreements: tuple[RaterAgreement, ...] = ()
+    similarities: tuple[SimilarityInfo, ...] = ()
     data: tuple[SplitInfo, ...] = ()
     costs: tuple[StageCost, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -192,6 +194,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "labels": {label.arm: _figures(label.metrics) for label in report.labels},
         "labels_about": {label.arm: _label_about(label) for label in report.labels},
         "searches": [plain(each) for each in report.searches],
+        "similarities": [similarities.plain(each) for each in report.similarities],
         "rewards": {each.name: reward_rows.plain(each) for each in report.rewards},
         "judges": [judges.plain(each) for each in report.judges],
         "rater_agreements": [judges.plain(each) for each in report.rater_agreements],
@@ -225,7 +228,8 @@ def from_json(document: Mapping[str, Any]) -> Report:
                 _label(name, figures, document["labels_about"][name]) for name, figures in document["labels"].items()
             ),
             searches=tuple(read_back(each) for each in document["searches"]),
-            rewards=tuple(reward_rows.read_back(name, each) for name, each in document["rewards"].items()),
+            similarities=tuple(similarities.read_back(each) for each in document.get("similarities", ())),
+            rewards=tuple(reward_rows.read_back(name, each) for name, each in document.get("rewards", {}).items()),
             judges=tuple(judges.judge_back(each) for each in document.get("judges", ())),
             rater_agreements=tuple(judges.agreement_back(each) for each in document.get("rater_agreements", ())),
             data=tuple(SplitInfo(name=name, **split) for name, split in document["data"].items()),

@@ -15,6 +15,7 @@ from trimtab.report.judge_tables import judge_tables
 from trimtab.report.metrics import metric_info, written
 from trimtab.report.model import Arm, LabelInfo, Report, arm_order, differs
 from trimtab.report.proxies import with_proxies
+from trimtab.report.side_effects import OF_THEIR_OWN, SIDE_EFFECTS
 from trimtab.report.verdict import BASELINE, verdict
 from trimtab.types import Metric
 
@@ -32,6 +33,10 @@ def summary(report: Report) -> Group:
         Text(),
         arms_tables(report),
     ]
+    if any(name in OF_THEIR_OWN for name in _metrics(report)):
+        parts.append(side_effects_table(report))
+    if report.similarities:
+        parts.append(similarities_table(report))
     if report.rewards:
         parts += [Text(), rewards_table(report)]
     if report.labels:
@@ -47,7 +52,7 @@ def verdict_text(report: Report) -> Text:
 
 def arms_tables(report: Report) -> Group:
     """One table for each metric that was compared with SFT alone, one for the others, and why arms were skipped."""
-    metrics = list(dict.fromkeys(name for arm in report.arms for name in arm.metrics))
+    metrics = [name for name in _metrics(report) if name not in OF_THEIR_OWN]
     compared = {each.metric for each in report.comparisons if each.against == BASELINE}
     parts: list[RenderableType] = [compared_table(report, metric) for metric in metrics if metric in compared]
     if parts:
@@ -71,6 +76,29 @@ def compared_table(report: Report, metric: str) -> Table:
             )
             table.add_row(_name(arm), _cell(figure, metric), _count(figure), change, mark)
     return table
+
+
+def side_effects_table(report: Report) -> Group:
+    """What else came of the training, three measures a table."""
+    metrics = [name for name in SIDE_EFFECTS if name in _metrics(report)]
+    parts = [_plain_table(report, metrics[start : start + 3]) for start in range(0, len(metrics), 3)]
+    return Group(Text("Side effects", style="bold"), *parts)
+
+
+def similarities_table(report: Report) -> Table:
+    """How alike answers are: to what people preferred, to those of SFT alone, and to those on human labels."""
+    cosines = {each: info.cosine for info in report.similarities for each in ((info.arm, info.to), (info.to, info.arm))}
+    beside = [name for name in ("preferred", BASELINE, "human") if any(name in each for each in cosines)]
+    table = _table("cosine", [f"to {name}" for name in beside])
+    for arm in ordered(report):
+        found = [cosines.get((arm.name, name)) for name in beside]
+        if any(found):
+            table.add_row(_name(arm), *(_cell(each, "cosine") if each else "" for each in found))
+    return table
+
+
+def _metrics(report: Report) -> list[str]:
+    return list(dict.fromkeys(name for arm in report.arms for name in arm.metrics))
 
 
 def rewards_table(report: Report) -> Table:

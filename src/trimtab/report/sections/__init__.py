@@ -15,11 +15,15 @@ from trimtab.report.sections.samples import samples
 from trimtab.report.sections.searches import searches
 from trimtab.report.sections.section import Contents, Section
 from trimtab.report.sections.settings import settings
+from trimtab.report.sections.side_effects import side_effects
+from trimtab.report.sections.similarities import similarities
 
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     answer,
     results,
     rewards,
+    side_effects,
+    similarities,
     labels,
     ledger,
     searches,

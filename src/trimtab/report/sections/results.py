@@ -10,6 +10,7 @@ from trimtab.report.metrics import MetricInfo, metric_info
 from trimtab.report.model import Arm, Report, arm_order
 from trimtab.report.sections.answer import drawn, headline
 from trimtab.report.sections.section import Contents, Section
+from trimtab.report.side_effects import OF_THEIR_OWN
 from trimtab.report.verdict import BASELINE
 
 _DRAWN = ("gold_reward", "proxy_reward", "accuracy")
@@ -53,7 +54,8 @@ def results(contents: Contents) -> Section | None:
 
 
 def _metrics(report: Report) -> list[MetricInfo]:
-    return [metric_info(name) for name in dict.fromkeys(name for arm in report.arms for name in arm.metrics)]
+    names = dict.fromkeys(name for arm in report.arms for name in arm.metrics)
+    return [metric_info(name) for name in names if name not in OF_THEIR_OWN]
 
 
 def _rows(report: Report) -> list[Row]:

@@ -1,0 +1,139 @@
+"""What else came of the training: refusals, repetition, the log-ratio of own answers, and being sure where wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from trimtab.lm.models import open_trained
+from trimtab.report.collect import collect
+from trimtab.report.folder import Run
+from trimtab.report.html import render
+from trimtab.report.model import Report, from_json, to_json
+from trimtab.report.side_effects import SIDE_EFFECTS, beliefs, distinct, refused, surer_and_wrong
+from trimtab.report.tables import summary
+from trimtab.stages.divergence import divergences_of
+from trimtab.stages.tables import completions_of, logprobs_of
+from trimtab.study import Study
+from trimtab.types import Pair, user
+
+
+@pytest.fixture(scope="module")
+def report(finished_run: Path) -> Report:
+    return collect(finished_run)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I’m not able to say.",
+        "Sorry. I will not assist you in this.",
+        "As an AI model I do not feel and cannot tell.",
+        "I don't think I can do this.",
+        "I must decline.",
+    ],
+)
+def test_an_answer_that_begins_by_refusing_is_a_refusal(text: str) -> None:
+    assert refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "You can't help but laugh.",
+        "I can help with that: take two eggs.",
+        "I cannot wait to tell you!",
+        "Take two eggs. " * 20 + "I can't help with the rest.",
+        "He said that he is unable to come.",
+    ],
+)
+def test_other_answers_are_not(text: str) -> None:
+    assert not refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("one two three", 1.0),
+        ("Tea is good, tea is good.", 3 / 5),  # tea is, is good, good tea; tea is and is good once more
+        ("no no no no", 1 / 3),
+        ("don't do that", 1.0),
+        ("one", None),
+        ("", None),
+    ],
+)
+def test_repetition_is_the_share_of_word_pairs_that_differ(text: str, share: float | None) -> None:
+    assert distinct(text) == (None if share is None else pytest.approx(share))
+
+
+def test_a_student_is_surer_and_wrong_where_it_overrules_the_weak_model_against_people() -> None:
+    test = [
+        Pair(id=key, prompt=user(key), a="yes", b="no", human=human)  # type: ignore[arg-type]
+        for key, human in zip("pqrstu", ("a", "a", "b", "a", "a", None), strict=True)
+    ]
+    weak = {"p": 0.7, "q": 0.9, "r": 0.7, "s": 0.8, "t": 0.5, "u": 0.9}
+    ours = {"p": 0.1, "q": 0.4, "r": 0.05, "s": 0.9, "t": 0.1, "u": 0.1}
+    # p: surer and wrong; q: wrong and less sure; r: surer and right; s agrees; t: no preference; u: nobody said
+    assert surer_and_wrong(ours, weak, test) == {"p": 1.0, "q": 0.0, "r": 0.0}
+
+
+def test_beliefs_are_the_implicit_rewards_with_the_arms_own_beta(finished_run: Path) -> None:
+    run = Run(finished_run)
+    (arm,) = [arm for arm in run.arms if arm["name"] == "human"]
+    policy, reference = (logprobs_of(run.artifact(arm[part])) for part in ("policy", "reference"))
+    key = run.test[0].id
+    margin = (policy[key].a - reference[key].a) - (policy[key].b - reference[key].b)
+    assert beliefs(run, arm)[key] == pytest.approx(torch.sigmoid(torch.tensor(0.1 * margin)).item(), abs=1e-6)
+
+
+def test_the_divergence_is_the_log_ratio_of_the_answers_own_tokens(finished_run: Path) -> None:
+    run = Run(finished_run)
+    (arm,) = [arm for arm in run.arms if arm["name"] == "human"]
+    found = divergences_of(run.artifact(run.index["divergences"]["human"]))
+    answers = {each.prompt_id: each for each in completions_of(run.artifact(arm["completions"]))}
+    assert found.keys() == answers.keys()
+    answer = next(each for each in answers.values() if each.text)
+    began = run.artifact(arm["training"]).record["inputs"]["model"]
+    reference = next(name for name in run.index["stages"] if name.endswith(f"-{began}"))
+    sums = []
+    for folder in (arm["training"], reference):
+        loaded = open_trained(finished_run / "stages" / folder, lambda message: None, "cpu")
+        prompt = loaded.chat.prompt_ids(answer.prompt)
+        written = loaded.chat.response_ids(answer.text)
+        written = written[: -len(loaded.chat.end_ids)] if answer.stop == "length" else written
+        with torch.no_grad():
+            logits = loaded.model(torch.tensor([[*prompt, *written]])).logits[0].log_softmax(-1)
+        sums.append(sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(written)))
+    assert found[answer.prompt_id] == pytest.approx(sums[0] - sums[1], abs=1e-3)
+
+
+def test_the_figures_stand_in_a_table_of_their_own_and_in_the_document(report: Report) -> None:
+    arms = {arm.name: arm for arm in report.arms}
+    # the tiny students and their weak model may disagree on no pair at all
+    assert set(SIDE_EFFECTS) - {"surer_and_wrong"} <= set(arms["weak"].metrics)
+    assert "divergence" not in arms["sft"].metrics
+    assert "surer_and_wrong" not in arms["weak_model"].metrics
+    assert report.comparison("weak", "sft", "refusals") is not None
+    assert report.comparison("weak", "human", "refusals") is None
+    document = json.loads(json.dumps(to_json(report)))
+    assert set(document["arms"]["weak"]["divergence"]) == {"value", "low", "high", "n", "n_failed"}
+    assert from_json(document) == report
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(summary(report))
+    for text in (capture.get(), render(report)):
+        assert "Side effects" in text
+        assert "KL to reference" in text
+
+
+def test_a_study_can_do_without_the_divergence(tiny_study: str) -> None:
+    from trimtab.plan import unfold
+
+    assert set(unfold(Study.parse(tiny_study)).divergences) == {"human", "weak", "flipped", "weak_model"}
+    assert unfold(Study.parse(tiny_study + "divergence: false\n")).divergences == {}
