@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from trimtab.report.judges import (
     judged_row,
     order_flips,
     plain,
+    steadiness,
     warnings,
     with_people,
 )
@@ -90,6 +92,31 @@ def test_flips_are_counted_over_what_was_read_in_both_orders() -> None:
 def test_a_place_that_is_preferred_shows() -> None:
     verdicts = said(WIN, FLIP, FLIP, ("tie", "tie"))
     assert first_named(verdicts, own(verdicts)).value == 5 / 6
+
+
+def voted(key: str, there: Sequence[Named | None], back: Sequence[Named | None]) -> Verdict:
+    return Verdict(
+        id=key,
+        outcome="tie",
+        there=Reading(named="first", votes=tuple(there)),
+        back=Reading(named="first", votes=tuple(back)),
+    )
+
+
+def test_repeated_votes_are_told_beyond_what_a_coin_would_do() -> None:
+    votes = {
+        "x": voted("x", ["first", "first", "first"], ["first", "first", "second"]),
+        "y": voted("y", ["second", "second", "second"], ["second", "first", None]),  # a half is what two flips share
+    }
+    found = steadiness(votes, own(votes))
+    assert found["vote_majority"].value == pytest.approx((1 + 2 / 3 + 1 + 1 / 2) / 4)
+    # three flips share 3/4 on average, two of them 3/4
+    majority, coin = (1 + 2 / 3 + 1 + 1 / 2) / 4, 0.75
+    assert found["vote_consistency"].value == pytest.approx((majority - coin) / (1 - coin))
+
+
+def test_a_judge_that_was_asked_once_has_no_consistency() -> None:
+    assert steadiness(said(WIN, FLIP), {"p0": 0, "p1": 1}) == {}
 
 
 def test_agreement_with_people_counts_ties_half() -> None:

@@ -18,6 +18,7 @@ from trimtab.report.judges import (
     first_named,
     judged_row,
     order_flips,
+    steadiness,
     total_cost,
     warnings,
     with_people,
@@ -63,6 +64,7 @@ def _info(
     every = {f"{row}/{key}": each for row, verdicts in rows.items() for key, each in verdicts.items()} | dict(people)
     clusters = {**prompts, **{key: key.rpartition("/")[2] for key in every if "/" in key}}
     figures = {"order_flips": order_flips(every, clusters), "first_named": first_named(every, clusters)}
+    figures |= steadiness(every, clusters)
     if people:
         figures |= with_people(people, human, prompts)
     failed = sum(each.outcome == "failed" for each in every.values())

@@ -12,7 +12,7 @@ from typing import Any
 
 from trimtab import statistics
 from trimtab.errors import DataError
-from trimtab.types import Choice, Cost, Metric, Outcome, Verdict
+from trimtab.types import Choice, Cost, Metric, Named, Outcome, Verdict
 
 Verdicts = Mapping[str, Verdict]
 Clusters = Mapping[str, Hashable]
@@ -94,6 +94,24 @@ def first_named(verdicts: Verdicts, clusters: Clusters) -> Metric:
         if reading is not None and reading.named not in (None, "tie")
     ]
     return statistics.share([float(name == "first") for _, name in named], clusters=[clusters[key] for key, _ in named])
+
+
+def steadiness(verdicts: Verdicts, clusters: Clusters) -> dict[str, Metric]:
+    """Of a judge that was asked several times in each order: the mean share of an order's votes that most of them are, and
+    the same beyond chance. Votes for a tie and those that could not be read do not count. Nothing for one that was asked once.
+    """
+    choices: Mapping[Named, Choice] = {"first": "a", "second": "b"}
+    votes = {
+        (key, place): [None if vote is None else choices.get(vote) for vote in reading.votes]
+        for key, each in verdicts.items()
+        for place, reading in enumerate((each.there, each.back))
+        if reading is not None and reading.votes
+    }
+    if not votes:
+        return {}
+    orders = {f"{place}/{key}": clusters[key] for key, place in votes}
+    found = statistics.consistency({f"{place}/{key}": each for (key, place), each in votes.items()}, clusters=orders)
+    return {"vote_majority": found.majority, "vote_consistency": found.corrected}
 
 
 def with_people(verdicts: Verdicts, human: Mapping[str, Choice], clusters: Clusters) -> dict[str, Metric]:

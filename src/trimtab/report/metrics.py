@@ -176,6 +176,21 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="How often a judge that names a place names the first: far from 0.5 it prefers a place.",
         ),
         MetricInfo(
+            name="vote_majority",
+            label="Votes alike",
+            better="higher",
+            rows="questions",
+            meaning="The mean share of a question's votes that went to the winner of most: 0.623 for ten flips of a coin.",
+        ),
+        MetricInfo(
+            name="vote_consistency",
+            label="Consistency",
+            better="higher",
+            rows="questions",
+            meaning="Votes that are alike, beyond a coin's: (share − coin's) / (1 − coin's). 0 is a coin's, 1 that "
+            "of a judge that always repeats itself.",
+        ),
+        MetricInfo(
             name="with_people",
             label="Agrees with people",
             better="higher",
