@@ -36,9 +36,9 @@ def share(values: Sequence[float], *, n_failed: int = 0, clusters: Clusters | No
 
     That number is p(1-p) / v, with p the mean and v its variance over clusters, as surveys do it (Korn & Graubard 1998); the
     quantile is Student's with clusters - 1 degrees of freedom. The interval stays in [0, 1] and keeps a width where every
-    row is alike: all 0 or all 1 are worth their G clusters, and all ties (G/z)², because of up to z²/G decided rows in
-    each row none might have been seen. There is no interval with fewer than two clusters. Raises `ValueError` for values
-    outside [0, 1].
+    row is alike. All 0 or all 1 are worth their G clusters. All ties are worth (G/z)², which leaves as much room as if the
+    largest share of decided rows that may well have stayed unseen, z²/G, all went to one side. There is no interval with fewer
+    than two clusters. Raises `ValueError` for values outside [0, 1].
     """
     rows = finite(values, "values")
     if len(rows) and not 0 <= rows.min() <= rows.max() <= 1:
