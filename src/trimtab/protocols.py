@@ -69,12 +69,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseScores:
-    """Summed log-probabilities of a pair's two responses, in nats, and their token counts (end of turn included)."""
+    """Summed log-probabilities of a pair's two responses, in nats, and their token counts (end of turn included).
+
+    Where the model could not read the pair they are nan, and `note` says why.
+    """
 
     a: float
     b: float
     n_a: int
     n_b: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, BloomConfig, Gemma3TextConfig, LlamaConfig
 
+from trimtab.errors import ModelError
 from trimtab.lm.generate import generate
 from trimtab.lm.sampling import Sampling
 from trimtab.types import Prompt, user
@@ -26,6 +27,7 @@ CONFIGS = {
     "gemma3": Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=5, query_pre_attn_scalar=8),
 }
 END = 3
+BLOOM = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
 
 
 class Spelled:
@@ -58,6 +60,13 @@ def answers(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
     settings = Sampling(**{"max_new_tokens": 12, **sampling})
     found = generate(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
     return {each.prompt_id: each.text for batch in found for each in batch}
+
+
+def test_a_model_that_takes_no_masks_is_refused_before_it_writes() -> None:
+    with pytest.raises(
+        ModelError, match=r"BloomForCausalLM can be scored and trained, and can neither write nor be asked"
+    ):
+        answers(AutoModelForCausalLM.from_config(BLOOM).eval(), PROMPTS)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

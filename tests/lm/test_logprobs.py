@@ -254,9 +254,11 @@ def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
 
 
 def test_a_row_longer_than_the_budget_is_read_alone() -> None:
-    reader = Reader(ResponseLogprobs(tiny(FAMILIES["llama"])), 0, "padded")
-    found = [places for places, _ in read(reader, ROWS, 5, [True] * 4)]
-    assert found == [[0], [2], [1], [3]]
+    model = tiny(FAMILIES["llama"])
+    reader = Reader(ResponseLogprobs(model), 0, choose_form(model))
+    found = list(read(reader, ROWS, 5, [True] * 4))
+    assert [places for places, _ in found] == [[0], [2], [1], [3]]
+    assert found[0][1][0][1] == pytest.approx(alone(model, ROWS[0].prompt, ROWS[0].second), abs=1e-4)
 
 
 def test_an_empty_response_has_no_tokens_and_a_sum_of_zero() -> None:

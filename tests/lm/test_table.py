@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_what_is_in_the_table_is_the_same_to_the_last_bit_and_needs_no_weights(
 ) -> None:
     first, recalled = read(base(model))
     assert recalled == 0
-    again = Unopened(base(model).identity, base(model).chat, must_not_open)  # type: ignore[arg-type]
+    again = replace(base(model), open=must_not_open)  # type: ignore[arg-type]
     assert read(again) == (first, 3)
     monkeypatch.setenv("TRIMTAB_TABLE", "off")
     assert read(base(model)) == (first, 0)

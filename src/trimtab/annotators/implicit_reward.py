@@ -41,7 +41,8 @@ class ImplicitReward(Component):
         margin = (policy.a - reference.a) - (policy.b - reference.b)
         cost = Cost(prompt_tokens=policy.n_a + policy.n_b + reference.n_a + reference.n_b)
         if not math.isfinite(margin):
-            return Annotation(pair_id=pair.id, p_a=None, status="failed", note=f"margin {margin}", cost=cost)
+            note = policy.note or reference.note or f"margin {margin}"
+            return Annotation(pair_id=pair.id, p_a=None, status="failed", note=note, cost=cost)
         if margin == 0:
             return Annotation(pair_id=pair.id, p_a=None, status="abstained", note="tie", cost=cost)
         return Annotation(pair_id=pair.id, p_a=_sigmoid(self.beta * margin), margin=margin, cost=cost)

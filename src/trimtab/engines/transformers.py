@@ -52,10 +52,11 @@ class TransformersEngine:
     beginnings: Beginnings = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        from trimtab.lm.forms import choose_form  # noqa: PLC0415 - loads torch
+        from trimtab.lm.forms import choose_form, require_masks  # noqa: PLC0415 - loads torch
         from trimtab.lm.prefixes import Beginnings  # noqa: PLC0415 - loads torch
 
         choose_form(self.loaded.model)
+        require_masks(self.loaded.model)
         object.__setattr__(self, "beginnings", Beginnings())
 
     def write(

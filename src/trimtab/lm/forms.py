@@ -14,6 +14,8 @@ from trimtab.lm.head import head
 from trimtab.lm.rows import PADDING, SECOND, Batch, Form, Row, attention_mask, lay_out
 
 FORMS: tuple[Form, ...] = ("packed", "padded", "alone")
+# What model code raises when it is given inputs that it does not know.
+UNREAD = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
 SAID = {
     "packed": "pair rows, packed",
     "padded": "pair rows, padded",
@@ -113,6 +115,23 @@ def choose_form(model: Any) -> Form:
     return "padded" if _agrees(model, "padded") else "alone"
 
 
+@torch.no_grad()
+def require_masks(model: Any) -> None:
+    """Raises `ModelError` where the model does not take masks that say what each token may look at, without which it can be
+    scored and trained, and neither write many answers at a time nor be asked."""
+    causal = unwrapped(model)
+    if is_packed(model):
+        return
+    ids = _drawn(causal)
+    try:
+        _read(model, [Row(prompt=ids[:8], first=ids[8:17], second=ids[17:24])], "padded")
+    except UNREAD as error:
+        raise ModelError(
+            f"{type(causal).__name__} can be scored and trained, and can neither write nor be asked: it does not take the "
+            f"masks that this needs ({error}); choose a model of another family ({causal.config.model_type} it is)"
+        ) from error
+
+
 def is_packed(model: Any) -> bool:
     """Whether the model was found to take packed rows."""
     return bool(unwrapped(model).config._attn_implementation == attention.NAME)
@@ -125,7 +144,7 @@ def _check_alone(model: Any) -> None:
     texts = [Row(prompt=ids[:8], first=ids[8:17]), Row(prompt=ids[17:20], first=ids[20:24])]
     try:
         found = head(causal)(_read(model, texts, "alone"))
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+    except UNREAD as error:
         raise ModelError(f"{name} cannot be read with its output head apart from its layers: {error}") from error
     own = [_own_logits(causal, row) for row in texts]
     predicting = [logits[len(row.prompt) - 1 : -1] for logits, row in zip(own, texts, strict=True)]
@@ -147,7 +166,7 @@ def _agrees(model: Any, form: Form) -> bool:
     rows = [Row(prompt=ids[:8], first=ids[8:17], second=ids[17:24]), Row(prompt=ids[24:27], first=ids[27:])]
     try:
         found = _read(model, rows, form)
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+    except UNREAD:
         return False
     return _away(found, _read(model, rows, "alone")) < _tolerance(found)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trimtab.lm.chat import Chat
 from trimtab.lm.decoding import Part, decode
-from trimtab.lm.forms import choose_form
+from trimtab.lm.forms import choose_form, require_masks
 from trimtab.lm.prefixes import Prefix
 from trimtab.lm.sampling import Sampling
 from trimtab.types import Completion, Prompt
@@ -31,6 +31,7 @@ def generate(
     Batches are formed from all prompts, so that a resumed run forms the same ones; those without a `wanted` id are left out.
     """
     choose_form(model)  # and with it the attention that is fastest for a token at a time
+    require_masks(model)
     encoded = [(prompt_id, prompt, chat.prompt_ids(prompt)) for prompt_id, prompt in prompts]
     encoded.sort(key=lambda item: (-len(item[2]), item[0]))
     longest = max((len(ids) for _, _, ids in encoded), default=0) + sampling.max_new_tokens

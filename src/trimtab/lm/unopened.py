@@ -13,7 +13,7 @@ from trimtab.lm.cache import remembered_sha256
 from trimtab.lm.chat import Chat
 from trimtab.lm.folder import folder_hash
 from trimtab.lm.load import dtype_name
-from trimtab.lm.models import Loaded, base_beneath, open_base, open_tokenizer, open_trained, whole_model
+from trimtab.lm.models import Loaded, base_beneath, max_positions, open_base, open_tokenizer, open_trained, whole_model
 from trimtab.lm.rows import Row, batches
 from trimtab.lm.table import Pass, Table
 from trimtab.lm.weights import Model, resolve
@@ -24,11 +24,17 @@ Notify = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Unopened:
     """`identity` says all that its log-probabilities depend on besides the tokens: the bytes of its weights and of its
-    adapters, their precision, and the kind of device."""
+    adapters, their precision, and the kind of device. `most` is how many tokens of one text it reads, None where its settings
+    do not say."""
 
     identity: str
     chat: Chat
+    most: int | None
     open: Callable[[], Loaded]
+
+    def reads(self, row: Row) -> bool:
+        """Whether the model was made for texts as long as the row's."""
+        return self.most is None or row.longest_text <= self.most
 
 
 def unopened_base(model: Model, notify: Notify, device: str) -> Unopened:
@@ -36,6 +42,7 @@ def unopened_base(model: Model, notify: Notify, device: str) -> Unopened:
     return Unopened(
         identity=_on(device, _base(model, notify, device)),
         chat=open_tokenizer(model, notify),
+        most=max_positions(model, notify),
         open=partial(open_base, model, notify, device),
     )
 
@@ -43,9 +50,11 @@ def unopened_base(model: Model, notify: Notify, device: str) -> Unopened:
 def unopened_trained(folder: Path, notify: Notify, device: str) -> Unopened:
     """A model that a stage trained. What it is called by is its bytes and not its recipe, whose outcome differs between
     machines."""
+    named = _root(folder)
     return Unopened(
         identity=_on(device, _trained(folder, notify, device)),
-        chat=_chat(folder, notify),
+        chat=open_tokenizer(named, notify),
+        most=max_positions(named, notify),
         open=partial(open_trained, folder, notify, device),
     )
 
@@ -99,8 +108,9 @@ def _adapter_hash(folder: Path) -> str:
     return hashlib.sha256(json.dumps([settings, weights], sort_keys=True).encode()).hexdigest()
 
 
-def _chat(folder: Path, notify: Notify) -> Chat:
+def _root(folder: Path) -> Model:
+    """The whole model at the bottom, whose tokenizer all that were trained from it have."""
     beneath = base_beneath(folder)
     if isinstance(beneath, Path):
-        return _chat(beneath, notify)
-    return open_tokenizer(whole_model(folder) if beneath is None else beneath, notify)
+        return _root(beneath)
+    return whole_model(folder) if beneath is None else beneath

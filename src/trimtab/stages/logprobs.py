@@ -5,10 +5,12 @@ Reference tables, implicit rewards and accuracies are all read from it, so relab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trimtab.lm.rows import encode
+from trimtab.errors import DataError
+from trimtab.lm.rows import Row, encode
 from trimtab.protocols import ResponseScores, Runtime
 from trimtab.stages.models import ModelSource, identities, needs, unopened
 from trimtab.stages.stage import Inputs, Stage
@@ -42,6 +44,9 @@ def _write(draft: Draft, name: str, model: Unopened, pairs: Sequence[Pair], runt
     from trimtab.lm.unopened import read_or_recall
 
     rows = [encode(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
+    for pair, row in zip(pairs, rows, strict=True):
+        if not model.reads(row):
+            raise DataError(f"{name}: pair {pair.id} has {_too_long(model, row)}; lower the study's max_tokens")
 
     def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         wanted = set(ids)
@@ -70,15 +75,25 @@ def _write(draft: Draft, name: str, model: Unopened, pairs: Sequence[Pair], runt
 
 
 def score_pairs(model: Unopened, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
-    """The same table in memory, for labels without a study."""
+    """The same table in memory, for labels without a study. Pairs that are too long for the model have no sums, and say so."""
     from trimtab.lm.unopened import read_or_recall
 
     rows = [encode(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
     found: dict[str, ResponseScores] = {}
+    short = [place for place, row in enumerate(rows) if model.reads(row)]
+    read = [rows[place] for place in short]
     with runtime.progress("Reading pairs", len(pairs), "pairs") as tick:
-        for places, known, _ in read_or_recall(model, rows, runtime.token_budget, [True] * len(pairs), runtime.notify):
+        for places, known, _ in read_or_recall(model, read, runtime.token_budget, [True] * len(read), runtime.notify):
             for place, (a, b) in zip(places, known.sums, strict=True):
-                row = rows[place]
-                found[pairs[place].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
+                row = read[place]
+                found[pairs[short[place]].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
             tick(len(places))
+        for pair, row in zip(pairs, rows, strict=True):
+            if not model.reads(row):
+                found[pair.id] = ResponseScores(a=math.nan, b=math.nan, n_a=0, n_b=0, note=_too_long(model, row))
+                tick(1)
     return found
+
+
+def _too_long(model: Unopened, row: Row) -> str:
+    return f"{row.longest_text} tokens, and the model reads texts of at most {model.most}"
