@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from made_run import CALM, THOUGHT, UNLABELED, WINDING, make_run
 
+from trimtab.report.browse import browse
 from trimtab.report.collect import collect
+from trimtab.report.folder import Run
+from trimtab.report.html import page as rendered
 from trimtab.report.html import render
 from trimtab.report.model import from_json, to_json
 from trimtab.report.remake import remake
 from trimtab.report.searches import search_info
+from trimtab.report.sections.section import Contents
 from trimtab.report.trees import branches, tree_of
 from trimtab.types import Annotation
 
@@ -70,7 +74,8 @@ def test_the_figure_is_in_the_document_for_programs(made_run: Path, tmp_path: Pa
     assert document["labels"]["seam_filtered"]["agreement_all"]["value"] == 0.75
     assert document["labels_about"]["seam"]["cost"]["calls"] > 0
     assert from_json(document) == report
-    assert (folder / "report.html").read_text(encoding="utf-8") == render(report)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page == rendered(Contents(report=report, pairs=browse(Run(folder)))).text
 
 
 def test_a_filtered_arm_costs_what_its_asking_did(made_run: Path) -> None:
@@ -86,8 +91,8 @@ def test_as_many_trees_are_drawn_as_the_study_says_and_the_first_ones(made_run: 
 
 
 def test_without_samples_no_text_of_a_row_is_on_the_page_or_in_the_document(tmp_path: Path) -> None:
-    report = collect(make_run(tmp_path / "run", samples=0))
-    page, document = render(report), json.dumps(to_json(report))
+    report = remake(make_run(tmp_path / "run", samples=0))
+    page, document = (tmp_path / "run" / "report.html").read_text(encoding="utf-8"), json.dumps(to_json(report))
     assert 'id="searches"' in page
     for text in (*TEXTS, THOUGHT, *(pair.id for pair in UNLABELED)):
         assert text not in page

@@ -11,6 +11,7 @@ from trimtab import statistics
 from trimtab.report.folder import SIDES, Run
 from trimtab.report.judged import judged
 from trimtab.report.labels import label_info
+from trimtab.report.logs import curves_of
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.rewards import RewardInfo, metric_of, note_of, reward_infos
 from trimtab.report.searches import SearchInfo, search_info
@@ -108,6 +109,7 @@ def collected(run: Run) -> Report:
         rater_agreements=judging.agreements,
         notes=(*_notes(run, rewards), *(warning for judge in judging.judges for warning in judge.warnings)),
         missing=run.missing,
+        curves=curves_of(run),
     )
 
 

@@ -30,7 +30,7 @@ _ON_PAGE = {
     GRID: "var(--grid, #e4e4e4)",
     ZERO: "var(--zero, #999999)",
 }
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "trimtab",
     "font.family": "sans-serif",
@@ -49,7 +49,7 @@ def arms_figure(report: Report, metric: str) -> str:
     """Every arm's value of one metric with its 95 % interval; the empty string where no arm has one."""
     arms = {arm.name: arm for arm in report.arms}
     rows = [(arms[name], arms[name].metrics[metric]) for name in arm_order(arms) if metric in arms[name].metrics]
-    return _whiskers(rows, metric_info(metric), f"{metric_info(metric).label} by arm", zero=False)
+    return whiskers(rows, metric_info(metric), f"{metric_info(metric).label} by arm", zero=False)
 
 
 def differences_figure(report: Report, metric: str, against: str = BASELINE) -> str:
@@ -57,7 +57,7 @@ def differences_figure(report: Report, metric: str, against: str = BASELINE) -> 
     arms = {arm.name: arm for arm in report.arms}
     found = ((arms[name], report.comparison(name, against, metric)) for name in arm_order(arms))
     rows = [(arm, difference) for arm, difference in found if difference is not None]
-    return _whiskers(rows, metric_info(metric), f"{metric_info(metric).label}, difference to {against}", zero=True)
+    return whiskers(rows, metric_info(metric), f"{metric_info(metric).label}, difference to {against}", zero=True)
 
 
 def labels_figure(label: LabelInfo) -> str:
@@ -69,20 +69,21 @@ def labels_figure(label: LabelInfo) -> str:
         return ""
     import matplotlib  # noqa: PLC0415
 
-    with matplotlib.rc_context(_STYLE):
-        figure, (bars, dots) = _panel(4.2, rows=2)
+    with matplotlib.rc_context(STYLE):
+        figure, (bars, dots) = panel(4.2, rows=2)
         _histogram(bars, label)
         _reliability(dots, label)
-        return _svg(figure, f"labels-{label.arm}", f"Labels of {label.arm}: probabilities, and agreement with humans")
+        return svg(figure, f"labels-{label.arm}", f"Labels of {label.arm}: probabilities, and agreement with humans")
 
 
-def _whiskers(rows: Sequence[tuple[Arm, Metric]], info: MetricInfo, title: str, *, zero: bool) -> str:
+def whiskers(rows: Sequence[tuple[Arm, Metric]], info: MetricInfo, title: str, *, zero: bool) -> str:
+    """A line a row from the low to the high bound; `zero` where the figures are differences. Empty where there is no figure."""
     if not any(figure.value is not None for _, figure in rows):
         return ""
     import matplotlib  # noqa: PLC0415
 
-    with matplotlib.rc_context(_STYLE):
-        figure, (axes,) = _panel(0.75 + 0.36 * len(rows))
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,) = panel(0.75 + 0.36 * len(rows))
         if zero:
             axes.axvline(0, color=ZERO, linewidth=1.2, zorder=1)
         for place, (arm, value) in enumerate(rows):
@@ -92,7 +93,7 @@ def _whiskers(rows: Sequence[tuple[Arm, Metric]], info: MetricInfo, title: str, 
         axes.locator_params(axis="x", nbins=6)
         axes.set_xlabel(f"{info.label}{f' ({info.unit})' if info.unit else ''}{', difference' if zero else ''}")
         _values_at_the_right(axes, [written(value, info, signed=zero)[0] for _, value in rows])
-        return _svg(figure, f"{'difference' if zero else 'arms'}-{info.name}", title)
+        return svg(figure, f"{'difference' if zero else 'arms'}-{info.name}", title)
 
 
 def _whisker(axes: Axes, place: int, metric: Metric, color: str) -> None:
@@ -133,7 +134,7 @@ def _reliability(axes: Axes, label: LabelInfo) -> None:
             continue
         if share.low is not None and share.high is not None:
             axes.plot([each.mean_p] * 2, [share.low, share.high], color=ARM, linewidth=2, solid_capstyle="round")
-        axes.plot([each.mean_p], [share.value], color=ARM, marker="o", markersize=6, linestyle="none")
+        axes.plot([each.mean_p], [share.value], color=ARM, marker="o", markersize=6, linestyle="none", clip_on=False)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
@@ -143,11 +144,11 @@ def _reliability(axes: Axes, label: LabelInfo) -> None:
     axes.grid(visible=True, axis="y", color=GRID, linewidth=0.8)
 
 
-def _panel(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+def panel(height: float, rows: int = 1, width: float = _WIDTH) -> tuple[Figure, list[Axes]]:
     """A figure of bare axes under one another: no frame, a light grid, no tick marks."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_visible(False)
     panels: list[Axes] = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
     for axes in panels:
@@ -159,7 +160,7 @@ def _panel(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def svg(figure: Figure, name: str, title: str) -> str:
     """The SVG element alone, with ids of its own, so that several fit one page."""
     out = io.StringIO()
     empty: dict[str, Any] = {"Date": None, "Creator": None}
@@ -175,3 +176,9 @@ def _svg(figure: Figure, name: str, title: str) -> str:
         text = text.replace(stand_in, color)
     label = escape(title, quote=True)
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
+
+
+def as_file(drawing: str) -> str:
+    """A figure of the page as a file of its own, in the colors of a light page, for programs that know no CSS variables."""
+    plain = re.sub(r"var\(--[a-z]+, (#[0-9a-f]+)\)", r"\1", drawing).replace("currentColor", "#1b1f24")
+    return plain.replace("<svg ", '<svg style="font-family: sans-serif; background: #ffffff" ', 1) + "\n"

@@ -18,7 +18,9 @@ from trimtab.report.sections import SECTIONS
 from trimtab.report.sections.section import TABS, Contents, Figure, Section
 from trimtab.report.verdict import BASELINE
 
-SCRIPTS = ("page.js",)
+SCRIPTS = ("page.js", "pairs.js")
+# What a page may weigh.
+MOST_BYTES = 4_900_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +37,14 @@ def render(report: Report) -> str:
 
 
 def page(contents: Contents) -> Page:
-    """The page of all sections that have something to show."""
+    """The page of all sections that have something to show, with as many pairs as keep it under `MOST_BYTES`."""
     contents = replace(contents, report=with_proxies(contents.report))
+    made = _page(contents)
+    excess = len(made.text.encode()) - MOST_BYTES
+    return made if excess <= 0 else _page(replace(contents, room=max(0, contents.room - excess)))
+
+
+def _page(contents: Contents) -> Page:
     sections = [section for make in SECTIONS if (section := make(contents)) is not None]
     sections.append(_meaning(sections))
     environment = _environment()

@@ -39,6 +39,7 @@ def label_info(
             everything = {key: each.choice for key, each in before.items()}
             metrics["agreement_all"] = statistics.agreement(everything, human, clusters=prompts)
         metrics["kappa"] = statistics.cohen_kappa(choices, human, clusters=prompts)
+        metrics["calibration_error"] = _calibration_error(annotations, human)
     metrics["length_correlation"] = _length_correlation(pairs, annotations)
     metrics |= _asked(annotations)
     cost = reduce(add, (each.cost for each in annotations.values()), Cost())
@@ -52,6 +53,16 @@ def label_info(
         # answers that another arm had paid for took no time here
         cost=replace(cost, seconds=max(seconds, cost.seconds)),
     )
+
+
+def _calibration_error(annotations: Mapping[str, Annotation], human: Mapping[str, Choice | None]) -> Metric:
+    """Of the labels that prefer a response, on pairs of which people said which is better."""
+    both = [
+        (each.p_a, each.choice == human[key])
+        for key, each in annotations.items()
+        if each.p_a is not None and each.choice is not None and human.get(key) is not None
+    ]
+    return statistics.calibration_error([max(p_a, 1.0 - p_a) for p_a, _ in both], [right for _, right in both])
 
 
 def _asked(annotations: Mapping[str, Annotation]) -> dict[str, Metric]:

@@ -11,6 +11,9 @@ from trimtab.errors import DataError
 from trimtab.report import judges, similarities
 from trimtab.report import rewards as reward_rows
 from trimtab.report.judges import JudgeInfo, RaterAgreement
+from trimtab.report.curves import Curve
+from trimtab.report.curves import plain as plain_curve
+from trimtab.report.curves import read_back as curve_back
 from trimtab.report.rewards import RewardInfo
 from trimtab.report.searches import SearchInfo, plain, read_back
 from trimtab.report.similarities import SimilarityInfo
@@ -145,6 +148,7 @@ class Report:
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
     def comparison(self, arm: str, against: str, metric: str) -> Metric | None:
         """The paired difference of these two arms, or None where they were not compared."""
@@ -214,6 +218,7 @@ def to_json(report: Report) -> dict[str, Any]:
         ],
         "notes": list(report.notes),
         "missing": list(report.missing),
+        "training": {each.stage: plain_curve(each) for each in report.curves},
     }
 
 
@@ -237,6 +242,7 @@ def from_json(document: Mapping[str, Any]) -> Report:
             samples=tuple(Sample(**sample) for sample in document["samples"]),
             notes=tuple(document["notes"]),
             missing=tuple(document.get("missing", ())),
+            curves=tuple(curve_back(stage, each) for stage, each in document.get("training", {}).items()),
         )
     except KeyError as error:
         raise DataError(

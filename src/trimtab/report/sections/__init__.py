@@ -9,6 +9,7 @@ from trimtab.report.sections.cost import cost
 from trimtab.report.sections.data import data
 from trimtab.report.sections.judges import judges
 from trimtab.report.sections.labels import labels, ledger
+from trimtab.report.sections.pairs import pairs
 from trimtab.report.sections.results import results
 from trimtab.report.sections.rewards import rewards
 from trimtab.report.sections.samples import samples
@@ -17,6 +18,7 @@ from trimtab.report.sections.section import Contents, Section
 from trimtab.report.sections.settings import settings
 from trimtab.report.sections.side_effects import side_effects
 from trimtab.report.sections.similarities import similarities
+from trimtab.report.sections.training import training
 
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     answer,
@@ -27,8 +29,10 @@ SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     labels,
     ledger,
     searches,
+    training,
     judges,
     samples,
+    pairs,
     cost,
     data,
     settings,

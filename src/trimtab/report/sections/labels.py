@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from trimtab.report.cells import cell
+from trimtab.report.cells import Cell, cell
 from trimtab.report.duration import duration
 from trimtab.report.figures import labels_figure
 from trimtab.report.metrics import metric_info
 from trimtab.report.model import LabelInfo, arm_order
 from trimtab.report.sections.section import Contents, Figure, Section
 
+# What the table of all arms has; the rest stands beside each arm's drawing.
+_SUMMARY = ("agreement", "calibration_error", "coverage")
+
 
 def labels(contents: Contents) -> Section | None:
-    """Each arm's measures beside its probabilities, drawn."""
+    """All arms in a table, then each arm's measures beside its probabilities, drawn."""
     found = _in_order(contents)
     if not found:
         return None
+    heads = [name for name in _SUMMARY if any(name in each.metrics for each in found)]
     drawings = {each.arm: labels_figure(each) for each in found}
     return Section(
         id="labels",
@@ -29,6 +33,8 @@ def labels(contents: Contents) -> Section | None:
                 )
                 for each in found
             ],
+            "heads": [metric_info(name) for name in heads],
+            "rows": [(each, [_cell_of(each, name) for name in heads]) for each in found],
             "duration": duration,
         },
         figures=tuple(
@@ -48,6 +54,10 @@ def ledger(contents: Contents) -> Section | None:
         return None
     rows = [(names, asked[names[0]]) for names in served.values()]
     return Section(id="ledger", title="What asking took", tab="Labels", values={"rows": rows, "duration": duration})
+
+
+def _cell_of(label: LabelInfo, name: str) -> Cell | None:
+    return cell(label.metrics[name], name) if name in label.metrics else None
 
 
 def _in_order(contents: Contents) -> list[LabelInfo]:

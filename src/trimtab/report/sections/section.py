@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from trimtab.report.browse import ROOM, PairRows
 from trimtab.report.model import Report
 
 Tab = Literal["Results", "Labels", "Training", "Students", "Pairs", "Cost", "Study"]
@@ -40,6 +41,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What sections are made from."""
+    """What sections are made from. `room` is how many bytes the pairs may take."""
 
     report: Report
+    pairs: PairRows | None = None
+    room: int = ROOM

@@ -18,6 +18,7 @@
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     const tab = target && tabs.find((each) => panelOf(each).contains(target));
     show(tab || tabs[0]);
+    (tab || tabs[0]).scrollIntoView({ block: "nearest", inline: "nearest" });
     if (tab && target !== panelOf(tab)) target.scrollIntoView();
     else window.scrollTo(0, 0);
   };

@@ -1,0 +1,46 @@
+"""Training curves as SVG: a panel a figure, one under another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab.report.curves import Curve
+from trimtab.report.figures import ARM, GRID, STYLE, panel, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SHOWN = ("loss", "accuracy")
+_WIDTH = 3.6
+
+
+def curve_figure(curve: Curve) -> str:
+    """Loss and, where it was logged, accuracy over the steps; the empty string where there is neither."""
+    shown = [name for name in _SHOWN if name in curve.values]
+    if not shown:
+        return ""
+    import matplotlib  # noqa: PLC0415
+
+    with matplotlib.rc_context(STYLE):
+        figure, panels = panel(0.5 + 1.15 * len(shown), rows=len(shown), width=_WIDTH)
+        for axes, name in zip(panels, shown, strict=True):
+            _line(axes, curve, name)
+        for axes in panels[:-1]:
+            axes.tick_params(labelbottom=False)
+        panels[-1].set_xlabel("step")
+        return svg(figure, f"training-{curve.stage}", f"Training of {curve.stage}: {' and '.join(shown)} by step")
+
+
+def _line(axes: Axes, curve: Curve, name: str) -> None:
+    known = [(step, y) for step, y in zip(curve.steps, curve.values[name], strict=True) if y is not None]
+    lone = "o" if len(known) == 1 else ""
+    axes.plot([step for step, _ in known], [y for _, y in known], color=ARM, linewidth=1.8, marker=lone)
+    axes.set_ylabel(name)
+    axes.set_xlim(0, max(curve.steps[-1], 1))
+    if name == "accuracy":
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0, 0.5, 1])
+    axes.locator_params(axis="x", nbins=5, integer=True)
+    if name != "accuracy":
+        axes.locator_params(axis="y", nbins=4)
+    axes.grid(visible=True, axis="y", color=GRID, linewidth=0.8)

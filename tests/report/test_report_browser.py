@@ -1,0 +1,201 @@
+"""The page in a real browser: every tab and filter works, at two widths, and its console stays silent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import OpenPage, chromium, needs_chromium
+from large_run import HOSTILE, make_large
+from made_run import make_run
+
+from trimtab.report.folder import Run
+from trimtab.report.remake import remake
+
+pytestmark = needs_chromium
+WIDTHS = (1280, 390)
+N = 120
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_large(tmp_path_factory.mktemp("large"), N, 20, words=20)
+    remake(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_run(tmp_path_factory.mktemp("seam"))
+    remake(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: OpenPage) -> Iterator[OpenPage]:
+    browser.errors.clear()
+    yield browser
+    assert browser.errors == []
+
+
+def shown_tabs(page: OpenPage) -> list[str]:
+    return list(page.run("[...document.querySelectorAll('.panel')].filter(p => p.offsetHeight).map(p => p.id)"))
+
+
+def choose(page: OpenPage, filter_id: str, value: str) -> None:
+    event = "change" if filter_id != "pair-search" else "input"
+    page.run(
+        f"{{ const chosen = document.getElementById({json.dumps(filter_id)}); chosen.value = {json.dumps(value)};"
+        f" chosen.dispatchEvent(new Event('{event}', {{bubbles: true}})); new Promise(done => setTimeout(done, 200)) }}"
+    )
+
+
+def count(page: OpenPage) -> int:
+    return int(page.run("document.getElementById('pair-count').textContent").split(" of ")[0].replace(",", ""))
+
+
+def open_pairs(page: OpenPage, folder: Path, width: int = 1280) -> None:
+    page.open(folder / "report.html", width, fragment="#pairs")
+
+
+def shown_pair(page: OpenPage) -> str:
+    return str(page.run("document.querySelector('#pair-shown code').textContent"))
+
+
+def labels_of(folder: Path, arm: str) -> dict[str, Any]:
+    run = Run(folder)
+    stage = next(each["labels"] for each in run.arms if each["name"] == arm)
+    return dict(run.annotations(stage))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_tab_shows_its_own_panel_and_nothing_is_wider_than_the_screen(
+    page: OpenPage, large: Path, width: int, dark: bool
+) -> None:
+    page.open(large / "report.html", width, dark=dark)
+    names = page.run("[...document.querySelectorAll('.tabs a')].map(tab => tab.textContent)")
+    assert names == ["Results", "Labels", "Training", "Students", "Pairs", "Cost", "Study"]
+    for name in names:
+        page.run(f"document.getElementById('tab-{name.lower()}').click()")
+        page.run("new Promise(done => setTimeout(done, 50))")
+        assert shown_tabs(page) == [f"{name.lower()}-panel"]
+        assert page.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_first_screen_has_the_question_the_answer_and_the_arms(page: OpenPage, large: Path, width: int) -> None:
+    page.open(large / "report.html", width, 844)
+    assert page.run("document.querySelector('.verdict').getBoundingClientRect().bottom") < 300
+    assert page.run("document.querySelector('#answer svg').getBoundingClientRect().bottom") < 844
+
+
+def test_an_address_opens_the_tab_that_holds_it_and_arrows_go_from_tab_to_tab(page: OpenPage, large: Path) -> None:
+    page.open(large / "report.html", 1280, fragment="#cost")
+    assert shown_tabs(page) == ["cost-panel"]
+    page.run("document.getElementById('tab-cost').focus()")
+    page.press("ArrowRight")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    assert shown_tabs(page) == ["study-panel"]
+
+
+def test_a_pair_that_holds_markup_shows_it_as_text(page: OpenPage, large: Path) -> None:
+    open_pairs(page, large)
+    choose(page, "pair-search", "onerror=alert")
+    assert count(page) == 1
+    assert HOSTILE in page.run("document.querySelector('#pair-shown .prompt').textContent")
+    assert page.run("document.querySelectorAll('#pair-shown script, #pair-shown img').length") == 0
+
+
+def test_each_filter_keeps_the_pairs_it_names(page: OpenPage, large: Path) -> None:
+    open_pairs(page, large)
+    weak, human = labels_of(large, "weak"), {pair.id: pair.human for pair in Run(large).unlabeled}
+    right = sum(label.choice == human[key] for key, label in weak.items() if label.choice)
+    failed = sum(label.choice is None for label in weak.values())
+    sure = sum(max(label.p_a, 1 - label.p_a) >= 0.9 for label in weak.values() if label.p_a is not None)
+    assert failed > 0
+    for value, expected in (("match", right), ("mismatch", N - right - failed), ("none", failed), ("any", N)):
+        choose(page, "pair-label", value)
+        assert count(page) == expected, value
+    choose(page, "pair-confidence", "0.9")
+    assert abs(count(page) - sure) <= 1  # shares on the page have four decimals
+    choose(page, "pair-confidence", "")
+    arms = page.run("[...document.querySelectorAll('#pair-arm option')].map(each => each.textContent)")
+    choose(page, "pair-arm", str(arms.index("weak_sure")))
+    choose(page, "pair-label", "kept")
+    assert count(page) == sum(label.choice is not None for label in labels_of(large, "weak_sure").values())
+    choose(page, "pair-label", "dropped")
+    assert count(page) == sum(label.choice is None for label in labels_of(large, "weak_sure").values()) - failed
+
+
+def test_the_search_finds_what_stands_in_a_prompt_or_an_answer(page: OpenPage, large: Path) -> None:
+    open_pairs(page, large)
+    wanted = Run(large).unlabeled[77]
+    choose(page, "pair-search", "question 77: first")
+    assert count(page) == 1
+    assert shown_pair(page) == wanted.id
+    choose(page, "pair-search", "no text holds this")
+    assert count(page) == 0
+    assert page.run("document.getElementById('pair-shown').textContent") == "No pair is like that."
+
+
+def test_the_order_by_confidence_puts_the_least_sure_first(page: OpenPage, large: Path) -> None:
+    open_pairs(page, large)
+    weak = {key: max(each.p_a, 1 - each.p_a) for key, each in labels_of(large, "weak").items() if each.p_a is not None}
+    choose(page, "pair-label", "kept")
+    choose(page, "pair-order", "unsure")
+    assert weak[shown_pair(page)] == pytest.approx(min(weak.values()), abs=1e-4)
+    choose(page, "pair-order", "sure")
+    assert weak[shown_pair(page)] == pytest.approx(max(weak.values()), abs=1e-4)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_arrows_go_from_pair_to_pair_and_over_the_ends_of_pages(page: OpenPage, large: Path, width: int) -> None:
+    open_pairs(page, large, width)
+    ids = sorted(pair.id for pair in Run(large).unlabeled)
+    assert shown_pair(page) == ids[0]
+    page.press("ArrowRight")
+    assert shown_pair(page) == ids[1]
+    page.run("document.getElementById('pair-list').focus()")
+    page.press("ArrowDown")
+    page.press("ArrowUp")
+    page.press("PageDown")
+    assert shown_pair(page) == ids[26]
+    assert page.run("document.getElementById('pair-page').textContent") == "2 of 5"
+    page.run("document.getElementById('pair-on').click()")
+    assert shown_pair(page) == ids[50]
+    page.press("/")
+    assert page.run("document.activeElement.id") == "pair-search"
+
+
+def test_only_one_page_of_pairs_is_in_the_document(page: OpenPage, large: Path) -> None:
+    open_pairs(page, large)
+    assert page.run("document.querySelectorAll('#pair-list li').length") == 25
+
+
+def test_a_searched_label_shows_its_tree_and_an_argued_one_its_arguments(page: OpenPage, seam: Path) -> None:
+    open_pairs(page, seam)
+    arms = page.run("[...document.querySelectorAll('#pair-arm option')].map(each => each.textContent)")
+    choose(page, "pair-arm", str(arms.index("seam")))
+    choose(page, "pair-search", "tea")
+    assert page.run("document.querySelectorAll('#pair-shown .tree li').length") > 3
+    assert "The weak model decided by" in page.run("document.getElementById('pair-shown').textContent")
+    choose(page, "pair-arm", str(arms.index("debate")))
+    assert "for a, a first" in page.run("document.getElementById('pair-shown').textContent")
+
+
+def test_on_paper_every_panel_stands_and_the_browser_does_not(page: OpenPage, large: Path) -> None:
+    page.open(large / "report.html", 1280)
+    page.ask("Emulation.setEmulatedMedia", media="print")
+    assert len(shown_tabs(page)) == 7
+    assert page.run("document.getElementById('browser').offsetHeight") == 0
+    page.ask("Emulation.setEmulatedMedia", media="")
