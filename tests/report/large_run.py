@@ -32,6 +32,7 @@ name: made-large
 data: {{kind: file, path: pairs.jsonl}}
 models: {{weak: smollm2-135m-instruct, student: gemma3-270m}}
 samples: {samples}
+evaluation: {{gold: checker}}
 arms:
   weak_sure: {{annotator: implicit_reward, filter: {{kind: uncertainty, fraction: 0.5}}}}
 """
@@ -77,7 +78,9 @@ def make_large(folder: Path, n_pairs: int, n_test: int, samples: int = 4, words:
     reference = _table(store, "reference", draw, test, 0.0)
     arms = [_arm(store, draw, name, labels.get(name), trained.get(name), reference, test) for name in STUDENTS]
     told = [value for arm in arms for value in (*arm.values(), *arm["scores"].values()) if isinstance(value, str)]
-    stages = dict.fromkeys(value for value in [split[1].folder.name, *told] if (store.root / "stages" / value).is_dir())
+    stages = dict.fromkeys(
+        value for value in [split[1].folder.name, *told] if value and (store.root / "stages" / value).is_dir()
+    )
     index = {"trimtab": "0.1.0", "study": "made-large", "split": split[1].folder.name, "rewards": {}, "made": []}
     (folder / "run.json").write_text(json.dumps({**index, "arms": arms, "stages": list(stages)}), encoding="utf-8")
     (folder / "study.yaml").write_text(STUDY.format(samples=samples), encoding="utf-8")
