@@ -10,10 +10,10 @@ from typing import Any, Literal
 from trimtab.errors import DataError
 from trimtab.report import judges, similarities
 from trimtab.report import rewards as reward_rows
-from trimtab.report.judges import JudgeInfo, RaterAgreement
 from trimtab.report.curves import Curve
 from trimtab.report.curves import plain as plain_curve
 from trimtab.report.curves import read_back as curve_back
+from trimtab.report.judges import JudgeInfo, RaterAgreement
 from trimtab.report.rewards import RewardInfo
 from trimtab.report.searches import SearchInfo, plain, read_back
 from trimtab.report.similarities import SimilarityInfo
