@@ -24,6 +24,36 @@ def report(folder: Run) -> None:
 
 
 @app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR DIR …", help="Folders of runs; the others are compared with the first.", show_default=False
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="A page of the same, such as compare.html.", show_default=False),
+    ] = None,
+) -> None:
+    """Show studies side by side: what they have in common, and paired differences.
+
+    Differences are taken where two studies have the same test pairs. Reads what the runs left; needs no torch.
+    """
+    from trimtab.report.beside import beside
+    from trimtab.report.beside_page import render
+    from trimtab.report.beside_tables import summary
+    from trimtab.store import write_whole
+
+    found = beside(folders)
+    out.print(summary(found))
+    if to is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(to, render(found))
+        say(f"\n{to}")
+
+
+@app.command()
 def show(
     folder: Run,
     pair: Annotated[

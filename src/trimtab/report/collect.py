@@ -88,11 +88,16 @@ def collect(folder: Path) -> Report:
     return collected(Run(folder))
 
 
+def rows_by_arm(run: Run) -> dict[str, Rows]:
+    """What the figures of every arm that was not left out are averaged from."""
+    weak = next((beliefs(run, arm) for arm in run.arms if arm["name"] == "weak_model"), {})
+    return {arm["name"]: _rows(run, arm, weak) for arm in run.arms if not arm["skipped"]}
+
+
 def collected(run: Run) -> Report:
     """The report of a run."""
     arms, judging = run.arms, judged(run)
-    weak = next((beliefs(run, arm) for arm in arms if arm["name"] == "weak_model"), {})
-    rows = {arm["name"]: _rows(run, arm, weak) for arm in arms if not arm["skipped"]}
+    rows = rows_by_arm(run)
     rewards = reward_infos(run)
     return Report(
         study=_study(run),
@@ -260,7 +265,7 @@ def _samples(run: Run, rows: Mapping[str, Rows]) -> list[Sample]:
         Sample(
             prompt=conversation(prompts[key]),
             completions={name: each.texts[key] for name, each in rows.items()},
-            scores={name: each.values[gold].get(key) for name, each in rows.items()} if gold else {},
+            scores={name: each.values.get(gold, {}).get(key) for name, each in rows.items()} if gold else {},
         )
         for key in answered[: run.study.samples]
     ]

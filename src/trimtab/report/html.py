@@ -47,22 +47,27 @@ def page(contents: Contents) -> Page:
 def _page(contents: Contents) -> Page:
     sections = [section for make in SECTIONS if (section := make(contents)) is not None]
     sections.append(_meaning(sections))
-    environment = _environment()
+    jinja = environment()
     script = "\n".join(_source(name) for name in SCRIPTS)
-    tabs = [(tab, [(each, _filled(environment, each)) for each in sections if each.tab == tab]) for tab in TABS]
-    text = environment.get_template("page.html.j2").render(
+    tabs = [(tab, [(each, _filled(jinja, each)) for each in sections if each.tab == tab]) for tab in TABS]
+    text = jinja.get_template("page.html.j2").render(
         study=contents.report.study,
         synthetic=any("synthetic" in note.lower() for note in contents.report.notes),
         tabs=[(tab, filled) for tab, filled in tabs if filled],
-        # the files are ours and hold nothing of the data, so they are let through as they are
-        style=Markup(_source("style.css")),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        style=style(),
+        script=Markup(script),  # noqa: S704 - ours, and nothing of the data is in it
         script_hash=_policy_hash(script),
     )
     return Page(text=text, figures=tuple(figure for each in sections for figure in each.figures))
 
 
-def _environment() -> Environment:
+def style() -> Markup:
+    """The style sheet of every page."""
+    return Markup(_source("style.css"))  # noqa: S704 - ours, and nothing of the data is in it
+
+
+def environment() -> Environment:
+    """The templates; what they are filled with is escaped."""
     return Environment(
         loader=PackageLoader("trimtab.report"),
         autoescape=True,

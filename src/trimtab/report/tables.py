@@ -67,7 +67,7 @@ def arms_tables(report: Report) -> Group:
 def compared_table(report: Report, metric: str) -> Table:
     """The arms by one metric: its value, n, the paired difference to SFT alone and on which side of zero that is."""
     info = metric_info(metric)
-    table = _table("arm", [f"{info.label}{_in(info.unit)}", info.rows, "paired difference to sft", ""])
+    table = figures_table("arm", [f"{info.label}{_in(info.unit)}", info.rows, "paired difference to sft", ""])
     for arm in ordered(report):
         if metric in arm.metrics:
             figure, difference = arm.metrics[metric], report.comparison(arm.name, BASELINE, metric)
@@ -103,7 +103,7 @@ def _metrics(report: Report) -> list[str]:
 
 def rewards_table(report: Report) -> Table:
     """The gold rewards: who gives them, and how far each agrees with people on the test pairs."""
-    table = _table("reward", ["agreement with people", "the longer response", "pairs"])
+    table = figures_table("reward", ["agreement with people", "the longer response", "pairs"])
     for each in report.rewards:
         who = f"{each.name}, {'a proxy' if each.proxy else each.kind}"
         cells = [_cell(each.agreement, "agreement"), _cell(each.longer, "agreement")]
@@ -114,7 +114,7 @@ def rewards_table(report: Report) -> Table:
 def labels_table(report: Report) -> Table:
     """The labels that students were trained on: one line a measure."""
     metrics = list(dict.fromkeys(name for label in report.labels for name in label.metrics))
-    table = _table("labels", ["measure", "value", "pairs"])
+    table = figures_table("labels", ["measure", "value", "pairs"])
     for label in _ordered_labels(report):
         about: tuple[Text, ...] = (
             Text(label.arm, style="bold"),
@@ -165,7 +165,7 @@ def _ordered_labels(report: Report) -> list[LabelInfo]:
 
 
 def _plain_table(report: Report, metrics: Sequence[str]) -> Table:
-    table = _table("arm", [f"{metric_info(name).label}{_in(metric_info(name).unit)}" for name in metrics])
+    table = figures_table("arm", [f"{metric_info(name).label}{_in(metric_info(name).unit)}" for name in metrics])
     for arm in ordered(report):
         if any(metric in arm.metrics for metric in metrics):
             cells = [_cell(arm.metrics[name], name) if name in arm.metrics else "" for name in metrics]
@@ -173,7 +173,7 @@ def _plain_table(report: Report, metrics: Sequence[str]) -> Table:
     return table
 
 
-def _table(first: str, columns: Sequence[str]) -> Table:
+def figures_table(first: str, columns: Sequence[str]) -> Table:
     """Names fold when the terminal is narrow; figures never do."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column(first, overflow="fold")

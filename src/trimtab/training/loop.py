@@ -30,6 +30,7 @@ FREE = {
     "save_total_limit",
     "logging_steps",
     "report_to",
+    "run_name",
     "use_cpu",
     "dataloader_pin_memory",
 }
@@ -168,6 +169,7 @@ def _arguments(job: Job, folder: Path, micro: int, passes: int) -> TrainingArgum
         "save_steps": 20,
         "save_total_limit": 1,
         "report_to": "none",
+        "run_name": job.setup.name,
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,

@@ -140,7 +140,7 @@
 
   const shown = (row, arm) => [
     make("p", { class: "key" }, "pair ", make("code", {}, row[ID]), row[HUMAN] ? "" : ", nobody said which is better"),
-    labels(row, arm),
+    make("div", { class: "wide" }, labels(row, arm)),
     ...(row[PROMPT] ? [text("text prompt", row[PROMPT]), make("div", { class: "both" }, response(row, "a"), response(row, "b"))] : []),
     ...details(row, arm),
   ];

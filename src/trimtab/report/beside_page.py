@@ -1,0 +1,76 @@
+"""Studies side by side as one HTML file that needs nothing else, scripts included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trimtab.report.beside import Beside, Entry
+from trimtab.report.cells import Cell, cell, difference_cell
+from trimtab.report.figures import whiskers
+from trimtab.report.html import environment, style
+from trimtab.report.metrics import MetricInfo, metric_info
+from trimtab.report.model import Arm
+from trimtab.report.verdict import question, verdict
+
+_DRAWN = ("gold_reward", "proxy_reward", "accuracy", "win_rate", "pgr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An arm's figures by study, and its paired differences to the first study."""
+
+    arm: str
+    figures: dict[str, Cell]
+    differences: dict[str, Cell]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A metric: drawn where that helps, and as a table."""
+
+    info: MetricInfo
+    svg: str
+    rows: list[Row]
+
+
+def render(found: Beside) -> str:
+    """The page; all text of the studies is escaped."""
+    template = environment().get_template("compare.html.j2")
+    return template.render(
+        sides=[(side, question(side.report), verdict(side.report)[0]) for side in found.sides],
+        notes=found.notes,
+        parts=[_part(found, metric) for metric in found.metrics],
+        first=found.sides[0].name,
+        compared={name for entry in found.entries for name in entry.differences},
+        style=style(),
+    )
+
+
+def _part(found: Beside, metric: str) -> Part:
+    entries = found.of(metric)
+    info = metric_info(metric)
+    svg = _drawn(found, entries, info) if metric.partition(".")[0] in _DRAWN else ""
+    return Part(info=info, svg=svg, rows=[_row(entry) for entry in entries])
+
+
+def _row(entry: Entry) -> Row:
+    return Row(
+        arm=entry.arm,
+        figures={name: cell(figure, entry.metric) for name, figure in entry.figures.items()},
+        differences={name: difference_cell(each, entry.metric) for name, each in entry.differences.items()},
+    )
+
+
+def _drawn(found: Beside, entries: list[Entry], info: MetricInfo) -> str:
+    """Each arm's figures under one another, a line a study; the first study in the color of references."""
+    first = found.sides[0].name
+    rows = [
+        (
+            Arm(name=f"{entry.arm} · {side.name}", role="reference" if side.name == first else "arm"),
+            entry.figures[side.name],
+        )
+        for entry in entries
+        for side in found.sides
+        if side.name in entry.figures
+    ]
+    return whiskers(rows, info, f"{info.label} by arm and study", zero=False)

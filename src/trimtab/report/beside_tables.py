@@ -1,0 +1,62 @@
+"""Studies side by side in a terminal: tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.report.beside import Beside, Entry, Side
+from trimtab.report.metrics import metric_info, written
+from trimtab.report.model import differs
+from trimtab.report.tables import MARKS, figures_table
+from trimtab.report.verdict import question, verdict
+from trimtab.types import Metric
+
+# Figures of a study that fit a line beside the arm's name.
+_STUDIES = 2
+
+
+def summary(found: Beside) -> Group:
+    """The studies with their answers, what must be known of them, and a table a metric."""
+    parts: list[RenderableType] = []
+    for side in found.sides:
+        parts += [
+            Text(side.name, style="bold"),
+            Text(question(side.report), style="dim"),
+            Text(verdict(side.report)[0]),
+        ]
+    parts += [Text(f"Note: {note}", style="yellow") for note in found.notes]
+    for metric in found.metrics:
+        parts += [Text(), *_tables(found, metric)]
+    first = found.sides[0].name
+    legend = f"▲ ▼  the whole 95 % interval of the paired difference to {first} lies above or below zero"
+    return Group(*parts, Text(legend, style="dim"))
+
+
+def _tables(found: Beside, metric: str) -> list[Table]:
+    first, *others = found.sides
+    parts = [others[start : start + _STUDIES - 1] for start in range(0, len(others), _STUDIES - 1)]
+    return [_table(found.of(metric), metric, (first, *part)) for part in parts]
+
+
+def _table(entries: Sequence[Entry], metric: str, sides: Sequence[Side]) -> Table:
+    info = metric_info(metric)
+    table = figures_table(f"{info.label}{f', {info.unit}' if info.unit else ''}", [side.name for side in sides])
+    for entry in entries:
+        figures = [_cell(entry, side.name) for side in sides]
+        table.add_row(Text(entry.arm, style="bold"), *figures)
+    return table
+
+
+def _cell(entry: Entry, study: str) -> Text:
+    if study not in entry.figures:
+        return Text("–")
+    value, interval = written(entry.figures[study], metric_info(entry.metric))
+    return Text.assemble(value, " ", (interval, "dim"), f" {_mark(entry.differences.get(study))}".rstrip())
+
+
+def _mark(difference: Metric | None) -> str:
+    return "" if difference is None else MARKS[differs(difference)].strip()
