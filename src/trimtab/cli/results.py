@@ -36,7 +36,7 @@ def compare(
         typer.Option("--out", metavar="FILE", help="A page of the same, such as compare.html.", show_default=False),
     ] = None,
 ) -> None:
-    """Show studies side by side: what they have in common, and paired differences.
+    """Show studies side by side, with paired differences.
 
     Differences are taken where two studies have the same test pairs. Reads what the runs left; needs no torch.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,15 @@ def train(module: nn.Module, examples: Sequence[Example], job: Job, folder: Path
     trainer.remove_callback(PrinterCallback)
     with quiet():
         trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
+    _close_wandb()
     return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def _close_wandb() -> None:
+    """Trainer leaves its run of wandb open, and the next training of this process would go on in it."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
 
 
 def _share(job: Job) -> int:
