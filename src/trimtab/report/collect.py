@@ -287,7 +287,8 @@ def _notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
 def _unfinished(run: Run) -> str:
     names = [name.rpartition("-")[0] for name in run.missing]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    verb = "is" if len(names) == 1 else "are"
     return (
-        f"This study is not finished: {len(names)} of its {len(run.index['stages'])} stages {'is' if len(names) == 1 else 'are'} "
-        f"missing ({', '.join(names[:_NAMED])}{more}). What is there is shown; run the study again to go on with it."
+        f"This study is not finished: {len(names)} of its {len(run.index['stages'])} stages {verb} missing "
+        f"({', '.join(names[:_NAMED])}{more}). What is there is shown; run the study again to go on with it."
     )
