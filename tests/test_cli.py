@@ -43,6 +43,7 @@ HELP = {
         "--json FILE",
     ),
     "report": ("DIR",),
+    "compare": ("studies side by side", "paired differences", "--out"),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH"),
     "agree": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
