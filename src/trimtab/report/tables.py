@@ -89,7 +89,7 @@ def similarities_table(report: Report) -> Table:
     """How alike answers are: to what people preferred, to those of SFT alone, and to those on human labels."""
     cosines = {each: info.cosine for info in report.similarities for each in ((info.arm, info.to), (info.to, info.arm))}
     beside = [name for name in ("preferred", BASELINE, "human") if any(name in each for each in cosines)]
-    table = _table("cosine", [f"to {name}" for name in beside])
+    table = figures_table("cosine", [f"to {name}" for name in beside])
     for arm in ordered(report):
         found = [cosines.get((arm.name, name)) for name in beside]
         if any(found):
