@@ -45,6 +45,7 @@ from trimtab.stages.engines import engines_of
 from trimtab.types import Choice, Contest, Pair, Verdict, text_hash
 
 LONGER = "longer"
+AVERAGED = ", averaged"
 ALL = "all files"
 BATCH = 16
 
@@ -165,7 +166,12 @@ def tried(judges: Mapping[str, Verdicts], rows: Sequence[Rows]) -> dict[str, Any
 
 
 def agreed(judges: Mapping[str, Verdicts], rows: Rows) -> list[RaterAgreement]:
-    here = {name: {pair.id: found[pair.id] for pair in rows.pairs} for name, found in judges.items()}
+    """Of raters proper: an average says nothing but what its judge's verdicts were made from."""
+    here = {
+        name: {pair.id: found[pair.id] for pair in rows.pairs}
+        for name, found in judges.items()
+        if not name.endswith(AVERAGED)
+    }
     return agreements(here, PAIRS, {pair.id: pair.prompt_id for pair in rows.pairs}, human_of(rows))
 
 
@@ -245,7 +251,7 @@ def main() -> None:
         name, judge = judge_of(text)
         judges[name] = judged(name, judge, rows, kept, runtime)
         if (both := averaged(judges[name])) is not None:
-            judges[f"{name}, averaged"] = both
+            judges[f"{name}{AVERAGED}"] = both
     document = tried(judges, rows)
     given.json.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
     print(markdown(document))
