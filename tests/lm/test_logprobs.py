@@ -253,6 +253,14 @@ def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
         list(read(reader, ROWS, 64, [True] * 4))
 
 
+def test_a_model_with_a_layer_that_is_no_number_is_told_to_have_one(tiny_model: Path) -> None:
+    loaded = open_base(Model(base=str(tiny_model)), lambda message: None, "cpu")
+    with torch.no_grad():
+        loaded.model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
+    with pytest.raises(ModelError, match="the log-probability nan, which no sound weights do; look for nan in them"):
+        list(read(reader(loaded, lambda message: None), ROWS, 64, [True] * 4))
+
+
 def test_a_row_longer_than_the_budget_is_read_alone() -> None:
     model = tiny(FAMILIES["llama"])
     reader = Reader(ResponseLogprobs(model), 0, choose_form(model))

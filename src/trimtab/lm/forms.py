@@ -149,7 +149,8 @@ def _check_alone(model: Any) -> None:
     own = [_own_logits(causal, row) for row in texts]
     predicting = [logits[len(row.prompt) - 1 : -1] for logits, row in zip(own, texts, strict=True)]
     away = _away(found, torch.cat([*predicting, *(logits[-1:] for logits in own)]))
-    if not away < _tolerance(found):
+    # weights that are not numbers are told of where they are read
+    if away >= _tolerance(found):
         raise ModelError(
             f"{name} does more to its logits than its output head: they are {away:.2g} of their size away from what the head "
             f"gives; choose another model, or add its family ({causal.config.model_type}) to trimtab/lm/head.py"
