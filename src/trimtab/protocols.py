@@ -83,7 +83,7 @@ class ResponseScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Of which model and which of its layers features are read; no layers stands for the one at two thirds of its depth."""
+    """Of which model and which of its layers features are read; no layers stands for one a little above half of its depth."""
 
     model: str
     layers: tuple[int, ...] = ()

@@ -43,7 +43,7 @@ def test_rows_do_not_depend_on_their_batch_and_layers_stand_side_by_side(tiny_mo
     assert torch.allclose(whole[:, whole.shape[1] // 2 :], second, atol=1e-5)
 
 
-def test_the_layer_at_two_thirds_of_the_depth_is_read_unless_others_are_named(tiny_model: Path) -> None:
+def test_a_layer_about_half_way_up_is_read_unless_others_are_named(tiny_model: Path) -> None:
     loaded = open_base(Model(base=str(tiny_model), dtype="float32"), lambda _: None, "cpu")
     assert FeatureReader(loaded).layers == (1,)
     with pytest.raises(ModelError, match=r"layers: 3, and the model has the layers 1 to 2"):

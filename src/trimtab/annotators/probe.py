@@ -31,7 +31,7 @@ class Probe(Component):
     model: str = Field(
         "@weak.base", description="whose layers: the study's weak model as published, or any by its name"
     )
-    layers: tuple[int, ...] = Field((), description="ours; none: the one at two thirds of the depth")
+    layers: tuple[int, ...] = Field((), description="ours; none: one a little above half of the depth")
     rounds: int = Field(1, ge=1, le=20, description="ours")
     fraction: float | None = Field(None, gt=0, le=1, description="null: 0.5; read where there are several rounds")
 

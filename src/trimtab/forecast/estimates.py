@@ -25,7 +25,7 @@ TYPICAL_PAIR = 150  # tokens of a prompt and two responses, where no pair has be
 TYPICAL_ANSWER = 200  # tokens of a prompt and its answer
 ROUGH = {
     "logprobs": READ,
-    "features": READ * 2 / 3,  # as deep as is read where nothing is said
+    "features": READ * 0.54,  # as deep as is read where nothing is said
     "sft": TRAIN,
     "dpo": TRAIN,
     "reward": TRAIN,

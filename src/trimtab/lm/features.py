@@ -17,13 +17,15 @@ from trimtab.lm.rows import Batch, Row, batches, lay_out
 
 # What is read of each layer, in this order: the state of the response's last token, and the mean over its tokens.
 POOLS = 2
+# How deep the layer lies that is read where none is named, as a part of all layers.
+USUAL = 0.54
 
 
 class FeatureReader:
     """Reads what `layers` of a model hold of responses. Layer n is what the n-th decoder layer leaves in the residual stream.
 
-    No layers stands for the one at two thirds of the depth, where preferences are read best in small models (ours). A pass
-    ends at the deepest layer that is read. Raises `ModelError` for a layer that the model has not.
+    No layers stands for the one a little above half of the depth, where preferences are read best in small models
+    (`docs/results/labels.md`). A pass ends at the deepest layer that is read. Raises `ModelError` for a layer that the model has not.
     """
 
     def __init__(self, loaded: Loaded, layers: Sequence[int] = ()) -> None:
@@ -32,7 +34,7 @@ class FeatureReader:
         holder, attribute = decoder_layers(unwrapped(loaded.model))
         self._modules = list(getattr(holder, attribute))
         depth = len(self._modules)
-        self.layers = tuple(layers) or (max(1, round(2 * depth / 3)),)
+        self.layers = tuple(layers) or (max(1, round(USUAL * depth)),)
         wrong = next((layer for layer in self.layers if not 1 <= layer <= depth), None)
         if wrong is not None:
             raise ModelError(f"layers: {wrong}, and the model has the layers 1 to {depth}")
