@@ -174,3 +174,9 @@ def test_the_verdict_follows_the_intervals(agreement: Metric, lead: Metric, kept
     told = verdict("probe", agreement, "longest", lead, kept)
     assert told.startswith(begins)
     assert told.count(".\n") == 0 and told.endswith(".")
+
+
+def test_a_lead_that_could_be_chance_comes_with_how_many_pairs_would_tell() -> None:
+    # error 0.0153 at 500 pairs; (2.8016 · 0.0153 / 0.01)² · 500 = 9,192, told in two digits
+    told = verdict("probe", figure(0.7, 0.66, 0.74), "longest", figure(0.01, -0.02, 0.04), ALL)
+    assert told.endswith("could be chance; about 9,200 labeled pairs would tell.")

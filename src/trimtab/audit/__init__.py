@@ -97,6 +97,7 @@ def _found(asked: Asked, plan: Audited, split: Artifact, artifacts: Made) -> Aud
     measured = Measured(pairs=pairs, labels=annotations_of(artifacts[plan.measured.recipe.fingerprint]))
     before, after = measured.honesty(asked.method, seed)
     pool = annotations_of(artifacts[plan.pool.recipe.fingerprint]) if plan.pool else {}
+    prompts = {pair.id: pair.prompt_id for pair in pairs_of(split, "test" if fitted else "unlabeled")}
     rules = measured.rules()
     agreements = {name: measured.agreement(labels) for name, labels in rules.items()}
     better = max(agreements, key=lambda name: (agreements[name].value or 0.0, name))
@@ -120,7 +121,7 @@ def _found(asked: Asked, plan: Audited, split: Artifact, artifacts: Made) -> Aud
         by_confidence=before.reliability,
         kept=kept,
         by_share=by_share,
-        pool=measured.on_pool(pool, asked.method, seed) if pool else None,
+        pool=measured.on_pool(pool, prompts, asked.method, seed) if pool else None,
         n_pool=len(pool),
         curve={size: measured.agreement(labels) for size, labels in others.items()}
         | ({total: agreement} if others else {}),

@@ -107,14 +107,21 @@ class Measured:
         after = calibration.cross_fitted(method, known.p_a, known.human, known.prompts, seed=seed)
         return _honesty(known.p_a, known, seed), _honesty(after, known, seed)
 
-    def on_pool(self, pool: Labels, method: Method, seed: int) -> Metric:
-        """Expected accuracy of the labels of the pool, prediction-powered by the calibrated sureness of both."""
+    def on_pool(self, pool: Labels, prompts: Mapping[str, str], method: Method, seed: int) -> Metric:
+        """Expected accuracy of the labels of the pool, whose pairs' prompts are given, prediction-powered by the calibrated
+        sureness of both."""
         known = self._known()
         after = calibration.cross_fitted(method, known.p_a, known.human, known.prompts, seed=seed)
         right = [float((p > 0.5) == (choice == "a")) for p, choice in zip(known.p_a, known.human, strict=True)]
         mapped = calibrated(fitted(method, known, "audit"), list(pool.values()))
         sure = [max(each.p_a, 1 - each.p_a) if each.p_a is not None else 0.5 for each in mapped]
-        return statistics.ppi_mean(right, [max(p, 1 - p) for p in after], sure, clusters=known.prompts)
+        return statistics.ppi_mean(
+            right,
+            [max(p, 1 - p) for p in after],
+            sure,
+            clusters=known.prompts,
+            unlabeled_clusters=[prompts[each.pair_id] for each in mapped],
+        )
 
     def _known(self) -> HeldOut:
         return held_out_labels(self.pairs, self.labels, "audit")

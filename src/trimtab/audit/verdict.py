@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trimtab.filters._best_fraction import Kept
+from trimtab.statistics import rows_to_settle
 from trimtab.types import Metric
 
 # Where so much of the labels is worth keeping, dropping the rest is not worth a filter.
@@ -39,9 +40,17 @@ def _against(name: str, told: str, agreement: Metric, rule: str, lead: Metric) -
     if lead.low is None or lead.low <= 0:
         return (
             f"Do not use it yet: {told}, but its lead of {_points(lead)} points over the rule `{rule}`, which costs nothing, "
-            "could be chance; more labeled pairs would tell."
+            f"could be chance{_enough(lead)}."
         )
     return ""
+
+
+def _enough(lead: Metric) -> str:
+    """How many labeled pairs would tell, where the lead at hand is the true one."""
+    count = rows_to_settle(lead)
+    return (
+        f"; about {float(f'{count:.2g}'):,.0f} labeled pairs would tell" if count is not None and count > lead.n else ""
+    )
 
 
 def _percent(metric: Metric) -> str:
