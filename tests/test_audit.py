@@ -83,9 +83,18 @@ def test_a_probe_is_measured_on_pairs_that_it_did_not_learn_from(audited: Audite
     assert found["verdict"].startswith("Use it")
 
 
-def test_with_a_file_to_learn_from_the_other_is_measured_whole(audited: Audited, files: Path) -> None:
-    found = audited("--fit", str(files / "fit.jsonl"), "--fit-limit", "44", "--unlabeled", str(files / "pool.jsonl"))
-    assert (found["agreement"]["n"], found["n_pool"]) == (60, 30)
+def test_with_a_file_to_learn_from_the_other_is_measured(audited: Audited, files: Path) -> None:
+    found = audited(
+        "--fit",
+        str(files / "fit.jsonl"),
+        "--fit-limit",
+        "44",
+        "--limit",
+        "50",
+        "--unlabeled",
+        str(files / "pool.jsonl"),
+    )
+    assert (found["agreement"]["n"], found["n_pool"]) == (50, 30)
     assert found["learned_from"].endswith("fit.jsonl")
     assert [each["labeled"] for each in found["curve"]] == [22, 44]
 

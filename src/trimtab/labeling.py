@@ -139,7 +139,7 @@ def _learned(
 ) -> list[Annotation]:
     """Labels by an annotator that learns from the pairs of `fit`; pairs that are too long for its model are failed."""
     study = study_of_files("labels", file, {LEARNED: Arm(annotator=component, train=False)})
-    split = split_of_files(study, fit.file, file, limit=fit.limit)
+    split = split_of_files(study, File(path=str(fit.file), limit=fit.limit), File(path=str(file)))
     labels = Labels(study, split).given(LEARNED)
     artifacts: dict[str, Artifact] = {}
     fetch(study, runtime)

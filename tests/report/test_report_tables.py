@@ -31,7 +31,7 @@ def test_nothing_is_cut_in_a_terminal_of_this_width(width: int) -> None:
     assert "0.612 [0.581, 0.643]" in text
     assert "−0.118 [−0.148, −0.088]" in text
     assert "0.890 [0.680, 1.100]" in text
-    assert "1,600 (10 failed)" in text
+    assert "1,600 (10 without)" in text
 
 
 def test_large_negative_figures_still_fit_80_columns() -> None:
@@ -67,7 +67,7 @@ def test_a_missing_figure_is_a_dash_and_never_a_zero() -> None:
     nothing = Metric(value=None, low=None, high=None, n=0, n_failed=9)
     arm = Arm(name="weak", role="arm", metrics={"accuracy": nothing})
     line = row(rendered(arms_tables(replace(REPORT, arms=(arm,))), 80), "weak")
-    assert line.split() == ["weak", "–", "0", "(9", "failed)", "+0.117", "[0.087,", "0.147]", "▲"]
+    assert line.split() == ["weak", "–", "0", "(9", "without)", "+0.117", "[0.087,", "0.147]", "▲"]
 
 
 def test_every_measure_of_the_labels_has_its_line() -> None:

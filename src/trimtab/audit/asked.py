@@ -10,6 +10,7 @@ from pathlib import Path
 from trimtab.annotators.prompted import Prompted
 from trimtab.calibration import Method
 from trimtab.components import Component
+from trimtab.data.file import File
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.plan.audited import AUDITED, STRONG
@@ -27,7 +28,8 @@ PARTS = (8, 4, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """`labeled` is what is measured: by cross-fitting in `folds`, or after learning from `fit` alone (`fit_limit` pairs of it).
+    """`labeled` is what is measured, all of it or a sample of `limit` pairs: by cross-fitting in `folds`, or after learning
+    from `fit` alone (`fit_limit` pairs of it).
 
     `study` gives the weak model, its training and the seed; `strong` a model that is asked, untrained, about `strong_pairs` of
     the measured pairs. `curve` asks for the learning curve where each of its points costs a training.
@@ -38,6 +40,7 @@ class Asked:
     annotator: Component
     fit: Path | None = None
     fit_limit: int | None = None
+    limit: int | None = None
     pool: Path | None = None
     strong: str | None = None
     strong_pairs: int = 200
@@ -66,8 +69,9 @@ class Asked:
 
     def split(self) -> Stage:
         """What is learned from is labeled; then comes what is measured, where it is another file; then the pool."""
-        files = [each for each in (self.fit, self.labeled, self.pool) if each is not None]
-        return split_of_files(self.study, *files, limit=self.fit_limit)
+        asked = ((self.fit, self.fit_limit), (self.labeled, self.limit), (self.pool, None))
+        files = [File(path=str(path), limit=limit) for path, limit in asked if path is not None]
+        return split_of_files(self.study, *files)
 
     def sizes(self, count: int) -> Sequence[int]:
         """The points of the learning curve below all labeled pairs; none where they are not asked for."""

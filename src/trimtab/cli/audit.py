@@ -31,6 +31,7 @@ Fit = Annotated[
     ),
 ]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Learn from a sample of N of the pairs of --fit.")]
+Most = Annotated[int | None, typer.Option(metavar="N", min=1, help="Measure on a sample of N of the pairs of LABELED.")]
 Pool = Annotated[
     Path | None,
     typer.Option("--unlabeled", metavar="PAIRS", help="The pairs to be labeled: how right would their labels be?"),
@@ -57,6 +58,7 @@ def audit(
     settings: Set = None,
     fit: Fit = None,
     fit_limit: Limit = None,
+    limit: Most = None,
     unlabeled: Pool = None,
     strong: Strong = None,
     study: Of = None,
@@ -87,6 +89,7 @@ def audit(
         annotator=build_said("annotators", kind, settings or ()),
         fit=fit,
         fit_limit=fit_limit,
+        limit=limit,
         pool=unlabeled,
         strong=strong,
         of=Study.load(study) if study else None,

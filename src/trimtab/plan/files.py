@@ -24,8 +24,7 @@ def study_of_files(name: str, pairs: Path, arms: Mapping[str, Arm], of: Study | 
     return of.model_copy(update=changed)
 
 
-def split_of_files(study: Study, labeled: Path, *others: Path, limit: int | None = None) -> Stage:
-    """The files as sides: labeled, of which a sample of `limit` pairs is taken; then unlabeled; then test."""
-    sides = zip(("unlabeled", "test"), others, strict=False)
-    sources = {"labeled": File(path=str(labeled), limit=limit), **{side: File(path=str(path)) for side, path in sides}}
+def split_of_files(study: Study, *files: File) -> Stage:
+    """The files as sides: labeled first, then unlabeled, then test, as many as there are."""
+    sources = dict(zip(("labeled", "unlabeled", "test"), files, strict=False))
     return split_stage(sources, Split(), study.max_tokens, {"weak": study.models.weak})

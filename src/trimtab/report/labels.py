@@ -25,7 +25,7 @@ def label_info(
     """Coverage, agreement with people, what labels go with, and what they cost.
 
     `pairs` are those that were labeled, `seconds` what that took, `source` the stage that did it; `before` are the labels
-    before the arm's filter, where it has one.
+    before they were calibrated and filtered, where they were: where some were dropped, agreement is told of all, too.
     """
     human = {pair.id: pair.human for pair in pairs}
     choices = {key: each.choice for key, each in annotations.items()}

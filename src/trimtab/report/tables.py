@@ -196,7 +196,7 @@ def _mark(difference: Metric) -> str:
 
 
 def _count(metric: Metric) -> str:
-    return f"{metric.n:,}" + (f" ({metric.n_failed:,} failed)" if metric.n_failed else "")
+    return f"{metric.n:,}" + (f" ({metric.n_failed:,} without)" if metric.n_failed else "")
 
 
 def _in(unit: str) -> str:
