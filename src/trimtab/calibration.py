@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.statistics import mean, proportion
+from trimtab.statistics.logistic import logistic, sigmoid
 from trimtab.types import Choice, Metric, text_hash
 
 Floats = NDArray[np.float64]
@@ -22,8 +23,6 @@ Method = Literal["temperature", "platt", "isotonic"]
 FEWEST = 20
 # How near to 0 and 1 a probability counts: a sure mistake costs 13.8 nats, and the log-odds of certainty are finite.
 EDGE = 1e-6
-_STEPS = 100
-_FLAT = 1e-10
 
 
 class Calibrator(Protocol):
@@ -40,7 +39,7 @@ class Temperature:
     temperature: float
 
     def __call__(self, p_a: Sequence[float]) -> list[float]:
-        return _listed(_sigmoid(_logit(_probabilities(p_a)) / self.temperature))
+        return _listed(sigmoid(_logit(_probabilities(p_a)) / self.temperature))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class Platt:
     intercept: float
 
     def __call__(self, p_a: Sequence[float]) -> list[float]:
-        return _listed(_sigmoid(self.slope * _logit(_probabilities(p_a)) + self.intercept))
+        return _listed(sigmoid(self.slope * _logit(_probabilities(p_a)) + self.intercept))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,14 +179,14 @@ def _temperature(p: Floats, y: Floats) -> Temperature:
     """On both orientations, of which the second repeats the first: one row a pair, signed by what people chose."""
     signed = np.where(y == 1, 1.0, -1.0) * _logit(p)
     target = (len(p) + 1) / (len(p) + 2)
-    (slope,) = _logistic(signed[:, None], np.full(len(p), target))
+    (slope,) = logistic(signed[:, None], np.full(len(p), target))
     return Temperature(temperature=float(1 / slope) if slope > 0 else float("inf"))
 
 
 def _platt(p: Floats, y: Floats) -> Platt:
     n_a = float(y.sum())
     targets = np.where(y == 1, (n_a + 1) / (n_a + 2), 1 / (len(y) - n_a + 2))
-    slope, intercept = _logistic(np.stack([_logit(p), np.ones(len(p))], axis=1), targets)
+    slope, intercept = logistic(np.stack([_logit(p), np.ones(len(p))], axis=1), targets)
     return Platt(slope=float(slope), intercept=float(intercept))
 
 
@@ -220,29 +219,6 @@ def _pooled(values: Floats, weights: Floats) -> Floats:
             total, heavy, length = total + before[0], heavy + before[1], length + before[2]
         blocks.append((total, heavy, length))
     return np.repeat([total / heavy for total, heavy, _ in blocks], [length for _, _, length in blocks])
-
-
-def _logistic(rows: Floats, targets: Floats) -> Floats:
-    """The weights w for which sigmoid(rows @ w) makes the targets, in (0, 1), most likely: Newton's method with halved steps.
-
-    Where the rows leave a weight open, as equal probabilities do, it is the smallest that does.
-    """
-    weights = np.zeros(rows.shape[1])
-    for _ in range(_STEPS):
-        p = _sigmoid(rows @ weights)
-        gradient = rows.T @ (p - targets)
-        if np.abs(gradient).max() <= _FLAT * len(rows):
-            break
-        step = np.linalg.lstsq((rows * (p * (1 - p))[:, None]).T @ rows, gradient, rcond=None)[0]
-        loss = _cross_entropy(rows @ weights, targets)
-        while _cross_entropy(rows @ (weights - step), targets) > loss:
-            step = step / 2
-        weights = weights - step
-    return weights
-
-
-def _cross_entropy(logits: Floats, targets: Floats) -> float:
-    return float((np.logaddexp(0.0, logits) - targets * logits).sum())
 
 
 def _equal_mass(values: Floats, bins: int) -> NDArray[np.intp]:
@@ -282,12 +258,6 @@ def _logit(p: Floats) -> Floats:
     inside = np.clip(p, EDGE, 1 - EDGE)
     odds: Floats = np.log(inside) - np.log1p(-inside)
     return odds
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    small = np.exp(-np.abs(logits))
-    p: Floats = np.where(logits >= 0, 1.0, small) / (1 + small)
-    return p
 
 
 def _listed(values: Floats) -> list[float]:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trimtab.statistics.logistic import logistic, sigmoid
 from trimtab.statistics.quantiles import student_t
 from trimtab.statistics.rows import Clusters, Floats, by_cluster, finite, nothing
 from trimtab.statistics.wins import Outcome, judged
 from trimtab.types import Metric
-
-_STEPS = 100
-_FLAT = 1e-10
 
 
 def length_controlled_win_rate(
@@ -54,37 +52,11 @@ def _fitted(x: Floats, points: Floats, clusters: Clusters | None) -> tuple[float
     n = len(x)
     rows = np.stack([np.ones(n + 2), np.append(x, [-1.0, 1.0])], axis=1)
     targets = np.append(points, [0.5, 0.5])
-    weights = _logistic(rows, targets)
-    p = _sigmoid(rows @ weights)
+    weights = logistic(rows, targets)
+    p = sigmoid(rows @ weights)
     scores = rows * (targets - p)[:, None]
     real = by_cluster(scores[:n], clusters)[:, :-1]
     every = np.concatenate([real, scores[n:]])
     bread = np.linalg.inv((rows * (p * (1 - p))[:, None]).T @ rows)
     meat = every.T @ every * (len(every) / (len(every) - 1))
     return float(weights[0]), math.sqrt((bread @ meat @ bread)[0, 0]), len(real)
-
-
-def _logistic(rows: Floats, targets: Floats) -> Floats:
-    """The weights w for which sigmoid(rows @ w) makes targets in [0, 1] most likely: Newton's method with halved steps."""
-    weights = np.zeros(rows.shape[1])
-    for _ in range(_STEPS):
-        p = _sigmoid(rows @ weights)
-        gradient = rows.T @ (p - targets)
-        if np.abs(gradient).max() <= _FLAT * len(rows):
-            break
-        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows, gradient)
-        loss = _cross_entropy(rows @ weights, targets)
-        while _cross_entropy(rows @ (weights - step), targets) > loss + _FLAT:
-            step = step / 2
-        weights = weights - step
-    return weights
-
-
-def _cross_entropy(logits: Floats, targets: Floats) -> float:
-    return float((np.logaddexp(0.0, logits) - targets * logits).sum())
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    small = np.exp(-np.abs(logits))
-    p: Floats = np.where(logits >= 0, 1.0, small) / (1 + small)
-    return p
