@@ -217,6 +217,15 @@ def test_the_report_of_a_run_says_what_its_judge_is_not_good_for(judged_run: Pat
     assert [each.raters for each in report.rater_agreements] == [("says-first", "people")]
 
 
+def test_flips_are_told_apart_by_whether_the_weak_model_sides_with_people(judged_run: Path) -> None:
+    (judge,) = collect(judged_run).judges
+    parts = [
+        judge.figures[f"order_flips.{part}"] for part in ("match", "mismatch") if f"order_flips.{part}" in judge.figures
+    ]
+    assert [part.value for part in parts] == [1.0] * len(parts)
+    assert sum(part.n for part in parts) == judge.figures["with_people"].n > 0
+
+
 def test_the_names_of_judges_are_escaped(judged_run: Path) -> None:
     report = collect(judged_run)
     (judge,) = report.judges

@@ -23,6 +23,7 @@ from trimtab.report.judges import (
     warnings,
     with_people,
 )
+from trimtab.report.side_effects import beliefs
 from trimtab.stages.tables import completions_of
 from trimtab.stages.verdicts import verdicts_of
 from trimtab.types import Choice
@@ -42,9 +43,9 @@ def judged(run: Run) -> Judged:
     people = {name: _people(run, name) for name in run.study.judges}
     human = {pair.id: pair.human for pair in run.test if pair.human is not None}
     clusters = {pair.id: pair.prompt_id for pair in run.test}
-    leads = _leads(run)
+    leads, parts = _leads(run), _parts(run, human)
     found = tuple(
-        _info(name, judge, str(run.index["against"]), rows[name], people[name], leads, human, clusters)
+        _info(name, judge, str(run.index["against"]), rows[name], people[name], leads, human, clusters, parts)
         for name, judge in run.study.judges.items()
         if rows[name] or people[name]
     )
@@ -60,6 +61,7 @@ def _info(
     leads: Mapping[str, Mapping[str, float]],
     human: Mapping[str, Choice],
     prompts: Clusters,
+    parts: Mapping[str, set[str]],
 ) -> JudgeInfo:
     every = {f"{row}/{key}": each for row, verdicts in rows.items() for key, each in verdicts.items()} | dict(people)
     clusters = {**prompts, **{key: key.rpartition("/")[2] for key in every if "/" in key}}
@@ -67,6 +69,10 @@ def _info(
     figures |= steadiness(every, clusters)
     if people:
         figures |= with_people(people, human, prompts)
+    for part, keys in parts.items():
+        some = {key: each for key, each in people.items() if key in keys}
+        told = {"order_flips": order_flips(some, prompts), **steadiness(some, prompts)} if some else {}
+        figures |= {f"{figure}.{part}": metric for figure, metric in told.items()}
     failed = sum(each.outcome == "failed" for each in every.values())
     return JudgeInfo(
         name=name,
@@ -77,6 +83,17 @@ def _info(
         warnings=warnings(name, figures, failed, len(every)),
         cost=total_cost([every]),
     )
+
+
+def _parts(run: Run, human: Mapping[str, Choice]) -> dict[str, set[str]]:
+    """The test pairs on which the weak model prefers what people do, and those on which it does not (Tao & Li, table 5)."""
+    weak = next((beliefs(run, arm) for arm in run.arms if arm["name"] == "weak_model"), {})
+    told = {key: (p > 0.5) == (human[key] == "a") for key, p in weak.items() if key in human and p != 0.5}
+    sides = {
+        "match": {key for key, same in told.items() if same},
+        "mismatch": {key for key, same in told.items() if not same},
+    }
+    return {part: keys for part, keys in sides.items() if keys}
 
 
 def _rows(run: Run, judge: str) -> dict[str, Verdicts]:
