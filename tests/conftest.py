@@ -119,14 +119,16 @@ Ran = tuple["Study", Path]
 
 
 @pytest.fixture(scope="session")
-def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
-    """Runs a study from its YAML, and gives it with its folder."""
+def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
+    """Runs a study from its YAML, beginning with a copy of a folder where one is given, and gives it with its folder."""
     from trimtab.run import run
     from trimtab.study import Study
 
-    def whole(text: str) -> Ran:
+    def whole(text: str, beginning: Path | None = None) -> Ran:
         study = Study.parse(text)
         folder = tmp_path_factory.mktemp("runs") / study.name
+        if beginning is not None:
+            shutil.copytree(beginning, folder)
         runtime = Runtime(progress=_bar, notify=lambda message: None)
         with _one_thread():
             run(study, folder, runtime, lambda place, total, name: None)
@@ -142,12 +144,6 @@ def finished_run(tiny_study: str, run_whole: Callable[[str], Ran]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judged_run(finished_run: Path, tiny_study: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def judged_run(finished_run: Path, tiny_study: str, run_whole: Callable[..., Ran]) -> Path:
     """The tiny study's folder, run again with a judge that always says the first: nothing but its verdicts is made."""
-    from trimtab.run import run
-    from trimtab.study import Study
-
-    folder = shutil.copytree(finished_run, tmp_path_factory.mktemp("runs") / "judged")
-    runtime = Runtime(progress=_bar, notify=lambda message: None)
-    run(Study.parse(tiny_study + JUDGES), folder, runtime, lambda place, total, name: None)
-    return folder
+    return run_whole(tiny_study + JUDGES, finished_run)[1]

@@ -232,6 +232,10 @@ def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[
         "label_rewards": {scorer: name(stage) for scorer, stage in plan.label_rewards.items()},
         "vectors": {row: name(stage) for row, stage in plan.vectors.items()},
         "divergences": {row: name(stage) for row, stage in plan.divergences.items()},
+        "elsewhere": {
+            row: {domain: {part: name(stage) for part, stage in parts.items()} for domain, parts in domains.items()}
+            for row, domains in plan.elsewhere.items()
+        },
         "against": plan.against,
         "people": {judge: name(stage) for judge, stage in plan.people.items()},
         "stages": list(names.values()),

@@ -118,6 +118,10 @@ class Study(Settings):
     divergence: bool = Field(True, description="how far each policy has moved from its reference, on its own answers")
     judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="of two answers, by a name of yours")
     judging: Judging = Field(default_factory=Judging)
+    elsewhere: Mapping[str, SourceField] = Field(
+        default_factory=dict,
+        description="labeled pairs of other domains, by a name of yours: accuracy is told there, too",
+    )
     samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's answer")
 
     @field_validator("judges")

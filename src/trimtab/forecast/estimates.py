@@ -131,7 +131,9 @@ class Estimates:
 
     def _count(self, stage: Stage, side: str) -> float | None:
         """Pairs of a side of the stage's own split, which can be a fold of the labeled pairs."""
-        fold = _fold(stage)
+        fold, split = _fold(stage), stage.needs.get("split")
+        if split is not None and split.kind == "elsewhere":
+            return split.settings["source"].get("limit") if side == "test" else 0
         if fold is None:
             return self._pairs[side]
         labeled, folds = self._pairs["labeled"], fold.settings["folds"]

@@ -32,14 +32,16 @@ def within_reach(study: Study) -> Study:
     given = isinstance(study.data, GivenSides)
     data = {side: getattr(study.data, side) for side in SIDES} if given else {"all": study.data}
     scorers = {name: each for name, each in study.evaluation.items() if isinstance(each, TrainedReward)}
-    known = _known([*data.values(), *(scorer.data for scorer in scorers.values())])
+    asked = [*data.values(), *(scorer.data for scorer in scorers.values()), *study.elsewhere.values()]
+    known, ends = _known(asked), len(data) + len(scorers)
     sides = dict(zip(data, known[: len(data)], strict=True))
-    rest = zip(scorers.items(), known[len(data) :], strict=True)
+    rest = zip(scorers.items(), known[len(data) : ends], strict=True)
     trained = {name: scorer.model_copy(update={"data": source}) for (name, scorer), source in rest}
     return study.model_copy(
         update={
             "data": study.data.model_copy(update=sides) if isinstance(study.data, GivenSides) else sides["all"],
             "evaluation": {**study.evaluation, **trained},
+            "elsewhere": dict(zip(study.elsewhere, known[ends:], strict=True)),
         }
     )
 

@@ -36,7 +36,8 @@ class Plan:
     is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter. `rewards` are
     what scorers give to the responses of the test pairs, and `label_rewards` to those of the unlabeled ones. Rows were judged
     against the row `against`; `people` are the verdicts of each judge on pairs that people labeled. `vectors` are a sentence
-    encoder's of each row's answers, and `divergences` how far each has moved from its reference on them."""
+    encoder's of each row's answers, and `divergences` how far each has moved from its reference on them. `elsewhere` are
+    each row's choices on pairs of other domains: by row, domain and part."""
 
     split: Stage
     arms: tuple[ArmStages, ...]
@@ -47,6 +48,7 @@ class Plan:
     people: Mapping[str, Stage] = field(default_factory=dict)
     vectors: Mapping[str, Stage] = field(default_factory=dict)
     divergences: Mapping[str, Stage] = field(default_factory=dict)
+    elsewhere: Mapping[str, Mapping[str, Mapping[str, Stage]]] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[Stage]:
@@ -54,6 +56,7 @@ class Plan:
         wanted = [
             *(stage for arm in self.arms for stage in _of(arm)),
             *(each for some in beside for each in some.values()),
+            *(each for row in self.elsewhere.values() for parts in row.values() for each in parts.values()),
         ]
         return ordered(wanted) or [self.split]
 

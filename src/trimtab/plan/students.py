@@ -9,6 +9,7 @@ from trimtab.components import Component
 from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.lm.weights import Model
 from trimtab.plan.answers import measured
+from trimtab.plan.elsewhere import elsewhere
 from trimtab.plan.judges import judged
 from trimtab.plan.labels import Labels
 from trimtab.plan.parts import ArmStages, Plan
@@ -65,6 +66,7 @@ class Students:
             people=found.people,
             vectors=beside.vectors,
             divergences=beside.divergences,
+            elsewhere=elsewhere(self.study, self.split, rows).choices,
         )
 
     def _rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:

@@ -45,11 +45,13 @@ def _rows(run: Run, arm: Mapping[str, Any], weak: Mapping[str, float]) -> Rows:
         values[metric] = scores_of(run.artifact(stage))
         failed[metric] = len(completions) - len(values[metric])
     if arm["policy"] and arm["reference"]:
-        values["accuracy"] = _accuracies(run, arm)
+        values["accuracy"] = _accuracies(run, arm, run.test)
     elif arm.get("predictions"):
         predicted = run.annotations(arm["predictions"])
         values["accuracy"] = _right(run.test, predicted)
         failed["accuracy"] = sum(each.status == "failed" for each in predicted.values())
+    for domain, parts in run.elsewhere(arm["name"]).items():
+        values[f"accuracy.{domain}"] = _choices(run, parts)
     if completions:
         values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
         values["ended"] = {each.prompt_id: float(each.stop == "end") for each in completions}
@@ -69,12 +71,20 @@ def _right(test: Sequence[Pair], predicted: Mapping[str, Annotation]) -> dict[st
     }
 
 
-def _accuracies(run: Run, arm: Mapping[str, Any]) -> dict[str, float]:
+def _choices(run: Run, parts: Mapping[str, str]) -> dict[str, float]:
+    """The same on the pairs of another domain."""
+    there = run.pairs_beneath(next(iter(parts.values())))
+    if "predictions" in parts:
+        return _right(there, run.annotations(parts["predictions"]))
+    return _accuracies(run, parts, there)
+
+
+def _accuracies(run: Run, arm: Mapping[str, Any], test: Sequence[Pair]) -> dict[str, float]:
     """1 where the implicit reward prefers what people preferred, 0 where not, a half on an exact tie."""
     policy = logprobs_of(run.artifact(arm["policy"]))
     reference = logprobs_of(run.artifact(arm["reference"]))
     found = {}
-    for pair in run.test:
+    for pair in test:
         if pair.human is not None:
             ours, base = policy[pair.id], reference[pair.id]
             margin = (ours.a - base.a) - (ours.b - base.b)

@@ -62,6 +62,16 @@ class Run:
         pending = tuple(dict.fromkeys(PARTS[part] for part in late))
         return {**arm, **dict.fromkeys(waiting), "scores": scores, "pending": pending}
 
+    def elsewhere(self, row: str) -> dict[str, Mapping[str, str]]:
+        """The stages of a row's choices on other domains, by domain and part, where they are finished."""
+        asked: Mapping[str, Mapping[str, str]] = self.index.get("elsewhere", {}).get(row, {})
+        return {domain: parts for domain, parts in asked.items() if all(map(self.finished, parts.values()))}
+
+    def pairs_beneath(self, stage: str) -> list[Pair]:
+        """The test pairs of the split that a stage read."""
+        ending = f"-{self.artifact(stage).record['inputs']['split']}"
+        return pairs_of(self.artifact(next(name for name in self.index["stages"] if name.endswith(ending))), "test")
+
     def artifact(self, name: str) -> Artifact:
         return open_artifact(self._place(name))
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trimtab.components import Component
-from trimtab.data.split import Split, Splits, given, split
+from trimtab.data.split import Split, Splits, given, normalized, split
 from trimtab.errors import DataError, StudyError
 from trimtab.lm.rows import encode
 from trimtab.lm.weights import Model
 from trimtab.protocols import Runtime, Source
 from trimtab.stages.stage import Inputs, Stage, model_identity, told
-from trimtab.stages.tables import PAIRS, pair_rows
+from trimtab.stages.tables import PAIRS, pair_rows, pairs_of
 from trimtab.store import Draft
 from trimtab.types import Dataset, Pair, RowFailure
 
@@ -51,6 +51,35 @@ def split_stage(
         identities={
             **{f"source.{name}": as_source(source).identity() for name, source in sources.items()},
             **{f"tokens.{name}": model_identity(model) for name, model in models.items()},
+        },
+    )
+
+
+def elsewhere_stage(name: str, source: Component, split: Stage, max_tokens: int, models: Mapping[str, Model]) -> Stage:
+    """Reads labeled pairs of another domain as a test side, without those whose prompt stands in the split: these are not new
+    to the models that the study trains."""
+
+    def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
+        read = _short(as_source(source).load(), max_tokens, models, runtime)
+        taken = {normalized(pair.prompt) for side in SIDES for pair in pairs_of(inputs["split"], side)}
+        kept = [pair for pair in read.pairs if pair.human is not None and normalized(pair.prompt) not in taken]
+        if not kept:
+            raise DataError(
+                f"{name}: of {len(read.pairs)} pairs none has a human label and a prompt that is not in the study's own data"
+            )
+        for side in SIDES:
+            draft.write_rows(side, pair_rows(kept if side == "test" else []), PAIRS)
+        return {"pairs": {"test": len(kept)}, "left_out": len(read.pairs) - len(kept), "failures": len(read.failures)}
+
+    return Stage(
+        name=name,
+        kind="elsewhere",
+        make=make,
+        settings={"source": told(source), "max_tokens": max_tokens},
+        needs={"split": split},
+        identities={
+            "source": as_source(source).identity(),
+            **{f"tokens.{each}": model_identity(model) for each, model in models.items()},
         },
     )
 
