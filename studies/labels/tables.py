@@ -8,29 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab.report.collect import Rows, rows_by_arm
+from trimtab.report.collect import rows_by_arm
 from trimtab.report.folder import Run
-from trimtab.statistics import across_seeds_and_rows
+from trimtab.report.seeds import over_seeds
 from trimtab.types import Metric
 
-Seeds = Sequence[Mapping[str, Rows]]
 AGAINST = ("weak", "flipped")
 # Rows that are not students on labels.
 SKIPPED = ("weak_model",)
-
-
-def figures(seeds: Seeds, arm: str, metric: str, less: str | None = None) -> Metric | None:
-    """An arm's figure over seeds and rows, or its lead over another arm's in the same seed; None where one has none."""
-    if not all(metric in rows[name].values for rows in seeds for name in (arm, *([less] if less else []))):
-        return None
-    runs = []
-    for rows in seeds:
-        ours, theirs = rows[arm].values[metric], rows[less].values[metric] if less else {}
-        runs.append({key: value - theirs.get(key, 0.0) for key, value in ours.items() if not less or key in theirs})
-    return across_seeds_and_rows(runs)
 
 
 def told(metric: Metric | None, *, signed: bool = False) -> str:
@@ -55,15 +43,19 @@ def labels(folders: Sequence[Path], arm: str) -> tuple[str, str]:
 def main() -> None:
     metric, *paths = sys.argv[1:]
     folders = [Path(each) for each in paths]
-    seeds = [rows_by_arm(Run(folder)) for folder in folders]
-    arms = [name for name in seeds[0] if name not in SKIPPED and figures(seeds, name, metric)]
-    first = figures(seeds, arms[0], metric)
-    head = ["arm", "labels right", "coverage", metric, *(f"minus {each}" for each in AGAINST)]
+    runs = [Run(folder) for folder in folders]
+    prompts = {pair.id: pair.prompt_id for pair in runs[0].test}
+    found = [each for each in over_seeds([rows_by_arm(run) for run in runs], prompts) if each.metric == metric]
+    head = ["arm", "labels right", "coverage", metric, "between seeds", *(f"minus {each}" for each in AGAINST)]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for arm in arms:
-        leads = [told(figures(seeds, arm, metric, each), signed=True) if arm != each else "" for each in AGAINST]
-        print("| " + " | ".join([arm, *labels(folders, arm), told(figures(seeds, arm, metric)), *leads]) + " |")
-    print(f"\n{len(folders)} seeds, {first.n if first else 0} test rows in each")
+    for each in found:
+        if each.arm not in SKIPPED:
+            leads = [told(each.leads.get(other), signed=True) for other in AGAINST]
+            spread = "" if each.spread.value is None else f"{each.spread.value:.3f}"
+            print(
+                "| " + " | ".join([f"`{each.arm}`", *labels(folders, each.arm), told(each.mean), spread, *leads]) + " |"
+            )
+    print(f"\n{len(folders)} seeds, {found[0].mean.n if found else 0} test rows in each")
 
 
 if __name__ == "__main__":

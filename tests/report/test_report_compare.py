@@ -134,3 +134,49 @@ def test_the_page_holds_every_study_and_escapes_its_texts(one: Path, same_tests:
     assert "<b>" not in text
     assert "<script" not in text
     assert text.count("+1.000") >= 1
+
+
+@pytest.fixture(scope="module")
+def seeds(one: Path) -> list[Path]:
+    """The study of `one` with two more seeds, whose gold rewards of `weak` are 0.1 and 0.3 higher."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folders = [one]
+    for seed, more in ((101, 0.1), (102, 0.3)):
+        folder = Path(shutil.copytree(one, one.parent / f"seed-{seed}"))
+        study = Run(folder).study.model_copy(update={"seed": seed})
+        (folder / "study.yaml").write_text(study.to_yaml())
+        (scores,) = folder.glob("stages/score.weak-*/scores.parquet")
+        table = pq.read_table(scores)
+        rows = [{**row, "value": row["value"] + more} for row in table.to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), scores)
+        folders.append(folder)
+    return folders
+
+
+def test_one_study_with_several_seeds_is_told_over_all_of_them(seeds: list[Path]) -> None:
+    found = beside(seeds)
+    (weak,) = (each for each in found.seeds if (each.arm, each.metric) == ("weak", "gold_reward"))
+    alone = [statistics.mean(list(rows_by_arm(Run(folder))["weak"].values["gold_reward"].values())) for folder in seeds]
+    means = [each.value or 0.0 for each in alone]
+    assert weak.mean.value == pytest.approx(sum(means) / 3)
+    # the seeds' means are apart by 0, 0.1 and 0.3: a standard deviation of √((0.1333² + 0.0333² + 0.1667²) / 2)
+    assert weak.spread.value == pytest.approx(0.152753, abs=1e-5)
+    human = next(each for each in found.seeds if (each.arm, each.metric) == ("human", "gold_reward"))
+    assert weak.leads["human"].value == pytest.approx((weak.mean.value or 0) - (human.mean.value or 0))
+    assert human.spread.value == pytest.approx(0.0, abs=1e-12)
+    text = terminal(summary(found))
+    assert "over 3 seeds" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "<h2>Over 3 seeds</h2>" in render(found)
+
+
+def test_studies_that_differ_in_more_than_their_seeds_are_not_pooled(
+    one: Path, same_tests: Path, seeds: list[Path]
+) -> None:
+    assert beside([one, same_tests]).seeds == ()
+    other = Path(shutil.copytree(seeds[1], one.parent / "other-settings"))
+    study = Run(other).study.model_copy(update={"seed": 103, "max_tokens": 300})
+    (other / "study.yaml").write_text(study.to_yaml())
+    assert beside([one, other]).seeds == ()

@@ -12,6 +12,7 @@ from trimtab.report.collect import Rows, collected, rows_by_arm
 from trimtab.report.folder import Run
 from trimtab.report.model import Report, arm_order
 from trimtab.report.rewards import shown_as
+from trimtab.report.seeds import OverSeeds, over_seeds, same_but_for_seeds
 from trimtab.types import Metric
 
 
@@ -36,11 +37,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """The studies, what at least two of them have a figure of, and what a reader must know of it."""
+    """The studies, what at least two of them have a figure of, and what a reader must know of it. `seeds` are the figures over
+    all of them where they are one study with several seeds."""
 
     sides: tuple[Side, ...]
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
+    seeds: tuple[OverSeeds, ...] = ()
 
     @property
     def metrics(self) -> list[str]:
@@ -73,7 +76,18 @@ def beside(folders: Sequence[Path]) -> Beside:
     entries = _entries(read)
     if not entries:
         raise DataError(f"the studies have nothing in common: {'; '.join(_offers(each.side) for each in read)}")
-    return Beside(sides=tuple(each.side for each in read), entries=tuple(entries), notes=tuple(_notes(read)))
+    return Beside(
+        sides=tuple(each.side for each in read),
+        entries=tuple(entries),
+        notes=tuple(_notes(read)),
+        seeds=tuple(_seeds(read)),
+    )
+
+
+def _seeds(read: Sequence[_Read]) -> list[OverSeeds]:
+    if not same_but_for_seeds([each.run.study for each in read]):
+        return []
+    return over_seeds([each.rows for each in read], _clusters(read[0].run))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -9,7 +9,8 @@ from trimtab.report.cells import Cell, cell, difference_cell
 from trimtab.report.figures import whiskers
 from trimtab.report.html import environment, style
 from trimtab.report.metrics import MetricInfo, metric_info
-from trimtab.report.model import Arm
+from trimtab.report.model import Arm, arm_order
+from trimtab.report.seeds import AGAINST
 from trimtab.report.verdict import question, verdict
 
 _DRAWN = ("gold_reward", "proxy_reward", "accuracy", "win_rate", "pgr")
@@ -33,17 +34,45 @@ class Part:
     rows: list[Row]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedPart:
+    """A metric over seeds: each arm's mean, the spread between seeds, and its leads over the rows `against`."""
+
+    info: MetricInfo
+    against: list[str]
+    rows: list[tuple[str, Cell, Cell, list[Cell | None]]]
+
+
 def render(found: Beside) -> str:
     """The page; all text of the studies is escaped."""
     template = environment().get_template("compare.html.j2")
     return template.render(
         sides=[(side, question(side.report), verdict(side.report)[0]) for side in found.sides],
         notes=found.notes,
+        seeds=[_seeds(found, metric) for metric in dict.fromkeys(each.metric for each in found.seeds)],
         parts=[_part(found, metric) for metric in found.metrics],
         first=found.sides[0].name,
         compared={name for entry in found.entries for name in entry.differences},
         style=style(),
     )
+
+
+def _seeds(found: Beside, metric: str) -> SeedPart:
+    entries = {each.arm: each for each in found.seeds if each.metric == metric}
+    against = [each for each in AGAINST if any(each in entry.leads for entry in entries.values())]
+    rows = [
+        (
+            arm,
+            cell(entries[arm].mean, metric),
+            cell(entries[arm].spread, metric),
+            [
+                difference_cell(entries[arm].leads[each], metric) if each in entries[arm].leads else None
+                for each in against
+            ],
+        )
+        for arm in arm_order(entries)
+    ]
+    return SeedPart(info=metric_info(metric), against=against, rows=rows)
 
 
 def _part(found: Beside, metric: str) -> Part:

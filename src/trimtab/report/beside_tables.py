@@ -10,7 +10,8 @@ from rich.text import Text
 
 from trimtab.report.beside import Beside, Entry, Side
 from trimtab.report.metrics import metric_info, written
-from trimtab.report.model import differs
+from trimtab.report.model import arm_order, differs
+from trimtab.report.seeds import AGAINST
 from trimtab.report.tables import MARKS, figures_table
 from trimtab.report.verdict import question, verdict
 from trimtab.types import Metric
@@ -29,11 +30,36 @@ def summary(found: Beside) -> Group:
             Text(verdict(side.report)[0]),
         ]
     parts += [Text(f"Note: {note}", style="yellow") for note in found.notes]
+    for metric in dict.fromkeys(each.metric for each in found.seeds):
+        title = f"{metric_info(metric).label}, over {len(found.sides)} seeds"
+        parts += [Text(), Text(title, style="bold"), _over_seeds(found, metric)]
     for metric in found.metrics:
         parts += [Text(), *_tables(found, metric)]
     first = found.sides[0].name
     legend = f"▲ ▼  the whole 95 % interval of the paired difference to {first} lies above or below zero"
     return Group(*parts, Text(legend, style="dim"))
+
+
+def _over_seeds(found: Beside, metric: str) -> Table:
+    """Means over seeds, the spread between them, and the lead over one row: `weak`, or else the first that there is."""
+    entries = {each.arm: each for each in found.seeds if each.metric == metric}
+    against = next((each for each in ("weak", *AGAINST) if any(each in entry.leads for entry in entries.values())), "")
+    table = figures_table("arm", ["mean", "between seeds", f"minus {against}"])
+    for arm in arm_order(entries):
+        entry = entries[arm]
+        lead = entry.leads.get(against)
+        table.add_row(
+            Text(arm, style="bold"),
+            _figure(entry.mean, metric),
+            Text(written(entry.spread, metric_info(metric))[0]),
+            Text("") if lead is None else Text.assemble(_figure(lead, metric, signed=True), f" {_mark(lead)}".rstrip()),
+        )
+    return table
+
+
+def _figure(metric: Metric, name: str, *, signed: bool = False) -> Text:
+    value, interval = written(metric, metric_info(name), signed=signed)
+    return Text.assemble(value, " ", (interval, "dim"))
 
 
 def _tables(found: Beside, metric: str) -> list[Table]:
@@ -54,8 +80,8 @@ def _table(entries: Sequence[Entry], metric: str, sides: Sequence[Side]) -> Tabl
 def _cell(entry: Entry, study: str) -> Text:
     if study not in entry.figures:
         return Text("–")
-    value, interval = written(entry.figures[study], metric_info(entry.metric))
-    return Text.assemble(value, " ", (interval, "dim"), f" {_mark(entry.differences.get(study))}".rstrip())
+    mark = _mark(entry.differences.get(study))
+    return Text.assemble(_figure(entry.figures[study], entry.metric), f" {mark}".rstrip())
 
 
 def _mark(difference: Metric | None) -> str:
