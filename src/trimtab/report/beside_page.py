@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trimtab.report.beside import Beside, Entry
 from trimtab.report.cells import Cell, cell, difference_cell
@@ -64,7 +64,7 @@ def _seeds(found: Beside, metric: str) -> SeedPart:
         (
             arm,
             cell(entries[arm].mean, metric),
-            cell(entries[arm].spread, metric),
+            replace(cell(entries[arm].spread, metric), rows=f"{entries[arm].spread.n} seeds"),
             [
                 difference_cell(entries[arm].leads[each], metric) if each in entries[arm].leads else None
                 for each in against
