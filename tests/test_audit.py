@@ -112,6 +112,17 @@ def test_a_strong_model_is_asked_about_some_of_the_pairs(audited: Audited, tiny_
     assert found["strong"]["n"] + found["strong"]["n_failed"] == 60
 
 
+def test_the_weak_model_of_a_study_is_trained_as_the_study_says_and_audited(
+    audited: Audited, files: Path, tiny_study: str, tmp_path: Path
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(tiny_study)
+    found = audited("--fit", str(files / "fit.jsonl"), "--study", str(study), kind="implicit_reward", sets=())
+    assert found["agreement"]["n"] + found["agreement"]["n_failed"] == 60
+    assert found["cost"]["training_seconds"]["value"] > 0
+    assert found["curve"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
