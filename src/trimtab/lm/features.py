@@ -25,8 +25,8 @@ class FeatureReader:
     """Reads what `layers` of a model hold of responses. Layer n is what the n-th decoder layer leaves in the residual stream.
 
     No layers stands for the one a little above half of the depth, where preferences are read best in small models
-    (`docs/results/labels.md`). A pass ends at the deepest layer that is read. Raises `ModelError` for a layer that the
-    model has not.
+    (`docs/results/what-did-not-work.md`). A pass ends at the deepest layer that is read. Raises `ModelError` for a layer
+    that the model has not.
     """
 
     def __init__(self, loaded: Loaded, layers: Sequence[int] = ()) -> None:
