@@ -107,6 +107,24 @@ def test_a_rule_needs_no_training_and_is_not_better_than_itself(audited: Audited
     assert found["curve"] == []
 
 
+def test_reading_the_pairs_is_the_price_of_a_label_and_training_is_not(
+    audited: Audited, files: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    found = audited(
+        "--fit",
+        str(files / "fit.jsonl"),
+        "--out",
+        str(tmp_path),
+        kind="reward_model",
+        sets=(f"model={tiny_model}", "recipe.epochs=1"),
+    )
+    records = [json.loads(each.read_text()) for each in tmp_path.rglob("record.json")]
+    [trained] = [each for each in records if each["stage"] == "reward"]
+    [read] = [each for each in records if each["stage"] == "supervisor_rewards"]
+    assert found["cost"]["training_seconds"]["value"] == pytest.approx(trained["seconds"])
+    assert found["cost"]["seconds_per_1000"]["value"] >= 1000 * read["seconds"] / 60 > 0
+
+
 def test_a_strong_model_is_asked_about_some_of_the_pairs(audited: Audited, tiny_model: Path) -> None:
     found = audited("--strong", str(tiny_model), kind="longest", sets=())
     assert found["strong"]["n"] + found["strong"]["n_failed"] == 60

@@ -116,7 +116,7 @@ def test_the_module_is_the_command_and_an_error_has_no_traceback(tmp_path: Path)
         ("evaluation.gold=chequer", "evaluation.gold.kind: no 'chequer' among the scorers and judges (there are: "),
         ("arms.x.annotator={kind: flip, like: y}", "arms.x.annotator: there is no arm 'y' (there are: human, weak,"),
         ("models.student=smollm2-135m", "no model 'smollm2-135m': it is no short name (there are: "),
-        ("beta", "'beta': a change is written key.sub=value"),
+        ("beta", "'beta': a change is written key=value or key.sub=value"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_would_be_right(

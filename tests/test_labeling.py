@@ -181,7 +181,7 @@ def test_a_model_against_itself_has_no_opinion(pairs: Path, tiny_model: Path, ru
         ("longest", [], "labels.txt", r"the suffix must be one of \.parquet, \.jsonl, \.csv, got \.txt"),
         ("longest", [], "labels", "got none"),
         ("longest", [], "pairs.jsonl", "that is the file of pairs itself"),
-        ("longest", ["gap"], "labels.csv", "'gap': a setting of the annotator is written key=value"),
+        ("longest", ["gap"], "labels.csv", "'gap': a change is written key=value or key.sub=value"),
         ("longest", ["gap=[1"], "labels.csv", r"'gap=\[1': the value is not YAML"),
         ("longest", ["gap=wide"], "labels.csv", "gap: expected a whole number, got 'wide'"),
         ("longest", ["gpa=1"], "labels.csv", "gpa: there is no such setting; did you mean 'gap'"),

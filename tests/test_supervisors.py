@@ -105,7 +105,7 @@ def test_a_budget_keeps_the_share_that_held_out_labels_speak_for(learned: Learne
 def test_a_label_of_a_reward_model_is_the_sigmoid_of_the_difference(learned: Learned) -> None:
     _, folder = learned
     for arm in ("reward", "whole"):
-        rewards = rewards_of(artifact(folder, f"supervisor.{arm}"))
+        rewards = rewards_of(artifact(folder, f"supervisor-rewards.{arm}"))
         for key, label in annotations_of(artifact(folder, f"annotate.{arm}")).items():
             assert label.margin == pytest.approx(rewards[key].a - rewards[key].b)
             assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0))))

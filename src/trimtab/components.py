@@ -69,17 +69,25 @@ def build_said(package: str, kind: str, settings: Sequence[str]) -> Component:
     """The component whose kind and `key=value` settings were given on the command line; values are read as YAML."""
     given: dict[str, Any] = {}
     for each in settings:
-        key, equals, value = each.partition("=")
-        if not equals or not key.strip():
-            raise StudyError(f"{each!r}: a setting of the annotator is written key=value")
-        if key.strip() == "kind":
+        if each.partition("=")[0].strip() == "kind":
             raise StudyError(f"{each!r}: the kind of annotator is named by --with")
-        try:
-            # YAML has no words that begin with @, and models that a study trains have such names.
-            given[key.strip()] = value if value.startswith("@") else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise StudyError(f"{each!r}: the value is not YAML: {error}") from error
+        given = changed(given, each)
     return build(package, {"kind": kind, **given})
+
+
+def changed(document: Mapping[str, Any], change: str) -> dict[str, Any]:
+    """The document with `key.sub=value` put in; the value is read as YAML."""
+    key, equals, value = change.partition("=")
+    if not equals or not key.strip():
+        raise StudyError(f"{change!r}: a change is written key=value or key.sub=value")
+    head, _, rest = key.strip().partition(".")
+    if not rest:
+        # `@` cannot begin a YAML word, and `@weak` is how a study's own model is named
+        return {**document, head: value.strip() if value.strip().startswith("@") else _value(change, value)}
+    inner = document.get(head) or {}
+    if not isinstance(inner, Mapping):
+        raise StudyError(f"{change!r}: {head} is {inner!r}, not a mapping of settings")
+    return {**document, head: changed(inner, f"{rest}={value}")}
 
 
 def check(cls: type[T], settings: Any, place: str = "") -> T:
@@ -201,3 +209,10 @@ def _settings_class(annotation: Any) -> Any:
         return annotation
     inside: list[Callable[..., Any]] = [found for each in get_args(annotation) if (found := _settings_class(each))]
     return inside[0] if inside else None
+
+
+def _value(change: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{change!r}: the value is not YAML: {error}") from error

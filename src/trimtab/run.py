@@ -18,14 +18,13 @@ from trimtab.lm.weights import identity, resolve
 from trimtab.plan import ArmStages, Plan, named_models, unfold
 from trimtab.protocols import Checked, Runtime
 from trimtab.stages.held_out import FEWEST
-from trimtab.stages.stage import Stage
+from trimtab.stages.stage import TABLES, TRAINING, Stage
 from trimtab.stages.tables import annotations_of, pairs_of
 from trimtab.store import Artifact, Draft, Store, write_whole
 from trimtab.study import Study
 
 INDEX = "run.json"
 # The kinds of stages that several processes share; all others are made by the one that leads.
-TRAINING = ("sft", "dpo", "reward", "preference")
 LABELS = pa.schema(
     [
         ("id", pa.string()),
@@ -200,7 +199,7 @@ def _label_seconds(labels: Stage, artifacts: dict[str, Artifact]) -> float:
     chain = [labels]
     while chain[-1].kind in ("filter", "calibrate"):
         chain.append(chain[-1].needs["labels"])
-    tables = [need for need in chain[-1].needs.values() if need.kind in ("logprobs", "features")]
+    tables = [need for need in chain[-1].needs.values() if need.kind in TABLES]
     return sum(float(artifacts[each.recipe.fingerprint].record["seconds"]) for each in (*chain, *tables))
 
 

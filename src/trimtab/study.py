@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from trimtab.components import Component, Kind, Settings, build, check, dump
+from trimtab.components import Component, Kind, Settings, build, changed, check, dump
 from trimtab.data.split import Split
 from trimtab.errors import StudyError
 from trimtab.evaluation.similarity import Similarity
@@ -207,7 +207,7 @@ class Study(Settings):
         if not isinstance(document, dict):
             raise StudyError(f"{place}: expected a mapping of settings, found {type(document).__name__}")
         for change in changes:
-            document = _changed(document, change)
+            document = changed(document, change)
         return check(cls, document)
 
     def to_yaml(self) -> str:
@@ -218,25 +218,3 @@ class Study(Settings):
 
 def _is_name(text: str) -> bool:
     return text.replace("_", "").replace("-", "").isalnum()
-
-
-def _value(change: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{change!r}: the value is not YAML: {error}") from error
-
-
-def _changed(document: Mapping[str, Any], change: str) -> dict[str, Any]:
-    """The document with `key.sub=value` put in; the value is read as YAML."""
-    key, equals, value = change.partition("=")
-    if not equals or not key.strip():
-        raise StudyError(f"{change!r}: a change is written key.sub=value")
-    head, _, rest = key.strip().partition(".")
-    if not rest:
-        # `@` cannot begin a YAML word, and `@weak` is how a study's own model is named
-        return {**document, head: value.strip() if value.strip().startswith("@") else _value(change, value)}
-    inner = document.get(head) or {}
-    if not isinstance(inner, Mapping):
-        raise StudyError(f"{change!r}: {head} is {inner!r}, not a mapping of settings")
-    return {**document, head: _changed(inner, f"{rest}={value}")}

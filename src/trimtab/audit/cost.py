@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from trimtab.stages.stage import Stage
+from trimtab.stages.stage import TABLES, TRAINING, Stage
 from trimtab.store import Artifact
 from trimtab.types import Annotation, Metric
-
-TRAINING = ("sft", "dpo", "reward", "preference")
-TABLES = ("logprobs", "features")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

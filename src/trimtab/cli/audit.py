@@ -21,7 +21,9 @@ Kind = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="A setting of the annotator, such as rounds=3; may be given again."
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the annotator, such as rounds=3 or recipe.epochs=1; may be given again.",
     ),
 ]
 Fit = Annotated[

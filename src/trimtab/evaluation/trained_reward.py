@@ -37,19 +37,14 @@ class TrainedReward(Component):
 
     def score_with(self, folder: Path, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         """Scores by the model that the study trained into `folder`."""
-        from trimtab.lm.forms import choose_form  # noqa: PLC0415
-        from trimtab.lm.models import open_trained  # noqa: PLC0415
-        from trimtab.lm.rewards import ResponseRewards, load_head, rewards  # noqa: PLC0415
-        from trimtab.lm.rows import batches, encode  # noqa: PLC0415
+        from trimtab.lm.rewards import RewardReader  # noqa: PLC0415
+        from trimtab.lm.rows import encode  # noqa: PLC0415
 
-        loaded = open_trained(folder, runtime.notify, runtime.device)
-        form = choose_form(loaded.model)
-        module = load_head(ResponseRewards(loaded.model), folder)
-        rows = [encode(loaded.chat, each.prompt, each.text) for each in completions]
+        reader = RewardReader.opened(folder, runtime.notify, runtime.device)
+        rows = [encode(reader.loaded.chat, each.prompt, each.text) for each in completions]
         values: dict[int, float] = {}
         with runtime.progress("Scoring answers", len(rows), "answers") as tick:
-            for places in batches([len(row) for row in rows], runtime.token_budget):
-                found = rewards(module, [rows[place] for place in places], loaded.pad_id, form)
-                values.update({place: first for place, (first, _) in zip(places, found, strict=True)})
-                tick(len(places))
+            for found in reader.read(rows, runtime.token_budget):
+                values.update({place: first for place, (first, _) in found.items()})
+                tick(len(found))
         return [Score(prompt_id=each.prompt_id, value=values[place]) for place, each in enumerate(completions)]

@@ -14,7 +14,7 @@ from trimtab.lm.sampling import Sampling
 from trimtab.lm.size import parameters
 from trimtab.plan import named_models
 from trimtab.stages.split import SIDES
-from trimtab.stages.stage import Stage, model_identity
+from trimtab.stages.stage import TABLES, TRAINING, Stage, model_identity
 from trimtab.store import Artifact
 from trimtab.study import GivenSides, Study
 from trimtab.training.settings import Dpo
@@ -26,6 +26,7 @@ TYPICAL_ANSWER = 200  # tokens of a prompt and its answer
 ROUGH = {
     "logprobs": READ,
     "features": READ * 0.54,  # as deep as is read where nothing is said
+    "supervisor_rewards": READ,
     "sft": TRAIN,
     "dpo": TRAIN,
     "reward": TRAIN,
@@ -113,12 +114,12 @@ class Estimates:
     def _of_pairs(self, stage: Stage) -> float | None:
         """The same, of a stage that goes over the pairs of one side or more."""
         settings = stage.settings
-        if stage.kind in ("logprobs", "features"):
+        if stage.kind in TABLES:
             tokens = [self._tokens(stage, side) for side in settings["sides"]]
             return None if None in tokens else sum(each or 0 for each in tokens)
         if stage.kind in ("annotate", "rewards"):
             return self._count(stage, settings.get("side", "unlabeled"))
-        if stage.kind not in ("sft", "dpo", "reward", "preference"):
+        if stage.kind not in TRAINING:
             return None
         side = "unlabeled" if "labels" in stage.needs else "labeled"
         once = self._count(stage, side) if stage.kind == "preference" else self._tokens(stage, side)
@@ -149,7 +150,7 @@ def _amount_of(record: Mapping[str, Any]) -> float:
     """What a finished stage did, by its kind: tokens, tokens or pairs times epochs, pairs, the most tokens it could write,
     answers; 0 if not told."""
     facts, settings, kind = record["facts"], record["settings"], record["stage"]
-    if kind in ("sft", "dpo", "reward", "preference"):
+    if kind in TRAINING:
         recipe = settings["scorer"].get("recipe", {}) if "scorer" in settings else settings["recipe"]
         return float(facts["examples" if kind == "preference" else "tokens"]) * _epochs(recipe)
     if kind == "generate":
@@ -157,6 +158,7 @@ def _amount_of(record: Mapping[str, Any]) -> float:
     counted = {
         "logprobs": "tokens",
         "features": "tokens",
+        "supervisor_rewards": "tokens",
         "annotate": "pairs",
         "rewards": "pairs",
         "score": "prompts",
@@ -202,7 +204,7 @@ def _is_quick(stage: Stage) -> bool:
 
 def _root(stage: Stage) -> str:
     """The identity of the published model that a stage works with, by way of what was trained from it."""
-    if stage.kind in ("score", "rewards"):
+    if stage.kind in ("score", "rewards", "supervisor_rewards"):
         return _root(stage.needs["reward"]) if "reward" in stage.needs else stage.identities["scorer"]
     engine = _engine([*stage.needs, *stage.identities])
     if engine:

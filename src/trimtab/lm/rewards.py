@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from trimtab.errors import ModelError
 from trimtab.lm.adapters import autocast, is_narrow
-from trimtab.lm.forms import Steady, last_states, unwrapped
-from trimtab.lm.rows import Batch, Form, Row, lay_out
+from trimtab.lm.forms import Steady, choose_form, last_states, unwrapped
+from trimtab.lm.models import Loaded, open_trained
+from trimtab.lm.rows import Batch, Form, Row, batches, lay_out
 
 HEAD = "reward_head.safetensors"
 
@@ -51,6 +53,28 @@ def load_head(module: ResponseRewards, folder: Path) -> ResponseRewards:
         raise ModelError(f"{folder} holds no reward model (no {HEAD}); delete the folder and run again")
     module.head.load_state_dict(load_file(path))
     return module.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class RewardReader:
+    """A trained reward model, ready to read rows."""
+
+    loaded: Loaded
+    module: ResponseRewards
+
+    @classmethod
+    def opened(cls, folder: Path, notify: Callable[[str], None], device: str) -> RewardReader:
+        """The model that a study trained into `folder`. Raises `ModelError` where there is none."""
+        loaded = open_trained(folder, notify, device)
+        return cls(loaded, load_head(ResponseRewards(loaded.model), folder))
+
+    def read(self, rows: Sequence[Row], token_budget: int) -> Iterator[dict[int, tuple[float, float]]]:
+        """The rewards of the first and the second response, by the rows' places; a batch of at most so many tokens at a
+        time."""
+        form = choose_form(self.module.model)
+        for places in batches([len(row) for row in rows], token_budget):
+            found = rewards(self.module, [rows[place] for place in places], self.loaded.pad_id, form)
+            yield {place: (first, second) for place, (first, second) in zip(places, found, strict=True)}
 
 
 @torch.inference_mode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from trimtab.annotators._learning import checked_to_learn
 from trimtab.data.split import normalized
 from trimtab.errors import DataError
 from trimtab.evaluation.trained_reward import TrainedReward
-from trimtab.lm.rows import Row, batches, encode
+from trimtab.lm.rows import Row, encode
 from trimtab.lm.weights import Model
 from trimtab.protocols import ResponseScores, Runtime
 from trimtab.stages.models import ModelSource, base_of, identities, load, needs
@@ -25,18 +24,16 @@ from trimtab.types import Pair
 
 if TYPE_CHECKING:
     from trimtab.lm.models import Loaded
-    from trimtab.lm.rewards import ResponseRewards
 
 
 def reward_stage(name: str, scorer: TrainedReward, split: Stage, max_tokens: int, seed: int) -> Stage:
-    """Trains the reward model on the scorer's data without the prompts of the study, and reads the test pairs with it."""
+    """Trains the reward model on the scorer's data without the prompts of the study."""
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         loaded = load(scorer.model, inputs, runtime)
         pairs = _elsewhere(scorer, inputs)
         rows = [row for pair in pairs if (row := _row(loaded, pair)).longest_text <= max_tokens]
-        job = _Job(name, scorer.recipe, seed, scorer.model, ("test",))
-        return job.done(draft, loaded, rows, inputs, runtime)
+        return _trained(draft, name, loaded, rows, scorer.recipe, scorer.model, seed, runtime)
 
     return Stage(
         name=name,
@@ -48,59 +45,40 @@ def reward_stage(name: str, scorer: TrainedReward, split: Stage, max_tokens: int
     )
 
 
-def supervisor_stage(
-    name: str, model: ModelSource, recipe: Reward, split: Stage, sides: Sequence[str], seed: int
-) -> Stage:
-    """Trains a reward model on the labeled pairs of the split, and reads the pairs of these sides with it."""
+def supervisor_stage(name: str, model: ModelSource, recipe: Reward, split: Stage, seed: int) -> Stage:
+    """Trains a reward model on the labeled pairs of the split."""
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = pairs_of(inputs["split"], "labeled")
         checked_to_learn("reward_model", pairs)
         loaded = load(model, inputs, runtime)
-        job = _Job(name, recipe, seed, base_of(model, inputs), sides)
-        return job.done(draft, loaded, [_row(loaded, pair) for pair in pairs], inputs, runtime)
+        rows = [_row(loaded, pair) for pair in pairs]
+        return _trained(draft, name, loaded, rows, recipe, base_of(model, inputs), seed, runtime)
 
     return Stage(
         name=name,
         kind="reward",
         make=make,
-        settings={"recipe": told(recipe), "sides": list(sides), "seed": seed},
+        settings={"recipe": told(recipe), "seed": seed},
         needs={"split": split, **needs(model)},
         identities=identities(model),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What a reward model is trained from, and which pairs it reads afterwards."""
+def supervisor_rewards_stage(name: str, supervisor: Stage, split: Stage, sides: Sequence[str]) -> Stage:
+    """Reads the pairs of these sides of the split with the reward model that `supervisor` trained."""
 
-    name: str
-    recipe: Reward
-    seed: int
-    base: Model | Path
-    sides: Sequence[str]
+    def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
+        pairs = list({pair.id: pair for side in sides for pair in pairs_of(inputs["split"], side)}.values())
+        return _read(draft, name, inputs["reward"].folder, pairs, runtime)
 
-    def done(
-        self, draft: Draft, loaded: Loaded, rows: list[Row], inputs: Inputs, runtime: Runtime
-    ) -> Mapping[str, Any]:
-        """Trains on the rows, the preferred response first, writes the model and its rewards, and gives facts."""
-        from trimtab.lm.models import save_adapter, save_whole
-        from trimtab.lm.rewards import save_head
-        from trimtab.training.loop import n_steps
-        from trimtab.training.reward import reward
-
-        told_to = setup(self.name, self.seed, loaded, runtime)
-        with runtime.progress(f"Training: {self.name}", n_steps(len(rows), self.recipe), "steps") as tick:
-            module, log = reward(loaded.model, rows, self.recipe, told_to, draft.folder, tick)
-        if runtime.leads:
-            if self.recipe.lora_rank:
-                save_adapter(module.model, self.base, draft.folder)
-            else:
-                save_whole(loaded, module.model, draft.folder)
-            save_head(module, draft.folder)
-            pairs = {pair.id: pair for side in self.sides for pair in pairs_of(inputs["split"], side)}
-            draft.write_rows("rewards", list(_read(module, loaded, list(pairs.values()), runtime)), LOGPROBS)
-        return {**log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
+    return Stage(
+        name=name,
+        kind="supervisor_rewards",
+        make=make,
+        settings={"sides": list(sides)},
+        needs={"split": split, "reward": supervisor},
+    )
 
 
 def rewards_of(artifact: Artifact) -> dict[str, ResponseScores]:
@@ -126,16 +104,53 @@ def _row(loaded: Loaded, pair: Pair) -> Row:
     return encode(loaded.chat, pair.prompt, first, second)
 
 
-def _read(module: ResponseRewards, loaded: Loaded, pairs: Sequence[Pair], runtime: Runtime) -> Iterator[dict[str, Any]]:
-    """The rewards of both responses of each pair."""
-    from trimtab.lm.forms import choose_form
-    from trimtab.lm.rewards import rewards
+def _trained(
+    draft: Draft,
+    name: str,
+    loaded: Loaded,
+    rows: list[Row],
+    recipe: Reward,
+    base: Model | Path,
+    seed: int,
+    runtime: Runtime,
+) -> dict[str, Any]:
+    """Trains on the rows, the preferred response first, writes the model, and gives facts. An adapter goes on `base`."""
+    from trimtab.lm.models import save_adapter, save_whole
+    from trimtab.lm.rewards import save_head
+    from trimtab.training.loop import n_steps
+    from trimtab.training.reward import reward
 
-    module.eval()
-    form = choose_form(module.model)
-    rows = [encode(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    for places in batches([len(row) for row in rows], runtime.token_budget):
-        found = rewards(module, [rows[place] for place in places], loaded.pad_id, form)
-        for place, (a, b) in zip(places, found, strict=True):
-            row = rows[place]
-            yield {"id": pairs[place].id, "a": a, "b": b, "n_a": len(row.first), "n_b": len(row.second)}
+    told_to = setup(name, seed, loaded, runtime)
+    with runtime.progress(f"Training: {name}", n_steps(len(rows), recipe), "steps") as tick:
+        module, log = reward(loaded.model, rows, recipe, told_to, draft.folder, tick)
+    if runtime.leads:
+        if recipe.lora_rank:
+            save_adapter(module.model, base, draft.folder)
+        else:
+            save_whole(loaded, module.model, draft.folder)
+        save_head(module, draft.folder)
+    return {**log_facts(log), "examples": len(rows), "tokens": sum(map(len, rows))}
+
+
+def _read(draft: Draft, name: str, folder: Path, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:
+    """Writes the rewards of both responses of each pair, a batch at a time."""
+    from trimtab.lm.rewards import RewardReader
+
+    reader = RewardReader.opened(folder, runtime.notify, runtime.device)
+    rows = [encode(reader.loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
+    places = {pair.id: place for place, pair in enumerate(pairs)}
+
+    def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        with runtime.progress(f"Reading pairs: {name}", len(pairs), "pairs") as tick:
+            tick(len(pairs) - len(ids))
+            for found in reader.read([rows[places[each]] for each in ids], runtime.token_budget):
+                yield [{"key": ids[place], "a": a, "b": b} for place, (a, b) in found.items()]
+                tick(len(found))
+
+    kept = draft.keep("rewards", list(places), make)
+    table = [
+        {"id": found["key"], "a": found["a"], "b": found["b"], "n_a": len(row.first), "n_b": len(row.second)}
+        for found, row in zip(kept, rows, strict=True)
+    ]
+    draft.write_rows("rewards", table, LOGPROBS)
+    return {"pairs": len(pairs), "tokens": sum(map(len, rows))}

@@ -15,6 +15,10 @@ from trimtab.store import Artifact, Draft, Recipe
 Inputs = Mapping[str, Artifact]
 Make = Callable[[Draft, Inputs, Runtime], Mapping[str, Any]]
 
+# Kinds that train a model, and those that read pairs with one into a table from which labels cost nothing more.
+TRAINING = ("sft", "dpo", "reward", "preference")
+TABLES = ("logprobs", "features", "supervisor_rewards")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
