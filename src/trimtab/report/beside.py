@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def beside(folders: Sequence[Path]) -> Beside:
 def _seeds(read: Sequence[_Read]) -> list[OverSeeds]:
     if not same_but_for_seeds([each.run.study for each in read]):
         return []
-    return over_seeds([each.rows for each in read], _clusters(read[0].run))
+    return over_seeds([each.rows for each in read], read[0].run.prompts)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -123,7 +123,7 @@ def _entries(read: Sequence[_Read]) -> list[Entry]:
 def _differences(read: Sequence[_Read], arm: str, metric: str) -> dict[str, Metric]:
     first, *others = read
     theirs = _values(first, arm, metric)
-    clusters = _clusters(first.run)
+    clusters = first.run.prompts
     found = {}
     for each in others:
         ours = _values(each, arm, metric)
@@ -137,10 +137,6 @@ def _differences(read: Sequence[_Read], arm: str, metric: str) -> dict[str, Metr
 
 def _values(each: _Read, arm: str, metric: str) -> Mapping[str, float]:
     return each.rows[arm].values.get(metric, {}) if arm in each.rows else {}
-
-
-def _clusters(run: Run) -> dict[str, Hashable]:
-    return {pair.id: pair.prompt_id for pair in run.test}
 
 
 def _same_scorer(one: Run, other: Run, arm: str, metric: str) -> bool:

@@ -111,8 +111,8 @@ def collected(run: Run) -> Report:
     rewards = reward_infos(run)
     return Report(
         study=_study(run),
-        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.test), rows, run) for arm in arms),
-        comparisons=tuple(_comparisons(rows, run.test)),
+        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.prompts), rows, run) for arm in arms),
+        comparisons=tuple(_comparisons(rows, run.prompts)),
         labels=tuple(_labels(run, arm) for arm in arms if arm["labels"]),
         searches=tuple(_searches(run)),
         data=tuple(_data(run)),
@@ -144,10 +144,9 @@ def _study(run: Run) -> StudyInfo:
     )
 
 
-def _arm(arm: Mapping[str, Any], rows: Rows | None, test: Sequence[Pair]) -> Arm:
+def _arm(arm: Mapping[str, Any], rows: Rows | None, prompts: Mapping[str, str]) -> Arm:
     metrics: dict[str, Metric] = {}
     if rows is not None:
-        prompts = {pair.id: pair.prompt_id for pair in test}
         for name, values in rows.values.items():
             # pairs of one prompt are not independent: intervals are over prompts
             clusters = [prompts.get(key, key) for key in values]
@@ -172,14 +171,12 @@ def _recovered(arm: Arm, rows: Mapping[str, Rows], run: Run) -> Arm:
     ours = rows[arm.name].values.get("accuracy") if arm.name in rows else None
     if weak is None or ours is None or ceiling is None or arm.name == "human":
         return arm
-    prompts = {pair.id: pair.prompt_id for pair in run.test}
-    return replace(arm, metrics={**arm.metrics, "pgr": statistics.pgr(weak, ours, ceiling, clusters=prompts)})
+    return replace(arm, metrics={**arm.metrics, "pgr": statistics.pgr(weak, ours, ceiling, clusters=run.prompts)})
 
 
-def _comparisons(rows: Mapping[str, Rows], test: Sequence[Pair]) -> list[Comparison]:
+def _comparisons(rows: Mapping[str, Rows], prompts: Mapping[str, str]) -> list[Comparison]:
     """Every arm against `sft`, `human` and `flipped`, paired by prompt or pair, on what both have."""
     found = []
-    prompts = {pair.id: pair.prompt_id for pair in test}
     for against in ("sft", "base", "human", "flipped"):
         for name in rows:
             if against not in rows or name == against or (against == "base" and "sft" in rows and name != "sft"):

@@ -92,6 +92,11 @@ class Run:
         return self._pairs("test")
 
     @cached_property
+    def prompts(self) -> dict[str, str]:
+        """The prompts' ids of the test pairs, by pair id: what intervals are clustered by."""
+        return {pair.id: pair.prompt_id for pair in self.test}
+
+    @cached_property
     def unlabeled(self) -> list[Pair]:
         return self._pairs("unlabeled")
 

@@ -42,14 +42,13 @@ def judged(run: Run) -> Judged:
     rows = {name: _rows(run, name) for name in run.study.judges}
     people = {name: _people(run, name) for name in run.study.judges}
     human = {pair.id: pair.human for pair in run.test if pair.human is not None}
-    clusters = {pair.id: pair.prompt_id for pair in run.test}
     leads, parts = _leads(run), _parts(run, human)
     found = tuple(
-        _info(name, judge, str(run.index["against"]), rows[name], people[name], leads, human, clusters, parts)
+        _info(name, judge, str(run.index["against"]), rows[name], people[name], leads, human, run.prompts, parts)
         for name, judge in run.study.judges.items()
         if rows[name] or people[name]
     )
-    return Judged(judges=found, agreements=(*_on_answers(rows), *_on_pairs(people, human, clusters)))
+    return Judged(judges=found, agreements=(*_on_answers(rows), *_on_pairs(people, human, run.prompts)))
 
 
 def _info(

@@ -43,9 +43,8 @@ def _info(run: Run, name: str, stage: str) -> RewardInfo:
     artifact, scorer = run.artifact(stage), run.study.evaluation[name]
     gaps = {row["id"]: row["a"] - row["b"] for row in artifact.rows("rewards")}
     human = {pair.id: pair.human for pair in run.test}
-    prompts = {pair.id: pair.prompt_id for pair in run.test}
     longer = {pair.id: float(len(pair.a) - len(pair.b)) for pair in run.test}
-    ours, theirs = (statistics.agreement(_choices(each), human, clusters=prompts) for each in (gaps, longer))
+    ours, theirs = (statistics.agreement(_choices(each), human, clusters=run.prompts) for each in (gaps, longer))
     return RewardInfo(
         name=name,
         kind=kind_of(scorer),

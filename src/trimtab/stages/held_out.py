@@ -11,7 +11,7 @@ from trimtab.stages.annotate import checked
 from trimtab.stages.stage import Inputs, Stage
 from trimtab.stages.tables import ANNOTATIONS, PAIRS, annotation_rows, annotations_of, pair_rows, pairs_of
 from trimtab.store import Draft
-from trimtab.types import text_hash
+from trimtab.types import Pair, text_hash
 
 # A labeled side that is smaller than this tells nothing of how good labels are.
 FEWEST = 20
@@ -39,9 +39,7 @@ def fold_stage(split: Stage, fold: int, folds: int, seed: int) -> Stage:
             "unlabeled": [pair for pair in pairs if pair.id in inside],
             "test": [],
         }
-        for side, found in sides.items():
-            draft.write_rows(side, pair_rows(found), PAIRS)
-        return {"pairs": {side: len(found) for side, found in sides.items()}}
+        return _written(draft, sides)
 
     return Stage(
         name=f"fold.{fold + 1}-of-{folds}",
@@ -63,9 +61,7 @@ def part_stage(split: Stage, most: Mapping[str, int], seed: int) -> Stage:
             drawn = sorted(sides[side], key=lambda pair: text_hash("part", str(seed), pair.id))[:count]
             kept = {pair.id for pair in drawn}
             sides[side] = [pair for pair in sides[side] if pair.id in kept]
-        for side, found in sides.items():
-            draft.write_rows(side, pair_rows(found), PAIRS)
-        return {"pairs": {side: len(found) for side, found in sides.items()}}
+        return _written(draft, sides)
 
     return Stage(
         name=f"part.{'-'.join(f'{count}-{side}' for side, count in most.items())}",
@@ -95,6 +91,13 @@ def held_out_stage(name: str, split: Stage, labels: Sequence[Stage]) -> Stage:
         make=make,
         needs={"split": split, **{f"fold.{place}": stage for place, stage in enumerate(labels)}},
     )
+
+
+def _written(draft: Draft, sides: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
+    """The sides of a split on disk, and facts for the record."""
+    for side, found in sides.items():
+        draft.write_rows(side, pair_rows(found), PAIRS)
+    return {"pairs": {side: len(found) for side, found in sides.items()}}
 
 
 def _fold(prompt_id: str, folds: int, seed: int) -> int:

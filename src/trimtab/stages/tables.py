@@ -18,6 +18,13 @@ PAIRS = pa.schema(
 LOGPROBS = pa.schema(
     [("id", pa.string()), ("a", pa.float64()), ("b", pa.float64()), ("n_a", pa.int32()), ("n_b", pa.int32())]
 )
+COST_COLUMNS = {
+    "prompt_tokens": pa.int64(),
+    "generated_tokens": pa.int64(),
+    "reused_tokens": pa.int64(),
+    "calls": pa.int64(),
+    "seconds": pa.float64(),
+}
 ANNOTATIONS = pa.schema(
     [
         ("id", pa.string()),
@@ -25,11 +32,7 @@ ANNOTATIONS = pa.schema(
         ("margin", pa.float64()),
         ("status", pa.string()),
         ("note", pa.string()),
-        ("prompt_tokens", pa.int64()),
-        ("generated_tokens", pa.int64()),
-        ("reused_tokens", pa.int64()),
-        ("calls", pa.int64()),
-        ("seconds", pa.float64()),
+        *COST_COLUMNS.items(),
         ("detail", pa.string()),
     ]
 )
@@ -42,7 +45,6 @@ COMPLETIONS = pa.schema(
         ("stop", pa.string()),
     ]
 )
-COST = ("prompt_tokens", "generated_tokens", "reused_tokens", "calls", "seconds")
 REWARDS = pa.schema([("id", pa.string()), ("a", pa.float64()), ("b", pa.float64())])
 SCORES = pa.schema([("id", pa.string()), ("value", pa.float64()), ("status", pa.string()), ("note", pa.string())])
 
@@ -65,6 +67,14 @@ def pairs_of(artifact: Artifact, side: str) -> list[Pair]:
     return [Pair(**{**row, "prompt": prompt_of(row["prompt"])}) for row in artifact.rows(side)]
 
 
+def cost_columns(cost: Cost) -> dict[str, float]:
+    return {name: getattr(cost, name) for name in COST_COLUMNS}
+
+
+def cost_of(row: Mapping[str, Any]) -> Cost:
+    return Cost(**{name: row[name] for name in COST_COLUMNS})
+
+
 def annotation_rows(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
     return [
         {
@@ -73,7 +83,7 @@ def annotation_rows(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
             "margin": each.margin,
             "status": each.status,
             "note": each.note,
-            **{name: getattr(each.cost, name) for name in COST},
+            **cost_columns(each.cost),
             "detail": json.dumps(each.detail, ensure_ascii=False) if each.detail else "",
         }
         for each in annotations
@@ -87,7 +97,7 @@ def annotation_of(row: Mapping[str, Any]) -> Annotation:
         margin=row["margin"],
         status=row["status"],
         note=row["note"],
-        cost=Cost(**{name: row[name] for name in COST}),
+        cost=cost_of(row),
         detail=json.loads(row["detail"]) if row["detail"] else {},
     )
 

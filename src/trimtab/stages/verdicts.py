@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from trimtab.stages.tables import COST
+from trimtab.stages.tables import COST_COLUMNS, cost_columns, cost_of
 from trimtab.store import Artifact
-from trimtab.types import Cost, Reading, Verdict
+from trimtab.types import Reading, Verdict
 
 # `there` and `back` are what was named in each order, for people; `readings` has all of it, as JSON.
 VERDICTS = pa.schema(
@@ -21,11 +21,7 @@ VERDICTS = pa.schema(
         ("there", pa.string()),
         ("back", pa.string()),
         ("note", pa.string()),
-        ("prompt_tokens", pa.int64()),
-        ("generated_tokens", pa.int64()),
-        ("reused_tokens", pa.int64()),
-        ("calls", pa.int64()),
-        ("seconds", pa.float64()),
+        *COST_COLUMNS.items(),
         ("readings", pa.string()),
     ]
 )
@@ -39,7 +35,7 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
             "there": each.there.named if each.there else None,
             "back": each.back.named if each.back else None,
             "note": each.note,
-            **{name: getattr(each.cost, name) for name in COST},
+            **cost_columns(each.cost),
             "readings": json.dumps(
                 [None if reading is None else asdict(reading) for reading in (each.there, each.back)],
                 ensure_ascii=False,
@@ -57,7 +53,7 @@ def verdict_of(row: Mapping[str, Any]) -> Verdict:
         there=there,
         back=back,
         note=row["note"],
-        cost=Cost(**{name: row[name] for name in COST}),
+        cost=cost_of(row),
     )
 
 
