@@ -120,7 +120,7 @@ def test_reading_the_pairs_is_the_price_of_a_label_and_training_is_not(
     )
     records = [json.loads(each.read_text()) for each in tmp_path.rglob("record.json")]
     [trained] = [each for each in records if each["stage"] == "reward"]
-    [read] = [each for each in records if each["stage"] == "supervisor_rewards"]
+    [read] = [each for each in records if each["stage"] == "read_rewards"]
     assert found["cost"]["training_seconds"]["value"] == pytest.approx(trained["seconds"])
     assert found["cost"]["seconds_per_1000"]["value"] >= 1000 * read["seconds"] / 60 > 0
 

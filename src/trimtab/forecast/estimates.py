@@ -26,7 +26,7 @@ TYPICAL_ANSWER = 200  # tokens of a prompt and its answer
 ROUGH = {
     "logprobs": READ,
     "features": READ * 0.54,  # as deep as is read where nothing is said
-    "supervisor_rewards": READ,
+    "read_rewards": READ,
     "sft": TRAIN,
     "dpo": TRAIN,
     "reward": TRAIN,
@@ -158,7 +158,7 @@ def _amount_of(record: Mapping[str, Any]) -> float:
     counted = {
         "logprobs": "tokens",
         "features": "tokens",
-        "supervisor_rewards": "tokens",
+        "read_rewards": "tokens",
         "annotate": "pairs",
         "rewards": "pairs",
         "score": "prompts",
@@ -204,7 +204,7 @@ def _is_quick(stage: Stage) -> bool:
 
 def _root(stage: Stage) -> str:
     """The identity of the published model that a stage works with, by way of what was trained from it."""
-    if stage.kind in ("score", "rewards", "supervisor_rewards"):
+    if stage.kind in ("score", "rewards", "read_rewards"):
         return _root(stage.needs["reward"]) if "reward" in stage.needs else stage.identities["scorer"]
     engine = _engine([*stage.needs, *stage.identities])
     if engine:

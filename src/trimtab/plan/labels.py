@@ -21,7 +21,7 @@ from trimtab.stages.held_out import fold_stage, held_out_stage, part_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
 from trimtab.stages.preference import preference_stage
-from trimtab.stages.reward import supervisor_rewards_stage, supervisor_stage
+from trimtab.stages.reward import read_rewards_stage, supervisor_stage
 from trimtab.stages.stage import Stage
 from trimtab.stages.train import dpo_stage, sft_stage
 from trimtab.study import Arm, Study
@@ -184,7 +184,7 @@ class Labels:
         model = self._model(asked.model, f"arms.{arm}.annotator.model")
         name = f"{arm}{self.ending}"
         supervisor = supervisor_stage(f"supervisor.{name}", model, asked.recipe, self.split, self.study.seed)
-        return supervisor_rewards_stage(f"supervisor-rewards.{name}", supervisor, self.split, self.labeling)
+        return read_rewards_stage(f"supervisor-rewards.{name}", supervisor, self.split, self.labeling)
 
     def _model(self, name: str, place: str) -> ModelSource:
         return self._own(name, place) if name.startswith("@") else Model(base=name)

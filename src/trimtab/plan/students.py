@@ -18,7 +18,7 @@ from trimtab.stages.engines import engines_of
 from trimtab.stages.generate import generate_stage
 from trimtab.stages.logprobs import logprobs_stage
 from trimtab.stages.models import ModelSource
-from trimtab.stages.reward import reward_stage
+from trimtab.stages.reward import read_rewards_stage, reward_stage
 from trimtab.stages.score import pair_rewards_stage, score_stage
 from trimtab.stages.split import split_stage
 from trimtab.stages.stage import Stage
@@ -58,7 +58,7 @@ class Students:
             split=self.split,
             arms=found.rows,
             learning=self.labels.learning(),
-            rewards={name: self.trained.get(name) or self._rewards(name, "test") for name in self.study.evaluation},
+            rewards={name: self._rewards(name, "test") for name in self.study.evaluation},
             label_rewards={
                 name: self._rewards(name, "unlabeled") for name in self.study.evaluation if self.study.reward_unlabeled
             },
@@ -70,8 +70,10 @@ class Students:
         )
 
     def _rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:
-        scorer = self.study.evaluation[name]
-        return pair_rewards_stage(f"rewards.{side}.{name}", scorer, self.split, side, self.trained.get(name))
+        told, trained = f"rewards.{side}.{name}", self.trained.get(name)
+        if trained is not None:
+            return read_rewards_stage(told, trained, self.split, (side,))
+        return pair_rewards_stage(told, self.study.evaluation[name], self.split, side)
 
     @property
     def _choosing(self) -> bool:

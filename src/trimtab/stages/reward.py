@@ -65,19 +65,20 @@ def supervisor_stage(name: str, model: ModelSource, recipe: Reward, split: Stage
     )
 
 
-def supervisor_rewards_stage(name: str, supervisor: Stage, split: Stage, sides: Sequence[str]) -> Stage:
-    """Reads the pairs of these sides of the split with the reward model that `supervisor` trained."""
+def read_rewards_stage(name: str, reward: Stage, split: Stage, sides: Sequence[str]) -> Stage:
+    """Reads the pairs of these sides of the split with the reward model that another stage trained."""
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = list({pair.id: pair for side in sides for pair in pairs_of(inputs["split"], side)}.values())
-        return _read(draft, name, inputs["reward"].folder, pairs, runtime)
+        facts = _read(draft, name, inputs["reward"].folder, pairs, runtime)
+        return {**facts, "examples": inputs["reward"].record["facts"]["examples"]}
 
     return Stage(
         name=name,
-        kind="supervisor_rewards",
+        kind="read_rewards",
         make=make,
         settings={"sides": list(sides)},
-        needs={"split": split, "reward": supervisor},
+        needs={"split": split, "reward": reward},
     )
 
 

@@ -36,10 +36,8 @@ def score_stage(name: str, scorer: Component, completions: Stage, reward: Stage 
     )
 
 
-def pair_rewards_stage(
-    name: str, scorer: Component, split: Stage, side: Literal["unlabeled", "test"], reward: Stage | None
-) -> Stage:
-    """Scores both responses of the pairs of one side, as if a model had answered so; `reward` as in `score_stage`.
+def pair_rewards_stage(name: str, scorer: Component, split: Stage, side: Literal["unlabeled", "test"]) -> Stage:
+    """Scores both responses of the pairs of one side, as if a model had answered so.
 
     A pair of which a response has no score is left out and counted.
     """
@@ -62,7 +60,7 @@ def pair_rewards_stage(
         kind="rewards",
         make=make,
         settings={"scorer": told(scorer), "side": side},
-        needs={"split": split, **({"reward": reward} if reward else {})},
+        needs={"split": split},
         identities={"scorer": asked.identity()},
     )
 

@@ -17,7 +17,7 @@ Make = Callable[[Draft, Inputs, Runtime], Mapping[str, Any]]
 
 # Kinds that train a model, and those that read pairs with one into a table from which labels cost nothing more.
 TRAINING = ("sft", "dpo", "reward", "preference")
-TABLES = ("logprobs", "features", "supervisor_rewards")
+TABLES = ("logprobs", "features", "read_rewards")
 
 
 @dataclass(frozen=True, kw_only=True)
