@@ -155,6 +155,25 @@ def test_labels_that_cannot_be_made_are_refused_and_the_arm_is_named(changes: li
     assert str(caught.value) == said
 
 
+def test_a_weak_model_is_trained_on_the_question_of_those_who_ask_it() -> None:
+    plan = planned(
+        "arms.naive={annotator: {kind: prompted, weak: '@weak.preference'}}",
+        "arms.digits={annotator: {kind: prompted, answer: digit, weak: '@weak.preference'}}",
+        "arms.debate={annotator: {kind: debate, weak: '@weak.preference', strong: '@student'}}",
+        "arms.seam={annotator: {kind: seam, weak: '@weak.preference', strong: '@student'}}",
+    )
+
+    def asked(arm: str) -> Stage:
+        labels = row(plan, arm).labels
+        assert labels is not None
+        return labels.needs["engine.weak"]
+
+    assert fingerprint(asked("naive")) == fingerprint(asked("debate"))
+    assert "exam" not in asked("naive").settings
+    assert asked("digits").settings["exam"] == {"answer": "digit"}
+    assert (asked("seam").name, asked("seam").settings["exam"]) == ("preference.weak-model-seam", {"kind": "seam"})
+
+
 def test_stages_are_ordered_by_what_they_need_however_they_are_asked_for() -> None:
     stages = planned().stages
     assert {stage.recipe.fingerprint for stage in ordered(reversed(stages))} == set(by_name(planned()).values())

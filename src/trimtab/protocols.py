@@ -14,6 +14,7 @@ from trimtab.types import (
     Completion,
     Contest,
     Dataset,
+    Order,
     Pair,
     Question,
     Reply,
@@ -103,6 +104,29 @@ class RewardRecipe:
 
     model: str
     recipe: Any
+
+
+class Form(Protocol):
+    """A question about a pair with two answers to it."""
+
+    @property
+    def candidates(self) -> tuple[str, str]:
+        """What may follow the question: that the first response is better, that the second one is."""
+        ...
+
+    def verdict(self, pair: Pair, order: Order) -> Question:
+        """The question, with the responses in this order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """What a model learns to answer: a `form`, and how it is told from others, a `name` for people and `settings` for
+    identity. The plain one has neither."""
+
+    form: Form
+    name: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +225,13 @@ class ReadsFeatures(Protocol):
     """An annotator that learns from the labeled pairs by what a model's layers hold of the responses."""
 
     def features(self) -> Features: ...
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """An annotator that says on what question a model is trained that it asks as `@weak.preference`."""
+
+    def exam(self) -> Exam: ...
 
 
 @runtime_checkable

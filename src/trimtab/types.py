@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Choice = Literal["a", "b"]
+# Which response of a pair is read first.
+Order = Literal["a_first", "b_first"]
 Role = Literal["system", "user", "assistant"]
 Status = Literal["ok", "abstained", "failed"]
 # What a judge names: the answer that it read first, the one that it read second, or neither.

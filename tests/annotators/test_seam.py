@@ -35,11 +35,12 @@ from seam_script import (
 
 from trimtab.annotators._seam_asking import picked
 from trimtab.annotators._seam_rules import RULES
+from trimtab.annotators.seam import Seam
 from trimtab.components import build
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError, StudyError
 from trimtab.prompts.principles import load
-from trimtab.prompts.seam import Case
+from trimtab.prompts.seam import Case, judgment
 from trimtab.protocols import Given
 from trimtab.types import Pair, Weighing, user
 
@@ -173,7 +174,28 @@ def test_both_orders_cancel_a_love_of_the_first_response() -> None:
     first = ScriptedEngine(weigh=lambda question, _: [0.9, 0.1])
     found = label(seam(), strong_engine(CALM), first)
     assert (found.status, found.note) == ("abstained", "tie of the weak model")
-    assert label(seam(orders="one"), strong_engine(CALM), first).status == "ok"
+    assert found.detail["orders"] == pytest.approx({"a_first": 0.9, "b_first": 0.1})
+    assert found.detail["flipped"] is True
+    once = label(seam(orders="one"), strong_engine(CALM), first)
+    assert once.status == "ok"
+    assert list(once.detail["orders"].values()) == [once.p_a]
+    assert "flipped" not in once.detail
+
+
+def test_labels_that_agree_in_both_orders_are_not_flipped() -> None:
+    found = label(seam(), strong_engine(CALM), weak_engine(share=0.8))
+    assert found.detail["flipped"] is False
+    assert found.detail["orders"] == pytest.approx({"a_first": found.p_a, "b_first": found.p_a})
+
+
+def test_a_weak_model_learns_the_bare_judgment_in_seams_own_words() -> None:
+    exam = Seam().exam()
+    asked = exam.form.verdict(PAIR, "b_first")
+    assert asked == judgment(Case.of(PAIR, a_first=False), (), ())
+    assert [asked.begins + each for each in exam.form.candidates] == [
+        "The better response is: Response 1",
+        "The better response is: Response 2",
+    ]
 
 
 def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:

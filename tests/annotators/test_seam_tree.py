@@ -187,10 +187,25 @@ def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
         "The second response, Response #2, is kind; responses 1 and 2.",
     )
     assert renumbered(thought) == (
-        "The first response, Response #1, is kind; responses 1 and 2.",
+        "The first response, Response #1, is kind; responses 2 and 1.",
         "Response 2 helps, response 1's tone does not.",
     )
     assert renumbered(renumbered(thought)) == thought
+
+
+@pytest.mark.parametrize(
+    ("said", "swapped"),
+    [
+        ("Both Response 1 and 2 refuse.", "Both Response 2 and 1 refuse."),
+        ("Response 1/2, Response 2 or Response 1", "Response 2/1, Response 1 or Response 2"),
+        ("**Response 1** is kind, Response **2** is not.", "**Response 2** is kind, Response **1** is not."),
+        ("RESPONSE 1, response_2: The first one.", "RESPONSE 2, response_1: The second one."),
+        ("SECOND response", "FIRST response"),
+        ("Response 12 of 2 in 1 of the first days", "Response 12 of 2 in 1 of the first days"),
+    ],
+)
+def test_only_what_names_a_response_is_renumbered(said: str, swapped: str) -> None:
+    assert renumbered([said]) == (swapped,)
 
 
 def test_long_texts_are_cut_alike_and_short_ones_stay() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from trimtab.prompts.preference import (
     BOTH,
-    Order,
     Speech,
     advocacy,
     choice_in,
@@ -18,7 +17,7 @@ from trimtab.prompts.preference import (
     slot_of,
 )
 from trimtab.prompts.principles import load
-from trimtab.types import Message, Pair, Question, user
+from trimtab.types import Message, Order, Pair, Question, user
 
 PAIR = Pair(id="one", prompt=user("Name a color."), a="Blue.", b="Seven.")
 OTHER = Pair(id="two", prompt=user("Name a number."), a="Red.", b="Nine.")

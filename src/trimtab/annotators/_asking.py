@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trimtab.prompts.answers import unweighed, unwritten
-from trimtab.prompts.preference import BOTH, VERDICT, Comparison, Order, Speech, choice_in, drawn
+from trimtab.prompts.preference import BOTH, VERDICT, Comparison, Speech, choice_in, drawn
 from trimtab.protocols import Engine
-from trimtab.types import Annotation, Cost, Pair, Question
+from trimtab.types import Annotation, Cost, Order, Pair, Question
 
 Orders = Literal["both", "one", "surer"]
 

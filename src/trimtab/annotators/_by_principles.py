@@ -9,9 +9,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from trimtab.annotators._asking import Orders
-from trimtab.components import ENGINE, Component, build
-from trimtab.prompts.preference import Answer, Comparison, comparison
+from trimtab.components import ENGINE, Component, build, kind_of
+from trimtab.prompts.preference import PLAIN, Answer, Comparison, comparison
 from trimtab.prompts.principles import chosen, load
+from trimtab.protocols import Exam
 
 
 class ByPrinciples(Component):
@@ -44,6 +45,15 @@ class Direct(ByPrinciples):
         if not isinstance(self.principles, str) and self.shots > len(load()):
             raise ValueError(f"shots: the principles that ship have {len(load())} worked examples, got {self.shots}")
         return self
+
+    def exam(self) -> Exam:
+        """Its own question, where that differs from the plain one."""
+        own = {"preamble", "principles", "shots", "answer", "reasoning_tokens"}
+        settings = self.model_dump(mode="json", include=own, exclude_defaults=True)
+        if not settings:
+            return PLAIN
+        known = {**settings, "principles": self.identity()} if "principles" in settings else settings
+        return Exam(form=self.question(), name=kind_of(self), settings=known)
 
     def question(self) -> Comparison:
         return comparison(

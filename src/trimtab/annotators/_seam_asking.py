@@ -24,10 +24,12 @@ _Combine = Callable[[Sequence[float]], float]
 class Opinion:
     """`p_first` is None where an answer failed, and `note` says why.
 
-    `calls` counts as the released code spends: a sequence for each response that is weighed.
+    `shares` are the first response's in each order that was asked. `calls` counts as the released code spends: a sequence
+    for each response that is weighed.
     """
 
     p_first: float | None
+    shares: tuple[float, ...] = ()
     note: str = ""
     cost: Cost = field(default_factory=Cost)
     calls: int = 0
@@ -94,7 +96,7 @@ def _opinion(weighings: Sequence[Weighing], rules: Rules, combine: _Combine) -> 
     if len(known) < len(shares):
         note = "answer_scores: mean_with_end needs log-probabilities, which this engine does not give; use summed"
         return Opinion(p_first=None, note=note, cost=cost, calls=calls)
-    return Opinion(p_first=combine(known), cost=cost, calls=calls)
+    return Opinion(p_first=combine(known), shares=tuple(_firsts(known)), cost=cost, calls=calls)
 
 
 def share_of_first(weighing: Weighing, rules: Rules) -> float | None:
@@ -114,10 +116,14 @@ def share_of_first(weighing: Weighing, rules: Rules) -> float | None:
     return 1 / (1 + small) if first > second else small / (1 + small)
 
 
+def _firsts(shares: Sequence[float]) -> list[float]:
+    """The share of the response that stands first in the case: in the second order it stands second."""
+    return [share if place == 0 else 1.0 - share for place, share in enumerate(shares)]
+
+
 def _mean(shares: Sequence[float]) -> float:
-    """Of the first response, which in the second order stands second."""
-    there, *back = shares
-    return (there + sum(1.0 - share for share in back)) / len(shares)
+    """Of the first response."""
+    return sum(_firsts(shares)) / len(shares)
 
 
 def _surer(shares: Sequence[float]) -> float:

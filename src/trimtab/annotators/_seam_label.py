@@ -98,6 +98,7 @@ def detail(subject: Subject) -> dict[str, Any]:
         "backtracks": tree.backtracks,
         "strong_p_a": subject.pick_p_a,
         "weak_p_a": subject.weak_p_a,
+        **_orders(subject),
         "empty_thoughts": sum(node.empty for node in tree.made),
         "cut_thoughts": sum(node.cut for node in tree.made),
         "too_long": subject.too_long,
@@ -105,6 +106,17 @@ def detail(subject: Subject) -> dict[str, Any]:
         "calls_strong": sum(each.calls for each in (subject.pick, subject.search) if each is not None),
         "calls_weak": 0 if subject.weak is None else subject.weak.calls,
     }
+
+
+def _orders(subject: Subject) -> dict[str, Any]:
+    """The weak model's probability of `a` by the order in which the responses stood, and whether the orders contradict each
+    other; nothing where it was not asked."""
+    if subject.weak is None or not subject.weak.shares:
+        return {}
+    ways = ("a_first", "b_first") if subject.a_first else ("b_first", "a_first")
+    p_a = {way: subject.p_a(share) for way, share in zip(ways, subject.weak.shares, strict=False)}
+    leans = [each - 0.5 for each in p_a.values() if each is not None]
+    return {"orders": p_a, **({"flipped": min(leans) < 0 < max(leans)} if len(leans) == len(ways) else {})}
 
 
 def _node(tree: Tree, node: Node) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from trimtab.annotators._seam_tree import Decider, Growth, decider
 from trimtab.components import ENGINE, Component, build
 from trimtab.errors import StudyError
 from trimtab.prompts.principles import Principle, load
-from trimtab.prompts.seam import Case, judgment, preference, ranking, thoughts
-from trimtab.protocols import Given
+from trimtab.prompts.seam import EXAM, Case, judgment, preference, ranking, thoughts
+from trimtab.protocols import Exam, Given
 from trimtab.types import Annotation, Pair, text_hash
 
 # Below this there is no use in asking: a conversation and two responses of a few words each.
@@ -63,6 +63,7 @@ class Seam(Component):
     """
 
     SYMMETRIC: ClassVar[bool] = True
+    VERSION: ClassVar[int] = 2
 
     weak: Annotated[Component, ENGINE] = Field(
         default_factory=lambda: build("engines", {"kind": "transformers", "model": "@weak"})
@@ -112,6 +113,10 @@ class Seam(Component):
         and `StudyError` where they leave no room for a pair."""
         principles = self._principles()
         return hashlib.sha256(repr(principles).encode()).hexdigest()[:16]
+
+    def exam(self) -> Exam:
+        """The question that a weak model is trained to answer: its judgment, without principles or a thought."""
+        return EXAM
 
     def rules(self) -> Rules:
         """The mode's switches, with those that are set by themselves."""

@@ -11,7 +11,8 @@ from trimtab.components import Component
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.lm.weights import Model
-from trimtab.protocols import LearnsFromHeldOut, LearnsReward, ReadsFeatures
+from trimtab.prompts.preference import PLAIN
+from trimtab.protocols import Exam, Examines, LearnsFromHeldOut, LearnsReward, ReadsFeatures
 from trimtab.stages.annotate import Reads, Side, annotate_stage, as_annotator
 from trimtab.stages.calibrate import calibrate_stage
 from trimtab.stages.engines import engines_of
@@ -26,6 +27,8 @@ from trimtab.stages.stage import Stage
 from trimtab.stages.train import dpo_stage, sft_stage
 from trimtab.study import Arm, Study
 from trimtab.training.settings import Preference, Sft
+
+ANSWERING = "@weak.preference"
 
 
 def arms_of(study: Study) -> dict[str, Arm]:
@@ -136,14 +139,24 @@ class Labels:
 
     def own(self, component: Component, place: str) -> dict[str, ModelSource]:
         """The same of any component that asks; `place` is where the study has it."""
+        exam = component.exam() if isinstance(component, Examines) else PLAIN
         return {
-            name: self._own(engine.model, f"{place}.{name}")
+            name: self._answering(exam) if engine.model == ANSWERING else self._own(engine.model, f"{place}.{name}")
             for name, engine in engines_of(component).items()
             if isinstance(engine, Transformers) and engine.model.startswith("@")
         }
 
-    def preference(self, name: str, model: Model, labels: Stage | None, recipe: Preference) -> Stage:
-        return preference_stage(f"preference.{name}{self.ending}", model, self.split, labels, recipe, self.study.seed)
+    def preference(
+        self, name: str, model: Model, labels: Stage | None, recipe: Preference, exam: Exam = PLAIN
+    ) -> Stage:
+        name = f"preference.{name}{self.ending}"
+        return preference_stage(name, model, self.split, labels, recipe, self.study.seed, exam)
+
+    def _answering(self, exam: Exam) -> Stage:
+        """The weak model, trained on the labeled pairs to answer what it will be asked."""
+        recipe = self.study.training.weak_preference or self.study.training.preference
+        name = f"weak-model-{exam.name}" if exam.name else "weak-model"
+        return self.preference(name, self.study.models.weak, None, recipe, exam)
 
     def given(self, name: str, asking: tuple[str, ...] = (), side: Side = "unlabeled") -> Stage:
         """The labels of an arm as its annotator gives them."""
@@ -197,12 +210,11 @@ class Labels:
 
     def _known(self) -> Mapping[str, ModelSource]:
         study = self.study
-        recipe = study.training.weak_preference or study.training.preference
         return {
             "@weak": self.weak,
             "@weak.sft": self.weak_base,
             "@weak.base": study.models.weak,
-            "@weak.preference": self.preference("weak-model", study.models.weak, None, recipe),
+            ANSWERING: self._answering(PLAIN),
             "@student": study.models.student,
             "@student.sft": self.student_sft,
         }

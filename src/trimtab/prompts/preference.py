@@ -8,9 +8,9 @@ from typing import Literal
 
 from trimtab.prompts.fence import fence
 from trimtab.prompts.principles import Principle, chosen, load
-from trimtab.types import Choice, Pair, Question, conversation, text_hash, user
+from trimtab.protocols import Exam
+from trimtab.types import Choice, Order, Pair, Question, conversation, text_hash, user
 
-Order = Literal["a_first", "b_first"]
 Slot = Literal[1, 2]
 Answer = Literal["response", "digit"]
 
@@ -182,3 +182,7 @@ def _example(place: int, principle: Principle, answer: Answer, reasoned: bool) -
 def joined(parts: Sequence[str]) -> str:
     """The parts that say something, with an empty line after each."""
     return "".join(f"{part.strip()}\n\n" for part in parts if part.strip())
+
+
+# The question whose principles ship, with its plain answer: what models learn where nobody asks otherwise.
+PLAIN = Exam(form=comparison())

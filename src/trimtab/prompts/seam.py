@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from trimtab.prompts.fence import fence
 from trimtab.prompts.principles import Principle
-from trimtab.types import Pair, Question, conversation, user
+from trimtab.protocols import Exam
+from trimtab.types import Order, Pair, Question, conversation, user
 
 # What may follow the stem of `preference` and `judgment`: the first response, the second.
 RESPONSES = (" 1", " 2")
@@ -21,7 +22,12 @@ STOPS = ("</explanation>", "<conversation>")
 
 _BETTER = "The better response is: Response"
 _MATTERS = "The principle that matters most is:"
-_NAMED = re.compile(r"(?:(?<=[Rr]esponse[ _])|(?<=[Rr]esponse #))[12]\b|\b(?:[Ff]irst|[Ss]econd)(?= response\b)")
+# `Response 1`, `responses 1 and 2`, `RESPONSE #2`, `Response **1**`; `the first response`.
+_NUMBERED = re.compile(
+    r"\bresponses?[\s_#*:(\[]*[12]\b(?:[\s*)\]]*(?:,|/|&|\band\b|\bor\b|\bnor\b|\bvs\b\.?)[\s_#*]*(?:response[\s_#*]*)?[12]\b)*",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(r"\b(?:first|second)(?= (?:response|one)\b)", re.IGNORECASE)
 _OTHER = {"1": "2", "2": "1", "first": "second", "second": "first", "First": "Second", "Second": "First"}
 
 
@@ -129,9 +135,27 @@ def judgment(case: Case, chain: Sequence[Principle], thought: Sequence[str]) -> 
     return _question(asked, *_numbered(examples), *by, "The case to decide:", case.text(), *said, begins=_BETTER)
 
 
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """The judgment as a model can learn it before anything is known of the case: without principles or a thought."""
+
+    candidates: tuple[str, str] = RESPONSES
+
+    def verdict(self, pair: Pair, order: Order) -> Question:
+        return judgment(Case.of(pair, order == "a_first"), (), ())
+
+
+EXAM = Exam(form=_Judging(), name="seam", settings={"kind": "seam"})
+
+
 def renumbered(thought: Sequence[str]) -> tuple[str, ...]:
     """The same thought for the swapped case: 1 and 2 trade places in what it calls the responses, and so do its parts."""
-    return tuple(_NAMED.sub(lambda found: _OTHER[found[0]], each) for each in reversed(thought))
+    return tuple(_swapped(each) for each in reversed(thought))
+
+
+def _swapped(text: str) -> str:
+    numbered = _NUMBERED.sub(lambda found: re.sub("[12]", lambda digit: _OTHER[digit[0]], found[0]), text)
+    return _COUNTED.sub(lambda found: _OTHER.get(found[0], _OTHER[found[0].lower()].upper()), numbered)
 
 
 def _question(*parts: str, begins: str) -> Question:

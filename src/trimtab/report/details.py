@@ -39,7 +39,8 @@ def _of_tree(tree: Tree, detail: Mapping[str, Any], *, text: bool) -> list[Rende
     _grow(drawing, branches(tree), text=text)
     cut = detail.get("words_left_out")
     shortened = [Text(f"{cut} words of the pair were left out, since it was too long", style="dim")] if cut else []
-    return [drawing, Text(decision(tree)), *shortened]
+    asked = [Text(f"the weak model: {_orders(detail)}")] if detail.get("orders") else []
+    return [drawing, Text(decision(tree)), *asked, *shortened]
 
 
 def _grow(drawing: Drawing, grown: Sequence[Branch], *, text: bool) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trimtab.lm.rows import Row
-from trimtab.prompts.preference import BOTH, Comparison, Order, choice_in, comparison
-from trimtab.protocols import Runtime
+from trimtab.prompts.preference import BOTH, PLAIN, choice_in
+from trimtab.protocols import Exam, Form, Runtime
 from trimtab.stages.models import ModelSource, base_of, identities, load, needs
 from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.train import labeled, log_facts, setup
 from trimtab.store import Draft
 from trimtab.training.settings import Preference
-from trimtab.types import Annotation, Pair
+from trimtab.types import Annotation, Order, Pair
 
 if TYPE_CHECKING:
     from trimtab.lm.models import Loaded
@@ -22,19 +22,25 @@ if TYPE_CHECKING:
 
 
 def preference_stage(
-    name: str, model: ModelSource, split: Stage, labels: Stage | None, recipe: Preference, seed: int
+    name: str,
+    model: ModelSource,
+    split: Stage,
+    labels: Stage | None,
+    recipe: Preference,
+    seed: int,
+    exam: Exam = PLAIN,
 ) -> Stage:
-    """Trains on the human labels of the labeled pairs, or on those that `labels` put on the unlabeled."""
+    """Trains on the human labels of the labeled pairs, or on those that `labels` put on the unlabeled, to answer `exam`."""
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.lm.models import save_adapter
         from trimtab.training.loop import n_steps
         from trimtab.training.preference import preference
 
-        loaded, asked = load(model, inputs, runtime), comparison()
+        loaded = load(model, inputs, runtime)
         pairs = [(pair, label) for pair, label in labeled(inputs) if label.choice is not None]
         examples = [
-            _example(loaded, asked, pair, label, order, recipe.soft)
+            _example(loaded, exam.form, pair, label, order, recipe.soft)
             for pair, label in pairs
             for order in (BOTH if recipe.orders == "both" else (_drawn(pair, seed),))
         ]
@@ -49,7 +55,7 @@ def preference_stage(
         name=name,
         kind="preference",
         make=make,
-        settings={"recipe": told(recipe), "seed": seed},
+        settings={"recipe": told(recipe), "seed": seed, **({"exam": dict(exam.settings)} if exam.settings else {})},
         needs={"split": split, **needs(model), **({"labels": labels} if labels else {})},
         identities=identities(model),
     )
@@ -59,7 +65,7 @@ def _drawn(pair: Pair, seed: int) -> Order:
     return BOTH[random.Random(f"{seed}:{pair.id}").randrange(2)]
 
 
-def _example(loaded: Loaded, asked: Comparison, pair: Pair, label: Annotation, order: Order, soft: bool) -> Example:
+def _example(loaded: Loaded, asked: Form, pair: Pair, label: Annotation, order: Order, soft: bool) -> Example:
     """The question in this order with both answers, and how much each of them counts."""
     from trimtab.training.loop import Example, Label
 
