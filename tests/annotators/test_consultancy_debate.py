@@ -88,6 +88,12 @@ def test_a_consultant_can_be_given_a_drawn_side_which_is_the_same_in_both_orders
     assert all("own" not in label.detail for label in made)
 
 
+def test_arguments_that_ran_into_the_limit_are_counted() -> None:
+    # "For good after 0." has four words; a debate of two rounds has four speeches in each of two orders
+    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_tokens=3))} == {8}
+    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_tokens=4))} == {0}
+
+
 def test_a_consultant_without_a_preference_speaks_for_the_drawn_side() -> None:
     even = ScriptedEngine(write=side)
     by_draw = [label.detail["side"] for label in labels(Consultancy(side="drawn"))]

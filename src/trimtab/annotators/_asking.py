@@ -18,7 +18,8 @@ Orders = Literal["both", "one", "surer"]
 class Case:
     """A pair with its responses in one order, and how far the asking has come.
 
-    `lean` in [-1, 1] is the share of response `a` minus that of `b`. Once `failure` says something, nothing more is asked.
+    `lean` in [-1, 1] is the share of response `a` minus that of `b`; `cut` counts what was written up to the limit and is not
+    whole; None where nothing was. Once `failure` says something, nothing more is asked.
     """
 
     pair: Pair
@@ -26,6 +27,7 @@ class Case:
     thought: str = ""
     speeches: tuple[Speech, ...] = ()
     lean: float | None = None
+    cut: int | None = None
     cost: Cost = field(default_factory=Cost)
     failure: str = ""
 
@@ -72,7 +74,8 @@ def written(
     replies = engine.write([question(cases[place]) for place in waiting], max_tokens=max_tokens, stop=stop)
     after = list(cases)
     for place, reply in zip(waiting, replies, strict=True):
-        paid = replace(cases[place], cost=cases[place].cost + reply.cost)
+        cut = (cases[place].cut or 0) + (reply.stop == "length")
+        paid = replace(cases[place], cost=cases[place].cost + reply.cost, cut=cut)
         failure = unwritten(reply)
         after[place] = replace(paid, failure=failure) if failure else heard(paid, reply.text.strip())
     return after
@@ -129,7 +132,7 @@ def _combined(leans: Sequence[float], orders: Orders) -> float:
 
 
 def _detail(cases: Sequence[Case], flipped: bool) -> dict[str, Any]:
-    """Probabilities of `a`, reasoning and arguments, each by the order in which the responses stood."""
+    """Probabilities of `a`, reasoning and arguments, each by the order in which the responses stood; how many were cut."""
     p_a = {case.order: (1 + case.lean) / 2 for case in cases if case.lean is not None}
     thoughts = {case.order: case.thought for case in cases if case.thought}
     arguments = {case.order: _arguments(case) for case in cases if case.speeches}
@@ -137,7 +140,8 @@ def _detail(cases: Sequence[Case], flipped: bool) -> dict[str, Any]:
     if len(p_a) == len(BOTH):
         detail["flipped"] = flipped
     optional: Mapping[str, Any] = {"reasoning": thoughts, "arguments": arguments}
-    return detail | {name: each for name, each in optional.items() if each}
+    cuts = [case.cut for case in cases if case.cut is not None]
+    return detail | {name: each for name, each in optional.items() if each} | ({"cut": sum(cuts)} if cuts else {})
 
 
 def _arguments(case: Case) -> list[dict[str, str]]:

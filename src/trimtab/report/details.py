@@ -70,7 +70,9 @@ def _of_asking(detail: Mapping[str, Any], *, text: bool) -> list[RenderableType]
         for order, speeches in detail.get("arguments", {}).items():
             for speech in speeches:
                 parts += _said(f"for {speech['for']}, {_ORDERS.get(order, order)}", speech["text"])
-    known = {"orders", "flipped", "side", "own", "reasoning", "arguments"}
+    if detail.get("cut"):
+        parts.append(Text(f"cut at the length limit: {detail['cut']}", style="dim"))
+    known = {"orders", "flipped", "side", "own", "reasoning", "arguments", "cut"}
     rest = {name: value for name, value in detail.items() if name not in known}
     return [*parts, _plainly(rest, text=text)] if rest else parts
 

@@ -66,13 +66,17 @@ def _calibration_error(annotations: Mapping[str, Annotation], human: Mapping[str
 
 
 def _asked(annotations: Mapping[str, Annotation]) -> dict[str, Metric]:
-    """Of labels made by asking: how often the two orders contradict each other, and how often the strong model decided."""
+    """Of labels made by asking: how often the two orders contradict each other, how often the strong model decided, and how
+    often the label rests on a text that ran into its limit."""
     details = [each.detail for each in annotations.values() if each.detail and each.status != "failed"]
     found = {}
     for name, key, said in (("order_flips", "flipped", True), ("strong_decided", "decided_by", "strong")):
         told = [detail[key] == said for detail in details if key in detail]
         if told:
             found[name] = statistics.proportion(sum(told), len(told), len(annotations) - len(told))
+    cuts = [detail[key] > 0 for detail in details for key in ("cut", "cut_thoughts") if key in detail]
+    if cuts:
+        found["cut_short"] = statistics.proportion(sum(cuts), len(cuts), len(annotations) - len(cuts))
     depths = [float(detail["depth"]) for detail in details if "depth" in detail]
     return {**found, **({"depth": statistics.mean(depths, n_failed=len(annotations) - len(depths))} if depths else {})}
 

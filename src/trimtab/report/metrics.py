@@ -212,6 +212,13 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="The share of pairs whose label is the strong model's own pick instead of the weak model's decision.",
         ),
         MetricInfo(
+            name="cut_short",
+            label="Cut short",
+            better="lower",
+            rows="pairs",
+            meaning="The share of pairs for whose label a thought or an argument was written up to its limit and broke off.",
+        ),
+        MetricInfo(
             name="depth",
             label="Tree depth",
             better="neither",
