@@ -99,6 +99,34 @@ def test_with_a_file_to_learn_from_the_other_is_measured(audited: Audited, files
     assert [each["labeled"] for each in found["curve"]] == [22, 44]
 
 
+def test_pairs_that_are_longer_than_asked_are_not_measured(audited: Audited) -> None:
+    assert audited(kind="shortest", sets=())["n_pairs"] == 60
+    assert 0 < audited("--max-tokens", "40", kind="shortest", sets=())["n_pairs"] < 60
+
+
+def test_pairs_of_more_tokens_than_are_asked_for_are_not_measured(files: Path, tmp_path: Path) -> None:
+    labeled = tmp_path / "labeled.jsonl"
+    long = {"prompt": "Count.", "response_a": "1" * 600, "response_b": "no", "label": "a"}
+    labeled.write_text((files / "labeled.jsonl").read_text() + json.dumps(long) + "\n")
+    found = []
+    for more in ((), ("--max-tokens", "900")):
+        to = tmp_path / "audit.json"
+        command = [
+            "audit",
+            str(labeled),
+            "--with",
+            "shortest",
+            "--json",
+            str(to),
+            "--out",
+            str(tmp_path / "run"),
+            *more,
+        ]
+        assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+        found.append(json.loads(to.read_text())["n_pairs"])
+    assert found == [60, 61]
+
+
 def test_a_rule_needs_no_training_and_is_not_better_than_itself(audited: Audited) -> None:
     found = audited(kind="shortest", sets=())
     assert found["agreement"]["value"] == found["shortest"]["value"]

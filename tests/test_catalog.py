@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from trimtab.catalog import LISTS, catalog, first_sentence
+from trimtab.catalog import LISTS, catalog, described, first_sentence
 from trimtab.components import kinds
 from trimtab.errors import StudyError
 from trimtab.lm.known import KNOWN
+from trimtab.study import Study
 from trimtab.training.settings import LOSSES
 
 
@@ -80,6 +81,31 @@ def test_every_loss_of_dpo_is_listed_with_what_it_alone_reads() -> None:
 
 def test_the_studies_that_ship_name_their_models() -> None:
     assert "smollm2-135m-instruct" in listed("studies")["quickstart"][1]
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_everything_on_a_list_is_described_with_the_settings_that_the_list_shows(what: str) -> None:
+    for name, _, settings in catalog(what):
+        found = described(what, name)
+        assert found.name == name and found.text
+        if what not in ("studies", "losses"):
+            assert " ".join(f"{each.name}={each.default}" for each in found.settings) == settings
+
+
+def test_a_loss_of_dpo_is_described_by_what_it_alone_reads() -> None:
+    assert [each.name for each in described("losses", "dpo.simpo").settings] == ["gamma"]
+    assert "gamma" not in [each.name for each in described("losses", "dpo").settings]
+
+
+def test_a_study_is_described_by_its_yaml() -> None:
+    assert Study.parse(described("studies", "quickstart").text).name == "quickstart"
+
+
+def test_what_is_on_no_list_is_refused_with_the_near_one() -> None:
+    with pytest.raises(StudyError, match=r"annotators: there is no 'semm' \(there are: .*\); did you mean 'seam'\?"):
+        described("annotators", "semm")
+    with pytest.raises(StudyError, match="losses: there is no 'a:B'"):
+        described("losses", "a:B")
 
 
 def test_an_unknown_list_is_refused_with_the_near_one() -> None:

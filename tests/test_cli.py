@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ HELP = {
         "KEY=VALUE",
         "--with KIND",
         "--run DIR",
+        "--set KEY=VALUE",
         "--fit FILE",
+        "--max-tokens N",
         "--out FILE",
         "--device",
         "--token-budget",
@@ -39,6 +42,7 @@ HELP = {
         "--set KEY=VALUE",
         "--fit FILE",
         "--fit-limit N",
+        "--max-tokens N",
         "--unlabeled PAIRS",
         "--json FILE",
     ),
@@ -47,7 +51,7 @@ HELP = {
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH"),
     "agree": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
-    "list": ("WHAT", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
+    "list": ("WHAT", "NAME", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
 }
 Command = Callable[..., tuple[int, str, str]]
 
@@ -140,6 +144,9 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         (("annotate", "p.jsonl", "--with", "longst"), "kind: no 'longst' among the annotators (there are: "),
         (("annotate", "p.jsonl", "--with", "longest", "--out", "l.txt"), "--out l.txt: the suffix must be one of"),
         (("annotate", "p.jsonl"), "name its folder with --run DIR"),
+        (("annotate", "p.jsonl", "--max-tokens", "9"), "--max-tokens: it is for annotators that learn from --fit FILE"),
+        (("annotate", "p.jsonl", "--set", "kind=coin"), "'kind=coin': the kind of annotator is named by --with"),
+        (("list", "annotators", "semm"), "annotators: there is no 'semm' (there are: aux_confidence, coin, "),
         (("list", "pipes"), "there is no list of 'pipes' (there are: annotators, sources, "),
         (("run", "nowhere.yaml", "--trainer", "wandb"), "nowhere.yaml: No such file or directory"),
     ],
@@ -212,6 +219,25 @@ def test_labels_are_written_and_told(trimtab: Command, pairs: Path, tmp_path: Pa
     assert len(to.read_text().splitlines()) == 1 + len(PAIRS)
 
 
+def test_settings_are_read_from_either_place_and_from_both(trimtab: Command, pairs: Path, tmp_path: Path) -> None:
+    said = {
+        "none": ("--with", "shortest"),
+        "words": ("gap=10", "--with", "shortest"),
+        "option": ("--set", "gap=10", "--with", "shortest"),
+        "both": ("gap=3", "--set", "gap=10", "--with", "shortest"),
+    }
+    told = {
+        name: trimtab("annotate", pairs, *words, "--out", tmp_path / "labels.csv", "--device", "cpu")[1].splitlines()[0]
+        for name, words in said.items()
+    }
+    assert told["none"] == "2 pairs: 2 labeled, 0 abstained, 0 failed"
+    assert told["words"] == told["option"] == told["both"] != told["none"]
+
+
+def test_the_version_is_that_of_the_package(trimtab: Command) -> None:
+    assert trimtab("--version") == (0, f"trimtab {version('trimtab')}\n", "")
+
+
 def test_an_export_is_told_by_its_path(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:
     code, output, _ = trimtab("export", finished_run, "--arm", "human", "--out", tmp_path / "human.jsonl")
     assert (code, output.splitlines()[-1]) == (0, str(tmp_path / "human.jsonl"))
@@ -232,6 +258,15 @@ def test_a_pair_that_is_not_there_is_refused_with_those_nearest(trimtab: Command
     code, output, error = trimtab("show", finished_run, "nothing-like-it")
     assert (code, output) == (1, "")
     assert error.startswith("error: pair 'nothing-like-it': no id begins so (nearest: ")
+
+
+def test_one_thing_of_a_list_is_told_setting_by_setting(trimtab: Command) -> None:
+    code, output, _ = trimtab("list", "annotators", "seam")
+    assert code == 0
+    assert output.startswith("seam\n\nStrong Empowered and Aligned Weak Mastered annotation (Li et al. 2025).\n")
+    words = " ".join(output.split())
+    assert "too_long fail fail or shorten" in words
+    assert "depth 3 whole number >= 1 the released code's; the paper does not say" in words
 
 
 def test_a_list_is_a_table_of_what_ships(trimtab: Command) -> None:

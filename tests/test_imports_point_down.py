@@ -26,7 +26,7 @@ LAYERS = (
     ("annotators", "data", "engines", "evaluation", "filters", "training"),
     ("calibration",),
     ("lm", "prompts", "starter", "statistics", "training.settings"),
-    ("protocols",),
+    ("described", "protocols"),
     ("components",),
     ("errors", "types"),
 )

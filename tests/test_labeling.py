@@ -250,3 +250,21 @@ def test_an_annotator_that_learns_is_told_from_which_pairs(
     assert [row["annotator"] for row in labels] == ["Probe"] * len(labels)
     assert all(0 < row["p_a"] < 1 and row["tokens"] > 0 for row in labels)
     assert not list(tmp_path.glob("*.asked"))
+
+
+def test_an_annotator_that_learns_reads_pairs_of_as_many_tokens_as_it_is_told(
+    tiny_model: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    fit, path, to = tmp_path / "fit.jsonl", tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
+    taught = [{"prompt": f"Ask {n}.", "chosen": "gladly", "rejected": f"no, {n}"} for n in range(24)]
+    fit.write_text("".join(json.dumps(row) + "\n" for row in taught))
+    # a digit is a token of the weak model's tokenizer, and a byte of the tiny model's
+    long = {"prompt": "Count.", "response_a": "1" * 600, "response_b": "no", "label": "a"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, long]))
+    key = Pair.of(user("Count."), "1" * 600, "no").id
+    found = []
+    for most in (None, 900):
+        label_file(path, "probe", (f"model={tiny_model}",), None, to, runtime, Fit(fit, max_tokens=most))
+        (row,) = [row for row in read(to) if row["id"] == key]
+        found.append((row["status"], row["note"]))
+    assert found == [("failed", "longer than 512 tokens; --max-tokens N allows more"), ("ok", "")]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 import re
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from trimtab.components import Settings, find, kinds, near
+from trimtab.described import Setting, settings_of, told
 from trimtab.errors import StudyError
 from trimtab.lm.known import KNOWN
 from trimtab.lm.weights import Model
@@ -20,6 +22,23 @@ from trimtab.study import Study
 from trimtab.training.settings import LOSSES, AuxConfidence, Dpo, KnownLoss, Preference, Reward, Sft
 
 Entry = tuple[str, str, str]
+
+# Where the components of a list lie, and the method that tells its sort where a package holds two.
+PACKAGES = {
+    "annotators": ("annotators", ""),
+    "sources": ("data", ""),
+    "scorers": ("evaluation", "score"),
+    "judges": ("evaluation", "judge"),
+    "filters": ("filters", ""),
+    "engines": ("engines", ""),
+}
+RECIPES: dict[str, type[Settings]] = {
+    "sft": Sft,
+    "dpo": Dpo,
+    "reward": Reward,
+    "preference": Preference,
+    "preference.aux_confidence": AuxConfidence,
+}
 
 # Settings of a model that a short name leaves no choice in.
 NOT_FOR_KNOWN = ("base", "revision", "sha256", "trust_remote_code")
@@ -35,13 +54,50 @@ def catalog(what: str) -> list[Entry]:
     return LISTS[what]()
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One thing that ships: all that is said of it, and its settings one by one. A study's text is its YAML."""
+
+    name: str
+    text: str
+    settings: tuple[Setting, ...] = ()
+
+
+def described(what: str, name: str) -> Described:
+    """All about one thing on a list, or about a component of one's own, `my_module:Mine`.
+
+    Raises `StudyError` that names those on the list for any other word.
+    """
+    entries = {entry[0]: entry for entry in catalog(what)}
+    own = what in PACKAGES and ":" in name
+    if name not in entries and not own:
+        raise StudyError(f"{what}: there is no {name!r} (there are: {', '.join(entries)}){near(name, list(entries))}")
+    if what == "studies":
+        return Described(name, shipped(name))
+    if what == "models":
+        return Described(name, entries[name][1], tuple(settings_of(Model, NOT_FOR_KNOWN)))
+    if what == "losses":
+        return _described_loss(name, entries[name][1])
+    cls = find(PACKAGES[what][0], name)
+    return Described(name, inspect.cleandoc(cls.__doc__ or ""), tuple(settings_of(cls)))
+
+
+def _described_loss(name: str, meaning: str) -> Described:
+    if name in RECIPES:
+        recipe = RECIPES[name]
+        hidden = ONLY_SOME_READ if recipe is Dpo else ()
+        return Described(name, inspect.cleandoc(recipe.__doc__ or ""), tuple(settings_of(recipe, hidden)))
+    reads = next(known.reads for loss, known in LOSSES.items() if name == f"dpo.{loss}")
+    return Described(name, meaning, tuple(settings_of(Dpo, [each for each in Dpo.model_fields if each not in reads])))
+
+
 def first_sentence(text: str | None) -> str:
     """The first sentence of a docstring, on one line; a full stop inside an abbreviation does not end it."""
     paragraph = " ".join((text or "").strip().split("\n\n", 1)[0].split())
     return re.split(r"(?<=\.)\s+(?=[A-Z`])", paragraph, maxsplit=1)[0]
 
 
-def _components(package: str, able: str = "") -> list[Entry]:
+def _components(package: str, able: str) -> list[Entry]:
     """A package's components; where it holds some of two sorts, those that can do this."""
     found = {kind: find(package, kind) for kind in kinds(package)}
     return [
@@ -54,12 +110,13 @@ def _components(package: str, able: str = "") -> list[Entry]:
 def _losses() -> list[Entry]:
     """A loss is known by the settings of the training that uses it; DPO's have those that only some of them read."""
     return [
-        _training("sft", Sft),
-        _training("dpo", Dpo, ONLY_SOME_READ),
-        *(_of_dpo(name, known) for name, known in LOSSES.items()),
-        _training("reward", Reward),
-        _training("preference", Preference),
-        _training("preference.aux_confidence", AuxConfidence),
+        entry
+        for name, recipe in RECIPES.items()
+        for entry in (
+            [_training(name, recipe, ONLY_SOME_READ), *(_of_dpo(loss, known) for loss, known in LOSSES.items())]
+            if recipe is Dpo
+            else [_training(name, recipe)]
+        )
     ]
 
 
@@ -95,35 +152,17 @@ def _is_yaml(file: Any) -> bool:
 
 def _study_entry(name: str, study: Study) -> Entry:
     models = {"weak": study.models.weak, "student": study.models.student}
-    told = [f"models.{role}={_told(model.model_dump(exclude_defaults=True))}" for role, model in models.items()]
-    return name, first_sentence(study.description), " ".join(told)
+    named = [f"models.{role}={told(model.model_dump(exclude_defaults=True))}" for role, model in models.items()]
+    return name, first_sentence(study.description), " ".join(named)
 
 
 def _settings(cls: type[BaseModel], leave_out: Collection[str] = ()) -> str:
     """`beta=0.1 policy=@weak`, as they are typed on the command line; one without a default is `path=…`."""
-    return " ".join(
-        f"{field.alias or name}={_default(field)}" for name, field in cls.model_fields.items() if name not in leave_out
-    )
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "…"
-    value = field.get_default(call_default_factory=True, validated_data={})
-    return _told(value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel) else value)
-
-
-def _told(value: Any) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return " ".join(f"{each.name}={each.default}" for each in settings_of(cls, leave_out))
 
 
 LISTS: dict[str, Callable[[], list[Entry]]] = {
-    "annotators": lambda: _components("annotators"),
-    "sources": lambda: _components("data"),
-    "scorers": lambda: _components("evaluation", "score"),
-    "judges": lambda: _components("evaluation", "judge"),
-    "filters": lambda: _components("filters"),
-    "engines": lambda: _components("engines"),
+    **{what: partial(_components, *where) for what, where in PACKAGES.items()},
     "models": _models,
     "losses": _losses,
     "studies": _studies,

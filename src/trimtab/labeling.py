@@ -58,10 +58,14 @@ LEARNED = "learned"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Labeled pairs to learn from: a file, and of how many of its pairs a sample is taken."""
+    """Labeled pairs to learn from: a file, and of how many of its pairs a sample is taken.
+
+    Pairs of more than `max_tokens` are not learned from, and labels of such pairs fail; None stands for a study's default.
+    """
 
     file: Path
     limit: int | None = None
+    max_tokens: int | None = None
 
 
 COLUMNS = LABELS.append(pa.field("note", pa.string()))
@@ -138,14 +142,15 @@ def _learned(
     component: Component, file: Path, pairs: Sequence[Pair], fit: Fit, folder: Path, runtime: Runtime
 ) -> list[Annotation]:
     """Labels by an annotator that learns from the pairs of `fit`; pairs that are too long for its model are failed."""
-    study = study_of_files("labels", file, {LEARNED: Arm(annotator=component, train=False)})
+    arms = {LEARNED: Arm(annotator=component, train=False)}
+    study = study_of_files("labels", file, arms, max_tokens=fit.max_tokens)
     split = split_of_files(study, File(path=str(fit.file), limit=fit.limit), File(path=str(file)))
     labels = Labels(study, split).given(LEARNED)
     artifacts: dict[str, Artifact] = {}
     fetch(study, runtime)
     make(ordered([labels]), Store(folder), runtime, artifacts, lambda *_: None)
     found = annotations_of(artifacts[labels.recipe.fingerprint])
-    long = f"longer than {study.max_tokens} tokens"
+    long = f"longer than {study.max_tokens} tokens; --max-tokens N allows more"
     return [found.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="failed", note=long)) for pair in pairs]
 
 

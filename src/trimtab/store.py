@@ -1,4 +1,4 @@
-"""Artefact folders: the only place that writes a study's results.
+"""Artifact folders: the only place that writes a study's results.
 
 A stage's folder is `NAME-FINGERPRINT/`. It is finished when it holds `record.json`, which is written last, by rename; any
 other folder is a draft that the next run goes on from. A fingerprint is the hash of what made the folder, so a changed
@@ -130,7 +130,7 @@ class Draft:
 
 
 class Store:
-    """The artefacts under one folder. Open it with `hold`, which keeps other runs out."""
+    """The artifacts under one folder. Open it with `hold`, which keeps other runs out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -160,12 +160,12 @@ class Store:
         return self.root / "stages" / f"{name}-{recipe.fingerprint}"
 
     def find(self, name: str, recipe: Recipe) -> Artifact | None:
-        """The finished artefact of this recipe, whatever it was called when it was made, or None."""
+        """The finished artifact of this recipe, whatever it was called when it was made, or None."""
         folders = [self.folder(name, recipe), *sorted(self.root.glob(f"stages/*-{recipe.fingerprint}"))]
         return next((open_artifact(each) for each in folders if (each / "record.json").is_file()), None)
 
     def find_or_make(self, name: str, recipe: Recipe, make: Callable[[Draft], Mapping[str, Any]]) -> Artifact:
-        """The artefact of this recipe, made if it is not there; `make` returns facts for the record."""
+        """The artifact of this recipe, made if it is not there; `make` returns facts for the record."""
         found = self.find(name, recipe)
         if found is not None:
             return found

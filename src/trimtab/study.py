@@ -33,9 +33,9 @@ RESERVED = (*REFERENCES, "weak_model")
 class GivenSides(Settings):
     """The three sides as three sources: nothing is drawn, and no prompt may stand on two of them."""
 
-    labeled: SourceField
-    unlabeled: SourceField
-    test: SourceField
+    labeled: SourceField = Field(description="pairs that people labeled; the weak model learns from them")
+    unlabeled: SourceField = Field(description="pairs to be labeled; human labels among them are for diagnosis")
+    test: SourceField = Field(description="pairs on which everything is measured")
 
 
 def _data(value: Any) -> Component | GivenSides:
@@ -54,22 +54,22 @@ def _data_settings(data: Component | GivenSides) -> dict[str, Any]:
 class Models(Settings):
     """`weak` labels, `student` is aligned on the labels."""
 
-    weak: Model
-    student: Model
+    weak: Model = Field(description="learns from the labeled pairs")
+    student: Model = Field(description="is aligned on each arm's labels")
 
 
 class Training(Settings):
     """How both models are trained; `weak` may have settings of its own (the paper gives both the same)."""
 
     sft: Sft | None = Field(default_factory=Sft, description="null: DPO starts from the model as it is")
-    dpo: Dpo = Field(default_factory=Dpo)
-    weak_sft: Sft | None = Field(None, description="null: as sft")
-    weak_dpo: Dpo | None = Field(None, description="null: as dpo")
+    dpo: Dpo = Field(default_factory=Dpo, description="how students learn to answer")
+    weak_sft: Sft | None = Field(None, description="the weak model's; null: as sft")
+    weak_dpo: Dpo | None = Field(None, description="the weak model's; null: as dpo")
     student: Literal["dpo", "preference"] = Field(
         "dpo", description="what students learn: to answer (Tao & Li), or to say which response is better (SEAM)"
     )
-    preference: Preference = Field(default_factory=Preference)
-    weak_preference: Preference | None = Field(None, description="null: as preference")
+    preference: Preference = Field(default_factory=Preference, description="how students learn to choose")
+    weak_preference: Preference | None = Field(None, description="the weak model's; null: as preference")
     sft_target: Literal["shared", "own"] = Field(
         "shared",
         description="ours: shared is the human-chosen responses of the labeled pairs, one SFT for every arm, so that arms "
@@ -80,13 +80,13 @@ class Training(Settings):
 class Arm(Settings):
     """A student that differs from the others in who labeled the unlabeled pairs, or in how it learns from them."""
 
-    annotator: AnnotatorField
+    annotator: AnnotatorField = Field(description="who labels the unlabeled pairs")
     calibration: Calibration | None = Field(None, description="null: probabilities as the annotator gives them")
     filter: FilterField | None = Field(None, description="which of the labels are trained on; null: all")
     dpo: Dpo | None = Field(None, description="null: the study's")
     preference: Preference | None = Field(None, description="null: the study's")
     train: bool = Field(True, description="false: labels alone, no student learns from them")
-    description: str = ""
+    description: str = Field("", description="shown in the report")
 
 
 class Judging(Settings):
@@ -99,16 +99,23 @@ class Judging(Settings):
 class Study(Settings):
     """The whole of it. `trimtab plan STUDY.yaml` shows what it unfolds into."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    description: str = ""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="small letters, digits and -")
+    description: str = Field("", description="shown in the report")
     seed: int = Field(22, description="paper, for the split; here of everything that is drawn")
-    data: Annotated[Component | GivenSides, PlainValidator(_data), PlainSerializer(_data_settings)]
-    split: Split = Field(default_factory=Split)
+    data: Annotated[Component | GivenSides, PlainValidator(_data), PlainSerializer(_data_settings)] = Field(
+        description="one source, which is split, or the three sides, a source each"
+    )
+    split: Split = Field(
+        default_factory=Split, description="how one source is parted; three sides are taken as they are"
+    )
     max_tokens: int = Field(512, ge=8, description="paper; prompt and longer response, by either model's tokenizer")
-    models: Models
-    training: Training = Field(default_factory=Training)
-    arms: Mapping[str, Arm] = Field(default_factory=dict)
-    generation: Sampling = Field(default_factory=Sampling)
+    models: Models = Field(description="who labels and who learns")
+    training: Training = Field(default_factory=Training, description="of both models")
+    arms: Mapping[str, Arm] = Field(
+        default_factory=dict,
+        description="by a name of yours, besides `human`, `weak` and `flipped`, which are always there",
+    )
+    generation: Sampling = Field(default_factory=Sampling, description="of the answers to the test prompts")
     prompts: int | None = Field(None, ge=1, description="test prompts to answer; null: all")
     evaluation: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards, by a name of yours")
     reward_unlabeled: bool = Field(
@@ -117,7 +124,7 @@ class Study(Settings):
     similarity: Similarity | None = Field(None, description="of answers in meaning; null: not told")
     divergence: bool = Field(True, description="how far each policy has moved from its reference, on its own answers")
     judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="of two answers, by a name of yours")
-    judging: Judging = Field(default_factory=Judging)
+    judging: Judging = Field(default_factory=Judging, description="what judges compare")
     elsewhere: Mapping[str, SourceField] = Field(
         default_factory=dict,
         description="labeled pairs of other domains, by a name of yours: accuracy is told there, too",

@@ -28,7 +28,7 @@ from trimtab.types import Message, Question, user
 KEY = "sk-1234567890-not-for-anyone"
 ASK = Question(prompt=user("Which is better?"))
 BEGUN = Question(prompt=user("Which is better?"), begins="The better one is ")
-pytest.importorskip("openai", reason="needs the openai package: pip install 'trimtab[openai]'")
+pytest.importorskip("openai", reason="needs the openai package: pip install '.[openai]'")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ BEGUN = Question(prompt=user(DIGITS), begins="12345")
 # A server that has not begun to answer after so many seconds never will.
 PATIENCE = 300
 VLLM_OPTIONS = {"served-model-name": "m", "dtype": "float32", "max-model-len": "1024", "max-num-seqs": "4"}
-pytest.importorskip("openai", reason="needs the openai package: pip install 'trimtab[openai]'")
+pytest.importorskip("openai", reason="needs the openai package: pip install '.[openai]'")
 pytestmark = pytest.mark.slow
 
 

@@ -33,6 +33,7 @@ class Asked:
 
     `study` gives the weak model, its training and the seed; `strong` a model that is asked, untrained, about `strong_pairs` of
     the measured pairs. `curve` asks for the learning curve where each of its points costs a training.
+    Pairs of more than `max_tokens` are left out; None stands for the study's bound, or 512.
     """
 
     labeled: Path
@@ -48,6 +49,7 @@ class Asked:
     folds: int = 5
     method: Method = "temperature"
     curve: bool | None = None
+    max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.fit_limit is not None and self.fit is None:
@@ -61,7 +63,7 @@ class Asked:
         arms = {AUDITED: Arm(annotator=self.annotator, train=False)}
         if self.strong:
             arms[STRONG] = Arm(annotator=Prompted(weak=Transformers(model=self.strong)), train=False)
-        return study_of_files("audit", self.labeled, arms, self.of)
+        return study_of_files("audit", self.labeled, arms, self.of, self.max_tokens)
 
     @property
     def learned_from(self) -> str:

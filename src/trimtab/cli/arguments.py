@@ -16,7 +16,7 @@ Changes = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
+Run = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Where results are kept; run again to go on from there.")
 ]
@@ -26,6 +26,24 @@ RunsOut = Annotated[
         "--out",
         metavar="DIR",
         help="Where results are kept; run again to go on from there.  [default: runs/ and the study's name]",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the annotator, such as rounds=3 or recipe.epochs=1; may be given again.",
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens",
+        metavar="N",
+        min=8,
+        help="Pairs whose prompt and longer response have more tokens are not read.  [default: 512]",
+        show_default=False,
     ),
 ]
 Device = Annotated[

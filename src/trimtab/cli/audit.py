@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import Budget, Device
+from trimtab.cli.arguments import Budget, Device, MaxTokens, Set
 from trimtab.cli.machine import runtime_of
 from trimtab.cli.terminal import app, out, say, stages_told
 
@@ -17,14 +17,6 @@ Labeled = Annotated[
 ]
 Kind = Annotated[
     str, typer.Option("--with", metavar="KIND", help="Which annotator; trimtab list annotators shows them.")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="A setting of the annotator, such as rounds=3 or recipe.epochs=1; may be given again.",
-    ),
 ]
 Fit = Annotated[
     Path | None,
@@ -65,6 +57,7 @@ def audit(
     strong: Strong = None,
     study: Of = None,
     curve: Curve = None,
+    max_tokens: MaxTokens = None,
     json_file: Json = None,
     folder: Folder = Path("runs/audit"),
     device: Device = "auto",
@@ -96,6 +89,7 @@ def audit(
         strong=strong,
         of=Study.load(study) if study else None,
         curve=curve,
+        max_tokens=max_tokens,
     )
     found = audited(asked, folder, runtime_of(device, token_budget, ()), stages_told())
     out.print(told(found))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import Budget, Device
+from trimtab.cli.arguments import Budget, Device, MaxTokens, Set
 from trimtab.cli.machine import runtime_of
 from trimtab.cli.terminal import app, say
 from trimtab.errors import StudyError
@@ -27,7 +27,7 @@ def annotate(
         list[str] | None,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="Settings of the annotator, such as beta=0.5.",
+            help="Settings of the annotator, such as beta=0.5; --set says the same.",
             show_default=False,
         ),
     ] = None,
@@ -50,6 +50,8 @@ def annotate(
     to: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where labels go: a .parquet, .jsonl or .csv file.")
     ] = Path("labels.parquet"),
+    more: Set = None,
+    max_tokens: MaxTokens = None,
     device: Device = "auto",
     token_budget: Budget = 1024,
 ) -> None:
@@ -65,6 +67,9 @@ def annotate(
 
     if fit_limit is not None and fit is None:
         raise StudyError("--fit-limit: it says how many pairs of --fit FILE to learn from, and there is no --fit")
-    learned = Fit(fit, fit_limit) if fit else None
-    told = label_file(pairs, kind, settings or (), run_dir, to, runtime_of(device, token_budget, ()), learned)
+    if max_tokens is not None and fit is None:
+        raise StudyError("--max-tokens: it is for annotators that learn from --fit FILE, and there is no --fit")
+    learned = Fit(fit, fit_limit, max_tokens) if fit else None
+    said = [*(settings or ()), *(more or ())]
+    told = label_file(pairs, kind, said, run_dir, to, runtime_of(device, token_budget, ()), learned)
     say(f"{told}\n{to}")

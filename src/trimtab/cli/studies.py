@@ -18,7 +18,7 @@ from trimtab.protocols import Runtime
 def quickstart(out_dir: Out = Path("runs/quickstart"), device: Device = "auto", token_budget: Budget = 1024) -> None:
     """Run a whole study on the model and the pairs that ship.
 
-    No hub, no GPU; about five minutes on two cores. Then open report.html in the folder of --out.
+    No hub, no GPU; about four minutes on two cores. Then open report.html in the folder of --out.
     """
     from trimtab.studies import shipped
     from trimtab.study import Study

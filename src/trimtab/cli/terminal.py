@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +20,22 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
+
+
+def _told_version(asked: bool) -> None:
+    if asked:
+        say(f"trimtab {version('trimtab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_told_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    del shown
 
 
 def say(text: str) -> None:

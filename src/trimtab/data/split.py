@@ -22,12 +22,12 @@ class Split(Settings):
     side: no prompt that it held leaves.
     """
 
-    labeled: float = Field(default=0.5, gt=0.0, lt=1.0)
-    test: float = Field(default=0.1, gt=0.0, lt=1.0)
+    labeled: float = Field(default=0.5, gt=0.0, lt=1.0, description="share of the prompts that are not in the test set")
+    test: float = Field(default=0.1, gt=0.0, lt=1.0, description="share of all prompts")
     seed: int | None = Field(default=None, description="null: the study's; 22 outside a study, as in the paper")
-    max_labeled: int | None = Field(default=None, ge=1)
-    max_unlabeled: int | None = Field(default=None, ge=1)
-    max_test: int | None = Field(default=None, ge=1)
+    max_labeled: int | None = Field(default=None, ge=1, description="pairs; null: no cap")
+    max_unlabeled: int | None = Field(default=None, ge=1, description="pairs; null: no cap")
+    max_test: int | None = Field(default=None, ge=1, description="pairs; null: no cap")
 
 
 def _seed(settings: Split) -> int:

@@ -106,7 +106,7 @@ class Openai(Component):
             from trimtab.engines._openai_engine import OpenaiEngine  # noqa: PLC0415
         except ImportError as error:
             raise EngineError(
-                f"engines of kind openai need the openai package ({error}): pip install 'trimtab[openai]'"
+                f"engines of kind openai need the openai package ({error}): in Trimtab's folder, pip install '.[openai]'"
             ) from error
         connection = connect(self, key, Pace(self.requests_per_minute))
         connection.greet()

@@ -65,7 +65,7 @@ class Vllm(Component):
             import vllm  # noqa: F401, PLC0415 - takes seconds, and is an extra
         except ImportError as error:
             raise EngineError(
-                f"engines of kind vllm need vLLM 0.32 or newer ({error}): pip install 'trimtab[vllm]'"
+                f"engines of kind vllm need vLLM 0.32 or newer ({error}): in Trimtab's folder, pip install '.[vllm]'"
             ) from error
         from trimtab.engines._vllm_engine import open_engine  # noqa: PLC0415 - loads vllm
 

@@ -20,7 +20,8 @@ class TrainedReward(Component):
     """A reward model trained on `data` and nothing else; its agreement with people on the test pairs stands in the report.
 
     It is a proxy: at best it imitates the people who labeled `data`. Its unit is nats of Bradley-Terry log-odds, and only
-    differences mean anything. Keep `data` disjoint from the study's own pairs; prompts of the test split in it are left out.
+    differences mean anything. Keep `data` disjoint from the study's own pairs; pairs whose prompt stands on any
+    of its three sides are left out.
     """
 
     PLACES: ClassVar[frozenset[str]] = frozenset({"model"})

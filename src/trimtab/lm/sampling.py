@@ -10,6 +10,6 @@ from trimtab.components import Settings
 class Sampling(Settings):
     """Temperature 0 takes the likeliest token each time; the paper samples at 0.7."""
 
-    temperature: float = Field(0.7, ge=0, description="paper")
-    max_new_tokens: int = Field(256, ge=1, description="paper")
-    seed: int = Field(0, description="ours")
+    temperature: float = Field(0.7, ge=0, description="paper; 0: the likeliest token each time")
+    max_new_tokens: int = Field(256, ge=1, description="paper; an answer is cut there")
+    seed: int = Field(0, description="ours; with the prompt it decides every draw")

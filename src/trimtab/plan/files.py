@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trimtab.data.file import File
 from trimtab.data.split import Split
@@ -16,9 +17,14 @@ from trimtab.study import Arm, Models, Study
 WEAK = Model(base="smollm2-135m-instruct")
 
 
-def study_of_files(name: str, pairs: Path, arms: Mapping[str, Arm], of: Study | None = None) -> Study:
-    """A study with these arms, whose weak model, training and seed are those of the study `of`, or the defaults."""
-    changed = {"data": File(path=str(pairs)), "arms": arms, "evaluation": {}}
+def study_of_files(
+    name: str, pairs: Path, arms: Mapping[str, Arm], of: Study | None = None, max_tokens: int | None = None
+) -> Study:
+    """A study with these arms, whose weak model, training, seed and, where it is None, `max_tokens` are those of the study
+    `of`, or the defaults."""
+    changed: dict[str, Any] = {"data": File(path=str(pairs)), "arms": arms, "evaluation": {}}
+    if max_tokens is not None:
+        changed["max_tokens"] = max_tokens
     if of is None:
         return Study(name=name, models=Models(weak=WEAK, student=WEAK), **changed)
     return of.model_copy(update=changed)
