@@ -45,10 +45,12 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# torch for processors alone is not on the common index: set PIP_EXTRA_INDEX_URL to one that has such builds.
 test-vllm: $(VLLM)/.installed  ## vLLM as engine and as server, on a processor, in an environment of its own (4 GB)
 	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py tests/engines/test_real_servers.py
 
-bench: install   ## Trimtab beside TRL and transformers; nothing else may run (PAIRS=file DEVICE=cuda ONLY="dpo_smollm2" ROUNDS=5 SHARE=0.25)
+# PAIRS=file DEVICE=cuda ONLY="dpo_smollm2" ROUNDS=5 SHARE=0.25
+bench: install   ## Trimtab beside TRL and transformers; nothing else may run
 	$(BIN)/python -m benchmarks.run --device $(DEVICE) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SHARE),--share $(SHARE))
 

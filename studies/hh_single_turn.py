@@ -1,0 +1,66 @@
+"""Cuts the files that studies here read from HH-RLHF: python studies/hh_single_turn.py
+
+Of the training rows of `helpful-base` and `harmless-base` it takes the pairs whose prompt is one turn, and parts them by prompt
+into `data/hh1t_OBJECTIVE_{gt,w2s,test}.jsonl.gz`: to learn from, to be labeled, to test on. The same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trimtab.data.hub import Hub
+from trimtab.data.split import Split, Splits, split
+from trimtab.types import Choice, Pair
+
+SIDES = {"labeled": "gt", "unlabeled": "w2s", "test": "test"}
+
+
+def row(pair: Pair, better: Choice) -> bytes:
+    worse = pair.b if better == "a" else pair.a
+    told = {"prompt": pair.prompt[0].content, "chosen": pair.response(better), "rejected": worse}
+    return json.dumps(told, ensure_ascii=False).encode() + b"\n"
+
+
+def packed(pairs: Sequence[Pair]) -> bytes:
+    """One row a pair, in the order of the pairs, without the time at which it was packed."""
+    stream = io.BytesIO()
+    with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as file:
+        file.writelines(row(pair, pair.human) for pair in pairs if pair.human is not None)
+    return stream.getvalue()
+
+
+def parted(dataset: str, objective: str, most: int) -> Splits:
+    read = Hub(id=dataset, subset=f"{objective}-base").load().pairs
+    single = [pair for pair in read if len(pair.prompt) == 1]
+    return split(single, Split(labeled=0.5, test=1 / 3, max_labeled=most, max_unlabeled=most, max_test=most))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--id", default="Anthropic/hh-rlhf", help="the dataset: a hub id, or a folder with its files")
+    parser.add_argument("--out", type=Path, default=Path("data"), metavar="DIR")
+    parser.add_argument("--most", type=int, default=4000, metavar="N", help="pairs in each file at most")
+    asked = parser.parse_args()
+    paths = {
+        (objective, side): asked.out / f"hh1t_{objective}_{name}.jsonl.gz"
+        for objective in ("helpful", "harmless")
+        for side, name in SIDES.items()
+    }
+    there = [path for path in paths.values() if path.exists()]
+    if there:
+        raise SystemExit(f"{there[0]} is there already; remove it, or name another folder with --out")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    sides = {objective: parted(asked.id, objective, asked.most) for objective in ("helpful", "harmless")}
+    for (objective, side), path in paths.items():
+        pairs = getattr(sides[objective], side)
+        path.write_bytes(packed(pairs))
+        print(f"{len(pairs):>5} pairs  {path}")
+
+
+if __name__ == "__main__":
+    main()
