@@ -1,34 +1,101 @@
-"""What the pages show works: examples are run, and commands, settings and files that they name exist."""
+"""What the pages show works: examples are run, and commands, options, settings, files and headings that they name exist."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
+import click
 import pytest
 import typer.main
 import yaml
+from pydantic import BaseModel
 
+from trimtab.catalog import described
 from trimtab.cli import app
-from trimtab.components import Component, build, dump
+from trimtab.components import Component, build, dump, kinds
+from trimtab.described import settings_of
+from trimtab.evaluation.similarity import Similarity
+from trimtab.lm.weights import Model
 from trimtab.plan import unfold
 from trimtab.protocols import Annotator, Given
 from trimtab.study import Study
 from trimtab.types import Pair, user
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "studies/README.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
+COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+WIDEST = 128
+# What a block of YAML on a page is put into; one that names models alone is a block of `models`.
+BASE = {
+    "name": "base",
+    "data": {"kind": "starter"},
+    "models": {"weak": "smollm2-135m-instruct", "student": "gemma3-270m"},
+}
 EXAMPLE = ROOT / "docs" / "add-an-annotator.md"
 ON_TOPIC, OFF_TOPIC = "The capital of France is Paris.", "Blue."
 PAIR = Pair.of(user("What is the capital of France?"), ON_TOPIC, OFF_TOPIC)
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The page's blocks of code in a language, or in none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for each, text in found if each == language]
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def said(page: Path) -> list[str]:
+    """What stands in backticks, and the lines of blocks without a language, those joined that a backslash parts."""
+    lines = [line for block in blocks(page, "") for line in block.replace("\\\n", " ").splitlines()]
+    return [*lines, *(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(page)))]
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """Every command that the page shows, with the words behind it."""
+    shown = (found for text in said(page) for found in re.finditer(r"(?<!from )\btrimtab ([a-z]+)\b([^;#]*)", text))
+    return [(found[1], found[2].split()) for found in shown]
+
+
+def options(names: Sequence[str]) -> set[str]:
+    """What the commands of these names take."""
+    params = [param for name in names for param in COMMANDS[name].params]
+    return {"--help", *(option for param in params for option in (*param.opts, *param.secondary_opts))}
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def reached(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The class, and every class of settings that its fields hold."""
+    yield cls
+    for field in cls.model_fields.values():
+        for inner in _classes(field.annotation):
+            yield from reached(inner)
+
+
+def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inside in get_args(annotation):
+        yield from _classes(inside)
 
 
 @pytest.fixture
@@ -77,25 +144,100 @@ def test_the_study_of_the_readme_can_be_read() -> None:
 
 
 @each_page
-def test_every_yaml_on_a_page_can_be_read(page: Path) -> None:
-    assert all(yaml.safe_load(block) for block in blocks(page, "yaml"))
+def test_every_yaml_on_a_page_is_part_of_a_study(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        if "my_module:" in block:  # the page's own module, which other tests load
+            continue
+        told = yaml.safe_load(block.replace("0123…", "0a" * 32))
+        whole = {**BASE, **({"models": {**BASE["models"], **told}} if set(told) <= {"weak", "student"} else told)}  # type: ignore[dict-item]
+        assert Study.parse(yaml.safe_dump(whole)).name == whole["name"]
 
 
 @each_page
-def test_every_command_on_a_page_exists(page: Path) -> None:
-    named = set(re.findall(r"`trimtab ([a-z]+)", page.read_text(encoding="utf-8")))
-    assert named <= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+def test_every_name_that_python_on_a_page_imports_exists(page: Path) -> None:
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("trimtab"):
+                for name in node.names:
+                    module = importlib.import_module(node.module)
+                    assert hasattr(module, name.name) or importlib.import_module(f"{node.module}.{name.name}")
+
+
+@each_page
+def test_every_command_on_a_page_exists_and_takes_the_options_that_it_is_given(page: Path) -> None:
+    found = commands(page)
+    assert {name for name, _ in found} <= set(COMMANDS)
+    given = [(name, word) for name, words in found for word in words if re.match(r"--?[a-z]", word)]
+    assert [each for each in given if each[1] not in options([each[0]])] == []
+
+
+@each_page
+def test_every_option_that_a_page_speaks_of_exists(page: Path) -> None:
+    alone = {text.split()[0] for text in said(page) if text.startswith("--")}
+    assert alone - options(list(COMMANDS)) - {"--version"} == set()
+
+
+@each_page
+def test_every_kind_that_a_command_on_a_page_names_exists(page: Path) -> None:
+    for name, words in commands(page):
+        small = [word for word in words if re.fullmatch("[a-z_]+", word)]
+        if name == "list" and len(small) == len(words) == 2:
+            assert described(*words).settings
+        if "--with" in words and (kind := words[words.index("--with") + 1]).islower():
+            assert kind in kinds("annotators")
 
 
 def test_every_command_stands_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"`trimtab {name}" in text for name in typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert all(f"`trimtab {name}" in text for name in COMMANDS)
 
 
 @each_page
-def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+def test_every_link_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
+    wrong = []
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", prose(page)):
+        file, _, anchor = link.partition("#")
+        to = page.parent / file if file else page
+        if not to.exists() or (anchor and anchor not in slugs(to)):
+            wrong.append(link)
+    assert wrong == []
+
+
+@each_page
+def test_no_line_of_prose_is_wider_than_the_code(page: Path) -> None:
+    lines = [line for line in prose(page).splitlines() if not line.startswith(("|", "!["))]
+    assert [line for line in lines if len(line) > WIDEST] == []
+
+
+# `Model` and `Similarity` stand on pages of their own.
+ELSEWHERE: set[type[BaseModel]] = {Model, Similarity, Component}
+BLOCKS = sorted(set(reached(Study)) - ELSEWHERE, key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("cls", BLOCKS, ids=lambda cls: cls.__name__)
+def test_every_setting_of_a_study_stands_on_its_page_as_it_is(cls: type[BaseModel]) -> None:
+    rows = (f"| `{s.name}` | `{s.default}` | {s.accepts} | {s.meaning} |" for s in settings_of(cls))
+    table = "\n".join(["| setting | default | may be | |", "|---|---|---|---|", *rows])
+    assert table in (DOCS / "studies.md").read_text(encoding="utf-8"), f"the table is:\n{table}"
+
+
+def test_every_setting_of_a_study_means_something() -> None:
+    silent = [f"{cls.__name__}.{each.name}" for cls in BLOCKS for each in settings_of(cls) if not each.meaning]
+    assert silent == []
+
+
+def test_every_setting_of_a_model_stands_on_its_page() -> None:
+    text = (DOCS / "models.md").read_text(encoding="utf-8")
+    assert [name for name in Model.model_fields if name != "base" and f"\n| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("package", "page"),
+    [("annotators", "annotators.md"), ("filters", "filters.md"), ("engines", "asking-models.md"), ("data", "data.md")],
+)
+def test_every_kind_that_ships_stands_on_the_page_of_its_sort(package: str, page: str) -> None:
+    text = " ".join((DOCS / page).read_text(encoding="utf-8").split())
+    assert [kind for kind in kinds(package) if not re.search(rf"(`|kind: ){kind}\b", text)] == []
 
 
 def test_every_make_target_on_a_page_exists() -> None:
