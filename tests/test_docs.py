@@ -182,7 +182,7 @@ def test_every_kind_that_a_command_on_a_page_names_exists(page: Path) -> None:
     for name, words in commands(page):
         small = [word for word in words if re.fullmatch("[a-z_]+", word)]
         if name == "list" and len(small) == len(words) == 2:
-            assert described(*words).settings
+            assert described(*words).text
         if "--with" in words and (kind := words[words.index("--with") + 1]).islower():
             assert kind in kinds("annotators")
 
