@@ -1,7 +1,7 @@
 """Cuts the files that studies here read from HH-RLHF: python studies/hh_single_turn.py
 
 Of the training rows of `helpful-base` and `harmless-base` it takes the pairs whose prompt is one turn, and parts them by prompt
-into `data/hh1t_OBJECTIVE_{gt,w2s,test}.jsonl.gz`: to learn from, to be labeled, to test on. The same rows give the same bytes.
+into `../shared/data/hh1t_OBJECTIVE_{gt,w2s,test}.jsonl.gz`: to learn from, to be labeled, to test on. The same rows give the same bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parted(dataset: str, objective: str, most: int) -> Splits:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--id", default="Anthropic/hh-rlhf", help="the dataset: a hub id, or a folder with its files")
-    parser.add_argument("--out", type=Path, default=Path("data"), metavar="DIR")
+    parser.add_argument("--out", type=Path, default=Path("../shared/data"), metavar="DIR")
     parser.add_argument("--most", type=int, default=4000, metavar="N", help="pairs in each file at most")
     asked = parser.parse_args()
     paths = {
