@@ -1,7 +1,8 @@
 """Cuts the files that studies here read from HH-RLHF: python studies/hh_single_turn.py
 
 Of the training rows of `helpful-base` and `harmless-base` it takes the pairs whose prompt is one turn, and parts them by prompt
-into `../shared/data/hh1t_OBJECTIVE_{gt,w2s,test}.jsonl.gz`: to learn from, to be labeled, to test on. The same rows give the same bytes.
+into `../shared/data/hh1t_OBJECTIVE_{gt,w2s,test}.jsonl.gz`: to learn from, to be labeled, to test on. The same rows give the
+same bytes.
 """
 
 from __future__ import annotations
