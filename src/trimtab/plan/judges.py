@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from trimtab.components import Component
 from trimtab.errors import StudyError
 from trimtab.plan.labels import Labels
+from trimtab.plan.order import in_own_order
 from trimtab.plan.parts import ArmStages
 from trimtab.stages.engines import Engines, engines_of
 from trimtab.stages.judge import judge_people_stage, judge_stage
@@ -33,9 +34,9 @@ def judged(study: Study, labels: Labels, rows: Sequence[ArmStages]) -> Judged:
         return Judged(rows=tuple(rows), against="", people={})
     against = _against(study, rows)
     engines = {name: _engines(labels, name, judge) for name, judge in study.judges.items()}
-    count = study.judging.pairs
+    count, draw = study.judging.pairs, in_own_order(study)
     people = {
-        name: judge_people_stage(f"judge-people.{name}", judge, engines[name], labels.split, count)
+        name: judge_people_stage(f"judge-people.{name}", judge, engines[name], labels.split, count, draw=draw)
         for name, judge in study.judges.items()
         if count
     }

@@ -12,6 +12,7 @@ from trimtab.plan.answers import measured
 from trimtab.plan.elsewhere import elsewhere
 from trimtab.plan.judges import judged
 from trimtab.plan.labels import Labels
+from trimtab.plan.order import in_own_order
 from trimtab.plan.parts import ArmStages, Plan
 from trimtab.stages.annotate import Reads, annotate_stage
 from trimtab.stages.engines import engines_of
@@ -149,7 +150,9 @@ class Students:
 
     def _evaluated(self, row: ArmStages, model: ModelSource) -> ArmStages:
         study = self.study
-        completions = generate_stage(f"generate.{row.name}", model, self.split, study.generation, study.prompts)
+        completions = generate_stage(
+            f"generate.{row.name}", model, self.split, study.generation, study.prompts, draw=in_own_order(study)
+        )
         scores = {
             name: score_stage(f"score.{row.name}.{name}", scorer, completions, self.trained.get(name))
             for name, scorer in study.evaluation.items()

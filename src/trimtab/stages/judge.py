@@ -9,6 +9,7 @@ from typing import Any
 from trimtab.components import Component
 from trimtab.errors import DataError, StudyError
 from trimtab.protocols import Engine, Identified, Judge, Runtime
+from trimtab.stages.drawn import some
 from trimtab.stages.engines import Engines
 from trimtab.stages.stage import Inputs, Stage, told
 from trimtab.stages.tables import completions_of, pairs_of
@@ -32,14 +33,21 @@ def judge_stage(name: str, judge: Component, engines: Engines, ours: Stage, thei
     return _stage(name, judge, engines, contests, {"ours": ours, "theirs": theirs})
 
 
-def judge_people_stage(name: str, judge: Component, engines: Engines, split: Stage, count: int) -> Stage:
-    """Compares the two responses of the first `count` test pairs that people labeled; outcomes are those of `a`."""
+def judge_people_stage(
+    name: str, judge: Component, engines: Engines, split: Stage, count: int, *, draw: bool = False
+) -> Stage:
+    """Compares the two responses of `count` test pairs that people labeled; outcomes are those of `a`.
+
+    The pairs are the first ones; with `draw`, which is for a test side that nothing has drawn, they are drawn by their ids.
+    """
 
     def contests(inputs: Inputs) -> list[Contest]:
-        labeled = [pair for pair in pairs_of(inputs["split"], "test") if pair.human is not None]
-        return [Contest(id=pair.id, prompt=pair.prompt, ours=pair.a, theirs=pair.b) for pair in labeled[:count]]
+        labeled = {pair.id: pair for pair in pairs_of(inputs["split"], "test") if pair.human is not None}
+        held = [labeled[key] for key in some(list(labeled), count, draw=draw)]
+        return [Contest(id=pair.id, prompt=pair.prompt, ours=pair.a, theirs=pair.b) for pair in held]
 
-    return _stage(name, judge, engines, contests, {"split": split}, {"pairs": count})
+    settings = {"pairs": count, **({"draw": True} if draw else {})}
+    return _stage(name, judge, engines, contests, {"split": split}, settings)
 
 
 def matched(name: str, ours: Sequence[Completion], theirs: Sequence[Completion]) -> list[Contest]:
