@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -284,6 +284,15 @@ class Scorer(Protocol):
 
     def identity(self) -> str:
         """What scores depend on besides the settings: a model's weights, a checker's version."""
+        ...
+
+
+@runtime_checkable
+class ScoresEach(Protocol):
+    """A scorer whose score of one completion does not depend on the others, so that scores are kept while it works."""
+
+    def each(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
+        """One score a completion, in order, made when it is asked for."""
         ...
 
 

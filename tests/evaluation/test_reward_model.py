@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,7 @@ def test_the_score_is_the_models_logit_for_the_whole_conversation(
     template = tmp_path / "plain.jinja"
     template.write_text("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}")
     scorer = RewardModel(model=Model(base=str(folder), dtype="float32", chat_template=str(template)))
+    scorer.check(runtime)
     scores = scorer.score(ANSWERS, runtime)
     model = LlamaForSequenceClassification.from_pretrained(folder).eval()
     text = "user: Question 1?</s>assistant: No, never.</s>"
@@ -53,6 +56,57 @@ def test_a_model_with_another_number_of_outputs_is_refused(tiny_model: Path, tmp
     folder = classifier(tiny_model, tmp_path / "rm", 3)
     with pytest.raises(ModelError, match="is not a reward model: it is a classifier with 3 outputs"):
         RewardModel(model=Model(base=str(folder), dtype="float32")).score(ANSWERS, runtime)
+
+
+def test_a_model_without_a_chat_template_is_refused_before_any_weights_are_read_unless_it_is_given_one(
+    tiny_model: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 1)
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(
+        ModelError, match=r"its tokenizer has no chat template, .*; set `chat_template` to a Jinja file"
+    ):
+        RewardModel(model=Model(base=str(folder), dtype="float32")).check(runtime)
+    RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab")).check(runtime)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    RewardModel(model=Model(base=str(folder), dtype="float32")).check(runtime)
+
+
+def test_a_tokenizer_without_an_end_token_is_refused_before_any_weights_are_read(
+    tiny_model: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 1)
+    (folder / "model.safetensors").write_bytes(b"")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="its tokenizer has no end token"):
+        RewardModel(model=Model(base=str(folder), chat_template="trimtab")).check(runtime)
+
+
+def test_a_conversation_longer_than_the_model_reads_is_failed_and_the_others_are_scored(
+    tiny_model: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 1)
+    long = replace(ANSWERS[0], prompt_id="long", text="a" * 1100)
+    scorer = RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab"))
+    failed, scored = scorer.score([long, ANSWERS[1]], runtime)
+    assert (failed.prompt_id, failed.value, failed.status) == ("long", None, "failed")
+    assert re.fullmatch(r"11\d\d tokens, and the reward model reads texts of at most 1024", failed.note)
+    assert scored == scorer.score([ANSWERS[1]], runtime)[0]
+    assert scored.status == "ok"
+
+
+def test_a_tokenizer_may_say_that_the_model_reads_less(tiny_model: Path, tmp_path: Path, runtime: Runtime) -> None:
+    folder = classifier(tiny_model, tmp_path / "rm", 1)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = 20
+    tokenizer.save_pretrained(folder)
+    scorer = RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab"))
+    (score,) = scorer.score(ANSWERS[:1], runtime)
+    assert score.note.endswith("tokens, and the reward model reads texts of at most 20")
 
 
 def test_a_language_model_is_not_taken_for_a_reward_model(tiny_model: Path, runtime: Runtime) -> None:
@@ -78,4 +132,4 @@ def test_a_classifier_whose_head_is_missing_is_refused(tiny_model: Path, tmp_pat
     kept = {name: value for name, value in weights.items() if not name.startswith("score")}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"leaves out weights of its head \(score\.weight\)"):
-        RewardModel(model=Model(base=str(folder), dtype="float32")).score(ANSWERS, runtime)
+        RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab")).score(ANSWERS, runtime)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from trimtab.data.starter import Starter
 from trimtab.errors import ModelError, StudyError
+from trimtab.evaluation.trained_reward import TrainedReward
+from trimtab.lm.weights import Model
+from trimtab.protocols import Runtime
 from trimtab.report.agree import analyzed
 from trimtab.report.collect import collect
 from trimtab.report.html import render
@@ -19,6 +24,7 @@ from trimtab.report.proxies import with_proxies
 from trimtab.report.tables import summary
 from trimtab.starter import gold
 from trimtab.study import Study
+from trimtab.types import Completion, Score
 
 Run = Callable[[str], tuple[Study, Path]]
 TWO = """
@@ -61,6 +67,32 @@ def test_every_reward_stands_beside_its_agreement_with_people(report: Report) ->
     }
     assert {each.agreement.n + each.agreement.n_failed for each in found.values()} == {6}
     assert found["own"].examples > 0
+
+
+def test_a_trained_reward_that_goes_on_after_a_kill_gives_the_same_rewards(
+    run: Path, tiny_model: Path, runtime: Runtime
+) -> None:
+    from trimtab.report.folder import Run as Folder
+
+    folder = Folder(run)
+    (reward,) = run.glob("stages/reward.own-*")
+    answers = [
+        Completion(prompt_id=pair.id, prompt=pair.prompt, text=text, n_tokens=0, stop="end")
+        for pair in folder.test
+        for text in (pair.a, pair.b, pair.a + pair.b)
+    ]
+    scorer = TrainedReward(data=Starter(limit=60, seed=5), model=Model(base=str(tiny_model), dtype="float32"))
+    narrow = replace(runtime, token_budget=300)
+
+    def scored(wanted: set[int]) -> dict[int, Score]:
+        return {
+            place: score for some in scorer.score_with(reward, answers, wanted, narrow) for place, score in some.items()
+        }
+
+    whole = scored(set(range(len(answers))))
+    assert [whole[place].prompt_id for place in range(len(answers))] == [each.prompt_id for each in answers]
+    rest = {1, 2, 9, 17}
+    assert scored(rest) == {place: whole[place] for place in rest}
 
 
 def test_the_checkers_agreement_is_that_of_its_own_scores(run: Path, report: Report) -> None:

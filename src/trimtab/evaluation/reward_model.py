@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from trimtab.components import Component
@@ -18,42 +19,64 @@ LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "Fo
 class RewardModel(Component):
     """The model's one logit for the whole conversation, in the model's own unit and with its own chat template.
 
-    Tell readers what it was trained on: one that saw the benchmark's human labels imitates them.
+    A model whose tokenizer has no template needs one in its settings. A conversation that is longer than the model reads has
+    no reward. Tell readers what it was trained on: one that saw the benchmark's human labels imitates them.
     """
 
+    VERSION: ClassVar[int] = 2
     PLACES: ClassVar[frozenset[str]] = frozenset({"model"})
 
     model: Model
 
     def check(self, runtime: Runtime) -> None:
-        """Raises `ModelError` where the model has two outputs or none, by its configuration alone."""
+        """Raises `ModelError` where the model has two outputs or none, or its tokenizer no end token or chat template.
+
+        No weights are read for it.
+        """
+        from trimtab.lm.load import load_tokenizer  # noqa: PLC0415
         from trimtab.lm.weights import resolve  # noqa: PLC0415
 
-        _check(self.model, resolve(self.model, runtime.notify))
+        weights = resolve(self.model, runtime.notify)
+        _check(self.model, weights)
+        load_tokenizer(self.model, weights, lend=False)
 
     def identity(self) -> str:
         return identity(self.model) or f"unfetched:{self.model.base}"
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
-        classifier, tokenizer = _open(self.model, runtime)
-        scores = []
+        return list(self.each(completions, runtime))
+
+    def each(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
+        """The scores one by one: the model is opened with the first."""
+        reader = _open(self.model, runtime)
         with runtime.progress("Scoring answers", len(completions), "answers") as tick:
             for each in completions:
-                scores.append(Score(prompt_id=each.prompt_id, value=_reward(classifier, tokenizer, each)))
+                scored = _scored(reader, each)
                 tick()
-        return scores
+                yield scored
 
 
-def _open(model: Model, runtime: Runtime) -> tuple[Any, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """A reward model in memory; `most` is how many tokens of a text it reads, None where nothing says so."""
+
+    classifier: Any
+    tokenizer: Any
+    most: int | None
+
+
+def _open(model: Model, runtime: Runtime) -> _Reader:
     import torch  # noqa: PLC0415
     from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
 
     from trimtab.lm.load import dtype_name, load_tokenizer  # noqa: PLC0415
+    from trimtab.lm.models import max_positions  # noqa: PLC0415
     from trimtab.lm.quiet import quiet  # noqa: PLC0415
     from trimtab.lm.weights import resolve  # noqa: PLC0415
 
     weights = resolve(model, runtime.notify)
     _check(model, weights)
+    tokenizer = load_tokenizer(model, weights, lend=False)
     with quiet():
         classifier, found = AutoModelForSequenceClassification.from_pretrained(
             weights.folder,
@@ -67,7 +90,12 @@ def _open(model: Model, runtime: Runtime) -> tuple[Any, Any]:
         raise ModelError(
             f"{weights.name} is not a reward model: {weights.folder} leaves out weights of its head ({names})"
         )
-    return classifier.to(runtime.device).eval(), load_tokenizer(model, weights)
+    limits = (max_positions(model, runtime.notify), tokenizer.model_max_length)
+    return _Reader(
+        classifier=classifier.to(runtime.device).eval(),
+        tokenizer=tokenizer,
+        most=min((limit for limit in limits if limit), default=None),
+    )
 
 
 def _check(model: Model, weights: Weights) -> None:
@@ -90,13 +118,18 @@ def _check(model: Model, weights: Weights) -> None:
         )
 
 
-def _reward(classifier: Any, tokenizer: Any, completion: Completion) -> float:
+def _scored(reader: _Reader, completion: Completion) -> Score:
     """One conversation at a time: models differ in how they find the last token of a padded row."""
     import torch  # noqa: PLC0415
 
     messages = [{"role": message.role, "content": message.content} for message in completion.prompt]
     messages.append({"role": "assistant", "content": completion.text})
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    tokens = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(classifier.device)
+    text = reader.tokenizer.apply_chat_template(messages, tokenize=False)
+    tokens = reader.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
+    length = tokens["input_ids"].shape[1]
+    if reader.most is not None and length > reader.most:
+        note = f"{length} tokens, and the reward model reads texts of at most {reader.most}"
+        return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=note)
     with torch.inference_mode():
-        return float(classifier(**tokens).logits[0, 0])
+        value = float(reader.classifier(**tokens.to(reader.classifier.device)).logits[0, 0])
+    return Score(prompt_id=completion.prompt_id, value=value)

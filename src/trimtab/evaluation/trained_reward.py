@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -36,16 +37,21 @@ class TrainedReward(Component):
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         raise StudyError("trained_reward works inside a study, which trains it; use reward_model for one that exists")
 
-    def score_with(self, folder: Path, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
-        """Scores by the model that the study trained into `folder`."""
+    def score_with(
+        self, folder: Path, completions: Sequence[Completion], wanted: AbstractSet[int], runtime: Runtime
+    ) -> Iterator[dict[int, Score]]:
+        """Scores by the model that the study trained into `folder`, by the places of the completions that are `wanted`, a
+        batch at a time."""
         from trimtab.lm.rewards import RewardReader  # noqa: PLC0415
         from trimtab.lm.rows import encode  # noqa: PLC0415
 
         reader = RewardReader.opened(folder, runtime.notify, runtime.device)
         rows = [encode(reader.loaded.chat, each.prompt, each.text) for each in completions]
-        values: dict[int, float] = {}
         with runtime.progress("Scoring answers", len(rows), "answers") as tick:
-            for found in reader.read(rows, runtime.token_budget):
-                values.update({place: first for place, (first, _) in found.items()})
-                tick(len(found))
-        return [Score(prompt_id=each.prompt_id, value=values[place]) for place, each in enumerate(completions)]
+            tick(len(rows) - len(wanted))
+            for found in reader.read(rows, runtime.token_budget, wanted):
+                new = {place: first for place, (first, _) in found.items() if place in wanted}
+                yield {
+                    place: Score(prompt_id=completions[place].prompt_id, value=value) for place, value in new.items()
+                }
+                tick(len(new))

@@ -46,8 +46,11 @@ def load_model(model: Model, weights: Weights, *, device: str = "cpu") -> PreTra
     return loaded.to(device).eval()
 
 
-def load_tokenizer(model: Model, weights: Weights) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a pad token (its end token if it has none) and the chat template of the settings."""
+def load_tokenizer(model: Model, weights: Weights, *, lend: bool = True) -> PreTrainedTokenizerBase:
+    """The tokenizer, with a pad token (its end token if it has none) and the chat template of the settings.
+
+    Without `lend`, a tokenizer that has no template and is given none is refused instead of lent ours.
+    """
     from transformers import AutoTokenizer
 
     try:
@@ -61,6 +64,11 @@ def load_tokenizer(model: Model, weights: Weights) -> PreTrainedTokenizerBase:
         raise ModelError(f"{weights.name}: its tokenizer has no end token, so no answer could end")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if not lend and model.chat_template is None and not tokenizer.chat_template:
+        raise ModelError(
+            f"{weights.name}: its tokenizer has no chat template, and what the model says of texts in a form that it was not "
+            f"trained on means little; set `chat_template` to a Jinja file of its form, or to {OURS!r} for the one that ships"
+        )
     if model.chat_template == OURS or (model.chat_template is None and not tokenizer.chat_template):
         tokenizer.chat_template = default_template(begins=_begins(tokenizer))
     elif model.chat_template is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,19 @@ class RewardReader:
         loaded = open_trained(folder, notify, device)
         return cls(loaded, load_head(ResponseRewards(loaded.model), folder))
 
-    def read(self, rows: Sequence[Row], token_budget: int) -> Iterator[dict[int, tuple[float, float]]]:
+    def read(
+        self, rows: Sequence[Row], token_budget: int, wanted: AbstractSet[int] | None = None
+    ) -> Iterator[dict[int, tuple[float, float]]]:
         """The rewards of the first and the second response, by the rows' places; a batch of at most so many tokens at a
-        time."""
+        time.
+
+        Batches without a place that is `wanted` are left out. They are formed from all rows, so that a run that was cut short
+        forms the same ones.
+        """
         form = choose_form(self.module.model)
         for places in batches([len(row) for row in rows], token_budget):
+            if wanted is not None and wanted.isdisjoint(places):
+                continue
             found = rewards(self.module, [rows[place] for place in places], self.loaded.pad_id, form)
             yield {place: (first, second) for place, (first, second) in zip(places, found, strict=True)}
 
