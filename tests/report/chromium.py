@@ -54,11 +54,11 @@ class OpenPage:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    def press(self, key: str) -> None:
-        """Presses a key down and lets it go."""
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Presses a key down and lets it go, with the shift key held or without."""
         for kind in ("keyDown", "keyUp"):
             text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, **text)
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **text)
 
     def picture(self, path: Path) -> None:
         """A PNG of what is in view."""

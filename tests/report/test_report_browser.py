@@ -14,6 +14,8 @@ from made_run import make_run
 
 from trimtab.report.folder import Run
 from trimtab.report.remake import remake
+from trimtab.stages.tables import ANNOTATIONS
+from trimtab.store import Draft, open_artifact
 
 pytestmark = needs_chromium
 WIDTHS = (1280, 390)
@@ -106,6 +108,65 @@ def test_an_address_opens_the_tab_that_holds_it_and_arrows_go_from_tab_to_tab(pa
     page.press("ArrowRight")
     page.run("new Promise(done => setTimeout(done, 50))")
     assert shown_tabs(page) == ["study-panel"]
+
+
+def test_home_end_and_space_go_to_tabs_as_people_expect_of_them(page: OpenPage, large: Path) -> None:
+    page.open(large / "report.html", 1280, fragment="#cost")
+    page.run("document.getElementById('tab-cost').focus()")
+    for key, panel in (("End", "study-panel"), ("Home", "results-panel")):
+        page.press(key)
+        page.run("new Promise(done => setTimeout(done, 50))")
+        assert shown_tabs(page) == [panel]
+    page.run("document.getElementById('tab-labels').focus()")
+    page.press(" ")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    assert shown_tabs(page) == ["labels-panel"]
+    assert page.run("document.activeElement.id") == "tab-labels"
+
+
+@pytest.mark.parametrize("fragment", ["#%", "#%E0%A4%A", "#nothing-of-that-name"])
+def test_an_address_that_names_nothing_opens_the_first_tab_and_the_pairs_work(
+    page: OpenPage, large: Path, fragment: str
+) -> None:
+    page.open(large / "report.html", 1280, fragment=fragment)
+    assert shown_tabs(page) == ["results-panel"]
+    page.run("document.getElementById('tab-pairs').click()")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    assert count(page) == N
+
+
+def test_the_keyboard_reaches_the_right_columns_of_a_table_that_is_wider_than_a_phone(
+    page: OpenPage, large: Path
+) -> None:
+    page.open(large / "report.html", 390)
+    page.run("document.querySelector('#results .wide').focus()")
+    assert page.run("document.activeElement.className") == "wide"
+    assert page.run("document.activeElement.scrollWidth > document.activeElement.clientWidth")
+    page.press("ArrowRight")
+    page.run("new Promise(done => setTimeout(done, 400))")
+    assert page.run("document.activeElement.scrollLeft") > 0
+
+
+def test_shift_and_an_arrow_stay_at_the_pair(page: OpenPage, large: Path) -> None:
+    open_pairs(page, large)
+    before = shown_pair(page)
+    page.press("ArrowRight", shift=True)
+    assert shown_pair(page) == before
+    page.press("ArrowRight")
+    assert shown_pair(page) != before
+
+
+def test_a_label_a_hair_from_one_half_names_a_response(page: OpenPage, tmp_path: Path) -> None:
+    folder = make_large(tmp_path, 6, 4, words=5)
+    (stage,) = folder.glob("stages/annotate.weak-*")
+    rows = [{**row, "p_a": 0.50001, "status": "ok", "note": ""} for row in open_artifact(stage).rows("annotations")]
+    Draft(folder=stage).write_rows("annotations", rows, ANNOTATIONS)
+    remake(folder)
+    open_pairs(page, folder)
+    choose(page, "pair-label", "kept")
+    assert count(page) == 6
+    choose(page, "pair-label", "match")
+    assert count(page) == sum(pair.human == "a" for pair in Run(folder).unlabeled)
 
 
 def test_a_pair_that_holds_markup_shows_it_as_text(page: OpenPage, large: Path) -> None:

@@ -62,6 +62,14 @@ def test_a_page_is_well_formed_and_every_id_is_its_own() -> None:
     assert page.tags.count("svg") == 5
 
 
+def test_what_may_be_wider_than_the_screen_is_named_and_reached_by_the_keyboard() -> None:
+    text = render(REPORT)
+    scrolled = re.findall(r'<(?:div class="wide"|pre)[^>]*>', text)
+    assert len(scrolled) > 8
+    for each in scrolled:
+        assert re.search(r' tabindex="0" role="region" aria-label="[^"{}]+">$', each), each
+
+
 def test_a_page_needs_nothing_from_elsewhere() -> None:
     text = render(REPORT)
     page = outline(text)

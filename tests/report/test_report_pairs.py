@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from large_run import HOSTILE, make_large
 
-from trimtab.report.browse import browse
+from trimtab.report.browse import browse, size
 from trimtab.report.collect import collect
 from trimtab.report.folder import Run
 from trimtab.report.html import MOST_BYTES, page
+from trimtab.report.model import Report, Sample
 from trimtab.report.remake import remake
 from trimtab.report.sections.section import Contents
+from trimtab.stages.tables import ANNOTATIONS
+from trimtab.store import Draft, open_artifact
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_large(tmp_path_factory.mktemp("large"), 90, 8, words=20)
+
+
+def labeled_anew(folder: Path, arm: str, p_a: float) -> None:
+    """Gives every label of the arm this probability."""
+    (stage,) = folder.glob(f"stages/annotate.{arm}-*")
+    rows = [
+        {**row, "p_a": p_a, "margin": p_a - 0.5, "status": "ok", "note": ""}
+        for row in open_artifact(stage).rows("annotations")
+    ]
+    Draft(folder=stage).write_rows("annotations", rows, ANNOTATIONS)
+
+
+def heavier(report: Report, weight: int) -> Report:
+    """The report with a sample of so many bytes more."""
+    sample = Sample(prompt="Long?", completions={"weak": "x" * weight}, scores={})
+    return replace(report, samples=(*report.samples, sample))
 
 
 def document(text: str) -> dict[str, object]:
@@ -70,6 +90,37 @@ def test_a_label_that_a_filter_dropped_keeps_its_probability_and_a_failed_one_it
             assert p_a == each[place["weak"]]
         else:
             assert (p_a, state, note) == (None, 3, "<b>no verdict</b>")
+
+
+@pytest.mark.parametrize(
+    ("p_a", "embedded"), [(0.50001, 0.5001), (0.49999, 0.4999), (0.5, 0.5), (0.12344, 0.1234), (0.99999, 1.0)]
+)
+def test_a_label_that_is_near_one_half_stays_on_its_side(tmp_path: Path, p_a: float, embedded: float) -> None:
+    folder = make_large(tmp_path, 4, 4, words=5)
+    labeled_anew(folder, "weak", p_a)
+    found = browse(Run(folder))
+    assert found is not None
+    place = [arm.name for arm in found.arms].index("weak")
+    assert {json.loads(row)[5][place] for row in found.rows} == {embedded}
+
+
+def test_pairs_that_leave_room_are_cut_where_the_rest_of_the_page_is_heavy(large: Path) -> None:
+    report, found = collect(large), browse(Run(large))
+    assert found is not None
+    bare = len(page(Contents(report=report, pairs=replace(found, rows=()))).text.encode())
+    weight = MOST_BYTES - bare - size(found.rows) // 2
+    text = page(Contents(report=heavier(report, weight), pairs=found)).text
+    assert MOST_BYTES - 5_000 < len(text.encode()) < MOST_BYTES + 100
+    shown = document(text)["rows"]
+    assert isinstance(shown, list) and 30 < len(shown) < 60
+    assert "MB without any of its pairs" not in text
+
+
+def test_a_page_that_is_too_heavy_without_pairs_says_so(large: Path) -> None:
+    heavy = heavier(collect(large), MOST_BYTES)
+    text = page(Contents(report=heavy, pairs=browse(Run(large)))).text
+    assert document(text)["rows"] == []
+    assert "MB without any of its pairs; a lower `samples` in the study makes it lighter." in text
 
 
 def test_a_page_that_would_be_too_heavy_shows_fewer_pairs(tmp_path: Path) -> None:

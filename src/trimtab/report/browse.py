@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +70,9 @@ def browse(run: Run, room: int = ROOM) -> PairRows | None:
         details = _details(tables, pair)
         fits = detailed + len(embedded(details)) <= room * _FOR_DETAILS
         row = embedded(_row(tables, pair, details if fits else None))
-        size = len(row.encode()) + 2
-        if spent + size > room:
+        spent += size([row])
+        if spent > room:
             break
-        spent += size
         detailed += len(embedded(details)) if fits else 0
         rows.append(row)
     arms = tuple(each.arm for each in tables)
@@ -82,6 +82,11 @@ def browse(run: Run, room: int = ROOM) -> PairRows | None:
         total=len(run.unlabeled),
         short=short_length([pair.id for side in SIDES for pair in getattr(run, side)]),
     )
+
+
+def size(rows: Iterable[str]) -> int:
+    """Bytes that the rows take on the page, what parts them included."""
+    return sum(len(row.encode()) + 2 for row in rows)
 
 
 def _tables(run: Run) -> list[_Labels]:
@@ -123,7 +128,11 @@ def _details(tables: Sequence[_Labels], pair: Pair) -> dict[str, Any]:
 
 
 def _rounded(p_a: float | None) -> float | None:
-    return None if p_a is None else round(p_a, 4)
+    """With four decimals, and on the same side of one half: a label there would name no response."""
+    if p_a is None or p_a == 0.5:
+        return p_a
+    near = round(p_a, 4)
+    return near if near != 0.5 else round(0.5 + math.copysign(1e-4, p_a - 0.5), 4)
 
 
 def cut(text: str, longest: int = _LONGEST) -> str:

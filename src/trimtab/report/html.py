@@ -11,6 +11,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from trimtab.report.browse import size
 from trimtab.report.metrics import metric_info
 from trimtab.report.model import Report
 from trimtab.report.proxies import with_proxies
@@ -37,11 +38,31 @@ def render(report: Report) -> str:
 
 
 def page(contents: Contents) -> Page:
-    """The page of all sections that have something to show, with as many pairs as keep it under `MOST_BYTES`."""
+    """The page of all sections that have something to show, with as many pairs as keep it under `MOST_BYTES`.
+
+    A page that is heavier without any pairs says so.
+    """
     contents = replace(contents, report=with_proxies(contents.report))
     made = _page(contents)
-    excess = len(made.text.encode()) - MOST_BYTES
-    return made if excess <= 0 else _page(replace(contents, room=max(0, contents.room - excess)))
+    excess = _excess(made)
+    if excess <= 0:
+        return made
+    taken = min(contents.room, size(contents.pairs.rows)) if contents.pairs else 0
+    contents = replace(contents, room=max(0, taken - excess))
+    lighter = _page(contents)
+    if contents.room or _excess(lighter) <= 0:
+        return lighter
+    return _page(replace(contents, report=_noted(contents.report, lighter)))
+
+
+def _excess(made: Page) -> int:
+    return len(made.text.encode()) - MOST_BYTES
+
+
+def _noted(report: Report, made: Page) -> Report:
+    weight = f"{len(made.text.encode()) / 1e6:.1f}"
+    note = f"This page weighs {weight} MB without any of its pairs; a lower `samples` in the study makes it lighter."
+    return replace(report, notes=(*report.notes, note))
 
 
 def _page(contents: Contents) -> Page:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from markupsafe import Markup
 
-from trimtab.report.browse import PairRows
+from trimtab.report.browse import PairRows, size
 from trimtab.report.embedded import embedded
 from trimtab.report.model import FIRST_ARMS
 from trimtab.report.sections.section import Contents, Section
@@ -30,7 +30,7 @@ def pairs(contents: Contents) -> Section | None:
 def _fitting(rows: tuple[str, ...], room: int) -> tuple[str, ...]:
     spent = 0
     for place, row in enumerate(rows):
-        spent += len(row.encode()) + 2
+        spent += size([row])
         if spent > room:
             return rows[:place]
     return rows

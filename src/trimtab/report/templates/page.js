@@ -13,9 +13,17 @@
     }
   };
 
-  // The address names a tab's panel or anything inside one.
+  // The address names a tab's panel or anything inside one; one that is no text, such as #%, names nothing.
+  const named = () => {
+    try {
+      return document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    } catch (error) {
+      if (error instanceof URIError) return null;
+      throw error;
+    }
+  };
   const shown = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = named();
     const tab = target && tabs.find((each) => panelOf(each).contains(target));
     show(tab || tabs[0]);
     (tab || tabs[0]).scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -23,7 +31,13 @@
     else window.scrollTo(0, 0);
   };
 
-  const step = { ArrowRight: 1, ArrowLeft: -1 };
+  const goes = {
+    ArrowRight: (place) => (place + 1) % tabs.length,
+    ArrowLeft: (place) => (place - 1 + tabs.length) % tabs.length,
+    Home: () => 0,
+    End: () => tabs.length - 1,
+    " ": (place) => place,
+  };
   const list = document.querySelector(".tabs");
   list.setAttribute("role", "tablist");
   for (const tab of tabs) {
@@ -32,9 +46,9 @@
     panelOf(tab).setAttribute("role", "tabpanel");
     panelOf(tab).setAttribute("aria-labelledby", tab.id);
     tab.addEventListener("keydown", (event) => {
-      if (!(event.key in step)) return;
+      if (!(event.key in goes) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
       event.preventDefault();
-      const next = tabs[(tabs.indexOf(tab) + step[event.key] + tabs.length) % tabs.length];
+      const next = tabs[goes[event.key](tabs.indexOf(tab))];
       next.focus();
       location.hash = next.getAttribute("href");
     });

@@ -140,7 +140,7 @@
 
   const shown = (row, arm) => [
     make("p", { class: "key" }, "pair ", make("code", {}, row[ID]), row[HUMAN] ? "" : ", nobody said which is better"),
-    make("div", { class: "wide" }, labels(row, arm)),
+    make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Labels of this pair" }, labels(row, arm)),
     ...(row[PROMPT] ? [text("text prompt", row[PROMPT]), make("div", { class: "both" }, response(row, "a"), response(row, "b"))] : []),
     ...details(row, arm),
   ];
@@ -150,8 +150,10 @@
     const panel = at("browser").closest(".panel");
     if (panel.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, select, .tabs")) return;
-    const inList = event.target === at("pair-list");
+    const inList = event.target === at("pair-list"), wide = event.target.closest(".wide");
     if (event.key === "/") at("pair-search").focus();
+    // With shift, arrows extend what is selected; in a table that is wider than its place they move it.
+    else if (event.shiftKey || (wide && wide.scrollWidth > wide.clientWidth)) return;
     else if (event.key in steps) choose(chosen + steps[event.key]);
     else if (inList && event.key in listSteps)
       choose(Math.max(0, Math.min(found.length - 1, chosen + listSteps[event.key])));
