@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,6 +35,12 @@ def classifier(tiny_model: Path, folder: Path, labels: int) -> Path:
     for path in tiny_model.glob("tokenizer*"):
         shutil.copy(path, folder / path.name)
     return folder
+
+
+def tokenizer_says(folder: Path, **settings: Any) -> None:
+    """Changes what the tokenizer's own settings say."""
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
 
 
 def test_the_score_is_the_models_logit_for_the_whole_conversation(
@@ -68,9 +76,7 @@ def test_a_model_without_a_chat_template_is_refused_before_any_weights_are_read_
     ):
         RewardModel(model=Model(base=str(folder), dtype="float32")).check(runtime)
     RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab")).check(runtime)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    tokenizer.save_pretrained(folder)
+    tokenizer_says(folder, chat_template="{% for m in messages %}{{ m['content'] }}{% endfor %}")
     RewardModel(model=Model(base=str(folder), dtype="float32")).check(runtime)
 
 
@@ -79,9 +85,7 @@ def test_a_tokenizer_without_an_end_token_is_refused_before_any_weights_are_read
 ) -> None:
     folder = classifier(tiny_model, tmp_path / "rm", 1)
     (folder / "model.safetensors").write_bytes(b"")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.eos_token = None
-    tokenizer.save_pretrained(folder)
+    tokenizer_says(folder, eos_token=None)
     with pytest.raises(ModelError, match="its tokenizer has no end token"):
         RewardModel(model=Model(base=str(folder), chat_template="trimtab")).check(runtime)
 
@@ -101,9 +105,7 @@ def test_a_conversation_longer_than_the_model_reads_is_failed_and_the_others_are
 
 def test_a_tokenizer_may_say_that_the_model_reads_less(tiny_model: Path, tmp_path: Path, runtime: Runtime) -> None:
     folder = classifier(tiny_model, tmp_path / "rm", 1)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.model_max_length = 20
-    tokenizer.save_pretrained(folder)
+    tokenizer_says(folder, model_max_length=20)
     scorer = RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab"))
     (score,) = scorer.score(ANSWERS[:1], runtime)
     assert score.note.endswith("tokens, and the reward model reads texts of at most 20")
