@@ -99,11 +99,6 @@ def test_with_a_file_to_learn_from_the_other_is_measured(audited: Audited, files
     assert [each["labeled"] for each in found["curve"]] == [22, 44]
 
 
-def test_pairs_that_are_longer_than_asked_are_not_measured(audited: Audited) -> None:
-    assert audited(kind="shortest", sets=())["n_pairs"] == 60
-    assert 0 < audited("--max-tokens", "40", kind="shortest", sets=())["n_pairs"] < 60
-
-
 def test_pairs_of_more_tokens_than_are_asked_for_are_not_measured(files: Path, tmp_path: Path) -> None:
     labeled = tmp_path / "labeled.jsonl"
     long = {"prompt": "Count.", "response_a": "1" * 600, "response_b": "no", "label": "a"}

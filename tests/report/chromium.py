@@ -23,6 +23,8 @@ _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"
 
 # Seconds of silence after which a test fails instead of waiting on.
 _PATIENCE = 60
+# By these a browser knows the keys that scroll and move the focus.
+_CODES = {" ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
 
 
 class OpenPage:
@@ -58,7 +60,14 @@ class OpenPage:
         """Presses a key down and lets it go, with the shift key held or without."""
         for kind in ("keyDown", "keyUp"):
             text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **text)
+            code = {"windowsVirtualKeyCode": _CODES[key]} if key in _CODES else {}
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **text, **code)
+
+    def until(self, script: str) -> None:
+        """Waits until an expression in the page is true, which a busy machine may take a while for."""
+        tries = f"const look = () => ({script}) ? done(true) : setTimeout(look, 20); look();"
+        held = f"new Promise(done => {{ {tries} setTimeout(() => done(false), {500 * _PATIENCE}) }})"
+        assert self.run(held), f"never true: {script}"
 
     def picture(self, path: Path) -> None:
         """A PNG of what is in view."""

@@ -49,6 +49,12 @@ def page(browser: OpenPage) -> Iterator[OpenPage]:
     assert browser.errors == []
 
 
+def comes(page: OpenPage, panel: str) -> None:
+    """Waits for a tab's panel, which follows the address, to be the one that is shown."""
+    shown = "[...document.querySelectorAll('.panel')].filter(p => p.offsetHeight).map(p => p.id).join()"
+    page.until(f"{shown} === {json.dumps(panel)}")
+
+
 def shown_tabs(page: OpenPage) -> list[str]:
     return list(page.run("[...document.querySelectorAll('.panel')].filter(p => p.offsetHeight).map(p => p.id)"))
 
@@ -89,8 +95,7 @@ def test_every_tab_shows_its_own_panel_and_nothing_is_wider_than_the_screen(
     assert names == ["Results", "Labels", "Training", "Students", "Pairs", "Cost", "Study"]
     for name in names:
         page.run(f"document.getElementById('tab-{name.lower()}').click()")
-        page.run("new Promise(done => setTimeout(done, 50))")
-        assert shown_tabs(page) == [f"{name.lower()}-panel"]
+        comes(page, f"{name.lower()}-panel")
         assert page.run("document.documentElement.scrollWidth") <= width
 
 
@@ -106,8 +111,7 @@ def test_an_address_opens_the_tab_that_holds_it_and_arrows_go_from_tab_to_tab(pa
     assert shown_tabs(page) == ["cost-panel"]
     page.run("document.getElementById('tab-cost').focus()")
     page.press("ArrowRight")
-    page.run("new Promise(done => setTimeout(done, 50))")
-    assert shown_tabs(page) == ["study-panel"]
+    comes(page, "study-panel")
 
 
 def test_home_end_and_space_go_to_tabs_as_people_expect_of_them(page: OpenPage, large: Path) -> None:
@@ -115,12 +119,10 @@ def test_home_end_and_space_go_to_tabs_as_people_expect_of_them(page: OpenPage, 
     page.run("document.getElementById('tab-cost').focus()")
     for key, panel in (("End", "study-panel"), ("Home", "results-panel")):
         page.press(key)
-        page.run("new Promise(done => setTimeout(done, 50))")
-        assert shown_tabs(page) == [panel]
+        comes(page, panel)
     page.run("document.getElementById('tab-labels').focus()")
     page.press(" ")
-    page.run("new Promise(done => setTimeout(done, 50))")
-    assert shown_tabs(page) == ["labels-panel"]
+    comes(page, "labels-panel")
     assert page.run("document.activeElement.id") == "tab-labels"
 
 
@@ -131,7 +133,7 @@ def test_an_address_that_names_nothing_opens_the_first_tab_and_the_pairs_work(
     page.open(large / "report.html", 1280, fragment=fragment)
     assert shown_tabs(page) == ["results-panel"]
     page.run("document.getElementById('tab-pairs').click()")
-    page.run("new Promise(done => setTimeout(done, 50))")
+    comes(page, "pairs-panel")
     assert count(page) == N
 
 
@@ -143,8 +145,7 @@ def test_the_keyboard_reaches_the_right_columns_of_a_table_that_is_wider_than_a_
     assert page.run("document.activeElement.className") == "wide"
     assert page.run("document.activeElement.scrollWidth > document.activeElement.clientWidth")
     page.press("ArrowRight")
-    page.run("new Promise(done => setTimeout(done, 400))")
-    assert page.run("document.activeElement.scrollLeft") > 0
+    page.until("document.activeElement.scrollLeft > 0")
 
 
 def test_shift_and_an_arrow_stay_at_the_pair(page: OpenPage, large: Path) -> None:

@@ -49,8 +49,10 @@
       if (!(event.key in goes) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
       event.preventDefault();
       const next = tabs[goes[event.key](tabs.indexOf(tab))];
+      // not by location.hash: going to a fragment takes the focus off the tab
+      history.pushState(null, "", next.getAttribute("href"));
+      shown();
       next.focus();
-      location.hash = next.getAttribute("href");
     });
   }
   window.addEventListener("hashchange", shown);
