@@ -21,12 +21,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.reports import made
+
 RESULTS = Path(__file__).parent / "results"
 # Tokens in a pass of Trimtab, and rows in a pass of TRL, by kind of device.
 TOKENS = {"cpu": 1_024, "cuda": 16_384}
 TRL_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
 # So many pairs at least, however small the share: one step of DPO.
 LEAST = 16
+# Unlabeled pairs and test prompts of the runs that are reported; a report may take a minute.
+REPORTED = {"": (20_000, 1_000), "_many_prompts": (20_000, 20_000)}
+REPORT_SECONDS = 60
 console = Console()
 
 Make = Callable[[], dict[str, float]]
@@ -36,7 +41,7 @@ def fresh(task: dict[str, Any]) -> dict[str, Any]:
     """Runs one contender in a process of its own. Raises `RuntimeError` with the end of what it said if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.worker", json.dumps(task)],
+            [sys.executable, "-m", task.get("module", "benchmarks.worker"), json.dumps(task)],
             capture_output=True,
             text=True,
             check=False,
@@ -121,6 +126,19 @@ def long_texts(asked: argparse.Namespace) -> float:
     return float(fresh({**task, "run": "dpo_trimtab"})["peak_mb"])
 
 
+def report(asked: argparse.Namespace) -> dict[str, float]:
+    """Making the report of a run of 20,000 pairs, with few test prompts and with as many as pairs."""
+    found = {}
+    for name, sizes in REPORTED.items():
+        pairs, prompts = (max(LEAST, round(asked.share * size)) for size in sizes)
+        with tempfile.TemporaryDirectory() as folder:
+            run = str(made(Path(folder) / "run", pairs, prompts))
+            task = {"module": "benchmarks.reports", "run": "report", "model": f"{prompts:,} prompts"}
+            (each,) = contest([{**task, "folder": run, "count": pairs}], asked.rounds)
+        found |= {f"{key}{name}": each[key] for key in ("seconds", "peak_mb", "page_mb")}
+    return found
+
+
 def kind_of(device: str) -> str:
     return device.partition(":")[0]
 
@@ -137,6 +155,7 @@ def makers(asked: argparse.Namespace) -> dict[str, Make]:
         "generate_smollm2": lambda: against("generate", smollm2, 64, asked, [{"run": "generate_plain"}]),
         "scaling": lambda: scaling(asked),
         "seam": lambda: seam(asked),
+        "report": lambda: report(asked),
     }
     shapes: dict[str, Make] = {
         f"{kind}_{name}": partial(against, kind, name, count, asked, others)
@@ -167,7 +186,7 @@ def main(words: Sequence[str] | None = None) -> None:
         console.print(name)
         results[name] = {key: round(value, 3) for key, value in make().items()}
         results.setdefault("about", {})[name] = {
-            "pairs": "random tokens" if "_opt-" in name else Path(asked.pairs).name if asked.pairs else "starter set",
+            "pairs": _pairs(name, asked.pairs),
             "device": asked.device,
             "cores": os.cpu_count(),
             "machine": platform.machine(),
@@ -177,6 +196,12 @@ def main(words: Sequence[str] | None = None) -> None:
         asked.results.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
     show(results)
+
+
+def _pairs(name: str, given: str | None) -> str:
+    if name == "report":
+        return "random words"
+    return "random tokens" if "_opt-" in name else Path(given).name if given else "starter set"
 
 
 def show(results: dict[str, Any]) -> None:
@@ -201,6 +226,11 @@ def show(results: dict[str, Any]) -> None:
         console.print(
             f"from 1,000 to 16,000 pairs: throughput {results['scaling']['throughput_ratio']:.2f} of what it was, "
             f"memory {results['scaling']['memory_ratio']:.2f}"
+        )
+    if "report" in results:
+        console.print(
+            f"a report of 20,000 pairs: {results['report']['seconds']:.0f} s with 1,000 test prompts, "
+            f"{results['report']['seconds_many_prompts']:.0f} s with 20,000; it may take {REPORT_SECONDS} s"
         )
 
 

@@ -32,6 +32,16 @@ def test_a_shape_is_raced_against_the_others(name: str, tmp_path: Path) -> None:
     assert (about["pairs"], about["device"], about["rounds"]) == ("random tokens", "cpu", 1)
 
 
+def test_the_report_of_a_made_up_run_is_timed_and_weighed(tmp_path: Path) -> None:
+    main(["--only", "report", "--rounds", "1", "--share", "0.001", "--results", str(tmp_path)])
+    found = json.loads((tmp_path / "latest.json").read_text())
+    made = found["report"]
+    assert found["about"]["report"]["pairs"] == "random words"
+    for name in ("", "_many_prompts"):
+        assert made[f"seconds{name}"] > 0
+        assert 0.03 < made[f"page_mb{name}"] < 5
+
+
 def test_a_result_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"there is no result 'dpo_opt' \(there are: score_smollm2, .*dpo_opt-1.3b"):
         main(["--only", "dpo_opt", "--results", str(tmp_path)])

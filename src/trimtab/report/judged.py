@@ -39,6 +39,8 @@ class Judged:
 
 def judged(run: Run) -> Judged:
     """What there is of it: a judge whose verdicts are not there yet is left out."""
+    if not run.study.judges:
+        return Judged()
     rows = {name: _rows(run, name) for name in run.study.judges}
     people = {name: _people(run, name) for name in run.study.judges}
     human = {pair.id: pair.human for pair in run.test if pair.human is not None}
