@@ -3,8 +3,11 @@ from dataclasses import replace
 import pytest
 from made_up import REPORT
 
+from trimtab.report.judges import JudgedRow, JudgeInfo
 from trimtab.report.model import Arm, Comparison, Report
-from trimtab.report.verdict import verdict
+from trimtab.report.sections.answer import answer, headline
+from trimtab.report.sections.section import Contents
+from trimtab.report.verdict import question, verdict
 from trimtab.types import Metric
 
 PLAIN = replace(REPORT, arms=tuple(Arm(name=name, role="arm") for name in ("weak",)), comparisons=())
@@ -97,3 +100,91 @@ def test_without_comparisons_nothing_is_claimed() -> None:
     assert verdict(PLAIN) == (
         "No arm was compared with another on the same rows, so nothing can be said of which is better.",
     )
+
+
+def rate(value: float, low: float, high: float, n: int = 192) -> JudgedRow:
+    return JudgedRow(counts={}, figures={"win_rate": Metric(value=value, low=low, high=high, n=n)})
+
+
+def judge(name: str, against: str = "sft", flips: Metric | None = None, **rows: JudgedRow) -> JudgeInfo:
+    figures = {"order_flips": flips or difference(0.2, 0.15, 0.25)}
+    return JudgeInfo(name=name, engine="scripted", against=against, rows=rows, figures=figures)
+
+
+ABOVE, BELOW, LEVEL = rate(0.612, 0.56, 0.661), rate(0.4, 0.35, 0.45), rate(0.52, 0.47, 0.57)
+
+
+def accuracy_and(*judges: JudgeInfo) -> Report:
+    """A study as one with judges and no gold reward is: SFT alone has no accuracy, and length was compared with it."""
+    length = compared(difference(9.0, 8.0, 10.0), name="length").comparisons
+    accuracy = compared(difference(-0.01, -0.05, 0.03, n=512), name="accuracy", against="human").comparisons
+    study = replace(PLAIN.study, description="")
+    return replace(PLAIN, study=study, comparisons=(*length, *accuracy), judges=judges)
+
+
+def test_without_a_reward_the_answer_is_the_first_usable_judges() -> None:
+    coin = judge("coin", flips=difference(0.9, 0.85, 0.95), weak=BELOW)
+    report = accuracy_and(coin, judge("small", weak=ABOVE))
+    assert verdict(report)[:2] == (
+        "Weak labels beat SFT alone: judge small gives them a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
+        "Weak labels against human labels: a difference of −0.010 [−0.050, 0.030] accuracy (n = 512 pairs), "
+        "no difference that these pairs could show; about 17,000 would settle one of this size.",
+    )
+    assert question(report) == "Is the student better after weak labels than after SFT alone?"
+    assert not any("coin" in sentence for sentence in verdict(report))
+
+
+def test_a_win_rate_whose_interval_holds_one_half_claims_nothing() -> None:
+    (sentence, *_) = verdict(accuracy_and(judge("small", weak=LEVEL)))
+    assert sentence == (
+        "Weak labels against SFT alone: judge small gives them a win rate of 0.520 [0.470, 0.570] (n = 192 prompts), "
+        "no difference that these prompts could show; about 2,500 would settle one of this size."
+    )
+    (sentence, *_) = verdict(accuracy_and(judge("small", weak=BELOW)))
+    assert sentence.startswith("Weak labels fall short of SFT alone: judge small gives them a win rate of 0.400")
+
+
+def test_a_judge_that_people_contradict_is_not_the_answer() -> None:
+    contrary = judge("small", weak=ABOVE)
+    contrary = replace(contrary, figures={**contrary.figures, "with_people": difference(0.3, 0.2, 0.4)})
+    assert verdict(accuracy_and(contrary))[0].startswith("Weak labels against human labels: ")
+
+
+def test_without_a_comparison_with_sft_alone_the_question_is_about_human_labels() -> None:
+    assert question(accuracy_and()).endswith(" than after human labels?")
+
+
+def test_other_arms_are_sorted_by_the_judge_who_answers() -> None:
+    arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "down", "level"))
+    rows = {"weak": ABOVE, "up": ABOVE, "down": BELOW, "level": LEVEL}
+    report = replace(PLAIN, arms=arms, judges=(judge("small", against="human", **rows),))
+    assert verdict(report)[1] == (
+        "Of the other arms, up is above human labels; down is below human labels; level is not told apart from human labels."
+    )
+
+
+def test_a_judge_beside_a_reward_says_whether_it_is_of_the_opposite_mind() -> None:
+    report = compared(difference(0.08, 0.04, 0.12))
+    with_judges = replace(
+        report, judges=(judge("one", weak=ABOVE), judge("two", weak=BELOW), judge("three", weak=LEVEL))
+    )
+    assert verdict(with_judges) == (
+        "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts).",
+        "Judge one prefers weak labels to SFT alone: a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
+        "Judge two prefers SFT alone to weak labels, which have a win rate of 0.400 [0.350, 0.450] (n = 192 prompts), "
+        "the opposite of what the gold reward says.",
+        "Judge three does not tell weak labels from SFT alone: a win rate of 0.520 [0.470, 0.570] (n = 192 prompts).",
+    )
+
+
+def test_a_second_judge_is_held_to_the_first() -> None:
+    said = verdict(accuracy_and(judge("one", weak=ABOVE), judge("two", weak=BELOW)))
+    assert said[-1].endswith(", the opposite of what judge one says.")
+
+
+def test_the_first_screen_draws_the_win_rates_that_it_speaks_of() -> None:
+    report = accuracy_and(judge("small", weak=ABOVE))
+    section = answer(Contents(report=report))
+    assert [each.name for each in section.figures] == ["win-rates-small"]
+    assert "0.612" in section.figures[0].svg
+    assert headline(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"

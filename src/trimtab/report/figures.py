@@ -76,16 +76,20 @@ def labels_figure(label: LabelInfo) -> str:
         return svg(figure, f"labels-{label.arm}", f"Labels of {label.arm}: probabilities, and agreement with humans")
 
 
-def whiskers(rows: Sequence[tuple[Arm, Metric]], info: MetricInfo, title: str, *, zero: bool) -> str:
-    """A line a row from the low to the high bound; `zero` where the figures are differences. Empty where there is no figure."""
+def whiskers(
+    rows: Sequence[tuple[Arm, Metric]], info: MetricInfo, title: str, *, zero: bool, line: float | None = None
+) -> str:
+    """A line a row from the low to the high bound; `zero` where the figures are differences, `line` where something else than
+    zero is to be told apart from. Empty where there is no figure."""
     if not any(figure.value is not None for _, figure in rows):
         return ""
     import matplotlib  # noqa: PLC0415
 
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panel(0.75 + 0.36 * len(rows))
-        if zero:
-            axes.axvline(0, color=ZERO, linewidth=1.2, zorder=1)
+        level = 0.0 if zero else line
+        if level is not None:
+            axes.axvline(level, color=ZERO, linewidth=1.2, zorder=1)
         for place, (arm, value) in enumerate(rows):
             _whisker(axes, place, value, ARM if arm.role == "arm" else REFERENCE)
         axes.set_yticks(range(len(rows)), labels=[arm.name for arm, _ in rows])

@@ -11,9 +11,7 @@ from trimtab.report.model import Arm, Report, arm_order
 from trimtab.report.sections.answer import drawn, headline
 from trimtab.report.sections.section import Contents, Section
 from trimtab.report.side_effects import OF_THEIR_OWN
-from trimtab.report.verdict import BASELINE
-
-_DRAWN = ("gold_reward", "proxy_reward", "accuracy")
+from trimtab.report.verdict import BASELINE, HEADLINES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,7 @@ def results(contents: Contents) -> Section | None:
     figures = tuple(
         figure
         for info in metrics
-        if info.name.partition(".")[0] in _DRAWN and info.name != headline(report)
+        if info.name.partition(".")[0] in HEADLINES and info.name != headline(report)
         for figure in drawn(report, info.name)
     )
     return Section(
