@@ -6,11 +6,12 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from made_up import ARMS, LABELS, REPORT
+from made_up import ARMS, LABELS, REPORT, metric
 
 from trimtab.report.figures import arms_figure, differences_figure, labels_figure
 from trimtab.report.html import render
-from trimtab.report.model import Report, StudyInfo
+from trimtab.report.model import Report, Sample, StudyInfo, from_json, to_json
+from trimtab.report.rewards import RewardInfo
 from trimtab.types import Metric
 
 EMPTY = Report(study=StudyInfo(name="none", seed=0, weak="w", student="s"))
@@ -226,3 +227,14 @@ def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
     before = dict(matplotlib.rcParams)
     arms_figure(REPORT, "accuracy")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_sample_says_which_reward_its_answers_have() -> None:
+    sample = Sample(prompt="User: Hi", completions={"weak": "Hello."}, scores={"weak": 0.5}, metric="gold_reward.own")
+    agreed = metric(0.7, 0.1)
+    proxy = RewardInfo(
+        name="own", kind="trained_reward", metric="gold_reward.own", proxy=True, agreement=agreed, longer=agreed
+    )
+    report = replace(REPORT, samples=(sample,), rewards=(proxy,))
+    assert "<small>proxy reward (own) 0.500</small>" in render(report)
+    assert from_json(to_json(report)).samples == (sample,)

@@ -13,7 +13,7 @@ from trimtab.report.judged import judged
 from trimtab.report.labels import label_info
 from trimtab.report.logs import curves_of
 from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
-from trimtab.report.rewards import RewardInfo, metric_of, note_of, reward_infos
+from trimtab.report.rewards import GOLD, RewardInfo, metric_of, note_of, reward_infos
 from trimtab.report.searches import SearchInfo, search_info
 from trimtab.report.side_effects import OF_THEIR_OWN, beliefs, of_answers, of_policy
 from trimtab.report.similarities import similarity_infos
@@ -117,7 +117,7 @@ def collected(run: Run) -> Report:
         searches=tuple(_searches(run)),
         data=tuple(_data(run)),
         costs=tuple(_costs(run)),
-        samples=tuple(_samples(run, rows)),
+        samples=tuple(_samples(run, rows, rewards)),
         rewards=tuple(rewards),
         similarities=tuple(similarity_infos(run)),
         judges=judging.judges,
@@ -263,16 +263,20 @@ def _detail(facts: Mapping[str, Any]) -> str:
     return ""
 
 
-def _samples(run: Run, rows: Mapping[str, Rows]) -> list[Sample]:
+def _samples(run: Run, rows: Mapping[str, Rows], rewards: Sequence[RewardInfo]) -> list[Sample]:
     prompts = {pair.prompt_id: pair.prompt for pair in run.test}
     rows = {name: each for name, each in rows.items() if each.texts}
     answered = [key for key in prompts if rows and all(key in each.texts for each in rows.values())]
-    gold = next((name for each in rows.values() for name in each.values if name.startswith("gold_reward")), None)
+    proxies = {each.metric for each in rewards if each.proxy}
+    scored = dict.fromkeys(name for each in rows.values() for name in each.values if name.startswith(GOLD))
+    # a reward that the study did not train is shown before one that it did
+    gold = min(scored, key=lambda name: name in proxies, default=None)
     return [
         Sample(
             prompt=conversation(prompts[key]),
             completions={name: each.texts[key] for name, each in rows.items()},
             scores={name: each.values.get(gold, {}).get(key) for name, each in rows.items()} if gold else {},
+            metric=gold or GOLD,
         )
         for key in answered[: run.study.samples]
     ]

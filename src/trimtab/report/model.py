@@ -120,11 +120,12 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One test prompt and what each arm answered, with the gold reward of each answer where there is one."""
+    """One test prompt and what each arm answered, with the reward of each answer where there is one, which `metric` names."""
 
     prompt: str
     completions: Mapping[str, str]
     scores: Mapping[str, float | None] = field(default_factory=dict)
+    metric: str = "gold_reward"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +214,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "prompt": sample.prompt,
                 "completions": dict(sample.completions),
                 "scores": {arm: _number(score) for arm, score in sample.scores.items()},
+                "metric": sample.metric,
             }
             for sample in report.samples
         ],

@@ -53,6 +53,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def small(text: str) -> str:
+    """A label within a sentence."""
+    return text[:1].lower() + text[1:]
+
+
 def _rounded(count: int) -> int:
     """Up to two significant digits: more would claim a precision that the difference does not have."""
     step: int = 10 ** max(0, len(str(count)) - 2)

@@ -19,4 +19,5 @@ def with_proxies(report: Report) -> Report:
             for arm in report.arms
         ),
         comparisons=tuple(replace(each, metric=shown_as(each.metric, rewards)) for each in report.comparisons),
+        samples=tuple(replace(each, metric=shown_as(each.metric, rewards)) for each in report.samples),
     )

@@ -9,7 +9,7 @@ from trimtab.report import rulings
 from trimtab.report.judges import JudgeInfo
 from trimtab.report.metrics import metric_info
 from trimtab.report.model import Arm, Report, arm_order, differs
-from trimtab.report.phrases import capital, figures, listed, rows_told, spoken, unsettled
+from trimtab.report.phrases import capital, figures, listed, rows_told, small, spoken, unsettled
 from trimtab.types import Metric
 
 BASELINE = "sft"
@@ -49,7 +49,7 @@ def _compared(report: Report, arm: str, metric: str) -> list[str]:
 
 def _by_others(report: Report, arm: str, metric: str | None, first: JudgeInfo | None) -> list[str]:
     """What judges say that the answer does not rest on, and whether it is the opposite."""
-    whose = f"judge {first.name}" if first else f"the {_lower(metric_info(metric or '').label)}"
+    whose = f"judge {first.name}" if first else f"the {small(metric_info(metric or '').label)}"
     others = [judge for judge in rulings.believed(report, arm) if judge is not first]
     return [rulings.beside(judge, arm, _answered(report, arm, judge.against, metric, first), whose) for judge in others]
 
@@ -111,7 +111,7 @@ def _against(report: Report, arm: str, other: str, metric: str) -> str:
     if difference is None:
         return ""
     info = metric_info(metric)
-    ours, theirs, what = capital(spoken(arm)), spoken(other), _lower(info.label)
+    ours, theirs, what = capital(spoken(arm)), spoken(other), small(info.label)
     rows = rows_told(difference, info, "left out")
     if difference.value is None:
         return f"{ours} and {theirs} could not be compared: they share no {info.rows} ({rows})."
@@ -161,7 +161,3 @@ def _size(difference: Metric) -> Metric:
     if value is None or low is None or high is None or low > 0:
         return difference
     return Metric(value=-value, low=-high, high=-low, n=difference.n, n_failed=difference.n_failed)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from trimtab.report.metrics import metric_info
 from trimtab.report.model import arm_order
+from trimtab.report.phrases import small
 from trimtab.report.sections.section import Contents, Section
 
 
@@ -11,4 +13,5 @@ def samples(contents: Contents) -> Section | None:
     found = contents.report.samples
     if not found:
         return None
-    return Section(id="samples", title="Answers", tab="Students", values={"samples": found, "order": arm_order})
+    values = {"samples": found, "order": arm_order, "label": lambda metric: small(metric_info(metric).label)}
+    return Section(id="samples", title="Answers", tab="Students", values=values)
