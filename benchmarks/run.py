@@ -128,7 +128,7 @@ def long_texts(asked: argparse.Namespace) -> float:
 
 def report(asked: argparse.Namespace) -> dict[str, float]:
     """Making the report of a run of 20,000 pairs, with few test prompts and with as many as pairs."""
-    found = {}
+    found: dict[str, float] = {}
     for name, sizes in REPORTED.items():
         pairs, prompts = (max(LEAST, round(asked.share * size)) for size in sizes)
         with tempfile.TemporaryDirectory() as folder:

@@ -8,17 +8,26 @@ import shutil
 from pathlib import Path
 
 import pytest
+from large_run import _stage as made
 from large_run import make_large
 from rich.console import Console, Group
+from typer.testing import CliRunner
 
 from trimtab import statistics
+from trimtab.cli.terminal import app
 from trimtab.errors import DataError, StoreError, StudyError
 from trimtab.report.beside import beside
+from trimtab.report.beside_figures import judge_of
+from trimtab.report.beside_json import to_json
 from trimtab.report.beside_page import render
 from trimtab.report.beside_tables import summary
 from trimtab.report.collect import rows_by_arm
 from trimtab.report.folder import Run
-from trimtab.store import canonical
+from trimtab.report.verdict import verdict
+from trimtab.stages.tables import REWARDS
+from trimtab.stages.verdicts import VERDICTS, verdict_rows
+from trimtab.store import Draft, Store, canonical
+from trimtab.types import Reading, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +189,109 @@ def test_studies_that_differ_in_more_than_their_seeds_are_not_pooled(
     study = Run(other).study.model_copy(update={"seed": 103, "max_tokens": 300})
     (other / "study.yaml").write_text(study.to_yaml())
     assert beside([one, other]).seeds == ()
+
+
+def test_seeds_that_drew_a_split_of_their_own_are_told_by_their_means(one: Path, other_tests: Path) -> None:
+    folder = Path(shutil.copytree(other_tests, one.parent / "own-split"))
+    (folder / "study.yaml").write_text(Run(one).study.model_copy(update={"seed": 104}).to_yaml())
+    found = beside([one, folder])
+    (weak,) = (each for each in found.seeds if (each.arm, each.metric) == ("weak", "gold_reward"))
+    rows = [rows_by_arm(Run(each))["weak"].values["gold_reward"] for each in (one, folder)]
+    alone = statistics.across_seeds([sum(each.values()) / len(each) for each in rows])
+    assert (weak.mean, weak.spread) == (alone.mean, alone.spread)
+    assert weak.mean.n == 2
+    assert "each of which drew a split of its own" in found.seeds_speak_of
+    assert "each of which drew a split of its own" in render(found)
+    assert "a split of its own" in " ".join(terminal(summary(found)).split())
+
+
+def test_seeds_on_the_same_test_pairs_say_what_their_intervals_speak_of(seeds: list[Path]) -> None:
+    assert "other seeds and other test pairs at once" in beside(seeds).seeds_speak_of
+
+
+def test_labels_and_their_price_stand_side_by_side(one: Path, same_tests: Path) -> None:
+    found = beside([one, same_tests])
+    of = {(each.arm, each.metric): each for each in found.entries}
+    # 200 tokens and 0.01 s for each of the labels of `weak`
+    assert {name: each.value for name, each in of["weak", "label_tokens"].figures.items()} == {"one": 200, "same": 200}
+    assert of["weak", "label_seconds"].figures["one"].low is None
+    (label,) = (each for each in found.sides[0].report.labels if each.arm == "weak")
+    assert of["weak", "agreement"].figures["one"] == label.metrics["agreement"]
+    assert "Tokens a pair" in render(found)
+
+
+def judged(one: Path, name: str, against: str) -> Path:
+    """The study with a judge that prefers every answer of `weak`, twice."""
+    folder = Path(shutil.copytree(one, one.parent / name))
+    study = folder / "study.yaml"
+    study.write_text(study.read_text() + "judges: {small: {kind: pairwise, engine: smollm2-135m-instruct}}\n")
+    first, second = Reading(named="first"), Reading(named="second")
+    verdicts = [Verdict(id=each.prompt_id, outcome="win", there=first, back=second) for each in Run(one).test]
+
+    def make(draft: Draft) -> dict[str, int]:
+        draft.write_rows("verdicts", verdict_rows(verdicts), VERDICTS)
+        return {"contests": len(verdicts)}
+
+    stage = made(Store(folder), "judge.weak.small", "judge", make)[1].folder.name
+    index = json.loads((folder / "run.json").read_text())
+    arms = [{**arm, "verdicts": {"small": stage} if arm["name"] == "weak" else {}} for arm in index["arms"]]
+    told = {**index, "arms": arms, "against": against, "stages": [*index["stages"], stage]}
+    (folder / "run.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_what_one_judge_says_stands_side_by_side_and_another_judges_word_does_not(one: Path) -> None:
+    here, there, other = (judged(one, name, row) for name, row in (("a", "sft"), ("b", "sft"), ("c", "base")))
+    (weak,) = beside([here, there]).of("win_rate.small")
+    assert {name: (each.value, each.n) for name, each in weak.figures.items()} == {"a": (1.0, 24), "b": (1.0, 24)}
+    assert "Win rate (small)" in terminal(summary(beside([here, there])))
+    found = beside([here, other])
+    assert not any(judge_of(metric) for metric in found.metrics)
+    assert any(note.startswith("Judge small is not the same in all studies, or compares with") for note in found.notes)
+
+
+def test_a_figure_of_a_judge_bears_its_name() -> None:
+    names = (
+        "win_rate.small",
+        "length_controlled_win_rate.small",
+        "order_flips.small",
+        "order_flips",
+        "accuracy.helpful",
+    )
+    assert [judge_of(name) for name in names] == ["small", "small", "small", "", ""]
+
+
+TRAINED = "{kind: trained_reward, data: {kind: starter, limit: 60, seed: 5}, model: smollm2-135m-instruct}"
+
+
+def test_a_reward_that_one_study_trained_is_not_set_beside_a_gold_one(one: Path) -> None:
+    folder = Path(shutil.copytree(one, one.parent / "proxied"))
+    study = folder / "study.yaml"
+    study.write_text(study.read_text().replace("{gold: checker}", f"{{gold: {TRAINED}}}"))
+    rows = [{"id": pair.id, "a": 1.0, "b": 0.5} for pair in Run(one).test]
+
+    def make(draft: Draft) -> dict[str, int]:
+        draft.write_rows("rewards", rows, REWARDS)
+        return {"examples": 60}
+
+    stage = made(Store(folder), "reward-test.gold", "score-pairs", make)[1].folder.name
+    index = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**index, "rewards": {"gold": stage}}))
+    found = beside([one, folder])
+    assert found.of("gold_reward") == found.of("proxy_reward") == []
+    assert "proxy reward" in verdict(found.sides[1].report)[0]
+    assert "gold reward" not in terminal(summary(found)).partition("proxied\n")[2].lower()
+
+
+def test_every_figure_goes_to_a_file_for_programs(seeds: list[Path], tmp_path: Path) -> None:
+    found = beside(seeds)
+    document = json.loads(json.dumps(to_json(found), allow_nan=False))
+    assert [each["seed"] for each in document["studies"]] == [Run(each).study.seed for each in seeds]
+    (weak,) = (each for each in document["figures"] if (each["arm"], each["metric"]) == ("weak", "gold_reward"))
+    assert set(weak["studies"]) == {"one", "seed-101", "seed-102"}
+    assert weak["differences"]["seed-101"]["value"] == pytest.approx(0.1)
+    assert {each["metric"] for each in document["seeds"]} >= {"gold_reward", "accuracy"}
+    assert found.seeds_speak_of in document["notes"]
+    file = tmp_path / "compared.json"
+    done = CliRunner().invoke(app, ["compare", *map(str, seeds), "--json", str(file)])
+    assert (done.exit_code, json.loads(file.read_text())) == (0, document)

@@ -157,7 +157,7 @@ def test_without_a_comparison_with_sft_alone_the_question_is_about_human_labels(
 def test_other_arms_are_sorted_by_the_judge_who_answers() -> None:
     arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "down", "level"))
     rows = {"weak": ABOVE, "up": ABOVE, "down": BELOW, "level": LEVEL}
-    report = replace(PLAIN, arms=arms, judges=(judge("small", against="human", **rows),))
+    report = replace(PLAIN, arms=arms, judges=(replace(judge("small", against="human"), rows=rows),))
     assert verdict(report)[1] == (
         "Of the other arms, up is above human labels; down is below human labels; level is not told apart from human labels."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -35,18 +36,26 @@ def compare(
         Path | None,
         typer.Option("--out", metavar="FILE", help="A page of the same, such as compare.html.", show_default=False),
     ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Where every figure goes, for programs.", show_default=False),
+    ] = None,
 ) -> None:
     """Show studies side by side, with paired differences.
 
     Differences are taken where two studies have the same test pairs. Reads what the runs left; needs no torch.
     """
     from trimtab.report.beside import beside
+    from trimtab.report.beside_json import to_json
     from trimtab.report.beside_page import render
     from trimtab.report.beside_tables import summary
     from trimtab.store import write_whole
 
     found = beside(folders)
     out.print(summary(found))
+    if json_file is not None:
+        text = json.dumps(to_json(found), indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(json_file, text)
     if to is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
         write_whole(to, render(found))

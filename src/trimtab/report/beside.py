@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trimtab import statistics
 from trimtab.errors import DataError, StudyError
+from trimtab.report.beside_figures import figures_of, judge_of
 from trimtab.report.collect import Rows, collected, rows_by_arm
 from trimtab.report.folder import Run
+from trimtab.report.metrics import metric_info
 from trimtab.report.model import Report, arm_order
-from trimtab.report.rewards import shown_as
-from trimtab.report.seeds import OverSeeds, over_seeds, same_but_for_seeds
+from trimtab.report.proxies import with_proxies
+from trimtab.report.rewards import GOLD, PROXY, shown_as
+from trimtab.report.seeds import OWN_ROWS, SHARED_ROWS, OverSeeds, over_seeds, same_but_for_seeds, same_tests
 from trimtab.types import Metric
 
 
@@ -38,12 +41,13 @@ class Entry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
     """The studies, what at least two of them have a figure of, and what a reader must know of it. `seeds` are the figures over
-    all of them where they are one study with several seeds."""
+    all of them where they are one study with several seeds, and `seeds_speak_of` says what their intervals speak of."""
 
     sides: tuple[Side, ...]
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
     seeds: tuple[OverSeeds, ...] = ()
+    seeds_speak_of: str = ""
 
     @property
     def metrics(self) -> list[str]:
@@ -57,7 +61,7 @@ class Beside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """A study with what its figures are averaged from."""
+    """A study with what its figures are averaged from, under the names of its tables."""
 
     side: Side
     run: Run
@@ -76,18 +80,21 @@ def beside(folders: Sequence[Path]) -> Beside:
     entries = _entries(read)
     if not entries:
         raise DataError(f"the studies have nothing in common: {'; '.join(_offers(each.side) for each in read)}")
+    shared = same_tests([each.run.test for each in read])
+    seeds = _seeds(read, shared)
     return Beside(
         sides=tuple(each.side for each in read),
         entries=tuple(entries),
         notes=tuple(_notes(read)),
-        seeds=tuple(_seeds(read)),
+        seeds=tuple(seeds),
+        seeds_speak_of=(SHARED_ROWS if shared else OWN_ROWS) if seeds else "",
     )
 
 
-def _seeds(read: Sequence[_Read]) -> list[OverSeeds]:
+def _seeds(read: Sequence[_Read], shared: bool) -> list[OverSeeds]:
     if not same_but_for_seeds([each.run.study for each in read]):
         return []
-    return over_seeds([each.rows for each in read], read[0].run.prompts)
+    return over_seeds([each.rows for each in read], read[0].run.prompts, shared=shared)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -103,18 +110,23 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _read(name: str, folder: Path) -> _Read:
     run = Run(folder)
-    return _Read(side=Side(name=name, folder=folder, report=collected(run)), run=run, rows=rows_by_arm(run))
+    report = with_proxies(collected(run))
+    rows = {
+        arm: replace(each, values={shown_as(metric, report.rewards): found for metric, found in each.values.items()})
+        for arm, each in rows_by_arm(run).items()
+    }
+    return _Read(side=Side(name=name, folder=folder, report=report), run=run, rows=rows)
 
 
 def _entries(read: Sequence[_Read]) -> list[Entry]:
     found: dict[tuple[str, str], dict[str, Metric]] = {}
-    rewards = tuple(reward for each in read for reward in each.side.report.rewards)
+    other_judges = {name for each in read[1:] for name in _other_judges(read[0], each)}
     for each in read:
-        for arm in each.side.report.arms:
-            for metric, figure in arm.metrics.items():
-                found.setdefault((arm.name, metric), {})[each.side.name] = figure
+        for key, figure in figures_of(each.side.report).items():
+            if judge_of(key[1]) not in other_judges:
+                found.setdefault(key, {})[each.side.name] = figure
     return [
-        Entry(arm=arm, metric=shown_as(metric, rewards), figures=figures, differences=_differences(read, arm, metric))
+        Entry(arm=arm, metric=metric, figures=figures, differences=_differences(read, arm, metric))
         for (arm, metric), figures in found.items()
         if len(figures) > 1
     ]
@@ -140,35 +152,68 @@ def _values(each: _Read, arm: str, metric: str) -> Mapping[str, float]:
 
 
 def _same_scorer(one: Run, other: Run, arm: str, metric: str) -> bool:
-    """Gold rewards of different scorers have no difference."""
-    return not metric.startswith("gold_reward") or _scorers(one, arm) == _scorers(other, arm)
+    """Rewards of different scorers have no difference."""
+    return not _is_reward(metric) or _scorer(one, arm, metric) == _scorer(other, arm, metric)
 
 
-def _scorers(run: Run, arm: str) -> list[object]:
-    """What gave an arm's gold rewards: settings and weights."""
-    scores = next(each["scores"] for each in run.arms if each["name"] == arm)
-    records = {name: run.artifact(stage).record for name, stage in scores.items()}
-    return [
-        (name, record["settings"], {key: value for key, value in record["inputs"].items() if key != "completions"})
-        for name, record in records.items()
-    ]
+def _is_reward(metric: str) -> bool:
+    return metric.partition(".")[0] in (GOLD, PROXY)
+
+
+def _scorer(run: Run, arm: str, metric: str) -> object:
+    """What gave an arm's reward, settings and weights: the scorer that the metric names, or the only one."""
+    scores: Mapping[str, str] = next(each["scores"] for each in run.arms if each["name"] == arm)
+    name = metric.partition(".")[2] or next(iter(scores))
+    return _maker(run, scores[name], "completions")
+
+
+def _maker(run: Run, stage: str, *answers: str) -> tuple[object, object]:
+    """A stage's settings and what it read, but for the `answers` that it read on."""
+    record = run.artifact(stage).record
+    return record["settings"], {key: value for key, value in record["inputs"].items() if key not in answers}
+
+
+def _other_judges(first: _Read, other: _Read) -> list[str]:
+    """The judges of one name that are not the same, or compared answers with those of another row."""
+    return [name for name, ours in _judges(first).items() if name in _judges(other) and _judges(other)[name] != ours]
+
+
+def _judges(read: _Read) -> dict[str, object]:
+    """What gave each judge's verdicts, and against which row."""
+    stages = {
+        name: stage
+        for arm in read.run.arms
+        for name, stage in arm.get("verdicts", {}).items()
+        if stage and read.run.finished(stage)
+    }
+    against = {judge.name: judge.against for judge in read.side.report.judges}
+    return {name: (against.get(name), _maker(read.run, stage, "ours", "theirs")) for name, stage in stages.items()}
 
 
 def _notes(read: Sequence[_Read]) -> list[str]:
     first, *others = read
     notes = [_of_tests(first, each) for each in others]
     for each in others:
-        shared = [arm["name"] for arm in each.run.arms if arm["scores"] and _has_scores(first.run, arm["name"])]
-        if any(_scorers(first.run, arm) != _scorers(each.run, arm) for arm in shared):
-            notes.append(
-                f"{each.side.name} and {first.side.name} are scored by different scorers: their gold rewards stand side by "
-                "side and have no difference."
-            )
+        rewards = {
+            metric
+            for arm, rows in each.rows.items()
+            for metric in rows.values.keys() & _metrics(first, arm)
+            if not _same_scorer(first.run, each.run, arm, metric)
+        }
+        notes += [
+            f"{metric_info(metric).label} of {each.side.name} and of {first.side.name} is by different scorers: the figures "
+            "stand side by side and have no difference."
+            for metric in sorted(rewards)
+        ]
+    for name in dict.fromkeys(name for each in others for name in _other_judges(first, each)):
+        notes.append(
+            f"Judge {name} is not the same in all studies, or compares with another row: its figures are left out."
+        )
     return [*notes, *(f"{each.side.name}: {each.side.report.notes[0]}" for each in read if each.side.report.missing)]
 
 
-def _has_scores(run: Run, arm: str) -> bool:
-    return any(each["name"] == arm and each["scores"] for each in run.arms)
+def _metrics(each: _Read, arm: str) -> set[str]:
+    return set(each.rows[arm].values) if arm in each.rows else set()
 
 
 def _of_tests(first: _Read, other: _Read) -> str:
@@ -191,5 +236,5 @@ def _of_tests(first: _Read, other: _Read) -> str:
 
 def _offers(side: Side) -> str:
     arms = ", ".join(arm.name for arm in side.report.arms) or "none"
-    metrics = ", ".join(dict.fromkeys(name for arm in side.report.arms for name in arm.metrics)) or "none"
+    metrics = ", ".join(dict.fromkeys(name for _, name in figures_of(side.report))) or "none"
     return f"{side.name} has the arms {arms} with the figures {metrics}"

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 from trimtab.report.beside import Beside, Entry
 from trimtab.report.cells import Cell, cell, difference_cell
+from trimtab.report.duration import duration
 from trimtab.report.figures import whiskers
 from trimtab.report.html import environment, style
 from trimtab.report.metrics import MetricInfo, metric_info
 from trimtab.report.model import Arm, arm_order
-from trimtab.report.seeds import AGAINST
+from trimtab.report.seeds import AGAINST, OWN_ROWS
 from trimtab.report.verdict import question, verdict
+from trimtab.types import Metric
 
 _DRAWN = ("gold_reward", "proxy_reward", "accuracy", "win_rate", "pgr")
 
@@ -49,6 +51,8 @@ def render(found: Beside) -> str:
     return template.render(
         sides=[(side, question(side.report), verdict(side.report)[0]) for side in found.sides],
         notes=found.notes,
+        duration=duration,
+        seeds_speak_of=found.seeds_speak_of,
         seeds=[_seeds(found, metric) for metric in dict.fromkeys(each.metric for each in found.seeds)],
         parts=[_part(found, metric) for metric in found.metrics],
         first=found.sides[0].name,
@@ -59,20 +63,25 @@ def render(found: Beside) -> str:
 
 def _seeds(found: Beside, metric: str) -> SeedPart:
     entries = {each.arm: each for each in found.seeds if each.metric == metric}
+    by_seed = found.seeds_speak_of == OWN_ROWS
     against = [each for each in AGAINST if any(each in entry.leads for entry in entries.values())]
     rows = [
         (
             arm,
-            cell(entries[arm].mean, metric),
-            replace(cell(entries[arm].spread, metric), rows=f"{entries[arm].spread.n} seeds"),
+            _of_seeds(cell(entries[arm].mean, metric), entries[arm].mean, by_seed),
+            _of_seeds(cell(entries[arm].spread, metric), entries[arm].spread, by_seed=True),
             [
-                difference_cell(entries[arm].leads[each], metric) if each in entries[arm].leads else None
-                for each in against
+                _of_seeds(difference_cell(lead, metric), lead, by_seed) if lead else None
+                for lead in (entries[arm].leads.get(each) for each in against)
             ],
         )
         for arm in arm_order(entries)
     ]
     return SeedPart(info=metric_info(metric), against=against, rows=rows)
+
+
+def _of_seeds(shown: Cell, metric: Metric, by_seed: bool) -> Cell:
+    return replace(shown, rows=f"{metric.n} seeds") if by_seed else shown
 
 
 def _part(found: Beside, metric: str) -> Part:

@@ -30,6 +30,7 @@ def summary(found: Beside) -> Group:
             Text(verdict(side.report)[0]),
         ]
     parts += [Text(f"Note: {note}", style="yellow") for note in found.notes]
+    parts += [Text(found.seeds_speak_of, style="dim")] if found.seeds else []
     for metric in dict.fromkeys(each.metric for each in found.seeds):
         title = f"{metric_info(metric).label}, over {len(found.sides)} seeds"
         parts += [Text(), Text(title, style="bold"), _over_seeds(found, metric)]

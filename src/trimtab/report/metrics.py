@@ -147,6 +147,21 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="The share of pairs that got a label: the rest abstained, failed or were filtered out.",
         ),
         MetricInfo(
+            name="label_tokens",
+            label="Tokens a pair",
+            better="lower",
+            rows="pairs",
+            digits=2,
+            meaning="Tokens that labeling computed, read and written, over the pairs that were labeled: a count.",
+        ),
+        MetricInfo(
+            name="label_seconds",
+            label="Seconds a pair",
+            better="lower",
+            rows="pairs",
+            meaning="What labeling took, over the pairs that were labeled; it speaks of the machine as well.",
+        ),
+        MetricInfo(
             name="order_flips",
             label="Order flips",
             better="lower",
