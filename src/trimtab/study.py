@@ -28,6 +28,7 @@ FilterField = Annotated[Component, Kind("filters")]
 # Arms that every study has besides its own; `human`, `weak` and `flipped` can be given other settings, never left out.
 REFERENCES = ("base", "sft")
 RESERVED = (*REFERENCES, "weak_model")
+ALWAYS = ("human", "weak", "flipped")
 
 
 class GivenSides(Settings):
@@ -87,6 +88,9 @@ class Arm(Settings):
     preference: Preference | None = Field(None, description="null: the study's")
     train: bool = Field(True, description="false: labels alone, no student learns from them")
     description: str = Field("", description="shown in the report")
+    against: tuple[str, ...] = Field(
+        (), description="rows that the report compares it with, besides sft, human and flipped"
+    )
 
 
 class Judging(Settings):
@@ -150,6 +154,21 @@ class Study(Settings):
         if wrong:
             raise ValueError(f"{wrong[0]!r}: a name is letters, digits, - and _")
         return arms
+
+    @model_validator(mode="after")
+    def _arms_are_compared_with_rows(self) -> Self:
+        rows = (*RESERVED, *ALWAYS, *self.arms)
+        for name, arm in self.arms.items():
+            for other in arm.against:
+                if other not in rows:
+                    known = ", ".join(dict.fromkeys(rows))
+                    raise ValueError(f"arms.{name}.against: there is no row {other!r} (there are: {known})")
+                if other == name:
+                    raise ValueError(f"arms.{name}.against: an arm is not compared with itself")
+                if not arm.train or (other in self.arms and not self.arms[other].train):
+                    untrained = other if arm.train else name
+                    raise ValueError(f"arms.{name}.against: {untrained} has train: false, so there is no student to compare")
+        return self
 
     @model_validator(mode="after")
     def _own_targets_need_sft(self) -> Self:

@@ -86,6 +86,32 @@ def difference_by_prompt(rng: Rng) -> tuple[Metric, float]:
     return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), float(truth)
 
 
+def reward_gained_by_prompt(rng: Rng) -> tuple[Metric, float]:
+    clusters = prompts(rng, 60, 3)
+    hard = effects(rng, clusters)
+    ours, theirs = (by_id(hard + effects(rng, clusters) + gain) for gain in (0.3, 0.0))
+    return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), 0.3
+
+
+def mean_of_few(n: int) -> Draw:
+    def draw(rng: Rng) -> tuple[Metric, float]:
+        return mean(rng.normal(3, 2, n).tolist()), 3.0
+
+    return draw
+
+
+def rarely_different(n: int, most: int, above: float, below: float) -> Draw:
+    """Two students that follow each other: ours alone is right on a share `above` of the rows, theirs alone on `below`."""
+
+    def draw(rng: Rng) -> tuple[Metric, float]:
+        clusters = prompts(rng, n, most)
+        place = norm.cdf(effects(rng, clusters))
+        ours, theirs = (by_id(each.astype(float)) for each in (place < above, place > 1 - below))
+        return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), above - below
+
+    return draw
+
+
 def outcomes(figures: Floats) -> list[Outcome]:
     """45 % wins, 25 % ties, 30 % losses, and so a true win rate of 0.575."""
     low, high = norm.ppf([0.30, 0.55])
@@ -173,7 +199,11 @@ CASES: dict[str, Draw] = {
     "accuracy, 100 prompts, nearly all right": accuracy_by_prompt(100, 0.92),
     "accuracy, 30 prompts": accuracy_by_prompt(30, 0.6),
     "mean by bootstrap, 40 prompts": mean_by_prompt,
-    "paired difference by bootstrap, 60 prompts": difference_by_prompt,
+    "paired difference of rights, 60 prompts": difference_by_prompt,
+    "paired difference by bootstrap, 60 prompts": reward_gained_by_prompt,
+    "paired difference of rights, 300 pairs": rarely_different(300, 1, 0.10, 0.05),
+    "mean of 3 rows": mean_of_few(3),
+    "mean of 5 rows": mean_of_few(5),
     "win rate, 150 pairs": win_rate_of_independent_pairs,
     "win rate, 60 prompts": win_rate_by_prompt,
     "win rate at equal length, 200 pairs": win_rate_at_equal_length,
@@ -201,6 +231,50 @@ def test_95_percent_of_intervals_hold_the_truth(draw: Draw, monkeypatch: pytest.
             held += metric.low <= truth <= metric.high
     assert known > 0.98 * DRAWS
     assert abs(held / known - 0.95) <= 0.015
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [rarely_different(100, 1, 0.03, 0.01), rarely_different(100, 1, 0.04, 0.0), rarely_different(100, 3, 0.05, 0.02)],
+)
+def test_where_few_rows_differ_intervals_hold_the_truth_at_least_as_often(draw: Draw) -> None:
+    held = 0
+    for place in range(DRAWS):
+        metric, truth = draw(np.random.default_rng([19, place]))
+        assert metric.low is not None and metric.high is not None
+        held += metric.low <= truth <= metric.high
+    assert held / DRAWS >= 0.935
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        rarely_different(100, 1, 0.02, 0.02),
+        rarely_different(60, 4, 0.06, 0.06),
+        rarely_different(300, 1, 0.2, 0.2),
+        rarely_different(4, 2, 0.4, 0.4),
+    ],
+)
+def test_of_two_arms_that_are_equally_good_one_is_called_better_at_most_5_times_in_100(draw: Draw) -> None:
+    told = 0
+    for place in range(DRAWS):
+        metric, _ = draw(np.random.default_rng([23, place]))
+        assert metric.low is not None and metric.high is not None
+        told += metric.low > 0 or metric.high < 0
+    assert told / DRAWS <= 0.05
+
+
+def test_a_bootstrap_would_call_one_better_more_than_10_times_in_100_where_four_rows_differ() -> None:
+    told = 0
+    for place in range(DRAWS):
+        rng = np.random.default_rng([29, place])
+        moved = rng.choice(100, 4, replace=False)
+        differences = np.zeros(100)
+        differences[moved] = rng.choice([-1.0, 1.0], 4)
+        metric = mean(differences.tolist())
+        assert metric.low is not None and metric.high is not None
+        told += metric.low > 0 or metric.high < 0
+    assert told / DRAWS > 0.1
 
 
 def test_rows_of_one_prompt_taken_for_independent_hold_the_truth_far_too_seldom() -> None:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from trimtab.statistics.quantiles import Z95, student_t
-from trimtab.statistics.resampling import percentiles, resampled_sums
-from trimtab.statistics.rows import Clusters, average, by_cluster, finite, nothing
+from trimtab.statistics.resampling import FEW, percentiles, resampled_sums
+from trimtab.statistics.rows import Clusters, Floats, average, by_cluster, finite, nothing
 from trimtab.statistics.spread import clustered_means
 from trimtab.types import Metric
 
@@ -16,18 +16,17 @@ def mean(values: Sequence[float], *, n_failed: int = 0, seed: int = 0, clusters:
     """The arithmetic mean with a bootstrap interval (Efron 1979; percentiles as Hesterberg 2015 expands them).
 
     `clusters` names what each row belongs to, such as its prompt. Rows of one cluster are drawn together, because they
-    are not independent, and a resample's mean is the sum of its rows over their number. There is no interval with fewer
-    than two clusters. Raises `ValueError` for values that are not finite and for clusters of another length.
+    are not independent, and a resample's mean is the sum of its rows over their number. With fewer than ten clusters
+    resamples are too few to have tails, and the interval is Student's t on the clusters' sums; there is none with fewer than
+    two. Raises `ValueError` for values that are not finite and for clusters of another length.
     """
     rows = finite(values, "values")
     sums = by_cluster(rows[:, None], clusters)
     if not len(rows):
         return nothing(0, n_failed)
-    low, high = None, None
-    if len(sums) > 1:
-        draws = resampled_sums(sums, seed)
-        low, high = percentiles(draws[:, 0] / draws[:, 1], len(sums))
-    return Metric(value=average(rows), low=low, high=high, n=len(rows), n_failed=n_failed)
+    value = average(rows)
+    low, high = _around(value, rows, clusters) if len(sums) < FEW else _bootstrapped(sums, seed)
+    return Metric(value=value, low=low, high=high, n=len(rows), n_failed=n_failed)
 
 
 def share(values: Sequence[float], *, n_failed: int = 0, clusters: Clusters | None = None) -> Metric:
@@ -48,7 +47,7 @@ def share(values: Sequence[float], *, n_failed: int = 0, clusters: Clusters | No
     value, found = average(rows), clustered_means(rows[:, None], clusters)
     if found.clusters < 2:
         return Metric(value=value, low=None, high=None, n=len(rows), n_failed=n_failed)
-    worth = _independent(value, float(found.covariance[0, 0]), found.clusters)
+    worth = independent(value * (1 - value), float(found.covariance[0, 0]), found.clusters)
     low, high = _wilson(value, worth, student_t(found.clusters - 1))
     return Metric(value=value, low=low, high=high, n=len(rows), n_failed=n_failed)
 
@@ -67,10 +66,22 @@ def proportion(successes: int, n: int, n_failed: int = 0) -> Metric:
     return Metric(value=successes / n, low=low, high=high, n=n, n_failed=n_failed)
 
 
-def _independent(value: float, variance: float, clusters: int) -> float:
-    """How many independent zeros and ones would have a mean as uncertain as this."""
-    possible = value * (1 - value)
-    if possible == 0:
+def _around(value: float, rows: Floats, clusters: Clusters | None) -> tuple[float | None, float | None]:
+    found = clustered_means(rows[:, None], clusters)
+    if found.clusters < 2:
+        return None, None
+    half = student_t(found.clusters - 1) * math.sqrt(float(found.covariance[0, 0]))
+    return value - half, value + half
+
+
+def _bootstrapped(sums: Floats, seed: int) -> tuple[float, float]:
+    draws = resampled_sums(sums, seed)
+    return percentiles(draws[:, 0] / draws[:, 1], len(sums))
+
+
+def independent(possible: float, variance: float, clusters: int) -> float:
+    """How many independent rows, of that variance each, would have a mean as uncertain as one of `variance` over clusters."""
+    if possible <= 0:
         return float(clusters)
     most = (clusters / Z95) ** 2
     return min(possible / variance, most) if variance > 0 else most

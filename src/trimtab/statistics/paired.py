@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 
-from trimtab.statistics.means import mean
-from trimtab.statistics.rows import clusters_of
+import numpy as np
+
+from trimtab.statistics.exact import LEVEL, swapped
+from trimtab.statistics.means import independent, mean
+from trimtab.statistics.quantiles import student_t
+from trimtab.statistics.rows import Clusters, Floats, average, by_cluster, clusters_of, finite
+from trimtab.statistics.score import paired_score
+from trimtab.statistics.spread import clustered_means
 from trimtab.types import Metric
 
 
@@ -16,12 +23,43 @@ def paired_difference(
     seed: int = 0,
     clusters: Mapping[str, Hashable] | None = None,
 ) -> Metric:
-    """The mean of ours minus theirs over the ids that both have, with a bootstrap over those ids (Efron 1979).
+    """The mean of ours minus theirs over the ids that both have, with an interval over those ids.
 
-    Pairing takes out what the rows have in common, so the interval is narrower than two separate ones suggest.
+    Pairing takes out what the rows have in common, so the interval is narrower than two separate ones suggest. It is that of
+    `mean`; but where both sides hold rights and wrongs alone (0, 1, and halves for ties), it is the paired score interval
+    (Tango 1998) at the number of independent rows that the difference is worth, as in `share`, for a bootstrap is far too
+    narrow where few rows differ. Either reaches to zero where `swapped`, the exact test over clusters, has p > 0.05.
     `n_failed` counts the ids that only one side has. `clusters` gives each common id's cluster, as in `mean`.
     """
     common = sorted(ours.keys() & theirs.keys())
-    differences = [ours[key] - theirs[key] for key in common]
     n_failed = len(ours.keys() ^ theirs.keys())
-    return mean(differences, n_failed=n_failed, seed=seed, clusters=clusters_of(common, clusters))
+    mine, other = finite([ours[key] for key in common], "ours"), finite([theirs[key] for key in common], "theirs")
+    groups = clusters_of(common, clusters)
+    found = (
+        _of_shares(mine - other, n_failed, groups)
+        if common and np.isin(np.concatenate([mine, other]), (0.0, 0.5, 1.0)).all()
+        else mean((mine - other).tolist(), n_failed=n_failed, seed=seed, clusters=groups)
+    )
+    return as_told(found, by_cluster((mine - other)[:, None], groups)[:, 0], seed)
+
+
+def as_told(difference: Metric, sums: Floats, seed: int = 0) -> Metric:
+    """The same, its interval widened to zero unless the exact test on the sums of its clusters tells it from zero."""
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return difference
+    p_value = swapped(sums, seed)
+    if p_value is not None and p_value <= LEVEL:
+        return difference
+    return replace(difference, low=min(difference.low, 0.0), high=max(difference.high, 0.0))
+
+
+def _of_shares(differences: Floats, n_failed: int, clusters: Clusters | None) -> Metric:
+    """From differences of rights and wrongs, each in [-1, 1]."""
+    value, n = average(differences), len(differences)
+    found = clustered_means(differences[:, None], clusters)
+    if found.clusters < 2:
+        return Metric(value=value, low=None, high=None, n=n, n_failed=n_failed)
+    differing = average(np.abs(differences))
+    worth = independent(differing - value**2, float(found.covariance[0, 0]), found.clusters)
+    low, high = paired_score(value, differing, worth, student_t(found.clusters - 1))
+    return Metric(value=value, low=low, high=high, n=n, n_failed=n_failed)

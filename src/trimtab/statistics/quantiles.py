@@ -20,7 +20,7 @@ def normal_cdf(z: float) -> float:
 def student_t(df: int) -> float:
     """The t that a variable of Student's distribution with `df` >= 1 degrees of freedom exceeds in size 5 % of the time."""
     if df < _MANY:
-        return _solved(lambda t: _within(t, df) - 0.95, Z95, 13.0)
+        return solved(lambda t: _within(t, df) - 0.95, Z95, 13.0)
     z = Z95
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
@@ -31,7 +31,7 @@ def student_t(df: int) -> float:
 @lru_cache(maxsize=4096)
 def chi_square(probability: float, df: int) -> float:
     """The value that a chi-square variable with `df` >= 1 degrees of freedom stays below with that probability in (0, 1)."""
-    return _solved(lambda x: _below(x, df) - probability, 0.0, df + 50.0 + 20.0 * math.sqrt(df))
+    return solved(lambda x: _below(x, df) - probability, 0.0, df + 50.0 + 20.0 * math.sqrt(df))
 
 
 def _within(t: float, df: int) -> float:
@@ -55,7 +55,8 @@ def _below(x: float, df: int) -> float:
     return 1 - beyond - (math.erfc(math.sqrt(half)) if first else 0.0)
 
 
-def _solved(rising: Callable[[float], float], low: float, high: float) -> float:
+def solved(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that rises through zero between two bounds is zero."""
     for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if rising(middle) < 0 else (low, middle)

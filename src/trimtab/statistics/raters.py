@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from trimtab.statistics.means import proportion, share
-from trimtab.statistics.resampling import percentiles, resampled_sums
+from trimtab.statistics.resampling import FEW, percentiles, resampled_sums
 from trimtab.statistics.rows import Floats, by_cluster, clusters_of, nothing
 from trimtab.types import Choice, Metric
 
@@ -49,7 +49,7 @@ def cohen_kappa(
     Values are categories of any kind, None being none. Expected agreement is Σ over categories of the product of both sides'
     shares. 1 is full agreement, 0 is chance. Undefined where both sides only ever say one and the same thing; resamples of that
     kind are left out of the interval. `n_failed` counts ids to which theirs gives a category and ours none. `clusters` gives
-    each id's.
+    each id's; there is no interval with fewer than ten.
     """
     keys, n_failed = _common(ours, theirs)
     if not keys:
@@ -74,7 +74,7 @@ def krippendorff_alpha(
     Each of two or more raters gives values by id, None or no entry being none. Two values disagree by 0 or 1 (`nominal`) or by
     their difference squared (`interval`, numbers only). Ids that fewer than two raters rate do not count but in `n_failed`.
     1 is full agreement, 0 is chance, and below it raters disagree more than chance would. Undefined where all values are one
-    and the same. `n` counts ids; `clusters` gives each id's.
+    and the same. `n` counts ids; `clusters` gives each id's, and there is no interval with fewer than ten.
     """
     if len(raters) < 2:
         raise ValueError(f"raters: alpha compares two or more, got {len(raters)}")
@@ -100,7 +100,7 @@ def _beyond_chance(sums: Floats, figure: _Figure, n: int, n_failed: int, seed: i
     value = figure(sums.sum(axis=0)[None, :])
     if not len(value):
         return nothing(n, n_failed)
-    if len(sums) < 2:
+    if len(sums) < FEW:
         return Metric(value=float(value[0]), low=None, high=None, n=n, n_failed=n_failed)
     low, high = percentiles(figure(resampled_sums(sums, seed)), len(sums))
     return Metric(value=float(value[0]), low=low, high=high, n=n, n_failed=n_failed)

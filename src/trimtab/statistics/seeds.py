@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimtab.statistics.paired import as_told
 from trimtab.statistics.quantiles import chi_square, student_t
 from trimtab.statistics.rows import Floats, average, by_cluster, clusters_of, finite, nothing
 from trimtab.types import Metric
@@ -45,7 +46,10 @@ def across_seeds(values: Sequence[float], *, n_failed: int = 0) -> Seeds:
 
 
 def across_seeds_and_rows(
-    runs: Sequence[Mapping[str, float]], *, clusters: Mapping[str, Hashable] | None = None
+    runs: Sequence[Mapping[str, float]],
+    *,
+    clusters: Mapping[str, Hashable] | None = None,
+    differences: bool = False,
 ) -> Metric:
     """The mean of every run's figure of every row, with an interval for other seeds and other rows at once.
 
@@ -53,7 +57,8 @@ def across_seeds_and_rows(
     in `n_failed` alone, and `n` is the rows that they all have. The variance is that of two crossed random effects (Searle,
     Casella & McCulloch 1992): of the seeds' means, plus of the rows' means over their `clusters`, minus what both hold of
     what is particular to a row in a run; at least the larger of the two. Student's degrees of freedom are Satterthwaite's
-    (1946), rounded down. There is no interval with fewer than two seeds or two clusters.
+    (1946), rounded down. There is no interval with fewer than two seeds or two clusters. That of `differences` between two arms
+    reaches to zero where the exact test over clusters has p > 0.05, as in `paired_difference`.
     """
     ids = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
     n_failed = len(set().union(*runs)) - len(ids)
@@ -65,7 +70,8 @@ def across_seeds_and_rows(
     if min(len(runs), len(sums)) < 2:
         return Metric(value=value, low=None, high=None, n=len(ids), n_failed=n_failed)
     half = _half_width(sums, len(ids))
-    return Metric(value=value, low=value - half, high=value + half, n=len(ids), n_failed=n_failed)
+    found = Metric(value=value, low=value - half, high=value + half, n=len(ids), n_failed=n_failed)
+    return as_told(found, sums[:, :-1].sum(axis=1)) if differences else found
 
 
 def _half_width(sums: Floats, n: int) -> float:

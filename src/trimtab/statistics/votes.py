@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab.statistics.means import mean
-from trimtab.statistics.resampling import percentiles, resampled_sums
+from trimtab.statistics.resampling import FEW, percentiles, resampled_sums
 from trimtab.statistics.rows import Clusters, Floats, by_cluster, clusters_of, nothing
 from trimtab.types import Choice, Metric
 
@@ -33,7 +33,7 @@ def consistency(
     """The consistency of repeated votes by pair id (`majority` as in Tao & Li 2025, section 4), with a bootstrap over pairs.
 
     A vote of None failed. Pairs with fewer than two votes do not count but in `n_failed`; the others may have different
-    numbers. `clusters` gives each pair's, such as its prompt.
+    numbers. `clusters` gives each pair's, such as its prompt; `corrected` has no interval with fewer than ten.
     """
     given = {key: [vote for vote in each if vote is not None] for key, each in votes.items()}
     known = {key: each for key, each in given.items() if len(each) > 1}
@@ -65,7 +65,7 @@ def _ratio(columns: Floats, clusters: Clusters | None, n_failed: int, seed: int)
         return nothing(0, n_failed)
     sums = by_cluster(columns, clusters)
     value = float(columns[:, 0].sum() / columns[:, 1].sum())
-    if len(sums) < 2:
+    if len(sums) < FEW:
         return Metric(value=value, low=None, high=None, n=len(columns), n_failed=n_failed)
     draws = resampled_sums(sums, seed)
     low, high = percentiles(draws[:, 0] / draws[:, 1], len(sums))
