@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from trimtab import statistics
 from trimtab.errors import DataError
 from trimtab.forecast import forecast
-from trimtab.report.collect import collect
+from trimtab.report.collect import collect, rows_by_arm
 from trimtab.report.folder import Run
 from trimtab.stages.tables import pairs_of
 from trimtab.study import Study
@@ -54,7 +56,6 @@ def test_prompts_of_the_study_are_not_another_domain(told: Ran) -> None:
 
 
 def test_a_choice_is_the_implicit_reward_of_the_same_tables(told: Ran) -> None:
-    from trimtab.report.collect import rows_by_arm
     from trimtab.stages.tables import logprobs_of
 
     run = Run(told[1])
@@ -64,6 +65,26 @@ def test_a_choice_is_the_implicit_reward_of_the_same_tables(told: Ran) -> None:
     for pair in run.pairs_beneath(parts["policy"]):
         margin = policy[pair.id].a - reference[pair.id].a - policy[pair.id].b + reference[pair.id].b
         assert rows[pair.id] == (0.5 if margin == 0 else float((margin > 0) == (pair.human == "a")))
+
+
+def test_pairs_of_one_prompt_of_another_domain_are_one_cluster(
+    finished_run: Path, tiny_study: str, run_whole: Callable[..., Ran], tmp_path: Path
+) -> None:
+    rows = [
+        {"prompt": f"Which number is larger, {n} or {n + 1}?", "chosen": f"{n + 1}{end}", "rejected": f"{n}{end}"}
+        for n in range(901, 905)
+        for end in ("", ".")
+    ]
+    path = tmp_path / "twice.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    _, folder = run_whole(tiny_study + f"elsewhere: {{twice: {{kind: file, path: {path}}}}}", finished_run)
+    run = Run(folder)
+    there = run.pairs_beneath(run.elsewhere("weak")["twice"]["policy"])
+    assert (len(there), len({run.prompts[pair.id] for pair in there})) == (8, 4)
+    values = rows_by_arm(run)["weak"].values["accuracy.twice"]
+    (weak,) = [arm for arm in collect(folder).arms if arm.name == "weak"]
+    clusters = [next(pair.prompt_id for pair in there if pair.id == key) for key in values]
+    assert weak.metrics["accuracy.twice"] == statistics.share(list(values.values()), clusters=clusters)
 
 
 def test_a_domain_that_the_study_holds_whole_is_refused(

@@ -163,3 +163,16 @@ def test_targets_of_ones_own_need_an_sft() -> None:
 def test_three_sources_are_three_sides() -> None:
     data = Study.parse(YAML, [SIDES]).data
     assert data == GivenSides(labeled=Starter(seed=1), unlabeled=Starter(seed=2), test=Starter(seed=3))
+
+
+def test_the_rows_that_an_arm_is_compared_with_survive_yaml_and_are_other_rows_of_the_study() -> None:
+    other = "arms.other={annotator: longest, against: [length, weak_model, human]}"
+    study = Study.parse(YAML, (other,))
+    assert study.arms["other"].against == ("length", "weak_model", "human")
+    assert Study.parse(study.to_yaml()) == study
+    assert "arms.length.against: there is no row 'lenght' (there are: base, sft, weak_model, human, weak" in complaint(
+        "arms.length.against=[lenght]"
+    )
+    assert "an arm is not compared with itself" in complaint("arms.length.against=[length]")
+    untrained = "arms.other={annotator: longest, train: false}"
+    assert "other has train: false, so there is no student" in complaint(untrained, "arms.length.against=[other]")

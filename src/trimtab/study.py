@@ -167,7 +167,9 @@ class Study(Settings):
                     raise ValueError(f"arms.{name}.against: an arm is not compared with itself")
                 if not arm.train or (other in self.arms and not self.arms[other].train):
                     untrained = other if arm.train else name
-                    raise ValueError(f"arms.{name}.against: {untrained} has train: false, so there is no student to compare")
+                    raise ValueError(
+                        f"arms.{name}.against: {untrained} has train: false, so there is no student to compare"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -169,6 +169,12 @@ def test_words_about_a_judge_follow_its_intervals() -> None:
     assert warnings("x", figures(good), 0, 99) == ()
     assert "not told apart from a coin" in warnings("x", figures(unclear), 0, 99)[0]
     assert "unusable" in warnings("x", figures(bad), 0, 99)[0]
+    few = Metric(value=1.0, low=0.14, high=1.0, n=3)
+    assert "not told apart from a coin" in warnings("x", figures(few), 0, 3)[0]
+    alone = Metric(value=1.0, low=None, high=None, n=1)
+    assert warnings("x", figures(alone), 0, 1) == (
+        "Judge x names the same place in both orders on 1.000 of 1 comparisons: too few to tell it from a coin.",
+    )
     people = {high: warnings("x", figures(good, metric(high, 0.1)), 0, 99) for high in (0.7, 0.55, 0.3)}
     assert people[0.7] == ()
     assert "not told apart from a coin by its agreement with people" in people[0.55][0]

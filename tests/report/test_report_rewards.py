@@ -102,9 +102,18 @@ def test_the_checkers_agreement_is_that_of_its_own_scores(run: Path, report: Rep
     for pair in Folder(run).test:
         asked = pair.prompt[-1].content
         gap = gold(asked, pair.a) - gold(asked, pair.b)
-        right += [(gap > 0) == (pair.human == "a")] if gap else []
+        right.append(float((gap > 0) == (pair.human == "a")) if gap else 0.5)
     (checker,) = [each for each in report.rewards if each.name == "checker"]
     assert checker.agreement.value == pytest.approx(sum(right) / len(right))
+    assert checker.agreement.n == checker.longer.n == checker.lead.n == len(right)
+    assert checker.lead.value == pytest.approx((checker.agreement.value or 0) - (checker.longer.value or 0))
+
+
+def test_what_a_reward_is_not_good_for_is_a_note_of_the_report(report: Report) -> None:
+    # Six test pairs tell no reward from a coin.
+    for each in report.rewards:
+        assert each.warnings
+        assert set(each.warnings) <= set(report.notes)
 
 
 def test_a_reward_that_the_study_trained_is_a_proxy_wherever_people_read_and_keeps_its_name_for_programs(

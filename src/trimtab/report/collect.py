@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import statistics
+from trimtab.report.comparisons import comparisons
 from trimtab.report.folder import SIDES, Run
 from trimtab.report.judged import judged
 from trimtab.report.labels import label_info
 from trimtab.report.logs import curves_of
-from trimtab.report.model import Arm, Comparison, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
+from trimtab.report.model import Arm, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.rewards import GOLD, RewardInfo, metric_of, note_of, reward_infos
 from trimtab.report.searches import SearchInfo, search_info
-from trimtab.report.side_effects import OF_THEIR_OWN, beliefs, of_answers, of_policy
+from trimtab.report.side_effects import beliefs, of_answers, of_policy
 from trimtab.report.similarities import similarity_infos
 from trimtab.stages.tables import completions_of, logprobs_of, scores_of
 from trimtab.types import Annotation, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
-_SHARES = ("accuracy", "ended")
+# What is told by rights and wrongs, also where it is `accuracy.DOMAIN`.
+_SHARES = ("accuracy", "ended", "refusals", "surer_and_wrong")
 # How many missing stages a note names.
 _NAMED = 6
 
@@ -111,8 +113,8 @@ def collected(run: Run) -> Report:
     rewards = reward_infos(run)
     return Report(
         study=_study(run),
-        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run.prompts), rows, run) for arm in arms),
-        comparisons=tuple(_comparisons(rows, run.prompts)),
+        arms=tuple(_recovered(_arm(arm, rows.get(arm["name"]), run), rows, run) for arm in arms),
+        comparisons=tuple(comparisons({name: each.values for name, each in rows.items()}, run.prompts, _asked(run))),
         labels=tuple(_labels(run, arm) for arm in arms if arm["labels"]),
         searches=tuple(_searches(run)),
         data=tuple(_data(run)),
@@ -144,14 +146,11 @@ def _study(run: Run) -> StudyInfo:
     )
 
 
-def _arm(arm: Mapping[str, Any], rows: Rows | None, prompts: Mapping[str, str]) -> Arm:
+def _arm(arm: Mapping[str, Any], rows: Rows | None, run: Run) -> Arm:
     metrics: dict[str, Metric] = {}
     if rows is not None:
         for name, values in rows.values.items():
-            # pairs of one prompt are not independent: intervals are over prompts
-            clusters = [prompts.get(key, key) for key in values]
-            figure = statistics.share if name in _SHARES else statistics.mean
-            metrics[name] = figure(list(values.values()), n_failed=rows.failed.get(name, 0), clusters=clusters)
+            metrics[name] = averaged(name, values, rows.failed.get(name, 0), run.prompts)
     role = "reference" if arm["name"] in REFERENCE_ROWS else "arm"
     return Arm(
         name=arm["name"],
@@ -160,7 +159,14 @@ def _arm(arm: Mapping[str, Any], rows: Rows | None, prompts: Mapping[str, str]) 
         metrics=metrics,
         skipped=arm["skipped"],
         pending=arm["pending"],
+        against=_asked(run).get(arm["name"], ()),
     )
+
+
+def averaged(name: str, values: Mapping[str, float], failed: int, prompts: Mapping[str, str]) -> Metric:
+    """The mean of a row's figures by prompt or pair id. Pairs of one prompt are not independent: intervals are over prompts."""
+    figure = statistics.share if name.partition(".")[0] in _SHARES else statistics.mean
+    return figure(list(values.values()), n_failed=failed, clusters=[prompts.get(key, key) for key in values])
 
 
 def _recovered(arm: Arm, rows: Mapping[str, Rows], run: Run) -> Arm:
@@ -174,22 +180,9 @@ def _recovered(arm: Arm, rows: Mapping[str, Rows], run: Run) -> Arm:
     return replace(arm, metrics={**arm.metrics, "pgr": statistics.pgr(weak, ours, ceiling, clusters=run.prompts)})
 
 
-def _comparisons(rows: Mapping[str, Rows], prompts: Mapping[str, str]) -> list[Comparison]:
-    """Every arm against `sft`, `human` and `flipped`, paired by prompt or pair, on what both have."""
-    found = []
-    for against in ("sft", "base", "human", "flipped"):
-        for name in rows:
-            if against not in rows or name == against or (against == "base" and "sft" in rows and name != "sft"):
-                continue
-            for metric, ours in rows[name].values.items():
-                theirs = rows[against].values.get(metric)
-                beside = metric in OF_THEIR_OWN and against not in ("sft", "base")
-                if theirs is not None and metric != "ended" and not beside:
-                    difference = statistics.paired_difference(
-                        ours, theirs, clusters={key: prompts.get(key, key) for key in ours}
-                    )
-                    found.append(Comparison(arm=name, against=against, metric=metric, difference=difference))
-    return found
+def _asked(run: Run) -> dict[str, tuple[str, ...]]:
+    """The rows that the study has each arm compared with."""
+    return {name: arm.against for name, arm in run.study.arms.items()}
 
 
 def _labels(run: Run, arm: Mapping[str, Any]) -> LabelInfo:
@@ -292,7 +285,8 @@ def _notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
             "The pairs are Trimtab's starter set: synthetic prompts, responses and labels. The figures show that the "
             "machinery works and how the arms compare on it; they say nothing of real people's preferences."
         )
-    return [*notes, *(note_of(each) for each in rewards if each.proxy)]
+    proxies = (note_of(each) for each in rewards if each.proxy)
+    return [*notes, *proxies, *(warning for each in rewards for warning in each.warnings)]
 
 
 def _unfinished(run: Run) -> str:

@@ -67,6 +67,10 @@ class Run:
         asked: Mapping[str, Mapping[str, str]] = self.index.get("elsewhere", {}).get(row, {})
         return {domain: parts for domain, parts in asked.items() if all(map(self.finished, parts.values()))}
 
+    @property
+    def _rows(self) -> list[str]:
+        return [arm["name"] for arm in self.index["arms"]]
+
     def pairs_beneath(self, stage: str) -> list[Pair]:
         """The test pairs of the split that a stage read."""
         ending = f"-{self.artifact(stage).record['inputs']['split']}"
@@ -93,8 +97,12 @@ class Run:
 
     @cached_property
     def prompts(self) -> dict[str, str]:
-        """The prompts' ids of the test pairs, by pair id: what intervals are clustered by."""
-        return {pair.id: pair.prompt_id for pair in self.test}
+        """The prompts' ids of the test pairs, those of other domains too, by pair id: what intervals are clustered by."""
+        read = {
+            domain: next(iter(parts.values())) for row in self._rows for domain, parts in self.elsewhere(row).items()
+        }
+        there = (pair for stage in read.values() for pair in self.pairs_beneath(stage))
+        return {pair.id: pair.prompt_id for pair in (*there, *self.test)}
 
     @cached_property
     def unlabeled(self) -> list[Pair]:

@@ -213,7 +213,9 @@ def _of_flips(name: str, figures: Mapping[str, Metric]) -> str:
     if flips.value is None or (flips.high is not None and flips.high < COIN):
         return ""
     often = f"{_told(flips)} of {flips.n} comparisons"
-    if flips.value == 1 or (flips.low is not None and flips.low >= COIN):
+    if flips.low is None:
+        return f"Judge {name} names the same place in both orders on {often}: too few to tell it from a coin."
+    if flips.low > COIN:
         return (
             f"Judge {name} is unusable: it names the same place in both orders on {often}, where a coin would on one half. Its "
             "verdicts say where an answer stands and not how good it is."

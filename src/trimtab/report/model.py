@@ -44,7 +44,8 @@ class StudyInfo:
 class Arm:
     """One row of the results. `skipped` says why an arm has no figures; it is empty where the arm was run.
 
-    `pending` says what of it is not there yet, in a study that is not finished.
+    `pending` says what of it is not there yet, in a study that is not finished; `against` are the rows that the study has it
+    compared with.
     """
 
     name: str
@@ -53,16 +54,22 @@ class Arm:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     skipped: str = ""
     pending: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A paired difference: `difference` is `metric` of `arm` minus that of `against`, over the rows that both have."""
+    """A paired difference: `difference` is `metric` of `arm` minus that of `against`, over the rows that both have. On `above`
+    of them the arm has more, on `below` less; `p_value` is that of the exact test over prompts (`statistics.mcnemar`), None
+    where nothing differs or nothing was tested."""
 
     arm: str
     against: str
     metric: str
     difference: Metric
+    above: int = 0
+    below: int = 0
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,13 +196,11 @@ def to_json(report: Report) -> dict[str, Any]:
                 "description": arm.description,
                 "skipped": arm.skipped,
                 "pending": list(arm.pending),
+                "against": list(arm.against),
             }
             for arm in report.arms
         },
-        "comparisons": [
-            {"arm": each.arm, "against": each.against, "metric": each.metric, **_figure(each.difference)}
-            for each in report.comparisons
-        ],
+        "comparisons": [_compared(each) for each in report.comparisons],
         "labels": {label.arm: _figures(label.metrics) for label in report.labels},
         "labels_about": {label.arm: _label_about(label) for label in report.labels},
         "searches": [plain(each) for each in report.searches],
@@ -279,7 +284,8 @@ def _label_about(label: LabelInfo) -> dict[str, Any]:
 
 
 def _arm(name: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> Arm:
-    return Arm(name=name, metrics=_metrics(figures), **{**about, "pending": tuple(about.get("pending", ()))})
+    lists = {key: tuple(about.get(key, ())) for key in ("pending", "against")}
+    return Arm(name=name, metrics=_metrics(figures), **{**about, **lists})
 
 
 def _label(arm: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> LabelInfo:
@@ -294,6 +300,13 @@ def _label(arm: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> La
     )
 
 
+def _compared(each: Comparison) -> dict[str, Any]:
+    names = {"arm": each.arm, "against": each.against, "metric": each.metric}
+    test = {"above": each.above, "below": each.below, "p_value": each.p_value}
+    return {**names, **_figure(each.difference), **test}
+
+
 def _comparison(each: Mapping[str, Any]) -> Comparison:
-    figure = {key: value for key, value in each.items() if key not in ("arm", "against", "metric")}
-    return Comparison(arm=each["arm"], against=each["against"], metric=each["metric"], difference=Metric(**figure))
+    figure = {key: each[key] for key in ("value", "low", "high", "n", "n_failed")}
+    rest = {key: value for key, value in each.items() if key not in figure}
+    return Comparison(difference=Metric(**figure), **rest)

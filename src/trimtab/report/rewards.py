@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from trimtab import statistics
 from trimtab.components import kind_of
 from trimtab.evaluation.trained_reward import TrainedReward
 from trimtab.report.folder import Run
-from trimtab.types import Choice, Metric
+from trimtab.report.metrics import metric_info, written
+from trimtab.types import Metric, Pair
 
 GOLD, PROXY = "gold_reward", "proxy_reward"
+# Agreement with people by a coin.
+COIN = 0.5
+_NOTHING = Metric(value=None, low=None, high=None, n=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardInfo:
-    """A gold reward. `agreement` is with people on the test pairs, `longer` that of the rule that the longer response is the
-    better, on the same pairs. `proxy`: the study trained it, on `examples` human pairs of its own."""
+    """A gold reward. `agreement` is with people on the test pairs that they labeled and it has read, ties counting as halves,
+    `longer` that of the rule that the longer response is the better, on the same pairs, and `lead` the paired difference.
+    `proxy`: the study trained it, on `examples` human pairs of its own. `warnings` are sentences on what it is not good for."""
 
     name: str
     kind: str
@@ -26,7 +31,9 @@ class RewardInfo:
     proxy: bool
     agreement: Metric
     longer: Metric
+    lead: Metric = _NOTHING
     examples: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def metric_of(name: str, scorers: int) -> str:
@@ -42,35 +49,67 @@ def reward_infos(run: Run) -> list[RewardInfo]:
 def _info(run: Run, name: str, stage: str) -> RewardInfo:
     artifact, scorer = run.artifact(stage), run.study.evaluation[name]
     gaps = {row["id"]: row["a"] - row["b"] for row in artifact.rows("rewards")}
-    human = {pair.id: pair.human for pair in run.test}
-    longer = {pair.id: float(len(pair.a) - len(pair.b)) for pair in run.test}
-    ours, theirs = (statistics.agreement(_choices(each), human, clusters=run.prompts) for each in (gaps, longer))
+    ours, theirs = rights(run.test, gaps)
+    agreement, longer = (_share(each, run) for each in (ours, theirs))
+    lead = statistics.paired_difference(ours, theirs, clusters=run.prompts)
     return RewardInfo(
         name=name,
         kind=kind_of(scorer),
         metric=metric_of(name, len(run.study.evaluation)),
         proxy=isinstance(scorer, TrainedReward),
-        agreement=ours,
-        longer=theirs,
+        agreement=replace(agreement, n_failed=sum(pair.human is not None for pair in run.test) - len(ours)),
+        longer=longer,
+        lead=lead,
         examples=artifact.record["facts"].get("examples", 0),
+        warnings=warnings(name, agreement, longer, lead),
     )
 
 
-def _choices(gaps: Mapping[str, float]) -> dict[str, Choice | None]:
-    return {key: None if gap == 0 else "a" if gap > 0 else "b" for key, gap in gaps.items()}
+def rights(test: Sequence[Pair], gaps: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Of the pairs that people labeled and that have a gap, the reward of `a` minus that of `b`: 1 where it prefers what people
+    preferred, 0 where not, a half on a tie; and the same of the rule that the longer response is the better."""
+    known = [pair for pair in test if pair.human is not None and pair.id in gaps]
+    ours = {pair.id: _right(gaps[pair.id], pair) for pair in known}
+    return ours, {pair.id: _right(len(pair.a) - len(pair.b), pair) for pair in known}
+
+
+def _right(gap: float, pair: Pair) -> float:
+    return 0.5 if gap == 0 else float((gap > 0) == (pair.human == "a"))
+
+
+def _share(found: Mapping[str, float], run: Run) -> Metric:
+    return statistics.share(list(found.values()), clusters=[run.prompts[key] for key in found])
+
+
+def warnings(name: str, agreement: Metric, longer: Metric, lead: Metric) -> tuple[str, ...]:
+    """What a reader must know before believing this reward, none of it more than the intervals allow."""
+    if agreement.value is None:
+        return ()
+    told = f"{_told(agreement)} (n = {agreement.n:,} pairs, ties as halves)"
+    if agreement.high is not None and agreement.high < COIN:
+        return (f"Gold reward {name} prefers what people do not: it agrees with them on {told}.",)
+    if agreement.low is None or agreement.low <= COIN:
+        return (f"Gold reward {name} is not told apart from a coin by its agreement with people, {told}.",)
+    if lead.low is None or lead.low <= 0:
+        return (
+            f"Gold reward {name} is not shown to know more than length: it agrees with people on {told}, and the rule that the "
+            f"longer response is the better on {_told(longer)} of the same pairs, a difference of {_told(lead, signed=True)}.",
+        )
+    return ()
 
 
 def note_of(info: RewardInfo) -> str:
     """What a reader must know of a reward that the study trained."""
     return (
         f"Gold reward {info.name} is a proxy: a reward model trained on {info.examples} human pairs that the study does not "
-        f"use. It agrees with people on {_share(info.agreement)} of the {info.agreement.n} test pairs, where the longer "
-        f"response is right on {_share(info.longer)}."
+        f"use. It agrees with people on {_told(info.agreement)} of the {info.agreement.n} test pairs that they labeled, where "
+        f"the longer response is right on {_told(info.longer)}."
     )
 
 
-def _share(metric: Metric) -> str:
-    return "–" if metric.value is None else f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+def _told(metric: Metric, *, signed: bool = False) -> str:
+    value, interval = written(metric, metric_info("agreement"), signed=signed)
+    return f"{value} {interval}".rstrip()
 
 
 def shown_as(metric: str, rewards: tuple[RewardInfo, ...]) -> str:
@@ -86,5 +125,5 @@ def plain(info: RewardInfo) -> dict[str, Any]:
 
 def read_back(name: str, document: Mapping[str, Any]) -> RewardInfo:
     """What `plain` gave. Raises `KeyError` or `TypeError` where a part is missing or of another kind."""
-    figures = {key: Metric(**document[key]) for key in ("agreement", "longer")}
-    return RewardInfo(name=name, **{**document, **figures})
+    figures = {key: Metric(**document[key]) for key in ("agreement", "longer", "lead") if key in document}
+    return RewardInfo(name=name, **{**document, **figures, "warnings": tuple(document.get("warnings", ()))})

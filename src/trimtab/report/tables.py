@@ -10,10 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.report.comparisons import head_to_head, p_told
 from trimtab.report.duration import duration
 from trimtab.report.judge_tables import judge_tables
 from trimtab.report.metrics import metric_info, written
-from trimtab.report.model import Arm, LabelInfo, Report, arm_order, differs
+from trimtab.report.model import Arm, Comparison, LabelInfo, Report, arm_order, differs
 from trimtab.report.proxies import with_proxies
 from trimtab.report.side_effects import OF_THEIR_OWN, SIDE_EFFECTS
 from trimtab.report.verdict import BASELINE, verdict
@@ -33,6 +34,9 @@ def summary(report: Report) -> Group:
         Text(),
         arms_tables(report),
     ]
+    found = head_to_head(report)
+    if found:
+        parts += [Text(), head_to_head_table(found)]
     if any(name in OF_THEIR_OWN for name in _metrics(report)):
         parts.append(side_effects_table(report))
     if report.similarities:
@@ -76,6 +80,20 @@ def compared_table(report: Report, metric: str) -> Table:
             )
             table.add_row(_name(arm), _cell(figure, metric), _count(figure), change, mark)
     return table
+
+
+def head_to_head_table(found: Sequence[Comparison]) -> Group:
+    """The comparisons that a study is for, a table a figure: the rows that differ, and the exact p-value."""
+    tables = []
+    for metric in dict.fromkeys(each.metric for each in found):
+        table = figures_table(f"{metric_info(metric).label}, paired difference", ["", "", "above, below", "p"])
+        for each in found:
+            if each.metric == metric:
+                pair = Text.assemble((each.arm, "bold"), f"\n− {each.against}")
+                shown = (_cell(each.difference, metric, signed=True), _mark(each.difference))
+                table.add_row(pair, *shown, f"{each.above:,}, {each.below:,}", p_told(each.p_value))
+        tables.append(table)
+    return Group(Text("Head to head", style="bold"), *tables)
 
 
 def side_effects_table(report: Report) -> Group:

@@ -66,11 +66,12 @@ def _every_total(sizes: Floats) -> Floats:
 
 def _drawn(sums: Floats, reached: float, seed: int) -> float:
     rng = np.random.default_rng(seed)
+    rows = sums
     if len(sums) > _GROUPS:
-        sums = np.bincount(rng.permutation(len(sums)) % _GROUPS, weights=sums)
-    further, step = 0, _SIGNS_AT_ONCE // len(sums)
+        rows = np.bincount(rng.permutation(len(sums)) % _GROUPS, weights=sums).astype(np.float64)
+    further, step = 0, _SIGNS_AT_ONCE // len(rows)
     for start in range(0, _DRAWS, step):
         draws = min(step, _DRAWS - start)
-        signs = 2.0 * rng.integers(0, 2, size=(draws, len(sums)), dtype=np.int8) - 1
-        further += int((np.abs(np.einsum("dn,n->d", signs, sums)) >= reached).sum())
+        signs = 2.0 * rng.integers(0, 2, size=(draws, len(rows)), dtype=np.int8) - 1
+        further += int((np.abs(np.einsum("dn,n->d", signs, rows)) >= reached).sum())
     return (further + 1) / (_DRAWS + 1)

@@ -13,7 +13,8 @@ from trimtab.statistics.quantiles import normal_cdf, student_t
 from trimtab.statistics.rows import Floats
 
 RESAMPLES = 10_000
-# With fewer clusters a bootstrap's outermost draws stand for its tails: of five, it holds the truth 92 times in 100, of three 76.
+# With fewer clusters a bootstrap's outermost draws stand for its tails: with five it holds the truth 92 times in 100,
+# with three 76.
 FEW = 10
 # Up to here distinct rows are drawn by how often each occurs; past here rows are drawn in groups.
 _KINDS = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trimtab.report.sections.answer import answer
+from trimtab.report.sections.comparisons import comparisons
 from trimtab.report.sections.cost import cost
 from trimtab.report.sections.data import data
 from trimtab.report.sections.judges import judges
@@ -23,6 +24,7 @@ from trimtab.report.sections.training import training
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     answer,
     results,
+    comparisons,
     rewards,
     side_effects,
     similarities,

@@ -1,0 +1,122 @@
+"""Which rows are compared with which, and that the comparisons a study is for are told wherever people read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_up import REPORT
+from rich.console import Console
+
+from trimtab.report.collect import averaged
+from trimtab.report.comparisons import comparisons, head_to_head, p_told
+from trimtab.report.html import render
+from trimtab.report.model import Arm, Comparison, Report, from_json, to_json
+from trimtab.report.tables import summary
+from trimtab.statistics import share
+from trimtab.study import Study
+from trimtab.types import Metric
+
+STUDIES = Path(__file__).parents[2] / "studies"
+ROWS = {
+    name: {"accuracy": {str(i): float(i < right) for i in range(100)}, "refusals": {str(i): 0.0 for i in range(100)}}
+    for name, right in (("sft", 50), ("human", 80), ("one", 60), ("other", 56))
+}
+OWN = {"one": ("other",), "other": ("nowhere",)}
+
+
+def told(report: Report) -> str:
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(summary(report))
+    return capture.get()
+
+
+def test_every_arm_is_compared_with_the_baselines_and_with_what_the_study_asks_for() -> None:
+    pairs = {(each.arm, each.against) for each in comparisons(ROWS, {}, OWN)}
+    always = {(arm, against) for against in ("sft", "human") for arm in ROWS if arm != against}
+    assert pairs == always | {("one", "other")}
+    assert pairs - {(each.arm, each.against) for each in comparisons(ROWS, {}, {})} == {("one", "other")}
+
+
+def test_a_comparison_tells_the_rows_that_differ_and_an_exact_p_value() -> None:
+    found = {(each.arm, each.against, each.metric): each for each in comparisons(ROWS, {}, OWN)}
+    asked = found["one", "other", "accuracy"]
+    assert (asked.above, asked.below) == (4, 0)
+    assert asked.p_value == pytest.approx(0.125)
+    assert asked.difference.value == pytest.approx(0.04)
+    assert asked.difference.low is not None and asked.difference.low <= 0
+    assert found["one", "other", "refusals"].p_value is None
+
+
+def test_side_effects_are_told_against_where_students_began_and_where_a_study_asks() -> None:
+    pairs = {(each.arm, each.against) for each in comparisons(ROWS, {}, OWN) if each.metric == "refusals"}
+    assert pairs == {("human", "sft"), ("one", "sft"), ("other", "sft"), ("one", "other")}
+
+
+def test_rows_of_one_prompt_are_swapped_together() -> None:
+    rows = {name: {"accuracy": dict.fromkeys("abcdef", value)} for name, value in (("sft", 0.0), ("one", 1.0))}
+    (alone,) = [each for each in comparisons(rows, {}, {}) if each.arm == "one"]
+    (together,) = [
+        each for each in comparisons(rows, dict(zip("abcdef", "xxyyzz", strict=True)), {}) if each.arm == "one"
+    ]
+    assert alone.p_value == pytest.approx(2 / 64)
+    assert together.p_value == pytest.approx(2 / 8)
+
+
+def asked_report() -> Report:
+    arms = tuple(
+        Arm(name=name, role="arm", against=against)
+        for name, against in (("weak", ()), ("weak_mismatch", ("human_mismatch",)), ("human_mismatch", ()))
+    )
+    return replace(
+        REPORT,
+        arms=arms,
+        comparisons=(
+            *REPORT.comparisons,
+            Comparison(
+                arm="weak_mismatch",
+                against="human_mismatch",
+                metric="gold_reward",
+                difference=Metric(value=-0.25, low=-0.375, high=-0.125, n=192),
+                above=31,
+                below=1071,
+                p_value=0.0124,
+            ),
+        ),
+    )
+
+
+def test_the_comparisons_that_a_study_is_for_are_in_the_page_the_terminal_and_the_json() -> None:
+    report = asked_report()
+    found = [(each.arm, each.against) for each in head_to_head(report)]
+    assert found == [("weak_mismatch", "human_mismatch"), ("weak", "human")]
+    assert from_json(to_json(report)) == report
+    assert to_json(report)["comparisons"][-1]["p_value"] == 0.0124
+    page, text = render(report), told(report)
+    assert "minus human_mismatch" in page and "31, 1,071" in page and "0.012" in page
+    assert "weak_mismatch −0.250 [−0.375, −0.125] ▼ 31, 1,071 0.012 − human_mismatch" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_p_values_are_told_with_three_decimals() -> None:
+    assert [p_told(each) for each in (0.125, 0.00004, None, 1.0)] == ["0.125", "< 0.001", "–", "1.000"]
+
+
+def test_the_match_mismatch_study_asks_for_the_comparisons_that_it_is_for() -> None:
+    study = Study.load(STUDIES / "tao2024" / "match-mismatch.yaml")
+    asked = {(name, against) for name, arm in study.arms.items() for against in arm.against}
+    assert {
+        ("weak_match", "human_match_size"),
+        ("weak_mismatch", "human_mismatch"),
+        ("weak_mismatch", "flipped_mismatch_size"),
+    } <= asked
+
+
+@pytest.mark.parametrize("name", ["refusals", "surer_and_wrong", "accuracy.helpful", "ended"])
+def test_shares_of_none_keep_a_width(name: str) -> None:
+    values = {str(i): 0.0 for i in range(200)}
+    found = averaged(name, values, 3, {})
+    assert found == share([0.0] * 200, n_failed=3)
+    assert found.high is not None and found.high > 0.01
