@@ -87,7 +87,7 @@ def difference_by_prompt(rng: Rng) -> tuple[Metric, float]:
 
 
 def reward_gained_by_prompt(rng: Rng) -> tuple[Metric, float]:
-    clusters = prompts(rng, 60, 3)
+    clusters = prompts(rng, 100, 3)
     hard = effects(rng, clusters)
     ours, theirs = (by_id(hard + effects(rng, clusters) + gain) for gain in (0.3, 0.0))
     return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), 0.3
@@ -200,7 +200,7 @@ CASES: dict[str, Draw] = {
     "accuracy, 30 prompts": accuracy_by_prompt(30, 0.6),
     "mean by bootstrap, 40 prompts": mean_by_prompt,
     "paired difference of rights, 60 prompts": difference_by_prompt,
-    "paired difference by bootstrap, 60 prompts": reward_gained_by_prompt,
+    "paired difference by bootstrap, 100 prompts": reward_gained_by_prompt,
     "paired difference of rights, 300 pairs": rarely_different(300, 1, 0.10, 0.05),
     "mean of 3 rows": mean_of_few(3),
     "mean of 5 rows": mean_of_few(5),
