@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, permutation_test, ttest_1samp
 
-from trimtab.statistics import mcnemar, mean, paired_difference, share
+from trimtab.statistics import Outcome, across_seeds_and_rows, mcnemar, mean, paired_difference, share, win_rate
 from trimtab.types import Metric
 
 
@@ -123,6 +123,23 @@ def test_up_to_five_prompts_never_tell_which_arm_is_better(n: int) -> None:
     assert bounds(paired_difference(by_id(gains), zeros(gains)))[0] <= 0
     rights = [1.0] * n
     assert bounds(paired_difference(by_id(rights), zeros(rights)))[0] <= 0
+
+
+def among_ties(decided: int, outcome: Outcome) -> list[Outcome]:
+    return [outcome if place < decided else "tie" for place in range(100)]
+
+
+def test_four_wins_among_ties_do_not_beat() -> None:
+    assert bounds(share([1.0] * 4 + [0.5] * 96))[0] > 0.5
+    assert bounds(win_rate(among_ties(4, "win")))[0] == 0.5
+    assert bounds(win_rate(among_ties(4, "loss")))[1] == 0.5
+    assert bounds(win_rate(among_ties(6, "win")))[0] > 0.5
+
+
+def test_leads_of_several_seeds_on_four_rows_do_not_beat() -> None:
+    seeds = [by_id([1.0] * 4 + [0.0] * 96) for _ in range(3)]
+    assert bounds(across_seeds_and_rows(seeds))[0] > 0
+    assert bounds(across_seeds_and_rows(seeds, differences=True))[0] == 0
 
 
 def test_a_share_of_none_keeps_a_width_and_a_mean_of_none_has_not() -> None:

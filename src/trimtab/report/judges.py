@@ -80,9 +80,8 @@ def order_flips(verdicts: Verdicts, clusters: Clusters) -> Metric:
     asked = {key: each for key, each in verdicts.items() if each.there is not None and each.back is not None}
     flips = {key: each.flipped for key, each in asked.items()}
     read = {key: float(flip) for key, flip in flips.items() if flip is not None}
-    return statistics.share(
-        list(read.values()), n_failed=len(asked) - len(read), clusters=[clusters[key] for key in read]
-    )
+    failed = len(asked) - len(read)
+    return statistics.share(list(read.values()), null=COIN, n_failed=failed, clusters=[clusters[key] for key in read])
 
 
 def first_named(verdicts: Verdicts, clusters: Clusters) -> Metric:

@@ -78,7 +78,7 @@ def _right(gap: float, pair: Pair) -> float:
 
 
 def _share(found: Mapping[str, float], run: Run) -> Metric:
-    return statistics.share(list(found.values()), clusters=[run.prompts[key] for key in found])
+    return statistics.share(list(found.values()), null=COIN, clusters=[run.prompts[key] for key in found])
 
 
 def warnings(name: str, agreement: Metric, longer: Metric, lead: Metric) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def beside(judge: JudgeInfo, arm: str, other: str, whose: str) -> str:
 
 def _usable(judge: JudgeInfo) -> bool:
     flips, people = (judge.figures.get(name) for name in ("order_flips", "with_people"))
-    as_a_coin = flips is not None and flips.low is not None and flips.low >= COIN
+    as_a_coin = flips is not None and flips.low is not None and flips.low > COIN
     contrary = people is not None and people.high is not None and people.high < COIN
     return not as_a_coin and not contrary
 

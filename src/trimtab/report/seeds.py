@@ -62,8 +62,11 @@ def over_seeds(
         if all(arm in run and metric in run[arm].values for run in runs)
     ]
 
-    def pooled(values: Sequence[Mapping[str, float]]) -> Metric:
-        return _crossed(values, clusters) if shared else statistics.across_seeds(_means(values)).mean
+    def pooled(values: Sequence[Mapping[str, float]], differences: bool) -> Metric:
+        if not shared:
+            return statistics.across_seeds(_means(values)).mean
+        prompts = {key: clusters.get(key, key) for run in values for key in run}
+        return statistics.across_seeds_and_rows(values, clusters=prompts, differences=differences)
 
     return [
         _figure(runs, arm, metric, [each for each in AGAINST if each != arm and (each, metric) in common], pooled)
@@ -76,15 +79,15 @@ def _figure(
     arm: str,
     metric: str,
     against: Sequence[str],
-    pooled: Callable[[Sequence[Mapping[str, float]]], Metric],
+    pooled: Callable[[Sequence[Mapping[str, float]], bool], Metric],
 ) -> OverSeeds:
     ours = [run[arm].values[metric] for run in runs]
     leads = {
-        other: pooled([_less(values, run[other].values[metric]) for values, run in zip(ours, runs, strict=True)])
+        other: pooled([_less(values, run[other].values[metric]) for values, run in zip(ours, runs, strict=True)], True)
         for other in against
     }
     spread = statistics.across_seeds(_means(ours)).spread
-    return OverSeeds(arm=arm, metric=metric, mean=pooled(ours), spread=spread, leads=leads)
+    return OverSeeds(arm=arm, metric=metric, mean=pooled(ours, False), spread=spread, leads=leads)
 
 
 def _means(runs: Sequence[Mapping[str, float]]) -> list[float]:
@@ -93,8 +96,3 @@ def _means(runs: Sequence[Mapping[str, float]]) -> list[float]:
 
 def _less(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
     return {key: value - theirs[key] for key, value in ours.items() if key in theirs}
-
-
-def _crossed(runs: Sequence[Mapping[str, float]], clusters: Mapping[str, Hashable]) -> Metric:
-    keys = {key for run in runs for key in run}
-    return statistics.across_seeds_and_rows(runs, clusters={key: clusters.get(key, key) for key in keys})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from trimtab.statistics.exact import as_told
 from trimtab.statistics.quantiles import Z95, student_t
 from trimtab.statistics.resampling import FEW, percentiles, resampled_sums
 from trimtab.statistics.rows import Clusters, Floats, average, by_cluster, finite, nothing
@@ -29,15 +30,18 @@ def mean(values: Sequence[float], *, n_failed: int = 0, seed: int = 0, clusters:
     return Metric(value=value, low=low, high=high, n=len(rows), n_failed=n_failed)
 
 
-def share(values: Sequence[float], *, n_failed: int = 0, clusters: Clusters | None = None) -> Metric:
+def share(
+    values: Sequence[float], *, null: float | None = None, n_failed: int = 0, clusters: Clusters | None = None
+) -> Metric:
     """The mean of figures in [0, 1], such as rights, wrongs and halves for ties, with Wilson's (1927) interval at the number
     of independent rows that they are worth.
 
     That number is p(1-p) / v, with p the mean and v its variance over clusters, as surveys do it (Korn & Graubard 1998); the
     quantile is Student's with clusters - 1 degrees of freedom. The interval stays in [0, 1] and keeps a width where every
     row is alike. All 0 or all 1 are worth their G clusters. All ties are worth (G/z)², which leaves as much room as if the
-    largest share of decided rows that may well have stayed unseen, z²/G, all went to one side. There is no interval with fewer
-    than two clusters. Raises `ValueError` for values outside [0, 1].
+    largest share of decided rows that may well have stayed unseen, z²/G, all went to one side. An interval
+    that would leave out `null`, such as a coin's one half, reaches to it where the exact test over clusters (`swapped`) has
+    p > 0.05. There is no interval with fewer than two clusters. Raises `ValueError` for values outside [0, 1].
     """
     rows = finite(values, "values")
     if len(rows) and not 0 <= rows.min() <= rows.max() <= 1:
@@ -49,7 +53,8 @@ def share(values: Sequence[float], *, n_failed: int = 0, clusters: Clusters | No
         return Metric(value=value, low=None, high=None, n=len(rows), n_failed=n_failed)
     worth = independent(value * (1 - value), float(found.covariance[0, 0]), found.clusters)
     low, high = _wilson(value, worth, student_t(found.clusters - 1))
-    return Metric(value=value, low=low, high=high, n=len(rows), n_failed=n_failed)
+    told = Metric(value=value, low=low, high=high, n=len(rows), n_failed=n_failed)
+    return told if null is None else as_told(told, by_cluster(rows[:, None] - null, clusters)[:, 0], null)
 
 
 def proportion(successes: int, n: int, n_failed: int = 0) -> Metric:

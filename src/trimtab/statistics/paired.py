@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from trimtab.statistics.exact import LEVEL, swapped
+from trimtab.statistics.exact import as_told
 from trimtab.statistics.means import independent, mean
 from trimtab.statistics.quantiles import student_t
 from trimtab.statistics.rows import Clusters, Floats, average, by_cluster, clusters_of, finite
@@ -41,20 +39,7 @@ def paired_difference(
         if common and np.isin(np.concatenate([mine, other]), (0.0, 0.5, 1.0)).all()
         else mean((mine - other).tolist(), n_failed=n_failed, seed=seed, clusters=groups)
     )
-    return as_told(found, by_cluster((mine - other)[:, None], groups)[:, 0], seed)
-
-
-def as_told(difference: Metric, sums: Floats, seed: int = 0) -> Metric:
-    """The same, its interval widened to zero unless the exact test on the sums of its clusters tells it from zero."""
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return difference
-    # Hoeffding (1963): signs lead as far as this with a chance of at most LEVEL, whatever the sums are.
-    if sums.sum() ** 2 >= 2 * math.log(2 / LEVEL) * float((sums**2).sum()) > 0:
-        return difference
-    p_value = swapped(sums, seed)
-    if p_value is not None and p_value <= LEVEL:
-        return difference
-    return replace(difference, low=min(difference.low, 0.0), high=max(difference.high, 0.0))
+    return as_told(found, by_cluster((mine - other)[:, None], groups)[:, 0], seed=seed)
 
 
 def _of_shares(differences: Floats, n_failed: int, clusters: Clusters | None) -> Metric:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.statistics.paired import as_told
+from trimtab.statistics.exact import as_told
 from trimtab.statistics.quantiles import chi_square, student_t
 from trimtab.statistics.rows import Floats, average, by_cluster, clusters_of, finite, nothing
 from trimtab.types import Metric

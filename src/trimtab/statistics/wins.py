@@ -16,10 +16,11 @@ POINTS: Mapping[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 def win_rate(outcomes: Sequence[Outcome], *, clusters: Clusters | None = None) -> Metric:
     """(wins + ties / 2) over the comparisons judged, with the interval of `share` over `clusters`, such as prompts.
 
-    One half is a policy as good as the other. Comparisons that failed do not count but in `n_failed`.
+    One half is a policy as good as the other; the interval leaves it out only where the exact test over clusters does too.
+    Comparisons that failed do not count but in `n_failed`.
     """
     points, groups = judged(outcomes, clusters)
-    return share(points, n_failed=len(outcomes) - len(points), clusters=groups)
+    return share(points, null=POINTS["tie"], n_failed=len(outcomes) - len(points), clusters=groups)
 
 
 def judged(outcomes: Sequence[Outcome], clusters: Clusters | None) -> tuple[list[float], Clusters | None]:
