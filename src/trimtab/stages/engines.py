@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trimtab.components import Component
+from trimtab.components import Component, Settings
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.errors import StudyError
 from trimtab.protocols import Asks, Engine, Runtime, Startable
 from trimtab.stages.asked import FOLDER, Asked
 from trimtab.stages.models import ModelSource, identities, load, needs
-from trimtab.stages.stage import Inputs, Stage
-from trimtab.store import Draft
+from trimtab.stages.stage import Inputs, Stage, told
+from trimtab.store import Draft, canonical
 
 
 def engines_of(component: Component) -> dict[str, Startable]:
@@ -23,6 +23,12 @@ def engines_of(component: Component) -> dict[str, Startable]:
             raise StudyError(f"{name}: {type(engine).__name__} is not an engine (it needs `start` and `identity`)")
         found[name] = engine
     return found
+
+
+def known_as(engine: Startable) -> str:
+    """What the answers of an engine that the study did not train are kept under: kind, settings, and what stands behind."""
+    settings = told(engine) if isinstance(engine, Settings) else {}
+    return canonical({"engine": settings, "of": engine.identity()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +66,7 @@ class Engines:
 
     def _known(self, name: str) -> str:
         if name not in self.ours:
-            return self.settings[name].identity()
+            return known_as(self.settings[name])
         model = self.ours[name]
         trained = [each.recipe.fingerprint for each in needs(model).values()]
         return " ".join(trained + list(identities(model).values()))
