@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from trimtab.errors import DataError, StudyError
-from trimtab.plan import named_models
+from trimtab.errors import DataError, EngineError, StudyError
+from trimtab.plan import named_models, unfold
 from trimtab.protocols import Runtime
 from trimtab.report.collect import collect
-from trimtab.run import Outcome, run
+from trimtab.run import Outcome, check_engines, run
+from trimtab.store import Store
 from trimtab.study import Study
 from trimtab.types import Pair, user
 
@@ -52,6 +53,37 @@ def test_a_study_that_is_run_again_makes_nothing(finished_run: Path, tiny_study:
     assert outcome.made == ()
     assert len(outcome.kept) == len(json.loads((finished_run / "run.json").read_text())["stages"])
     assert digests(finished_run) == before
+
+
+ASKING = """
+name: asking
+data: {kind: starter, limit: 40}
+models: {weak: {base: smollm2-135m-instruct, layers: 4}, student: smollm2-135m-instruct}
+evaluation: {checker: checker}
+arms: {x: {annotator: {kind: prompted, weak: &there {kind: openai, base_url: "http://127.0.0.1:1/v1", model: m}}}}
+judges: {rule: {kind: pairwise, engine: *there}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [("arms.x.annotator.weak", r"arms\.x\.annotator\.weak"), ("judges.rule.engine", r"judges\.rule")],
+)
+def test_an_engine_that_cannot_be_asked_stops_a_study_before_anything_is_trained(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, change: str, place: str
+) -> None:
+    monkeypatch.delenv("NO_KEY_HERE", raising=False)
+    scripted = [f"{each}={{kind: scripted}}" for each in ("arms.x.annotator.weak", "judges.rule.engine")]
+    wrong = f"{change}={{kind: openai, base_url: 'http://127.0.0.1:1/v1', model: m, api_key_env: NO_KEY_HERE}}"
+    study, store = Study.parse(ASKING, [*scripted, wrong]), Store(tmp_path)
+    plan = unfold(study)
+    with pytest.raises(EngineError, match=rf"^{place}: api_key_env: the environment variable NO_KEY_HERE is not set"):
+        check_engines(study, plan, store, runtime)
+    for stage in plan.stages:
+        if stage.kind in ("annotate", "judge"):
+            store.find_or_make(stage.name, stage.recipe, lambda draft: {})
+    # what it was to be asked is there: it is needed no more
+    check_engines(study, plan, store, runtime)
 
 
 def test_every_study_has_the_reference_rows_with_figures(finished_run: Path) -> None:

@@ -271,7 +271,7 @@ class Filter(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """What can tell before any work whether its model will do, and raises `ModelError` where it will not."""
+    """What can tell before any work whether its model will do, and raises `ModelError`, an engine `EngineError`, where not."""
 
     def check(self, runtime: Runtime) -> None: ...
 

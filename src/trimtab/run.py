@@ -13,12 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from trimtab.errors import DataError, ModelError, StoreError
+from trimtab.errors import DataError, EngineError, ModelError, StoreError
 from trimtab.lm.weights import identity, resolve
 from trimtab.plan import ArmStages, Plan, named_models, unfold
-from trimtab.protocols import Checked, Runtime
+from trimtab.protocols import Checked, Runtime, Startable
+from trimtab.stages.engines import engines_of
 from trimtab.stages.held_out import FEWEST
-from trimtab.stages.stage import TABLES, TRAINING, Stage
+from trimtab.stages.stage import TABLES, TRAINING, Stage, told
 from trimtab.stages.tables import annotations_of, pairs_of
 from trimtab.store import Artifact, Draft, Store, write_whole
 from trimtab.study import Study
@@ -76,6 +77,7 @@ def run(study: Study, folder: Path, runtime: Runtime, began: Callable[[int, int,
         make([plan.split], store, runtime, artifacts, began, note)
         plan = unfold(study, human_on_unlabeled=human_on_unlabeled(artifacts[plan.split.recipe.fingerprint]))
         check_labeled(plan, artifacts[plan.split.recipe.fingerprint])
+        check_engines(study, plan, store, runtime)
         note()
         make(plan.stages, store, runtime, artifacts, began, note)
         _write_labels(plan, artifacts, folder)
@@ -121,6 +123,32 @@ def check_scorers(study: Study, runtime: Runtime) -> None:
                 each.check(runtime)
             except ModelError as error:
                 raise ModelError(f"{place}: {error}") from error
+
+
+def check_engines(study: Study, plan: Plan, store: Store, runtime: Runtime) -> None:
+    """Raises `EngineError` where a model that is still to be asked cannot be, before anything is trained.
+
+    What has been labeled or judged needs none any more: a finished run can be run again when its servers are gone.
+    """
+    asking = {f"arms.{name}.annotator": ("annotator", arm.annotator) for name, arm in study.arms.items()}
+    asking |= {f"judges.{name}": ("judge", judge) for name, judge in study.judges.items()}
+    left = [stage.settings for stage in plan.stages if store.find(stage.name, stage.recipe) is None]
+    done: list[Startable] = []
+    for place, (role, component) in asking.items():
+        if any(settings.get(role) == told(component) for settings in left):
+            for name, engine in engines_of(component).items():
+                if engine not in done and isinstance(engine, Checked):
+                    # the name by which an engine is given need not be that of a setting
+                    part = f".{name}" if name in type(component).model_fields else ""
+                    _check_engine(f"{place}{part}", engine, runtime)
+                    done.append(engine)
+
+
+def _check_engine(place: str, engine: Checked, runtime: Runtime) -> None:
+    try:
+        engine.check(runtime)
+    except EngineError as error:
+        raise EngineError(f"{place}: {error}") from error
 
 
 def check_labeled(plan: Plan, split: Artifact) -> None:

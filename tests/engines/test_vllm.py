@@ -74,8 +74,10 @@ def test_without_the_package_starting_says_how_to_install_it(runtime: Runtime, m
     for name in ("VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(EngineError, match=r"need vLLM 0.32 or newer .*pip install 'trimtab\[vllm\]'"):
+    with pytest.raises(EngineError, match=r"need vLLM 0.32 or newer .*pip install '\.\[vllm\]'"):
         settings().start(runtime)
+    with pytest.raises(EngineError, match=r"need vLLM 0\.32 or newer"):
+        settings().check(runtime)
 
 
 def test_neither_vllm_nor_torch_is_loaded_before_the_engine_starts() -> None:

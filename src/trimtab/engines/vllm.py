@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from trimtab.protocols import Engine, Runtime
 
 # What a user sets stands: vLLM's log belongs to whoever looks for a fault in it, and nothing is told to its makers.
 ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+MISSING = "engines of kind vllm need vLLM 0.32 or newer"
 
 
 class Vllm(Component):
@@ -57,6 +59,12 @@ class Vllm(Component):
             raise ValueError(f"{', '.join(twice)} is a setting of its own: put it beside extra, not into it")
         return extra
 
+    def check(self, runtime: Runtime) -> None:
+        """Raises `EngineError` where vLLM is missing; whether it can hold the model is seen when it starts."""
+        del runtime
+        if importlib.util.find_spec("vllm") is None:
+            raise EngineError(f"{MISSING}: in Trimtab's folder, pip install '.[vllm]'")
+
     def start(self, runtime: Runtime) -> Engine:
         """Raises `EngineError` where vLLM is missing, or cannot hold the model with these settings."""
         for name, value in ENVIRONMENT.items():
@@ -64,9 +72,7 @@ class Vllm(Component):
         try:
             import vllm  # noqa: F401, PLC0415 - takes seconds, and is an extra
         except ImportError as error:
-            raise EngineError(
-                f"engines of kind vllm need vLLM 0.32 or newer ({error}): in Trimtab's folder, pip install '.[vllm]'"
-            ) from error
+            raise EngineError(f"{MISSING} ({error}): in Trimtab's folder, pip install '.[vllm]'") from error
         from trimtab.engines._vllm_engine import open_engine  # noqa: PLC0415 - loads vllm
 
         return open_engine(self._as_model(), self._options(), runtime.notify)
