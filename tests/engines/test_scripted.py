@@ -86,7 +86,7 @@ def test_all_questions_are_kept_in_the_order_in_which_they_came() -> None:
     assert asked.asked == [SEA, COLOR, OTHER]
 
 
-@pytest.mark.parametrize("weights", [[0, 0], [-1, 2]])
+@pytest.mark.parametrize("weights", [[0, 0], [-1, 2], [1e308, 1e308]])
 def test_weights_that_make_no_shares_are_refused_with_their_pattern(weights: list[float]) -> None:
     with pytest.raises(StudyError, match="weighs: 'sea': weights must not be negative and not all be zero"):
         build("engines", {"kind": "scripted", "weighs": {"sea": weights}})

@@ -46,8 +46,10 @@ class Scripted(Component):
     @classmethod
     def _some_weight(cls, weighs: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
         for pattern, figures in weighs.items():
-            if any(figure < 0 for figure in figures) or not sum(figures) > 0:
-                raise ValueError(f"{pattern!r}: weights must not be negative and not all be zero, got {list(figures)}")
+            if any(figure < 0 for figure in figures) or not 0 < sum(figures) < math.inf:
+                raise ValueError(
+                    f"{pattern!r}: weights must not be negative and not all be zero, with a finite sum, got {list(figures)}"
+                )
         return weighs
 
     def start(self, runtime: Runtime) -> ScriptedEngine:
