@@ -15,20 +15,40 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
-from trimtab.components import build, dump
+from trimtab.components import Component, build, dump
+from trimtab.engines._openai_pace import Meter, Pace, retry_after
+from trimtab.engines._openai_weighing import past_shared
 from trimtab.engines.openai import Openai
+from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import EngineError, StudyError
 from trimtab.protocols import Engine, Runtime, Tick
+from trimtab.stages.engines import Engines
+from trimtab.stages.stage import told
+from trimtab.store import Draft
 from trimtab.types import Message, Question, user
 
 KEY = "sk-1234567890-not-for-anyone"
 ASK = Question(prompt=user("Which is better?"))
 BEGUN = Question(prompt=user("Which is better?"), begins="The better one is ")
 pytest.importorskip("openai", reason="needs the openai package: pip install '.[openai]'")
+
+
+class Flat(Component):
+    """Its identity is that of the weights alone, as the protocol has it."""
+
+    says: str
+
+    def start(self, runtime: Runtime) -> Engine:
+        return ScriptedEngine(write=lambda question: self.says)
+
+    def identity(self) -> str:
+        return "the same weights"
 
 
 @dataclass(frozen=True)
@@ -181,13 +201,50 @@ def test_the_beginning_of_an_answer_is_sent_as_the_server_wants_it(
     assert {name: body[name] for name in ("continue_final_message", "add_generation_prompt") if name in body} == flags
 
 
-def test_where_the_server_cannot_go_on_from_a_beginning_the_question_fails_unasked(server: Server) -> None:
-    server.says(wrote("B"))
-    engine = opened(server, prefill="none")
-    begun, plain = engine.write([BEGUN, ASK], max_tokens=7)
-    assert (begun.status, plain.status, len(server.heard)) == ("failed", "ok", 1)
-    assert "prefill: none" in begun.note
-    assert engine.weigh([BEGUN], [["A", "B"]])[0].status == "failed"
+@pytest.mark.parametrize("came", ["B", "The better one is B", "\nThe better one is  B"])
+def test_where_the_server_cannot_go_on_from_a_beginning_it_is_put_in_words(server: Server, came: str) -> None:
+    server.says(wrote(came))
+    (reply,) = opened(server, prefill="none").write([BEGUN], max_tokens=7)
+    assert (reply.text, reply.cost.calls) == ("B", 1)
+    body = server.heard[0].body
+    assert "continue_final_message" not in body
+    (message,) = body["messages"]
+    assert message["role"] == "user"
+    assert message["content"].startswith("Which is better?\n\nYour answer begins with the following.")
+    assert message["content"].endswith(":\nThe better one is ")
+
+
+def test_where_a_beginning_is_put_in_words_candidates_are_weighed_by_draws_of_what_follows_it(server: Server) -> None:
+    question = Question(prompt=user("Which?"), begins="Reasoning:\nBoth are short.\n\nVerdict:\n")
+    draws = ["Response 1", "Verdict:\nResponse 1", "Reasoning:\nBoth are short.\n\nVerdict:\nResponse 2", "Neither"]
+    server.answer = lambda heard: wrote(draws[len(server.heard) - 1])
+    (found,) = opened(server, prefill="none", samples=4).weigh([question], [["Response 1", "Response 2"]])
+    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    assert (
+        found.note
+        == "by 3 draws of 4; with prefill: none an answer's first token may be of its beginning, and tells nothing"
+    )
+    assert not any("logprobs" in heard.body for heard in server.heard)
+
+
+def test_a_draw_may_repeat_the_last_words_of_a_beginning_that_was_put_in_words(server: Server) -> None:
+    question = Question(prompt=user("Which?"), begins="The better response is: Response")
+    draws = ["1", "Response 1", "The better response is: Response 2", "Responses 1"]
+    server.answer = lambda heard: wrote(draws[len(server.heard) - 1])
+    (found,) = opened(server, prefill="none", samples=4).weigh([question], [[" 1", " 2"]])
+    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    assert found.samples == 3
+
+
+def test_where_a_beginning_is_put_in_words_and_draws_are_not_wanted_the_question_fails_unasked(server: Server) -> None:
+    (found,) = opened(server, prefill="none", logprobs=True).weigh([BEGUN], [["A", "B"]])
+    assert (found.status, len(server.heard)) == ("failed", 0)
+    assert "prefill: none" in found.note
+
+
+def test_a_question_without_a_beginning_is_weighed_by_first_tokens_with_any_prefill(server: Server) -> None:
+    server.says(likeliest(A=math.log(0.6), B=math.log(0.2)))
+    assert opened(server, prefill="none").weigh([ASK], [["A", "B"]])[0].note == "by the first token"
 
 
 def test_where_the_server_repeats_the_beginning_of_an_answer_that_is_found_out_once_and_cut_off(server: Server) -> None:
@@ -321,11 +378,34 @@ def test_a_server_that_goes_down_after_it_was_opened_is_an_error(server: Server)
         engine.write([ASK], max_tokens=7)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_turned_away_is_an_error_when_the_server_is_opened(server: Server, status: int) -> None:
-    server.models = Says({"error": {"message": "who are you?"}}, status=status)
-    with pytest.raises(EngineError, match=f"answered {status}: who are you"):
+def test_a_key_that_is_turned_away_is_an_error_when_the_server_is_opened(server: Server) -> None:
+    server.models = Says({"error": {"message": "who are you?"}}, status=401)
+    with pytest.raises(EngineError, match="answered 401: who are you"):
         opened(server)
+
+
+def test_a_key_that_is_turned_away_is_found_out_by_a_check_without_a_question(server: Server) -> None:
+    runtime = Runtime(progress=bar, notify=lambda message: None)
+    settings(server).check(runtime)
+    server.models = Says({"error": {"message": "who are you?"}}, status=401)
+    with pytest.raises(EngineError, match="answered 401: who are you"):
+        settings(server).check(runtime)
+    assert server.heard == []
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_question_that_is_turned_away_alone_fails_alone(server: Server, status: int) -> None:
+    """A hosted server's moderation answers 403 to one prompt; here it is the very first that the server hears."""
+    flagged = Question(prompt=user("bad"))
+    turned_away = Says({"error": {"message": "your input was flagged"}}, status=status)
+    server.answer = lambda heard: turned_away if heard.body["messages"][0]["content"] == "bad" else wrote("B")
+    replies = opened(server, concurrency=1, extra={"top_k": 1}).write([flagged, ASK, flagged], max_tokens=7)
+    assert [reply.status for reply in replies] == ["failed", "ok", "failed"]
+    assert "your input was flagged" in replies[0].note
+    # whether any question is answered is asked once
+    assert [reply.cost.calls for reply in replies] == [2, 1, 1]
+    asked = server.heard[1].body
+    assert (asked["messages"][0]["content"], asked["max_tokens"], asked["top_k"]) == ("Say hello.", 7, 1)
 
 
 @pytest.mark.parametrize(
@@ -345,8 +425,9 @@ def test_what_no_question_can_mend_stops_everything(server: Server, status: int,
     assert len(server.heard) < 200
 
 
-def test_a_server_without_a_list_of_models_can_be_asked(server: Server) -> None:
-    server.models = Says("", status=404)
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_server_that_does_not_show_its_list_of_models_can_be_asked(server: Server, status: int) -> None:
+    server.models = Says("", status=status)
     server.says(wrote("B"))
     assert opened(server).write([ASK], max_tokens=7)[0].text == "B"
 
@@ -355,7 +436,7 @@ def test_without_the_package_opening_says_how_to_install_it(server: Server, monk
     for module in ("_openai_calls", "_openai_engine"):
         monkeypatch.delitem(sys.modules, f"trimtab.engines.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(EngineError, match=r"pip install 'trimtab\[openai\]'"):
+    with pytest.raises(EngineError, match=r"pip install '\.\[openai\]'"):
         opened(server)
 
 
@@ -395,12 +476,29 @@ def test_the_key_is_sent_and_seen_nowhere_else(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"api_key_env": KEY}, {"base_url": f"http://me:{KEY}@127.0.0.1/v1"}, {"base_url": f"http://h/v1?key={KEY}"}],
+    [
+        {"api_key_env": KEY},
+        {"api_key_env": f"hf_{KEY.replace('-', '')}"},
+        {"api_key_env": f"gsk_{KEY.replace('-', '')}"},
+        {"base_url": f"http://me:{KEY}@127.0.0.1/v1"},
+        {"base_url": f"http://h/v1?key={KEY}"},
+        {"base_url": f"http://h/v1?sig={KEY}&api-version=1"},
+        {"extra": {"api_key": KEY}},
+        {"extra": {"extra_headers": {"X-Any": KEY}}},
+        {"extra": {"provider": [{"Api-Key": KEY}]}},
+    ],
 )
 def test_a_key_in_a_setting_is_refused_and_not_repeated(server: Server, wrong: dict[str, str]) -> None:
     with pytest.raises(StudyError, match="environment variable") as caught:
         settings(server, **wrong)
-    assert KEY not in "".join(traceback.format_exception(caught.value))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert KEY not in shown
+    assert KEY.replace("-", "") not in shown
+
+
+def test_an_address_with_a_query_that_holds_no_key_is_refused_for_what_it_is(server: Server) -> None:
+    with pytest.raises(StudyError, match="base_url: takes no query: leave out"):
+        settings(server, base_url="https://h/openai?api-version=2026-01-01")
 
 
 @pytest.mark.parametrize(("value", "words"), [("", "MY_KEY is not set"), ("two words", "MY_KEY holds spaces")])
@@ -450,7 +548,7 @@ def test_as_many_questions_are_asked_at_a_time_as_the_settings_say(server: Serve
 
 
 def test_no_minute_has_more_requests_than_allowed_with_those_that_were_tried_again(server: Server) -> None:
-    from trimtab.engines._openai_calls import Pace, connect
+    from trimtab.engines._openai_calls import connect
     from trimtab.engines._openai_engine import OpenaiEngine
 
     now, times = [0.0], list[float]()
@@ -467,6 +565,138 @@ def test_no_minute_has_more_requests_than_allowed_with_those_that_were_tried_aga
     pace = Pace(4, clock=lambda: now[0], sleep=sleep)
     OpenaiEngine(made, connect(made, "", pace)).write([ASK] * 5, max_tokens=7)
     assert Counter(time // 60 for time in times) == {0: 4, 1: 4, 2: 2}
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def pace(self, per_minute: float | None = None, tokens_per_minute: float | None = None) -> Pace:
+        return Pace(per_minute, tokens_per_minute, clock=lambda: self.now, sleep=self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_when_one_request_hears_how_long_the_server_is_busy_all_wait_so_long() -> None:
+    time = Time()
+    pace = time.pace()
+    pace.wait()
+    pace.heard(429, {"retry-after": "20"})
+    pace.wait()
+    pace.wait()
+    assert time.slept == [20.0]
+    pace.heard(503, {"retry-after-ms": "500"})
+    pace.wait()
+    assert time.slept == [20.0, 0.5]
+    pace.heard(429, {"retry-after": "3600"})
+    pace.wait()
+    assert time.slept == [20.0, 0.5]
+
+
+def test_a_busy_server_that_does_not_say_how_long_is_left_alone_for_twice_as_long_each_time_up_to_a_minute() -> None:
+    time = Time()
+    pace = time.pace()
+    for _ in range(8):
+        # eight requests were under way, and each is told so: that is one time
+        for _ in range(8):
+            pace.heard(429, {})
+        pace.wait()
+    assert time.slept == [1, 2, 4, 8, 16, 32, 60, 60]
+    pace.heard(200, {})
+    pace.heard(500, {})
+    pace.wait()
+    pace.heard(503, {})
+    pace.wait()
+    assert time.slept[8:] == [1]
+
+
+def test_what_answers_took_holds_up_those_that_begin_after_them() -> None:
+    time = Time()
+    pace = time.pace(tokens_per_minute=600)
+    pace.wait()
+    pace.spent(100)
+    pace.spent(50)
+    pace.wait()
+    # 150 of 600 tokens a minute are a quarter of one
+    assert time.slept == [15.0]
+
+
+def test_the_tokens_of_answers_are_counted_against_the_limit(server: Server) -> None:
+    from trimtab.engines._openai_calls import connect
+    from trimtab.engines._openai_engine import OpenaiEngine
+
+    time, made = Time(), settings(server, concurrency=1)
+    server.says(wrote("B", prompt_tokens=90, completion_tokens=10, prompt_tokens_details={"cached_tokens": 64}))
+    OpenaiEngine(made, connect(made, "", time.pace(tokens_per_minute=600))).write([ASK] * 3, max_tokens=7)
+    assert time.slept == [10.0, 10.0]
+
+
+def test_a_server_is_asked_again_no_sooner_than_it_said(server: Server) -> None:
+    from trimtab.engines._openai_calls import connect
+    from trimtab.engines._openai_engine import OpenaiEngine
+
+    time, made = Time(), settings(server, retries=1)
+    server.says(Says({}, status=429, headers={"Retry-After": "1"}), wrote("B"))
+    (reply,) = OpenaiEngine(made, connect(made, "", time.pace())).write([ASK], max_tokens=7)
+    assert (reply.text, time.slept) == ("B", [1.0])
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after": "9", "retry-after-ms": "700"}, 0.7),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+    ],
+)
+def test_how_long_a_server_says_to_wait_is_read_in_its_three_forms(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_requests_that_are_under_way_together_share_the_time_that_passes_and_waiting_is_no_part_of_it() -> None:
+    now, shares = [0.0], dict[str, float]()
+    meter = Meter(clock=lambda: now[0])
+
+    def other() -> None:
+        meter.begin()
+        now[0] += 4  # both under way: two seconds each
+        shares["other"] = meter.end()
+
+    def wait() -> None:
+        now[0] += 10  # none under way
+
+    meter.begin()
+    now[0] += 1
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    meter.wait(wait)
+    now[0] += 1
+    assert (meter.end(), shares["other"]) == (4.0, 2.0)
+
+
+def test_the_seconds_of_answers_that_came_together_add_up_to_no_more_than_passed(server: Server) -> None:
+    four = threading.Barrier(4, timeout=5)
+
+    def answer(heard: Heard) -> Says:
+        four.wait()
+        sleep(0.05)
+        return wrote("B")
+
+    server.answer = answer
+    engine, start = opened(server, concurrency=4), monotonic()
+    replies = engine.write([ASK] * 8, max_tokens=7)
+    passed, told = monotonic() - start, sum(reply.cost.seconds for reply in replies)
+    assert 0.09 < told <= passed
 
 
 # weighing
@@ -517,7 +747,7 @@ def test_a_candidate_that_is_not_among_the_likeliest_is_taken_at_its_bound(serve
             ["A", "B"],
             "no candidate begins with one of the 2 likeliest tokens ('The', 'So'",
         ),
-        (likeliest(Response=-0.1, R=-4.0), ["Response 1", "Response 2"], "do not tell the candidates apart"),
+        (likeliest(Re=-0.1, R=-4.0), ["Reply", "Response"], "do not tell the candidates apart"),
         (likeliest(A=math.log(0.4), C=math.log(0.3)), ["A", "B"], "perhaps not much rarer: 'B'"),
         (wrote("A"), ["A", "B"], "the server gives no log-probabilities"),
         (Says({"error": {"message": "no logprobs here"}}, status=400), ["A", "B"], "answered 400: no logprobs here"),
@@ -530,6 +760,96 @@ def test_where_log_probabilities_are_required_and_cannot_tell_the_question_fails
     (found,) = opened(server, logprobs=True).weigh([ASK], [among])
     assert (found.status, found.shares, len(server.heard)) == ("failed", (), 1)
     assert why in found.note
+
+
+def test_words_that_all_candidates_begin_with_are_put_into_the_answers_beginning(server: Server) -> None:
+    server.says(likeliest(**{"1": math.log(0.6), "2": math.log(0.2)}))
+    (found,) = opened(server).weigh([BEGUN], [["Response 1", "Response 2"]])
+    assert found.shares == pytest.approx((0.75, 0.25))
+    assert (found.logprobs, found.tokens, found.cost.calls) == (None, None, 1)
+    assert found.note == "by the first token; after 'Response '"
+    assert server.heard[0].body["messages"][-1]["content"] == "The better one is Response "
+
+
+def test_draws_go_on_from_the_words_that_all_candidates_begin_with(server: Server) -> None:
+    texts = iter(["1", "2", "1.", "either"])
+    server.answer = lambda heard: wrote(next(texts))
+    (found,) = opened(server, logprobs=False, samples=4).weigh([ASK], [["Response 1", "Response 2"]])
+    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    assert found.samples == 3
+    assert {heard.body["messages"][-1]["content"] for heard in server.heard} == {"Response "}
+
+
+def test_a_draw_that_says_the_shared_words_again_names_its_candidate_all_the_same(server: Server) -> None:
+    server.answer = lambda heard: wrote("Response 2" if heard.body["messages"][-1]["content"] == "Response " else "Hm")
+    (found,) = opened(server, logprobs=False, samples=2).weigh([ASK], [["Response 1", "Response 2"]])
+    assert (found.shares, found.samples) == ((0.0, 1.0), 2)
+
+
+@pytest.mark.parametrize(
+    ("among", "shared", "rest"),
+    [
+        (["Response 1", "Response 2"], "Response ", ["1", "2"]),
+        (["I do", "I do not"], "I ", ["do", "do not"]),
+        (["the one", "the one "], "the ", ["one", "one "]),
+        ([" A", " B"], "", [" A", " B"]),
+        (["Helpful", "Harmless"], "", ["Helpful", "Harmless"]),
+        (["Response 1", "Response 2", "Tie"], "", ["Response 1", "Response 2", "Tie"]),
+        (["so ", "so it is"], "", ["so ", "so it is"]),
+    ],
+)
+def test_candidates_share_whole_words_and_something_is_left_of_each(
+    among: list[str], shared: str, rest: list[str]
+) -> None:
+    assert past_shared(among) == (shared, rest)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        wrote("A"),
+        Says({"error": {"message": "logprobs are not supported"}}, status=400),
+        Says({"error": {"message": "No endpoints found that support the requested parameters"}}, status=404),
+    ],
+)
+def test_a_way_that_the_server_never_goes_is_asked_for_once(server: Server, says: Says) -> None:
+    server.answer = lambda heard: says if "logprobs" in heard.body else wrote("A")
+    engine = opened(server, samples=2, concurrency=1)
+    first, second = engine.weigh([ASK, BEGUN], [["A", "B"]] * 2)
+    assert first.note == second.note
+    assert (first.cost.calls, second.cost.calls) == (3, 2)
+    assert sum("logprobs" in heard.body for heard in server.heard) == 1
+
+
+def test_a_way_that_the_server_went_before_is_not_given_up_for_one_answer_without_it(server: Server) -> None:
+    told = iter([likeliest(A=-1.0, B=-1.0), wrote("A"), likeliest(A=-1.0, B=-1.0)])
+    server.answer = lambda heard: next(told) if "logprobs" in heard.body else wrote("A")
+    found = opened(server, samples=2, concurrency=1).weigh([ASK] * 3, [["A", "B"]] * 3)
+    assert [each.samples for each in found] == [0, 2, 0]
+
+
+def test_a_question_that_is_refused_for_itself_is_not_asked_in_another_way(server: Server) -> None:
+    server.says(Says({"error": {"message": "maximum context length is 1024 tokens"}}, status=400))
+    (found,) = opened(server).weigh([ASK], [["A", "B"]])
+    assert (found.status, found.samples, len(server.heard)) == ("failed", 0, 1)
+    assert "maximum context length" in found.note
+
+
+@pytest.mark.parametrize(("chat", "count"), [(True, 20), (False, 5)])
+def test_as_many_likeliest_tokens_are_asked_for_as_hosted_servers_give(server: Server, chat: bool, count: int) -> None:
+    server.says(likeliest(A=-1.0, B=-1.0))
+    opened(server, chat=chat).weigh([ASK], [["A", "B"]], first_token=True)
+    assert server.heard[0].body["top_logprobs" if chat else "logprobs"] == count
+
+
+def test_a_server_that_does_not_know_how_it_is_told_a_beginning_is_named_the_setting(server: Server) -> None:
+    said = "Unrecognized request argument supplied: continue_final_message"
+    server.says(Says({"error": {"message": said}}, status=400))
+    assert (
+        opened(server)
+        .write([BEGUN], max_tokens=7)[0]
+        .note.endswith(f"{said}; prefill says how the server is told the beginning of an answer")
+    )
 
 
 def test_where_log_probabilities_cannot_tell_draws_are_counted_and_the_note_says_why(server: Server) -> None:
@@ -606,6 +926,23 @@ def test_identity_says_where_and_what_is_asked_and_not_how_fast(server: Server) 
     slow, fast = settings(server, concurrency=1), settings(server, concurrency=9, timeout=3)
     assert slow.identity() == fast.identity() == f'127.0.0.1:{server.server_port}/v1 {{"model": "m"}}'
     assert settings(server, extra={"top_k": 1}).identity() != slow.identity()
+
+
+def test_with_its_weights_said_a_model_is_the_same_at_another_address(server: Server) -> None:
+    here, there = (
+        settings(server, base_url=url, weights="smollm2 at 12fd") for url in (server.url, "http://another:1/v1")
+    )
+    assert here.identity() == there.identity()
+    assert here.identity() != settings(server, weights="smollm2 at 99aa").identity()
+    assert told(here) == told(there)
+
+
+def test_engines_with_one_identity_and_different_settings_do_not_share_answers(tmp_path: Path) -> None:
+    engines = Engines(settings={name: Flat(says=name) for name in ("one", "two")})
+    opened = engines.opened(
+        Draft(folder=tmp_path / "stages" / "x"), {}, Runtime(progress=bar, notify=lambda message: None)
+    )
+    assert [engine.write([ASK], max_tokens=7)[0].text for engine in opened.values()] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

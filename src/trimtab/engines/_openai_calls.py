@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,16 +13,30 @@ import httpx2
 import openai
 
 from trimtab.engines._openai_answers import cost_of
+from trimtab.engines._openai_pace import Meter, Pace
 from trimtab.errors import EngineError
 from trimtab.types import Cost
 
 if TYPE_CHECKING:
     from trimtab.engines.openai import Openai
 
-# What no other question can mend: the key, the bill, the model or the address, and a server that has moved.
-HOPELESS = frozenset({301, 302, 307, 308, 401, 402, 403, 404})
-# The server understood and will not: another way of asking may do.
-REFUSED = frozenset({400, 422})
+# What no other question can mend: the key, the bill, and a server that has moved.
+HOPELESS = frozenset({301, 302, 307, 308, 401, 402})
+# What may be said of the key, the model and the address, or of this question alone (moderation, a way of asking).
+DOUBTFUL = frozenset({403, 404})
+# A refusal of a way of weighing: what else is refused would be refused in any other way.
+OF_THE_WAY = re.compile(r"logprob|echo|requested parameters", re.IGNORECASE)
+REFUSED = frozenset({400, 404, 422})
+# A refusal of how it is told the beginning of an answer.
+PREFILL = re.compile(r"continue_final_message|add_generation_prompt|prefix|prefill", re.IGNORECASE)
+# What is asked to find out whether any question is answered, and what of the request that was not is left out of it.
+HARMLESS = "Say hello."
+OF_THE_QUESTION = frozenset(
+    {"messages", "prompt", "stop", "seed", "logprobs", "top_logprobs", "echo", "continue_final_message"}
+    | {"add_generation_prompt"}
+)
+# Tries of the first request: an address that is wrong is told without delay.
+GREETINGS = 3
 # Seconds to wait for a server to take the connection, however long its answers may take.
 CONNECT = 10.0
 SHOWN = 300
@@ -30,7 +44,7 @@ SHOWN = 300
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The server's JSON, empty where `note` says what went wrong; `refused` where it would not do what it was asked."""
+    """The server's JSON, empty where `note` says what went wrong; `refused` where the server does not weigh in this way."""
 
     body: Mapping[str, Any]
     cost: Cost
@@ -38,35 +52,12 @@ class Answer:
     refused: bool = False
 
 
-@dataclass(slots=True)
-class Pace:
-    """Lets calls through so that each begins at least 60 / `per_minute` seconds after the one before; None lets all through.
-
-    Not frozen: when the next may begin is shared by all threads.
-    """
-
-    per_minute: float | None
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    free_at: float = field(default=float("-inf"), init=False)
-    lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-
-    def wait(self) -> None:
-        if self.per_minute is None:
-            return
-        with self.lock:
-            now = self.clock()
-            turn = max(now, self.free_at)
-            self.free_at = turn + 60 / self.per_minute
-        if turn > now:
-            self.sleep(turn - now)
-
-
 @dataclass(frozen=True, slots=True)
 class _Trouble:
     status: int | None
     note: str
-    hopeless: bool
+    hopeless: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -79,45 +70,87 @@ class Connection:
     tries: int
     client: openai.OpenAI = field(repr=False)
     key: str = field(repr=False)
+    pace: Pace = field(repr=False)
+    meter: Meter = field(repr=False)
+    answered: threading.Event = field(default_factory=threading.Event, repr=False)
+    trying: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def greet(self) -> None:
-        """Raises `EngineError` where nobody answers or the key is turned away. A server without a list of models will do."""
-        found = self._sent(lambda: self.client.get("/models", cast_to=httpx2.Response))
-        if isinstance(found, _Trouble) and found.hopeless and found.status != 404:
+        """Raises `EngineError` where nobody answers, the server has moved, or the key is not known.
+
+        A server without a list of models will do, and so will a key that may not read it.
+        """
+        options: Any = {"max_retries": min(self.tries, GREETINGS) - 1}
+        found, _ = self._sent(lambda: self.client.get("/models", cast_to=httpx2.Response, options=options))
+        if isinstance(found, _Trouble) and found.hopeless:
             raise EngineError(found.note)
 
     def ask(self, path: str, body: Mapping[str, Any]) -> Answer:
         """Raises `EngineError` where no question can be answered: nobody there, the key or the model not known."""
-        start = time.monotonic()
-        found = self._sent(lambda: self.client.post(path, cast_to=httpx2.Response, body=dict(body)))
-        spent = Cost(seconds=time.monotonic() - start, calls=1)
+        found, spent = self._posted(path, body)
         if isinstance(found, _Trouble):
+            if found.status in DOUBTFUL and not found.refused:
+                spent += self._any_answer(path, body, found)
             if found.hopeless:
                 raise EngineError(found.note)
-            return Answer({}, spent, found.note, refused=found.status in REFUSED)
+            return Answer({}, spent, found.note, refused=found.refused)
         decoded = _decoded(found)
         if isinstance(decoded, str):
             return Answer({}, spent, self._without_key(decoded)[:SHOWN])
-        return Answer(decoded, spent + cost_of(decoded))
+        self.answered.set()
+        taken = cost_of(decoded)
+        self.pace.spent(taken.prompt_tokens + taken.reused_tokens + taken.generated_tokens)
+        return Answer(decoded, spent + taken)
 
-    def _sent(self, send: Callable[[], httpx2.Response]) -> httpx2.Response | _Trouble:
-        """Trouble is a value, so that an error raised from it has no error behind it that could show the key."""
+    def _any_answer(self, path: str, body: Mapping[str, Any], trouble: _Trouble) -> Cost:
+        """What it took to know that the server answers others. Raises `EngineError` where it does not."""
+        with self.trying:
+            if self.answered.is_set():
+                return Cost()
+            chat = "messages" in body
+            asked = {"messages": [{"role": "user", "content": HARMLESS}]} if chat else {"prompt": HARMLESS}
+            same = {name: value for name, value in body.items() if name not in OF_THE_QUESTION}
+            found, spent = self._posted(path, {**same, **asked})
+            if isinstance(found, _Trouble) or isinstance(_decoded(found), str):
+                raise EngineError(trouble.note)
+            self.answered.set()
+            return spent
+
+    def _posted(self, path: str, body: Mapping[str, Any]) -> tuple[httpx2.Response | _Trouble, Cost]:
+        found, seconds = self._sent(lambda: self.client.post(path, cast_to=httpx2.Response, body=dict(body)))
+        return found, Cost(seconds=seconds, calls=1)
+
+    def _sent(self, send: Callable[[], httpx2.Response]) -> tuple[httpx2.Response | _Trouble, float]:
+        """The response and the seconds that it took. Trouble is a value, so that an error raised from it has no error behind
+        it that could show the key."""
+        self.meter.begin()
+        found: httpx2.Response | _Trouble
         try:
-            return send()
+            found = send()
         except openai.APIStatusError as error:
-            return self._status(error)
+            found = self._status(error)
         except openai.APIConnectionError as error:
-            return self._lost(error)
+            found = self._lost(error)
+        finally:
+            seconds = self.meter.end()
+        return found, seconds
 
     def _status(self, error: openai.APIStatusError) -> _Trouble:
-        status, said = error.status_code, self._without_key(_said(error.body))[:SHOWN]
-        hopeless = status in HOPELESS or error.code == "insufficient_quota"
+        status, said = error.status_code, self._without_key(_said(error.body))
         hint = {
             401: "; the key is taken from the environment variable that api_key_env names",
             404: f"; is {self.model!r} the server's name for the model, and does base_url end as it should, mostly in /v1?",
         }.get(status, "")
+        refused = status in REFUSED and OF_THE_WAY.search(said) is not None
+        if status in REFUSED and not refused and PREFILL.search(said):
+            hint = "; prefill says how the server is told the beginning of an answer"
         tries = f", asked up to {self.tries} times" if status in (408, 409, 429) or status >= 500 else ""
-        return _Trouble(status, f"{self.place} answered {status}{tries}: {said}{hint}", hopeless)
+        return _Trouble(
+            status,
+            f"{self.place} answered {status}{tries}: {said[:SHOWN]}{hint}",
+            hopeless=status in HOPELESS or error.code == "insufficient_quota",
+            refused=refused,
+        )
 
     def _lost(self, error: openai.APIConnectionError) -> _Trouble:
         cause = error.__cause__
@@ -127,18 +160,22 @@ class Connection:
             return _Trouble(None, note, hopeless=True)
         if isinstance(error, openai.APITimeoutError):
             note = f"{self.place} gave no answer within {self.timeout:g} s, asked up to {self.tries} times"
-            return _Trouble(None, note, hopeless=False)
+            return _Trouble(None, note)
         note = f"the answer of {self.place} was cut off, asked up to {self.tries} times ({why})"
-        return _Trouble(None, note, hopeless=False)
+        return _Trouble(None, note)
 
     def _without_key(self, text: str) -> str:
         return text.replace(self.key, "[key]") if self.key else text
 
 
 def connect(settings: Openai, key: str, pace: Pace) -> Connection:
-    """Nothing is sent yet. Every try of every request waits for the pace."""
+    """Nothing is sent yet. Every try of every request waits for the pace, and every answer tells it how busy the server is."""
+    meter = Meter()
     http = openai.DefaultHttpxClient(
-        event_hooks={"request": [lambda request: pace.wait()]},
+        event_hooks={
+            "request": [lambda request: meter.wait(pace.wait)],
+            "response": [lambda response: pace.heard(response.status_code, response.headers)],
+        },
         limits=httpx2.Limits(max_connections=settings.concurrency),
         # a key must not travel to wherever a server points
         follow_redirects=False,
@@ -152,7 +189,8 @@ def connect(settings: Openai, key: str, pace: Pace) -> Connection:
         max_retries=settings.retries,
         http_client=http,
     )
-    connection = Connection(settings.place, settings.model, settings.timeout, settings.retries + 1, client, key)
+    tries = settings.retries + 1
+    connection = Connection(settings.place, settings.model, settings.timeout, tries, client, key, pace, meter)
     weakref.finalize(connection, http.close)
     return connection
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trimtab.engines._openai_answers import Position, choice_of, positions_of, reply_of
 from trimtab.engines._openai_calls import Answer, Connection
-from trimtab.engines._openai_weighing import Untold, by_echo, by_first_token, by_samples
+from trimtab.engines._openai_turns import TURN, as_messages, as_text, rest_of
+from trimtab.engines._openai_weighing import Untold, by_echo, by_first_token, by_samples, past_shared
 from trimtab.types import Cost, Question, Reply, Weighing, text_hash, user
 
 if TYPE_CHECKING:
     from trimtab.engines.openai import Openai
 
 T = TypeVar("T")
+Way = Callable[[Question, Sequence[str], bool, bool], Weighing | Untold]
 
-# Where a turn of a conversation written out as text ends: at the heading of the next.
-TURN = "\n\nUser:\n"
+# Tokens more for what a draw may repeat of its beginning's last lines.
+REPEATED = 32
 # A beginning that no model comes to by itself, let alone in one token.
 PROBE = Question(prompt=user("Go on."), begins="Zq7-Xw3-Kv9")
 
@@ -36,12 +38,30 @@ class Repeats:
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """Ways of weighing, by name, that the server never goes, each with the reason, and those that it has gone.
+
+    They are not asked for with every question again. A way that it has gone before is not given up for one refusal.
+    """
+
+    never: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+
+    def note(self, name: str, found: Weighing | Untold) -> None:
+        if isinstance(found, Untold) and found.never and name not in self.gone:
+            self.never[name] = found.why
+        elif isinstance(found, Weighing) and found.status == "ok":
+            self.gone.add(name)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenaiEngine:
     """An open server. The answer to a question depends neither on the others nor on how many are asked at a time."""
 
     settings: Openai
     connection: Connection
     repeats: Repeats = field(default_factory=Repeats)
+    ways: Ways = field(default_factory=Ways)
 
     def write(
         self,
@@ -75,8 +95,6 @@ class OpenaiEngine:
     def _write(
         self, question: Question, max_tokens: int, temperature: float, stop: Sequence[str], seed: int, draw: int = 0
     ) -> Reply:
-        if note := self._cannot_begin(question):
-            return Reply(text="", status="failed", note=note)
         fields: dict[str, Any] = {self.settings.length: max_tokens, "temperature": temperature}
         if temperature > 0:
             fields |= {"top_p": 1.0, "seed": _seed(question, seed, draw)}
@@ -87,7 +105,12 @@ class OpenaiEngine:
         return self._without_beginning(question, reply_of(answer.body, answer.cost))
 
     def _without_beginning(self, question: Question, reply: Reply) -> Reply:
-        """A model may begin its answer twice by itself, so the server is asked whether it was the one to do so."""
+        """A model may begin its answer twice by itself, so the server is asked whether it was the one to do so.
+
+        Where the beginning was put in words, it was the model, against what it was told.
+        """
+        if self._told_in_words(question):
+            return replace(reply, text=rest_of(question.begins, reply.text))
         written = next(
             (each for each in (question.begins, question.begins.rstrip()) if reply.text.startswith(each)), ""
         )
@@ -104,46 +127,56 @@ class OpenaiEngine:
         return replace(reply, text=reply.text.removeprefix(written)) if self.repeats.known else reply
 
     def _weigh(self, question: Question, among: Sequence[str], first_token: bool, ended: bool) -> Weighing:
-        if note := self._cannot_begin(question):
-            return Weighing(shares=(), status="failed", note=note)
         if len({each.strip() for each in among}) < len(among) or not all(each.strip() for each in among):
             return Weighing(shares=(), status="failed", note=f"candidates must be texts that differ, got {list(among)}")
         why, spent = list[str](), Cost()
-        for way in self._ways(first_token):
+        for name, way in self._ways(first_token).items():
+            if name in self.ways.never:
+                why.append(self.ways.never[name])
+                continue
             found = way(question, among, first_token, ended)
+            self.ways.note(name, found)
             spent += found.cost
             if isinstance(found, Weighing):
                 return replace(found, note="; ".join([found.note, *why]), cost=spent)
             why.append(found.why)
         return Weighing(shares=(), status="failed", note="; ".join(why), cost=spent)
 
-    def _ways(self, first_token: bool) -> list[Callable[[Question, Sequence[str], bool, bool], Weighing | Untold]]:
-        told = [self._by_first_token] if self.settings.chat or first_token else [self._by_echo, self._by_first_token]
-        return [
-            *(told if self.settings.logprobs is not False else []),
-            *([self._by_samples] if self.settings.logprobs is not True else []),
-        ]
+    def _ways(self, first_token: bool) -> dict[str, Way]:
+        echo: dict[str, Way] = {} if self.settings.chat or first_token else {"echo": self._by_echo}
+        told: dict[str, Way] = {**echo, "first token": self._by_first_token}
+        return {
+            **(told if self.settings.logprobs is not False else {}),
+            **({"draws": self._by_samples} if self.settings.logprobs is not True else {}),
+        }
 
     def _by_first_token(
         self, question: Question, among: Sequence[str], first_token: bool, ended: bool
     ) -> Weighing | Untold:
-        count = self.settings.top_logprobs
+        if self._told_in_words(question):
+            return Untold("with prefill: none an answer's first token may be of its beginning, and tells nothing")
+        shared, rest = ("", among) if first_token else past_shared(among)
+        count = self.settings.likeliest
         wanted = {"logprobs": True, "top_logprobs": count} if self.settings.chat else {"logprobs": count}
         # at temperature 1 servers agree on what a log-probability is, whether or not they scale it
-        answer = self._ask(question, {self.settings.length: 1, "temperature": 1.0, **wanted})
+        answer = self._ask(_begun(question, shared), {self.settings.length: 1, "temperature": 1.0, **wanted})
         if answer.note:
             return _unanswered(answer)
         positions = positions_of(choice_of(answer.body))
         if not positions or not positions[0].top:
-            return Untold("the server gives no log-probabilities", answer.cost)
-        found = by_first_token(among, positions[0], first_token=first_token, ended=ended)
+            came = reply_of(answer.body, answer.cost).status == "ok"
+            return Untold("the server gives no log-probabilities", answer.cost, never=came)
+        found = by_first_token(rest, positions[0], first_token=first_token, ended=ended)
+        if isinstance(found, Weighing) and shared:
+            # of what follows the shared words, not of whole candidates
+            found = replace(found, logprobs=None, tokens=None, note=f"{found.note}; after {shared!r}")
         return replace(found, cost=answer.cost)
 
     def _by_echo(self, question: Question, among: Sequence[str], first_token: bool, ended: bool) -> Weighing | Untold:
         del first_token
         ends, spent, echoed = [each + TURN * ended for each in among], Cost(), list[list[Position]]()
         for end in ends:
-            text = _as_text(question) + end
+            text = as_text(question) + end
             # a token is written and passed over, since not every server takes a limit of 0
             answer = self._ask(question, {"prompt": text, "echo": True, "logprobs": 1, self.settings.length: 1})
             spent += answer.cost
@@ -151,7 +184,8 @@ class OpenaiEngine:
                 return replace(_unanswered(answer), cost=spent)
             choice = choice_of(answer.body)
             if not str(choice.get("text")).startswith(text):
-                return Untold("the server echoes no prompts", spent)
+                came = reply_of(answer.body, answer.cost).status == "ok"
+                return Untold("the server echoes no prompts", spent, never=came)
             echoed.append(positions_of(choice)[:-1])
         return replace(by_echo(ends, echoed), cost=spent)
 
@@ -159,45 +193,46 @@ class OpenaiEngine:
         self, question: Question, among: Sequence[str], first_token: bool, ended: bool
     ) -> Weighing | Untold:
         del first_token
+        if self._told_in_words(question):
+            drawn = [_named(question, among, each) for each in self._drawn(question, among, REPEATED)]
+            return by_samples(among, drawn, ended=ended)
+        shared, rest = past_shared(among)
+        drawn = self._drawn(_begun(question, shared), rest, len(shared.encode()))
+        # a model that begins anew says the shared words again, and names a candidate all the same
+        return by_samples(rest, [replace(each, text=rest_of(shared, each.text)) for each in drawn], ended=ended)
+
+    def _drawn(self, question: Question, among: Sequence[str], more: int = 0) -> list[Reply]:
         # no token is shorter than a byte; two more for a space in front and the end
-        longest = max(len(each.encode()) for each in among) + 2
-        drawn = [self._write(question, longest, 1.0, (), 0, draw) for draw in range(self.settings.samples)]
-        return by_samples(among, drawn, ended=ended)
+        longest = max(len(each.encode()) for each in among) + 2 + more
+        return [self._write(question, longest, 1.0, (), 0, draw) for draw in range(self.settings.samples)]
 
     def _ask(self, question: Question, fields: dict[str, Any]) -> Answer:
         settings = self.settings
-        asked = self._messages(question) if settings.chat else {"prompt": _as_text(question)}
+        asked = as_messages(question, settings.prefill) if settings.chat else {"prompt": as_text(question)}
         body = {"model": settings.model, **asked, **fields, **settings.extra}
         path = "/chat/completions" if settings.chat else "/completions"
         return self.connection.ask(path, {name: value for name, value in body.items() if value is not None})
 
-    def _messages(self, question: Question) -> dict[str, Any]:
-        messages: list[dict[str, Any]] = [{"role": each.role, "content": each.content} for each in question.prompt]
-        if not question.begins:
-            return {"messages": messages}
-        last: dict[str, Any] = {"role": "assistant", "content": question.begins}
-        if self.settings.prefill == "prefix":
-            last["prefix"] = True
-        flags = {"continue_final_message": True, "add_generation_prompt": False}
-        return {"messages": [*messages, last], **(flags if self.settings.prefill == "flag" else {})}
+    def _told_in_words(self, question: Question) -> bool:
+        return self.settings.chat and self.settings.prefill == "none" and question.begins != ""
 
-    def _cannot_begin(self, question: Question) -> str:
-        if self.settings.chat and self.settings.prefill == "none" and question.begins:
-            return "the question begins the answer, which prefill: none says the server cannot go on from"
-        return ""
+
+def _begun(question: Question, more: str) -> Question:
+    return replace(question, begins=question.begins + more) if more else question
+
+
+def _named(question: Question, among: Sequence[str], drawn: Reply) -> Reply:
+    """The draw from where it names a candidate on: it may repeat some last words of its beginning first."""
+    if drawn.text.strip().startswith(tuple(each.strip() for each in among)):
+        return drawn
+    return replace(drawn, text=rest_of(question.begins, drawn.text, words=True))
 
 
 def _unanswered(answer: Answer) -> Weighing | Untold:
-    """What was refused may be asked for in another way; what failed would be another answer if it were asked again."""
+    """A way that was refused may be gone round; what failed would be another answer if it were asked again."""
     if answer.refused:
-        return Untold(answer.note, answer.cost)
+        return Untold(answer.note, answer.cost, never=True)
     return Weighing(shares=(), status="failed", note=answer.note, cost=answer.cost)
-
-
-def _as_text(question: Question) -> str:
-    """A conversation written out, up to where the answer goes on."""
-    turns = [f"{each.role.capitalize()}:\n{each.content}" for each in question.prompt]
-    return "\n\n".join([*turns, f"Assistant:\n{question.begins}"])
 
 
 def _seed(question: Question, seed: int, draw: int) -> int:

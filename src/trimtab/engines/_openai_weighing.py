@@ -19,10 +19,22 @@ BLURRED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A way of weighing that cannot tell, and why: another may."""
+    """A way of weighing that cannot tell, and why: another may. `never`: the server does not go it for any question."""
 
     why: str
     cost: Cost = field(default_factory=Cost)
+    never: bool = False
+
+
+def past_shared(among: Sequence[str]) -> tuple[str, list[str]]:
+    """The whole words that all candidates begin with, and what is left of each: `Response ` and `1`, `2`."""
+    first, last = min(among), max(among)
+    same = next((place for place, (x, y) in enumerate(zip(first, last, strict=False)) if x != y), len(first))
+    shared = first[: first.rfind(" ", 0, same) + 1]
+    rest = [each[len(shared) :] for each in among]
+    if not shared.strip() or not all(each.strip() for each in rest):
+        return "", list(among)
+    return shared, rest
 
 
 def by_first_token(among: Sequence[str], first: Position, *, first_token: bool, ended: bool) -> Weighing | Untold:

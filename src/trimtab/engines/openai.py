@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -14,7 +15,16 @@ from trimtab.components import Component
 from trimtab.errors import EngineError
 from trimtab.protocols import Engine, Runtime
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+if TYPE_CHECKING:
+    from trimtab.engines._openai_calls import Connection
+
+# Keys may be identifiers too (hf_…, gsk_…), but hold small letters, which names of variables do not.
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+_SECRET = re.compile(r"key|token|sig|secret|password|auth", re.IGNORECASE)
+# Fields that servers or the package would take for a key, or for headers that hold one.
+_HEADERS = frozenset({"api_key", "apikey", "authorization", "headers", "extra_headers", "default_headers"})
+# Likeliest tokens that hosted servers give at most: in chats, and in plain completions.
+_MOST_TOKENS = {True: 20, False: 5}
 
 
 class Openai(Component):
@@ -31,52 +41,70 @@ class Openai(Component):
     `flag` sends it as a last assistant message with `continue_final_message`, which vLLM, SGLang and llama.cpp from
     May 2026 on go by, while earlier llama.cpp and Ollama continue a last assistant message anyway and pass over the flag;
     `bare` sends the message alone; `prefix` marks it `prefix: true`, as DeepSeek and Mistral want it; `none` is for
-    servers that can only answer in a new turn, such as OpenAI's own: there a question with a beginning fails. With
-    `chat: false` the beginning is simply the end of the prompt, on every server.
+    servers that can only answer in a new turn, such as OpenAI's own: the question ends by telling the model how its
+    answer begins, and what the answer repeats of that is cut off. With `chat: false` the beginning is simply the end of
+    the prompt, on every server.
 
     Candidates are weighed by the first of these that can tell, and the note of each answer says by which:
     with `chat: false`, the log-probabilities of whole candidates echoed as part of the prompt (vLLM, SGLang), unless first
     tokens are asked for; the `top_logprobs` likeliest first tokens, where these tell the candidates apart, leading spaces
-    aside; `samples` draws at temperature 1, counted. `logprobs: true` leaves out the samples, `false` takes nothing else.
+    aside; `samples` draws at temperature 1, counted. Words that all candidates begin with (`Response 1`, `Response 2`)
+    are put into the answer's beginning, so that the next token tells. `logprobs: true` leaves out the samples, `false`
+    takes nothing else. What a server says that it never does is not asked of it again; any other refusal fails the question.
+    With `prefill: none`, where a question has a beginning, draws alone can tell.
     Servers that cut down their own distribution (top-k, min-p) draw from what is left, unless `extra` says otherwise.
 
     `extra` is added to every request: `{chat_template_kwargs: {enable_thinking: false}}`, `{top_k: -1}`; a null takes a
     field out. `length` names the limit's field: newer hosted models know only `max_completion_tokens`.
 
+    `weights` says what stands behind `model`, in words of your own, such as a revision or a hash. Without it, the server's
+    address is part of what answers are known by, and a server at another address is another model.
+
     A request is tried again `retries` times, as long apart as the server's Retry-After says or else from half a second to
     eight, on lost connections, time-outs (`timeout`, seconds) and the statuses 408, 409, 429 and 5xx; not where the server
-    says to wait for more than two minutes. All requests, those tried again included, begin at least
-    60 / `requests_per_minute` seconds apart.
+    says to wait for more than two minutes. After a 429 or 503 all requests wait: as long as Retry-After says, or else a
+    second, and twice as long each time that it comes again, up to a minute. All requests, those tried again included, begin at
+    least 60 / `requests_per_minute` seconds apart, and not before the tokens that earlier answers took, read and written,
+    fit into `tokens_per_minute`.
     """
+
+    # 2: beginnings are put in words for prefill: none, and what candidates share goes into the beginning
+    VERSION: ClassVar[int] = 2
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     PLACES: ClassVar[frozenset[str]] = frozenset(
-        {"base_url", "api_key_env", "concurrency", "retries", "timeout", "requests_per_minute"}
+        {"base_url", "api_key_env", "concurrency", "retries", "timeout", "requests_per_minute", "tokens_per_minute"}
     )
 
     base_url: str
     model: str = Field(min_length=1)
+    weights: str = Field("", description="what stands behind `model`; with it, the address counts no more")
     api_key_env: str = ""
     chat: bool = True
     prefill: Literal["flag", "bare", "prefix", "none"] = "flag"
     logprobs: Literal["auto", True, False] = "auto"
-    top_logprobs: int = Field(20, ge=1, description="hosted servers allow 20, and 5 with `chat: false`")
+    top_logprobs: int | None = Field(
+        None, ge=1, description="null: 20, and 5 with `chat: false`, which hosted servers allow"
+    )
     samples: int = Field(8, ge=1)
     length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra: dict[str, Any] = Field(default_factory=dict)
     concurrency: int = Field(8, ge=1)
-    retries: int = Field(4, ge=0)
+    retries: int = Field(8, ge=0)
     timeout: float = Field(600.0, gt=0)
     requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0, description="tokens read and written")
 
     @field_validator("base_url")
     @classmethod
     def _an_address(cls, base_url: str) -> str:
         parts = urlsplit(base_url)
-        if parts.username or parts.password or parts.query:
-            # not shown: what stands there may be a key
+        # neither is shown: what stands there may be a key
+        if parts.username or parts.password or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, True)):
             raise ValueError("a key does not belong in the address: name an environment variable in api_key_env")
+        if parts.query:
+            raise ValueError("takes no query: leave out what stands behind the question mark")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"expected an address such as http://127.0.0.1:8000/v1, got {base_url!r}")
         return base_url
@@ -87,9 +115,17 @@ class Openai(Component):
         if api_key_env and not _NAME.fullmatch(api_key_env):
             # not shown: it may be the key itself
             raise ValueError(
-                "expected the name of an environment variable, such as OPENAI_API_KEY, never the key itself"
+                "expected the name of an environment variable in capital letters, such as OPENAI_API_KEY, never the key itself"
             )
         return api_key_env
+
+    @field_validator("extra")
+    @classmethod
+    def _no_keys(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if found := sorted(name for name in _names(extra) if name.lower().replace("-", "_") in _HEADERS):
+            # settings are written into records and reports
+            raise ValueError(f"{', '.join(found)}: a key goes into the environment variable that api_key_env names")
+        return extra
 
     @property
     def place(self) -> str:
@@ -97,25 +133,41 @@ class Openai(Component):
         parts = urlsplit(self.base_url)
         return f"{parts.netloc}{parts.path.rstrip('/')}"
 
+    @property
+    def likeliest(self) -> int:
+        """How many of the likeliest first tokens are asked for."""
+        return self.top_logprobs or _MOST_TOKENS[self.chat]
+
+    def check(self, runtime: Runtime) -> None:
+        """Raises `EngineError` as `start` does."""
+        del runtime
+        self._connected()
+
     def start(self, runtime: Runtime) -> Engine:
         """Raises `EngineError` where the package or the key is missing, no server answers, or it turns the key away."""
         del runtime
+        connection = self._connected()
+        from trimtab.engines._openai_engine import OpenaiEngine  # noqa: PLC0415 - the package is an extra
+
+        return OpenaiEngine(self, connection)
+
+    def identity(self) -> str:
+        """What stands behind the name, as far as is known: `weights`, else the server's address; and what it is asked for."""
+        asked = self.model_dump(mode="json", exclude_defaults=True, exclude=set(self.PLACES))
+        return f"{self.weights or self.place} {json.dumps(asked, sort_keys=True, ensure_ascii=False)}"
+
+    def _connected(self) -> Connection:
         key = self._key()
         try:
-            from trimtab.engines._openai_calls import Pace, connect  # noqa: PLC0415 - the package is an extra
-            from trimtab.engines._openai_engine import OpenaiEngine  # noqa: PLC0415
+            from trimtab.engines._openai_calls import connect  # noqa: PLC0415 - the package is an extra
+            from trimtab.engines._openai_pace import Pace  # noqa: PLC0415
         except ImportError as error:
             raise EngineError(
                 f"engines of kind openai need the openai package ({error}): in Trimtab's folder, pip install '.[openai]'"
             ) from error
-        connection = connect(self, key, Pace(self.requests_per_minute))
+        connection = connect(self, key, Pace(self.requests_per_minute, self.tokens_per_minute))
         connection.greet()
-        return OpenaiEngine(self, connection)
-
-    def identity(self) -> str:
-        """The server's address and what it is asked for; nothing tells which weights a server has behind a name."""
-        asked = self.model_dump(mode="json", exclude_defaults=True, exclude=set(self.PLACES))
-        return f"{self.place} {json.dumps(asked, sort_keys=True, ensure_ascii=False)}"
+        return connection
 
     def _key(self) -> str:
         if not self.api_key_env:
@@ -126,3 +178,11 @@ class Openai(Component):
         if not key.isascii() or not key.isprintable() or " " in key:
             raise EngineError(f"api_key_env: {self.api_key_env} holds spaces or signs that no key has")
         return key
+
+
+def _names(extra: Any) -> Iterator[str]:
+    """The names of all fields, also of those inside others."""
+    if isinstance(extra, Mapping):
+        yield from map(str, extra)
+    for each in extra.values() if isinstance(extra, Mapping) else extra if isinstance(extra, list) else ():
+        yield from _names(each)
