@@ -25,12 +25,6 @@ def engines_of(component: Component) -> dict[str, Startable]:
     return found
 
 
-def known_as(engine: Startable) -> str:
-    """What the answers of an engine that the study did not train are kept under: kind, settings, and what stands behind."""
-    settings = told(engine) if isinstance(engine, Settings) else {}
-    return canonical({"engine": settings, "of": engine.identity()})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Engines:
     """Engines by the names that a component gives them. `ours` are the study's own models among them."""
@@ -88,3 +82,9 @@ class Engines:
             return self.settings[name].start(runtime)
         loaded = load(self.ours[name], inputs, runtime, f"engine.{name}", merge=True)
         return TransformersEngine(loaded, runtime.token_budget)
+
+
+def known_as(engine: Startable) -> str:
+    """What the answers of an engine that the study did not train are kept under: kind, settings, and what stands behind."""
+    settings = told(engine) if isinstance(engine, Settings) else {}
+    return canonical({"engine": settings, "of": engine.identity()})
