@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,10 +22,11 @@ from trimtab.components import Component, build
 from trimtab.data.file import File
 from trimtab.data.split import Split
 from trimtab.engines.scripted import ScriptedEngine
+from trimtab.errors import EngineError, StoreError
 from trimtab.labeling import label_file
 from trimtab.protocols import Runtime, Tick
 from trimtab.stages.annotate import Reads, annotate_stage
-from trimtab.stages.asked import Asked
+from trimtab.stages.asked import CHUNK, Asked
 from trimtab.stages.split import split_stage
 from trimtab.store import Artifact, Store
 from trimtab.types import Question, Reply, Weighing, user
@@ -40,7 +43,8 @@ def drawn(question: Question, place: int = 0) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DyingEngine:
-    """The scripted engine, which notes each call in a file and, in the call of this number, kills its own process."""
+    """The scripted engine, which notes each call in a file, tells seconds that were really measured, as every engine does that
+    ships, and, in the call of this number, kills its own process."""
 
     inner: ScriptedEngine
     calls: Path
@@ -62,7 +66,9 @@ class DyingEngine:
         seed: int = 0,
     ) -> list[Reply]:
         self._called()
-        return self.inner.write(questions, max_tokens=max_tokens, temperature=temperature, stop=stop, seed=seed)
+        start = time.perf_counter()
+        found = self.inner.write(questions, max_tokens=max_tokens, temperature=temperature, stop=stop, seed=seed)
+        return [replace(each, cost=replace(each.cost, seconds=time.perf_counter() - start)) for each in found]
 
     def weigh(
         self,
@@ -73,7 +79,9 @@ class DyingEngine:
         ended: bool = False,
     ) -> list[Weighing]:
         self._called()
-        return self.inner.weigh(questions, candidates, first_token=first_token, ended=ended)
+        start = time.perf_counter()
+        found = self.inner.weigh(questions, candidates, first_token=first_token, ended=ended)
+        return [replace(each, cost=replace(each.cost, seconds=time.perf_counter() - start)) for each in found]
 
 
 class Dying(Component):
@@ -107,25 +115,31 @@ def pairs_in(folder: Path) -> Path:
     return folder / "pairs.jsonl"
 
 
-def searched(folder: Path, calls: Path, die_at: int = FOREVER, **settings: Any) -> Artifact:
+def searched(folder: Path, calls: Path, die_at: int = FOREVER, chunk: int = CHUNK, **settings: Any) -> Artifact:
     """The labels of a run's stage that asks, made in `folder`."""
     path = pairs_in(folder)
     split = split_stage({"all": File(path=str(path))}, Split(labeled=0.2, test=0.2), 512, {})
     engine = {"kind": "test_asked:Dying", "calls": str(calls), "die_at": die_at}
     annotator = build("annotators", {"kind": "seam", "weak": engine, "strong": engine, **settings})
-    labels = annotate_stage("annotate.seam", annotator, split, Reads())
+    labels = annotate_stage("annotate.seam", annotator, split, Reads(), chunk=chunk)
     store, runtime = Store(folder), Runtime(progress=quiet, notify=lambda text: None)
     found = store.find_or_make("split", split.recipe, lambda draft: split.make(draft, {}, runtime))
     return store.find_or_make(labels.name, labels.recipe, lambda draft: labels.make(draft, {"split": found}, runtime))
 
 
-def labeled(folder: Path, calls: Path, die_at: int = FOREVER) -> str:
-    """The labels of the same pairs without a study."""
+def labeled(folder: Path, calls: Path, die_at: int = FOREVER, chunk: int = CHUNK) -> list[dict[str, Any]]:
+    """The labels of the same pairs without a study, but for the seconds."""
+    del chunk
     engine = json.dumps({"kind": "test_asked:Dying", "calls": str(calls), "die_at": die_at})
     to = folder / "labels.jsonl"
     settings = [f"weak={engine}", f"strong={engine}"]
     label_file(pairs_in(folder), "seam", settings, None, to, Runtime(progress=quiet, notify=lambda text: None))
-    return to.read_text()
+    return [{**json.loads(line), "seconds": None} for line in to.read_text().splitlines()]
+
+
+def unmeasured(labels: Artifact) -> list[dict[str, Any]]:
+    """The labels without what is measured."""
+    return [{**row, "seconds": None} for row in labels.rows("annotations")]
 
 
 @contextmanager
@@ -138,23 +152,35 @@ def n_calls(calls: Path) -> int:
     return len(calls.read_text().splitlines()) if calls.is_file() else 0
 
 
-def killed(making: str, folder: Path, calls: Path, die_at: int) -> int:
+def killed(making: str, folder: Path, calls: Path, die_at: int, chunk: int = CHUNK) -> int:
     """How a process that makes the labels ended."""
-    command = [sys.executable, str(Path(__file__)), making, str(folder), str(calls), str(die_at)]
+    command = [sys.executable, str(Path(__file__)), making, str(folder), str(calls), str(die_at), str(chunk)]
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 
-@pytest.mark.parametrize("die_at", [1, 8])
-def test_a_search_that_was_killed_makes_no_call_twice_but_the_last(tmp_path: Path, die_at: int) -> None:
-    whole, calls = searched(tmp_path / "whole", tmp_path / "calls"), tmp_path / "calls of the killed"
+# In chunks of 5 pairs the search of a chunk is some eight calls, so the 20th is in the third chunk.
+@pytest.mark.parametrize(("die_at", "chunk"), [(1, CHUNK), (8, CHUNK), (20, 5)])
+def test_a_search_that_was_killed_makes_no_call_twice_but_the_last(tmp_path: Path, die_at: int, chunk: int) -> None:
+    whole, calls = searched(tmp_path / "whole", tmp_path / "calls", chunk=chunk), tmp_path / "calls of the killed"
     assert n_calls(tmp_path / "calls") > die_at
-    assert killed("searched", tmp_path / "run", calls, die_at) == -signal.SIGKILL
+    assert killed("searched", tmp_path / "run", calls, die_at, chunk) == -signal.SIGKILL
     assert n_calls(calls) == die_at
-    again = searched(tmp_path / "run", calls)
+    chunks_done = list((tmp_path / "run").glob("stages/annotate*/annotations.jsonl.part"))
+    assert chunk == CHUNK or len(chunks_done[0].read_text().splitlines()) in (5, 10, 15)
+    again = searched(tmp_path / "run", calls, chunk=chunk)
     assert n_calls(calls) == n_calls(tmp_path / "calls") + 1  # the call in which it was killed
-    assert again.rows("annotations") == whole.rows("annotations")
-    tables = [each.folder / "annotations.parquet" for each in (again, whole)]
-    assert tables[0].read_bytes() == tables[1].read_bytes()
+    assert unmeasured(again) == unmeasured(whole)
+
+
+def test_seconds_stay_with_the_answers_so_that_labels_made_again_have_the_same_bytes(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    before = searched(tmp_path / "run", calls)
+    asked, table = n_calls(calls), (before.folder / "annotations.parquet").read_bytes()
+    shutil.rmtree(before.folder)
+    again = searched(tmp_path / "run", calls)
+    assert n_calls(calls) == asked
+    assert all(row["seconds"] > 0 for row in again.rows("annotations"))
+    assert (again.folder / "annotations.parquet").read_bytes() == table
 
 
 def test_labels_without_a_study_go_on_as_well(tmp_path: Path) -> None:
@@ -188,6 +214,110 @@ def test_an_answer_that_failed_is_asked_for_again(tmp_path: Path) -> None:
     assert said == []
 
 
+def test_an_answer_that_failed_takes_no_other_with_it(tmp_path: Path) -> None:
+    fails = {QUESTIONS[1]}
+
+    class Picky(ScriptedEngine):
+        def weigh(self, questions: Sequence[Question], *others: Any, **how: Any) -> list[Weighing]:
+            found = ScriptedEngine.weigh(self, questions, *others, **how)
+            failed = Weighing(shares=(), status="failed", note="refused")
+            return [failed if each in fails else answer for each, answer in zip(questions, found, strict=True)]
+
+    inner, among = Picky(), [("yes", "no")] * 2
+    engine = Asked(engine=inner, identity="picky", folder=tmp_path / "asked")
+    assert [each.status for each in engine.weigh(QUESTIONS, among)] == ["ok", "failed"]
+    assert [each.status for each in engine.weigh(QUESTIONS, among)] == ["ok", "failed"]
+    fails.clear()
+    assert [each.status for each in engine.weigh(QUESTIONS, among)] == ["ok", "ok"]
+    assert inner.asked == [*QUESTIONS, QUESTIONS[1], QUESTIONS[1]]
+
+
+def test_questions_that_come_in_other_company_are_known(tmp_path: Path) -> None:
+    inner = ScriptedEngine(write=lambda question: question.prompt[0].content)
+    engine = Asked(engine=inner, identity="one", folder=tmp_path / "asked")
+    engine.write(QUESTIONS[:1], max_tokens=5)
+    more = [Question(prompt=user("Why?")), *QUESTIONS]
+    assert [each.text for each in engine.write(more, max_tokens=5)] == ["Why?", "Is it so?", "And this?"]
+    assert inner.asked == [QUESTIONS[0], more[0], more[2]]
+
+
+def test_a_question_that_is_put_twice_is_asked_once(tmp_path: Path) -> None:
+    inner = ScriptedEngine(write=lambda _: "well")
+    engine = Asked(engine=inner, identity="one", folder=tmp_path / "asked")
+    assert [each.text for each in engine.write(QUESTIONS[:1] * 3, max_tokens=5)] == ["well"] * 3
+    assert inner.asked == QUESTIONS[:1]
+
+
+@dataclass(frozen=True)
+class Handing:
+    """Hands out an answer at a time, and goes before that of this place."""
+
+    gone_at: int
+    asked: list[int] = field(default_factory=list)
+
+    def writing(
+        self, questions: Sequence[Question], *, known: Container[int] = (), **how: Any
+    ) -> Iterator[dict[int, Reply]]:
+        del how
+        for place, question in enumerate(questions):
+            if place not in known:
+                self.asked.append(place)
+                if place == self.gone_at:
+                    raise EngineError("gone")
+                yield {place: Reply(text=question.prompt[0].content)}
+
+    def weighing(self, *_: Any, **__: Any) -> Iterator[dict[int, Weighing]]:
+        raise NotImplementedError
+
+    def write(self, questions: Sequence[Question], **how: Any) -> list[Reply]:
+        raise NotImplementedError
+
+    def weigh(self, *_: Any, **__: Any) -> list[Weighing]:
+        raise NotImplementedError
+
+
+def test_what_an_engine_handed_out_before_it_went_is_kept(tmp_path: Path) -> None:
+    many = [Question(prompt=user(f"Question {n}?")) for n in range(4)]
+    first, second = Handing(gone_at=2), Handing(gone_at=9)
+    with pytest.raises(EngineError, match="gone"):
+        Asked(engine=first, identity="one", folder=tmp_path / "asked").write(many, max_tokens=5)
+    found = Asked(engine=second, identity="one", folder=tmp_path / "asked").write(many, max_tokens=5)
+    assert [each.text for each in found] == [f"Question {n}?" for n in range(4)]
+    assert (first.asked, second.asked) == ([0, 1, 2], [2, 3])
+
+
+def test_an_engine_that_hands_out_nothing_is_asked_a_slice_at_a_time(tmp_path: Path) -> None:
+    many = [Question(prompt=user(f"Question {n}?")) for n in range(5)]
+    sizes: list[int] = []
+
+    class Counted(ScriptedEngine):
+        def weigh(self, questions: Sequence[Question], *others: Any, **how: Any) -> list[Weighing]:
+            sizes.append(len(questions))
+            return ScriptedEngine.weigh(self, questions, *others, **how)
+
+    engine = Asked(engine=Counted(), identity="one", folder=tmp_path / "asked", at_a_time=2)
+    assert [each.shares for each in engine.weigh(many, [("a", "b")] * 5)] == [(0.5, 0.5)] * 5
+    assert sizes == [2, 2, 1]
+
+
+def test_a_line_that_a_kill_cut_short_is_asked_again_and_leaves_the_others_whole(tmp_path: Path) -> None:
+    def asked(questions: Sequence[Question]) -> list[Question]:
+        inner = ScriptedEngine(write=lambda question: question.prompt[0].content)
+        found = Asked(engine=inner, identity="one", folder=tmp_path / "asked").write(questions, max_tokens=5)
+        assert [each.text for each in found] == [each.prompt[0].content for each in questions]
+        return inner.asked
+
+    assert asked(QUESTIONS) == QUESTIONS
+    (file,) = (tmp_path / "asked").iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+    assert asked(QUESTIONS) == QUESTIONS[1:]
+    assert asked(QUESTIONS) == []
+    assert len(file.read_text().splitlines()) == 2
+    file.write_text("no JSON\n")
+    with pytest.raises(StoreError, match=r"\.jsonl is damaged at byte 0 .*; delete it"):
+        asked(QUESTIONS)
+
+
 def test_another_model_another_question_and_another_way_of_asking_are_asked(tmp_path: Path) -> None:
     inner, folder = ScriptedEngine(write=lambda _: "so it is"), tmp_path / "asked"
     engine = Asked(engine=inner, identity="one", folder=folder)
@@ -212,4 +342,4 @@ def test_an_answer_from_disk_is_the_answer_that_was_given(tmp_path: Path) -> Non
 
 if __name__ == "__main__":
     make = labeled if sys.argv[1] == "labeled" else searched
-    make(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    make(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -185,6 +185,36 @@ class Engine(Protocol):
         each candidate.
         """
         ...
+
+
+@runtime_checkable
+class Piecewise(Protocol):
+    """An engine that hands its answers out as they come, in any order, each by the place of its question.
+
+    What it has handed out is kept at once, so that a kill loses no more than one batch. Questions whose places are in `known`
+    are not asked; they are told so that the others come in the batches that they would be in without, and to the same bits.
+    """
+
+    def writing(
+        self,
+        questions: Sequence[Question],
+        *,
+        known: Container[int] = (),
+        max_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Iterator[Mapping[int, Reply]]: ...
+
+    def weighing(
+        self,
+        questions: Sequence[Question],
+        candidates: Sequence[Sequence[str]],
+        *,
+        known: Container[int] = (),
+        first_token: bool = False,
+        ended: bool = False,
+    ) -> Iterator[Mapping[int, Weighing]]: ...
 
 
 @runtime_checkable

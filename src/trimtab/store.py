@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from trimtab.errors import StoreError
 
 Row = Mapping[str, Any]
-Value = TypeVar("Value")
 
 
 def canonical(value: Any) -> str:
@@ -223,21 +222,62 @@ def open_artifact(folder: Path) -> Artifact:
     return Artifact(folder=folder, record=read)
 
 
-def once(folder: Path, key: Any, make: Callable[[], tuple[Value, bool]]) -> Value:
-    """What was made for this key before, or what `make` gives now, safe on disk in `folder` before it is used.
+class Kept:
+    """Values by key in one file that only grows, so that what was added is safe on disk; the first of a key stands.
 
-    `make` gives a value of Python's JSON (which knows infinity) and whether it is worth keeping.
+    Values are those of Python's JSON, which knows infinity. A line that a kill cut short is dropped. Several may stand on one
+    file in one process. Not frozen: it knows where in the file each value begins, and how far it has looked.
     """
-    path = folder / f"{hashlib.sha256(canonical(key).encode()).hexdigest()[:24]}.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    value, good = make()
-    text = json.dumps(value, ensure_ascii=False)
-    if good:
-        with _room(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text)
-    return json.loads(text)  # type: ignore[no-any-return]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, int] = {}
+        self._seen = 0
+
+    def find(self, keys: Sequence[str]) -> dict[str, Any]:
+        """The values of those keys that have one."""
+        self._look()
+        wanted = {key: self._places[key] for key in keys if key in self._places}
+        if not wanted:
+            return {}
+        with self.path.open("rb") as file:
+            return {key: _line_at(file, place)["value"] for key, place in wanted.items()}
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        lines = [json.dumps({"key": key, "value": each}, ensure_ascii=False) + "\n" for key, each in values.items()]
+        if not lines:
+            return
+        with _room(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._look()
+            with self.path.open("ab") as out:
+                out.truncate(self._seen)
+                out.write("".join(lines).encode())
+
+    def _look(self) -> None:
+        """Finds what was added since, here or by another that stands on the file, up to a line that is not whole."""
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._seen)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._places.setdefault(self._key(line), self._seen)
+                self._seen += len(line)
+
+    def _key(self, line: bytes) -> str:
+        try:
+            return str(json.loads(line)["key"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.path} is damaged at byte {self._seen} ({error}); delete it, and what it holds is asked again"
+            ) from error
+
+
+def key_of(value: Any) -> str:
+    """24 hex digits that stand for a value of JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:24]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -245,6 +285,11 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".writing")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def _line_at(file: BinaryIO, place: int) -> dict[str, Any]:
+    file.seek(place)
+    return json.loads(file.readline())  # type: ignore[no-any-return]
 
 
 def _write_array(path: Path, values: NDArray[np.float32]) -> None:

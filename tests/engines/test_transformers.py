@@ -41,6 +41,22 @@ def test_a_question_weighs_the_same_in_any_company(engine: TransformersEngine) -
         assert alone.shares == pytest.approx(found.shares, abs=1e-5)
 
 
+def test_answers_come_a_pass_at_a_time_and_known_questions_are_not_asked(engine: TransformersEngine) -> None:
+    few = TransformersEngine(engine.loaded, 64)
+    first, *others = few.weighing(QUESTIONS, [["1", "2"]] * 5)
+    assert others
+    rest = {
+        place: each
+        for found in few.weighing(QUESTIONS, [["1", "2"]] * 5, known=set(first))
+        for place, each in found.items()
+    }
+    assert {place: each.logprobs for place, each in rest.items()} == {
+        place: each.logprobs for found in others for place, each in found.items()
+    }
+    assert all(each.cost.seconds > 0 for each in rest.values())
+    assert list(few.writing(QUESTIONS, known=range(5), max_tokens=3)) == []
+
+
 def test_what_all_questions_share_is_read_once(engine: TransformersEngine) -> None:
     costs = [found.cost for found in engine.weigh(QUESTIONS, [["1", "2"]] * 5)]
     assert sum(cost.reused_tokens == 0 for cost in costs) == 1

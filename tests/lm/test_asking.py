@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Container, Iterator
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPTNeoXConfig, LlamaConfig, PreTrainedConfig
 
+from trimtab.engines._in_order import in_order
 from trimtab.lm import prefixes
-from trimtab.lm.asking import weigh, write
+from trimtab.lm.asking import Written, weigh, write
 from trimtab.lm.forms import choose_form
 from trimtab.lm.prefixes import Beginnings, Family, families
 
@@ -63,7 +65,7 @@ def alone(model: Any, text: list[int], candidate: list[int]) -> float:
 @pytest.mark.parametrize("packed", [True, False])
 def test_candidates_weigh_what_they_weigh_alone(family: str, budget: int, packed: bool) -> None:
     model = tiny(FAMILIES[family], packed=packed)
-    found = weigh(model, TEXTS, CANDIDATES, budget)
+    found = in_order(weigh(model, TEXTS, CANDIDATES, budget))
     for text, among, sums in zip(TEXTS, CANDIDATES, found, strict=True):
         assert sums.logprobs == pytest.approx([alone(model, text, each) for each in among], abs=1e-4)
 
@@ -75,9 +77,10 @@ def test_greedy_writing_picks_the_likeliest_token_each_time(family: str, packed:
     model = tiny(FAMILIES[family], packed=packed)
     other = [9, *CONSTANT[::-1]]
     texts = [*TEXTS, [*other, 60], [*other, 61, 62, 63]]  # two beginnings, and a text that shares none
-    found = write(
+    came = write(
         model, texts, lambda ids: ids[-1] == 1, [random.Random(0)] * 6, budget, max_new_tokens=5, temperature=0.0
     )
+    found = in_order(came)
     for text, written in zip(texts, found, strict=True):
         ids = list(text)
         for token in written.ids:
@@ -88,9 +91,29 @@ def test_greedy_writing_picks_the_likeliest_token_each_time(family: str, packed:
 
 
 def test_the_shared_beginning_is_computed_once_and_counted_once() -> None:
-    found = weigh(tiny(FAMILIES["llama"]), TEXTS, CANDIDATES, 4096)
+    found = in_order(weigh(tiny(FAMILIES["llama"]), TEXTS, CANDIDATES, 4096))
     assert [sums.reused for sums in found] == [50, 0, 50, 0]  # the longest of the three pays for the beginning
     assert sum(sums.computed for sums in found) == 50 + (3 + 0) + (1 + 4) + (2 + 1) + (4 + 1)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_is_known_is_left_out_and_the_rest_comes_as_it_would_have(packed: bool) -> None:
+    model, texts = tiny(FAMILIES["llama"], packed=packed), [*TEXTS[:3], *([*CONSTANT, n] for n in range(66, 80))]
+    among, draws = [[[1], [2, 3]]] * len(texts), [random.Random(0)] * len(texts)
+
+    def written(known: Container[int]) -> Iterator[dict[int, Written]]:
+        return write(model, texts, lambda ids: ids[-1] == 1, draws, 16, max_new_tokens=3, temperature=0.0, known=known)
+
+    for ask in (lambda known: weigh(model, texts, among, 16, known=known), written):
+        first, *others = ask(())
+        assert others
+        rest = list(ask(set(first)))
+        assert [set(each) for each in rest] == [set(each) for each in others]
+        told = [each.ids if isinstance(each, Written) else each.logprobs for found in rest for each in found.values()]
+        assert told == [
+            each.ids if isinstance(each, Written) else each.logprobs for found in others for each in found.values()
+        ]
+        assert list(ask(range(len(texts)))) == []
 
 
 def test_families_are_the_longest_beginnings_that_are_worth_their_while() -> None:
@@ -117,7 +140,7 @@ def test_a_beginning_is_the_same_whatever_was_read_before(family: str, monkeypat
         assert torch.equal(mine[0], fresh[0])
         assert torch.equal(mine[1], fresh[1])
     texts, candidates = [[*CONSTANT, 60, 61], [*CONSTANT, 63]], [[[1], [2]], [[1, 3], [2]]]
-    found = weigh(model, texts, candidates, 64, used)
+    found = in_order(weigh(model, texts, candidates, 64, used))
     assert [sums.reused for sums in found] == [48, 50]
     for text, among, sums in zip(texts, candidates, found, strict=True):
         assert sums.logprobs == pytest.approx([alone(model, text, each) for each in among], abs=1e-4)

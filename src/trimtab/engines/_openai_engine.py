@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from trimtab.engines._in_order import in_order
 from trimtab.engines._openai_answers import Position, choice_of, positions_of, reply_of
 from trimtab.engines._openai_calls import Answer, Connection
 from trimtab.engines._openai_turns import TURN, as_messages, as_text, rest_of
@@ -72,8 +73,22 @@ class OpenaiEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Reply]:
+        return in_order(self.writing(questions, max_tokens=max_tokens, temperature=temperature, stop=stop, seed=seed))
+
+    def writing(
+        self,
+        questions: Sequence[Question],
+        *,
+        known: Container[int] = (),
+        max_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Iterator[Mapping[int, Reply]]:
         """The server's draws come from the seed and the question; servers without seeds draw as they please."""
-        return self._each(lambda question: self._write(question, max_tokens, temperature, stop, seed), questions)
+        return self._each(
+            lambda place: self._write(questions[place], max_tokens, temperature, stop, seed), len(questions), known
+        )
 
     def weigh(
         self,
@@ -83,14 +98,31 @@ class OpenaiEngine:
         first_token: bool = False,
         ended: bool = False,
     ) -> list[Weighing]:
+        return in_order(self.weighing(questions, candidates, first_token=first_token, ended=ended))
+
+    def weighing(
+        self,
+        questions: Sequence[Question],
+        candidates: Sequence[Sequence[str]],
+        *,
+        known: Container[int] = (),
+        first_token: bool = False,
+        ended: bool = False,
+    ) -> Iterator[Mapping[int, Weighing]]:
         """The first way that can tell, as the settings say. What ends a turn is weighed by echoes and draws alone."""
         asked = list(zip(questions, candidates, strict=True))
-        return self._each(lambda each: self._weigh(each[0], each[1], first_token, ended), asked)
+        return self._each(lambda place: self._weigh(*asked[place], first_token, ended), len(asked), known)
 
-    def _each(self, work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-        # after an error, questions that wait are not asked any more
+    def _each(self, work: Callable[[int], T], count: int, known: Container[int]) -> Iterator[Mapping[int, T]]:
+        """Each answer when it comes."""
         with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="trimtab-openai") as pool:
-            return list(pool.map(work, items))
+            waiting = {pool.submit(work, place): place for place in range(count) if place not in known}
+            try:
+                for done in as_completed(waiting):
+                    yield {waiting[done]: done.result()}
+            finally:
+                # after an error, questions that wait are not asked any more
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _write(
         self, question: Question, max_tokens: int, temperature: float, stop: Sequence[str], seed: int, draw: int = 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trimtab.components import Component
+from trimtab.engines._in_order import in_order
 from trimtab.engines._tokens import candidate_ids, question_ids, reply_of, shares_of, weighed_ids
 from trimtab.errors import EngineError
 from trimtab.lm.weights import Model
@@ -17,8 +18,11 @@ from trimtab.protocols import Engine, Runtime
 from trimtab.types import Cost, Question, Reply, Weighing
 
 if TYPE_CHECKING:
+    from trimtab.lm.asking import Sums, Written
     from trimtab.lm.models import Loaded
     from trimtab.lm.prefixes import Beginnings
+
+T = TypeVar("T")
 
 # So far back the text is looked at for a stop text.
 TAIL = 24
@@ -68,12 +72,24 @@ class TransformersEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Reply]:
+        return in_order(self.writing(questions, max_tokens=max_tokens, temperature=temperature, stop=stop, seed=seed))
+
+    def writing(
+        self,
+        questions: Sequence[Question],
+        *,
+        known: Container[int] = (),
+        max_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Iterator[Mapping[int, Reply]]:
         """Draws come from the seed and the question's own tokens, so that neither order nor batching moves them."""
         from trimtab.lm.asking import write  # noqa: PLC0415 - loads torch
 
-        chat, start = self.loaded.chat, time.monotonic()
+        chat = self.loaded.chat
         texts = [self._ids(question) for question in questions]
-        found = write(
+        came = write(
             self.loaded.model,
             texts,
             lambda ids: ids[-1] in chat.stop_ids or any(mark in chat.decode(ids[-TAIL:]) for mark in stop),
@@ -82,22 +98,10 @@ class TransformersEngine:
             max_new_tokens=max_tokens,
             temperature=temperature,
             beginnings=self.beginnings,
+            known=known,
         )
-        seconds = (time.monotonic() - start) / max(1, len(texts))
-        return [
-            self._reply(
-                each.ids,
-                stop,
-                Cost(
-                    prompt_tokens=each.computed,
-                    generated_tokens=len(each.ids),
-                    seconds=seconds,
-                    reused_tokens=each.reused,
-                    calls=1,
-                ),
-            )
-            for each in found
-        ]
+        for found, seconds in _timed(came):
+            yield {place: self._reply(each.ids, stop, _cost_of(each, seconds)) for place, each in found.items()}
 
     def weigh(
         self,
@@ -107,23 +111,25 @@ class TransformersEngine:
         first_token: bool = False,
         ended: bool = False,
     ) -> list[Weighing]:
+        return in_order(self.weighing(questions, candidates, first_token=first_token, ended=ended))
+
+    def weighing(
+        self,
+        questions: Sequence[Question],
+        candidates: Sequence[Sequence[str]],
+        *,
+        known: Container[int] = (),
+        first_token: bool = False,
+        ended: bool = False,
+    ) -> Iterator[Mapping[int, Weighing]]:
         from trimtab.lm.asking import weigh  # noqa: PLC0415 - loads torch
 
-        start = time.monotonic()
         split = [self._split(question, among) for question, among in zip(questions, candidates, strict=True)]
         end = self.loaded.chat.end_ids if ended else ()
         rest = [weighed_ids(left, end, first_token=first_token) for _, left in split]
-        found = weigh(self.loaded.model, [text for text, _ in split], rest, self.token_budget, self.beginnings)
-        seconds = (time.monotonic() - start) / max(1, len(split))
-        return [
-            Weighing(
-                shares=shares_of(sums.logprobs),
-                logprobs=sums.logprobs,
-                tokens=tuple(map(len, among)),
-                cost=Cost(prompt_tokens=sums.computed, reused_tokens=sums.reused, seconds=seconds, calls=1),
-            )
-            for sums, among in zip(found, rest, strict=True)
-        ]
+        came = weigh(self.loaded.model, [text for text, _ in split], rest, self.token_budget, self.beginnings, known)
+        for found, seconds in _timed(came):
+            yield {place: _weighing(sums, rest[place], seconds) for place, sums in found.items()}
 
     def _ids(self, question: Question) -> list[int]:
         return question_ids(self.loaded.chat, question)
@@ -133,3 +139,30 @@ class TransformersEngine:
 
     def _reply(self, ids: Sequence[int], stop: Sequence[str], cost: Cost) -> Reply:
         return reply_of(self.loaded.chat, ids, stop, cost)
+
+
+def _timed(came: Iterator[dict[int, T]]) -> Iterator[tuple[dict[int, T], float]]:
+    """What comes, a pass at a time, with the seconds that each of it took."""
+    start = time.monotonic()
+    for found in came:
+        yield found, (time.monotonic() - start) / len(found)
+        start = time.monotonic()
+
+
+def _cost_of(written: Written, seconds: float) -> Cost:
+    return Cost(
+        prompt_tokens=written.computed,
+        generated_tokens=len(written.ids),
+        seconds=seconds,
+        reused_tokens=written.reused,
+        calls=1,
+    )
+
+
+def _weighing(sums: Sums, among: Sequence[Sequence[int]], seconds: float) -> Weighing:
+    return Weighing(
+        shares=shares_of(sums.logprobs),
+        logprobs=sums.logprobs,
+        tokens=tuple(map(len, among)),
+        cost=Cost(prompt_tokens=sums.computed, reused_tokens=sums.reused, seconds=seconds, calls=1),
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -42,6 +42,14 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class _Group:
+    """Places of texts that are to be read together behind the `shared` tokens that they begin with."""
+
+    shared: int
+    places: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Pass:
     """Places of texts that are read together behind a prefix. `fresh` where the prefix was read for this pass."""
 
@@ -54,28 +62,50 @@ class _Pass:
         return self.prefix.length - (self.prefix.computed if self.fresh and number == 0 else 0)
 
 
-def _passes(
-    texts: Sequence[Ids], room: Sequence[int], budget: int, model: Any, beginnings: Beginnings
-) -> Iterator[_Pass]:
+@dataclass(slots=True)
+class _Prefixes:
+    """What groups begin with, read when the first of a family comes. Not frozen: it holds the prefix that was read last."""
+
+    model: Any
+    texts: Sequence[Ids]
+    beginnings: Beginnings
+    ids: Ids | None = None
+    prefix: Prefix | None = None
+
+    def behind(self, group: _Group) -> _Pass:
+        ids = self.texts[group.places[0]][: group.shared]
+        fresh = self.prefix is None or ids != self.ids
+        if self.prefix is None or fresh:
+            self.ids, self.prefix = ids, self.beginnings.read(self.model, ids)
+        return _Pass(self.prefix, group.places, fresh)
+
+
+def _groups(texts: Sequence[Ids], room: Sequence[int], budget: int, model: Any) -> Iterator[_Group]:
     """Texts with a common beginning together, longest first. `room` is how many more tokens each text needs.
 
-    A pass reads at most `budget` tokens and holds at most CACHED * budget in its cache, or one text.
+    A group is at most `budget` tokens to read and at most CACHED * budget to hold in a cache, or one text.
     """
     packed = is_packed(model)
     for family in families(texts):
-        prefix = beginnings.read(model, texts[family.places[0]][: family.shared])
         own = {place: len(texts[place]) - family.shared + room[place] for place in family.places}
         kept = 0 if packed else family.shared  # tokens of the beginning that each row has in its cache
-        fresh, group = True, list[int]()
+        group = list[int]()
         for place in sorted(family.places, key=lambda place: (-own[place], place)):
             rows, longest = len(group) + 1, own[group[0]] if group else own[place]
             read = sum(own[each] for each in group) + own[place] if packed else rows * longest
             if group and (read > budget or rows * (longest + kept) > CACHED * budget):
-                yield _Pass(prefix, group, fresh)
-                fresh, group = False, []
+                yield _Group(family.shared, group)
+                group = []
             group.append(place)
         if group:
-            yield _Pass(prefix, group, fresh)
+            yield _Group(family.shared, group)
+
+
+def _unknown(groups: Sequence[_Group], known: Container[int]) -> list[_Group]:
+    """The groups without the places that are known. Those that were read before a kill are whole, and the rest stay as they
+    would have been without it."""
+    left = [replace(each, places=[place for place in each.places if place not in known]) for each in groups]
+    return [each for each in left if each.places]
 
 
 def weigh(
@@ -84,12 +114,15 @@ def weigh(
     candidates: Sequence[Sequence[Ids]],
     budget: int,
     beginnings: Beginnings | None = None,
-) -> list[Sums]:
-    """The summed log-probability of every candidate behind its text. No text and no candidate may be empty."""
+    known: Container[int] = (),
+) -> Iterator[dict[int, Sums]]:
+    """The summed log-probability of every candidate behind its text, by the text's place, a pass at a time; none for places
+    that are `known`. No text and no candidate may be empty."""
     # the last token of a candidate is predicted, never read
     room = [sum(len(each) - 1 for each in among) for among in candidates]
-    found: dict[int, Sums] = {}
-    for group in _passes(texts, room, budget, model, beginnings or Beginnings()):
+    prefixes = _Prefixes(model, texts, beginnings or Beginnings())
+    for wanted in _unknown(list(_groups(texts, room, budget, model)), known):
+        group, found = prefixes.behind(wanted), dict[int, Sums]()
         rows = [
             (list(texts[place][group.prefix.length :]), [list(each) for each in candidates[place]])
             for place in group.places
@@ -99,7 +132,7 @@ def weigh(
         ):
             reused = group.reused(number)
             found[place] = Sums(logprobs, len(texts[place]) + room[place] - reused, reused)
-    return [found[place] for place in range(len(texts))]
+        yield found
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +238,18 @@ def write(
     max_new_tokens: int,
     temperature: float,
     beginnings: Beginnings | None = None,
-) -> list[Written]:
-    """What the model writes behind each text, up to and with the token that ended it."""
-    found: dict[int, Written] = {}
+    known: Container[int] = (),
+) -> Iterator[dict[int, Written]]:
+    """What the model writes behind each text, up to and with the token that ended it, by the text's place, as many at a time
+    as are written together; nothing for places that are `known`."""
     # packed texts are read a few at a time, however many are written on together
     room = CACHED * budget if is_packed(model) else CACHED * budget // 4
-    passes = _passes(texts, [max_new_tokens] * len(texts), room, model, beginnings or Beginnings())
-    for groups in _together(passes, texts, budget, model):
+    planned = _groups(texts, [max_new_tokens] * len(texts), room, model)
+    prefixes = _Prefixes(model, texts, beginnings or Beginnings())
+    for together in _together(planned, texts, budget, model):
+        groups, found = [prefixes.behind(each) for each in _unknown(together, known)], dict[int, Written]()
+        if not groups:
+            continue
         answers = iter(
             decode(
                 model,
@@ -226,14 +264,14 @@ def write(
             for number, place in enumerate(group.places):
                 reused = group.reused(number)
                 found[place] = Written(tuple(next(answers)), len(texts[place]) - reused, reused)
-    return [found[place] for place in range(len(texts))]
+        yield found
 
 
-def _together(passes: Iterator[_Pass], texts: Sequence[Ids], budget: int, model: Any) -> Iterator[list[_Pass]]:
-    """Passes that are written on at a time: one, or, where the model takes packed rows, as many as the caches may hold."""
-    groups, held = list[_Pass](), 0
-    for each in passes:
-        size = each.prefix.length + sum(len(texts[place]) - each.prefix.length for place in each.places)
+def _together(planned: Iterator[_Group], texts: Sequence[Ids], budget: int, model: Any) -> Iterator[list[_Group]]:
+    """Groups that are written on at a time: one, or, where the model takes packed rows, as many as the caches may hold."""
+    groups, held = list[_Group](), 0
+    for each in planned:
+        size = each.shared + sum(len(texts[place]) - each.shared for place in each.places)
         if groups and (held + size > CACHED * budget or not is_packed(model)):
             yield groups
             groups, held = [], 0

@@ -66,8 +66,9 @@ def annotate_stage(
     split: Stage,
     reads: Reads,
     side: Side = "unlabeled",
+    chunk: int = CHUNK,
 ) -> Stage:
-    """Labels the pairs of one side."""
+    """Labels the pairs of one side; those that cost questions, so many pairs at a time."""
     asked = as_annotator(annotator)
     engines = Engines(settings=engines_of(annotator), ours=reads.asked)
 
@@ -75,7 +76,9 @@ def annotate_stage(
         pairs = pairs_of(inputs["split"], side)
         given = reads.given(inputs, pairs, engines.opened(draft, inputs, runtime))
         annotations = (
-            _in_chunks(draft, name, asked, pairs, given, runtime) if given.engines else asked.annotate(pairs, given)
+            _in_chunks(draft, name, asked, pairs, given, runtime, chunk)
+            if given.engines
+            else asked.annotate(pairs, given)
         )
         draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
         return checked(name, pairs, annotations, str(draft.folder))
@@ -94,19 +97,19 @@ def annotate_stage(
 
 
 def _in_chunks(
-    draft: Draft, name: str, annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: Runtime
+    draft: Draft, name: str, annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: Runtime, chunk: int
 ) -> list[Annotation]:
-    """Labels that cost questions are safe on disk chunk by chunk, and within a chunk the answers call by call."""
+    """Labels that cost questions are safe on disk chunk by chunk, and within a chunk the answers as they come."""
     by_id = {pair.id: pair for pair in pairs}
 
     def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         with runtime.progress(f"Asking: {name}", len(pairs), "pairs") as tick:
             tick(len(pairs) - len(ids))
-            for start in range(0, len(ids), CHUNK):
-                chunk = [by_id[each] for each in ids[start : start + CHUNK]]
-                rows = annotation_rows(annotator.annotate(chunk, given))
+            for start in range(0, len(ids), chunk):
+                these = [by_id[each] for each in ids[start : start + chunk]]
+                rows = annotation_rows(annotator.annotate(these, given))
                 yield [{"key": row["id"], **row} for row in rows]
-                tick(len(chunk))
+                tick(len(these))
 
     return [annotation_of(row) for row in draft.keep("annotations", list(by_id), make)]
 

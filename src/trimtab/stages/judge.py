@@ -17,7 +17,7 @@ from trimtab.stages.verdicts import VERDICTS, verdict_rows
 from trimtab.store import Draft
 from trimtab.types import Completion, Contest, Verdict
 
-# Contests that are put to an engine in one call: what a kill can cost, since answers are kept call by call.
+# Contests that are put to an engine in one call; of these a kill costs those alone that no answer has come to.
 BATCH = 64
 # Past this share of verdicts that failed the rest says little of the answers.
 MAX_FAILED = 0.5
