@@ -98,7 +98,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=1024,
+        max_position_embeddings=8192,  # a token is a byte, and questions with eleven principles are long
         bos_token_id=vocabulary[bos],
         eos_token_id=vocabulary[eos],
         pad_token_id=vocabulary[pad],

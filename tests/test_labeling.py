@@ -90,15 +90,15 @@ def test_log_probabilities_that_were_read_before_are_not_read_again(
 def test_a_pair_that_is_longer_than_a_model_reads_fails_and_says_why(
     tiny_model: Path, runtime: Runtime, tmp_path: Path
 ) -> None:
-    rows = [*ROWS, {"prompt": "Say much.", "response_a": "much " * 300, "response_b": "no", "label": "a"}]
+    rows = [*ROWS, {"prompt": "Say much.", "response_a": "much " * 1700, "response_b": "no", "label": "a"}]
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     models = (f"policy={tiny_model}", f"reference={tiny_model}")
     label_file(path, "implicit_reward", models, None, tmp_path / "labels.jsonl", runtime)
     labels = {row["id"]: row for row in read(tmp_path / "labels.jsonl")}
-    long = labels.pop(Pair.of(user("Say much."), "much " * 300, "no").id)
+    long = labels.pop(Pair.of(user("Say much."), "much " * 1700, "no").id)
     assert long["status"] == "failed"
-    assert long["note"].endswith("tokens, and the model reads texts of at most 1024")
+    assert long["note"].endswith("tokens, and the model reads texts of at most 8192")
     assert {row["status"] for row in labels.values()} == {"abstained"}  # a model beside itself has no opinion
 
 

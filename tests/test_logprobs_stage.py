@@ -22,10 +22,10 @@ from trimtab.types import Pair, user
 def test_a_pair_longer_than_the_model_reads_is_refused_with_its_name(
     tiny_model: Path, runtime: Runtime, tmp_path: Path
 ) -> None:
-    pair = Pair.of(user("much " * 300), "yes", "no")
+    pair = Pair.of(user("much " * 1700), "yes", "no")
     model = unopened_base(Model(base=str(tiny_model)), runtime.notify, "cpu")
     wanted = (
-        rf"logprobs.x: pair {pair.id} has 15\d\d tokens, and the model reads texts of at most 1024; lower the study's"
+        rf"logprobs.x: pair {pair.id} has 85\d\d tokens, and the model reads texts of at most 8192; lower the study's"
     )
     with pytest.raises(DataError, match=wanted):
         _write(Draft(folder=tmp_path), "logprobs.x", model, [pair], runtime)

@@ -258,9 +258,9 @@ def test_pairs_longer_than_the_limit_are_counted_and_left_out(
 def test_a_limit_beyond_what_a_model_reads_is_refused_before_any_work(
     three_files: dict[str, Any], tmp_path: Path, runtime: Runtime
 ) -> None:
-    study = Study.model_validate({**three_files, "max_tokens": 2000})
+    study = Study.model_validate({**three_files, "max_tokens": 9000})
     with pytest.raises(
-        StudyError, match=r"max_tokens: 2000, and the .* model \(.*\) reads texts of at most 1024 tokens"
+        StudyError, match=r"max_tokens: 9000, and the .* model \(.*\) reads texts of at most 8192 tokens"
     ):
         carried_out(study, tmp_path / "run", runtime)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from trimtab.engines._tokens import question_ids
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import EngineError
 from trimtab.protocols import Runtime
@@ -17,6 +19,7 @@ RULES = "Read the two responses with care and say which of them is the better on
 QUESTIONS = [
     Question(prompt=user(f"{RULES} Pair {number}: {'x' * number}"), begins="Response ") for number in range(1, 6)
 ]
+LONG = Question(prompt=user("x " * 4200))
 
 
 @pytest.fixture
@@ -85,6 +88,25 @@ def test_writing_stops_at_the_limit_or_the_stop_text(engine: TransformersEngine)
         (stopped,) = engine.write(QUESTIONS[:1], max_tokens=8, temperature=1.0, seed=3, stop=[mark])
         assert stopped.stop == "end"
         assert stopped.text == free.text[: free.text.index(mark)].rstrip()
+
+
+def test_a_question_that_the_model_cannot_read_fails_and_takes_no_other_with_it(engine: TransformersEngine) -> None:
+    long, short = engine.write([LONG, QUESTIONS[0]], max_tokens=2)
+    assert (long.status, short.status) == ("failed", "ok")
+    assert re.fullmatch(
+        r"the question has 84\d\d tokens and its answer up to 2 more .* the model reads 8192", long.note
+    )
+    heavy, light = engine.weigh([LONG, QUESTIONS[0]], [["1", "2"]] * 2)
+    assert (heavy.status, heavy.shares, light.status) == ("failed", (), "ok")
+    assert light.shares == pytest.approx(engine.weigh(QUESTIONS[:1], [["1", "2"]])[0].shares, abs=1e-5)
+
+
+def test_a_question_fails_only_where_its_answer_may_not_fit(engine: TransformersEngine) -> None:
+    engine.loaded.model.config.max_position_embeddings = len(question_ids(engine.loaded.chat, QUESTIONS[0])) + 3
+    assert [engine.write(QUESTIONS[:1], max_tokens=n)[0].status for n in (3, 4)] == ["ok", "failed"]
+    # the last letter of a candidate is never read
+    weighed = [engine.weigh(QUESTIONS[:1], [["a" * n, "b"]])[0].status for n in (4, 5)]
+    assert weighed == ["ok", "failed"]
 
 
 def test_a_studys_model_is_refused_outside_a_study(runtime: Runtime) -> None:

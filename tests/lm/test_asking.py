@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPTNeoXConfig, 
 
 from trimtab.engines._in_order import in_order
 from trimtab.lm import prefixes
-from trimtab.lm.asking import Written, weigh, write
+from trimtab.lm.asking import Sums, Written, weigh, write
 from trimtab.lm.forms import choose_form
 from trimtab.lm.prefixes import Beginnings, Family, families
 
@@ -104,7 +104,11 @@ def test_what_is_known_is_left_out_and_the_rest_comes_as_it_would_have(packed: b
     def written(known: Container[int]) -> Iterator[dict[int, Written]]:
         return write(model, texts, lambda ids: ids[-1] == 1, draws, 16, max_new_tokens=3, temperature=0.0, known=known)
 
-    for ask in (lambda known: weigh(model, texts, among, 16, known=known), written):
+    def weighed(known: Container[int]) -> Iterator[dict[int, Sums]]:
+        return weigh(model, texts, among, 16, known=known)
+
+    asks: list[Callable[[Container[int]], Iterator[Mapping[int, Sums | Written]]]] = [weighed, written]
+    for ask in asks:
         first, *others = ask(())
         assert others
         rest = list(ask(set(first)))

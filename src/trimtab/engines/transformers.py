@@ -84,11 +84,15 @@ class TransformersEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> Iterator[Mapping[int, Reply]]:
-        """Draws come from the seed and the question's own tokens, so that neither order nor batching moves them."""
+        """Draws come from the seed and the question's own tokens, so that neither order nor batching moves them. A question
+        that leaves no room for its answer in what the model reads fails."""
         from trimtab.lm.asking import write  # noqa: PLC0415 - loads torch
 
         chat = self.loaded.chat
         texts = [self._ids(question) for question in questions]
+        long = self._too_long([len(ids) for ids in texts], [max_tokens] * len(texts))
+        if long:
+            yield {place: Reply(text="", status="failed", note=note) for place, note in long.items()}
         came = write(
             self.loaded.model,
             texts,
@@ -98,7 +102,7 @@ class TransformersEngine:
             max_new_tokens=max_tokens,
             temperature=temperature,
             beginnings=self.beginnings,
-            known=known,
+            known={place for place in range(len(texts)) if place in known or place in long},
         )
         for found, seconds in _timed(came):
             yield {place: self._reply(each.ids, stop, _cost_of(each, seconds)) for place, each in found.items()}
@@ -127,9 +131,25 @@ class TransformersEngine:
         split = [self._split(question, among) for question, among in zip(questions, candidates, strict=True)]
         end = self.loaded.chat.end_ids if ended else ()
         rest = [weighed_ids(left, end, first_token=first_token) for _, left in split]
-        came = weigh(self.loaded.model, [text for text, _ in split], rest, self.token_budget, self.beginnings, known)
+        # the last token of a candidate is predicted, never read
+        long = self._too_long(
+            [len(text) for text, _ in split], [max(len(each) - 1 for each in among) for among in rest]
+        )
+        if long:
+            yield {place: Weighing(shares=(), status="failed", note=note) for place, note in long.items()}
+        left_out = {place for place in range(len(split)) if place in known or place in long}
+        came = weigh(self.loaded.model, [text for text, _ in split], rest, self.token_budget, self.beginnings, left_out)
         for found, seconds in _timed(came):
             yield {place: _weighing(sums, rest[place], seconds) for place, sums in found.items()}
+
+    def _too_long(self, lengths: Sequence[int], room: Sequence[int]) -> dict[int, str]:
+        """Why questions of so many tokens cannot be asked, where the model does not read them with so many more."""
+        most = self.loaded.most
+        return {
+            place: f"the question has {length} tokens and its answer up to {more} more to read, and the model reads {most}"
+            for place, (length, more) in enumerate(zip(lengths, room, strict=True))
+            if most is not None and length + more > most
+        }
 
     def _ids(self, question: Question) -> list[int]:
         return question_ids(self.loaded.chat, question)

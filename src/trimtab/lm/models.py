@@ -30,6 +30,11 @@ class Loaded:
     def pad_id(self) -> int:
         return int(self.chat.tokenizer.pad_token_id)
 
+    @property
+    def most(self) -> int | None:
+        """How many tokens of one text the model was made for; None where its settings do not say."""
+        return _positions(self.model.config)
+
 
 def open_base(model: Model, notify: Callable[[str], None], device: str) -> Loaded:
     """A model as its settings name it, fetched and converted if need be."""
@@ -49,6 +54,10 @@ def max_positions(model: Model, notify: Callable[[str], None]) -> int | None:
         config = AutoConfig.from_pretrained(
             resolve(model, notify).folder, local_files_only=True, trust_remote_code=model.trust_remote_code
         )
+    return _positions(config)
+
+
+def _positions(config: Any) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
