@@ -70,6 +70,23 @@ def test_what_stands_in_one_slot_alone_cancels_without_a_rounding_error(share: f
     assert label(leaning(share, share)).status == "abstained"
 
 
+def test_a_label_says_how_few_draws_it_was_counted_over() -> None:
+    counts = [8, 5]
+
+    class Drawn(ScriptedEngine):
+        def weigh(self, questions: Sequence[Question], candidates: Any, **how: Any) -> list[Weighing]:
+            found = ScriptedEngine.weigh(self, questions, candidates, **how)
+            return [
+                replace(each, logprobs=None, tokens=None, samples=count)
+                for each, count in zip(found, counts, strict=True)
+            ]
+
+    made = label(Drawn(weigh=lambda *_: [0.9, 0.1] if FIRST_IS_A in conversation(_[0].prompt) else [0.2, 0.8]))
+    assert (made.detail["samples"], made.note) == (5, "shares counted over 5 draws")
+    told = label(leaning(0.9, 0.3))
+    assert ("samples" in told.detail, told.note) == (False, "")
+
+
 def test_orders_that_contradict_each_other_are_flagged_though_the_surer_one_prevails() -> None:
     made = label(leaning(0.9, 0.6))
     assert made.p_a == pytest.approx(0.65)

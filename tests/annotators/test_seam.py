@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from dataclasses import replace
@@ -254,9 +255,29 @@ def test_tokens_of_answers_and_names_change_nothing_in_the_paper() -> None:
     plain = label(seam(), drawn_engine(), drawn_engine())
 
     def odd(weighing: Weighing) -> Weighing:
-        return replace(weighing, logprobs=None, tokens=tuple(range(3, 3 + len(weighing.shares))), samples=64)
+        return replace(weighing, logprobs=None, tokens=tuple(range(3, 3 + len(weighing.shares))))
 
     assert label(seam(), Watched(drawn_engine(), weighing=odd), Watched(drawn_engine(), weighing=odd)) == plain
+
+
+def test_a_label_says_how_few_draws_its_shares_were_counted_over() -> None:
+    plain = label(seam(), drawn_engine(), drawn_engine())
+
+    def counted(ranking: int, judgment_: int) -> Watched:
+        def weighing(each: Weighing) -> Weighing:
+            return replace(each, logprobs=None, samples=ranking if len(each.shares) > 2 else judgment_)
+
+        return Watched(drawn_engine(), weighing=weighing)
+
+    for strong, weak, fewest in ((counted(5, 8), drawn_engine(), 5), (drawn_engine(), counted(8, 3), 3)):
+        found = label(seam(), strong, weak)
+        assert (found.p_a, found.detail["samples"], found.note) == (
+            plain.p_a,
+            fewest,
+            f"shares counted over {fewest} draws",
+        )
+    assert "samples" not in plain.detail
+    assert plain.note == ""
 
 
 def test_without_backtracking_every_level_is_tried_once() -> None:
@@ -320,6 +341,8 @@ def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -
     annotator = seam(principles=str(path))
     before = annotator.identity()
     assert before != seam().identity()
+    assert seam().identity() == hashlib.sha256(repr(load()).encode()).hexdigest()[:16]
+    assert seam(mode="published_code").identity() != seam().identity()  # means over another number are other scores
     found = label(annotator, strong_engine(CALM, ["Calm", "Brief"]))
     assert [each["chain"] for each in found.detail["nodes"]] == [["Calm"], ["Calm", "Brief"]]
     path.write_text(yaml.safe_dump(mine[:1]), encoding="utf-8")

@@ -140,6 +140,23 @@ def test_responses_that_differ_only_in_what_is_left_out_fail() -> None:
     assert found.note.endswith("shortened, its responses are the same")
 
 
+def test_a_pair_of_which_hardly_a_word_would_be_left_fails() -> None:
+    huge = Pair.of(user("Tell me."), "good " * 100_000, "poor " * 10)
+    strong = strong_engine(CALM)
+    found = label(seam(too_long="shorten"), strong, pair=huge)
+    assert (found.status, found.detail["too_long"], strong.asked) == ("failed", "failed", [])
+    assert re.search(r"; shortened, one of its texts would keep \d% of its words$", found.note)
+
+
+def test_a_pair_in_a_script_without_spaces_is_shortened_and_not_emptied() -> None:
+    weak = weak_engine()
+    pair = Pair.of(user("请告诉我。"), "good" + "好的我来帮你解释这个问题" * 300, "poor")
+    found = label(seam(too_long="shorten"), strong_engine(CALM), weak, pair)
+    assert (found.status, found.detail["too_long"]) == ("ok", "shortened")
+    assert "good好的我来帮" in text(weak.asked[0])
+    assert found.detail["words_left_out"] > 500
+
+
 def test_too_little_room_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(StudyError, match=r"max_prompt_tokens: 900 is too few; .* at least \d+"):
         seam(max_prompt_tokens=900).identity()

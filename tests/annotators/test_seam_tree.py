@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trimtab.annotators._seam_asking import share_of_first
-from trimtab.annotators._seam_length import fitted, level, shortened, tokens
+from trimtab.annotators._seam_length import Shortened, fitted, level, shortened, tokens
 from trimtab.annotators._seam_rules import RULES
 from trimtab.annotators._seam_tree import (
     Growth,
@@ -176,9 +176,11 @@ def test_the_strong_model_decides_only_where_nothing_harmless_is_in_the_chain(ch
 
 @pytest.mark.parametrize(("gap", "share"), [(0.0, 0.5), (4.0, 0.7310585786), (-4.0, 0.2689414214), (8.0, 0.8807970780)])
 def test_the_released_code_reads_a_gap_of_logprobs_by_the_token(gap: float, share: float) -> None:
-    weighing = Weighing(shares=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(4, 4))
-    assert share_of_first(weighing, RULES["published_code"]) == pytest.approx(share)
-    assert share_of_first(weighing, RULES["paper"]) == 0.9
+    # however few tokens an engine weighs where the answers part
+    for count in (1, 2, 4):
+        weighing = Weighing(shares=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(count, count))
+        assert share_of_first(weighing, RULES["published_code"]) == pytest.approx(share)
+        assert share_of_first(weighing, RULES["paper"]) == 0.9
 
 
 def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
@@ -216,18 +218,29 @@ def test_long_texts_are_cut_alike_and_short_ones_stay() -> None:
 
 def test_a_shortened_text_keeps_both_ends_and_tells_what_is_gone() -> None:
     text = " ".join(f"w{place}" for place in range(100))
-    cut, left_out = shortened(text, 60)
-    assert cut.startswith("w0 w1 ")
-    assert cut.endswith(" w99")
-    assert f"[... {left_out} words left out ...]" in cut
-    assert tokens(cut) <= 60
-    assert len(cut.split()) - 6 == 100 - left_out
-    assert shortened("a b c", 60) == ("a b c", 0)
+    cut = shortened(text, 60)
+    assert cut.text.startswith("w0 w1 ")
+    assert cut.text.endswith(" w99")
+    assert f"[... {cut.left_out} words left out ...]" in cut.text
+    assert tokens(cut.text) <= 60
+    assert len(cut.text.split()) - 6 == 100 - cut.left_out
+    assert cut.kept == (100 - cut.left_out) / 100
+    assert shortened("a b c", 60) == Shortened(text="a b c")
+
+
+@pytest.mark.parametrize("text", ["好的我来帮你解释这个问题" * 40, "x=1;" * 300, "QUJD" * 200 + "Zz=="])
+def test_a_text_without_spaces_keeps_both_ends_too(text: str) -> None:
+    cut = shortened(text, 100)
+    assert cut.text.startswith(text[:8])
+    assert cut.text.endswith(text[-3:])
+    assert 60 < tokens(cut.text) <= 100
+    assert 0 < cut.kept < 1
 
 
 def test_only_what_does_not_fit_is_cut() -> None:
     case = Case(conversation="User: short", first="word " * 200, second="brief")
-    cut, left_out = fitted(case, 100)
-    assert (cut.conversation, cut.second) == (case.conversation, case.second)
-    assert left_out > 0
-    assert sum(map(tokens, (cut.conversation, cut.first, cut.second))) <= 100
+    cut = fitted(case, 100)
+    assert (cut.case.conversation, cut.case.second) == (case.conversation, case.second)
+    assert cut.left_out > 0
+    assert cut.kept == (200 - cut.left_out) / 200
+    assert sum(map(tokens, (cut.case.conversation, cut.case.first, cut.case.second))) <= 100

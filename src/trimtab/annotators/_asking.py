@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from trimtab.prompts.answers import unweighed, unwritten
+from trimtab.prompts.answers import fewest_draws, remark_on, unweighed, unwritten
 from trimtab.prompts.preference import BOTH, VERDICT, Comparison, Speech, choice_in, drawn
 from trimtab.protocols import Engine
 from trimtab.types import Annotation, Cost, Order, Pair, Question
@@ -19,7 +19,8 @@ class Case:
     """A pair with its responses in one order, and how far the asking has come.
 
     `lean` in [-1, 1] is the share of response `a` minus that of `b`; `cut` counts what was written up to the limit and is not
-    whole; None where nothing was. Once `failure` says something, nothing more is asked.
+    whole; None where nothing was. `samples` are the draws that the shares were counted over, 0 where the model told them.
+    Once `failure` says something, nothing more is asked.
     """
 
     pair: Pair
@@ -28,6 +29,7 @@ class Case:
     speeches: tuple[Speech, ...] = ()
     lean: float | None = None
     cut: int | None = None
+    samples: int = 0
     cost: Cost = field(default_factory=Cost)
     failure: str = ""
 
@@ -96,7 +98,8 @@ def judged(engine: Engine, comparison: Comparison, cases: Sequence[Case]) -> lis
             after[place] = replace(paid, failure=failure)
         else:
             first, second = weighing.shares
-            after[place] = replace(paid, lean=first - second if paid.order == "a_first" else second - first)
+            lean = first - second if paid.order == "a_first" else second - first
+            after[place] = replace(paid, lean=lean, samples=weighing.samples)
     return after
 
 
@@ -121,7 +124,7 @@ def _settled(pair: Pair, cases: Sequence[Case], orders: Orders) -> Annotation:
     if p_a == 0.5:
         note = "tie: the two orders contradict each other" if flipped else "tie"
         return Annotation(pair_id=pair.id, p_a=None, status="abstained", note=note, cost=cost, detail=detail)
-    return Annotation(pair_id=pair.id, p_a=p_a, cost=cost, detail=detail)
+    return Annotation(pair_id=pair.id, p_a=p_a, note=remark_on(detail.get("samples", 0)), cost=cost, detail=detail)
 
 
 def _combined(leans: Sequence[float], orders: Orders) -> float:
@@ -132,14 +135,16 @@ def _combined(leans: Sequence[float], orders: Orders) -> float:
 
 
 def _detail(cases: Sequence[Case], flipped: bool) -> dict[str, Any]:
-    """Probabilities of `a`, reasoning and arguments, each by the order in which the responses stood; how many were cut."""
+    """Probabilities of `a`, reasoning and arguments, each by the order in which the responses stood; how many were cut; the
+    fewest draws that a verdict was counted over, where the engine knows no probabilities."""
     p_a = {case.order: (1 + case.lean) / 2 for case in cases if case.lean is not None}
     thoughts = {case.order: case.thought for case in cases if case.thought}
     arguments = {case.order: _arguments(case) for case in cases if case.speeches}
     detail: dict[str, Any] = {"orders": p_a}
     if len(p_a) == len(BOTH):
         detail["flipped"] = flipped
-    optional: Mapping[str, Any] = {"reasoning": thoughts, "arguments": arguments}
+    samples = fewest_draws(case.samples for case in cases)
+    optional: Mapping[str, Any] = {"reasoning": thoughts, "arguments": arguments, "samples": samples}
     cuts = [case.cut for case in cases if case.cut is not None]
     return detail | {name: each for name, each in optional.items() if each} | ({"cut": sum(cuts)} if cuts else {})
 

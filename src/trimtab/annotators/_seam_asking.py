@@ -11,10 +11,15 @@ from operator import add
 from typing import TypeVar
 
 from trimtab.annotators._seam_rules import Rules
+from trimtab.prompts.answers import fewest_draws
 from trimtab.prompts.principles import Principle
 from trimtab.prompts.seam import RESPONSES, Case, judgment, preference, renumbered
 from trimtab.protocols import Engine
 from trimtab.types import Cost, Question, Reply, Weighing
+
+# Over so many tokens the released code takes the mean: `Response`, a space, a digit and the end, as Qwen's tokenizer cuts an
+# answer. An engine counts only those from where the answers part, and the rest adds nothing to their difference.
+ANSWER_TOKENS = 4
 
 T = TypeVar("T")
 _Combine = Callable[[Sequence[float]], float]
@@ -24,7 +29,8 @@ _Combine = Callable[[Sequence[float]], float]
 class Opinion:
     """`p_first` is None where an answer failed, and `note` says why.
 
-    `shares` are the first response's in each order that was asked. `calls` counts as the released code spends: a sequence
+    `shares` are the first response's in each order that was asked. `samples` are the fewest draws that shares were counted
+    over, 0 where the model told them. `calls` counts as the released code spends: a sequence
     for each response that is weighed.
     """
 
@@ -33,6 +39,7 @@ class Opinion:
     note: str = ""
     cost: Cost = field(default_factory=Cost)
     calls: int = 0
+    samples: int = 0
 
 
 def judged(
@@ -96,20 +103,21 @@ def _opinion(weighings: Sequence[Weighing], rules: Rules, combine: _Combine) -> 
     if len(known) < len(shares):
         note = "answer_scores: mean_with_end needs log-probabilities, which this engine does not give; use summed"
         return Opinion(p_first=None, note=note, cost=cost, calls=calls)
-    return Opinion(p_first=combine(known), shares=tuple(_firsts(known)), cost=cost, calls=calls)
+    samples = fewest_draws(each.samples for each in weighings)
+    return Opinion(p_first=combine(known), shares=tuple(_firsts(known)), cost=cost, calls=calls, samples=samples)
 
 
 def share_of_first(weighing: Weighing, rules: Rules) -> float | None:
     """The first candidate's share; None where it cannot be told.
 
-    `mean_with_end` is the released code's: the softmax of the mean log-probability a token, end of turn included, so that
-    with four tokens a difference of d nats gives sigmoid(d / 4).
+    `mean_with_end` is the released code's: the softmax of the mean log-probability a token, end of turn included, so that a
+    difference of d nats gives sigmoid(d / 4).
     """
     if rules.answer_scores == "summed":
         return weighing.shares[0]
-    if weighing.logprobs is None or weighing.tokens is None:
+    if weighing.logprobs is None:
         return None
-    first, second = (each / count for each, count in zip(weighing.logprobs, weighing.tokens, strict=True))
+    first, second = (each / ANSWER_TOKENS for each in weighing.logprobs)
     if first == second:
         return 0.5
     small = math.exp(-abs(first - second))

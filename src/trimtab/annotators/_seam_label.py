@@ -9,6 +9,7 @@ from typing import Any, Literal
 from trimtab.annotators._seam_asking import Opinion, total
 from trimtab.annotators._seam_search import Search
 from trimtab.annotators._seam_tree import Decider, Node, Tree, kept, score, why_left
+from trimtab.prompts.answers import fewest_draws, remark_on
 from trimtab.prompts.seam import Case
 from trimtab.types import Annotation, Cost, Pair
 
@@ -79,14 +80,21 @@ def _labeled(subject: Subject, p_a: float | None, cost: Cost) -> Annotation:
 
 
 def _remark(subject: Subject) -> str:
-    return f"{subject.left_out} words left out" if subject.too_long == "shortened" else ""
+    left_out = f"{subject.left_out} words left out" if subject.too_long == "shortened" else ""
+    return "; ".join(each for each in (left_out, remark_on(_samples(subject))) if each)
+
+
+def _samples(subject: Subject) -> int:
+    asked = (subject.pick, subject.search, subject.weak)
+    return fewest_draws(each.samples for each in asked if each is not None)
 
 
 def detail(subject: Subject) -> dict[str, Any]:
     """All of it, as JSON can hold it.
 
     `nodes` are in the order of their making. `calls_strong` and `calls_weak` count as the released code spends: one for a
-    thought or a ranking, and one for each response that is weighed, though both are weighed by one question here.
+    thought or a ranking, and one for each response that is weighed, though both are weighed by one question here. `samples`,
+    where the engine knows no probabilities, are the fewest draws that any shares were counted over.
     """
     tree = subject.tree
     return {
@@ -99,6 +107,7 @@ def detail(subject: Subject) -> dict[str, Any]:
         "strong_p_a": subject.pick_p_a,
         "weak_p_a": subject.weak_p_a,
         **_orders(subject),
+        **({"samples": samples} if (samples := _samples(subject)) else {}),
         "empty_thoughts": sum(node.empty for node in tree.made),
         "cut_thoughts": sum(node.cut for node in tree.made),
         "too_long": subject.too_long,

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trimtab.prompts.seam import Case
 from trimtab.types import Question, conversation
 
+# Longer than any word: what has no space for so long is a script that has none, or code.
+_LONGEST_WORD = 32
+_WORD = re.compile(r"\s*\S+")
+_IN_WORD = re.compile(rf"\s*(?:[A-Za-z0-9_'-]{{1,{_LONGEST_WORD}}}|\S)")
+# A text of which less is left has lost what it said.
+LEAST_KEPT = 0.1
 _PIECE = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
 
 
@@ -33,24 +40,60 @@ def level(lengths: Sequence[int], room: int) -> int:
     return among[-1]
 
 
-def shortened(text: str, limit: int) -> tuple[str, int]:
-    """The text within about `limit` tokens, and how many words were left out: from the middle, which a mark tells of."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortened:
+    """A text with `left_out` of its words gone, `kept` of them, in [0, 1], still there."""
+
+    text: str
+    left_out: int = 0
+    kept: float = 1.0
+
+
+def shortened(text: str, limit: int) -> Shortened:
+    """The text within about `limit` tokens. What is left out is of the middle, which a mark tells of.
+
+    In what has no spaces, as Chinese or Thai, every letter counts as a word.
+    """
     if tokens(text) <= limit:
-        return text, 0
-    words = re.findall(r"\s*\S+", text)
+        return Shortened(text=text)
+    words = _words(text)
     low, high = 0, len(words) - 1
     while low < high:  # the most words that fit; more words are never fewer tokens
         middle = (low + high + 1) // 2
         low, high = (middle, high) if tokens(_without(words, middle)) <= limit else (low, middle - 1)
-    return _without(words, low), len(words) - low
+    return Shortened(text=_without(words, low), left_out=len(words) - low, kept=low / len(words))
 
 
-def fitted(case: Case, room: int) -> tuple[Case, int]:
-    """The case with its three texts in about `room` tokens together, and the words left out; all long texts are cut alike."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A case whose texts were shortened, the words left out of all three, and the share of its words that the text kept that
+    lost most."""
+
+    case: Case
+    left_out: int
+    kept: float
+
+
+def fitted(case: Case, room: int) -> Fitted:
+    """The case with its three texts in about `room` tokens together; all long texts are cut alike."""
     texts = (case.conversation, case.first, case.second)
     limit = level([tokens(text) for text in texts], room)
-    (conversation_, first, second), left_out = zip(*(shortened(text, limit) for text in texts), strict=True)
-    return Case(conversation=conversation_, first=first, second=second), sum(left_out)
+    parts = [shortened(text, limit) for text in texts]
+    conversation_, first, second = (each.text for each in parts)
+    return Fitted(
+        case=Case(conversation=conversation_, first=first, second=second),
+        left_out=sum(each.left_out for each in parts),
+        kept=min(each.kept for each in parts),
+    )
+
+
+def _words(text: str) -> list[str]:
+    """The text's words, each with the space before it."""
+    return [
+        piece
+        for word in _WORD.findall(text)
+        for piece in ([word] if len(word.strip()) <= _LONGEST_WORD else _IN_WORD.findall(word))
+    ]
 
 
 def _without(words: Sequence[str], count: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from trimtab.annotators._seam_asking import failure, judged, regrouped, total
 from trimtab.annotators._seam_rules import Rules
 from trimtab.annotators._seam_tree import Growth, Node, Tree, grown, information, next_name, open_names
+from trimtab.prompts.answers import fewest_draws
 from trimtab.prompts.principles import Principle
 from trimtab.prompts.seam import STOPS, Case, names, ranking, thoughts
 from trimtab.protocols import Engine
@@ -16,13 +17,17 @@ from trimtab.types import Cost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """One pair's search: its tree, the node in the making, what it took so far, and why it failed, if it did."""
+    """One pair's search: its tree, the node in the making, what it took so far, and why it failed, if it did.
+
+    `samples` are the fewest draws that an edge or a node was counted over, 0 where the model told all shares.
+    """
 
     case: Case
     tree: Tree = field(default_factory=Tree)
     draft: Node | None = None
     cost: Cost = field(default_factory=Cost)
     calls: int = 0
+    samples: int = 0
     note: str = ""
 
     @property
@@ -69,6 +74,7 @@ class Searcher:
                 ),
                 cost=search.cost + answer.cost,
                 calls=search.calls + 1,
+                samples=fewest_draws((search.samples, answer.samples)),
                 note=failure([answer]),
             )
             for search, open_, answer in zip(searches, among, answers, strict=True)
@@ -115,7 +121,12 @@ class Searcher:
                 found.append(self._with(search, node))
                 continue
             opinion = next(opinions)
-            spent = replace(search, cost=search.cost + opinion.cost, calls=search.calls + opinion.calls)
+            spent = replace(
+                search,
+                cost=search.cost + opinion.cost,
+                calls=search.calls + opinion.calls,
+                samples=fewest_draws((search.samples, opinion.samples)),
+            )
             if opinion.p_first is None:
                 found.append(replace(spent, draft=None, note=opinion.note))
             else:

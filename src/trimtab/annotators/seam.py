@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.annotators._seam_asking import judged, picked
+from trimtab.annotators._seam_asking import ANSWER_TOKENS, judged, picked
 from trimtab.annotators._seam_label import Subject, annotation, unthinking
-from trimtab.annotators._seam_length import asked_tokens, fitted, tokens
+from trimtab.annotators._seam_length import LEAST_KEPT, asked_tokens, fitted, tokens
 from trimtab.annotators._seam_rules import (
     RULES,
     AnswerScores,
@@ -109,10 +109,15 @@ class Seam(Component):
         return {"weak": self.weak, "strong": self.strong}
 
     def identity(self) -> str:
-        """What labels depend on besides the settings: the principles' texts. Raises `DataError` where they cannot be read
-        and `StudyError` where they leave no room for a pair."""
-        principles = self._principles()
-        return hashlib.sha256(repr(principles).encode()).hexdigest()[:16]
+        """What labels depend on besides the settings: the principles' texts, and the figures that bear on those settings
+        that are not the paper's. Raises `DataError` where they cannot be read and `StudyError` where they leave no room for a
+        pair."""
+        known = repr(self._principles())
+        if self.rules().answer_scores == "mean_with_end":
+            known += f" means over {ANSWER_TOKENS}"
+        if self.too_long == "shorten":
+            known += f" shortened to {LEAST_KEPT} at least"
+        return hashlib.sha256(known.encode()).hexdigest()[:16]
 
     def exam(self) -> Exam:
         """The question that a weak model is trained to answer: its judgment, without principles or a thought."""
@@ -164,10 +169,13 @@ class Seam(Component):
         told = f"too long: the pair takes about {length} tokens and max_prompt_tokens leaves {room}"
         if self.too_long == "fail":
             return replace(subject, note=told, too_long="failed")
-        case, left_out = fitted(whole, room)
-        if case.first == case.second:
+        cut = fitted(whole, room)
+        if cut.kept < LEAST_KEPT:
+            why = f"shortened, one of its texts would keep {cut.kept:.0%} of its words"
+            return replace(subject, note=f"{told}; {why}", too_long="failed")
+        if cut.case.first == cut.case.second:
             return replace(subject, note=f"{told}; shortened, its responses are the same", too_long="failed")
-        return replace(subject, case=case, too_long="shortened", left_out=left_out)
+        return replace(subject, case=cut.case, too_long="shortened", left_out=cut.left_out)
 
     def _with_picks(self, subjects: Sequence[Subject], principles: Sequence[Principle], given: Given) -> list[Subject]:
         """The strong model's own picks, where the rules ask for them; with `strong_first` the pick is read first."""

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from trimtab.types import Reply, Weighing
+
+
+def fewest_draws(counts: Iterable[int]) -> int:
+    """The fewest draws that any shares were counted over, given those of each; 0 where none were counted."""
+    return min((each for each in counts if each), default=0)
+
+
+def remark_on(samples: int) -> str:
+    """What a label says that rests on counted draws: its probability is no finer than these."""
+    return f"shares counted over {samples} draws" if samples else ""
 
 
 def unwritten(reply: Reply) -> str:
