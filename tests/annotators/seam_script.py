@@ -6,7 +6,10 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from trimtab.annotators.seam import Seam
 from trimtab.engines.scripted import ScriptedEngine
@@ -53,6 +56,20 @@ def is_judgment(question: Question) -> bool:
     return not is_ranking(question) and text(question).startswith(
         "You will read a conversation and two responses to its last message. Weigh"
     )
+
+
+def is_pick(question: Question) -> bool:
+    return not is_ranking(question) and text(question).startswith(
+        "You will read a conversation and two responses to its last message. Choose"
+    )
+
+
+def own_principles(folder: Path, *names: str) -> str:
+    """A file of helpful principles with these names."""
+    shown = {"prompt": "p", "better": "b", "worse": "w", "why_better": "yes", "why_worse": "no"}
+    mine = [{"name": name, "group": "helpful", "text": f"{name}.", "demonstration": shown} for name in names]
+    (folder / "mine.yaml").write_text(yaml.safe_dump(mine), encoding="utf-8")
+    return str(folder / "mine.yaml")
 
 
 def for_good(question: Question, share: float) -> list[float]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from seam_script import (
     BACK_2,
     BACK_3,
@@ -24,9 +24,11 @@ from seam_script import (
     drawn_engine,
     for_good,
     is_judgment,
+    is_pick,
     is_ranking,
     label,
     last_case,
+    own_principles,
     pairs,
     seam,
     strong_engine,
@@ -43,7 +45,7 @@ from trimtab.errors import DataError, StudyError
 from trimtab.prompts.principles import load
 from trimtab.prompts.seam import Case, judgment
 from trimtab.protocols import Given
-from trimtab.types import Pair, Weighing, user
+from trimtab.types import Pair, Question, Weighing, user
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,51 @@ def test_the_strong_models_pick_is_that_of_the_order_in_which_it_is_surer(
     engine = ScriptedEngine(weigh=lambda *_: [share := left.pop(0), 1 - share])
     case = Case(conversation="User: Hello?", first="one", second="two")
     assert picked(engine, [case], load(), RULES["paper"])[0].p_first == pytest.approx(pick)
+
+
+def test_the_strong_models_pick_is_asked_of_those_pairs_alone_that_it_labels() -> None:
+    settings: dict[str, Any] = {"helpful_chains": "strong"}
+    strong = strong_engine(CALM, HARMLESS_FIRST)
+    found = label(seam(**settings), strong)
+    assert found.detail["decided_by"] == "weak"
+    assert not any(is_pick(each) for each in strong.asked)
+    assert found == label(seam(), strong_engine(CALM, HARMLESS_FIRST))
+    strong = strong_engine(CALM)
+    found = label(seam(**settings), strong)
+    assert (found.detail["decided_by"], found.detail["strong_p_a"]) == ("strong", found.p_a)
+    assert [is_pick(each) for each in strong.asked].index(True) == len(strong.asked) - 2  # both orders, at the end
+    treeless = ScriptedEngine(write=lambda _: "Said.", weigh=lambda question, _: for_good(question, 0.9))
+    label(seam(**settings, tree=False), treeless)
+    assert len(treeless.asked) == 3  # a thought, and what it tells in both orders
+
+
+def test_a_pick_that_fails_fails_no_pair_that_the_weak_model_labels() -> None:
+    def pickless(order: list[str]) -> Any:
+        inner = strong_engine(CALM, order)
+
+        class Pickless(ScriptedEngine):
+            def weigh(self, questions: Sequence[Question], *others: Any, **how: Any) -> list[Weighing]:
+                failed = Weighing(shares=(), status="failed", note="no pick")
+                found = inner.weigh(questions, *others, **how)
+                return [failed if is_pick(each) else answer for each, answer in zip(questions, found, strict=True)]
+
+        return Pickless(write=inner.write_as)
+
+    settings: dict[str, Any] = {"helpful_chains": "strong"}
+    assert label(seam(**settings), pickless(HARMLESS_FIRST)).status == "ok"
+    found = label(seam(**settings), pickless(NAMES))
+    assert (found.status, found.note) == ("failed", "no pick")
+
+
+def test_a_principle_that_is_left_alone_is_not_ranked(tmp_path: Path) -> None:
+    path = own_principles(tmp_path, "Brief", "Calm")
+    strong = Watched(strong_engine(CALM, ["Calm", "Brief"]))
+    found = label(seam(principles=path), strong)
+    assert [len(each) for each in strong.candidates if each[0].strip() in ("Brief", "Calm")] == [2]
+    assert [(each["chain"], each["weight"]) for each in found.detail["nodes"]] == [
+        (["Calm"], pytest.approx(2 / 3)),
+        (["Calm", "Brief"], 1.0),
+    ]
 
 
 def test_only_the_pruned_chain_says_who_decides() -> None:
@@ -332,12 +379,7 @@ def test_a_childs_questions_begin_like_its_parents() -> None:
 
 
 def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -> None:
-    shown = {"prompt": "p", "better": "b", "worse": "w", "why_better": "yes", "why_worse": "no"}
-    path = tmp_path / "mine.yaml"
-    mine = [
-        {"name": name, "group": "helpful", "text": f"{name}.", "demonstration": shown} for name in ("Brief", "Calm")
-    ]
-    path.write_text(yaml.safe_dump(mine), encoding="utf-8")
+    path = Path(own_principles(tmp_path, "Brief", "Calm"))
     annotator = seam(principles=str(path))
     before = annotator.identity()
     assert before != seam().identity()
@@ -345,7 +387,7 @@ def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -
     assert seam(mode="published_code").identity() != seam().identity()  # means over another number are other scores
     found = label(annotator, strong_engine(CALM, ["Calm", "Brief"]))
     assert [each["chain"] for each in found.detail["nodes"]] == [["Calm"], ["Calm", "Brief"]]
-    path.write_text(yaml.safe_dump(mine[:1]), encoding="utf-8")
+    own_principles(tmp_path, "Brief")
     assert annotator.identity() != before
     path.unlink()
     with pytest.raises(DataError, match=r"mine\.yaml"):

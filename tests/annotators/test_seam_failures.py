@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from seam_script import (
     CALM,
     NAMES,
     Watched,
+    chain_of,
     drawn_engine,
     label,
     pairs,
@@ -22,7 +26,7 @@ from seam_script import (
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import StudyError
 from trimtab.protocols import Given
-from trimtab.types import Pair, Reply, user
+from trimtab.types import Pair, Question, Reply, Weighing, user
 
 
 def test_the_released_codes_shares_need_logprobs_and_say_so() -> None:
@@ -39,6 +43,41 @@ def test_a_share_that_is_no_probability_fails(share: float) -> None:
     broken = Watched(weak_engine(), weighing=lambda each: replace(each, shares=(share, 0.5)))
     found = label(seam(orders="one"), strong_engine(CALM), broken)
     assert (found.status, found.note) == ("failed", f"the engine gave a share of {share}")
+
+
+@pytest.mark.parametrize("share", [float("nan"), -0.5])
+def test_an_edge_that_is_no_probability_fails(share: float) -> None:
+    def weighing(each: Weighing) -> Weighing:
+        return replace(each, shares=(share, *each.shares[1:])) if len(each.shares) > 2 else each
+
+    found = label(seam(), Watched(strong_engine(CALM), weighing=weighing))
+    assert (found.status, found.note) == ("failed", f"the engine gave a share of {share}")
+    json.dumps(found.detail, allow_nan=False)
+
+
+@pytest.mark.parametrize("what", ["thought", "judgment"])
+def test_a_failure_below_a_node_that_is_pruned_anyhow_fails_no_label(what: str) -> None:
+    plain = strong_engine({1: [0.6], 2: [0.6], 3: [0.9]})  # the second node gains nothing
+
+    def third(question: Question) -> bool:
+        return text(question).count("<principles>\n") == 3 if what == "thought" else len(chain_of(question)) == 3
+
+    class Failing(ScriptedEngine):
+        def write(self, questions: Sequence[Question], **how: Any) -> list[Reply]:
+            failed = Reply(text="", status="failed", note="timed out")
+            found = ScriptedEngine.write(self, questions, **how)
+            return [failed if third(each) else answer for each, answer in zip(questions, found, strict=True)]
+
+        def weigh(self, questions: Sequence[Question], *others: Any, **how: Any) -> list[Weighing]:
+            failed = Weighing(shares=(), status="failed", note="timed out")
+            found = ScriptedEngine.weigh(self, questions, *others, **how)
+            return [failed if third(each) else answer for each, answer in zip(questions, found, strict=True)]
+
+    early = label(seam(early_stop=True), plain)
+    late = label(seam(early_stop=False), Failing(write=plain.write_as, weigh=plain.weigh_as))
+    assert (late.status, late.note, late.p_a, late.detail["score"]) == ("ok", "", early.p_a, early.detail["score"])
+    assert (late.detail["failed_below"], "failed_below" in early.detail) == (True, False)
+    assert late.detail["depth"] == 1
 
 
 MARKUP = (

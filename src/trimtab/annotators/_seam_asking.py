@@ -76,6 +76,12 @@ def failure(answers: Sequence[Weighing] | Sequence[Reply]) -> str:
     return "" if wrong is None else wrong.note or f"the engine's answer {wrong.status}"
 
 
+def no_probability(shares: Sequence[float]) -> str:
+    """Which of the shares is none, in words; empty where all are in [0, 1], in which nan is not."""
+    wrong = next((share for share in shares if not 0.0 <= share <= 1.0), None)
+    return "" if wrong is None else f"the engine gave a share of {wrong}"
+
+
 def regrouped(answers: Sequence[T], sizes: Sequence[int]) -> list[list[T]]:
     rest = iter(answers)
     return [list(islice(rest, size)) for size in sizes]
@@ -97,9 +103,8 @@ def _opinion(weighings: Sequence[Weighing], rules: Rules, combine: _Combine) -> 
         return Opinion(p_first=None, note=note, cost=cost, calls=calls)
     shares = [share_of_first(each, rules) for each in weighings]
     known = [share for share in shares if share is not None]
-    wrong = next((share for share in known if not 0.0 <= share <= 1.0), None)  # which nan is not, either
-    if wrong is not None:
-        return Opinion(p_first=None, note=f"the engine gave a share of {wrong}", cost=cost, calls=calls)
+    if note := no_probability(known):
+        return Opinion(p_first=None, note=note, cost=cost, calls=calls)
     if len(known) < len(shares):
         note = "answer_scores: mean_with_end needs log-probabilities, which this engine does not give; use summed"
         return Opinion(p_first=None, note=note, cost=cost, calls=calls)

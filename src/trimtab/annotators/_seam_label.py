@@ -94,7 +94,8 @@ def detail(subject: Subject) -> dict[str, Any]:
 
     `nodes` are in the order of their making. `calls_strong` and `calls_weak` count as the released code spends: one for a
     thought or a ranking, and one for each response that is weighed, though both are weighed by one question here. `samples`,
-    where the engine knows no probabilities, are the fewest draws that any shares were counted over.
+    where the engine knows no probabilities, are the fewest draws that any shares were counted over; `failed_below` stands
+    where an answer failed that bears on no label, below a node that is pruned.
     """
     tree = subject.tree
     return {
@@ -108,6 +109,7 @@ def detail(subject: Subject) -> dict[str, Any]:
         "weak_p_a": subject.weak_p_a,
         **_orders(subject),
         **({"samples": samples} if (samples := _samples(subject)) else {}),
+        **({"failed_below": True} if subject.search is not None and subject.search.failed_below else {}),
         "empty_thoughts": sum(node.empty for node in tree.made),
         "cut_thoughts": sum(node.cut for node in tree.made),
         "too_long": subject.too_long,

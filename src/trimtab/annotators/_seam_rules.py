@@ -30,10 +30,6 @@ class Rules:
     helpful_chains: Decider
     reuse_rejected: bool
 
-    @property
-    def asks_strong_pick(self) -> bool:
-        return self.orientation == "strong_first" or self.helpful_chains == "strong"
-
 
 RULES: dict[Mode, Rules] = {
     "paper": Rules(

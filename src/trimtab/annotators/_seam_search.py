@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from trimtab.annotators._seam_asking import failure, judged, regrouped, total
+from trimtab.annotators._seam_asking import failure, judged, no_probability, regrouped, total
 from trimtab.annotators._seam_rules import Rules
-from trimtab.annotators._seam_tree import Growth, Node, Tree, grown, information, next_name, open_names
+from trimtab.annotators._seam_tree import Growth, Node, Tree, grown, information, kept, next_name, open_names
 from trimtab.prompts.answers import fewest_draws
 from trimtab.prompts.principles import Principle
 from trimtab.prompts.seam import STOPS, Case, names, ranking, thoughts
 from trimtab.protocols import Engine
-from trimtab.types import Cost
+from trimtab.types import Cost, Weighing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """One pair's search: its tree, the node in the making, what it took so far, and why it failed, if it did.
 
-    `samples` are the fewest draws that an edge or a node was counted over, 0 where the model told all shares.
+    `samples` are the fewest draws that an edge or a node was counted over, 0 where the model told all shares. `failed_below`:
+    an answer failed where the tree was already known to be pruned, which bears on no label.
     """
 
     case: Case
@@ -28,6 +29,7 @@ class Search:
     cost: Cost = field(default_factory=Cost)
     calls: int = 0
     samples: int = 0
+    failed_below: bool = False
     note: str = ""
 
     @property
@@ -47,36 +49,31 @@ class Searcher:
 
     def __call__(self, searches: Sequence[Search]) -> list[Search]:
         """Best-first search with backtracking: a round is at most one `weigh` for edges, one `write`, one `weigh` for
-        nodes, over all pairs that still search. What one pair's answers are does not change what another is asked."""
+        nodes, over all pairs that still search. What one pair's answers are does not change what another is asked. Where one
+        principle alone is left there is nothing to rank, and its edge has the whole weight."""
         found = list(searches)
         while any(each.live for each in found):
             found = _stepped(found, self._lacks_edges, self._ranked)
             found = _stepped(found, _is_live, self._thought)
             found = _stepped(found, _has_draft, self._weighed)
-        return found
+        return [_settled(each) for each in found]
 
     def _lacks_edges(self, search: Search) -> bool:
-        return search.live and not search.tree.weights and bool(self.principles)
+        return search.live and not search.tree.weights and len(self._open(search)) > 1
+
+    def _open(self, search: Search) -> list[str]:
+        return open_names(search.tree, list(self.principles), self.growth)
 
     def _ranked(self, searches: Sequence[Search]) -> list[Search]:
         """The edges from the end of each path: shares of what may come next (Li et al. 2025, eq. 5)."""
-        among = [open_names(each.tree, list(self.principles), self.growth) for each in searches]
+        among = [self._open(each) for each in searches]
         answers = self.engine.weigh(
             [ranking(each.case, list(self.principles.values()), self._chain(each.tree.chain)) for each in searches],
             [names(self._chain(each)) for each in among],
             first_token=self.rules.principle_scores == "first_token",
         )
         return [
-            replace(
-                search,
-                tree=replace(
-                    search.tree, weights=dict(zip(open_, answer.shares, strict=True)) if answer.shares else {}
-                ),
-                cost=search.cost + answer.cost,
-                calls=search.calls + 1,
-                samples=fewest_draws((search.samples, answer.samples)),
-                note=failure([answer]),
-            )
+            replace(_with_edges(search, open_, answer), cost=search.cost + answer.cost, calls=search.calls + 1)
             for search, open_, answer in zip(searches, among, answers, strict=True)
         ]
 
@@ -146,6 +143,22 @@ class Searcher:
 
     def _chain(self, chain: Sequence[str]) -> list[Principle]:
         return [self.principles[name] for name in chain]
+
+
+def _with_edges(search: Search, among: Sequence[str], answer: Weighing) -> Search:
+    """The search with the shares of these names as edges, or why it has none."""
+    if note := failure([answer]) or no_probability(answer.shares):
+        return replace(search, note=note)
+    tree = replace(search.tree, weights=dict(zip(among, answer.shares, strict=True)))
+    return replace(search, tree=tree, samples=fewest_draws((search.samples, answer.samples)))
+
+
+def _settled(search: Search) -> Search:
+    """A search that failed below a node without gain is done: what comes there is pruned whatever it tells."""
+    path = search.tree.path
+    if not search.note or kept(path) == len(path):
+        return search
+    return replace(search, tree=replace(search.tree, done=True), note="", failed_below=True)
 
 
 def _is_live(search: Search) -> bool:

@@ -132,7 +132,8 @@ class Seam(Component):
         principles = self._principles()
         room = self.max_prompt_tokens - self._overhead(principles)
         subjects = [self._subject(pair, room) for pair in pairs]
-        for step in (self._with_picks, self._searched, self._decided):
+        steps = (self._turned, self._searched, self._decided)
+        for step in steps if self.rules().orientation == "strong_first" else steps[1:]:
             subjects = _stepped(subjects, partial(step, principles=principles, given=given))
         return [annotation(each) for each in subjects]
 
@@ -177,17 +178,16 @@ class Seam(Component):
             return replace(subject, note=f"{told}; shortened, its responses are the same", too_long="failed")
         return replace(subject, case=cut.case, too_long="shortened", left_out=cut.left_out)
 
+    def _turned(self, subjects: Sequence[Subject], principles: Sequence[Principle], given: Given) -> list[Subject]:
+        """Each with the strong model's own pick, which is read first."""
+        return [each.turned() for each in self._with_picks(subjects, principles, given)]
+
     def _with_picks(self, subjects: Sequence[Subject], principles: Sequence[Principle], given: Given) -> list[Subject]:
-        """The strong model's own picks, where the rules ask for them; with `strong_first` the pick is read first."""
-        rules = self.rules()
-        if not rules.asks_strong_pick:
-            return list(subjects)
-        picks = picked(given.engines["strong"], [each.case for each in subjects], principles, rules)
-        found = [
+        picks = picked(given.engines["strong"], [each.case for each in subjects], principles, self.rules())
+        return [
             replace(each, pick=pick, note=pick.note, pick_p_a=each.p_a(pick.p_first))
             for each, pick in zip(subjects, picks, strict=True)
         ]
-        return [each.turned() if rules.orientation == "strong_first" else each for each in found]
 
     def _searched(self, subjects: Sequence[Subject], principles: Sequence[Principle], given: Given) -> list[Subject]:
         rules = self.rules()
@@ -210,11 +210,14 @@ class Seam(Component):
         ]
 
     def _decided(self, subjects: Sequence[Subject], principles: Sequence[Principle], given: Given) -> list[Subject]:
-        """The label of each: the weak model's by the deepest node that stays, or the strong model's pick."""
+        """The label of each: the weak model's by the deepest node that stays, or the strong model's pick, for which it is asked
+        now where it was not before."""
         harmless = {each.name for each in principles if each.group == "harmless"}
         who = self.rules().helpful_chains if self.tree else "weak"
         told = [replace(each, by=decider(each.node.chain, harmless, who)) for each in subjects]
-        return _stepped(told, partial(self._weakly, principles=principles, given=given), lambda each: each.by == "weak")
+        picks, labels = (partial(step, principles=principles, given=given) for step in (self._with_picks, self._weakly))
+        told = _stepped(told, picks, lambda each: each.by == "strong" and each.pick is None)
+        return _stepped(told, labels, lambda each: each.by == "weak")
 
     def _weakly(self, subjects: Sequence[Subject], principles: Sequence[Principle], given: Given) -> list[Subject]:
         named = {each.name: each for each in principles}
