@@ -207,6 +207,14 @@ def test_labels_are_known_by_the_text_of_their_principles(tmp_path: Path) -> Non
     assert SelfReward().identity() == Prompted().identity()
 
 
-def test_more_examples_than_there_are_principles_are_refused() -> None:
+def test_more_examples_than_there_are_principles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="the principles that ship have 11 worked examples, got 12"):
         build("annotators", {"kind": "prompted", "shots": 12})
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN)
+    annotator = build("annotators", {"kind": "prompted", "principles": str(path), "shots": 2})
+    assert isinstance(annotator, Prompted)
+    for planned in (annotator.identity, annotator.exam):  # before anything is trained or asked
+        with pytest.raises(StudyError, match=r"shots: .*mine\.yaml has 1 worked examples, got 2"):
+            planned()
+    assert Prompted(principles=str(path), shots=1).identity()

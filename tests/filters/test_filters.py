@@ -113,6 +113,27 @@ def test_the_trees_with_most_information_are_kept_however_sure_the_label(fractio
     assert kept(Information(fraction=fraction), TREES) == ids
 
 
+@pytest.mark.parametrize(
+    ("scores", "ids"),
+    [
+        ((0.1, 0.2, 0.3, 0.4), "cd"),  # the median is 0.25
+        ((0.1, 0.2, 0.3), "bc"),
+        ((0.1, 0.3, 0.3, 0.4), "bcd"),
+        ((0.2, 0.2, 0.2, 0.2), "abcd"),
+        ((0.2,), "a"),
+    ],
+)
+def test_by_the_median_all_are_kept_that_tie_with_it(scores: tuple[float, ...], ids: str) -> None:
+    trees = [label(key, 0.8, score=score) for key, score in zip("abcd", scores, strict=False)]
+    assert kept(Information(rule="median"), [*trees, label("x", None, score=0.9), failed("y")]) == ids
+    assert len(kept(Information(), trees)) == -(-len(trees) // 2)
+
+
+def test_the_median_has_no_other_fraction_than_a_half() -> None:
+    with pytest.raises(StudyError, match=r"fraction: the median has half of the labels above it, got 0\.3"):
+        build("filters", {"kind": "information", "rule": "median", "fraction": 0.3})
+
+
 @pytest.mark.parametrize("detail", [{}, {"score": None}, {"score": "0.5"}, {"score": True}, {"score": float("nan")}])
 def test_labels_without_a_tree_score_are_refused_with_the_annotator_that_gives_one(detail: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"label of pair b: detail\.score is .* annotator `seam`"):

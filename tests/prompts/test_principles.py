@@ -92,6 +92,13 @@ def test_a_file_that_is_wrong_is_refused_with_the_place(content: Any, told: str,
         load(file(content))
 
 
+@pytest.mark.parametrize("longer", ["Brief and Calm", "briefness"])
+def test_a_name_that_begins_with_another_is_refused(longer: str, file: Callable[[Any], str]) -> None:
+    for content in ([BRIEF, {**CALM, "name": longer}], [{**CALM, "name": longer}, BRIEF]):
+        with pytest.raises(DataError, match=f"the name '{longer}' begins with another, 'Brief'"):
+            load(file(content))
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.yaml: the principles cannot be read"):
         load(str(tmp_path / "none.yaml"))

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from trimtab.annotators._asking import Orders
 from trimtab.components import ENGINE, Component, build, kind_of
+from trimtab.errors import StudyError
 from trimtab.prompts.preference import PLAIN, Answer, Comparison, comparison
 from trimtab.prompts.principles import chosen, load
 from trimtab.protocols import Exam
@@ -46,6 +47,15 @@ class Direct(ByPrinciples):
             raise ValueError(f"shots: the principles that ship have {len(load())} worked examples, got {self.shots}")
         return self
 
+    def identity(self) -> str:
+        """As for all; also raises `StudyError` where there are fewer worked examples than `shots` asks for."""
+        self._require_examples()
+        return super().identity()
+
+    def _require_examples(self) -> None:
+        if isinstance(self.principles, str) and self.shots > len(known := load(self.principles)):
+            raise StudyError(f"shots: {self.principles} has {len(known)} worked examples, got {self.shots}")
+
     def exam(self) -> Exam:
         """Its own question, where that differs from the plain one."""
         own = {"preamble", "principles", "shots", "answer", "reasoning_tokens"}
@@ -56,6 +66,7 @@ class Direct(ByPrinciples):
         return Exam(form=self.question(), name=kind_of(self), settings=known)
 
     def question(self) -> Comparison:
+        self._require_examples()
         return comparison(
             preamble=self.preamble,
             principles=self.principles,

@@ -56,7 +56,10 @@ class Seam(Component):
     `early_stop`: nothing below a node without gain, which changes no label; `reuse_rejected`: what was backtracked from may
     come again deeper down; `helpful_chains`: who labels where no principle of the chain is about being harmless. There the
     released code takes the strong model's own pick, though the paper has the weak model decide always.
-    Not had of the released code: its prompts, its silent cut of long ones, and that a tie goes to the second response.
+    Of the released code the filter is `information` with `rule: median`. Not had of it: its prompts, its silent cut of long
+    ones, that a tie goes to the second response, that the strong model's pick is read by a mean over 25 tokens (here over
+    four: the same pick, not as near to a half), and that the student is trained on all tokens, packed into blocks of
+    1024 (here on the answer alone).
 
     Ablations (table 3): `backtracking` off; `show_thoughts` off, where the weak model sees the chain alone; `tree` off, where
     the strong model explains once and without principles.

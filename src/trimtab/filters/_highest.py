@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
@@ -20,6 +21,17 @@ def highest(annotations: Sequence[Annotation], score: Score, fraction: float) ->
     order = ranked(annotations, score)
     # The decimal that was written, so that 0.55 of 100 is 55 and not 56.
     return among(annotations, order[: math.ceil(len(order) * Fraction(str(fraction)))])
+
+
+def at_least_median(annotations: Sequence[Annotation], score: Score) -> list[bool]:
+    """Keeps those of the labels that prefer a response whose score is at least the median of these.
+
+    Raises `DataError` where no label prefers a response.
+    """
+    order = ranked(annotations, score)
+    scores = {label.pair_id: score(label) for label in annotations if label.pair_id in set(order)}
+    middle = statistics.median(scores.values())
+    return among(annotations, [key for key in order if scores[key] >= middle])
 
 
 def ranked(annotations: Sequence[Annotation], score: Score) -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -42,7 +43,7 @@ def load(path: str | None = None) -> tuple[Principle, ...]:
 
     Each is a mapping with `name`, `group` (helpful or harmless), `text`, and `demonstration`: a mapping with `prompt`,
     `better`, `worse`, `why_better` and `why_worse`. Raises `DataError` that names the place, where a principle lacks one of
-    these, has another key, is empty or shares its name, or where the file is not such a list.
+    these, has another key, is empty, shares its name or has one that another begins with, or where the file is not such a list.
     """
     where = path or "principles.yaml"
     listed = _parsed(_text(path), where)
@@ -51,6 +52,13 @@ def load(path: str | None = None) -> tuple[Principle, ...]:
     twice = [each.name for each in principles if counts[each.name.casefold()] > 1]
     if twice:
         raise DataError(f"{where}: {len(twice)} principles are named {twice[0]!r}; every principle needs its own name")
+    for name, longer in permutations([each.name for each in principles], 2):
+        # a model that is about to write the longer name has written the shorter one by then
+        if longer.casefold().startswith(name.casefold()):
+            raise DataError(
+                f"{where}: the name {longer!r} begins with another, {name!r}, which would be weighed as at least as likely; "
+                "give one of them another name"
+            )
     return principles
 
 

@@ -1,0 +1,132 @@
+"""SEAM on real models, tiny ones made on the spot: two tokenizers, both modes, and the bench's plain way beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from seam_script import own_principles, pairs, seam
+
+from benchmarks.asking import Plain
+from trimtab.engines.transformers import TransformersEngine
+from trimtab.lm.models import open_base
+from trimtab.lm.weights import Model
+from trimtab.prompts.principles import load
+from trimtab.prompts.seam import RESPONSES, Case, judgment
+from trimtab.protocols import Engine, Given, Runtime
+from trimtab.types import Annotation, Question, user
+
+PAIRS = pairs(3)
+SPECIALS = ("<s>", "</s>", "<pad>")
+NAMES = ("Brief", "Calm", "Kind")
+
+
+@pytest.fixture(scope="session")
+def wordy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with a tokenizer that joins letters to words, so that it cuts no text as `tiny_model` does."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models") / "wordy"
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
+    )
+    raw.train_from_iterator([each.text for each in load()], trainer)
+    bos, eos, pad = SPECIALS
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad)
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=raw.get_vocab_size(),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def engines(tiny_model: Path, wordy_model: Path, runtime: Runtime) -> Iterator[dict[str, TransformersEngine]]:
+    yield {
+        name: TransformersEngine(open_base(Model(base=str(folder), dtype="float32"), runtime.notify, "cpu"), 1024)
+        for name, folder in (("weak", tiny_model), ("strong", wordy_model))
+    }
+
+
+def labels(engines: dict[str, Any], principles: str, **settings: Any) -> list[Annotation]:
+    annotator = seam(
+        principles=principles, helpful_chains="weak", depth=2, max_thought_tokens=6, max_prompt_tokens=2000, **settings
+    )
+    given: dict[str, Engine] = dict(engines)
+    return annotator.annotate(PAIRS, Given(engines=given))
+
+
+@pytest.mark.parametrize("mode", ["paper", "published_code"])
+def test_models_with_different_tokenizers_label_together(
+    engines: dict[str, TransformersEngine], mode: str, tmp_path: Path
+) -> None:
+    weak, strong = (engines[name].loaded.chat.text_ids("The better response") for name in ("weak", "strong"))
+    assert len(strong) < len(weak)
+    for found in labels(engines, own_principles(tmp_path, *NAMES), mode=mode):
+        assert (found.status, found.note) == ("ok", "")
+        assert found.p_a is not None
+        assert 0 < found.p_a < 1
+        nodes = found.detail["nodes"]
+        assert len(nodes) >= 2
+        assert all(set(node["chain"]) <= set(NAMES) and 0 < node["weight"] <= 1 for node in nodes)
+        assert all(0 <= node["information"] <= 1 for node in nodes)
+
+
+def test_the_released_codes_share_is_that_of_a_quarter_of_the_gap_on_a_real_model(
+    engines: dict[str, TransformersEngine], tmp_path: Path
+) -> None:
+    path = own_principles(tmp_path, *NAMES)
+    found = labels(engines, path, mode="published_code")[0]
+    case, named = Case.of(PAIRS[0], found.detail["first"] == "a"), {each.name: each for each in load(path)}
+    told = [node for node in found.detail["nodes"] if node["status"] != "empty"]
+    assert told
+    for node in told:
+        asked = judgment(case, [named[name] for name in node["chain"]], node["thought"])
+        (weighing,) = engines["strong"].weigh([asked], [RESPONSES], ended=True)
+        assert weighing.logprobs is not None
+        first, second = weighing.logprobs
+        assert node["p_first"] == pytest.approx(1 / (1 + math.exp((second - first) / 4)), abs=1e-5)
+
+
+def test_the_benchs_plain_way_gives_the_same_labels_in_float32(
+    engines: dict[str, TransformersEngine], tmp_path: Path
+) -> None:
+    path = own_principles(tmp_path, *NAMES)
+    plain = {name: Plain(engine.loaded, 1024) for name, engine in engines.items()}
+    ours, theirs = (labels(each, path, mode="published_code") for each in (engines, plain))
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.choice, one.status) == (other.choice, other.status)
+        assert one.p_a == pytest.approx(other.p_a, abs=1e-4)
+        for name in ("chain", "thought", "kept"):
+            assert [node[name] for node in one.detail["nodes"]] == [node[name] for node in other.detail["nodes"]]
+
+
+def test_a_question_beyond_the_weak_models_window_fails_its_pair(
+    engines: dict[str, TransformersEngine], tmp_path: Path
+) -> None:
+    engines["weak"].loaded.model.config.max_position_embeddings = 200
+    for found in labels(engines, own_principles(tmp_path, *NAMES)):
+        assert found.status == "failed"
+        assert found.note.endswith("and the model reads 200")
+    assert engines["weak"].write([Question(prompt=user("Yes?"))], max_tokens=2)[0].status == "ok"
