@@ -102,7 +102,7 @@ def test_what_is_known_is_left_out_and_the_rest_comes_as_it_would_have(packed: b
     among, draws = [[[1], [2, 3]]] * len(texts), [random.Random(0)] * len(texts)
 
     def written(known: Container[int]) -> Iterator[dict[int, Written]]:
-        return write(model, texts, lambda ids: ids[-1] == 1, draws, 16, max_new_tokens=3, temperature=0.0, known=known)
+        return write(model, texts, lambda ids: ids[-1] == 1, draws, 4, max_new_tokens=3, temperature=0.0, known=known)
 
     def weighed(known: Container[int]) -> Iterator[dict[int, Sums]]:
         return weigh(model, texts, among, 16, known=known)
