@@ -165,8 +165,6 @@ def test_a_search_that_was_killed_makes_no_call_twice_but_the_last(tmp_path: Pat
     assert n_calls(tmp_path / "calls") > die_at
     assert killed("searched", tmp_path / "run", calls, die_at, chunk) == -signal.SIGKILL
     assert n_calls(calls) == die_at
-    chunks_done = list((tmp_path / "run").glob("stages/annotate*/annotations.jsonl.part"))
-    assert chunk == CHUNK or len(chunks_done[0].read_text().splitlines()) in (5, 10, 15)
     again = searched(tmp_path / "run", calls, chunk=chunk)
     assert n_calls(calls) == n_calls(tmp_path / "calls") + 1  # the call in which it was killed
     assert unmeasured(again) == unmeasured(whole)

@@ -18,6 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__", "cli", "console"),
     ("audit", "catalog", "export", "forecast", "labeling", "report"),
+    ("lent",),
     ("run",),
     ("plan",),
     ("studies", "study"),

@@ -59,9 +59,10 @@ def test_the_columns_are_those_of_a_study_and_a_note(pairs: Path, runtime: Runti
     labels = {row["id"]: row for row in read(tmp_path / "labels.parquet")}
     pair = Pair.of(user("Say one."), "one, gladly", "no")
     row = labels[pair.id]
-    assert " ".join(row) == "id p_a margin status annotator weights prompt_hash tokens seconds note"
+    assert " ".join(row) == "id p_a margin status annotator weights prompt_hash tokens seconds note calls detail"
     assert (row["p_a"], row["margin"]) == ((1.0, 9.0) if pair.a == "one, gladly" else (0.0, -9.0))
     assert (row["status"], row["annotator"], row["weights"], row["tokens"]) == ("ok", "Longest", "", 0)
+    assert (row["calls"], row["detail"]) == (0, "")
     assert row["prompt_hash"] == pair.prompt_id
     five = labels[Pair.of(user("Say five."), "five", "cinq").id]
     assert (five["p_a"], five["status"], five["note"]) == (None, "abstained", "a lead of 0 characters")
@@ -188,7 +189,8 @@ def test_a_model_against_itself_has_no_opinion(pairs: Path, tiny_model: Path, ru
         ("longest", ["kind=human"], "labels.csv", "the kind of annotator is named by --with"),
         ("longst", [], "labels.csv", "no 'longst' among the annotators .* did you mean 'longest'"),
         ("flip", ["like=weak"], "labels.csv", r"--with flip: it reads the labels of other arms \(weak\)"),
-        ("implicit_reward", [], "labels.csv", "@weak is the weak model that a study trained: .* --run DIR"),
+        ("implicit_reward", [], "labels.csv", "@weak is a model of a study: .* --run DIR"),
+        ("seam", ["weak=some-model"], "labels.csv", "@student is a model of a study: .* --run DIR"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_any_work(
@@ -206,10 +208,64 @@ def test_a_run_that_is_not_one_and_a_model_that_no_run_has_are_refused(
     to = tmp_path / "labels.csv"
     with pytest.raises(StoreError, match="holds no finished run"):
         label_file(pairs, "implicit_reward", (), tmp_path, to, runtime)
-    with pytest.raises(StudyError, match=r"no model '@student' in a run \(there are: @weak, @weak.sft\)"):
-        label_file(pairs, "implicit_reward", ["policy=@student"], finished_run, to, runtime)
+    with pytest.raises(StudyError, match=r"no model '@strong' in a run \(there are: @weak, @weak.sft, "):
+        label_file(pairs, "implicit_reward", ["policy=@strong"], finished_run, to, runtime)
     with pytest.raises(ModelError, match="no model 'smollm'"):
         label_file(pairs, "implicit_reward", ["policy=smollm"], finished_run, to, runtime)
+
+
+def test_all_that_there_is_to_tell_of_a_label_is_written(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
+    settings = ["weak={kind: scripted, weighs: {gladly: [3, 1]}}"]
+    for suffix in SUFFIXES:
+        label_file(pairs, "prompted", settings, None, tmp_path / f"labels{suffix}", runtime)
+    key = Pair.of(user("Say one."), "one, gladly", "no").id
+    found = [next(row for row in read(tmp_path / f"labels{suffix}") if row["id"] == key) for suffix in SUFFIXES]
+    # three in four for the first response, whichever it is
+    wanted = {"orders": {"a_first": 0.75, "b_first": 0.25}, "flipped": True}
+    for row in found:
+        detail = json.loads(row["detail"]) if isinstance(row["detail"], str) else row["detail"]
+        assert {name: detail[name] for name in wanted} == wanted
+        assert int(row["calls"]) == 2
+    assert isinstance(found[1]["detail"], dict)
+
+
+def test_a_filter_says_which_labels_are_kept(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
+    to = tmp_path / "labels.jsonl"
+    told = label_file(pairs, "longest", (), None, to, runtime, filter_by="{kind: uncertainty, fraction: 0.5}")
+    rows = read(to)
+    assert told.splitlines()[0] == "5 pairs: 4 labeled, 1 abstained, 0 failed"
+    assert told.splitlines()[-1] == "2 labels kept by uncertainty"
+    assert [row["status"] for row in rows].count("ok") == 2
+    assert [(row["p_a"], row["note"]) for row in rows if row["note"].startswith("dropped")] == [
+        (None, "dropped by uncertainty")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wrong"),
+    [
+        ("certainty", "--filter certainty: kind: no 'certainty' among the filters .* did you mean 'uncertainty'"),
+        ("{kind: uncertainty, fraction: 2}", r"--filter \{kind: uncertainty, fraction: 2\}: fraction"),
+        ("{kind: rest, of: seam}", r"it reads the labels of other arms \(seam\), which only a study has"),
+        ("budget", "--filter budget: it learns from labeled pairs of a study"),
+        ("[uncertainty", "--filter .*while parsing"),
+    ],
+)
+def test_a_filter_that_will_not_do_is_refused_before_any_work(
+    pairs: Path, runtime: Runtime, tmp_path: Path, chosen: str, wrong: str
+) -> None:
+    with pytest.raises(StudyError, match=wrong):
+        label_file(pairs, "longest", (), None, tmp_path / "labels.csv", runtime, filter_by=chosen)
+    assert not (tmp_path / "labels.csv").exists()
+
+
+def test_labels_that_a_filter_refuses_are_written_before_it_says_so(
+    pairs: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    to = tmp_path / "labels.jsonl"
+    with pytest.raises(DataError, match=r"detail\.score is None, expected a number"):
+        label_file(pairs, "longest", (), None, to, runtime, filter_by="information")
+    assert [row["status"] for row in read(to)].count("ok") == 4
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(runtime: Runtime, tmp_path: Path) -> None:

@@ -147,6 +147,32 @@ def test_arms_that_need_human_labels_are_skipped_without_them_and_say_so() -> No
             ["arms.x.annotator={kind: implicit_reward, policy: '@wek'}"],
             "arms.x.annotator: no model '@wek' is trained (there are: @weak, @weak.sft)",
         ),
+        (
+            ["arms.x.annotator={kind: prompted, weak: '@wek'}"],
+            "arms.x.annotator.weak: no model '@wek' is trained (there are: @weak, @weak.sft, @weak.base, @weak.preference, "
+            "@student, @student.sft, @ARM.preference)",
+        ),
+        (
+            ["arms.x.annotator={kind: prompted, weak: '@y.preference'}"],
+            "arms.x.annotator.weak: there is no arm 'y' (there are: human, weak, flipped, x)",
+        ),
+        (
+            ["arms.x.annotator={kind: prompted, weak: '@x.preference'}"],
+            "arms.x: its labels are made from its own, by way of x",
+        ),
+        (
+            [
+                "arms.x.annotator={kind: prompted, weak: '@y.preference'}",
+                "arms.y.annotator={kind: debate, weak: '@x.preference'}",
+            ],
+            "arms.x: its labels are made from its own, by way of x → y",
+        ),
+        (
+            ["arms.x.annotator={kind: prompted, weak: '@human.preference'}", "arms.x.calibration={}"],
+            "arms.x.annotator.weak: @human.preference learns from labels of the unlabeled pairs, and none of these is held "
+            "out; how good its labels are cannot be told from the labeled pairs, so leave out what asks for that "
+            "(calibration, a filter that learns)",
+        ),
     ],
 )
 def test_labels_that_cannot_be_made_are_refused_and_the_arm_is_named(changes: list[str], said: str) -> None:
@@ -172,6 +198,40 @@ def test_a_weak_model_is_trained_on_the_question_of_those_who_ask_it() -> None:
     assert "exam" not in asked("naive").settings
     assert asked("digits").settings["exam"] == {"answer": "digit"}
     assert (asked("seam").name, asked("seam").settings["exam"]) == ("preference.weak-model-seam", {"kind": "seam"})
+
+
+TEACHING = (
+    "arms.half={annotator: human, filter: {kind: subset, fraction: 0.5}, train: false}",
+    "arms.by={annotator: {kind: prompted, weak: '@half.preference'}, filter: {kind: rest, of: half}}",
+)
+
+
+def engine_of(plan: Plan, arm: str) -> Stage:
+    """The stage that trained the model which labels for an arm whose labels are filtered."""
+    labels = row(plan, arm).labels
+    assert labels is not None
+    return labels.needs["labels"].needs["engine.weak"]
+
+
+def test_a_student_that_learned_to_choose_from_an_arms_labels_labels_for_another() -> None:
+    plan = planned(*TEACHING)
+    student = engine_of(plan, "by")
+    assert (student.name, student.kind) == ("preference.half", "preference")
+    assert fingerprint(student.needs["labels"]) == fingerprint(row(plan, "half").labels)
+    assert student.recipe.inputs["model"] == row(plan, "by").training.needs["model"].recipe.inputs["model"]  # type: ignore[union-attr]
+    asked_otherwise = planned(*TEACHING, "arms.by.annotator.answer=digit")
+    assert engine_of(asked_otherwise, "by").name == "preference.half-prompted"
+    assert engine_of(asked_otherwise, "by").settings["exam"] == {"answer": "digit"}
+
+
+def test_where_students_learn_to_choose_the_one_that_labels_is_the_arms_own() -> None:
+    plan = planned(*TEACHING, "training.student=preference", "evaluation={}", "arms.half.train=true", "arms.x.dpo=null")
+    assert fingerprint(engine_of(plan, "by")) == fingerprint(row(plan, "half").training)
+
+
+def test_labels_by_a_student_of_human_labels_need_human_labels() -> None:
+    plan = planned("arms.by={annotator: {kind: prompted, weak: '@human.preference'}}", human_on_unlabeled=False)
+    assert row(plan, "by").skipped == UNLABELED
 
 
 def test_stages_are_ordered_by_what_they_need_however_they_are_asked_for() -> None:
@@ -297,3 +357,25 @@ def test_seams_two_studies_have_the_same_arms() -> None:
         name: type(arm.annotator) for name, arm in offline.items()
     }
     assert {name: arm.filter for name, arm in paper.items()} == {name: arm.filter for name, arm in offline.items()}
+
+
+def test_the_alignment_scenario_is_one_study() -> None:
+    starter = "{kind: starter, limit: 40}"
+    study = Study.load(SEAM / "alignment.yaml", [f"data={starter}", f"evaluation.proxy.data={starter}"])
+    plan = unfold(study)
+    for teacher in ("naive", "seam", "truth"):
+        by = row(plan, f"by_{teacher}")
+        assert by.training is not None
+        new = by.training.needs["labels"]
+        student = new.needs["labels"].needs["engine.weak"]
+        assert student.name == f"preference.{teacher}"
+        # new pairs: those on which the teacher's labels, once filtered, say nothing
+        assert fingerprint(student.needs["labels"]) == fingerprint(new.needs[f"labels.{teacher}"])
+        assert (new.kind, new.settings) == ("filter", {"filter": {"kind": "rest", "of": teacher}})
+        assert (by.training.kind, by.training.needs["model"].name) == ("dpo", "sft.student")
+        assert set(by.verdicts) == {"small"}
+        assert by.verdicts["small"].needs["theirs"].name == "generate.sft"
+        assert row(plan, teacher).skipped
+    assert plan.against == "sft"
+    rests = {fingerprint(row(plan, name).labels.needs["labels.truth"]) for name in ("human", "by_truth")}  # type: ignore[union-attr]
+    assert len(rests) == 1

@@ -11,47 +11,33 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
+import yaml
 
 from trimtab.annotators.longest import Longest
-from trimtab.components import Component, build_said
+from trimtab.components import Component, build, build_said, kind_of
 from trimtab.data.file import File
-from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
-from trimtab.lm.weights import Model
+from trimtab.lent import Found, Lender, identity, unopened
 from trimtab.plan.files import split_of_files, study_of_files
 from trimtab.plan.labels import Labels
 from trimtab.plan.parts import ordered
-from trimtab.protocols import (
-    Annotator,
-    Engine,
-    Given,
-    LearnsReward,
-    ReadsFeatures,
-    ResponseScores,
-    Runtime,
-    Startable,
-)
-from trimtab.run import LABELS, fetch, make, read_index
-from trimtab.stages.annotate import as_annotator, checked
-from trimtab.stages.asked import CHUNK, Asked
+from trimtab.prompts.preference import PLAIN
+from trimtab.protocols import Examines, Given, LearnsFromHeldOut, LearnsReward, ReadsFeatures, ResponseScores, Runtime
+from trimtab.run import LABELS, fetch, make
+from trimtab.stages.annotate import as_annotator, asking, checked
+from trimtab.stages.asked import Asked
 from trimtab.stages.engines import engines_of
-from trimtab.stages.stage import model_identity
+from trimtab.stages.filter import as_filter, filtered
 from trimtab.stages.tables import annotations_of
 from trimtab.statistics import agreement
-from trimtab.store import Artifact, Draft, Store, open_artifact, write_whole
+from trimtab.store import Artifact, Draft, Store, write_whole
 from trimtab.study import Arm
 from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
 
-if TYPE_CHECKING:
-    from trimtab.lm.models import Loaded
-    from trimtab.lm.unopened import Unopened
-
 Rows = Sequence[Mapping[str, Any]]
-# A model by its name, or the folder of a stage that trained one.
-Found = Model | Path
 
 LEARNED = "learned"
 
@@ -68,8 +54,7 @@ class Fit:
     max_tokens: int | None = None
 
 
-COLUMNS = LABELS.append(pa.field("note", pa.string()))
-CARD = "model.json"
+COLUMNS = pa.schema([*LABELS, ("note", pa.string()), ("calls", pa.int64()), ("detail", pa.string())])
 COMMONEST = 3
 
 
@@ -81,56 +66,89 @@ def label_file(
     to: Path,
     runtime: Runtime,
     fit: Fit | None = None,
+    filter_by: str = "",
 ) -> str:
     """Writes a row a pair to `to` and says in a few lines how it went.
 
-    `@weak` and `@weak.sft` among the annotator's models are the weak model of the finished run in `run_dir` and its
-    reference. An annotator that learns does so from `fit`. Answers that were paid for lie beside `to` until all is well, so
-    that the same command goes on after a kill. Raises `StudyError` before any work where the annotator, its models or `to`
-    will not do, and `DataError` after writing where too many labels failed.
+    Models named with an @ are those of the finished run in `run_dir`: the annotator's `@weak` is its weak model. An
+    annotator that learns does so from `fit`. `filter_by` is a filter's kind, or YAML with its settings; what it drops is
+    written as abstained. Answers that were paid for lie beside `to` until none is missing, so that the same command goes on
+    after a kill and asks again what failed. Raises `StudyError` before any work where the annotator, its models, the filter or
+    `to` will not do, `EngineError` where a model can be asked no longer, and `DataError` after writing where too many labels
+    failed, or the filter keeps none.
     """
     write = _writer(pairs, to)
     component = build_said("annotators", kind, settings)
-    annotator = as_annotator(component)
-    if annotator.arms():
-        raise StudyError(
-            f"--with {kind}: it reads the labels of other arms ({', '.join(annotator.arms())}), which only a study has; "
-            "make it an arm of one"
-        )
-    _check_fit(component, kind, fit)
-    models = {name: _found(name, run_dir) for name in annotator.models()}
-    engines = engines_of(component)
+    _check_alone(component, kind, fit)
+    chosen = _filter(filter_by)
+    lender = Lender(run_dir, component.exam() if isinstance(component, Examines) else PLAIN)
+    models = {name: lender.found(name) for name in as_annotator(component).models()}
+    engines = {name: (engine, lender.identity(engine)) for name, engine in engines_of(component).items()}
     dataset = File(path=str(pairs)).load()
-    start = time.monotonic()
-    tables = {name: _table(model, dataset.pairs, runtime) for name, model in models.items()}
-    kept = to.with_name(f"{to.name}.asked")
-    opened = {
-        name: Asked(engine=_engine(engine, run_dir, runtime), identity=_engine_identity(engine, run_dir), folder=kept)
-        for name, engine in engines.items()
-    }
-    human: dict[str, Choice] = {pair.id: pair.human for pair in dataset.pairs if pair.human is not None}
-    given = Given(logprobs=tables, human=human, engines=opened)
-    if fit is not None:
-        labels = _learned(component, pairs, dataset.pairs, fit, kept, runtime)
-    else:
-        labels = (
-            _asking(annotator, dataset.pairs, given, runtime) if opened else annotator.annotate(dataset.pairs, given)
-        )
+    start, kept = time.monotonic(), to.with_name(f"{to.name}.asked")
+    given = Given(
+        logprobs={name: _table(model, dataset.pairs, runtime) for name, model in models.items()},
+        human={pair.id: pair.human for pair in dataset.pairs if pair.human is not None},
+        engines={
+            name: Asked(engine=lender.start(engine, runtime), identity=known, folder=kept)
+            for name, (engine, known) in engines.items()
+        },
+        pairs={pair.id: pair for pair in dataset.pairs},
+    )
+    labels = _labels(component, pairs, dataset.pairs, given, fit, kept, runtime)
     shared = {
         "annotator": type(component).__name__,
-        "weights": " ".join(
-            [*map(_identity, models.values()), *(_engine_identity(engine, run_dir) for engine in engines.values())]
-        ),
+        "weights": " ".join([*map(identity, models.values()), *(known for _, known in engines.values())]),
         "seconds": (time.monotonic() - start) / len(dataset.pairs),
     }
-    write([shared | _row(pair, label) for pair, label in zip(dataset.pairs, labels, strict=True)])
+    write([shared | _row(given.pairs[label.pair_id], label) for label in labels])
     checked(kind, list(dataset.pairs), labels, str(to))
-    if kept.is_dir():
+    lines = _summary(pairs.name, dataset, labels, given.human)
+    if chosen is not None:
+        labels = filtered("--filter", chosen, labels, given)
+        write([shared | _row(given.pairs[label.pair_id], label) for label in labels])
+        lines.append(f"{sum(each.status == 'ok' for each in labels)} labels kept by {kind_of(chosen)}")
+    if engines and any(each.status == "failed" for each in labels):
+        lines.append(f"the same command asks again for those that failed; the other answers are kept in {kept}")
+    elif kept.is_dir():
         shutil.rmtree(kept)
-    return "\n".join(_summary(pairs.name, dataset, labels, human))
+    return "\n".join(lines)
 
 
-def _check_fit(component: Component, kind: str, fit: Fit | None) -> None:
+def _labels(
+    component: Component, file: Path, pairs: Sequence[Pair], given: Given, fit: Fit | None, kept: Path, runtime: Runtime
+) -> list[Annotation]:
+    if fit is not None:
+        return _learned(component, file, pairs, fit, kept, runtime)
+    if given.engines:
+        return asking("Asking", as_annotator(component), pairs, given, runtime, kept)
+    return as_annotator(component).annotate(pairs, given)
+
+
+def _filter(text: str) -> Component | None:
+    """The filter of `--filter`. Raises `StudyError` where it reads what only a study has."""
+    if not text:
+        return None
+    try:
+        chosen = build("filters", yaml.safe_load(text))
+    except (StudyError, yaml.YAMLError) as error:
+        raise StudyError(f"--filter {text}: {error}") from error
+    if others := as_filter(chosen).arms():
+        raise StudyError(
+            f"--filter {text}: it reads the labels of other arms ({', '.join(others)}), which only a study has"
+        )
+    if isinstance(chosen, LearnsFromHeldOut):
+        raise StudyError(f"--filter {text}: it learns from labeled pairs of a study; make the annotator an arm of one")
+    return chosen
+
+
+def _check_alone(component: Component, kind: str, fit: Fit | None) -> None:
+    """Raises `StudyError` for an annotator that needs a study, and for one that does not get what it learns from."""
+    if others := as_annotator(component).arms():
+        raise StudyError(
+            f"--with {kind}: it reads the labels of other arms ({', '.join(others)}), which only a study has; "
+            "make it an arm of one"
+        )
     learns = isinstance(component, ReadsFeatures | LearnsReward)
     if learns and fit is None:
         raise StudyError(f"--with {kind}: it learns from labeled pairs; name a file of them with --fit FILE")
@@ -154,87 +172,14 @@ def _learned(
     return [found.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="failed", note=long)) for pair in pairs]
 
 
-def _asking(annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: Runtime) -> list[Annotation]:
-    """Labels that cost questions, chunk by chunk; what was answered before a kill is not asked again."""
-    labels: list[Annotation] = []
-    with runtime.progress("Asking", len(pairs), "pairs") as tick:
-        for start in range(0, len(pairs), CHUNK):
-            chunk = pairs[start : start + CHUNK]
-            labels += annotator.annotate(chunk, given)
-            tick(len(chunk))
-    return labels
-
-
-def _found(name: str, run_dir: Path | None) -> Found:
-    if name.startswith("@"):
-        if run_dir is None:
-            raise StudyError(
-                f"{name} is the weak model that a study trained: name its folder with --run DIR, or name another model"
-            )
-        return _weak_model(name, run_dir)
-    path = Path(name).expanduser()
-    if (path / CARD).is_file():
-        return path
-    model = Model(base=name)
-    model_identity(model)  # a name that can never be found is refused before the pairs are read
-    return model
-
-
-def _weak_model(name: str, run_dir: Path) -> Found:
-    if name not in ("@weak", "@weak.sft"):
-        raise StudyError(f"there is no model {name!r} in a run (there are: @weak, @weak.sft)")
-    index = read_index(run_dir)
-    trained: str = next(arm["training"] for arm in index["arms"] if arm["name"] == "weak_model")
-    folder = open_artifact(run_dir / "stages" / trained).folder
-    if name == "@weak":
-        return folder
-    base: Mapping[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))["base"]
-    if "folder" in base:
-        return folder.parent / str(base["folder"])
-    model: Model = Model.model_validate(base["model"])
-    return model
-
-
 def _table(model: Found, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
     """A model's log-probabilities of the pairs; the model is gone from memory when they are returned."""
     from trimtab.lm.models import release  # noqa: PLC0415 - loads torch
     from trimtab.stages.logprobs import score_pairs  # noqa: PLC0415
 
-    scores = score_pairs(_unopened(model, runtime), pairs, runtime)
+    scores = score_pairs(unopened(model, runtime), pairs, runtime)
     release()
     return scores
-
-
-def _engine(engine: Startable, run_dir: Path | None, runtime: Runtime) -> Engine:
-    """An open engine; `@weak` is the weak model of the run."""
-    if not (isinstance(engine, Transformers) and engine.model.startswith("@")):
-        return engine.start(runtime)
-    return TransformersEngine(_open(_found(engine.model, run_dir), runtime), runtime.token_budget)
-
-
-def _engine_identity(engine: Startable, run_dir: Path | None) -> str:
-    ours = isinstance(engine, Transformers) and engine.model.startswith("@")
-    return _identity(_found(engine.model, run_dir)) if ours else engine.identity()  # type: ignore[attr-defined]
-
-
-def _open(model: Found, runtime: Runtime) -> Loaded:
-    from trimtab.lm.models import open_base, open_trained  # noqa: PLC0415 - loads torch
-
-    if isinstance(model, Path):
-        return open_trained(model, runtime.notify, runtime.device, merge=True)
-    return open_base(model, runtime.notify, runtime.device)
-
-
-def _unopened(model: Found, runtime: Runtime) -> Unopened:
-    from trimtab.lm.unopened import unopened_base, unopened_trained  # noqa: PLC0415 - loads torch
-
-    if isinstance(model, Path):
-        return unopened_trained(model, runtime.notify, runtime.device)
-    return unopened_base(model, runtime.notify, runtime.device)
-
-
-def _identity(model: Found) -> str:
-    return str(open_artifact(model).record["fingerprint"]) if isinstance(model, Path) else model_identity(model)
 
 
 def _row(pair: Pair, label: Annotation) -> dict[str, Any]:
@@ -246,6 +191,8 @@ def _row(pair: Pair, label: Annotation) -> dict[str, Any]:
         "prompt_hash": pair.prompt_id,
         "tokens": label.cost.prompt_tokens + label.cost.generated_tokens,
         "note": label.note,
+        "calls": label.cost.calls,
+        "detail": json.dumps(label.detail, ensure_ascii=False) if label.detail else "",
         **({"seconds": label.cost.seconds} if label.cost.calls else {}),
     }
 
@@ -254,7 +201,7 @@ def _writer(pairs: Path, to: Path) -> Callable[[Rows], None]:
     """What writes rows to `to` in the format of its suffix. Raises `StudyError` where that cannot be."""
     formats: dict[str, Callable[[Rows], None]] = {
         ".parquet": lambda rows: Draft(folder=to.parent).write_rows(to.stem, rows, COLUMNS),
-        ".jsonl": lambda rows: write_whole(to, "".join(json.dumps(_ordered(row)) + "\n" for row in rows)),
+        ".jsonl": lambda rows: write_whole(to, "".join(_line(row) for row in rows)),
         ".csv": lambda rows: write_whole(to, _csv(rows)),
     }
     if to.suffix not in formats:
@@ -268,6 +215,11 @@ def _writer(pairs: Path, to: Path) -> Callable[[Rows], None]:
     except OSError as error:
         raise StudyError(f"--out {to}: cannot make the folder {to.parent}: {error.strerror}") from error
     return formats[to.suffix]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A row as JSON, its detail as JSON within it."""
+    return json.dumps({**_ordered(row), "detail": json.loads(row["detail"] or "{}")}) + "\n"
 
 
 def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "information": {"fraction": 0.3},
     "length_balance": {"bins": 2},
     "margin": {"from_quantile": 0.2, "by": "margin"},
+    "rest": {"of": "strong"},
     "subset": {"like": "strong"},
     "uncertainty": {"fraction": 0.3},
     "weak_strong_consistency": {"agrees_with": "strong"},

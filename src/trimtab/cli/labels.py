@@ -37,7 +37,9 @@ def annotate(
     run_dir: Annotated[
         Path | None,
         typer.Option(
-            "--run", metavar="DIR", help="A finished run: @weak is its weak model, @weak.sft that model before DPO."
+            "--run",
+            metavar="DIR",
+            help="A finished run, whose models an annotator may name: @weak, @weak.preference, @student, @ARM.preference.",
         ),
     ] = None,
     fit: Annotated[
@@ -50,6 +52,12 @@ def annotate(
     to: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where labels go: a .parquet, .jsonl or .csv file.")
     ] = Path("labels.parquet"),
+    filter_by: Annotated[
+        str,
+        typer.Option(
+            "--filter", metavar="KIND", help="Which labels are kept: a filter, or {kind: KIND, SETTING: VALUE}."
+        ),
+    ] = "",
     more: Set = None,
     max_tokens: MaxTokens = None,
     device: Device = "auto",
@@ -57,11 +65,14 @@ def annotate(
 ) -> None:
     """Label the pairs in a file, without a study.
 
-    Writes one row a pair: its id, p_a, the probability that its response a is the better, the margin and the status.
+    Writes one row a pair: its id, p_a, the probability that its response a is the better, the margin, the status, and what
+    there is to tell of how the label came about. Where it was stopped, the same command goes on.
 
     For example: trimtab annotate pairs.jsonl --run runs/quickstart
 
     Or: trimtab annotate pairs.jsonl --with probe --fit labeled.jsonl
+
+    Or: trimtab annotate pairs.jsonl --with seam --run runs/seam --filter information
     """
     from trimtab.labeling import Fit, label_file
 
@@ -71,5 +82,5 @@ def annotate(
         raise StudyError("--max-tokens: it is for annotators that learn from --fit FILE, and there is no --fit")
     learned = Fit(fit, fit_limit, max_tokens) if fit else None
     said = [*(settings or ()), *(more or ())]
-    told = label_file(pairs, kind, said, run_dir, to, runtime_of(device, token_budget, ()), learned)
+    told = label_file(pairs, kind, said, run_dir, to, runtime_of(device, token_budget, ()), learned, filter_by)
     say(f"{told}\n{to}")

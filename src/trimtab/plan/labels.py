@@ -29,6 +29,7 @@ from trimtab.study import Arm, Study
 from trimtab.training.settings import Preference, Sft
 
 ANSWERING = "@weak.preference"
+TAUGHT = "@ARM.preference"
 
 
 def arms_of(study: Study) -> dict[str, Arm]:
@@ -121,6 +122,7 @@ class Labels:
         if isinstance(arm.annotator, Human | Flip):
             return True
         read = [*as_annotator(arm.annotator).arms(), *(as_filter(arm.filter).arms() if arm.filter else ())]
+        read += [teacher for model in _ours(arm.annotator).values() if (teacher := _teacher(model))]
         return any(self.needs_human(other, (*asking, name)) for other in read)
 
     def learning(self) -> tuple[str, ...]:
@@ -133,18 +135,37 @@ class Labels:
             or isinstance(arm.filter, LearnsFromHeldOut)
         )
 
-    def asked(self, arm: str, annotator: Component) -> dict[str, ModelSource]:
+    def asked(self, arm: str, annotator: Component, asking: tuple[str, ...] = ()) -> dict[str, ModelSource]:
         """The study's own models among those that the annotator asks, by the names that it gives them."""
-        return self.own(annotator, f"arms.{arm}.annotator")
+        return self.own(annotator, f"arms.{arm}.annotator", asking)
 
-    def own(self, component: Component, place: str) -> dict[str, ModelSource]:
-        """The same of any component that asks; `place` is where the study has it."""
+    def own(self, component: Component, place: str, asking: tuple[str, ...] = ()) -> dict[str, ModelSource]:
+        """The same of any component that asks; `place` is where the study has it, `asking` whose labels need it."""
         exam = component.exam() if isinstance(component, Examines) else PLAIN
         return {
-            name: self._answering(exam) if engine.model == ANSWERING else self._own(engine.model, f"{place}.{name}")
-            for name, engine in engines_of(component).items()
-            if isinstance(engine, Transformers) and engine.model.startswith("@")
+            name: self._examined(model, exam, f"{place}.{name}", asking) for name, model in _ours(component).items()
         }
+
+    def _examined(self, model: str, exam: Exam, place: str, asking: tuple[str, ...]) -> ModelSource:
+        """A model of the study; where it is one that learns to answer, on this exam."""
+        if model == ANSWERING:
+            return self._answering(exam)
+        teacher = _teacher(model)
+        return self._own(model, place) if teacher is None else self._taught(teacher, exam, place, asking)
+
+    def _taught(self, teacher: str, exam: Exam, place: str, asking: tuple[str, ...]) -> Stage:
+        """The student, trained on an arm's labels to answer what it will be asked."""
+        if teacher not in self.arms:
+            raise StudyError(f"{place}: there is no arm {teacher!r} (there are: {', '.join(self.arms)})")
+        if self.root is not self:
+            raise StudyError(
+                f"{place}: @{teacher}.preference learns from labels of the unlabeled pairs, and none of these is held out; "
+                "how good its labels are cannot be told from the labeled pairs, so leave out what asks for that "
+                "(calibration, a filter that learns)"
+            )
+        recipe = self.arms[teacher].preference or self.study.training.preference
+        name = f"{teacher}-{exam.name}" if exam.name else teacher
+        return self.preference(name, self.study.models.student, self.of(teacher, asking), recipe, exam)
 
     def preference(
         self, name: str, model: Model, labels: Stage | None, recipe: Preference, exam: Exam = PLAIN
@@ -164,7 +185,7 @@ class Labels:
         reads = Reads(
             tables={model: self._table(model, name) for model in annotator.models()},
             labels={other: self.of(other, (*asking, name)) for other in annotator.arms()},
-            asked=self.asked(name, arm.annotator),
+            asked=self.asked(name, arm.annotator, (*asking, name)),
             features=self._features(name, annotator) if isinstance(annotator, ReadsFeatures) else None,
             reward=self._reward(name, annotator) if isinstance(annotator, LearnsReward) else None,
         )
@@ -205,7 +226,7 @@ class Labels:
     def _own(self, name: str, place: str) -> ModelSource:
         known = self._known()
         if name not in known:
-            raise StudyError(f"{place}: no model {name!r} is trained (there are: {', '.join(known)})")
+            raise StudyError(f"{place}: no model {name!r} is trained (there are: {', '.join([*known, TAUGHT])})")
         return known[name]
 
     def _known(self) -> Mapping[str, ModelSource]:
@@ -234,3 +255,18 @@ class Labels:
         if model.startswith("@"):
             raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(known)})")
         return self._logprobs(arm, Model(base=model), self.labeling)
+
+
+def _ours(component: Component) -> dict[str, str]:
+    """The names that a study gives its own models, of those that the component asks, by its names for them."""
+    return {
+        name: engine.model
+        for name, engine in engines_of(component).items()
+        if isinstance(engine, Transformers) and engine.model.startswith("@")
+    }
+
+
+def _teacher(model: str) -> str | None:
+    """The arm from whose labels the model `@ARM.preference` learned to choose; None for all others."""
+    arm, dot, trained = model.removeprefix("@").rpartition(".")
+    return arm if dot and trained == "preference" and model != ANSWERING else None

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.components import Component
-from trimtab.errors import DataError, StudyError
+from trimtab.errors import DataError, EngineError, StudyError
 from trimtab.protocols import Annotator, Engine, Given, Identified, Runtime
 from trimtab.stages.asked import CHUNK
-from trimtab.stages.engines import Engines, engines_of
+from trimtab.stages.engines import Engines, answers_of, engines_of
 from trimtab.stages.features import features_of
 from trimtab.stages.models import ModelSource
 from trimtab.stages.reward import rewards_of
 from trimtab.stages.stage import Inputs, Stage, told
-from trimtab.stages.tables import ANNOTATIONS, annotation_of, annotation_rows, annotations_of, logprobs_of, pairs_of
+from trimtab.stages.tables import ANNOTATIONS, annotation_rows, annotations_of, logprobs_of, pairs_of
 from trimtab.store import Draft
 from trimtab.types import Annotation, Pair
 
@@ -76,12 +77,18 @@ def annotate_stage(
         pairs = pairs_of(inputs["split"], side)
         given = reads.given(inputs, pairs, engines.opened(draft, inputs, runtime))
         annotations = (
-            _in_chunks(draft, name, asked, pairs, given, runtime, chunk)
+            asking(f"Asking: {name}", asked, pairs, given, runtime, answers_of(draft), chunk)
             if given.engines
             else asked.annotate(pairs, given)
         )
         draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
-        return checked(name, pairs, annotations, str(draft.folder))
+        facts = checked(name, pairs, annotations, str(draft.folder))
+        if given.engines and (failed := facts["status"].get("failed")):
+            runtime.notify(
+                f"{name}: {failed} of {len(pairs)} labels failed; to have these asked again, delete {draft.folder} and give "
+                "the same command again"
+            )
+        return facts
 
     return Stage(
         name=name,
@@ -96,22 +103,36 @@ def annotate_stage(
     )
 
 
-def _in_chunks(
-    draft: Draft, name: str, annotator: Annotator, pairs: Sequence[Pair], given: Given, runtime: Runtime, chunk: int
+def asking(
+    label: str,
+    annotator: Annotator,
+    pairs: Sequence[Pair],
+    given: Given,
+    runtime: Runtime,
+    kept: Path,
+    chunk: int = CHUNK,
 ) -> list[Annotation]:
-    """Labels that cost questions are safe on disk chunk by chunk, and within a chunk the answers as they come."""
-    by_id = {pair.id: pair for pair in pairs}
+    """Labels that cost questions, so many pairs at a time: of all pairs, or of as many as it took to see that `checked` will
+    refuse them, since the rest would be paid for in vain.
 
-    def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        with runtime.progress(f"Asking: {name}", len(pairs), "pairs") as tick:
-            tick(len(pairs) - len(ids))
-            for start in range(0, len(ids), chunk):
-                these = [by_id[each] for each in ids[start : start + chunk]]
-                rows = annotation_rows(annotator.annotate(these, given))
-                yield [{"key": row["id"], **row} for row in rows]
-                tick(len(these))
-
-    return [annotation_of(row) for row in draft.keep("annotations", list(by_id), make)]
+    The engines keep what they answered in the folder `kept` (`Asked`), and labels are made anew from that: the same command
+    goes on after a kill, and asks again what failed. Raises `EngineError` where a model can be asked no longer.
+    """
+    labels: list[Annotation] = []
+    with runtime.progress(label, len(pairs), "pairs") as tick:
+        for start in range(0, len(pairs), chunk):
+            these = pairs[start : start + chunk]
+            try:
+                labels += annotator.annotate(these, given)
+            except EngineError as error:
+                raise EngineError(
+                    f"{error}; {len(labels)} of {len(pairs)} pairs were labeled, and what was answered until then is kept in "
+                    f"{kept}: the same command goes on from there"
+                ) from error
+            tick(len(these))
+            if _hopeless(labels, len(pairs)):
+                break
+    return labels
 
 
 def as_annotator(component: Component) -> Annotator:
@@ -122,12 +143,25 @@ def as_annotator(component: Component) -> Annotator:
 
 def checked(name: str, pairs: list[Pair], annotations: list[Annotation], where: str) -> dict[str, Any]:
     """Facts for the record. Raises `DataError` when labels are not one a pair in order, or too many failed."""
+    if _hopeless(annotations, len(pairs)):
+        raise DataError(f"{name}: {_refused(annotations, len(pairs))}; the notes in {where} say why")
     if [pair.id for pair in pairs] != [each.pair_id for each in annotations]:
         raise DataError(f"{name}: the annotator must give one annotation a pair, in the order of the pairs")
-    status = Counter(each.status for each in annotations)
-    if status["failed"] > MAX_FAILED * len(annotations):
-        raise DataError(
-            f"{name}: {status['failed']} of {len(annotations)} labels failed (more than {MAX_FAILED:.0%}); "
-            f"the notes in {where} say why"
-        )
-    return {"pairs": len(pairs), "status": dict(status)}
+    return {"pairs": len(pairs), "status": dict(Counter(each.status for each in annotations))}
+
+
+def _hopeless(annotations: Sequence[Annotation], pairs: int) -> bool:
+    """Whether too many of so many pairs failed already, or all that were tried first."""
+    failed = sum(each.status == "failed" for each in annotations)
+    return failed > MAX_FAILED * pairs or 0 < failed == len(annotations) < pairs
+
+
+def _refused(annotations: Sequence[Annotation], pairs: int) -> str:
+    """How many labels failed, of what, and that the others were not tried."""
+    notes = Counter(each.note for each in annotations if each.status == "failed")
+    ((note, _),) = notes.most_common(1)
+    left = f", and the other {pairs - len(annotations)} pairs were not tried" if len(annotations) < pairs else ""
+    return (
+        f"{notes.total()} of {len(annotations)} labels failed (at most {MAX_FAILED:.0%} of all may), most often with "
+        f"“{note}”{left}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trimtab.components import Component, Settings
 from trimtab.engines.transformers import TransformersEngine
@@ -23,6 +24,11 @@ def engines_of(component: Component) -> dict[str, Startable]:
             raise StudyError(f"{name}: {type(engine).__name__} is not an engine (it needs `start` and `identity`)")
         found[name] = engine
     return found
+
+
+def answers_of(draft: Draft) -> Path:
+    """The folder of the run's answers."""
+    return draft.folder.parent.parent / FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,7 @@ class Engines:
 
     def opened(self, draft: Draft, inputs: Inputs, runtime: Runtime) -> dict[str, Engine]:
         """Every engine, open; what it is asked is kept in the run's folder of answers."""
-        kept = draft.folder.parent.parent / FOLDER
+        kept = answers_of(draft)
         return {
             name: Asked(engine=engine, identity=self._known(name), folder=kept)
             for name, engine in self._started(inputs, runtime).items()

@@ -26,7 +26,7 @@ def filter_stage(
 ) -> Stage:
     """The labels of one arm, those that the filter drops turned into abstentions that say so. `others` are the labels of
     the arms that the filter reads; `held_out` the arm's labels of the labeled pairs, for a filter that learns from them."""
-    asked = as_filter(chosen)
+    as_filter(chosen)
 
     def make(draft: Draft, inputs: Inputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
@@ -39,18 +39,7 @@ def filter_stage(
             held_out=annotations_of(inputs["held_out"]) if held_out else {},
             human=_human(inputs) if held_out else {},
         )
-        kept = asked.keep(annotations, given)
-        if len(kept) != len(annotations):
-            raise DataError(f"{name}: the filter gave {len(kept)} answers for {len(annotations)} labels")
-        dropped = f"dropped by {kind_of(chosen)}"
-        after = [
-            each
-            if keep or each.status != "ok"
-            else replace(each, p_a=None, margin=None, status="abstained", note=dropped)
-            for each, keep in zip(annotations, kept, strict=True)
-        ]
-        if not any(each.status == "ok" for each in after):
-            raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; loosen it")
+        after = filtered(name, chosen, annotations, given)
         draft.write_rows("annotations", annotation_rows(after), ANNOTATIONS)
         return facts(given, annotations, after)
 
@@ -66,6 +55,21 @@ def filter_stage(
             **({"held_out": held_out} if held_out else {}),
         },
     )
+
+
+def filtered(name: str, chosen: Component, annotations: Sequence[Annotation], given: Given) -> list[Annotation]:
+    """The labels, those that the filter drops turned into abstentions that say so. Raises `DataError` where none is left."""
+    kept = as_filter(chosen).keep(annotations, given)
+    if len(kept) != len(annotations):
+        raise DataError(f"{name}: the filter gave {len(kept)} answers for {len(annotations)} labels")
+    dropped = f"dropped by {kind_of(chosen)}"
+    after = [
+        each if keep or each.status != "ok" else replace(each, p_a=None, margin=None, status="abstained", note=dropped)
+        for each, keep in zip(annotations, kept, strict=True)
+    ]
+    if not any(each.status == "ok" for each in after):
+        raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; loosen it")
+    return after
 
 
 def _human(inputs: Inputs) -> dict[str, Choice]:

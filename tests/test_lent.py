@@ -1,0 +1,111 @@
+"""A finished run lends its models by the names that its study gives them; stages lend theirs by their folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trimtab.components import build
+from trimtab.engines.transformers import Transformers
+from trimtab.errors import StudyError
+from trimtab.lent import Lender
+from trimtab.lm.weights import Model
+from trimtab.protocols import Exam, Examines
+
+STUDY = """
+name: small
+data: {kind: starter, limit: 40}
+models: {weak: {base: smollm2-135m-instruct, layers: 4}, student: smollm2-135m-instruct}
+"""
+WEAK, STUDENT = Model(base="smollm2-135m-instruct", layers=4), Model(base="smollm2-135m-instruct")
+DIGITS: dict[str, Any] = {"exam": {"answer": "digit"}}
+STAGES: dict[str, dict[str, Any]] = {
+    "sft.weak-model-000000000001": {},
+    "dpo.weak-model-000000000002": {},
+    "sft.student-000000000003": {},
+    "preference.weak-model-000000000004": {},
+    "preference.weak-model-prompted-000000000005": {"exam": {"shots": 2}},
+    "preference.weak-model-prompted-000000000006": DIGITS,
+    "preference.half-000000000007": {},
+    "preference.half-prompted-000000000008": DIGITS,
+}
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run of which nothing but what tells of its models is there."""
+    (tmp_path / "study.yaml").write_text(STUDY)
+    arms = [{"name": "weak_model", "training": "dpo.weak-model-000000000002"}]
+    (tmp_path / "run.json").write_text(json.dumps({"arms": arms, "stages": list(STAGES)}))
+    for name, settings in STAGES.items():
+        folder = tmp_path / "stages" / name
+        folder.mkdir(parents=True)
+        base = {"folder": "sft.weak-model-000000000001"} if name.startswith("dpo") else {"model": {"base": "any"}}
+        (folder / "model.json").write_text(json.dumps({"base": base}))
+        record = {"fingerprint": name[-12:], "settings": {"recipe": {}, **settings}}
+        (folder / "record.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def asked_by(**settings: Any) -> Exam:
+    annotator = build("annotators", {"kind": "prompted", **settings})
+    assert isinstance(annotator, Examines)
+    return annotator.exam()
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("@weak", 2), ("@weak.sft", 1), ("@student.sft", 3), ("@weak.preference", 4), ("@half.preference", 7)],
+)
+def test_what_a_run_trained_is_lent_by_its_name(run_dir: Path, name: str, last: int) -> None:
+    found = Lender(run_dir).found(name)
+    assert isinstance(found, Path)
+    assert found.resolve().name.endswith(f"-{last:012}")
+    assert Lender(run_dir).identity(Transformers(model=name)) == f"{last:012}"
+
+
+def test_models_as_they_were_published_are_those_of_the_study(run_dir: Path) -> None:
+    assert [Lender(run_dir).found(name) for name in ("@weak.base", "@student")] == [WEAK, STUDENT]
+
+
+@pytest.mark.parametrize(("name", "last"), [("@weak.preference", 6), ("@half.preference", 8)])
+def test_a_model_that_learned_to_answer_is_the_one_that_learned_this_question(
+    run_dir: Path, name: str, last: int
+) -> None:
+    found = Lender(run_dir, asked_by(answer="digit")).found(name)
+    assert isinstance(found, Path)
+    assert found.name.endswith(f"-{last:012}")
+
+
+def test_a_stage_is_lent_by_its_folder_without_a_run(run_dir: Path) -> None:
+    folder = run_dir / "stages" / "preference.half-000000000007"
+    assert Lender(None).found(str(folder)) == folder
+    assert Lender(None).identity(Transformers(model=str(folder))) == "000000000007"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "wrong"),
+    [
+        ("@wek", {}, "no model '@wek' in a run .there are: @weak, @weak.sft, @weak.base, @weak.preference, @student"),
+        ("@weak.dpo", {}, "no model '@weak.dpo' in a run"),
+        ("@other.preference", {}, "trained no @other.preference; a study trains it where one of its arms asks it"),
+        (
+            "@half.preference",
+            {"reasoning_tokens": 9},
+            "trained no @half.preference for the question of prompted; a study trains it",
+        ),
+    ],
+)
+def test_a_model_that_the_run_did_not_train_is_refused_by_name(
+    run_dir: Path, name: str, settings: dict[str, Any], wrong: str
+) -> None:
+    with pytest.raises(StudyError, match=wrong):
+        Lender(run_dir, asked_by(**settings)).found(name)
+
+
+def test_without_a_run_its_models_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="@student is a model of a study: name the folder of its run with --run DIR"):
+        Lender(None).found("@student")
