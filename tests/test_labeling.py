@@ -190,7 +190,7 @@ def test_a_model_against_itself_has_no_opinion(pairs: Path, tiny_model: Path, ru
         ("longst", [], "labels.csv", "no 'longst' among the annotators .* did you mean 'longest'"),
         ("flip", ["like=weak"], "labels.csv", r"--with flip: it reads the labels of other arms \(weak\)"),
         ("implicit_reward", [], "labels.csv", "@weak is a model of a study: .* --run DIR"),
-        ("seam", ["weak=some-model"], "labels.csv", "@student is a model of a study: .* --run DIR"),
+        ("seam", ["weak=smollm2-135m-instruct"], "labels.csv", "@student is a model of a study: .* --run DIR"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_any_work(

@@ -12,6 +12,19 @@ from trimtab.cli.machine import runtime_of
 from trimtab.cli.terminal import app, say
 from trimtab.errors import StudyError
 
+Lends = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="DIR",
+        help="A finished run, whose models an annotator may name: @weak, @weak.preference, @student, @ARM.preference.",
+    ),
+]
+Filters = Annotated[
+    str,
+    typer.Option("--filter", metavar="KIND", help="Which labels are kept: a filter, or {kind: KIND, SETTING: VALUE}."),
+]
+
 
 @app.command()
 def annotate(
@@ -34,14 +47,7 @@ def annotate(
     kind: Annotated[
         str, typer.Option("--with", metavar="KIND", help="Which annotator; trimtab list annotators shows them.")
     ] = "implicit_reward",
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--run",
-            metavar="DIR",
-            help="A finished run, whose models an annotator may name: @weak, @weak.preference, @student, @ARM.preference.",
-        ),
-    ] = None,
+    run_dir: Lends = None,
     fit: Annotated[
         Path | None,
         typer.Option("--fit", metavar="FILE", help="Labeled pairs, for an annotator that learns: probe, reward_model."),
@@ -52,12 +58,7 @@ def annotate(
     to: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where labels go: a .parquet, .jsonl or .csv file.")
     ] = Path("labels.parquet"),
-    filter_by: Annotated[
-        str,
-        typer.Option(
-            "--filter", metavar="KIND", help="Which labels are kept: a filter, or {kind: KIND, SETTING: VALUE}."
-        ),
-    ] = "",
+    filter_by: Filters = "",
     more: Set = None,
     max_tokens: MaxTokens = None,
     device: Device = "auto",
