@@ -83,22 +83,26 @@ def label_file(
     chosen = _filter(filter_by)
     lender = Lender(run_dir, component.exam() if isinstance(component, Examines) else PLAIN)
     models = {name: lender.found(name) for name in as_annotator(component).models()}
-    engines = {name: (engine, lender.identity(engine)) for name, engine in engines_of(component).items()}
+    engines = engines_of(component)
+    asked = [lender.identity(engine) for engine in engines.values()]
     dataset = File(path=str(pairs)).load()
     start, kept = time.monotonic(), to.with_name(f"{to.name}.asked")
+    started = {
+        name: lender.start(engine, runtime) for name, engine in engines.items()
+    }  # which may fail: before the work
     given = Given(
         logprobs={name: _table(model, dataset.pairs, runtime) for name, model in models.items()},
         human={pair.id: pair.human for pair in dataset.pairs if pair.human is not None},
         engines={
-            name: Asked(engine=lender.start(engine, runtime), identity=known, folder=kept)
-            for name, (engine, known) in engines.items()
+            name: Asked(engine=engine, identity=lender.kept_as(engines[name]), folder=kept)
+            for name, engine in started.items()
         },
         pairs={pair.id: pair for pair in dataset.pairs},
     )
     labels = _labels(component, pairs, dataset.pairs, given, fit, kept, runtime)
     shared = {
         "annotator": type(component).__name__,
-        "weights": " ".join([*map(identity, models.values()), *(known for _, known in engines.values())]),
+        "weights": " ".join([*map(identity, models.values()), *asked]),
         "seconds": (time.monotonic() - start) / len(dataset.pairs),
     }
     write([shared | _row(given.pairs[label.pair_id], label) for label in labels])

@@ -14,6 +14,7 @@ from trimtab.lm.weights import Model
 from trimtab.prompts.preference import PLAIN
 from trimtab.protocols import Engine, Exam, Runtime, Startable
 from trimtab.run import read_index
+from trimtab.stages.engines import known_as
 from trimtab.stages.stage import model_identity
 from trimtab.store import open_artifact
 from trimtab.study import Study
@@ -61,6 +62,11 @@ class Lender:
     def identity(self, engine: Startable) -> str:
         model = self._trained(engine)
         return engine.identity() if model is None else identity(model)
+
+    def kept_as(self, engine: Startable) -> str:
+        """What its answers are kept under: settings that change them are part of that."""
+        model = self._trained(engine)
+        return known_as(engine) if model is None else identity(model)
 
     def _trained(self, engine: Startable) -> Found | None:
         """What the engine names, where it is no published model."""
