@@ -1,7 +1,7 @@
 """SEAM's tables 1 to 3 from finished runs, as Markdown: python studies/seam2025/tables.py runs/seam-harmless runs/seam-helpful
 
-Beside each run stands the paper's figure for its nearest set (HH-RLHF harmless-base, helpful-base), in percent, without an
-interval, since the paper gives none.
+The harmless run alone will do. Beside each run stands the paper's figure for its nearest set (HH-RLHF harmless-base,
+helpful-base), in percent, without an interval, since the paper gives none.
 """
 
 from __future__ import annotations
@@ -71,8 +71,15 @@ def students(report: dict[str, Any], side: int) -> str:
             rows.append(
                 [name, shown(found.get("accuracy")), shown(found.get("pgr")), shown(found.get("order_flips")), *told]
             )
-    n = report["arms"]["human"]["accuracy"]["n"]
-    head = ["labels of", f"accuracy, n = {n}", "gap recovered", "order flips", "paper", "paper, gap"]
+    rows_told = {found["accuracy"]["n"] for found in report["arms"].values() if "accuracy" in found}
+    head = [
+        "labels of",
+        f"accuracy, n = {' or '.join(map(str, sorted(rows_told)))}",
+        "gap recovered",
+        "order flips",
+        "paper",
+        "paper, gap",
+    ]
     return table(head, rows)
 
 
@@ -90,8 +97,8 @@ def labels(report: dict[str, Any], side: int) -> str:
                     shown(found.get("coverage")),
                     shown(found.get("agreement_all") or found.get("agreement")),
                     shown(found.get("order_flips")),
+                    shown(found.get("cut_short")),
                     *spent,
-                    f"{cost.get('seconds', 0):,.0f}",
                     f"{paper[side]}",
                 ]
             )
@@ -101,12 +108,39 @@ def labels(report: dict[str, Any], side: int) -> str:
         "coverage",
         "accuracy, all",
         "order flips",
+        "cut short",
         "calls",
         "tokens read",
         "reused",
         "written",
-        "seconds",
         "paper, kept",
+    ]
+    return table(head, rows)
+
+
+def searches(report: dict[str, Any]) -> str:
+    """What the searched trees have in common, a line each."""
+    rows = []
+    for found in report["searches"]:
+        figures, depths = found["figures"], found["depths"]
+        first = ", ".join(f"{name} {shown(share)}" for name, share in list(found["principles"].items())[:3])
+        rows.append(
+            [
+                ", ".join(found["arms"]),
+                ", ".join(f"{depth}: {count}" for depth, count in depths.items()),
+                shown(figures["backtracked"]),
+                shown(figures["strong_decided"]),
+                "; ".join(f"{level['level']}: {level['information']['value']:.4f}" for level in found["levels"]),
+                first,
+            ]
+        )
+    head = [
+        "arms",
+        "trees of each depth",
+        "went back",
+        "strong decided",
+        "bits told at each level",
+        "principles most often kept",
     ]
     return table(head, rows)
 
@@ -116,6 +150,7 @@ def main() -> None:
         report = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
         print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{students(report, side)}\n")
         print(f"Labels (tables 2 and 3)\n\n{labels(report, side)}\n")
+        print(f"Searches\n\n{searches(report)}\n")
 
 
 if __name__ == "__main__":
