@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,8 @@ from trimtab.protocols import Exam
 
 class ByPrinciples(Component):
     """Which principles go into the question, and in which orders it is asked."""
+
+    VERSION: ClassVar[int] = 2
 
     orders: Orders = "both"
     principles: bool | str = Field(True, description="those that ship, none, or a YAML file of your own")

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from trimtab.types import Question
 
 # Where a turn of a conversation written out as text ends: at the heading of the next.
 TURN = "\n\nUser:\n"
+_HEADING = re.compile(r"^\\*(?:System|User|Assistant):[^\S\n]*$", re.MULTILINE)
 # For servers that answer in a new turn alone. That nothing is repeated saves what a thought in front of a verdict would
 # cost once more with every draw; where a model repeats some of it all the same, `rest_of` takes it off.
 GO_ON = "Your answer begins with the following. Write only what comes next, and do not repeat it:"
 
 
 def as_text(question: Question) -> str:
-    """A conversation written out, up to where the answer goes on."""
-    turns = [f"{each.role.capitalize()}:\n{each.content}" for each in question.prompt]
+    """A conversation written out, up to where the answer goes on. A line of a message that reads as the heading of a turn gets
+    a backslash before it, one more than it has."""
+    turns = [f"{each.role.capitalize()}:\n{_HEADING.sub(_marked, each.content)}" for each in question.prompt]
     return "\n\n".join([*turns, f"Assistant:\n{question.begins}"])
+
+
+def _marked(line: re.Match[str]) -> str:
+    return f"\\{line[0]}"
 
 
 def as_messages(question: Question, prefill: str) -> dict[str, Any]:

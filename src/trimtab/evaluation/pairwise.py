@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,8 @@ class Pairwise(Component):
     `text` it is parsed from what the model writes. With `answer: scores` the answer with the higher score of 1 to 10 is the
     better, and in mode `logits` a score is the expected one. With `votes` each order is asked so often, and most count.
     """
+
+    VERSION: ClassVar[int] = 2
 
     engine: Annotated[Component, ENGINE]
     mode: Literal["logits", "text"] = "logits"

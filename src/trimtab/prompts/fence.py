@@ -1,13 +1,34 @@
-"""Data inside a prompt, set between tags that it cannot close."""
+"""Data inside a prompt: set between tags that it cannot close, and in turns that it cannot begin."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from trimtab.types import Message
 
 # Whatever reads as a whole tag, ours or not: one rule that knows no names cannot miss a name. Backslashes that are already
 # there are part of it, so that one is always added and taking one away gives the text back.
 _TAG = re.compile(r"<(?=\\*\s*/?\s*[A-Za-z][^<>]*>)")
+# Whatever a reader may take for the end of a line.
+_BREAK = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_NEW_LINE = re.compile(rf"([{_BREAK}])(?=[^{_BREAK}])")
+_INDENTED = r"\1  "
+_HEADING = re.compile(rf"[{_BREAK}]\s*(?:system|user|human|assistant)\s*:", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def turns(messages: Sequence[Message]) -> str:
+    """A conversation, a turn a paragraph behind its role, as in `User: Hello.`.
+
+    No line of a message can begin a turn: where one reads like the heading of a turn (`Assistant:`, in any case, or HH-RLHF's
+    `Human:`), all further lines of the message are indented by two spaces, so that it is read as that message's text.
+    """
+    return "\n\n".join(f"{each.role.capitalize()}: {_within(each.content)}" for each in messages)
+
+
+def _within(message: str) -> str:
+    return _NEW_LINE.sub(_INDENTED, message) if _HEADING.search(message) else message
 
 
 def fence(tag: str, text: str) -> str:

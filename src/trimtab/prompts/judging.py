@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from trimtab.prompts.fence import turns
 from trimtab.prompts.preference import CANDIDATES, DATA, REASONING, VERDICT, Slot, case, joined
-from trimtab.types import Named, Prompt, Question, conversation, user
+from trimtab.types import Named, Prompt, Question, user
 
 Form = Literal["choice", "scores"]
 
@@ -57,7 +58,7 @@ class Judging:
         return VERDICT if self.form == "choice" else SCORE.format(slot=1)
 
     def _asked(self, prompt: Prompt, first: str, second: str) -> Prompt:
-        return user(self.head + case(conversation(prompt), first, second))
+        return user(self.head + case(turns(prompt), first, second))
 
 
 def judging(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trimtab.prompts.fence import fence
+from trimtab.prompts.fence import fence, turns
 from trimtab.prompts.principles import Principle, chosen, load
 from trimtab.protocols import Exam
-from trimtab.types import Choice, Order, Pair, Question, conversation, text_hash, user
+from trimtab.types import Choice, Order, Pair, Question, text_hash, user
 
 Slot = Literal[1, 2]
 Answer = Literal["response", "digit"]
@@ -122,7 +122,7 @@ def advocacy(*, principles: bool | str = True, opposed: bool = False) -> Advocac
 def shown(pair: Pair, order: Order) -> str:
     """The conversation and both responses, the first one in slot 1."""
     first, second = (pair.a, pair.b) if order == "a_first" else (pair.b, pair.a)
-    return case(conversation(pair.prompt), first, second)
+    return case(turns(pair.prompt), first, second)
 
 
 def slot_of(choice: Choice, order: Order) -> Slot:
@@ -175,7 +175,7 @@ def _example(place: int, principle: Principle, answer: Answer, reasoned: bool) -
     (first, why_first), (second, why_second) = texts if better_first else texts[::-1]
     thought = f"{REASONING}\nResponse 1: {why_first} Response 2: {why_second}\n\n" if reasoned else ""
     verdict = CANDIDATES[answer][0 if better_first else 1]
-    texts_shown = case(conversation(user(shot.prompt)), first, second)
+    texts_shown = case(turns(user(shot.prompt)), first, second)
     return f"Example {place + 1}:\n\n{texts_shown}\n\n{thought}{VERDICT}\n{verdict}"
 
 

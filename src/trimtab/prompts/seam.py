@@ -1,7 +1,7 @@
 """What SEAM asks: which principle matters, why a response keeps to it, and which response is then the better one.
 
 Constants stand first and the case last, and a longer chain of principles begins like the shorter one, so that an engine
-reads what is the same only once. All data stands between tags.
+reads what is the same only once. All data stands between tags, and a conversation's turns alone stand at the margin.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab.prompts.fence import fence
+from trimtab.prompts.fence import fence, turns
 from trimtab.prompts.principles import Principle
 from trimtab.protocols import Exam
-from trimtab.types import Order, Pair, Question, conversation, user
+from trimtab.types import Order, Pair, Question, user
 
 # What may follow the stem of `preference` and `judgment`: the first response, the second.
 RESPONSES = (" 1", " 2")
@@ -42,7 +42,7 @@ class Case:
     @classmethod
     def of(cls, pair: Pair, a_first: bool) -> Case:
         first, second = (pair.a, pair.b) if a_first else (pair.b, pair.a)
-        return cls(conversation=conversation(pair.prompt), first=first, second=second)
+        return cls(conversation=turns(pair.prompt), first=first, second=second)
 
     def swapped(self) -> Case:
         return Case(conversation=self.conversation, first=self.second, second=self.first)
@@ -191,7 +191,7 @@ def _examples(chain: Sequence[Principle]) -> list[str]:
 
 def _shown(principle: Principle, *, better_first: bool) -> Case:
     shown = principle.demonstration
-    case = Case(conversation=f"User: {shown.prompt}", first=shown.better, second=shown.worse)
+    case = Case(conversation=turns(user(shown.prompt)), first=shown.better, second=shown.worse)
     return case if better_first else case.swapped()
 
 

@@ -55,6 +55,7 @@ def preference_stage(
         name=name,
         kind="preference",
         make=make,
+        version=2,
         settings={"recipe": told(recipe), "seed": seed, **({"exam": dict(exam.settings)} if exam.settings else {})},
         needs={"split": split, **needs(model), **({"labels": labels} if labels else {})},
         identities=identities(model),
