@@ -143,7 +143,7 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         (("annotate", "nowhere.jsonl", "--with", "longest"), "nowhere.jsonl: no such file"),
         (("annotate", "p.jsonl", "--with", "longst"), "kind: no 'longst' among the annotators (there are: "),
         (("annotate", "p.jsonl", "--with", "longest", "--out", "l.txt"), "--out l.txt: the suffix must be one of"),
-        (("annotate", "p.jsonl"), "name its folder with --run DIR"),
+        (("annotate", "p.jsonl"), "name the folder of its run with --run DIR"),
         (("annotate", "p.jsonl", "--max-tokens", "9"), "--max-tokens: it is for annotators that learn from --fit FILE"),
         (("annotate", "p.jsonl", "--set", "kind=coin"), "'kind=coin': the kind of annotator is named by --with"),
         (("list", "annotators", "semm"), "annotators: there is no 'semm' (there are: aux_confidence, coin, "),
