@@ -1,9 +1,10 @@
 import random
 
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from trimtab.statistics import agreement, cohen_kappa, krippendorff_alpha
+from trimtab.statistics import agreement, cohen_kappa, krippendorff_alpha, share
 from trimtab.types import Choice, Metric
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: 12 units, four observers, data missing.
@@ -101,3 +102,16 @@ def test_agreement_over_prompts_is_as_wide_as_over_one_pair_of_each() -> None:
     assert (prompts.low, prompts.high) == pytest.approx(
         (agreement(labels, first).low, agreement(labels, first).high), abs=0.004
     )
+
+
+def test_agreement_over_prompts_is_called_better_than_a_coin_only_where_the_exact_test_says_so() -> None:
+    # Of 100 prompts, 60 right have p = 0.057 and 61 have p = 0.035, by scipy's exact binomial test.
+    human: dict[str, Choice | None] = {str(i): "a" for i in range(100)}
+    for right, told in ((60, False), (61, True), (40, False), (39, True)):
+        labels: dict[str, Choice | None] = {str(i): "a" if i < right else "b" for i in range(100)}
+        found = agreement(labels, human, clusters={key: key for key in human})
+        assert found.low is not None and found.high is not None
+        assert bool(binomtest(right, 100).pvalue < 0.05) is told
+        assert (found.low > 0.5 or found.high < 0.5) is told
+    bare = share([1.0] * 60 + [0.0] * 40).low
+    assert bare is not None and bare > 0.5

@@ -14,6 +14,8 @@ from trimtab.types import Choice, Metric
 
 Level = Literal["nominal", "interval"]
 _Figure = Callable[[Floats], Floats]
+# The share of pairs on which a coin says what people do.
+COIN = 0.5
 # Less disagreement than this is rounding.
 _NONE = 1e-12
 
@@ -27,14 +29,15 @@ def agreement(
     """The share of human-labeled pairs whose label is the human's, by pair id, with Wilson's interval.
 
     Pairs without a human label do not count. `n_failed` is the human-labeled pairs for which there is no label or None.
-    `clusters` gives each pair's, such as its prompt; without it pairs count as independent.
+    `clusters` gives each pair's, such as its prompt; without it pairs count as independent. With it the interval leaves out
+    one half, a coin's, only where the exact test over clusters does too.
     """
     keys, n_failed = _common(labels, human)
     same = [labels[key] == human[key] for key in keys]
     groups = clusters_of(keys, clusters)
     if groups is None:
         return proportion(sum(same), len(same), n_failed)
-    return share([float(each) for each in same], n_failed=n_failed, clusters=groups)
+    return share([float(each) for each in same], null=COIN, n_failed=n_failed, clusters=groups)
 
 
 def cohen_kappa(
