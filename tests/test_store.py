@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from trimtab.errors import StoreError
-from trimtab.store import Artifact, Draft, Recipe, Store, open_artifact, write_whole
+from trimtab.store import Artifact, Draft, Recipe, Store, hand_out, open_artifact, write_whole
 
 RECIPE = Recipe(stage="count", version=1, settings={"beta": 0.1, "seed": 3}, inputs={"split": "ab", "model": "cd"})
 SCHEMA = pa.schema([("id", pa.string()), ("value", pa.float64())])
@@ -254,6 +254,16 @@ def test_a_place_below_a_file_cannot_be_written_and_says_so(tmp_path: Path) -> N
     store = Store(tmp_path / "file" / "run")
     with pytest.raises(StoreError, match=r"cannot write .*file/run: Not a directory; use --out"), store.hold():
         pass
+
+
+def test_a_file_that_was_asked_for_has_its_folder_made_or_says_why_it_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deeper" / "text"
+    hand_out(path, "as asked")
+    assert path.read_text() == "as asked"
+    with pytest.raises(StoreError, match=r"cannot write .*deeper: that is a folder; name a file in it"):
+        hand_out(path.parent, "a folder")
+    with pytest.raises(StoreError, match=r"cannot write .*text/below: .*text is no folder; name another file"):
+        hand_out(path / "below", "below a file")
 
 
 def test_a_file_is_never_half_written(tmp_path: Path) -> None:

@@ -287,6 +287,21 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def hand_out(path: Path, text: str) -> None:
+    """A file that was asked for by name, as `write_whole`, in a folder that is made where there is none.
+
+    Raises `StoreError` where it cannot be written.
+    """
+    if path.is_dir():
+        raise StoreError(f"cannot write {path}: that is a folder; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        why = f"{path.parent} is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise StoreError(f"cannot write {path}: {why}; name another file") from error
+
+
 def _line_at(file: BinaryIO, place: int) -> dict[str, Any]:
     file.seek(place)
     return json.loads(file.readline())  # type: ignore[no-any-return]

@@ -75,7 +75,7 @@ def audit(
     from trimtab.audit.asked import Asked
     from trimtab.audit.told import told
     from trimtab.components import build_said
-    from trimtab.store import write_whole
+    from trimtab.store import hand_out
     from trimtab.study import Study
 
     asked = Asked(
@@ -94,5 +94,5 @@ def audit(
     found = audited(asked, folder, runtime_of(device, token_budget, ()), stages_told())
     out.print(told(found))
     if json_file is not None:
-        write_whole(json_file, json.dumps(found.to_json(), indent=1))
+        hand_out(json_file, json.dumps(found.to_json(), indent=1))
         say(f"\n{json_file}")

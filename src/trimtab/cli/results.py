@@ -49,16 +49,15 @@ def compare(
     from trimtab.report.beside_json import to_json
     from trimtab.report.beside_page import render
     from trimtab.report.beside_tables import summary
-    from trimtab.store import write_whole
+    from trimtab.store import hand_out
 
     found = beside(folders)
     out.print(summary(found))
     if json_file is not None:
-        text = json.dumps(to_json(found), indent=1, ensure_ascii=False, allow_nan=False)
-        write_whole(json_file, text)
+        hand_out(json_file, json.dumps(to_json(found), indent=1, ensure_ascii=False, allow_nan=False))
+        say(f"\n{json_file}")
     if to is not None:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(to, render(found))
+        hand_out(to, render(found))
         say(f"\n{to}")
 
 

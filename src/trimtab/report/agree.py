@@ -13,7 +13,7 @@ from trimtab import statistics
 from trimtab.components import near
 from trimtab.errors import DataError, StudyError
 from trimtab.report.agree_sources import Both, Labeled, read_both
-from trimtab.store import write_whole
+from trimtab.store import hand_out
 from trimtab.types import Annotation, Choice, Metric
 
 By = Literal["confidence", "length", "gold"]
@@ -233,11 +233,11 @@ def to_json(compared: Comparison) -> dict[str, Any]:
 
 def analyzed(a: str, b: str, by: str | None, pairs: Path | None, to: Path | None) -> Comparison:
     """Reads the sources, compares them and writes the figures as JSON where `to` is given. Raises as `read_both` and `compare`
-    do, and `StudyError` before any reading for `by`."""
+    do, `StudyError` before any reading for `by`, and `StoreError` where `to` cannot be written."""
     known = next((each for each in BYS if each == by), None)
     if by is not None and known is None:
         raise StudyError(f"--by {by}: must be one of {', '.join(BYS)}{near(by, BYS)}")
     compared = compare(read_both(a, b, pairs), known)
     if to is not None:
-        write_whole(to, json.dumps(to_json(compared), indent=1, ensure_ascii=False, allow_nan=False))
+        hand_out(to, json.dumps(to_json(compared), indent=1, ensure_ascii=False, allow_nan=False))
     return compared
