@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from made_run import CALM, LABELED, MUTE, TEST, THOUGHT, UNLABELED, WINDING, make_run
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from trimtab.errors import DataError, StoreError, StudyError
 from trimtab.report.details import detail_parts
@@ -16,6 +16,7 @@ from trimtab.report.excerpt import CHARACTERS, excerpt
 from trimtab.report.folder import Run
 from trimtab.report.pair import pair_view, short_length
 from trimtab.report.show import shown
+from trimtab.report.told import told
 from trimtab.report.worth import worth_a_look
 from trimtab.types import Annotation
 
@@ -204,3 +205,16 @@ def test_a_long_text_is_cut_and_says_by_how_much() -> None:
     assert excerpt("one\ntwo\nthree", lines=2).plain == "one\ntwo … 6 more characters"
     assert excerpt("one\r\ntwo\n").plain == "one\ntwo"
     assert excerpt("\x07\x1b\x7f\x9b\u202e\r").plain == "␇␛␡��␍"
+
+
+def test_the_page_tells_the_orders_of_a_tree_as_the_terminal_does(made_run: Path) -> None:
+    (label,) = (each.label for each in pair_view(Run(made_run), WINDING.id, "seam").labels)
+    orders = {"a_first": 0.3, "b_first": 0.7}
+    contrary = {**label.detail, "orders": orders, "flipped": True}
+    said = "p_a 0.300 with a first, p_a 0.700 with b first; the orders contradict each other"
+    assert told(contrary)["said"].endswith(f". The weak model: {said}.")
+    assert f"the weak model: {said}" in rendered(Group(*detail_parts(replace(label, detail=contrary), text=True)))
+    one = {**contrary, "orders": {"b_first": 0.7}, "flipped": False}
+    assert told(one)["said"].endswith(". The weak model: p_a 0.700 with b first.")
+    without = {key: value for key, value in contrary.items() if key not in ("orders", "flipped")}
+    assert "The weak model:" not in told(without)["said"]

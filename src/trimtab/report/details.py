@@ -12,11 +12,11 @@ from rich.text import Text
 from rich.tree import Tree as Drawing
 
 from trimtab.report.excerpt import excerpt
+from trimtab.report.told import ORDERS, orders_told
 from trimtab.report.trees import Branch, Tree, branches, decision, node_line, tree_line, tree_of
 from trimtab.types import Annotation
 
 _THOUGHT_LINES = 6
-_ORDERS = {"a_first": "a first", "b_first": "b first"}
 
 
 def detail_parts(label: Annotation, *, text: bool) -> list[RenderableType]:
@@ -39,7 +39,7 @@ def _of_tree(tree: Tree, detail: Mapping[str, Any], *, text: bool) -> list[Rende
     _grow(drawing, branches(tree), text=text)
     cut = detail.get("words_left_out")
     shortened = [Text(f"{cut} words of the pair were left out, since it was too long", style="dim")] if cut else []
-    asked = [Text(f"the weak model: {_orders(detail)}")] if detail.get("orders") else []
+    asked = [Text(f"the weak model: {orders_told(detail)}")] if detail.get("orders") else []
     return [drawing, Text(decision(tree)), *asked, *shortened]
 
 
@@ -57,30 +57,24 @@ def _grow(drawing: Drawing, grown: Sequence[Branch], *, text: bool) -> None:
 
 def _of_asking(detail: Mapping[str, Any], *, text: bool) -> list[RenderableType]:
     """Labels by asking about both orders: what was said in each, and for `consultancy` and `debate` the arguments."""
-    parts: list[RenderableType] = [Text(_orders(detail))]
+    parts: list[RenderableType] = [Text(orders_told(detail))]
     if "side" in detail:
         parts.append(Text(f"the strong model spoke for {detail['side']}"))
     if "own" in detail:
         own = detail["own"]
         pick = "–" if own.get("p_a") is None else f"{own['p_a']:.3f}"
-        parts.append(Text(f"its own label: p_a {pick}; {_orders(own)}"))
+        parts.append(Text(f"its own label: p_a {pick}; {orders_told(own)}"))
     if text:
         for order, thought in detail.get("reasoning", {}).items():
-            parts += _said(f"reasoning, {_ORDERS.get(order, order)}", thought)
+            parts += _said(f"reasoning, {ORDERS.get(order, order)}", thought)
         for order, speeches in detail.get("arguments", {}).items():
             for speech in speeches:
-                parts += _said(f"for {speech['for']}, {_ORDERS.get(order, order)}", speech["text"])
+                parts += _said(f"for {speech['for']}, {ORDERS.get(order, order)}", speech["text"])
     if detail.get("cut"):
         parts.append(Text(f"cut at the length limit: {detail['cut']}", style="dim"))
     known = {"orders", "flipped", "side", "own", "reasoning", "arguments", "cut"}
     rest = {name: value for name, value in detail.items() if name not in known}
     return [*parts, _plainly(rest, text=text)] if rest else parts
-
-
-def _orders(detail: Mapping[str, Any]) -> str:
-    said = [f"p_a {p_a:.3f} with {_ORDERS.get(order, order)}" for order, p_a in detail.get("orders", {}).items()]
-    flipped = "; the orders contradict each other" if detail.get("flipped") else ""
-    return (", ".join(said) or "no verdict in either order") + flipped
 
 
 def _said(title: str, text: str) -> list[RenderableType]:

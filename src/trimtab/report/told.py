@@ -9,7 +9,7 @@ import yaml
 
 from trimtab.report.trees import Branch, branches, decision, node_line, tree_line, tree_of
 
-_ORDERS = {"a_first": "a first", "b_first": "b first"}
+ORDERS = {"a_first": "a first", "b_first": "b first"}
 _SPOKEN = {"orders", "reasoning", "arguments"}
 _LONGEST = 1200
 
@@ -23,8 +23,21 @@ def told(detail: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     tree = tree_of(detail)
     if tree is not None:
-        return {"line": tree_line(tree), "tree": [_branch(each) for each in branches(tree)], "said": decision(tree)}
+        asked = f" The weak model: {orders_told(detail)}." if detail.get("orders") else ""
+        grown = [_branch(each) for each in branches(tree)]
+        return {"line": tree_line(tree), "tree": grown, "said": f"{decision(tree)}{asked}"}
     return {"parts": _parts(detail)}
+
+
+def orders_told(detail: Mapping[str, Any]) -> str:
+    """What was said in each order of the responses, and whether the orders contradict each other."""
+    said = _by_order(detail)
+    flipped = "; the orders contradict each other" if detail.get("flipped") else ""
+    return (", ".join(said) or "no verdict in either order") + flipped
+
+
+def _by_order(detail: Mapping[str, Any]) -> list[str]:
+    return [f"p_a {p_a:.3f} with {ORDERS.get(order, order)}" for order, p_a in detail.get("orders", {}).items()]
 
 
 def _branch(grown: Branch) -> list[Any]:
@@ -34,11 +47,11 @@ def _branch(grown: Branch) -> list[Any]:
 
 
 def _parts(detail: Mapping[str, Any]) -> list[list[str]]:
-    orders = [f"p_a {p_a:.3f} with {_ORDERS.get(order, order)}" for order, p_a in detail.get("orders", {}).items()]
+    orders = _by_order(detail)
     parts = [["asked", ", ".join(orders)]] if orders else []
-    parts += [[f"reasoning, {_ORDERS.get(order, order)}", text] for order, text in detail.get("reasoning", {}).items()]
+    parts += [[f"reasoning, {ORDERS.get(order, order)}", text] for order, text in detail.get("reasoning", {}).items()]
     parts += [
-        [f"for {speech['for']}, {_ORDERS.get(order, order)}", speech["text"]]
+        [f"for {speech['for']}, {ORDERS.get(order, order)}", speech["text"]]
         for order, speeches in detail.get("arguments", {}).items()
         for speech in speeches
     ]
