@@ -8,6 +8,7 @@ from trimtab.report.model import Arm, Comparison, Report
 from trimtab.report.sections.answer import answer, headline
 from trimtab.report.sections.section import Contents
 from trimtab.report.verdict import question, verdict
+from trimtab.statistics import paired_difference, rows_to_settle
 from trimtab.types import Metric
 
 PLAIN = replace(REPORT, arms=tuple(Arm(name=name, role="arm") for name in ("weak",)), comparisons=())
@@ -188,3 +189,51 @@ def test_the_first_screen_draws_the_win_rates_that_it_speaks_of() -> None:
     assert [each.name for each in section.figures] == ["win-rates-small"]
     assert "0.612" in section.figures[0].svg
     assert headline(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
+
+
+def half_done(arm: Arm, *comparisons: Comparison) -> Report:
+    """SFT alone and human labels are scored, and stages are missing."""
+    scored = Comparison(arm="human", against="sft", metric="gold_reward", difference=difference(0.1, 0.05, 0.15))
+    human = Arm(name="human", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
+    return replace(PLAIN, arms=(human, arm), comparisons=(scored, *comparisons), missing=("score.weak-1f",))
+
+
+def test_while_the_main_arm_is_awaited_nothing_is_said_of_the_others() -> None:
+    coming = Arm(name="weak", role="arm", pending=("student", "answers", "gold rewards"))
+    assert verdict(half_done(coming)) == (
+        "Nothing can be said yet of weak labels: student, answers and gold rewards still to come.",
+    )
+
+
+def test_a_gold_reward_that_is_awaited_is_not_stood_in_for_by_other_arms() -> None:
+    accuracy = Comparison(arm="weak", against="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
+    coming = Arm(name="weak", role="arm", pending=("gold rewards",))
+    assert verdict(half_done(coming, accuracy)) == (
+        "Nothing can be said yet of weak labels: gold rewards still to come.",
+    )
+
+
+def test_what_the_main_arm_is_compared_with_may_be_what_is_awaited() -> None:
+    made = Arm(name="weak", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
+    assert verdict(half_done(made)) == (
+        "Nothing can be said yet of weak labels: what it is compared with is still to come.",
+    )
+
+
+def test_a_main_arm_that_never_has_the_metric_is_not_said_to_be_awaited() -> None:
+    assert verdict(half_done(Arm(name="weak", role="arm"))) == ("Of the other arms, human is above SFT alone.",)
+
+
+def test_a_main_arm_that_was_compared_is_told_although_another_is_missing() -> None:
+    made = Comparison(arm="weak", against="sft", metric="gold_reward", difference=difference(0.08, 0.04, 0.12))
+    said = verdict(half_done(Arm(name="weak", role="arm"), made))
+    assert said[0] == "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts)."
+
+
+def test_no_fewer_rows_than_there_are_would_settle_it() -> None:
+    # Right on 5 of 5 where SFT alone is wrong on all: p = 2 · (1/2)⁵ = 0.0625, and rows_to_settle gives 4.
+    ours, theirs = (dict.fromkeys("abcde", value) for value in (1.0, 0.0))
+    five = paired_difference(ours, theirs)
+    assert rows_to_settle(five) == 4
+    (sentence,) = verdict(compared(five, name="accuracy"))
+    assert sentence.endswith("accuracy (n = 5 pairs), no difference that these pairs could show.")

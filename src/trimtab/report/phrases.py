@@ -36,11 +36,12 @@ def rows_told(metric: Metric, info: MetricInfo, lost: str) -> str:
 
 
 def unsettled(difference: Metric, rows: str) -> str:
-    """Why it is open which is better, and how many rows would tell if the difference is as large as it looks."""
+    """Why it is open which is better, and how many rows would tell if the difference is as large as it looks. The number is
+    left out where it is not more than there are: lopsided intervals of a handful of rows know no better."""
     if difference.low is None:
         return "too few for an interval"
     enough = rows_to_settle(difference)
-    rest = f"; about {_rounded(enough):,} would settle one of this size" if enough else ""
+    rest = f"; about {_rounded(enough):,} would settle one of this size" if enough and enough > difference.n else ""
     return f"no difference that these {rows} could show{rest}"
 
 

@@ -31,10 +31,10 @@ def verdict(report: Report) -> tuple[str, ...]:
     if arm.skipped:
         return (f"{capital(spoken(arm.name))} were not tried: {arm.skipped.rstrip('.')}.",)
     metric, judge = headline_metric(report), headline_judge(report)
+    if judge is None and _is_awaited(report, arm, metric):
+        return (f"Nothing can be said yet of {spoken(arm.name)}: {_awaited(arm)}.",)
     if metric is None and judge is None:
-        awaited = f"Nothing can be said yet of {spoken(arm.name)}: {_awaited(arm)}."
-        never = "No arm was compared with another on the same rows, so nothing can be said of which is better."
-        return (awaited if report.missing else never,)
+        return ("No arm was compared with another on the same rows, so nothing can be said of which is better.",)
     sentences = [] if metric is None else _compared(report, arm.name, metric)
     if judge is not None:
         sentences = [rulings.answer(judge, arm.name), _by_judge(report, judge, arm.name), *sentences]
@@ -60,6 +60,13 @@ def _answered(report: Report, arm: str, against: str, metric: str | None, first:
         return differs(rulings.lead(rulings.rate(first, arm))) if first.against == against else "unclear"
     difference = report.comparison(arm, against, metric or "")
     return "unclear" if difference is None else differs(difference)
+
+
+def _is_awaited(report: Report, arm: Arm, metric: str | None) -> bool:
+    """Whether the arm's comparison by this metric is still to come, be it the arm that is not made or what it is held to."""
+    if not report.missing or any((each.arm, each.metric) == (arm.name, metric) for each in report.comparisons):
+        return False
+    return metric is None or bool(arm.pending) or metric in arm.metrics
 
 
 def _awaited(arm: Arm) -> str:
