@@ -21,8 +21,10 @@ from trimtab.report.beside_figures import judge_of
 from trimtab.report.beside_json import to_json
 from trimtab.report.beside_page import render
 from trimtab.report.beside_tables import summary
-from trimtab.report.collect import rows_by_arm
+from trimtab.report.collect import collect, rows_by_arm
 from trimtab.report.folder import Run
+from trimtab.report.html import render as page_of
+from trimtab.report.rewards import note_of
 from trimtab.report.verdict import verdict
 from trimtab.stages.tables import REWARDS
 from trimtab.stages.verdicts import VERDICTS, verdict_rows
@@ -283,6 +285,79 @@ def test_a_reward_that_one_study_trained_is_not_set_beside_a_gold_one(one: Path)
     assert "gold reward" not in terminal(summary(found)).partition("proxied\n")[2].lower()
 
 
+def test_a_reward_that_the_study_trains_is_a_proxy_before_it_has_read_the_test_pairs(one: Path) -> None:
+    folder = Path(shutil.copytree(one, one.parent / "proxy-to-come"))
+    study = folder / "study.yaml"
+    study.write_text(study.read_text().replace("{gold: checker}", f"{{gold: {TRAINED}}}"))
+    index = json.loads((folder / "run.json").read_text())
+    coming = {"rewards": {"gold": "rewards.test.gold-0"}, "stages": [*index["stages"], "rewards.test.gold-0"]}
+    (folder / "run.json").write_text(json.dumps({**index, **coming}))
+    report = collect(folder)
+    (info,) = report.rewards
+    assert (info.proxy, info.metric, info.agreement.value) == (True, "gold_reward", None)
+    assert note_of(info) in report.notes
+    page = page_of(report)
+    assert "a proxy: trained by the study</small>" in page
+    assert "Proxy reward" in page
+    assert "Gold reward</" not in page
+    found = beside([one, folder])
+    assert found.of("gold_reward") == found.of("proxy_reward") == []
+    assert "proxy reward" in verdict(found.sides[1].report)[0]
+
+
+def test_a_judge_is_held_to_all_studies_that_have_it_and_not_to_the_first_alone(one: Path) -> None:
+    here, other = judged(one, "second", "sft"), judged(one, "third", "base")
+    found = beside([one, here, other])
+    assert not any(judge_of(metric) for metric in found.metrics)
+    assert [note for note in found.notes if note.startswith("Judge small")] == [
+        "Judge small is not the same in all studies, or compares with another row: its figures are left out."
+    ]
+
+
+def test_it_is_said_whose_answers_a_judge_compares_with(one: Path) -> None:
+    found = beside([judged(one, "once", "sft"), judged(one, "twice", "sft")])
+    said = "Judge small compares answers with those of sft: at a win rate of 0.5 both are as good."
+    assert found.notes.count(said) == 1
+    assert said in render(found)
+    assert said in to_json(found)["notes"]
+
+
+def test_rewards_of_different_scorers_are_told_where_the_first_study_has_none(one: Path, tmp_path: Path) -> None:
+    folders = [Path(shutil.copytree(one, tmp_path / name)) for name in ("bare", "left", "right")]
+    for path in folders[0].glob("stages/score.*/record.json"):
+        path.unlink()
+    for path in folders[2].glob("stages/score.*/record.json"):
+        record = json.loads(path.read_text())
+        path.write_text(canonical({**record, "settings": {"scorer": "another"}}))
+    notes = [note for note in beside(folders).notes if "different scorers" in note]
+    assert notes == [
+        "Gold reward of right and of left is by different scorers: the figures stand side by side and have no difference."
+    ]
+
+
+def test_over_seeds_leads_are_told_over_the_rows_that_a_study_asks_for(seeds: list[Path], tmp_path: Path) -> None:
+    folders = [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in seeds]
+    for folder in folders:
+        study = Run(folder).study
+        arm = study.arms["weak_sure"].model_copy(update={"against": ("weak_model",)})
+        arms = {**study.arms, "weak_sure": arm}
+        (folder / "study.yaml").write_text(study.model_copy(update={"arms": arms}).to_yaml())
+    found = beside(folders)
+    of = {each.arm: each for each in found.seeds if each.metric == "gold_reward"}
+    assert list(of["weak_sure"].leads) == ["sft", "human", "weak", "flipped", "weak_model"]
+    assert "weak_model" not in of["weak"].leads
+    ours, theirs = (of[arm].mean.value or 0 for arm in ("weak_sure", "weak_model"))
+    assert of["weak_sure"].leads["weak_model"].value == pytest.approx(ours - theirs)
+    assert '<th scope="col">minus weak_model</th>' in render(found)
+    text = terminal(summary(found))
+    assert "weak_sure minus weak_model: +" in text
+    assert max(map(len, text.splitlines())) <= 80
+    (told,) = (
+        each for each in to_json(found)["seeds"] if (each["arm"], each["metric"]) == ("weak_sure", "gold_reward")
+    )
+    assert told["leads"]["weak_model"]["value"] == of["weak_sure"].leads["weak_model"].value
+
+
 def test_every_figure_goes_to_a_file_for_programs(seeds: list[Path], tmp_path: Path) -> None:
     found = beside(seeds)
     document = json.loads(json.dumps(to_json(found), allow_nan=False))
@@ -292,6 +367,7 @@ def test_every_figure_goes_to_a_file_for_programs(seeds: list[Path], tmp_path: P
     assert weak["differences"]["seed-101"]["value"] == pytest.approx(0.1)
     assert {each["metric"] for each in document["seeds"]} >= {"gold_reward", "accuracy"}
     assert found.seeds_speak_of in document["notes"]
-    file = tmp_path / "compared.json"
+    file = tmp_path / "made" / "compared.json"
     done = CliRunner().invoke(app, ["compare", *map(str, seeds), "--json", str(file)])
     assert (done.exit_code, json.loads(file.read_text())) == (0, document)
+    assert str(file) in done.output.replace("\n", "")

@@ -69,3 +69,14 @@ def test_a_proxy_tested_on_one_prompt_has_a_note_without_an_interval() -> None:
         name="own", kind="trained_reward", metric="gold_reward", proxy=True, agreement=alone, longer=alone
     )
     assert "It agrees with people on 1.000 of the 3 test pairs that they labeled, where" in note_of(info)
+
+
+def test_a_proxy_that_has_not_read_the_test_pairs_yet_is_said_to_be_one() -> None:
+    nothing = Metric(value=None, low=None, high=None, n=0)
+    info = RewardInfo(
+        name="own", kind="trained_reward", metric="gold_reward", proxy=True, agreement=nothing, longer=nothing
+    )
+    assert note_of(info) == (
+        "Gold reward own is a proxy: a reward model that the study trains on human pairs; how far it agrees with people is "
+        "still to come."
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def beside(folders: Sequence[Path]) -> Beside:
     return Beside(
         sides=tuple(each.side for each in read),
         entries=tuple(entries),
-        notes=tuple(_notes(read)),
+        notes=tuple(_notes(read, {judge_of(each.metric) for each in entries})),
         seeds=tuple(seeds),
         seeds_speak_of=(SHARED_ROWS if shared else OWN_ROWS) if seeds else "",
     )
@@ -94,7 +94,9 @@ def beside(folders: Sequence[Path]) -> Beside:
 def _seeds(read: Sequence[_Read], shared: bool) -> list[OverSeeds]:
     if not same_but_for_seeds([each.run.study for each in read]):
         return []
-    return over_seeds([each.rows for each in read], read[0].run.prompts, shared=shared)
+    first = read[0].run
+    asked = {name: arm.against for name, arm in first.study.arms.items()}
+    return over_seeds([each.rows for each in read], first.prompts, asked, shared=shared)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -120,7 +122,7 @@ def _read(name: str, folder: Path) -> _Read:
 
 def _entries(read: Sequence[_Read]) -> list[Entry]:
     found: dict[tuple[str, str], dict[str, Metric]] = {}
-    other_judges = {name for each in read[1:] for name in _other_judges(read[0], each)}
+    other_judges = {name for name, same in _judges_in_common(read).items() if not same}
     for each in read:
         for key, figure in figures_of(each.side.report).items():
             if judge_of(key[1]) not in other_judges:
@@ -173,9 +175,14 @@ def _maker(run: Run, stage: str, *answers: str) -> tuple[object, object]:
     return record["settings"], {key: value for key, value in record["inputs"].items() if key not in answers}
 
 
-def _other_judges(first: _Read, other: _Read) -> list[str]:
-    """The judges of one name that are not the same, or compared answers with those of another row."""
-    return [name for name, ours in _judges(first).items() if name in _judges(other) and _judges(other)[name] != ours]
+def _judges_in_common(read: Sequence[_Read]) -> dict[str, bool]:
+    """The judges that two studies or more have by name, and whether all of these are the same and compared answers with those
+    of the same row."""
+    makers: dict[str, list[object]] = {}
+    for each in read:
+        for name, maker in _judges(each).items():
+            makers.setdefault(name, []).append(maker)
+    return {name: all(each == found[0] for each in found) for name, found in makers.items() if len(found) > 1}
 
 
 def _judges(read: _Read) -> dict[str, object]:
@@ -190,26 +197,42 @@ def _judges(read: _Read) -> dict[str, object]:
     return {name: (against.get(name), _maker(read.run, stage, "ours", "theirs")) for name, stage in stages.items()}
 
 
-def _notes(read: Sequence[_Read]) -> list[str]:
+def _notes(read: Sequence[_Read], judges: Container[str]) -> list[str]:
+    """What a reader must know of the studies, and of the `judges` whose figures are shown."""
     first, *others = read
-    notes = [_of_tests(first, each) for each in others]
-    for each in others:
-        rewards = {
-            metric
-            for arm, rows in each.rows.items()
-            for metric in rows.values.keys() & _metrics(first, arm)
-            if not _same_scorer(first.run, each.run, arm, metric)
-        }
-        notes += [
-            f"{metric_info(metric).label} of {each.side.name} and of {first.side.name} is by different scorers: the figures "
-            "stand side by side and have no difference."
-            for metric in sorted(rewards)
-        ]
-    for name in dict.fromkeys(name for each in others for name in _other_judges(first, each)):
-        notes.append(
-            f"Judge {name} is not the same in all studies, or compares with another row: its figures are left out."
-        )
-    return [*notes, *(f"{each.side.name}: {each.side.report.notes[0]}" for each in read if each.side.report.missing)]
+    return [
+        *(_of_tests(first, each) for each in others),
+        *(note for place, each in enumerate(read) for note in _of_scorers(read[:place], each)),
+        *_of_judges(read, judges),
+        *(f"{each.side.name}: {each.side.report.notes[0]}" for each in read if each.side.report.missing),
+    ]
+
+
+def _of_scorers(before: Sequence[_Read], each: _Read) -> list[str]:
+    """Which rewards are by another scorer than in the first of the studies before that has them."""
+    found = set()
+    for arm, rows in each.rows.items():
+        for metric in filter(_is_reward, rows.values):
+            other = next((one for one in before if metric in _metrics(one, arm)), None)
+            if other is not None and not _same_scorer(other.run, each.run, arm, metric):
+                found.add((metric, other.side.name))
+    return [
+        f"{metric_info(metric).label} of {each.side.name} and of {other} is by different scorers: the figures stand side by "
+        "side and have no difference."
+        for metric, other in sorted(found)
+    ]
+
+
+def _of_judges(read: Sequence[_Read], shown: Container[str]) -> list[str]:
+    """What the judges that are shown compare answers with, and which judges are left out."""
+    against = {judge.name: judge.against for each in read for judge in each.side.report.judges}
+    return [
+        f"Judge {name} compares answers with those of {against[name]}: at a win rate of 0.5 both are as good."
+        if same
+        else f"Judge {name} is not the same in all studies, or compares with another row: its figures are left out."
+        for name, same in _judges_in_common(read).items()
+        if name in shown or not same
+    ]
 
 
 def _metrics(each: _Read, arm: str) -> set[str]:

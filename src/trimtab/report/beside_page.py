@@ -11,7 +11,7 @@ from trimtab.report.figures import whiskers
 from trimtab.report.html import environment, style
 from trimtab.report.metrics import MetricInfo, metric_info
 from trimtab.report.model import Arm, arm_order
-from trimtab.report.seeds import AGAINST, OWN_ROWS
+from trimtab.report.seeds import OWN_ROWS, rows_led
 from trimtab.report.verdict import question, verdict
 from trimtab.types import Metric
 
@@ -64,7 +64,7 @@ def render(found: Beside) -> str:
 def _seeds(found: Beside, metric: str) -> SeedPart:
     entries = {each.arm: each for each in found.seeds if each.metric == metric}
     by_seed = found.seeds_speak_of == OWN_ROWS
-    against = [each for each in AGAINST if any(each in entry.leads for entry in entries.values())]
+    against = rows_led(entries.values())
     rows = [
         (
             arm,

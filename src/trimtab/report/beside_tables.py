@@ -11,7 +11,7 @@ from rich.text import Text
 from trimtab.report.beside import Beside, Entry, Side
 from trimtab.report.metrics import metric_info, written
 from trimtab.report.model import arm_order, differs
-from trimtab.report.seeds import AGAINST
+from trimtab.report.seeds import AGAINST, OverSeeds, rows_led
 from trimtab.report.tables import MARKS, figures_table
 from trimtab.report.verdict import question, verdict
 from trimtab.types import Metric
@@ -33,7 +33,7 @@ def summary(found: Beside) -> Group:
     parts += [Text(found.seeds_speak_of, style="dim")] if found.seeds else []
     for metric in dict.fromkeys(each.metric for each in found.seeds):
         title = f"{metric_info(metric).label}, over {len(found.sides)} seeds"
-        parts += [Text(), Text(title, style="bold"), _over_seeds(found, metric)]
+        parts += [Text(), Text(title, style="bold"), *_over_seeds(found, metric)]
     for metric in found.metrics:
         parts += [Text(), *_tables(found, metric)]
     first = found.sides[0].name
@@ -41,10 +41,12 @@ def summary(found: Beside) -> Group:
     return Group(*parts, Text(legend, style="dim"))
 
 
-def _over_seeds(found: Beside, metric: str) -> Table:
-    """Means over seeds, the spread between them, and the lead over one row: `weak`, or else the first that there is."""
+def _over_seeds(found: Beside, metric: str) -> list[RenderableType]:
+    """Means over seeds, the spread between them, and the lead over one row: `weak`, or else the first that there is. Leads
+    over other rows that the study asks for have a line each."""
     entries = {each.arm: each for each in found.seeds if each.metric == metric}
-    against = next((each for each in ("weak", *AGAINST) if any(each in entry.leads for entry in entries.values())), "")
+    led = rows_led(entries.values())
+    against = "weak" if "weak" in led else next(iter(led), "")
     table = figures_table("arm", ["mean", "between seeds", f"minus {against}"])
     for arm in arm_order(entries):
         entry = entries[arm]
@@ -55,7 +57,21 @@ def _over_seeds(found: Beside, metric: str) -> Table:
             Text(written(entry.spread, metric_info(metric))[0]),
             Text("") if lead is None else Text.assemble(_figure(lead, metric, signed=True), f" {_mark(lead)}".rstrip()),
         )
-    return table
+    others = [other for other in led if other != against and other not in AGAINST]
+    return [table, *_asked([entries[arm] for arm in arm_order(entries)], others, metric)]
+
+
+def _asked(entries: Sequence[OverSeeds], others: Sequence[str], metric: str) -> list[Text]:
+    return [
+        Text.assemble(
+            f"{entry.arm} minus {other}: ",
+            _figure(entry.leads[other], metric, signed=True),
+            f" {_mark(entry.leads[other])}".rstrip(),
+        )
+        for entry in entries
+        for other in others
+        if other in entry.leads
+    ]
 
 
 def _figure(metric: Metric, name: str, *, signed: bool = False) -> Text:

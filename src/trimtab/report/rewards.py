@@ -23,7 +23,8 @@ _NOTHING = Metric(value=None, low=None, high=None, n=0)
 class RewardInfo:
     """A gold reward. `agreement` is with people on the test pairs that they labeled and it has read, ties counting as halves,
     `longer` that of the rule that the longer response is the better, on the same pairs, and `lead` the paired difference.
-    `proxy`: the study trained it, on `examples` human pairs of its own. `warnings` are sentences on what it is not good for."""
+    `proxy`: the study trains it, on `examples` human pairs of its own, 0 where that is still to come. `warnings` are
+    sentences on what it is not good for."""
 
     name: str
     kind: str
@@ -42,8 +43,27 @@ def metric_of(name: str, scorers: int) -> str:
 
 
 def reward_infos(run: Run) -> list[RewardInfo]:
-    """One for each scorer that has read the test pairs."""
-    return [_info(run, name, stage) for name, stage in run.index["rewards"].items() if run.finished(stage)]
+    """One for each scorer that has read the test pairs, and for each that the study trains: it is a proxy from the first on."""
+    found = []
+    for name, scorer in run.study.evaluation.items():
+        stage = run.index["rewards"].get(name)
+        if stage is not None and run.finished(stage):
+            found.append(_info(run, name, stage))
+        elif isinstance(scorer, TrainedReward):
+            found.append(_awaited(run, name))
+    return found
+
+
+def _awaited(run: Run, name: str) -> RewardInfo:
+    """A proxy that has scored answers, or will, and has not read the test pairs yet."""
+    return RewardInfo(
+        name=name,
+        kind=kind_of(run.study.evaluation[name]),
+        metric=metric_of(name, len(run.study.evaluation)),
+        proxy=True,
+        agreement=_NOTHING,
+        longer=_NOTHING,
+    )
 
 
 def _info(run: Run, name: str, stage: str) -> RewardInfo:
@@ -99,11 +119,14 @@ def warnings(name: str, agreement: Metric, longer: Metric, lead: Metric) -> tupl
 
 
 def note_of(info: RewardInfo) -> str:
-    """What a reader must know of a reward that the study trained."""
+    """What a reader must know of a reward that the study trains."""
+    begins = f"Gold reward {info.name} is a proxy: a reward model"
+    if not info.examples and info.agreement.value is None:
+        return f"{begins} that the study trains on human pairs; how far it agrees with people is still to come."
     return (
-        f"Gold reward {info.name} is a proxy: a reward model trained on {info.examples} human pairs that the study does not "
-        f"use. It agrees with people on {_told(info.agreement)} of the {info.agreement.n} test pairs that they labeled, where "
-        f"the longer response is right on {_told(info.longer)}."
+        f"{begins} trained on {info.examples} human pairs that the study does not use. It agrees with people on "
+        f"{_told(info.agreement)} of the {info.agreement.n} test pairs that they labeled, where the longer response is right "
+        f"on {_told(info.longer)}."
     )
 
 
@@ -113,7 +136,7 @@ def _told(metric: Metric, *, signed: bool = False) -> str:
 
 
 def shown_as(metric: str, rewards: tuple[RewardInfo, ...]) -> str:
-    """The metric's name in tables: rewards that the study trained are called proxies there."""
+    """The metric's name in tables: rewards that the study trains are called proxies there."""
     proxies = {each.metric for each in rewards if each.proxy}
     return metric.replace(GOLD, PROXY, 1) if metric in proxies else metric
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab import statistics
@@ -10,7 +10,7 @@ from trimtab.report.collect import Rows
 from trimtab.study import Study
 from trimtab.types import Metric, Pair
 
-# The rows that a lead is told over, as far as a study has them.
+# The rows that a lead is told over, as far as a study has them, besides those that it asks for.
 AGAINST = ("sft", "human", "weak", "flipped")
 
 
@@ -51,10 +51,15 @@ def same_tests(tests: Sequence[Sequence[Pair]]) -> bool:
 
 
 def over_seeds(
-    runs: Sequence[Mapping[str, Rows]], clusters: Mapping[str, Hashable], *, shared: bool
+    runs: Sequence[Mapping[str, Rows]],
+    clusters: Mapping[str, Hashable],
+    asked: Mapping[str, Sequence[str]] | None = None,
+    *,
+    shared: bool,
 ) -> list[OverSeeds]:
-    """Every figure that every run has, by arm. `clusters` gives the prompt of a test pair; other rows are their own. Seeds that
-    were not tested on `shared` pairs are told by their means alone, each of which is over rows of its own."""
+    """Every figure that every run has, by arm. `clusters` gives the prompt of a test pair; other rows are their own. Leads are
+    over the rows of `AGAINST`, then over those that the study has an arm compared with: `asked`, by arm. Seeds that were not
+    tested on `shared` pairs are told by their means alone, each of which is over rows of its own."""
     common = [
         (arm, metric)
         for arm, rows in runs[0].items()
@@ -68,10 +73,17 @@ def over_seeds(
         prompts = {key: clusters.get(key, key) for run in values for key in run}
         return statistics.across_seeds_and_rows(values, clusters=prompts, differences=differences)
 
-    return [
-        _figure(runs, arm, metric, [each for each in AGAINST if each != arm and (each, metric) in common], pooled)
-        for arm, metric in common
-    ]
+    def against(arm: str, metric: str) -> list[str]:
+        wanted = dict.fromkeys((*AGAINST, *(asked or {}).get(arm, ())))
+        return [each for each in wanted if each != arm and (each, metric) in common]
+
+    return [_figure(runs, arm, metric, against(arm, metric), pooled) for arm, metric in common]
+
+
+def rows_led(entries: Iterable[OverSeeds]) -> list[str]:
+    """The rows that any of these leads is over, those of `AGAINST` first."""
+    found = dict.fromkeys(other for each in entries for other in each.leads)
+    return [*(each for each in AGAINST if each in found), *(each for each in found if each not in AGAINST)]
 
 
 def _figure(
