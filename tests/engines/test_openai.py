@@ -436,6 +436,37 @@ def test_what_no_question_can_mend_stops_everything(server: Server, status: int,
     assert len(server.heard) < 200
 
 
+def test_an_account_that_has_run_dry_is_told_at_once(server: Server) -> None:
+    body = {"error": {"message": "pay", "code": "insufficient_quota"}}
+    server.says(Says(body, status=429, headers={"retry-after-ms": "1"}))
+    with pytest.raises(EngineError, match="answered 429: pay"):
+        opened(server, retries=8).write([ASK], max_tokens=7)
+    assert len(server.heard) == 1
+
+
+def test_answers_that_were_under_way_when_the_server_was_found_gone_are_kept(server: Server) -> None:
+    both = threading.Barrier(2, timeout=5)
+
+    def answer(heard: Heard) -> Says:
+        asked = heard.body["messages"][0]["content"]
+        if asked != "late":
+            both.wait()
+        if asked == "dry":
+            return Says({"error": {"message": "pay"}}, status=402)
+        sleep(0.3)  # until the other is heard
+        return wrote(asked)
+
+    server.answer = answer
+    questions = [Question(prompt=user(each)) for each in ["dry", "slow", *["late"] * 50]]
+    came: dict[int, str] = {}
+    engine: Any = opened(server, concurrency=2)
+    with pytest.raises(EngineError, match="answered 402: pay"):
+        for some in engine.writing(questions, max_tokens=7):
+            came |= {place: reply.text for place, reply in some.items()}
+    assert came[1] == "slow"
+    assert len(server.heard) < 10
+
+
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_server_that_does_not_show_its_list_of_models_can_be_asked(server: Server, status: int) -> None:
     server.models = Says("", status=status)
@@ -655,6 +686,8 @@ def test_a_server_is_asked_again_no_sooner_than_it_said(server: Server) -> None:
     server.says(Says({}, status=429, headers={"Retry-After": "1"}), wrote("B"))
     (reply,) = OpenaiEngine(made, connect(made, "", time.pace())).write([ASK], max_tokens=7)
     assert (reply.text, time.slept) == ("B", [1.0])
+    # the second in which the package waited is no part of it
+    assert reply.cost.seconds < 1
 
 
 @pytest.mark.parametrize(
@@ -693,6 +726,28 @@ def test_requests_that_are_under_way_together_share_the_time_that_passes_and_wai
     meter.wait(wait)
     now[0] += 1
     assert (meter.end(), shares["other"]) == (4.0, 2.0)
+
+
+def test_a_request_that_rests_between_two_tries_takes_no_time_and_leaves_it_to_the_others() -> None:
+    now, shares = [0.0], dict[str, float]()
+    meter = Meter(clock=lambda: now[0])
+
+    def other() -> None:
+        meter.begin()
+        now[0] += 4  # the first rests: all four are this one's
+        shares["other"] = meter.end()
+
+    meter.begin()
+    now[0] += 1
+    meter.rest()
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    meter.wait(lambda: None)
+    now[0] += 2
+    meter.rest()
+    now[0] += 8
+    assert (meter.end(), shares["other"]) == (3.0, 4.0)
 
 
 def test_the_seconds_of_answers_that_came_together_add_up_to_no_more_than_passed(server: Server) -> None:
@@ -837,6 +892,27 @@ def test_a_way_that_the_server_went_before_is_not_given_up_for_one_answer_withou
     server.answer = lambda heard: next(told) if "logprobs" in heard.body else wrote("A")
     found = opened(server, samples=2, concurrency=1).weigh([ASK] * 3, [["A", "B"]] * 3)
     assert [each.samples for each in found] == [0, 2, 0]
+
+
+def test_an_answer_in_which_nothing_was_written_turns_no_way_off(server: Server) -> None:
+    told = iter([wrote(""), likeliest(A=-1.0, B=-1.0)])
+    server.answer = lambda heard: next(told) if "logprobs" in heard.body else wrote("A")
+    found = opened(server, samples=2, concurrency=1).weigh([ASK] * 2, [["A", "B"]] * 2)
+    assert [each.samples for each in found] == [2, 0]
+
+
+def test_a_prompt_that_comes_back_in_other_letters_turns_echoes_off_for_itself_alone(server: Server) -> None:
+    def answer(heard: Heard) -> Says:
+        odd = "fi" in heard.body["prompt"]
+        if not heard.body.get("echo"):
+            return likeliest(A=-1.0, B=-1.0)
+        return wrote(heard.body["prompt"].replace("fi", "ﬁ") + " end") if odd else echo(heard)
+
+    server.answer = answer
+    odd, plain = Question(prompt=user("Which fits?")), ASK
+    found = opened(server, chat=False, concurrency=1).weigh([odd, plain], [["A", "B"]] * 2)
+    assert found[0].note == "by the first token; the server echoes this prompt in other letters"
+    assert found[1].note == "by whole candidates, echoed"
 
 
 def test_a_question_that_is_refused_for_itself_is_not_asked_in_another_way(server: Server) -> None:

@@ -13,7 +13,7 @@ import httpx2
 import openai
 
 from trimtab.engines._openai_answers import cost_of
-from trimtab.engines._openai_pace import Meter, Pace
+from trimtab.engines._openai_pace import Meter, Pace, tried_again
 from trimtab.errors import EngineError
 from trimtab.types import Cost
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What no other question can mend: the key, the bill, and a server that has moved.
 HOPELESS = frozenset({301, 302, 307, 308, 401, 402})
+# The code of a 429 by which an account has run dry, and nothing is gained by waiting.
+TOO_MANY, DRY = 429, "insufficient_quota"
 # What may be said of the key, the model and the address, or of this question alone (moderation, a way of asking).
 DOUBTFUL = frozenset({403, 404})
 # A refusal of a way of weighing: what else is refused would be refused in any other way.
@@ -144,11 +146,12 @@ class Connection:
         refused = status in REFUSED and OF_THE_WAY.search(said) is not None
         if status in REFUSED and not refused and PREFILL.search(said):
             hint = "; prefill says how the server is told the beginning of an answer"
-        tries = f", asked up to {self.tries} times" if status in (408, 409, 429) or status >= 500 else ""
+        hopeless = status in HOPELESS or error.code == DRY
+        tries = f", asked up to {self.tries} times" if tried_again(status) and not hopeless else ""
         return _Trouble(
             status,
             f"{self.place} answered {status}{tries}: {said[:SHOWN]}{hint}",
-            hopeless=status in HOPELESS or error.code == "insufficient_quota",
+            hopeless=hopeless,
             refused=refused,
         )
 
@@ -174,7 +177,7 @@ def connect(settings: Openai, key: str, pace: Pace) -> Connection:
     http = openai.DefaultHttpxClient(
         event_hooks={
             "request": [lambda request: meter.wait(pace.wait)],
-            "response": [lambda response: pace.heard(response.status_code, response.headers)],
+            "response": [lambda response: _heard(response, pace, meter)],
         },
         limits=httpx2.Limits(max_connections=settings.concurrency),
         # a key must not travel to wherever a server points
@@ -193,6 +196,28 @@ def connect(settings: Openai, key: str, pace: Pace) -> Connection:
     connection = Connection(settings.place, settings.model, settings.timeout, tries, client, key, pace, meter)
     weakref.finalize(connection, http.close)
     return connection
+
+
+def _heard(response: httpx2.Response, pace: Pace, meter: Meter) -> None:
+    if _has_run_dry(response):
+        response.headers["x-should-retry"] = "false"  # the package goes by it
+        return
+    pace.heard(response.status_code, response.headers)
+    if tried_again(response.status_code):
+        # the package waits before the next try
+        meter.rest()
+
+
+def _has_run_dry(response: httpx2.Response) -> bool:
+    if response.status_code != TOO_MANY:
+        return False
+    response.read()
+    try:
+        body = response.json()
+    except ValueError:
+        return False
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and error.get("code") == DRY
 
 
 def _decoded(response: httpx2.Response) -> dict[str, Any] | str:

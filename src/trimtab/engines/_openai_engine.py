@@ -13,6 +13,7 @@ from trimtab.engines._openai_answers import Position, choice_of, positions_of, r
 from trimtab.engines._openai_calls import Answer, Connection
 from trimtab.engines._openai_turns import TURN, as_messages, as_text, rest_of
 from trimtab.engines._openai_weighing import Untold, by_echo, by_first_token, by_samples, past_shared
+from trimtab.errors import EngineError
 from trimtab.types import Cost, Question, Reply, Weighing, text_hash, user
 
 if TYPE_CHECKING:
@@ -114,12 +115,24 @@ class OpenaiEngine:
         return self._each(lambda place: self._weigh(*asked[place], first_token, ended), len(asked), known)
 
     def _each(self, work: Callable[[int], T], count: int, known: Container[int]) -> Iterator[Mapping[int, T]]:
-        """Each answer when it comes."""
+        """Each answer when it comes; after an error those that are under way too, since they are paid for."""
         with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="trimtab-openai") as pool:
             waiting = {pool.submit(work, place): place for place in range(count) if place not in known}
+            failed: EngineError | None = None
             try:
                 for done in as_completed(waiting):
-                    yield {waiting[done]: done.result()}
+                    if done.cancelled():
+                        continue
+                    try:
+                        found = done.result()
+                    except EngineError as error:
+                        failed = failed or error
+                        for each in waiting:
+                            each.cancel()
+                        continue
+                    yield {waiting[done]: found}
+                if failed is not None:
+                    raise failed
             finally:
                 # after an error, questions that wait are not asked any more
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -196,8 +209,9 @@ class OpenaiEngine:
             return _unanswered(answer)
         positions = positions_of(choice_of(answer.body))
         if not positions or not positions[0].top:
-            came = reply_of(answer.body, answer.cost).status == "ok"
-            return Untold("the server gives no log-probabilities", answer.cost, never=came)
+            # where nothing was written there is no token to tell the log-probability of
+            written = reply_of(answer.body, answer.cost).text
+            return Untold("the server gives no log-probabilities", answer.cost, never=written != "")
         found = by_first_token(rest, positions[0], first_token=first_token, ended=ended)
         if isinstance(found, Weighing) and shared:
             # of what follows the shared words, not of whole candidates
@@ -216,8 +230,7 @@ class OpenaiEngine:
                 return replace(_unanswered(answer), cost=spent)
             choice = choice_of(answer.body)
             if not str(choice.get("text")).startswith(text):
-                came = reply_of(answer.body, answer.cost).status == "ok"
-                return Untold("the server echoes no prompts", spent, never=came)
+                return _not_echoed(text, reply_of(answer.body, answer.cost).text, spent)
             echoed.append(positions_of(choice)[:-1])
         return replace(by_echo(ends, echoed), cost=spent)
 
@@ -251,6 +264,13 @@ class OpenaiEngine:
 
 def _begun(question: Question, more: str) -> Question:
     return replace(question, begins=question.begins + more) if more else question
+
+
+def _not_echoed(prompt: str, came: str, spent: Cost) -> Untold:
+    """A tokenizer may spell this prompt in other letters, and a model may write nothing: neither tells of the server."""
+    if 2 * len(came) >= len(prompt):
+        return Untold("the server echoes this prompt in other letters", spent)
+    return Untold("the server echoes no prompts", spent, never=came != "")
 
 
 def _named(question: Question, among: Sequence[str], drawn: Reply) -> Reply:

@@ -10,8 +10,10 @@ from email.utils import parsedate_to_datetime
 
 # Statuses by which a server says that it is too much for it, whoever asks.
 BUSY = frozenset({429, 503})
-# Where statuses begin that tell of something wrong.
-ERRORS = 400
+# Where statuses begin that tell of something wrong, and of something wrong with the server.
+ERRORS, FAULTS = 400, 500
+# Statuses below those after which a request is tried again.
+AGAIN = frozenset({408, 409, 429})
 # Seconds that all requests wait after a busy server that does not say how long: the first time, and at most.
 FIRST, LONGEST = 1.0, 60.0
 # A server that says to wait for longer than so many seconds is not waited for.
@@ -71,6 +73,11 @@ class Pace:
             return left
 
 
+def tried_again(status: int) -> bool:
+    """Whether a request that was answered so is tried again."""
+    return status in AGAIN or status >= FAULTS
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds for which a server says to wait; None where it does not say, or in no known way."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
@@ -103,9 +110,15 @@ class Meter:
         """This thread's request begins."""
         self.own.seconds, self.own.since = 0.0, self._moved(+1)
 
+    def rest(self) -> None:
+        """This thread's request waits to be tried again, which is no part of it, until it does `wait` or `end`."""
+        if self.own.since is not None:
+            self.own.seconds += self._moved(-1) - self.own.since
+            self.own.since = None
+
     def wait(self, waiting: Callable[[], None]) -> None:
         """Waits, which is no part of this thread's request."""
-        self.own.seconds += self._moved(-1) - self.own.since
+        self.rest()
         try:
             waiting()
         finally:
@@ -113,7 +126,8 @@ class Meter:
 
     def end(self) -> float:
         """Seconds that this thread's request took, by its share."""
-        return float(self.own.seconds + self._moved(-1) - self.own.since)
+        self.rest()
+        return float(self.own.seconds)
 
     def _moved(self, change: int) -> float:
         with self.lock:
