@@ -164,7 +164,9 @@ def test_what_was_read_before_is_not_read_again(engine: Engine) -> None:
 def test_a_question_that_is_too_long_fails_and_takes_no_other_with_it(engine: Engine) -> None:
     long, short = engine.write([LONG, QUESTIONS[0]], max_tokens=2)
     assert (long.status, short.status) == ("failed", "ok")
-    assert "no more than 1023 leave room for an answer (max_model_len)" in long.note
+    assert long.note.endswith("and its answer up to 2 more to read, and the model reads 1024 (max_model_len)")
+    (cramped,) = engine.write([QUESTIONS[0]], max_tokens=1000)
+    assert (cramped.status, "its answer up to 1000 more" in cramped.note) == ("failed", True)
     heavy, light = engine.weigh([LONG, QUESTIONS[0]], AMONG[:2])
     assert (heavy.status, heavy.shares, light.status) == ("failed", (), "ok")
 

@@ -39,15 +39,17 @@ class VllmEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Reply]:
-        """Draws come from the seed and the question's own tokens. A question that is too long fails."""
+        """Draws come from the seed and the question's own tokens. A question that leaves no room for its answer fails."""
         texts = [question_ids(self.chat, question) for question in questions]
         fixed = {"max_tokens": max_tokens, "temperature": temperature, "stop": list(stop)}
         # what ends a turn is ours to say: the model's own files may name other tokens
         ends = {"stop_token_ids": list(self.chat.stop_ids), "ignore_eos": True}
         params = [SamplingParams(**fixed, **ends, seed=random.Random(f"{seed}:{ids}").getrandbits(32)) for ids in texts]
-        outputs, seconds = self._asked(texts, params)
+        outputs, seconds = self._asked(texts, params, max_tokens)
         return [
-            self._reply(output, stop, seconds) if output else Reply(text="", status="failed", note=self._too_long(ids))
+            self._reply(output, stop, seconds)
+            if output
+            else Reply(text="", status="failed", note=self._too_long(len(ids), max_tokens))
             for output, ids in zip(outputs, texts, strict=True)
         ]
 
@@ -84,10 +86,12 @@ class VllmEngine:
             for (text, rest), found in zip(split, told, strict=True)
         ]
 
-    def _asked(self, texts: Sequence[list[int]], params: Sequence[SamplingParams]) -> tuple[list[Any], float]:
-        """An output for each text, None where it is longer than the model reads; seconds for each."""
+    def _asked(
+        self, texts: Sequence[list[int]], params: Sequence[SamplingParams], room: int = 1
+    ) -> tuple[list[Any], float]:
+        """An output for each text, None where it is longer with so many tokens more than the model reads; seconds for each."""
         start = time.monotonic()
-        fits = [place for place, ids in enumerate(texts) if len(ids) < self._longest]
+        fits = [place for place, ids in enumerate(texts) if len(ids) + room <= self._longest]
         prompts: list[Any] = [{"prompt_token_ids": texts[place]} for place in fits]
         try:
             came = self.llm.generate(prompts, [params[place] for place in fits], use_tqdm=False) if fits else []
@@ -102,9 +106,11 @@ class VllmEngine:
     def _longest(self) -> int:
         return int(self.llm.model_config.max_model_len)
 
-    def _too_long(self, ids: Sequence[int]) -> str:
-        most = self._longest - 1
-        return f"the question has {len(ids)} tokens, and no more than {most} leave room for an answer (max_model_len)"
+    def _too_long(self, length: int, room: int) -> str:
+        return (
+            f"the question has {length} tokens and its answer up to {room} more to read, and the model reads {self._longest} "
+            "(max_model_len)"
+        )
 
     def _reply(self, output: Any, stop: Sequence[str], seconds: float) -> Reply:
         (written,) = output.outputs
@@ -115,8 +121,7 @@ class VllmEngine:
         self, text: list[int], rest: list[list[int]], found: Sequence[tuple[Step, Any]], seconds: float
     ) -> Weighing:
         if any(output is None for _, output in found):
-            longest = max(rest, key=len)
-            return Weighing(shares=(), status="failed", note=self._too_long([*text, *longest[:-1]]))
+            return Weighing(shares=(), status="failed", note=self._too_long(len(text), max(map(len, rest))))
         logprobs = {
             (*step.before, token): output.outputs[0].logprobs[0][token].logprob
             for step, output in found

@@ -34,6 +34,9 @@ class Vllm(Component):
     `vllm.LLM` as it is: `{enforce_eager: true}` starts sooner and answers more slowly.
     """
 
+    # 2: a question that leaves no room for its whole answer fails, as with `transformers`
+    VERSION: ClassVar[int] = 2
+
     PLACES: ClassVar[frozenset[str]] = frozenset({"max_model_len", "gpu_memory_utilization", "tensor_parallel_size"})
 
     model: str = Field(min_length=1)
