@@ -29,7 +29,7 @@ def at_least_median(annotations: Sequence[Annotation], score: Score) -> list[boo
     Raises `DataError` where no label prefers a response.
     """
     order = ranked(annotations, score)
-    scores = {label.pair_id: score(label) for label in annotations if label.pair_id in set(order)}
+    scores = {label.pair_id: score(label) for label in annotations if label.choice is not None}
     middle = statistics.median(scores.values())
     return among(annotations, [key for key in order if scores[key] >= middle])
 
