@@ -45,6 +45,8 @@ def test_the_student_of_one_arm_labels_what_another_is_aligned_on_and_judged(ali
     assert arms["teacher"]["training"] is None
     assert arms["aligned"]["training"].startswith("dpo.aligned-")
     assert list(arms["aligned"]["verdicts"]) == ["first"]
+    (student,) = read_index(aligned_run)["choosers"]["preference.teacher"]
+    assert student.startswith("preference.teacher-")
 
 
 @pytest.mark.parametrize("by", ["name", "folder"])

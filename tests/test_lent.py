@@ -80,6 +80,26 @@ def test_a_model_that_learned_to_answer_is_the_one_that_learned_this_question(
     assert found.name.endswith(f"-{last:012}")
 
 
+def test_a_model_is_lent_by_the_name_of_every_arm_whatever_its_folder_was_called_when_it_was_made(
+    run_dir: Path,
+) -> None:
+    """An arm was renamed, or two arms have equal recipes: the folder bears one name."""
+    index = json.loads((run_dir / "run.json").read_text())
+    called = {"preference.new": ["preference.half-000000000007"], "preference.new-prompted": [list(STAGES)[-1]]}
+    (run_dir / "run.json").write_text(json.dumps({**index, "choosers": called}))
+    for exam, last in ((asked_by(), 7), (asked_by(answer="digit"), 8)):
+        found = Lender(run_dir, exam).found("@new.preference")
+        assert isinstance(found, Path)
+        assert found.name.endswith(f"-{last:012}")
+
+
+def test_answers_of_a_student_that_was_trained_anew_are_kept_apart(run_dir: Path) -> None:
+    lender, engine = Lender(run_dir), Transformers(model="@half.preference")
+    before, record = lender.kept_as(engine), run_dir / "stages" / "preference.half-000000000007" / "record.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "again": "2026-01-01"}))
+    assert lender.kept_as(engine) != before == lender.identity(engine) == "000000000007"
+
+
 def test_a_stage_is_lent_by_its_folder_without_a_run(run_dir: Path) -> None:
     folder = run_dir / "stages" / "preference.half-000000000007"
     assert Lender(None).found(str(folder)) == folder

@@ -16,12 +16,16 @@ from trimtab.components import Component, build
 from trimtab.data.file import File
 from trimtab.data.split import Split
 from trimtab.engines.scripted import ScriptedEngine
+from trimtab.engines.transformers import Transformers
 from trimtab.errors import DataError, EngineError
 from trimtab.labeling import label_file
 from trimtab.protocols import Runtime, Tick
+from trimtab.run import make
 from trimtab.stages.annotate import Reads, annotate_stage
 from trimtab.stages.asked import CHUNK
+from trimtab.stages.engines import Engines
 from trimtab.stages.split import split_stage
+from trimtab.stages.stage import Stage
 from trimtab.store import Artifact, Store
 from trimtab.types import Question, Weighing
 
@@ -115,17 +119,17 @@ def pairs(tmp_path: Path) -> Path:
     return path
 
 
-def in_a_stage(pairs: Path, told: list[str] | None = None, chunk: int = CHUNK) -> Artifact:
-    """The labels of the unlabeled side, in a run's folder beside the pairs: one order each, so a question a pair."""
+def planned(pairs: Path, chunk: int = CHUNK) -> tuple[Stage, Stage]:
+    """The split and the labels of its unlabeled side: one order each, so a question a pair."""
     split = split_stage({"all": File(path=str(pairs))}, Split(labeled=0.1, test=0.1), 512, {})
     engine = {"kind": "test_outages:Flaky", "server": "here"}
-    labels = annotate_stage(
-        "annotate.asked",
-        build("annotators", {"kind": "prompted", "orders": "one", "weak": engine}),
-        split,
-        Reads(),
-        chunk=chunk,
-    )
+    annotator = build("annotators", {"kind": "prompted", "orders": "one", "weak": engine})
+    return split, annotate_stage("annotate.asked", annotator, split, Reads(), chunk=chunk)
+
+
+def in_a_stage(pairs: Path, told: list[str] | None = None, chunk: int = CHUNK) -> Artifact:
+    """The labels in a run's folder beside the pairs."""
+    split, labels = planned(pairs, chunk)
     store, here = Store(pairs.parent / "run"), runtime([] if told is None else told)
     found = store.find_or_make("split", split.recipe, lambda draft: split.make(draft, {}, here))
     return store.find_or_make(labels.name, labels.recipe, lambda draft: labels.make(draft, {"split": found}, here))
@@ -174,12 +178,55 @@ def test_a_stage_with_few_failed_labels_is_finished_and_says_how_these_are_asked
     made = in_a_stage(pairs, told)
     assert told == [
         f"annotate.asked: 1 of 24 labels failed; to have these asked again, delete {made.folder} and give the same command "
-        "again"
+        "again, which then also makes anew what was made from these labels"
     ]
     server.fails, server.tried = set(), []
     shutil.rmtree(made.folder)
     assert {row["status"] for row in in_a_stage(pairs, told).rows("annotations")} == {"ok"}
     assert (server.tried, len(told)) == ([first], 1)
+
+
+def test_with_labels_that_are_asked_for_again_all_that_was_made_from_them_is_made_anew(
+    server: Server, pairs: Path
+) -> None:
+    split, labels = planned(pairs)
+    copied: list[str] = []
+
+    def stage(name: str, kind: str, need: Stage) -> Stage:
+        def copy(*_: Any) -> dict[str, Any]:
+            copied.append(name)
+            return {}
+
+        return Stage(name=name, kind=kind, make=copy, needs={"labels": need})
+
+    kept = stage("filter.asked", "filter", labels)
+    stages = [split, labels, kept, stage("dpo.asked", "dpo", kept), stage("filter.beside", "other", split)]
+
+    def made() -> list[str]:
+        copied.clear()
+        artifacts: dict[str, Artifact] = {}
+        make(stages, Store(pairs.parent / "run"), runtime([]), artifacts, lambda *_: None)
+        assert [artifacts[each.recipe.fingerprint].record.get("again") is None for each in stages[2:]] == again
+        return sorted(copied)
+
+    again = [True, True, True]
+    assert made() == ["dpo.asked", "filter.asked", "filter.beside"]
+    assert made() == []
+    shutil.rmtree(Store(pairs.parent / "run").folder(labels.name, labels.recipe))
+    again = [False, False, True]
+    assert made() == ["dpo.asked", "filter.asked"]
+    assert made() == []
+
+
+def test_a_student_that_was_trained_anew_is_not_answered_for_by_the_one_before() -> None:
+    student = Stage(name="preference.half", kind="preference", make=lambda *_: {})
+    engines = Engines(settings={"weak": Transformers(model="@half.preference")}, ours={"weak": student})
+    ways = [
+        engines.known("weak", {"engine.weak": Artifact(folder=Path("x"), record=record)})
+        for record in ({}, {"again": "2026-01-01"}, {"again": "2026-01-02"})
+    ]
+    assert ways[0] == student.recipe.fingerprint
+    assert len(set(ways)) == 3
 
 
 def test_a_stage_stops_where_all_that_was_tried_first_failed(server: Server, pairs: Path) -> None:

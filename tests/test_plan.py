@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from trimtab.errors import StudyError
-from trimtab.forecast import forecast
+from trimtab.forecast import ANEW, forecast
 from trimtab.plan import UNLABELED, ArmStages, Plan, ordered, unfold
+from trimtab.protocols import Runtime
+from trimtab.stages.anew import outdated
 from trimtab.stages.stage import Stage
 from trimtab.store import Store
 from trimtab.study import Study
@@ -222,6 +224,62 @@ def test_a_student_that_learned_to_choose_from_an_arms_labels_labels_for_another
     asked_otherwise = planned(*TEACHING, "arms.by.annotator.answer=digit")
     assert engine_of(asked_otherwise, "by").name == "preference.half-prompted"
     assert engine_of(asked_otherwise, "by").settings["exam"] == {"answer": "digit"}
+
+
+def test_a_teacher_has_settings_of_its_own_for_learning_to_choose() -> None:
+    own = planned(*TEACHING, "arms.half.preference={epochs: 3}")
+    assert engine_of(own, "by").settings["recipe"]["epochs"] == 3
+    with pytest.raises(
+        StudyError, match=r"arms\.x\.preference: training\.student is dpo, which reads .*nobody asks @x\.preference"
+    ):
+        planned(*TEACHING, "arms.x.preference={epochs: 3}")
+    with pytest.raises(StudyError, match=r"arms\.half: train is false, so no student reads its settings"):
+        planned(*TEACHING, "arms.half.dpo={beta: 0.3}")
+
+
+def test_a_student_that_two_arms_share_is_known_by_both_names() -> None:
+    plan = planned(
+        *TEACHING,
+        TEACHING[0].replace("arms.half", "arms.other"),
+        TEACHING[1].replace("half", "other").replace("arms.by", "arms.too"),
+    )
+    known = {stage.name: stage.recipe.fingerprint for stage in plan.choosers}
+    assert known["preference.half"] == known["preference.other"]
+
+
+def finished(plan: Plan, folder: Path, runtime: Runtime, without: set[str]) -> None:
+    """The split, and records of all other stages of the plan but some."""
+    facts = dict.fromkeys(("tokens", "examples", "pairs", "prompts", "contests"), 9)
+    store = Store(folder)
+    store.find_or_make("split", plan.split.recipe, lambda draft: plan.split.make(draft, {}, runtime))
+    for stage in plan.stages:
+        if stage.name not in without:
+            store.find_or_make(stage.name, stage.recipe, lambda draft: facts)
+
+
+@pytest.mark.parametrize(
+    ("without", "old"),
+    [
+        ({"annotate.by"}, {"filter.by", "dpo.by", "logprobs.by", "generate.by", "score.by.checker", "divergence.by"}),
+        # labels that nobody was asked for come out as they were
+        ({"annotate.x"}, set()),
+        # a kill in the middle of taking away
+        (
+            {"annotate.by", "filter.by"},
+            {"dpo.by", "logprobs.by", "generate.by", "score.by.checker", "divergence.by"},
+        ),
+        (set(), set()),
+    ],
+)
+def test_what_was_made_from_labels_that_are_asked_for_anew_is_made_anew(
+    tmp_path: Path, runtime: Runtime, without: set[str], old: set[str]
+) -> None:
+    plan = planned(*TEACHING)
+    finished(plan, tmp_path, runtime, without)
+    assert {stage.name for stage in outdated(plan.stages, Store(tmp_path))} == old
+    rows = {row.stage: row for row in forecast(Study.parse(YAML, TEACHING), tmp_path)}
+    assert {name for name, row in rows.items() if row.state != "done"} == old | without
+    assert {(row.state, row.why) for row in rows.values() if row.stage in old} <= {("to run", ANEW)}
 
 
 def test_where_students_learn_to_choose_the_one_that_labels_is_the_arms_own() -> None:

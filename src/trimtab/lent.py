@@ -64,9 +64,12 @@ class Lender:
         return engine.identity() if model is None else identity(model)
 
     def kept_as(self, engine: Startable) -> str:
-        """What its answers are kept under: settings that change them are part of that."""
+        """What its answers are kept under: settings that change them are part of that, and whether it was trained anew."""
         model = self._trained(engine)
-        return known_as(engine) if model is None else identity(model)
+        if model is None:
+            return known_as(engine)
+        again = open_artifact(model).record.get("again") if isinstance(model, Path) else None
+        return " ".join(each for each in (identity(model), again) if each)
 
     def _trained(self, engine: Startable) -> Found | None:
         """What the engine names, where it is no published model."""
@@ -90,7 +93,9 @@ class Lender:
             raise StudyError(f"there is no model {name!r} in a run (there are: {NAMES})")
         whose = "weak-model" if arm == "weak" else arm
         asked = f"preference.{whose}-{self.exam.name}" if self.exam.name else f"preference.{whose}"
-        alike = [each for each in _named(index, asked) if self._knows(run_dir / "stages" / each)]
+        # runs of older versions tell no names but those of the folders
+        named = index.get("choosers", {}).get(asked) or _named(index, asked)
+        alike = [each for each in named if self._knows(run_dir / "stages" / each)]
         return self._stage(run_dir, alike, name)
 
     def _knows(self, folder: Path) -> bool:

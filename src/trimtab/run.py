@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from trimtab.errors import DataError, EngineError, ModelError, StoreError
 from trimtab.lm.weights import identity, resolve
 from trimtab.plan import ArmStages, Plan, named_models, unfold
 from trimtab.protocols import Checked, Runtime, Startable
+from trimtab.stages.anew import outdated
 from trimtab.stages.engines import engines_of
 from trimtab.stages.held_out import FEWEST
 from trimtab.stages.stage import TABLES, TRAINING, Stage, told
@@ -25,7 +26,6 @@ from trimtab.store import Artifact, Draft, Store, write_whole
 from trimtab.study import Study
 
 INDEX = "run.json"
-# The kinds of stages that several processes share; all others are made by the one that leads.
 LABELS = pa.schema(
     [
         ("id", pa.string()),
@@ -132,7 +132,12 @@ def check_engines(study: Study, plan: Plan, store: Store, runtime: Runtime) -> N
     """
     asking = {f"arms.{name}.annotator": ("annotator", arm.annotator) for name, arm in study.arms.items()}
     asking |= {f"judges.{name}": ("judge", judge) for name, judge in study.judges.items()}
-    left = [stage.settings for stage in plan.stages if store.find(stage.name, stage.recipe) is None]
+    old = {stage.recipe.fingerprint for stage in outdated(plan.stages, store)}
+    left = [
+        stage.settings
+        for stage in plan.stages
+        if stage.recipe.fingerprint in old or store.find(stage.name, stage.recipe) is None
+    ]
     done: list[Startable] = []
     for place, (role, component) in asking.items():
         if any(settings.get(role) == told(component) for settings in left):
@@ -175,8 +180,10 @@ def make(
     began: Callable[[int, int, str], None],
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Makes those stages that are not in the store and adds all to `artifacts`, by fingerprint; `note` is told of each folder
-    that was not there before."""
+    """Makes those stages that are not in the store, or were made from labels that are not there any more, and adds all to
+    `artifacts`, by fingerprint; `note` is told of each folder that was not there before."""
+    for stage in outdated(stages, store):
+        store.forget(stage.name, stage.recipe)
     for place, stage in enumerate(stages, 1):
         key = stage.recipe.fingerprint
         if key in artifacts:
@@ -266,6 +273,7 @@ def _index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[
         "against": plan.against,
         "people": {judge: name(stage) for judge, stage in plan.people.items()},
         "stages": list(names.values()),
+        "choosers": _choosers(plan, names),
         "made": list(made),
     }
 
@@ -278,6 +286,16 @@ def _folders(plan: Plan, store: Store) -> dict[str, str]:
             there = store.find(stage.name, stage.recipe)
             folder = there.folder if there else store.folder(stage.name, stage.recipe)
             found[stage.recipe.fingerprint] = folder.name
+    return found
+
+
+def _choosers(plan: Plan, names: Mapping[str, str]) -> dict[str, list[str]]:
+    """The folders of those that learned to choose, by every name that the plan has for them: arms may share one."""
+    found: dict[str, list[str]] = {}
+    for stage in plan.choosers:
+        folders = found.setdefault(stage.name, [])
+        if names[stage.recipe.fingerprint] not in folders:
+            folders.append(names[stage.recipe.fingerprint])
     return found
 
 

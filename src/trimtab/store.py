@@ -160,8 +160,22 @@ class Store:
 
     def find(self, name: str, recipe: Recipe) -> Artifact | None:
         """The finished artifact of this recipe, whatever it was called when it was made, or None."""
-        folders = [self.folder(name, recipe), *sorted(self.root.glob(f"stages/*-{recipe.fingerprint}"))]
+        folders = [self.folder(name, recipe), *self.folders(recipe)]
         return next((open_artifact(each) for each in folders if (each / "record.json").is_file()), None)
+
+    def folders(self, recipe: Recipe) -> list[Path]:
+        """The folders of this recipe, finished or not."""
+        return sorted(self.root.glob(f"stages/*-{recipe.fingerprint}"))
+
+    def forget(self, name: str, recipe: Recipe) -> None:
+        """Takes away what was made of this recipe or begun; what is made of it next says in its record that it is another."""
+        for old in self.folders(recipe):
+            (old / "record.json").unlink(missing_ok=True)  # first: what a kill leaves must not be taken for finished
+            shutil.rmtree(old)
+        folder = self.folder(name, recipe)
+        with _room(folder):
+            folder.mkdir(parents=True)
+            write_whole(folder / "again.json", canonical(_now()))
 
     def find_or_make(self, name: str, recipe: Recipe, make: Callable[[Draft], Mapping[str, Any]]) -> Artifact:
         """The artifact of this recipe, made if it is not there; `make` returns facts for the record."""
@@ -188,6 +202,7 @@ class Store:
             "finished": _now(),
             "seconds": round(spent, 3),
             "facts": dict(facts),
+            **({"again": json.loads(again.read_text())} if (again := folder / "again.json").is_file() else {}),
         }
         with _room(folder):
             write_whole(folder / "record.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))

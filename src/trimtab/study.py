@@ -16,6 +16,7 @@ from trimtab.evaluation.similarity import Similarity
 from trimtab.lm.sampling import Sampling
 from trimtab.lm.weights import Model
 from trimtab.stages.calibrate import Calibration
+from trimtab.stages.engines import engines_of
 from trimtab.stages.judge import as_judge
 from trimtab.training.settings import Dpo, Preference, Sft
 
@@ -204,12 +205,22 @@ class Study(Settings):
             for name, arm in self.arms.items():
                 if arm.dpo is not None:
                     raise ValueError(f"arms.{name}.dpo: training.student is preference, which does without DPO")
+        asked = self._asked_models()
         for name, arm in self.arms.items():
-            if arm.preference is not None and self.training.student != "preference":
-                raise ValueError(f"arms.{name}.preference: training.student is {self.training.student}; it reads `dpo`")
-            if not arm.train and (arm.dpo or arm.preference):
+            teaches = f"@{name}.preference" in asked
+            if arm.preference is not None and self.training.student != "preference" and not teaches:
+                raise ValueError(
+                    f"arms.{name}.preference: training.student is {self.training.student}, which reads `dpo`, and nobody asks "
+                    f"@{name}.preference"
+                )
+            if not arm.train and (arm.dpo or (arm.preference and not teaches)):
                 raise ValueError(f"arms.{name}: train is false, so no student reads its settings for training")
         return self
+
+    def _asked_models(self) -> set[str]:
+        """The names of the models that annotators and judges ask."""
+        askers = [*(arm.annotator for arm in self.arms.values()), *self.judges.values()]
+        return {str(getattr(engine, "model", "")) for each in askers for engine in engines_of(each).values()}
 
     @property
     def split_seed(self) -> int:

@@ -12,11 +12,13 @@ from trimtab.forecast.estimates import Estimates
 from trimtab.forecast.unfetched import within_reach
 from trimtab.plan import unfold
 from trimtab.run import human_on_unlabeled
+from trimtab.stages.anew import outdated
 from trimtab.stages.stage import Stage
 from trimtab.store import Artifact, Store, open_artifact
 from trimtab.study import Study
 
 State = Literal["done", "resume", "to run", "skipped"]
+ANEW = "its labels are asked for anew"
 RESUMES = "goes on from where it stopped"
 FETCHES = "weights are fetched first"
 FETCHES_DATA = "data is fetched first"
@@ -48,7 +50,13 @@ def forecast(study: Study, folder: Path) -> list[Row]:
     finished = _finished(folder)
     estimates = Estimates(study, split, [artifact.record for artifact in finished])
     newest = {str(artifact.record["name"]): artifact.record for artifact in finished}
-    stages = [_row(stage, store, newest.get(stage.name), estimates) for stage in plan.stages]
+    old = {stage.recipe.fingerprint for stage in outdated(plan.stages, store)}
+    stages = [
+        _anew(stage, estimates)
+        if stage.recipe.fingerprint in old
+        else _row(stage, store, newest.get(stage.name), estimates)
+        for stage in plan.stages
+    ]
     return stages + [Row(arm.name, "skipped", arm.skipped) for arm in plan.arms if arm.skipped and arm.labels is None]
 
 
@@ -60,6 +68,11 @@ def about(seconds: float | None) -> str:
         return "under 1 s"
     unit, size = ("s", 1) if seconds < 90 else ("min", 60) if seconds < 90 * 60 else ("h", 3600)
     return f"about {float(f'{seconds / size:.2g}'):g} {unit}"
+
+
+def _anew(stage: Stage, estimates: Estimates) -> Row:
+    seconds = estimates.seconds(stage)
+    return Row(stage.name, "to run", ANEW, about(seconds), seconds)
 
 
 def _row(stage: Stage, store: Store, before: Mapping[str, Any] | None, estimates: Estimates) -> Row:

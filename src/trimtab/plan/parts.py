@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.stages.stage import Stage
@@ -52,13 +52,32 @@ class Plan:
 
     @property
     def stages(self) -> list[Stage]:
+        return ordered(self._wanted) or [self.split]
+
+    @property
+    def choosers(self) -> list[Stage]:
+        """The stages that train a model to choose. One that arms share stands there under the name that it has for each."""
+        return list(_choosers(self._wanted, set()))
+
+    @property
+    def _wanted(self) -> list[Stage]:
         beside = (self.rewards, self.label_rewards, self.people, self.vectors, self.divergences)
-        wanted = [
+        return [
             *(stage for arm in self.arms for stage in _of(arm)),
             *(each for some in beside for each in some.values()),
             *(each for row in self.elsewhere.values() for parts in row.values() for each in parts.values()),
         ]
-        return ordered(wanted) or [self.split]
+
+
+def _choosers(stages: Iterable[Stage], seen: set[tuple[str, str]]) -> Iterator[Stage]:
+    """Those that train a model to choose, among the stages and all that these need, each once by each of its names."""
+    for stage in stages:
+        key = (stage.name, stage.recipe.fingerprint)
+        if key not in seen:
+            seen.add(key)
+            if stage.kind == "preference":
+                yield stage
+            yield from _choosers(stage.needs.values(), seen)
 
 
 def ordered(wanted: Iterable[Stage]) -> list[Stage]:

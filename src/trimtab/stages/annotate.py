@@ -86,7 +86,7 @@ def annotate_stage(
         if given.engines and (failed := facts["status"].get("failed")):
             runtime.notify(
                 f"{name}: {failed} of {len(pairs)} labels failed; to have these asked again, delete {draft.folder} and give "
-                "the same command again"
+                "the same command again, which then also makes anew what was made from these labels"
             )
         return facts
 

@@ -60,16 +60,19 @@ class Engines:
         """Every engine, open; what it is asked is kept in the run's folder of answers."""
         kept = answers_of(draft)
         return {
-            name: Asked(engine=engine, identity=self._known(name), folder=kept)
+            name: Asked(engine=engine, identity=self.known(name, inputs), folder=kept)
             for name, engine in self._started(inputs, runtime).items()
         }
 
-    def _known(self, name: str) -> str:
+    def known(self, name: str, inputs: Inputs) -> str:
+        """What the answers of the engine of this name are kept under."""
         if name not in self.ours:
             return known_as(self.settings[name])
         model = self.ours[name]
         trained = [each.recipe.fingerprint for each in needs(model).values()]
-        return " ".join(trained + list(identities(model).values()))
+        # one that was trained anew, from labels that came out otherwise, gives answers of its own
+        again = [inputs[need].record.get("again") for need in needs(model, f"engine.{name}")]
+        return " ".join(trained + list(identities(model).values()) + [each for each in again if each])
 
     def _started(self, inputs: Inputs, runtime: Runtime) -> dict[str, Engine]:
         """Each engine once, also where two names stand for the same one."""
