@@ -23,6 +23,7 @@ LAYERS = (
     ("plan",),
     ("studies", "study"),
     ("stages",),
+    ("kept",),
     ("store",),
     ("annotators", "data", "engines", "evaluation", "filters", "training"),
     ("calibration",),
@@ -35,8 +36,9 @@ DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 
 HEAVY = ("torch", "transformers", "datasets", "matplotlib")
 LIGHT = ("trimtab", "trimtab.cli", "trimtab.plan", "trimtab.report.collect")
-# Training writes its checkpoints and its log beside them; everything else in a run is written by the store.
-RIM = ("cli", "console", "data", "lm", "store", "training")
+# Training writes its checkpoints and its log beside them; everything else in a run is written by the store and
+# what lies on it.
+RIM = ("cli", "console", "data", "kept", "lm", "store", "training")
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 59
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import filelock
 import numpy as np
@@ -78,13 +78,13 @@ class Draft:
     folder: Path
 
     def write_rows(self, name: str, rows: Sequence[Row], schema: pa.Schema) -> None:
-        with _room(self.folder):
+        with room(self.folder):
             partial = self.folder / f"{name}.parquet.part"
             pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), partial)
             os.replace(partial, self.folder / f"{name}.parquet")
 
     def write_json(self, name: str, value: Any) -> None:
-        with _room(self.folder):
+        with room(self.folder):
             write_whole(self.folder / f"{name}.json", json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
     def keep(
@@ -97,7 +97,7 @@ class Draft:
         """
         part = self.folder / f"{name}.jsonl.part"
         done = {row["key"]: row for row in _whole_lines(part)}
-        with _room(self.folder):
+        with room(self.folder):
             write_whole(part, "".join(json.dumps(row) + "\n" for row in done.values()))
             with part.open("a", encoding="utf-8") as out:
                 for chunk in make([key for key in keys if key not in done]):
@@ -120,11 +120,11 @@ class Draft:
             place = slice(start, min(start + chunk, rows))
             part = self.folder / f"{name}-{start:09d}.part"
             if not part.is_file():
-                with _room(self.folder):
+                with room(self.folder):
                     _write_array(part, make(place))
             parts.append(part)
             tick(place.stop - place.start)
-        with _room(self.folder):
+        with room(self.folder):
             _write_array(self.folder / f"{name}.npy", np.concatenate([np.load(part) for part in parts]))
 
 
@@ -137,12 +137,12 @@ class Store:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keeps the folder for this run. Raises `StoreError` naming the run that has it."""
-        with _room(self.root):
+        with room(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         holder = self.root / "run.holder.json"
         lock = filelock.FileLock(self.root / "run.lock")
         try:
-            with _room(self.root):
+            with room(self.root):
                 lock.acquire(timeout=0)
         except filelock.Timeout:
             raise StoreError(
@@ -173,7 +173,7 @@ class Store:
             (old / "record.json").unlink(missing_ok=True)  # first: what a kill leaves must not be taken for finished
             shutil.rmtree(old)
         folder = self.folder(name, recipe)
-        with _room(folder):
+        with room(folder):
             folder.mkdir(parents=True)
             write_whole(folder / "again.json", canonical(_now()))
 
@@ -183,7 +183,7 @@ class Store:
         if found is not None:
             return found
         folder = self.folder(name, recipe)
-        with _room(folder):
+        with room(folder):
             folder.mkdir(parents=True, exist_ok=True)
         spent = self._spent_before(folder)
         began = time.monotonic()
@@ -204,7 +204,7 @@ class Store:
             "facts": dict(facts),
             **({"again": json.loads(again.read_text())} if (again := folder / "again.json").is_file() else {}),
         }
-        with _room(folder):
+        with room(folder):
             write_whole(folder / "record.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
         (folder / "spent.json").unlink(missing_ok=True)
         for part in folder.glob("*.part"):
@@ -237,59 +237,6 @@ def open_artifact(folder: Path) -> Artifact:
     return Artifact(folder=folder, record=read)
 
 
-class Kept:
-    """Values by key in one file that only grows, so that what was added is safe on disk; the first of a key stands.
-
-    Values are those of Python's JSON, which knows infinity. A line that a kill cut short is dropped. Several may stand on one
-    file in one process. Not frozen: it knows where in the file each value begins, and how far it has looked.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._places: dict[str, int] = {}
-        self._seen = 0
-
-    def find(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The values of those keys that have one."""
-        self._look()
-        wanted = {key: self._places[key] for key in keys if key in self._places}
-        if not wanted:
-            return {}
-        with self.path.open("rb") as file:
-            return {key: _line_at(file, place)["value"] for key, place in wanted.items()}
-
-    def add(self, values: Mapping[str, Any]) -> None:
-        lines = [json.dumps({"key": key, "value": each}, ensure_ascii=False) + "\n" for key, each in values.items()]
-        if not lines:
-            return
-        with _room(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._look()
-            with self.path.open("ab") as out:
-                out.truncate(self._seen)
-                out.write("".join(lines).encode())
-
-    def _look(self) -> None:
-        """Finds what was added since, here or by another that stands on the file, up to a line that is not whole."""
-        if not self.path.is_file():
-            return
-        with self.path.open("rb") as file:
-            file.seek(self._seen)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._places.setdefault(self._key(line), self._seen)
-                self._seen += len(line)
-
-    def _key(self, line: bytes) -> str:
-        try:
-            return str(json.loads(line)["key"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.path} is damaged at byte {self._seen} ({error}); delete it, and what it holds is asked again"
-            ) from error
-
-
 def key_of(value: Any) -> str:
     """24 hex digits that stand for a value of JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:24]
@@ -315,11 +262,6 @@ def hand_out(path: Path, text: str) -> None:
     except OSError as error:
         why = f"{path.parent} is no folder" if isinstance(error, FileExistsError) else error.strerror
         raise StoreError(f"cannot write {path}: {why}; name another file") from error
-
-
-def _line_at(file: BinaryIO, place: int) -> dict[str, Any]:
-    file.seek(place)
-    return json.loads(file.readline())  # type: ignore[no-any-return]
 
 
 def _write_array(path: Path, values: NDArray[np.float32]) -> None:
@@ -349,7 +291,7 @@ def _now() -> str:
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[None]:
+def room(folder: Path) -> Iterator[None]:
     """Turns the operating system's refusals into messages that name the folder and the remedy."""
     try:
         yield

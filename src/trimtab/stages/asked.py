@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trimtab.kept import Kept
 from trimtab.protocols import Engine, Piecewise
-from trimtab.store import Kept, key_of
+from trimtab.store import key_of
 from trimtab.types import Cost, Question, Reply, Weighing
 
 Answer = TypeVar("Answer", Reply, Weighing)
