@@ -11,6 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trimtab.report.folder import Run
+from trimtab.statistics import paired_difference
+from trimtab.types import Metric
+
 # The paper's name of an arm: its name here; accuracy and PGR of table 1 on (harmless, helpful).
 STUDENTS = {
     "weak_model": ("Weak", (44.5, 0), (61.1, 0)),
@@ -118,6 +122,28 @@ def labels(report: dict[str, Any], side: int) -> str:
     return table(head, rows)
 
 
+def paired(folder: Path) -> str:
+    """The labels of each arm without a filter against the naive ones, pair by pair; no choice is half right."""
+    run = Run(folder)
+    human = {pair.id: pair.human for pair in run.unlabeled}
+    given = {arm["name"]: arm["labels"] or "" for arm in run.arms if arm["name"] in LABELS}
+    made = {name: run.annotations(stage) for name, stage in given.items() if stage.startswith("annotate.")}
+    right = {
+        name: {key: 0.5 if each.choice is None else float(each.choice == human[key]) for key, each in labels.items()}
+        for name, labels in made.items()
+    }
+    rows = [
+        [LABELS[name][0], shown(as_plain(paired_difference(ours, right["weak"])))]
+        for name, ours in right.items()
+        if name != "weak"
+    ]
+    return table(["labels of", "accuracy, all, minus the naive ones', paired"], rows)
+
+
+def as_plain(metric: Metric) -> dict[str, Any]:
+    return {"value": metric.value, "low": metric.low, "high": metric.high}
+
+
 def searches(report: dict[str, Any]) -> str:
     """What the searched trees have in common, a line each."""
     rows = []
@@ -150,6 +176,7 @@ def main() -> None:
         report = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
         print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{students(report, side)}\n")
         print(f"Labels (tables 2 and 3)\n\n{labels(report, side)}\n")
+        print(f"Labels, pair by pair\n\n{paired(Path(folder))}\n")
         print(f"Searches\n\n{searches(report)}\n")
 
 

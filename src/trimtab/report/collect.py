@@ -23,7 +23,7 @@ from trimtab.types import Annotation, Metric, Pair, conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")
 # What is told by rights and wrongs, also where it is `accuracy.DOMAIN`.
-_SHARES = ("accuracy", "ended", "refusals", "surer_and_wrong")
+_SHARES = ("accuracy", "ended", "refusals", "surer_and_wrong", "order_flips")
 # How many missing stages a note names.
 _NAMED = 6
 
@@ -52,6 +52,9 @@ def _rows(run: Run, arm: Mapping[str, Any], weak: Mapping[str, float]) -> Rows:
         predicted = run.annotations(arm["predictions"])
         values["accuracy"] = _right(run.test, predicted)
         failed["accuracy"] = sum(each.status == "failed" for each in predicted.values())
+        flips = {key: float(each.detail["flipped"]) for key, each in predicted.items() if "flipped" in each.detail}
+        if flips:
+            values["order_flips"], failed["order_flips"] = flips, len(predicted) - len(flips)
     for domain, parts in run.elsewhere(arm["name"]).items():
         values[f"accuracy.{domain}"] = _choices(run, parts)
     if completions:

@@ -13,7 +13,7 @@ from trimtab.stages.tables import logprobs_of
 from trimtab.types import Completion, Pair
 
 # In the order of their table; length stands among the other figures too.
-SIDE_EFFECTS = ("length", "refusals", "distinct", "divergence", "surer_and_wrong")
+SIDE_EFFECTS = ("length", "refusals", "distinct", "divergence", "surer_and_wrong", "order_flips")
 OF_THEIR_OWN = SIDE_EFFECTS[1:]
 
 # An answer is a refusal where one of these stands within its first 160 characters: a rule, not a judgment.
