@@ -19,6 +19,7 @@ from trimtab.errors import DataError, EngineError, StudyError
 from trimtab.plan import named_models, unfold
 from trimtab.protocols import Runtime
 from trimtab.report.collect import collect
+from trimtab.report.html import render
 from trimtab.run import Outcome, check_engines, run
 from trimtab.store import Store
 from trimtab.study import Study
@@ -200,6 +201,11 @@ def test_students_that_choose_are_trained_on_what_a_trained_weak_model_answers(
     assert {arm.name: arm.metrics["accuracy"].n for arm in report.arms if not arm.skipped} == dict.fromkeys(
         ("base", "weak", "surest", "weak_model"), 4
     )
+    assert {arm.metrics["order_flips"].n for arm in report.arms if not arm.skipped} == {4}  # asked in both orders
+    assert report.comparison("weak", "base", "order_flips") is not None
+    page = render(report)
+    assert page.count("minus base, paired") == 1
+    assert "minus sft" not in page
     index = json.loads((tmp_path / "run" / "run.json").read_text())
     kinds = {name.split("-")[0].split(".")[0] for name in index["stages"]}
     assert kinds == {"split", "predict", "preference", "annotate", "filter"}  # nothing is trained that nobody asks for

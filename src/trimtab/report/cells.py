@@ -26,7 +26,7 @@ def cell(metric: Metric, name: str) -> Cell:
     """The figure of the metric of this name, with its interval and the rows it rests on."""
     info = metric_info(name)
     value, interval = written(metric, info)
-    return Cell(value=value, interval=interval, rows=_count(metric, info, "failed"))
+    return Cell(value=value, interval=interval, rows=_count(metric, info, info.lost))
 
 
 def difference_cell(metric: Metric, name: str) -> Cell:

@@ -17,7 +17,6 @@ from trimtab.report.model import Report
 from trimtab.report.proxies import with_proxies
 from trimtab.report.sections import SECTIONS
 from trimtab.report.sections.section import TABS, Contents, Figure, Section
-from trimtab.report.verdict import BASELINE
 
 SCRIPTS = ("page.js", "pairs.js")
 # What a page may weigh.
@@ -117,6 +116,4 @@ def _meaning(sections: Sequence[Section]) -> Section:
     families = dict.fromkeys(name.partition(".")[0] for each in sections for name in each.metrics)
     infos = [metric_info(name) for name in families]
     meanings = [(info.label, info.meaning) for info in infos if info.meaning]
-    return Section(
-        id="meaning", title="What the figures mean", tab="Study", values={"meanings": meanings, "baseline": BASELINE}
-    )
+    return Section(id="meaning", title="What the figures mean", tab="Study", values={"meanings": meanings})

@@ -14,8 +14,8 @@ Better = Literal["higher", "lower", "neither"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricInfo:
-    """How a metric is shown. `rows` is the plural of what its `n` counts; `meaning` is one sentence for readers;
-    `digits` is the decimals of figures below ten."""
+    """How a metric is shown. `rows` is the plural of what its `n` counts, `lost` what is said of those that have no figure;
+    `meaning` is one sentence for readers; `digits` is the decimals of figures below ten."""
 
     name: str
     label: str
@@ -24,6 +24,7 @@ class MetricInfo:
     meaning: str
     unit: str = ""
     digits: int = 3
+    lost: str = "failed"
 
 
 METRICS: Mapping[str, MetricInfo] = {
@@ -120,6 +121,7 @@ METRICS: Mapping[str, MetricInfo] = {
         ),
         MetricInfo(
             name="agreement",
+            lost="without a label",
             label="Agreement",
             better="higher",
             rows="pairs",
@@ -127,6 +129,7 @@ METRICS: Mapping[str, MetricInfo] = {
         ),
         MetricInfo(
             name="agreement_all",
+            lost="without a label",
             label="Agreement, all",
             better="higher",
             rows="pairs",
