@@ -233,7 +233,10 @@ def test_a_student_that_chooses_is_given_nothing_that_it_does_not_read(three_fil
         Study.model_validate({**choosing, "evaluation": {"gold": {"kind": "checker"}}})
     with pytest.raises(ValueError, match=r"arms.mine.dpo: training.student is preference"):
         Study.model_validate({**choosing, "arms": {"mine": {"annotator": "longest", "dpo": {"beta": 0.2}}}})
-    with pytest.raises(ValueError, match=r"arms.mine.preference: training.student is dpo; it reads `dpo`"):
+    with pytest.raises(
+        ValueError,
+        match=r"arms.mine.preference: training.student is dpo, which reads `dpo`, and nobody asks @mine.preference",
+    ):
         Study.model_validate({**three_files, "arms": {"mine": {"annotator": "longest", "preference": {"epochs": 2}}}})
     with pytest.raises(ValueError, match=r"arms.mine: train is false, so no student reads its settings"):
         untrained = {"annotator": "longest", "train": False, "preference": {"epochs": 2}}

@@ -94,11 +94,11 @@ def test_a_conversation_longer_than_the_model_reads_is_failed_and_the_others_are
     tiny_model: Path, tmp_path: Path, runtime: Runtime
 ) -> None:
     folder = classifier(tiny_model, tmp_path / "rm", 1)
-    long = replace(ANSWERS[0], prompt_id="long", text="a" * 1100)
+    long = replace(ANSWERS[0], prompt_id="long", text="a" * 8300)
     scorer = RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab"))
     failed, scored = scorer.score([long, ANSWERS[1]], runtime)
     assert (failed.prompt_id, failed.value, failed.status) == ("long", None, "failed")
-    assert re.fullmatch(r"11\d\d tokens, and the reward model reads texts of at most 1024", failed.note)
+    assert re.fullmatch(r"83\d\d tokens, and the reward model reads texts of at most 8192", failed.note)
     assert scored == scorer.score([ANSWERS[1]], runtime)[0]
     assert scored.status == "ok"
 
