@@ -1,6 +1,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
 from trimtab.statistics import (
@@ -246,3 +247,15 @@ def test_the_order_of_rows_does_not_move_the_interval() -> None:
     rng = random.Random(8)
     values = [rng.gauss(1, 3) for _ in range(2500)]
     assert mean(values[::-1]) == mean(values)
+
+
+@pytest.mark.parametrize("n", [4, 40, 3000])
+def test_a_difference_the_other_way_round_is_the_mirror_image(n: int) -> None:
+    rng = np.random.default_rng(n)
+    ours = {str(place): float(value) for place, value in enumerate(rng.normal(0.02, 1, n))}
+    theirs = {str(place): float(value) for place, value in enumerate(rng.exponential(1, n) - 1)}
+    there, back = paired_difference(ours, theirs), paired_difference(theirs, ours)
+    assert there.value is not None
+    assert there.low is not None
+    assert there.high is not None
+    assert (back.value, back.low, back.high) == (-there.value, -there.high, -there.low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,9 +38,26 @@ def paired_difference(
     found = (
         _of_shares(mine - other, n_failed, groups)
         if common and np.isin(np.concatenate([mine, other]), (0.0, 0.5, 1.0)).all()
-        else mean((mine - other).tolist(), n_failed=n_failed, seed=seed, clusters=groups)
+        else _either_way(mine - other, n_failed, seed, groups)
     )
     return as_told(found, by_cluster((mine - other)[:, None], groups)[:, 0], seed=seed)
+
+
+def _either_way(differences: Floats, n_failed: int, seed: int, clusters: Clusters | None) -> Metric:
+    """The mean; that of theirs minus ours is its mirror image to the last digit, which two bootstraps would not give."""
+    turned = _turned(differences)
+    found = mean((-differences if turned else differences).tolist(), n_failed=n_failed, seed=seed, clusters=clusters)
+    if not turned or found.value is None:
+        return found
+    low, high = (None if bound is None else -bound for bound in (found.high, found.low))
+    return replace(found, value=-found.value, low=low, high=high)
+
+
+def _turned(differences: Floats) -> bool:
+    """Whether the differences are told by their negatives: of every two mirror images exactly one is."""
+    there, back = np.sort(differences), np.sort(-differences)
+    apart = np.flatnonzero(there != back)
+    return bool(len(apart) and there[apart[0]] < back[apart[0]])
 
 
 def _of_shares(differences: Floats, n_failed: int, clusters: Clusters | None) -> Metric:
