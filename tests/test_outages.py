@@ -202,10 +202,13 @@ def test_with_labels_that_are_asked_for_again_all_that_was_made_from_them_is_mad
     kept = stage("filter.asked", "filter", labels)
     stages = [split, labels, kept, stage("dpo.asked", "dpo", kept), stage("filter.beside", "other", split)]
 
+    told: list[str] = []
+
     def made() -> list[str]:
         copied.clear()
         artifacts: dict[str, Artifact] = {}
-        make(stages, Store(pairs.parent / "run"), runtime([]), artifacts, lambda *_: None)
+        told.clear()
+        make(stages, Store(pairs.parent / "run"), runtime(told), artifacts, lambda *_: None)
         assert [artifacts[each.recipe.fingerprint].record.get("again") is None for each in stages[2:]] == again
         return sorted(copied)
 
@@ -215,6 +218,7 @@ def test_with_labels_that_are_asked_for_again_all_that_was_made_from_them_is_mad
     shutil.rmtree(Store(pairs.parent / "run").folder(labels.name, labels.recipe))
     again = [False, False, True]
     assert made() == ["dpo.asked", "filter.asked"]
+    assert [each.split(" ")[0] for each in told if "made anew" in each] == ["filter.asked", "dpo.asked"]
     assert made() == []
 
 

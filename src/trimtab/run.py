@@ -183,6 +183,7 @@ def make(
     """Makes those stages that are not in the store, or were made from labels that are not there any more, and adds all to
     `artifacts`, by fingerprint; `note` is told of each folder that was not there before."""
     for stage in outdated(stages, store):
+        runtime.notify(f"{stage.name} was made from labels that are not there any more, and is made anew")
         store.forget(stage.name, stage.recipe)
     for place, stage in enumerate(stages, 1):
         key = stage.recipe.fingerprint
