@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trimtab.report.folder import Run
 from trimtab.statistics import paired_difference
-from trimtab.types import Metric
+from trimtab.types import Annotation, Metric
 
 # The paper's name of an arm: its name here; accuracy and PGR of table 1 on (harmless, helpful).
 STUDENTS = {
@@ -132,12 +133,33 @@ def paired(folder: Path) -> str:
         name: {key: 0.5 if each.choice is None else float(each.choice == human[key]) for key, each in labels.items()}
         for name, labels in made.items()
     }
+    shorter = {pair.id: "a" if len(pair.a) < len(pair.b) else "b" for pair in run.unlabeled}
     rows = [
-        [LABELS[name][0], shown(as_plain(paired_difference(ours, right["weak"])))]
-        for name, ours in right.items()
-        if name != "weak"
+        [
+            LABELS[name][0],
+            "" if name == "weak" else shown(as_plain(paired_difference(right[name], right["weak"]))),
+            alike(labels, shorter),
+            *(
+                alike(labels, {key: each.choice for key, each in made[other].items()})
+                for other in ("weak", "self_reward")
+            ),
+        ]
+        for name, labels in made.items()
     ]
-    return table(["labels of", "accuracy, all, minus the naive ones', paired"], rows)
+    head = [
+        "labels of",
+        "accuracy, all, minus the naive ones', paired",
+        "names the shorter",
+        "as naive",
+        "as self-reward",
+    ]
+    people = sum(human[key] == choice for key, choice in shorter.items())
+    return f"{table(head, rows)}\n\nPeople name the shorter response of {people} of {len(shorter)} pairs."
+
+
+def alike(labels: Mapping[str, Annotation], choices: Mapping[str, str | None]) -> str:
+    """In how many of all pairs the labels name the same response."""
+    return f"{sum(each.choice is not None and each.choice == choices[key] for key, each in labels.items())} of {len(labels)}"
 
 
 def as_plain(metric: Metric) -> dict[str, Any]:
