@@ -103,6 +103,7 @@ def labels(report: dict[str, Any], side: int) -> str:
                     shown(found.get("agreement_all") or found.get("agreement")),
                     shown(found.get("order_flips")),
                     shown(found.get("cut_short")),
+                    shown(found.get("said_of_others")),
                     *spent,
                     f"{paper[side]}",
                 ]
@@ -114,6 +115,7 @@ def labels(report: dict[str, Any], side: int) -> str:
         "accuracy, all",
         "order flips",
         "cut short",
+        "said of others",
         "calls",
         "tokens read",
         "reused",

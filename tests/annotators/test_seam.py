@@ -43,7 +43,7 @@ from trimtab.components import build
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError, StudyError
 from trimtab.prompts.principles import load
-from trimtab.prompts.seam import Case, judgment
+from trimtab.prompts.seam import Case, judgment, thoughts
 from trimtab.protocols import Given
 from trimtab.types import Pair, Question, Weighing, user
 
@@ -253,6 +253,25 @@ def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:
     assert last_case(there) == last_case(back)[::-1]
     assert "Response 1 is good, Response 2 is poor." in text(there)
     assert "Response 2 is good, Response 1 is poor." in text(back)
+
+
+def test_a_thought_goes_on_from_where_those_of_the_examples_begin() -> None:
+    strong = strong_engine(CALM)
+    found = label(seam(), strong)
+    (asked, *_) = [each for each in strong.asked if each.begins.startswith("<explanation>")]
+    assert asked.begins == "<explanation>\nResponse 1:"
+    assert text(asked).count("<explanation>\nResponse 1: ") == 2
+    assert all(each["thought"][0].startswith("Response 1: ") for each in found.detail["nodes"])
+
+
+def test_the_case_comes_last_and_of_two_sides_what_is_asked_comes_after_it() -> None:
+    case, chain = Case.of(PAIR, a_first=True), list(load())[:2]
+    (open_,) = thoughts(case, chain, two_sided=False)
+    assert text(open_).rstrip().endswith(case.text())
+    there, back = (text(each) for each in thoughts(case, chain, two_sided=True))
+    shared = there[: there.index("Explain in a few sentences why Response 1 is better")]
+    assert shared.rstrip().endswith(case.text())
+    assert back.startswith(f"{shared}Explain in a few sentences why Response 2 is better")
 
 
 @pytest.mark.parametrize("settings", [{}, {"orders": "one"}, {"mode": "published_code"}, {"thoughts": "two_sided"}])

@@ -10,7 +10,7 @@ from trimtab.annotators._seam_rules import Rules
 from trimtab.annotators._seam_tree import Growth, Node, Tree, grown, information, kept, next_name, open_names
 from trimtab.prompts.answers import fewest_draws
 from trimtab.prompts.principles import Principle
-from trimtab.prompts.seam import STOPS, Case, names, ranking, thoughts
+from trimtab.prompts.seam import OPENS, STOPS, Case, names, ranking, thoughts
 from trimtab.protocols import Engine
 from trimtab.types import Cost, Weighing
 
@@ -91,7 +91,7 @@ class Searcher:
         grouped = regrouped(replies, [len(group) for group in asked])
         found = []
         for search, chain, said in zip(searches, chains, grouped, strict=True):
-            thought = tuple(each.text.strip() for each in said)
+            thought = tuple(f"{OPENS} {text}" if (text := each.text.strip()) else "" for each in said)
             draft = Node(
                 chain=chain,
                 thought=thought,

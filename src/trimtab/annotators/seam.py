@@ -66,7 +66,7 @@ class Seam(Component):
     """
 
     SYMMETRIC: ClassVar[bool] = True
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     weak: Annotated[Component, ENGINE] = Field(
         default_factory=lambda: build("engines", {"kind": "transformers", "model": "@weak"})

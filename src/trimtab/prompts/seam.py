@@ -19,6 +19,8 @@ from trimtab.types import Order, Pair, Question, user
 RESPONSES = (" 1", " 2")
 # A model that is not tuned for chat goes on after its explanation; here it has ended.
 STOPS = ("</explanation>", "<conversation>")
+# A thought begins as those of the examples do. Left to begin it itself, such a model opens tags without an end.
+OPENS = "Response 1:"
 
 _BETTER = "The better response is: Response"
 _MATTERS = "The principle that matters most is:"
@@ -93,25 +95,21 @@ def names(principles: Sequence[Principle]) -> tuple[str, ...]:
 def thoughts(case: Case, chain: Sequence[Principle], *, two_sided: bool) -> tuple[Question, ...]:
     """The questions for one node's thought: one open explanation, or one for each response as the better.
 
-    The paper has one thought a node; its released code asks for both sides.
+    The paper has one thought a node; its released code asks for both sides. What is asked stands before the examples and the
+    case after them, so that a model that is not tuned for chat only has to go on; of both sides what is asked stands last,
+    and all before it is read once. Thoughts begin with `OPENS`.
     """
+    you_read = "You will read a conversation and two responses to its last message."
+    by, name_them = ", by the principles that are given" if chain else "", "Say Response 1 and Response 2."
+    begins = f"<explanation>\n{OPENS}"
+    case_last = (*_examples(chain), f"The case to explain:\n{case.text()}")
+    if not two_sided:
+        asked = f"{you_read} Explain in a few sentences which response is better, and why{by}. {name_them}"
+        return (_question(asked, *case_last, begins=begins),)
+    asked = f"{you_read} You explain in a few sentences what speaks for and against each of them."
     claims = ("Response 1 is better than Response 2", "Response 2 is better than Response 1")
-    task = (
-        f"Explain in a few sentences{{}}{', by the principles above' if chain else ''}. Say Response 1 and Response 2."
-    )
-    tasks = (
-        [task.format(f" why {each}") for each in claims]
-        if two_sided
-        else [task.format(" which response is better, and why")]
-    )
-    asked = (
-        "You will read a conversation and two responses to its last message. You explain in a few sentences what speaks for "
-        "and against each of them."
-    )
-    shown = _examples(chain)
-    return tuple(
-        _question(asked, *shown, "The case to explain:", case.text(), each, begins="<explanation>\n") for each in tasks
-    )
+    tasks = [f"Explain in a few sentences why {each}{by}. {name_them}" for each in claims]
+    return tuple(_question(asked, *case_last, each, begins=begins) for each in tasks)
 
 
 def judgment(case: Case, chain: Sequence[Principle], thought: Sequence[str]) -> Question:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 from trimtab import statistics
 from trimtab.report.histogram import label_histogram
@@ -67,7 +69,7 @@ def _calibration_error(annotations: Mapping[str, Annotation], human: Mapping[str
 
 def _asked(annotations: Mapping[str, Annotation]) -> dict[str, Metric]:
     """Of labels made by asking: how often the two orders contradict each other, how often the strong model decided, and how
-    often the label rests on a text that ran into its limit."""
+    often the label rests on a text that ran into its limit, or on none that is of this pair alone."""
     details = [each.detail for each in annotations.values() if each.detail and each.status != "failed"]
     found = {}
     for name, key, said in (("order_flips", "flipped", True), ("strong_decided", "decided_by", "strong")):
@@ -77,8 +79,22 @@ def _asked(annotations: Mapping[str, Annotation]) -> dict[str, Metric]:
     cuts = [detail[key] > 0 for detail in details for key in ("cut", "cut_thoughts") if key in detail]
     if cuts:
         found["cut_short"] = statistics.proportion(sum(cuts), len(cuts), len(annotations) - len(cuts))
+    written = [texts for detail in details if (texts := set(_written(detail)))]
+    if written:
+        pairs = Counter(text for texts in written for text in texts)
+        told = [all(pairs[text] > 1 for text in texts) for texts in written]
+        found["said_of_others"] = statistics.proportion(sum(told), len(told), len(annotations) - len(told))
     depths = [float(detail["depth"]) for detail in details if "depth" in detail]
     return {**found, **({"depth": statistics.mean(depths, n_failed=len(annotations) - len(depths))} if depths else {})}
+
+
+def _written(detail: Mapping[str, Any]) -> Iterator[str]:
+    """What a model wrote that the label rests on: of a tree the thought of its deepest node that stays."""
+    stay = [node for node in detail.get("nodes", ()) if node["kept"]]
+    yield from stay[-1]["thought"] if stay else ()
+    yield from detail.get("reasoning", {}).values()
+    for arguments in detail.get("arguments", {}).values():
+        yield from (each["text"] for each in arguments)
 
 
 def _length_correlation(pairs: Sequence[Pair], annotations: Mapping[str, Annotation]) -> Metric:

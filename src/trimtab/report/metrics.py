@@ -237,6 +237,13 @@ METRICS: Mapping[str, MetricInfo] = {
             meaning="The share of pairs for whose label a thought or an argument was written up to its limit and broke off.",
         ),
         MetricInfo(
+            name="said_of_others",
+            label="Said of others",
+            better="lower",
+            rows="pairs",
+            meaning="The share of pairs of which a model wrote nothing that it did not also write of another, word for word.",
+        ),
+        MetricInfo(
             name="depth",
             label="Tree depth",
             better="neither",
