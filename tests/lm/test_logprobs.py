@@ -41,6 +41,7 @@ from transformers import (
 )
 
 from trimtab.errors import ModelError
+from trimtab.lm import forms
 from trimtab.lm.forms import FORMS, choose_form
 from trimtab.lm.logprobs import Reader, ResponseLogprobs, read, reader, token_logprobs
 from trimtab.lm.models import open_base
@@ -196,6 +197,26 @@ def test_a_family_that_does_something_unknown_to_its_logits_is_refused_and_not_s
 @pytest.mark.parametrize(("family", "form"), TAKEN.items())
 def test_each_family_is_read_in_the_fastest_form_that_it_takes(family: str, form: Form) -> None:
     assert choose_form(tiny(FAMILIES[family])) == form
+
+
+@pytest.mark.parametrize(("family", "form"), [each for each in TAKEN.items() if each[0] != "mamba"])
+def test_bfloat16_changes_no_familys_form(family: str, form: Form) -> None:
+    assert choose_form(tiny(FAMILIES[family]).to(torch.bfloat16)) == form
+
+
+def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny(FAMILIES["llama"]).to(torch.bfloat16)
+    read = forms._read
+
+    def rough(model: Any, rows: list[Row], form: Form) -> torch.Tensor:
+        """Texts read alone have their last row off by an eighth."""
+        states = read(model, rows, form)
+        return torch.cat([states[:-1], states[-1:] * (1.125 if form == "alone" else 1.0)])
+
+    monkeypatch.setattr(forms, "_read", rough)
+    assert choose_form(model) == "packed"  # the root of 0.125² / 15 is 0.03
+    with pytest.raises(ModelError, match="does more to its logits"):
+        choose_form(tiny(FAMILIES["llama"]))
 
 
 def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
