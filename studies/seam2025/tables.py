@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trimtab.report.folder import Run
 from trimtab.statistics import paired_difference
-from trimtab.types import Annotation, Metric
+from trimtab.types import Annotation, Metric, Pair
 
 # The paper's name of an arm: its name here; accuracy and PGR of table 1 on (harmless, helpful).
 STUDENTS = {
@@ -66,26 +66,31 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def students(report: dict[str, Any], side: int) -> str:
+def students(report: dict[str, Any], run: Run, side: int) -> str:
+    """Accuracy, gap recovered and order flips, and what a rule of length would share with each student's choices."""
     rows = []
+    shorter = shorter_of(run.test)
+    chosen = {
+        arm["name"]: alike(run.annotations(arm["predictions"]), shorter) for arm in run.arms if arm["predictions"]
+    }
     for arm, (name, *paper) in STUDENTS.items():
         found = report["arms"].get(arm)
         if found is not None:
             said = paper[side]
             told = ["", ""] if said is None else [str(each) for each in said]
-            rows.append(
-                [name, shown(found.get("accuracy")), shown(found.get("pgr")), shown(found.get("order_flips")), *told]
-            )
+            figures = [shown(found.get(each)) for each in ("accuracy", "pgr", "order_flips")]
+            rows.append([name, *figures, chosen[arm], *told])
     rows_told = {found["accuracy"]["n"] for found in report["arms"].values() if "accuracy" in found}
     head = [
         "labels of",
         f"accuracy, n = {' or '.join(map(str, sorted(rows_told)))}",
         "gap recovered",
         "order flips",
+        "names the shorter",
         "paper",
         "paper, gap",
     ]
-    return table(head, rows)
+    return f"{table(head, rows)}\n\n{people(run.test, shorter)}"
 
 
 def labels(report: dict[str, Any], side: int) -> str:
@@ -125,9 +130,17 @@ def labels(report: dict[str, Any], side: int) -> str:
     return table(head, rows)
 
 
-def paired(folder: Path) -> str:
+def shorter_of(pairs: Sequence[Pair]) -> dict[str, str]:
+    return {pair.id: "a" if len(pair.a) < len(pair.b) else "b" for pair in pairs}
+
+
+def people(pairs: Sequence[Pair], shorter: Mapping[str, str]) -> str:
+    count = sum(pair.human == shorter[pair.id] for pair in pairs)
+    return f"People name the shorter response of {count} of {len(pairs)} pairs."
+
+
+def paired(run: Run) -> str:
     """The labels of each arm without a filter against the naive ones, pair by pair; no choice is half right."""
-    run = Run(folder)
     human = {pair.id: pair.human for pair in run.unlabeled}
     given = {arm["name"]: arm["labels"] or "" for arm in run.arms if arm["name"] in LABELS}
     made = {name: run.annotations(stage) for name, stage in given.items() if stage.startswith("annotate.")}
@@ -135,7 +148,7 @@ def paired(folder: Path) -> str:
         name: {key: 0.5 if each.choice is None else float(each.choice == human[key]) for key, each in labels.items()}
         for name, labels in made.items()
     }
-    shorter = {pair.id: "a" if len(pair.a) < len(pair.b) else "b" for pair in run.unlabeled}
+    shorter = shorter_of(run.unlabeled)
     rows = [
         [
             LABELS[name][0],
@@ -155,8 +168,7 @@ def paired(folder: Path) -> str:
         "as naive",
         "as self-reward",
     ]
-    people = sum(human[key] == choice for key, choice in shorter.items())
-    return f"{table(head, rows)}\n\nPeople name the shorter response of {people} of {len(shorter)} pairs."
+    return f"{table(head, rows)}\n\n{people(run.unlabeled, shorter)}"
 
 
 def alike(labels: Mapping[str, Annotation], choices: Mapping[str, str | None]) -> str:
@@ -197,10 +209,10 @@ def searches(report: dict[str, Any]) -> str:
 
 def main() -> None:
     for side, folder in enumerate(sys.argv[1:3]):
-        report = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
-        print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{students(report, side)}\n")
+        report, run = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")), Run(Path(folder))
+        print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{students(report, run, side)}\n")
         print(f"Labels (tables 2 and 3)\n\n{labels(report, side)}\n")
-        print(f"Labels, pair by pair\n\n{paired(Path(folder))}\n")
+        print(f"Labels, pair by pair\n\n{paired(run)}\n")
         print(f"Searches\n\n{searches(report)}\n")
 
 
