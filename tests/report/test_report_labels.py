@@ -12,7 +12,7 @@ PAIRS = [Pair.of(user(f"Question {place}?"), "Yes.", "No.", "first") for place i
 
 def told(*details: dict[str, Any] | None) -> dict[str, Metric]:
     labels = {
-        pair.id: Annotation(pair_id=pair.id, p_a=0.6, detail=detail)
+        pair.id: Annotation(pair_id=pair.id, p_a=0.6, detail=detail or {})
         for pair, detail in zip(PAIRS, details, strict=True)
     }
     return dict(label_info("arm", "asked", labels, PAIRS, seconds=1.0).metrics)
