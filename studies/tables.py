@@ -15,9 +15,22 @@ from trimtab.report.model import Report, from_json
 from trimtab.report.rewards import shown_as
 from trimtab.types import Metric
 
-ARMS = ("gold_reward", "accuracy", "length", "ended", "refusals", "distinct", "divergence", "surer_and_wrong")
+ARMS = (
+    "gold_reward",
+    "accuracy",
+    "length",
+    "ended",
+    "refusals",
+    "distinct",
+    "divergence",
+    "surer_and_wrong",
+    "order_flips",
+)
 DIFFERENCES = ("gold_reward", "accuracy")
-LABELS = ("agreement", "coverage", "kappa", "calibration_error", "length_correlation", "order_flips")
+LABELS = (
+    *("agreement", "coverage", "kappa", "calibration_error", "length_correlation"),
+    *("order_flips", "cut_short", "said_of_others"),
+)
 
 
 def told(metric: Metric | None, name: str, *, signed: bool = False) -> str:

@@ -89,7 +89,7 @@ def _asked(annotations: Mapping[str, Annotation]) -> dict[str, Metric]:
 
 
 def _written(detail: Mapping[str, Any]) -> Iterator[str]:
-    """What a model wrote that the label rests on: of a tree the thought of its deepest node that stays."""
+    """What a model wrote of the pair: of a tree the thought of its deepest node that stays, which is what it hands down."""
     stay = [node for node in detail.get("nodes", ()) if node["kept"]]
     yield from stay[-1]["thought"] if stay else ()
     yield from detail.get("reasoning", {}).values()
