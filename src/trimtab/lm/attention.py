@@ -168,7 +168,18 @@ def attend(
         )
     if odd := _odd(rest):
         raise ValueError(f"{type(module).__name__}: attention over packed rows knows no {odd}")
-    return _Attention.apply(query[0], key[0], value[0], layout, scale, sliding_window)[None], None  # type: ignore[no-untyped-call]
+    q, k, v = (_autocast_dtype(states[0]) for states in (query, key, value))
+    return _Attention.apply(q, k, v, layout, scale, sliding_window)[None], None  # type: ignore[no-untyped-call]
+
+
+def _autocast_dtype(states: Tensor) -> Tensor:
+    """The states in the dtype that autocast multiplies in, or unchanged without autocast.
+
+    Rotary embeddings leave float32 queries and keys beside bfloat16 values where float32 weights are trained under autocast.
+    A custom autograd function gets its inputs as they are, and its backward pass runs without autocast.
+    """
+    device = states.device.type
+    return states.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else states
 
 
 def _odd(rest: dict[str, Any]) -> str:

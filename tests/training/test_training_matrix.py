@@ -1,0 +1,117 @@
+"""Every kind of training runs in every dtype, layout and family, with all weights trained and with LoRA."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from trimtab.lm.forms import choose_form
+from trimtab.lm.logprobs import Reader, ResponseLogprobs
+from trimtab.lm.rows import Form, Row
+from trimtab.training.dpo import dpo
+from trimtab.training.loop import Example, Label, Setup
+from trimtab.training.preference import preference
+from trimtab.training.reward import reward
+from trimtab.training.settings import Dpo, Preference, Reward, Sft
+from trimtab.training.sft import sft
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+GROUPED: dict[str, Any] = {**SHAPE, "num_key_value_heads": 2}
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**GROUPED),
+    "mistral": MistralConfig(**GROUPED, sliding_window=6),
+    "qwen2": Qwen2Config(**GROUPED),
+    "qwen3": Qwen3Config(**GROUPED, head_dim=8),
+    "gemma3": Gemma3TextConfig(**GROUPED, head_dim=8, sliding_window=6, query_pre_attn_scalar=8),
+    "gpt_neox": GPTNeoXConfig(**SHAPE),
+    "opt": OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=32),
+    "gpt2": GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64),
+}
+ROWS = [
+    Row(prompt=(5, 6, 7 + n % 5), first=tuple(range(10, 13 + n % 3)), second=tuple(range(30, 32 + n % 4)))
+    for n in range(8)
+]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# DPO and preference models train an adapter only: their reference is the model without it.
+KINDS = [("sft", 0), ("sft", 4), ("reward", 0), ("reward", 4), ("dpo", 4), ("preference", 4)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(family: str, dtype: torch.dtype, layout: str) -> tuple[Any, Form]:
+    """A random model and its layout. Reading without a layout is forced by an attention that knows none."""
+    torch.manual_seed(0)
+    attention = "sdpa" if layout == "packed" else "eager"
+    config = copy.deepcopy(FAMILIES[family])
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention).eval()
+    return model, choose_form(model)
+
+
+def train_kind(kind: str, rank: int, model: Any, form: Form, folder: Path) -> list[dict[str, float]]:
+    """The log of six steps of one kind of training."""
+    setup = Setup(name=kind, seed=3, pad_id=0, form=form, token_budget=64)
+    recipe: dict[str, Any] = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 8, "warmup": 0, "lora_rank": rank}
+    if kind == "sft":
+        rows = [Row(prompt=row.prompt, first=row.first) for row in ROWS]
+        return sft(model, rows, Sft(**recipe), setup, folder, lambda done=1: None)[1]
+    if kind == "reward":
+        return reward(model, ROWS, Reward(**recipe), setup, folder, lambda done=1: None)[1]
+    if kind == "preference":
+        answered = [Example(row, label=Label(1.0)) for row in ROWS]
+        return preference(model, answered, Preference(**recipe), setup, folder, lambda done=1: None)[1]
+    with torch.no_grad():
+        table = Reader(ResponseLogprobs(model), 0, form)(ROWS).tolist()
+    pairs = [Example(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
+    return dpo(model, pairs, Dpo(**recipe), setup, folder, lambda done=1: None)[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("kind", "rank"), KINDS)
+@pytest.mark.parametrize("layout", ["packed", "unpacked"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_training_lowers_its_loss(tmp_path: Path, dtype: str, layout: str, rank: int, kind: str, family: str) -> None:
+    model, form = tiny(family, DTYPES[dtype], layout)
+    log = train_kind(kind, rank, model, form, tmp_path)
+    assert len(log) == 6
+    assert log[-1]["loss"] < log[0]["loss"] - 0.02
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt_neox"])
+@pytest.mark.parametrize("kind", ["sft", "reward"])
+def test_full_training_in_bfloat16_has_the_gradient_of_float32(tmp_path: Path, kind: str, family: str) -> None:
+    norms = {}
+    for name, dtype in DTYPES.items():
+        model, form = tiny(family, dtype, "packed")
+        assert form == "packed"
+        norms[name] = train_kind(kind, 0, model, form, tmp_path / name)[0]["grad_norm"]
+    assert norms["bfloat16"] == pytest.approx(norms["float32"], rel=0.03)
