@@ -15,86 +15,86 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.workload import open_model, pairs_of, peak_mb
+from benchmarks.workload import load_model, load_pairs, measure_peak_memory_mb
 from trimtab.annotators.seam import Seam
-from trimtab.components import build
-from trimtab.engines._tokens import shares_of
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs, Engine
+from trimtab.engines._shared.tokenization import softmax
 from trimtab.engines.transformers import TransformersEngine
-from trimtab.prompts.principles import load
-from trimtab.prompts.seam import RESPONSES, Case, judgment
-from trimtab.protocols import Engine, Given
-from trimtab.types import Annotation, Cost, Pair, Question, Reply, Weighing
+from trimtab.prompts.principles import load_principles
+from trimtab.prompts.seam import RESPONSE_CANDIDATES, OrderedPair, build_judgment_request
+from trimtab.types import Annotation, ChoiceScores, Cost, EngineRequest, Generation, Pair
 
-QUESTIONS = 4
+BATCH_SIZE = 4
 STRONG, WEAK = "gemma3-270m", "smollm2-135m-instruct"
 SETTINGS = {"kind": "seam", "mode": "published_code", "max_thought_tokens": 40}
 
-Text = list[int]
+TokenIds = list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Plain(TransformersEngine):
+class PlainEngine(TransformersEngine):
     """`generate` and whole forward passes; nothing is kept from one to the next."""
 
     @torch.inference_mode()
-    def write(
+    def generate(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[EngineRequest],
         *,
-        max_tokens: int,
+        max_new_tokens: int,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
         seed: int = 0,
-    ) -> list[Reply]:
-        found: list[Reply] = []
-        for start in range(0, len(questions), 2 * QUESTIONS):
-            texts = [self._ids(each) for each in questions[start : start + 2 * QUESTIONS]]
-            ids, mask = self._padded(texts, left=True)
-            written = self.loaded.model.generate(
+    ) -> list[Generation]:
+        found: list[Generation] = []
+        for start in range(0, len(questions), 2 * BATCH_SIZE):
+            texts = [self._encode(each) for each in questions[start : start + 2 * BATCH_SIZE]]
+            ids, mask = self._pad(texts, left=True)
+            written = self.loaded_model.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=max_tokens,
+                max_new_tokens=max_new_tokens,
                 do_sample=False,
                 stop_strings=list(stop),
-                tokenizer=self.loaded.chat.tokenizer,
-                pad_token_id=self.loaded.pad_id,
+                tokenizer=self.loaded_model.chat.tokenizer,
+                pad_token_id=self.loaded_model.pad_id,
             )
             for text, row in zip(texts, written[:, ids.shape[1] :].tolist(), strict=True):
-                new = [token for token in row if token != self.loaded.pad_id]
+                new = [token for token in row if token != self.loaded_model.pad_id]
                 cost = Cost(prompt_tokens=len(text), generated_tokens=len(new), calls=1)
-                found.append(self._reply(new, stop, cost))
+                found.append(self._to_generation(new, stop, cost))
         return found
 
     @torch.inference_mode()
-    def weigh(
+    def score_choices(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[EngineRequest],
         candidates: Sequence[Sequence[str]],
         *,
-        first_token: bool = False,
-        ended: bool = False,
-    ) -> list[Weighing]:
-        end = list(self.loaded.chat.end_ids) if ended else []
-        found: list[Weighing] = []
-        for start in range(0, len(questions), QUESTIONS):
-            group = zip(questions[start:], candidates[start : start + QUESTIONS], strict=False)
-            split = [self._split(question, among) for question, among in group]
-            if first_token:
-                found += self._firsts([(text, [each[0] for each in rest]) for text, rest in split])
+        first_token_only: bool = False,
+        include_end_of_turn: bool = False,
+    ) -> list[ChoiceScores]:
+        end = list(self.loaded_model.chat.end_of_turn_ids) if include_end_of_turn else []
+        found: list[ChoiceScores] = []
+        for start in range(0, len(questions), BATCH_SIZE):
+            group = zip(questions[start:], candidates[start : start + BATCH_SIZE], strict=False)
+            split = [self._encode_candidates(question, among) for question, among in group]
+            if first_token_only:
+                found += self._score_first_tokens([(text, [each[0] for each in rest]) for text, rest in split])
             else:
-                found += self._wholes([(text, [each + end for each in rest]) for text, rest in split])
+                found += self._score_candidates([(text, [each + end for each in rest]) for text, rest in split])
         return found
 
-    def _firsts(self, group: Sequence[tuple[Text, list[int]]]) -> list[Weighing]:
+    def _score_first_tokens(self, group: Sequence[tuple[TokenIds, list[int]]]) -> list[ChoiceScores]:
         """One sequence a question: all first tokens are read from its last place."""
         logits = self._logits([text for text, _ in group])
         each = [logits[row, len(text) - 1].float().log_softmax(-1)[firsts] for row, (text, firsts) in enumerate(group)]
         return [
-            _weighing(tuple(logprobs.tolist()), (1,) * len(logprobs), len(text))
+            _build_scores(tuple(logprobs.tolist()), (1,) * len(logprobs), len(text))
             for logprobs, (text, _) in zip(each, group, strict=True)
         ]
 
-    def _wholes(self, group: Sequence[tuple[Text, list[Text]]]) -> list[Weighing]:
+    def _score_candidates(self, group: Sequence[tuple[TokenIds, list[TokenIds]]]) -> list[ChoiceScores]:
         """A sequence for each candidate."""
         logits = self._logits([text + each for text, rest in group for each in rest])
         row, found = 0, []
@@ -105,17 +105,17 @@ class Plain(TransformersEngine):
                 sums.append(float(behind.gather(1, torch.tensor(each)[:, None]).sum()))
                 row += 1
             tokens = sum(len(text) + len(each) for each in rest)
-            found.append(_weighing(tuple(sums), tuple(map(len, rest)), tokens))
+            found.append(_build_scores(tuple(sums), tuple(map(len, rest)), tokens))
         return found
 
-    def _logits(self, texts: Sequence[Text]) -> Tensor:
-        ids, mask = self._padded(texts)
-        logits: Tensor = self.loaded.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    def _logits(self, texts: Sequence[TokenIds]) -> Tensor:
+        ids, mask = self._pad(texts)
+        logits: Tensor = self.loaded_model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return logits
 
-    def _padded(self, texts: Sequence[Text], *, left: bool = False) -> tuple[Tensor, Tensor]:
+    def _pad(self, texts: Sequence[TokenIds], *, left: bool = False) -> tuple[Tensor, Tensor]:
         width = max(map(len, texts))
-        ids = torch.full((len(texts), width), self.loaded.pad_id)
+        ids = torch.full((len(texts), width), self.loaded_model.pad_id)
         mask = torch.zeros_like(ids)
         for row, text in enumerate(texts):
             place = slice(width - len(text), width) if left else slice(0, len(text))
@@ -123,48 +123,48 @@ class Plain(TransformersEngine):
         return ids, mask
 
 
-def _weighing(logprobs: tuple[float, ...], tokens: tuple[int, ...], read: int) -> Weighing:
+def _build_scores(logprobs: tuple[float, ...], tokens: tuple[int, ...], read: int) -> ChoiceScores:
     cost = Cost(prompt_tokens=read, calls=1)
-    return Weighing(shares=shares_of(logprobs), logprobs=logprobs, tokens=tokens, cost=cost)
+    return ChoiceScores(probabilities=softmax(logprobs), logprobs=logprobs, tokens=tokens, cost=cost)
 
 
-def run(task: dict[str, Any]) -> dict[str, Any]:
+def run_seam(task: dict[str, Any]) -> dict[str, Any]:
     """One contender: pairs a second, computed tokens, and the labels, to be compared."""
-    engine = Plain if task["run"] == "seam_plain" else TransformersEngine
+    engine = PlainEngine if task["run"] == "seam_plain" else TransformersEngine
     engines: dict[str, Engine] = {
-        name: engine(open_model(model, task["device"]), task.get("size", 1024))
+        name: engine(load_model(model, task["device"]), task.get("size", 1024))
         for name, model in (("strong", STRONG), ("weak", WEAK))
     }
-    annotator = build("annotators", {**SETTINGS, "strong": STRONG, "weak": WEAK})
+    annotator = build_component("annotators", {**SETTINGS, "strong": STRONG, "weak": WEAK})
     assert isinstance(annotator, Seam)
-    pairs = pairs_of(task.get("pairs"))[: task["count"]]
+    pairs = load_pairs(task.get("pairs"))[: task["count"]]
     start = time.perf_counter()
-    labels = annotator.annotate(pairs, Given(engines=engines))
+    labels = annotator.annotate(pairs, AnnotatorInputs(engines=engines))
     tokens = sum(each.cost.prompt_tokens + each.cost.generated_tokens for each in labels)
-    if engine is Plain:
-        tokens += _other_nodes(engines["weak"], pairs, labels)
+    if engine is PlainEngine:
+        tokens += _score_remaining_nodes(engines["weak"], pairs, labels)
     seconds = time.perf_counter() - start
     return {
         "per_second": len(pairs) / seconds,
         "seconds": seconds,
         "tokens": tokens,
-        "peak_mb": peak_mb(task["device"]),
+        "peak_mb": measure_peak_memory_mb(task["device"]),
         "labels": [each.p_a for each in labels],
     }
 
 
-def _other_nodes(weak: Engine, pairs: Sequence[Pair], labels: Sequence[Annotation]) -> int:
+def _score_remaining_nodes(weak: Engine, pairs: Sequence[Pair], labels: Sequence[Annotation]) -> int:
     """What the released code asks beyond ours: the weak model about all nodes of the path. Returns the tokens read."""
-    named = {each.name: each for each in load()}
+    named = {each.name: each for each in load_principles()}
     asked = []
     for pair, label in zip(pairs, labels, strict=True):
-        case = Case.of(pair, label.detail["first"] == "a")
+        case = OrderedPair.from_pair(pair, label.detail["first"] == "a")
         last = {node["level"]: node for node in label.detail["nodes"]}
         used = label.detail["depth"] if label.detail["decided_by"] == "weak" else None
         asked += [
-            judgment(case, [named[name] for name in node["chain"]], node["thought"])
+            build_judgment_request(case, [named[name] for name in node["chain"]], node["thought"])
             for level, node in last.items()
             if level != used
         ]
-    found = weak.weigh(asked, [RESPONSES] * len(asked), ended=True)
+    found = weak.score_choices(asked, [RESPONSE_CANDIDATES] * len(asked), include_end_of_turn=True)
     return sum(each.cost.prompt_tokens for each in found)

@@ -12,56 +12,58 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.workload import Work, wait
-from trimtab.lm.forms import choose_form
-from trimtab.lm.generate import generate
-from trimtab.lm.logprobs import read, reader
-from trimtab.lm.rows import Row
-from trimtab.lm.sampling import Sampling
-from trimtab.training.dpo import dpo
-from trimtab.training.loop import Example, Setup
-from trimtab.training.settings import Dpo
+from benchmarks.workload import Workload, synchronize
+from trimtab.config.training import DpoSettings
+from trimtab.models.inference.generate import sample_completions
+from trimtab.models.inference.sampling import Sampling
+from trimtab.models.packing.layout_probe import select_layout
+from trimtab.models.packing.pair_batch import TokenizedPair
+from trimtab.models.scoring.logprobs import build_logprob_reader, read_logprobs
+from trimtab.training.dpo import train_dpo
+from trimtab.training.trainer import TrainingExample, TrainingRuntime
 
-BATCH = 16
-LORA_RANK = 8
-NEW_TOKENS = 128
+BATCH_SIZE = 16
+LORA_R = 8
+MAX_NEW_TOKENS = 128
 # What plain transformers and TRL are tried with: the fastest counts.
-PLAIN_BATCHES = {"cpu": (2, 8, 16), "cuda": (16, 64, 256)}
+PLAIN_BATCH_SIZES = {"cpu": (2, 8, 16), "cuda": (16, 64, 256)}
 
 
-def timed(device: str, run: Callable[[], Any]) -> float:
-    wait(device)
+def time_call(device: str, run: Callable[[], Any]) -> float:
+    synchronize(device)
     start = time.perf_counter()
     run()
-    wait(device)
+    synchronize(device)
     return time.perf_counter() - start
 
 
-def score_trimtab(work: Work, device: str, budget: int) -> float:
-    using = reader(work.loaded, print)
-    for _ in read(using, work.rows[:8], budget, [True] * 8):
+def score_trimtab(work: Workload, device: str, budget: int) -> float:
+    using = build_logprob_reader(work.loaded, print)
+    for _ in read_logprobs(using, work.token_pairs[:8], budget, [True] * 8):
         pass  # the first pass allocates
-    everything = [True] * len(work.rows)
-    return timed(device, lambda: list(read(using, work.rows, budget, everything)))
+    everything = [True] * len(work.token_pairs)
+    return time_call(device, lambda: list(read_logprobs(using, work.token_pairs, budget, everything)))
 
 
 @torch.inference_mode()
-def score_plain(work: Work, device: str, _: int) -> float:
+def score_plain(work: Workload, device: str, _: int) -> float:
     """Each response behind its prompt, sorted by length and padded, all logits, log-softmax in float32."""
     texts = sorted(
-        (text for row in work.rows for text in ((row.prompt, row.first), (row.prompt, row.second))),
+        (text for row in work.token_pairs for text in ((row.prompt, row.first), (row.prompt, row.second))),
         key=lambda text: -len(text[0]) - len(text[1]),
     )
     step = max(1, len(texts) // 32)
     tried = {
-        size: timed(device, partial(_plain, work, texts[::step], size, device))
-        for size in PLAIN_BATCHES[device.partition(":")[0]]
+        size: time_call(device, partial(_score_in_batches, work, texts[::step], size, device))
+        for size in PLAIN_BATCH_SIZES[device.partition(":")[0]]
     }
     best = min(tried, key=lambda size: tried[size])
-    return timed(device, lambda: _plain(work, texts, best, device))
+    return time_call(device, lambda: _score_in_batches(work, texts, best, device))
 
 
-def _plain(work: Work, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], size: int, device: str) -> None:
+def _score_in_batches(
+    work: Workload, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], size: int, device: str
+) -> None:
     for start in range(0, len(texts), size):
         batch = texts[start : start + size]
         width = max(len(prompt) + len(response) for prompt, response in batch)
@@ -78,31 +80,33 @@ def _plain(work: Work, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
         (each * answered[:, 1:]).sum(1).tolist()
 
 
-def dpo_trimtab(work: Work, device: str, budget: int) -> float:
+def dpo_trimtab(work: Workload, device: str, budget: int) -> float:
     """One epoch with the reference table, made before it."""
 
     def run() -> None:
-        using = reader(work.loaded, print)
+        using = build_logprob_reader(work.loaded, print)
         sums: dict[int, list[float]] = {}
-        for places, values in read(using, work.rows, budget, [True] * len(work.rows)):
+        for places, values in read_logprobs(using, work.token_pairs, budget, [True] * len(work.token_pairs)):
             sums.update(zip(places, values, strict=True))
-        examples = [Example(row, (sums[place][0], sums[place][1])) for place, row in enumerate(work.rows)]
-        told = Setup(
+        examples = [
+            TrainingExample(row, (sums[place][0], sums[place][1])) for place, row in enumerate(work.token_pairs)
+        ]
+        told = TrainingRuntime(
             name="bench",
             seed=0,
             pad_id=work.loaded.pad_id,
-            form=choose_form(work.loaded.model),
+            layout=select_layout(work.loaded.model),
             token_budget=budget,
-            arguments={"use_cpu": device == "cpu"},
+            trainer_arguments={"use_cpu": device == "cpu"},
         )
-        recipe = Dpo(learning_rate=1e-6, batch_size=BATCH, lora_rank=LORA_RANK)
+        recipe = DpoSettings(learning_rate=1e-6, batch_size=BATCH_SIZE, lora_r=LORA_R)
         with tempfile.TemporaryDirectory() as folder:
-            dpo(work.loaded.model, examples, recipe, told, Path(folder), lambda done=1: None)
+            train_dpo(work.loaded.model, examples, recipe, told, Path(folder), lambda done=1: None)
 
-    return timed(device, run)
+    return time_call(device, run)
 
 
-def dpo_trl(work: Work, device: str, micro: int) -> float:
+def dpo_trl(work: Workload, device: str, micro: int) -> float:
     """One epoch of TRL's DPO, bfloat16, LoRA on every linear layer, its reference precomputed and counted."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -117,7 +121,7 @@ def dpo_trl(work: Work, device: str, micro: int) -> float:
     columns = Dataset.from_list(
         [
             {"prompt_ids": list(row.prompt), "chosen_ids": list(row.first), "rejected_ids": list(row.second)}
-            for row in work.rows
+            for row in work.token_pairs
         ]
     )
 
@@ -128,7 +132,7 @@ def dpo_trl(work: Work, device: str, micro: int) -> float:
                 args=DPOConfig(
                     output_dir=folder,
                     per_device_train_batch_size=micro,
-                    gradient_accumulation_steps=BATCH // micro,
+                    gradient_accumulation_steps=BATCH_SIZE // micro,
                     precompute_ref_log_probs=True,
                     num_train_epochs=1,
                     learning_rate=1e-6,
@@ -142,23 +146,25 @@ def dpo_trl(work: Work, device: str, micro: int) -> float:
                 ),
                 train_dataset=columns,
                 processing_class=work.loaded.chat.tokenizer,
-                peft_config=LoraConfig(r=LORA_RANK, lora_alpha=2 * LORA_RANK, target_modules="all-linear"),
+                peft_config=LoraConfig(r=LORA_R, lora_alpha=2 * LORA_R, target_modules="all-linear"),
             ).train()
 
-    return timed(device, run)
+    return time_call(device, run)
 
 
-def generate_trimtab(work: Work, device: str, budget: int) -> float:
+def generate_trimtab(work: Workload, device: str, budget: int) -> float:
     asked = [(f"{place}", pair.prompt) for place, pair in enumerate(work.pairs)]
-    sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0, seed=0)
+    sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, seed=0)
     wanted = {name for name, _ in asked}
-    return timed(device, lambda: list(generate(work.loaded.model, work.loaded.chat, asked, sampling, wanted, budget)))
+    return time_call(
+        device, lambda: list(sample_completions(work.loaded.model, work.loaded.chat, asked, sampling, wanted, budget))
+    )
 
 
 @torch.inference_mode()
-def generate_plain(work: Work, device: str, _: int) -> float:
+def generate_plain(work: Workload, device: str, _: int) -> float:
     """`generate` on the prompts in their order, padded on the left, in one batch."""
-    prompts = [row.prompt for row in work.rows]
+    prompts = [row.prompt for row in work.token_pairs]
     width = max(map(len, prompts))
     pad = work.loaded.pad_id
     ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
@@ -168,20 +174,20 @@ def generate_plain(work: Work, device: str, _: int) -> float:
         return work.loaded.model.generate(  # type: ignore[no-any-return]
             input_ids=ids,
             attention_mask=mask,
-            max_new_tokens=NEW_TOKENS,
+            max_new_tokens=MAX_NEW_TOKENS,
             do_sample=False,
             pad_token_id=pad,
-            eos_token_id=list(work.loaded.chat.stop_ids),
+            eos_token_id=list(work.loaded.chat.stop_token_ids),
         )
 
-    return timed(device, run)
+    return time_call(device, run)
 
 
-def long_rows(work: Work) -> list[Row]:
+def build_long_pairs(work: Workload) -> list[TokenizedPair]:
     """Sixteen pairs of two texts of 512 tokens each."""
-    ids = tuple(token for row in work.rows for token in row.prompt + row.first + row.second)
+    ids = tuple(token for row in work.token_pairs for token in row.prompt + row.first + row.second)
     ids *= -(-16 * 512 // len(ids))
     return [
-        Row(prompt=ids[i : i + 256], first=ids[i + 1 : i + 257], second=ids[i + 2 : i + 258])
+        TokenizedPair(prompt=ids[i : i + 256], first=ids[i + 1 : i + 257], second=ids[i + 2 : i + 258])
         for i in range(0, 4096, 256)
     ]

@@ -13,22 +13,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-MAKER = Path(__file__).parents[1] / "tests" / "report" / "large_run.py"
-WORDS = 60
+RUN_FACTORY = Path(__file__).parents[1] / "tests" / "report" / "large_run.py"
+WORDS_PER_TEXT = 60
 
 
-def made(folder: Path, pairs: int, prompts: int) -> Path:
+def build_run(folder: Path, pairs: int, prompts: int) -> Path:
     """A run of so many unlabeled pairs and so many test prompts with a pair each: the arms of a study, and nothing trained."""
-    make: Any = runpy.run_path(str(MAKER))["make_large"]
-    return Path(make(folder, pairs, prompts, words=WORDS))
+    make: Any = runpy.run_path(str(RUN_FACTORY))["make_large"]
+    return Path(make(folder, pairs, prompts, words=WORDS_PER_TEXT))
 
 
 def main(task: dict[str, Any]) -> dict[str, float]:
-    from trimtab.report.remake import remake
+    from trimtab.report.write_report import write_report
 
     folder = Path(task["folder"])
     begun = time.perf_counter()
-    remake(folder)
+    write_report(folder)
     seconds = time.perf_counter() - begun
     return {
         "seconds": seconds,

@@ -21,23 +21,23 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks.reports import made
+from benchmarks.reports import build_run
 
 RESULTS = Path(__file__).parent / "results"
 # Tokens in a pass of Trimtab, and rows in a pass of TRL, by kind of device.
-TOKENS = {"cpu": 1_024, "cuda": 16_384}
+TOKEN_BUDGETS = {"cpu": 1_024, "cuda": 16_384}
 TRL_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
 # So many pairs at least, however small the share: one step of DPO.
-LEAST = 16
+MIN_PAIRS = 16
 # Unlabeled pairs and test prompts of the runs that are reported; a report may take a minute.
-REPORTED = {"": (20_000, 1_000), "_many_prompts": (20_000, 20_000)}
-REPORT_SECONDS = 60
+REPORT_SIZES = {"": (20_000, 1_000), "_many_prompts": (20_000, 20_000)}
+MAX_REPORT_SECONDS = 60
 console = Console()
 
-Make = Callable[[], dict[str, float]]
+Benchmark = Callable[[], dict[str, float]]
 
 
-def fresh(task: dict[str, Any]) -> dict[str, Any]:
+def run_in_subprocess(task: dict[str, Any]) -> dict[str, Any]:
     """Runs one contender in a process of its own. Raises `RuntimeError` with the end of what it said if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
@@ -58,28 +58,30 @@ def fresh(task: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def contest(tasks: Sequence[dict[str, Any]], rounds: int) -> list[dict[str, float]]:
+def measure_medians(tasks: Sequence[dict[str, Any]], rounds: int) -> list[dict[str, float]]:
     """Medians of each task over the rounds; tasks take turns, and every other round goes backwards."""
     found: list[list[dict[str, Any]]] = [[] for _ in tasks]
     for number in range(rounds):
         order = list(range(len(tasks)))
         for place in order if number % 2 == 0 else reversed(order):
-            found[place].append(fresh(tasks[place]))
+            found[place].append(run_in_subprocess(tasks[place]))
     return [{key: statistics.median(each[key] for each in runs) for key in runs[0]} for runs in found]
 
 
-def against(
+def compare_with_baselines(
     kind: str, model: str, count: int, asked: argparse.Namespace, others: Sequence[dict[str, Any]]
 ) -> dict[str, float]:
     """Trimtab against the best of the others: ratio of throughput, of memory, and the share of the roofline."""
     base = {
         "model": model,
-        "count": max(LEAST, round(asked.share * count)),
+        "count": max(MIN_PAIRS, round(asked.share * count)),
         "pairs": asked.pairs,
         "device": asked.device,
-        "size": TOKENS[kind_of(asked.device)],
+        "size": TOKEN_BUDGETS[device_type(asked.device)],
     }
-    ours, *theirs = contest([{**base, "run": f"{kind}_trimtab"}, *({**base, **each} for each in others)], asked.rounds)
+    ours, *theirs = measure_medians(
+        [{**base, "run": f"{kind}_trimtab"}, *({**base, **each} for each in others)], asked.rounds
+    )
     best = max(theirs, key=lambda each: each["per_second"])
     return {
         "ratio": ours["per_second"] / best["per_second"],
@@ -93,11 +95,11 @@ def against(
     }
 
 
-def seam(asked: argparse.Namespace) -> dict[str, float]:
+def measure_seam(asked: argparse.Namespace) -> dict[str, float]:
     """The same labels by the released code's calls with plain transformers: tokens that are computed, and time. One round:
     it takes a quarter of an hour."""
     task = {"model": "gemma3-270m asks smollm2", "count": 24, "pairs": asked.pairs, "device": asked.device}
-    ours, plain = (fresh({**task, "run": run}) for run in ("seam_trimtab", "seam_plain"))
+    ours, plain = (run_in_subprocess({**task, "run": run}) for run in ("seam_trimtab", "seam_plain"))
     both = list(zip(ours["labels"], plain["labels"], strict=True))
     return {
         "token_ratio": plain["tokens"] / ours["tokens"],
@@ -110,61 +112,66 @@ def seam(asked: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def scaling(asked: argparse.Namespace) -> dict[str, float]:
+def measure_scaling(asked: argparse.Namespace) -> dict[str, float]:
     """Scoring 1,000 and 16,000 pairs with two layers of SmolLM2, so that what grows with the pairs would show."""
     base = {"model": "smollm2-135m-instruct", "layers": 2, "pairs": asked.pairs, "device": asked.device}
-    few, many = contest([{**base, "run": "score_trimtab", "count": count} for count in (1_000, 16_000)], asked.rounds)
+    few, many = measure_medians(
+        [{**base, "run": "score_trimtab", "count": count} for count in (1_000, 16_000)], asked.rounds
+    )
     return {
         "throughput_ratio": many["per_second"] / few["per_second"],
         "memory_ratio": many["peak_mb"] / few["peak_mb"],
     }
 
 
-def long_texts(asked: argparse.Namespace) -> float:
+def measure_long_texts(asked: argparse.Namespace) -> float:
     """Peak memory of a step of 16 pairs of texts of 512 tokens."""
     task = {"model": "smollm2-135m-instruct", "count": 64, "pairs": asked.pairs, "device": asked.device, "long": True}
-    return float(fresh({**task, "run": "dpo_trimtab"})["peak_mb"])
+    return float(run_in_subprocess({**task, "run": "dpo_trimtab"})["peak_mb"])
 
 
-def report(asked: argparse.Namespace) -> dict[str, float]:
+def measure_report(asked: argparse.Namespace) -> dict[str, float]:
     """Making the report of a run of 20,000 pairs, with few test prompts and with as many as pairs."""
     found: dict[str, float] = {}
-    for name, sizes in REPORTED.items():
-        pairs, prompts = (max(LEAST, round(asked.share * size)) for size in sizes)
+    for name, sizes in REPORT_SIZES.items():
+        pairs, prompts = (max(MIN_PAIRS, round(asked.share * size)) for size in sizes)
         with tempfile.TemporaryDirectory() as folder:
-            run = str(made(Path(folder) / "run", pairs, prompts))
+            run = str(build_run(Path(folder) / "run", pairs, prompts))
             task = {"module": "benchmarks.reports", "run": "report", "model": f"{prompts:,} prompts"}
-            (each,) = contest([{**task, "folder": run, "count": pairs}], asked.rounds)
+            (each,) = measure_medians([{**task, "folder": run, "count": pairs}], asked.rounds)
         found |= {f"{key}{name}": each[key] for key in ("seconds", "peak_mb", "page_mb")}
     return found
 
 
-def kind_of(device: str) -> str:
+def device_type(device: str) -> str:
     return device.partition(":")[0]
 
 
-def makers(asked: argparse.Namespace) -> dict[str, Make]:
+def select_benchmarks(asked: argparse.Namespace) -> dict[str, Benchmark]:
     """What makes each result. Shapes of OPT are part of the whole on a graphics card, and elsewhere made when named."""
     smollm2, gemma = "smollm2-135m-instruct", "gemma3-270m"
     plain = [{"run": "score_plain"}]
-    trl = [{"run": "dpo_trl", "size": size} for size in TRL_SIZES[kind_of(asked.device)]]
-    whole: dict[str, Make] = {
-        "score_smollm2": lambda: against("score", smollm2, 128, asked, plain),
-        "score_gemma": lambda: against("score", gemma, 64, asked, plain),
-        "dpo_smollm2": lambda: {**against("dpo", smollm2, 32, asked, trl), "long_texts_mb": long_texts(asked)},
-        "generate_smollm2": lambda: against("generate", smollm2, 64, asked, [{"run": "generate_plain"}]),
-        "scaling": lambda: scaling(asked),
-        "seam": lambda: seam(asked),
-        "report": lambda: report(asked),
+    trl = [{"run": "dpo_trl", "size": size} for size in TRL_SIZES[device_type(asked.device)]]
+    whole: dict[str, Benchmark] = {
+        "score_smollm2": lambda: compare_with_baselines("score", smollm2, 128, asked, plain),
+        "score_gemma": lambda: compare_with_baselines("score", gemma, 64, asked, plain),
+        "dpo_smollm2": lambda: {
+            **compare_with_baselines("dpo", smollm2, 32, asked, trl),
+            "long_texts_mb": measure_long_texts(asked),
+        },
+        "generate_smollm2": lambda: compare_with_baselines("generate", smollm2, 64, asked, [{"run": "generate_plain"}]),
+        "scaling": lambda: measure_scaling(asked),
+        "seam": lambda: measure_seam(asked),
+        "report": lambda: measure_report(asked),
     }
-    shapes: dict[str, Make] = {
-        f"{kind}_{name}": partial(against, kind, name, count, asked, others)
-        for name, count in (("opt-125m", 2048), ("opt-1.3b", 512), ("opt-tiny", LEAST))
+    shapes: dict[str, Benchmark] = {
+        f"{kind}_{name}": partial(compare_with_baselines, kind, name, count, asked, others)
+        for name, count in (("opt-125m", 2048), ("opt-1.3b", 512), ("opt-tiny", MIN_PAIRS))
         for kind, others in (("score", plain), ("dpo", trl))
     }
     large = [name for name in shapes if not name.endswith("tiny")]
     if not asked.only:
-        return {**whole, **({name: shapes[name] for name in large} if kind_of(asked.device) == "cuda" else {})}
+        return {**whole, **({name: shapes[name] for name in large} if device_type(asked.device) == "cuda" else {})}
     known = {**whole, **shapes}
     if strange := sorted(set(asked.only) - set(known)):
         raise SystemExit(f"ONLY: there is no result {strange[0]!r} (there are: {', '.join(known)})")
@@ -180,13 +187,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", help="names of results to make; the others are kept as they are")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args(words)
-    path: Path = asked.results / ("latest.json" if kind_of(asked.device) == "cpu" else f"latest-{asked.device}.json")
+    path: Path = asked.results / (
+        "latest.json" if device_type(asked.device) == "cpu" else f"latest-{asked.device}.json"
+    )
     results: dict[str, Any] = json.loads(path.read_text()) if asked.only and path.is_file() else {}
-    for name, make in makers(asked).items():
+    for name, make in select_benchmarks(asked).items():
         console.print(name)
         results[name] = {key: round(value, 3) for key, value in make().items()}
         results.setdefault("about", {})[name] = {
-            "pairs": _pairs(name, asked.pairs),
+            "pairs": _describe_pairs(name, asked.pairs),
             "device": asked.device,
             "cores": os.cpu_count(),
             "machine": platform.machine(),
@@ -195,16 +204,16 @@ def main(words: Sequence[str] | None = None) -> None:
         }
         asked.results.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
-    show(results)
+    print_results(results)
 
 
-def _pairs(name: str, given: str | None) -> str:
+def _describe_pairs(name: str, given: str | None) -> str:
     if name == "report":
         return "random words"
     return "random tokens" if "_opt-" in name else Path(given).name if given else "starter set"
 
 
-def show(results: dict[str, Any]) -> None:
+def print_results(results: dict[str, Any]) -> None:
     table = Table(Column("result", no_wrap=True), "faster", "less memory", "of roofline", "a second", "the other's")
     for name, found in results.items():
         if "ratio" in found:
@@ -230,7 +239,7 @@ def show(results: dict[str, Any]) -> None:
     if "report" in results:
         console.print(
             f"a report of 20,000 pairs: {results['report']['seconds']:.0f} s with 1,000 test prompts, "
-            f"{results['report']['seconds_many_prompts']:.0f} s with 20,000; it may take {REPORT_SECONDS} s"
+            f"{results['report']['seconds_many_prompts']:.0f} s with 20,000; it may take {MAX_REPORT_SECONDS} s"
         )
 
 

@@ -9,14 +9,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, OPTConfig, PreTrainedTokenizerFast
 
-from trimtab.lm.chat import Chat
-from trimtab.lm.models import Loaded
-from trimtab.lm.rows import Row
-from trimtab.lm.template import default_template
+from trimtab.models.chat import ChatTokenizer
+from trimtab.models.checkpoint import LoadedModel
+from trimtab.models.default_chat_template import build_default_template
+from trimtab.models.packing.pair_batch import TokenizedPair
 
-SPECIALS = ("<s>", "</s>", "<pad>")
+SPECIAL_TOKENS = ("<s>", "</s>", "<pad>")
 # Zhang et al. 2022, table 1; "opt-tiny" is for trying the bench out.
-SHAPES = {
+MODEL_SHAPES = {
     "opt-125m": OPTConfig(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, ffn_dim=3072),
     "opt-1.3b": OPTConfig(
         hidden_size=2048, num_hidden_layers=24, num_attention_heads=32, ffn_dim=8192, word_embed_proj_dim=2048
@@ -26,37 +26,39 @@ SHAPES = {
     ),
 }
 # Mean tokens of a prompt, of the chosen response and of the rejected one.
-LENGTHS = (149, 40, 50)
+MEAN_LENGTHS = (149, 40, 50)
 
 
-def open_shape(name: str, device: str) -> Loaded:
+def build_random_model(name: str, device: str) -> LoadedModel:
     """The model in bfloat16 on its device, with a tokenizer whose tokens are bytes. Without dropout, which slows training."""
-    config = OPTConfig.from_dict({**SHAPES[name].to_dict(), "dropout": 0.0})
+    config = OPTConfig.from_dict({**MODEL_SHAPES[name].to_dict(), "dropout": 0.0})
     torch.manual_seed(0)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-    return Loaded(model=model, chat=Chat.of(_tokenizer()))
+    return LoadedModel(model=model, chat=ChatTokenizer.from_tokenizer(_build_tokenizer()))
 
 
-def drawn_rows(name: str, count: int, longest: int) -> list[Row]:
+def sample_token_pairs(name: str, count: int, longest: int) -> list[TokenizedPair]:
     """Rows of random tokens, of lengths that spread as those of people's dialogues do: exponentially about their means."""
     draw = torch.Generator().manual_seed(1)
-    vocabulary = SHAPES[name].vocab_size
-    means = torch.tensor(LENGTHS, dtype=torch.float32)
-    rows: list[Row] = []
+    vocabulary = MODEL_SHAPES[name].vocab_size
+    means = torch.tensor(MEAN_LENGTHS, dtype=torch.float32)
+    rows: list[TokenizedPair] = []
     while len(rows) < count:
         parts = (1 + means * torch.empty(3).exponential_(generator=draw)).int().tolist()
-        row = Row(*(tuple(torch.randint(5, vocabulary, (part,), generator=draw).tolist()) for part in parts))
-        rows += [row] if row.longest_text <= longest else []
+        row = TokenizedPair(*(tuple(torch.randint(5, vocabulary, (part,), generator=draw).tolist()) for part in parts))
+        rows += [row] if row.max_text_length <= longest else []
     return rows
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {token: place for place, token in enumerate([*SPECIALS, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+def _build_tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {
+        token: place for place, token in enumerate([*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    }
     raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    bos, eos, pad = SPECIALS
+    bos, eos, pad = SPECIAL_TOKENS
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad)
-    tokenizer.chat_template = default_template(begins=False)
+    tokenizer.chat_template = build_default_template(add_bos=False)
     return tokenizer

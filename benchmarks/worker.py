@@ -11,28 +11,34 @@ import warnings
 from typing import Any
 
 from benchmarks import asking, contenders
-from benchmarks.workload import Work, needed_flops, peak_flops, peak_mb, work
+from benchmarks.workload import (
+    Workload,
+    count_required_flops,
+    load_workload,
+    measure_peak_flops,
+    measure_peak_memory_mb,
+)
 
 # Forward passes that the work cannot do without: reading once; the reference, forward and backward.
-PASSES = {"score": 1, "dpo": 3}
+REQUIRED_PASSES = {"score": 1, "dpo": 3}
 
 
 def main(task: dict[str, Any]) -> dict[str, Any]:
     device = task["device"]
     if task["run"].startswith("seam"):
-        return asking.run(task)
-    given = work(task["model"], task["count"], task.get("pairs"), device, task.get("layers"))
+        return asking.run_seam(task)
+    given = load_workload(task["model"], task["count"], task.get("pairs"), device, task.get("layers"))
     if task.get("long"):
-        given = Work(given.loaded, given.pairs, contenders.long_rows(given))
+        given = Workload(given.loaded, given.pairs, contenders.build_long_pairs(given))
     kind = task["run"].split("_")[0]
-    flops = needed_flops(given.loaded.model, given.rows, PASSES.get(kind, 1))
-    before = peak_flops(device)
+    flops = count_required_flops(given.loaded.model, given.token_pairs, REQUIRED_PASSES.get(kind, 1))
+    before = measure_peak_flops(device)
     seconds = getattr(contenders, task["run"])(given, device, task.get("size", 1024))
     return {
         "seconds": seconds,
-        "per_second": len(given.rows) / seconds,
-        "tokens": sum(map(len, given.rows)),
-        "peak_mb": peak_mb(device),
+        "per_second": len(given.token_pairs) / seconds,
+        "tokens": sum(map(len, given.token_pairs)),
+        "peak_mb": measure_peak_memory_mb(device),
         "peak_flops": before,
         "roofline": flops / seconds / before,
     }

@@ -10,55 +10,55 @@ from typing import Any
 
 import torch
 
-from benchmarks.shapes import SHAPES, drawn_rows, open_shape
-from trimtab.data.file import File
-from trimtab.data.starter import Starter
-from trimtab.lm.models import Loaded, open_base
-from trimtab.lm.rows import Row, encode
-from trimtab.lm.weights import Model
+from benchmarks.shapes import MODEL_SHAPES, build_random_model, sample_token_pairs
+from trimtab.models.checkpoint import LoadedModel, load_base_model
+from trimtab.models.config import Model
+from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
+from trimtab.sources.file import File
+from trimtab.sources.starter import Starter
 from trimtab.types import Pair
 
-MAX_TOKENS = 512
+MAX_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Workload:
     """A model, and the pairs with their rows: prompt, the first response, the second."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     pairs: list[Pair]
-    rows: list[Row]
+    token_pairs: list[TokenizedPair]
 
 
-def open_model(name: str, device: str, layers: int | None = None) -> Loaded:
+def load_model(name: str, device: str, layers: int | None = None) -> LoadedModel:
     """A model by its short name, or a folder with weights; bfloat16."""
-    return open_base(Model(base=name, dtype="bfloat16", layers=layers), print, device)
+    return load_base_model(Model(base=name, dtype="bfloat16", layers=layers), print, device)
 
 
-def pairs_of(path: str | None) -> tuple[Pair, ...]:
+def load_pairs(path: str | None) -> tuple[Pair, ...]:
     """The pairs of a file, or of the starter set."""
     return (File(path=path) if path else Starter()).load().pairs
 
 
-def work(name: str, count: int, pairs_path: str | None, device: str, layers: int | None = None) -> Work:
+def load_workload(name: str, count: int, pairs_path: str | None, device: str, layers: int | None = None) -> Workload:
     """The first `count` pairs of the file, or of the starter set, that are not longer than MAX_TOKENS; again and again
     where there are fewer. Of a model that is a shape alone, as many rows of random tokens and no pairs."""
-    if name in SHAPES:
-        return Work(open_shape(name, device), [], drawn_rows(name, count, MAX_TOKENS))
-    loaded = open_model(name, device, layers)
+    if name in MODEL_SHAPES:
+        return Workload(build_random_model(name, device), [], sample_token_pairs(name, count, MAX_LENGTH))
+    loaded = load_model(name, device, layers)
     pairs, rows = [], []
-    for pair in pairs_of(pairs_path):
-        row = encode(loaded.chat, pair.prompt, pair.a, pair.b)
-        if row.longest_text <= MAX_TOKENS:
+    for pair in load_pairs(pairs_path):
+        row = tokenize_pair(loaded.chat, pair.prompt, pair.a, pair.b)
+        if row.max_text_length <= MAX_LENGTH:
             pairs.append(pair)
             rows.append(row)
         if len(pairs) == count:
             break
     again = -(-count // len(pairs))
-    return Work(loaded, (pairs * again)[:count], (rows * again)[:count])
+    return Workload(loaded, (pairs * again)[:count], (rows * again)[:count])
 
 
-def needed_flops(model: Any, rows: Sequence[Row], passes: int = 1) -> float:
+def count_required_flops(model: Any, rows: Sequence[TokenizedPair], passes: int = 1) -> float:
     """Operations of reading the rows `passes` times that no way of computing avoids: each token once through every linear
     layer, each response token once through the output head. Attention and norms are left out. A step of training a LoRA
     adapter is two passes (forward, and the gradient of the activations), its reference is one."""
@@ -71,27 +71,27 @@ def needed_flops(model: Any, rows: Sequence[Row], passes: int = 1) -> float:
     return float(2 * passes * (body * tokens + head.weight.numel() * answered))
 
 
-def peak_flops(device: str) -> float:
+def measure_peak_flops(device: str) -> float:
     """Operations a second of a bfloat16 product of 2048 x 2048 matrices (8192 on a graphics card): the best of several."""
     size = 8192 if device.startswith("cuda") else 2048
     a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
     best = float("inf")
     for _ in range(12):
-        wait(device)
+        synchronize(device)
         start = time.perf_counter()
         a @ b
-        wait(device)
+        synchronize(device)
         best = min(best, time.perf_counter() - start)
     return 2.0 * size**3 / best
 
 
-def wait(device: str) -> None:
+def synchronize(device: str) -> None:
     """Until the device has done what it was given."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
-def peak_mb(device: str) -> float:
+def measure_peak_memory_mb(device: str) -> float:
     """Peak memory so far: of the process, or what was taken of the graphics card."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated() / 2**20

@@ -14,31 +14,33 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab.data.hub import Hub
-from trimtab.data.split import Split, Splits, split
+from trimtab.data.split import DataSplits, SplitSettings, split_pairs
+from trimtab.sources.hub import Hub
 from trimtab.types import Choice, Pair
 
-SIDES = {"labeled": "gt", "unlabeled": "w2s", "test": "test"}
+FILE_SUFFIXES = {"labeled": "gt", "unlabeled": "w2s", "test": "test"}
 
 
-def row(pair: Pair, better: Choice) -> bytes:
+def to_json_line(pair: Pair, better: Choice) -> bytes:
     worse = pair.b if better == "a" else pair.a
     told = {"prompt": pair.prompt[0].content, "chosen": pair.response(better), "rejected": worse}
     return json.dumps(told, ensure_ascii=False).encode() + b"\n"
 
 
-def packed(pairs: Sequence[Pair]) -> bytes:
+def to_gzip_lines(pairs: Sequence[Pair]) -> bytes:
     """One row a pair, in the order of the pairs, without the time at which it was packed."""
     stream = io.BytesIO()
     with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as file:
-        file.writelines(row(pair, pair.human) for pair in pairs if pair.human is not None)
+        file.writelines(to_json_line(pair, pair.human) for pair in pairs if pair.human is not None)
     return stream.getvalue()
 
 
-def parted(dataset: str, objective: str, most: int) -> Splits:
+def load_and_split(dataset: str, objective: str, most: int) -> DataSplits:
     read = Hub(id=dataset, subset=f"{objective}-base").load().pairs
     single = [pair for pair in read if len(pair.prompt) == 1]
-    return split(single, Split(labeled=0.5, test=1 / 3, max_labeled=most, max_unlabeled=most, max_test=most))
+    return split_pairs(
+        single, SplitSettings(labeled=0.5, test=1 / 3, max_labeled=most, max_unlabeled=most, max_test=most)
+    )
 
 
 def main() -> None:
@@ -50,16 +52,16 @@ def main() -> None:
     paths = {
         (objective, side): asked.out / f"hh1t_{objective}_{name}.jsonl.gz"
         for objective in ("helpful", "harmless")
-        for side, name in SIDES.items()
+        for side, name in FILE_SUFFIXES.items()
     }
     there = [path for path in paths.values() if path.exists()]
     if there:
         raise SystemExit(f"{there[0]} is there already; remove it, or name another folder with --out")
     asked.out.mkdir(parents=True, exist_ok=True)
-    sides = {objective: parted(asked.id, objective, asked.most) for objective in ("helpful", "harmless")}
+    sides = {objective: load_and_split(asked.id, objective, asked.most) for objective in ("helpful", "harmless")}
     for (objective, side), path in paths.items():
         pairs = getattr(sides[objective], side)
-        path.write_bytes(packed(pairs))
+        path.write_bytes(to_gzip_lines(pairs))
         print(f"{len(pairs):>5} pairs  {path}")
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trimtab.protocols import Runtime, Tick
+from trimtab.core.interfaces import ProgressTick, Runtime
 
 if TYPE_CHECKING:
-    from trimtab.study import Study
+    from trimtab.config.study import Study
 
 SPECIALS = ("<s>", "</s>", "<pad>")
 STUDY = """
@@ -45,7 +45,7 @@ def _no_table() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(label: str, total: int, unit: str) -> Iterator[Tick]:
+def _bar(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
     def tick(done: int = 1) -> None:
         assert 0 <= done <= total, f"{label}: {done} of {total} {unit}"
 
@@ -121,8 +121,8 @@ Ran = tuple["Study", Path]
 @pytest.fixture(scope="session")
 def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
     """Runs a study from its YAML, beginning with a copy of a folder where one is given, and gives it with its folder."""
-    from trimtab.run import run
-    from trimtab.study import Study
+    from trimtab.config.study import Study
+    from trimtab.pipeline.executor import run_study
 
     def whole(text: str, beginning: Path | None = None) -> Ran:
         study = Study.parse(text)
@@ -131,7 +131,7 @@ def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             shutil.copytree(beginning, folder)
         runtime = Runtime(progress=_bar, notify=lambda message: None)
         with _one_thread():
-            run(study, folder, runtime, lambda place, total, name: None)
+            run_study(study, folder, runtime, lambda place, total, name: None)
         return study, folder
 
     return whole

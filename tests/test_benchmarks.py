@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.run import main
-from benchmarks.shapes import LENGTHS, SHAPES, drawn_rows, open_shape
-from benchmarks.workload import needed_flops
-from trimtab.lm.rows import Row
+from benchmarks.shapes import MEAN_LENGTHS, MODEL_SHAPES, build_random_model, sample_token_pairs
+from benchmarks.workload import count_required_flops
+from trimtab.models.packing.pair_batch import TokenizedPair
 
 
 @pytest.fixture(autouse=True)
@@ -48,17 +48,17 @@ def test_a_result_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) 
 
 
 def test_drawn_rows_are_as_long_as_peoples_pairs_and_the_same_each_time() -> None:
-    rows = drawn_rows("opt-125m", 2000, 4096)
+    rows = sample_token_pairs("opt-125m", 2000, 4096)
     parts = list(zip(*((len(row.prompt), len(row.first), len(row.second)) for row in rows), strict=True))
-    for part, wanted in zip(parts, LENGTHS, strict=True):
+    for part, wanted in zip(parts, MEAN_LENGTHS, strict=True):
         assert sum(part) / len(rows) == pytest.approx(wanted, rel=0.1)
-    assert drawn_rows("opt-125m", 20, 4096) == rows[:20]
-    assert max(row.longest_text for row in drawn_rows("opt-125m", 200, 256)) <= 256
+    assert sample_token_pairs("opt-125m", 20, 4096) == rows[:20]
+    assert max(row.max_text_length for row in sample_token_pairs("opt-125m", 200, 256)) <= 256
 
 
 def test_what_cannot_be_avoided_is_counted_by_hand() -> None:
-    config, model = SHAPES["opt-tiny"], open_shape("opt-tiny", "cpu").model
+    config, model = MODEL_SHAPES["opt-tiny"], build_random_model("opt-tiny", "cpu").model
     # a layer: four products of width x width, two of width x 64; the head: width x vocabulary
     body = config.num_hidden_layers * (4 * 32 * 32 + 2 * 32 * 64)
-    row = Row(prompt=(1,) * 7, first=(2,) * 3, second=(3,) * 2)
-    assert needed_flops(model, [row], 3) == 3 * 2 * (12 * body + 5 * 32 * 512)
+    row = TokenizedPair(prompt=(1,) * 7, first=(2,) * 3, second=(3,) * 2)
+    assert count_required_flops(model, [row], 3) == 3 * 2 * (12 * body + 5 * 32 * 512)

@@ -16,16 +16,16 @@ import typer.main
 import yaml
 from pydantic import BaseModel
 
-from trimtab.catalog import described
 from trimtab.cli import app
-from trimtab.components import Component, build, dump, kinds
-from trimtab.described import settings_of
-from trimtab.evaluation.similarity import Similarity
-from trimtab.lm.weights import Model
-from trimtab.plan import unfold
-from trimtab.protocols import Annotator, Given
-from trimtab.study import Study
-from trimtab.types import Pair, user
+from trimtab.cli.catalog import describe_catalog_entry
+from trimtab.config.response_similarity import ResponseSimilarity
+from trimtab.config.study import Study
+from trimtab.core.component import Component, build_component, dump_component, list_kinds
+from trimtab.core.interfaces import Annotator, AnnotatorInputs
+from trimtab.core.settings_schema import describe_settings
+from trimtab.models.config import Model
+from trimtab.pipeline.plan import build_plan
+from trimtab.types import Pair, build_user_prompt
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -43,7 +43,7 @@ BASE = {
 }
 EXAMPLE = ROOT / "docs" / "add-an-annotator.md"
 ON_TOPIC, OFF_TOPIC = "The capital of France is Paris.", "Blue."
-PAIR = Pair.of(user("What is the capital of France?"), ON_TOPIC, OFF_TOPIC)
+PAIR = Pair.from_responses(build_user_prompt("What is the capital of France?"), ON_TOPIC, OFF_TOPIC)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -109,31 +109,33 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_the_annotator_on_the_page_labels_pairs(example: str) -> None:
-    mine = build("annotators", {"kind": "my_module:Mine", "prior": 0.5})
+    mine = build_component("annotators", {"kind": "my_module:Mine", "prior": 0.5})
     assert isinstance(mine, Annotator)
-    (label,) = mine.annotate([PAIR], Given())
+    (label,) = mine.annotate([PAIR], AnnotatorInputs())
     # what, is, the, capital, of, france against the, capital, of, france, is, paris: 5 in common, and none: 5.5 / 6
     share = 5.5 / 6
     assert label.p_a == pytest.approx(share if PAIR.a == ON_TOPIC else 1 - share)
     assert label.margin == (5 if PAIR.a == ON_TOPIC else -5)
-    (tie,) = mine.annotate([Pair.of(user("Name a color."), "Blue.", "Seven.")], Given())
+    (tie,) = mine.annotate(
+        [Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.")], AnnotatorInputs()
+    )
     assert tie.status == "abstained"
 
 
 def test_the_annotator_on_the_page_keeps_its_promises(example: str) -> None:
-    mine = build("annotators", "my_module:Mine")
+    mine = build_component("annotators", "my_module:Mine")
     assert isinstance(mine, Annotator)
     assert isinstance(mine, Component)
     turned = Pair(id=PAIR.id, prompt=PAIR.prompt, a=PAIR.b, b=PAIR.a)
-    (there,), (back,) = mine.annotate([PAIR], Given()), mine.annotate([turned], Given())
+    (there,), (back,) = mine.annotate([PAIR], AnnotatorInputs()), mine.annotate([turned], AnnotatorInputs())
     assert there.p_a is not None
     assert back.p_a == pytest.approx(1 - there.p_a)
-    assert build("annotators", dump(mine)) == mine
+    assert build_component("annotators", dump_component(mine)) == mine
 
 
 def test_the_study_on_the_page_unfolds_with_the_annotator_in_it(example: str) -> None:
-    plan = unfold(Study.parse(example))
-    (row,) = [arm for arm in plan.arms if arm.name == "words"]
+    plan = build_plan(Study.parse(example))
+    (row,) = [arm for arm in plan.rows if arm.name == "words"]
     assert row.labels is not None
     assert row.labels.settings == {"annotator": {"kind": "my_module:Mine", "prior": 0.5}}
 
@@ -182,9 +184,9 @@ def test_every_kind_that_a_command_on_a_page_names_exists(page: Path) -> None:
     for name, words in commands(page):
         small = [word for word in words if re.fullmatch("[a-z_]+", word)]
         if name == "list" and len(small) == len(words) == 2:
-            assert described(*words).text
+            assert describe_catalog_entry(*words).text
         if "--with" in words and (kind := words[words.index("--with") + 1]).islower():
-            assert kind in kinds("annotators")
+            assert kind in list_kinds("annotators")
 
 
 def test_every_command_stands_in_the_readme() -> None:
@@ -210,19 +212,21 @@ def test_no_line_of_prose_is_wider_than_the_code(page: Path) -> None:
 
 
 # `Model` and `Similarity` stand on pages of their own.
-ELSEWHERE: set[type[BaseModel]] = {Model, Similarity, Component}
+ELSEWHERE: set[type[BaseModel]] = {Model, ResponseSimilarity, Component}
 BLOCKS = sorted(set(reached(Study)) - ELSEWHERE, key=lambda cls: cls.__name__)
 
 
 @pytest.mark.parametrize("cls", BLOCKS, ids=lambda cls: cls.__name__)
 def test_every_setting_of_a_study_stands_on_its_page_as_it_is(cls: type[BaseModel]) -> None:
-    rows = (f"| `{s.name}` | `{s.default}` | {s.accepts} | {s.meaning} |" for s in settings_of(cls))
+    rows = (f"| `{s.name}` | `{s.default}` | {s.accepted_values} | {s.description} |" for s in describe_settings(cls))
     table = "\n".join(["| setting | default | may be | |", "|---|---|---|---|", *rows])
     assert table in (DOCS / "studies.md").read_text(encoding="utf-8"), f"the table is:\n{table}"
 
 
 def test_every_setting_of_a_study_means_something() -> None:
-    silent = [f"{cls.__name__}.{each.name}" for cls in BLOCKS for each in settings_of(cls) if not each.meaning]
+    silent = [
+        f"{cls.__name__}.{each.name}" for cls in BLOCKS for each in describe_settings(cls) if not each.description
+    ]
     assert silent == []
 
 
@@ -237,7 +241,7 @@ def test_every_setting_of_a_model_stands_on_its_page() -> None:
 )
 def test_every_kind_that_ships_stands_on_the_page_of_its_sort(package: str, page: str) -> None:
     text = " ".join((DOCS / page).read_text(encoding="utf-8").split())
-    assert [kind for kind in kinds(package) if not re.search(rf"(`|kind: ){kind}\b", text)] == []
+    assert [kind for kind in list_kinds(package) if not re.search(rf"(`|kind: ){kind}\b", text)] == []
 
 
 def test_every_make_target_on_a_page_exists() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.data.file import File
+from trimtab.sources.file import File
 from trimtab.types import Pair
 
 SCRIPT = Path(__file__).parents[1] / "studies" / "hh_single_turn.py"

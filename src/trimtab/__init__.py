@@ -24,13 +24,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from trimtab.study import Study
+    from trimtab.config.study import Study
 else:
 
     def __getattr__(name: str) -> Any:
         """`Study` is loaded when it is first asked for: it takes ten times as long as all the rest."""
         if name != "Study":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from trimtab.study import Study  # noqa: PLC0415
+        from trimtab.config.study import Study  # noqa: PLC0415
 
         return Study

@@ -14,7 +14,7 @@ Order = Literal["a_first", "b_first"]
 Role = Literal["system", "user", "assistant"]
 Status = Literal["ok", "abstained", "failed"]
 # What a judge names: the answer that it read first, the one that it read second, or neither.
-Named = Literal["first", "second", "tie"]
+JudgeChoice = Literal["first", "second", "tie"]
 Outcome = Literal["win", "tie", "loss", "failed"]
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -36,7 +36,7 @@ class Message:
 Prompt = tuple[Message, ...]
 
 
-def user(text: str) -> Prompt:
+def build_user_prompt(text: str) -> Prompt:
     """A conversation of one user turn."""
     return (Message(role="user", content=text),)
 
@@ -61,7 +61,9 @@ class Pair:
     human: Choice | None = None
 
     @classmethod
-    def of(cls, prompt: Prompt, first: str, second: str, preferred: Literal["first", "second"] | None = None) -> Pair:
+    def from_responses(
+        cls, prompt: Prompt, first: str, second: str, preferred: Literal["first", "second"] | None = None
+    ) -> Pair:
         """The pair of two responses given in any order. Raises `ValueError` when they are the same text."""
         if first == second:
             raise ValueError("the two responses are identical")
@@ -80,7 +82,7 @@ class Pair:
     def response(self, choice: Choice) -> str:
         return self.a if choice == "a" else self.b
 
-    def lead(self, choice: Choice) -> int:
+    def length_difference(self, choice: Choice) -> int:
         """How many characters longer the chosen response is than the other."""
         return (len(self.a) - len(self.b)) * (1 if choice == "a" else -1)
 
@@ -89,7 +91,7 @@ class Pair:
 class RowFailure:
     """A row of a source that could not become a pair: where it stood and why."""
 
-    where: str
+    location: str
     reason: str
 
 
@@ -113,7 +115,7 @@ class Cost:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     seconds: float = 0.0
-    reused_tokens: int = 0
+    cached_tokens: int = 0
     calls: int = 0
 
     def __add__(self, other: Cost) -> Cost:
@@ -121,32 +123,32 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class EngineRequest:
     """What a language model is asked: a conversation, and the text with which its answer begins, which may be empty.
 
     What is the same in many questions stands first, so that an engine can read it once.
     """
 
     prompt: Prompt
-    begins: str = ""
+    prefill: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Generation:
     """What a model wrote after the question's `begins`, without the stop text. `stop` says what ended it.
 
     Where `status` is failed, `text` is empty and `note` says why.
     """
 
     text: str
-    stop: Literal["end", "length"] = "end"
+    finish_reason: Literal["end", "length"] = "end"
     status: Status = "ok"
     note: str = ""
     cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighing:
+class ChoiceScores:
     """How likely each of the candidates is as what comes next.
 
     `shares`: probabilities over the candidates alone, in their order, summing to 1. `logprobs`: summed natural
@@ -154,7 +156,7 @@ class Weighing:
     `samples` says how many draws the shares were counted over. Where `status` is failed, `shares` is empty.
     """
 
-    shares: tuple[float, ...]
+    probabilities: tuple[float, ...]
     logprobs: tuple[float, ...] | None = None
     tokens: tuple[int, ...] | None = None
     samples: int = 0
@@ -194,7 +196,7 @@ class Annotation:
         return "a" if self.p_a > 0.5 else "b"
 
 
-def human_label(pair: Pair) -> Annotation:
+def build_human_annotation(pair: Pair) -> Annotation:
     """What people said of the pair, with probability 1; abstained where nobody said."""
     if pair.human is None:
         return Annotation(pair_id=pair.id, p_a=None, status="abstained", note="no human label")
@@ -213,7 +215,7 @@ class Preference:
     weight: float = 1.0
 
     @classmethod
-    def of(cls, pair: Pair, annotation: Annotation) -> Preference | None:
+    def from_annotation(cls, pair: Pair, annotation: Annotation) -> Preference | None:
         """The pair under this label, or None where the label abstained or failed. Raises if the ids differ."""
         if pair.id != annotation.pair_id:
             raise ValueError(f"annotation of pair {annotation.pair_id} applied to pair {pair.id}")
@@ -238,7 +240,7 @@ class Completion:
     prompt: Prompt
     text: str
     n_tokens: int
-    stop: Literal["end", "length"]
+    finish_reason: Literal["end", "length"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,17 +254,17 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
+class Comparison:
     """What a judge is given: two answers to one prompt, `ours` and `theirs`. `id` is a prompt's or a pair's."""
 
     id: str
     prompt: Prompt
-    ours: str
-    theirs: str
+    candidate: str
+    baseline: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class SingleVerdict:
     """What a judge said with the answers in one order.
 
     `named` is None where nothing could be read in what it said, and then `text` is all that it said. `share` in [0, 1] is the
@@ -270,11 +272,11 @@ class Reading:
     are those of the first and the second answer, where it gives some. `votes` are what it named each time that it was asked.
     """
 
-    named: Named | None
-    share: float | None = None
+    choice: JudgeChoice | None
+    probability_first: float | None = None
     scores: tuple[float, float] | None = None
     text: str = ""
-    votes: tuple[Named | None, ...] = ()
+    votes: tuple[JudgeChoice | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,17 +288,17 @@ class Verdict:
 
     id: str
     outcome: Outcome
-    there: Reading | None = None
-    back: Reading | None = None
+    forward: SingleVerdict | None = None
+    reversed: SingleVerdict | None = None
     note: str = ""
     cost: Cost = field(default_factory=Cost)
 
     @property
-    def flipped(self) -> bool | None:
+    def is_order_inconsistent(self) -> bool | None:
         """Whether the judge named the same place in both orders, and so no answer; None where one order cannot be read."""
-        if self.there is None or self.back is None or self.there.named is None or self.back.named is None:
+        if self.forward is None or self.reversed is None or self.forward.choice is None or self.reversed.choice is None:
             return None
-        return self.there.named == self.back.named != "tie"
+        return self.forward.choice == self.reversed.choice != "tie"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +315,6 @@ class Metric:
     n_failed: int = 0
 
 
-def conversation(messages: Sequence[Message]) -> str:
+def format_conversation(messages: Sequence[Message]) -> str:
     """A prompt as plain text for people: one turn a paragraph, the role before it."""
     return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in messages)

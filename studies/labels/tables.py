@@ -11,17 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab.report.collect import rows_by_arm
-from trimtab.report.folder import Run
-from trimtab.report.seeds import over_seeds
+from trimtab.report.collect.report import load_arm_values
+from trimtab.report.run_comparison.seeds import aggregate_over_seeds
+from trimtab.report.run_reader import Run
 from trimtab.types import Metric
 
-AGAINST = ("weak", "flipped")
+BASELINES = ("weak", "flipped")
 # Rows that are not students on labels.
-SKIPPED = ("weak_model",)
+SKIPPED_ROWS = ("weak_model",)
 
 
-def told(metric: Metric | None, *, signed: bool = False) -> str:
+def format_metric_value(metric: Metric | None, *, signed: bool = False) -> str:
     if metric is None or metric.value is None:
         return ""
     mark = "+" if signed else ""
@@ -29,7 +29,7 @@ def told(metric: Metric | None, *, signed: bool = False) -> str:
     return f"{metric.value:{mark}.3f}{bounds}"
 
 
-def labels(folders: Sequence[Path], arm: str) -> tuple[str, str]:
+def format_label_metrics(folders: Sequence[Path], arm: str) -> tuple[str, str]:
     """Mean agreement and coverage of an arm's labels over the seeds."""
     reports = [
         json.loads((folder / "report.json").read_text(encoding="utf-8"))["labels"].get(arm) for folder in folders
@@ -45,15 +45,27 @@ def main() -> None:
     folders = [Path(each) for each in paths]
     runs = [Run(folder) for folder in folders]
     prompts = {pair.id: pair.prompt_id for pair in runs[0].test}
-    found = [each for each in over_seeds([rows_by_arm(run) for run in runs], prompts) if each.metric == metric]
-    head = ["arm", "labels right", "coverage", metric, "between seeds", *(f"minus {each}" for each in AGAINST)]
+    found = [
+        each for each in aggregate_over_seeds([load_arm_values(run) for run in runs], prompts) if each.metric == metric
+    ]
+    head = ["arm", "labels right", "coverage", metric, "between seeds", *(f"minus {each}" for each in BASELINES)]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for each in found:
-        if each.arm not in SKIPPED:
-            leads = [told(each.leads.get(other), signed=True) for other in AGAINST]
+        if each.arm not in SKIPPED_ROWS:
+            leads = [format_metric_value(each.leads.get(other), signed=True) for other in BASELINES]
             spread = "" if each.spread.value is None else f"{each.spread.value:.3f}"
             print(
-                "| " + " | ".join([f"`{each.arm}`", *labels(folders, each.arm), told(each.mean), spread, *leads]) + " |"
+                "| "
+                + " | ".join(
+                    [
+                        f"`{each.arm}`",
+                        *format_label_metrics(folders, each.arm),
+                        format_metric_value(each.mean),
+                        spread,
+                        *leads,
+                    ]
+                )
+                + " |"
             )
     print(f"\n{len(folders)} seeds, {found[0].mean.n if found else 0} test rows in each")
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trimtab.report.folder import Run
-from trimtab.statistics import paired_difference
+from trimtab.report.run_reader import Run
+from trimtab.stats import paired_difference
 from trimtab.types import Annotation, Metric, Pair
 
 # The paper's name of an arm: its name here; accuracy and PGR of table 1 on (harmless, helpful).
@@ -52,7 +52,7 @@ LABELS = {
 }
 
 
-def shown(metric: dict[str, Any] | None, scale: float = 100) -> str:
+def format_percent(metric: dict[str, Any] | None, scale: float = 100) -> str:
     """A figure in percent with its interval."""
     if metric is None or metric["value"] is None:
         return "undefined" if metric is not None else ""
@@ -61,24 +61,26 @@ def shown(metric: dict[str, Any] | None, scale: float = 100) -> str:
     return f"{scale * metric['value']:.1f}{between}"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
+def render_table(head: list[str], rows: list[list[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def students(report: dict[str, Any], run: Run, side: int) -> str:
+def render_students(report: dict[str, Any], run: Run, side: int) -> str:
     """Accuracy, gap recovered and order flips, and what a rule of length would share with each student's choices."""
     rows = []
-    shorter = shorter_of(run.test)
+    shorter = find_shorter(run.test)
     chosen = {
-        arm["name"]: alike(run.annotations(arm["predictions"]), shorter) for arm in run.arms if arm["predictions"]
+        arm["name"]: count_same_choices(run.annotations(arm["predictions"]), shorter)
+        for arm in run.arms
+        if arm["predictions"]
     }
     for arm, (name, *paper) in STUDENTS.items():
         found = report["arms"].get(arm)
         if found is not None:
             said = paper[side]
             told = ["", ""] if said is None else [str(each) for each in said]
-            figures = [shown(found.get(each)) for each in ("accuracy", "pgr", "order_flips")]
+            figures = [format_percent(found.get(each)) for each in ("accuracy", "pgr", "order_flips")]
             rows.append([name, *figures, chosen[arm], *told])
     rows_told = {found["accuracy"]["n"] for found in report["arms"].values() if "accuracy" in found}
     head = [
@@ -90,10 +92,10 @@ def students(report: dict[str, Any], run: Run, side: int) -> str:
         "paper",
         "paper, gap",
     ]
-    return f"{table(head, rows)}\n\n{people(run.test, shorter)}"
+    return f"{render_table(head, rows)}\n\n{format_human_share(run.test, shorter)}"
 
 
-def labels(report: dict[str, Any], side: int) -> str:
+def render_labels(report: dict[str, Any], side: int) -> str:
     rows = []
     for arm, (name, *paper) in LABELS.items():
         found = report["labels"].get(arm)
@@ -103,12 +105,12 @@ def labels(report: dict[str, Any], side: int) -> str:
             rows.append(
                 [
                     name,
-                    shown(found.get("agreement")),
-                    shown(found.get("coverage")),
-                    shown(found.get("agreement_all") or found.get("agreement")),
-                    shown(found.get("order_flips")),
-                    shown(found.get("cut_short")),
-                    shown(found.get("said_of_others")),
+                    format_percent(found.get("agreement")),
+                    format_percent(found.get("coverage")),
+                    format_percent(found.get("agreement_all") or found.get("agreement")),
+                    format_percent(found.get("order_flips")),
+                    format_percent(found.get("cut_short")),
+                    format_percent(found.get("said_of_others")),
                     *spent,
                     f"{paper[side]}",
                 ]
@@ -127,19 +129,19 @@ def labels(report: dict[str, Any], side: int) -> str:
         "written",
         "paper, kept",
     ]
-    return table(head, rows)
+    return render_table(head, rows)
 
 
-def shorter_of(pairs: Sequence[Pair]) -> dict[str, str]:
+def find_shorter(pairs: Sequence[Pair]) -> dict[str, str]:
     return {pair.id: "a" if len(pair.a) < len(pair.b) else "b" for pair in pairs}
 
 
-def people(pairs: Sequence[Pair], shorter: Mapping[str, str]) -> str:
+def format_human_share(pairs: Sequence[Pair], shorter: Mapping[str, str]) -> str:
     count = sum(pair.human == shorter[pair.id] for pair in pairs)
     return f"People name the shorter response of {count} of {len(pairs)} pairs."
 
 
-def paired(run: Run) -> str:
+def render_paired_labels(run: Run) -> str:
     """The labels of each arm without a filter against the naive ones, pair by pair; no choice is half right."""
     human = {pair.id: pair.human for pair in run.unlabeled}
     given = {arm["name"]: arm["labels"] or "" for arm in run.arms if arm["name"] in LABELS}
@@ -148,14 +150,14 @@ def paired(run: Run) -> str:
         name: {key: 0.5 if each.choice is None else float(each.choice == human[key]) for key, each in labels.items()}
         for name, labels in made.items()
     }
-    shorter = shorter_of(run.unlabeled)
+    shorter = find_shorter(run.unlabeled)
     rows = [
         [
             LABELS[name][0],
-            "" if name == "weak" else shown(as_plain(paired_difference(right[name], right["weak"]))),
-            alike(labels, shorter),
+            "" if name == "weak" else format_percent(to_dict(paired_difference(right[name], right["weak"]))),
+            count_same_choices(labels, shorter),
             *(
-                alike(labels, {key: each.choice for key, each in made[other].items()})
+                count_same_choices(labels, {key: each.choice for key, each in made[other].items()})
                 for other in ("weak", "self_reward")
             ),
         ]
@@ -168,30 +170,30 @@ def paired(run: Run) -> str:
         "as naive",
         "as self-reward",
     ]
-    return f"{table(head, rows)}\n\n{people(run.unlabeled, shorter)}"
+    return f"{render_table(head, rows)}\n\n{format_human_share(run.unlabeled, shorter)}"
 
 
-def alike(labels: Mapping[str, Annotation], choices: Mapping[str, str | None]) -> str:
+def count_same_choices(labels: Mapping[str, Annotation], choices: Mapping[str, str | None]) -> str:
     """In how many of all pairs the labels name the same response."""
     return f"{sum(each.choice is not None and each.choice == choices[key] for key, each in labels.items())} of {len(labels)}"
 
 
-def as_plain(metric: Metric) -> dict[str, Any]:
+def to_dict(metric: Metric) -> dict[str, Any]:
     return {"value": metric.value, "low": metric.low, "high": metric.high}
 
 
-def searches(report: dict[str, Any]) -> str:
+def render_search_trees(report: dict[str, Any]) -> str:
     """What the searched trees have in common, a line each."""
     rows = []
     for found in report["searches"]:
         figures, depths = found["figures"], found["depths"]
-        first = ", ".join(f"{name} {shown(share)}" for name, share in list(found["principles"].items())[:3])
+        first = ", ".join(f"{name} {format_percent(share)}" for name, share in list(found["principles"].items())[:3])
         rows.append(
             [
                 ", ".join(found["arms"]),
                 ", ".join(f"{depth}: {count}" for depth, count in depths.items()),
-                shown(figures["backtracked"]),
-                shown(figures["strong_decided"]),
+                format_percent(figures["backtracked"]),
+                format_percent(figures["strong_decided"]),
                 "; ".join(f"{level['level']}: {level['information']['value']:.4f}" for level in found["levels"]),
                 first,
             ]
@@ -204,16 +206,16 @@ def searches(report: dict[str, Any]) -> str:
         "bits told at each level",
         "principles most often kept",
     ]
-    return table(head, rows)
+    return render_table(head, rows)
 
 
 def main() -> None:
     for side, folder in enumerate(sys.argv[1:3]):
         report, run = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")), Run(Path(folder))
-        print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{students(report, run, side)}\n")
-        print(f"Labels (tables 2 and 3)\n\n{labels(report, side)}\n")
-        print(f"Labels, pair by pair\n\n{paired(run)}\n")
-        print(f"Searches\n\n{searches(report)}\n")
+        print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{render_students(report, run, side)}\n")
+        print(f"Labels (tables 2 and 3)\n\n{render_labels(report, side)}\n")
+        print(f"Labels, pair by pair\n\n{render_paired_labels(run)}\n")
+        print(f"Searches\n\n{render_search_trees(report)}\n")
 
 
 if __name__ == "__main__":

@@ -12,21 +12,30 @@ import pytest
 
 from trimtab.annotators.consultancy import Consultancy
 from trimtab.annotators.debate import Debate
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
-from trimtab.protocols import Given
-from trimtab.types import Annotation, Cost, Pair, Question, Reply, Weighing, conversation, user
+from trimtab.types import (
+    Annotation,
+    ChoiceScores,
+    Cost,
+    EngineRequest,
+    Generation,
+    Pair,
+    build_user_prompt,
+    format_conversation,
+)
 
-PAIRS = [Pair.of(user(f"Question {place}?"), "good", "poor") for place in range(24)]
+PAIRS = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "good", "poor") for place in range(24)]
 PAIR = PAIRS[0]
 GOOD: dict[str, Literal["a", "b"]] = {pair.id: "a" if pair.a == "good" else "b" for pair in PAIRS}
 FIRST_IS_GOOD = "<response_1>\ngood"
 
 
-def text(question: Question) -> str:
-    return conversation(question.prompt)
+def text(question: EngineRequest) -> str:
+    return format_conversation(question.prompt)
 
 
-def side(question: Question) -> str:
+def side(question: EngineRequest) -> str:
     """The response, by its text, that an advocate is asked to speak for."""
     slot = text(question)[-2]
     found = re.search(rf"<response_{slot}>\n(\w+)", text(question))
@@ -34,39 +43,42 @@ def side(question: Question) -> str:
     return found[1]
 
 
-def prefers_good(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+def prefers_good(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
     return [0.8, 0.2] if FIRST_IS_GOOD in text(question) else [0.2, 0.8]
 
 
 def strong() -> ScriptedEngine:
     """Prefers the good response, and says which one it speaks for and how many speeches it read."""
     return ScriptedEngine(
-        write=lambda asked: f"For {side(asked)} after {text(asked).count('</argument_for')}.", weigh=prefers_good
+        reply=lambda asked: f"For {side(asked)} after {text(asked).count('</argument_for')}.",
+        choice_weights=prefers_good,
     )
 
 
 def swayed() -> ScriptedEngine:
     """Sides with whoever spoke last."""
 
-    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
         last = re.findall(r"<argument_for_response_(\d)>", text(question))[-1]
         return [0.7, 0.3] if last == "1" else [0.3, 0.7]
 
-    return ScriptedEngine(weigh=weigh)
+    return ScriptedEngine(choice_weights=weigh)
 
 
 class Silent:
     """A server that answers nothing."""
 
-    def write(self, questions: Sequence[Question], **_: Any) -> list[Reply]:
-        return [Reply(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def generate(self, questions: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
 
-    def weigh(self, questions: Sequence[Question], candidates: Any, **_: Any) -> list[Weighing]:
-        return [Weighing(shares=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        return [
+            ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions
+        ]
 
 
 def labels(asked: Consultancy | Debate, pairs: Sequence[Pair] = PAIRS, **engines: Any) -> list[Annotation]:
-    return asked.annotate(pairs, Given(engines={"weak": swayed(), "strong": strong(), **engines}))
+    return asked.annotate(pairs, AnnotatorInputs(engines={"weak": swayed(), "strong": strong(), **engines}))
 
 
 def test_a_consultant_speaks_for_what_it_prefers_itself() -> None:
@@ -81,30 +93,30 @@ def test_a_consultant_speaks_for_what_it_prefers_itself() -> None:
 
 def test_a_consultant_can_be_given_a_drawn_side_which_is_the_same_in_both_orders() -> None:
     engine = strong()
-    made = labels(Consultancy(side="drawn"), strong=engine)
-    assert len(engine.asked) == 2 * len(PAIRS)
-    assert [side(each) for each in engine.asked[::2]] == [side(each) for each in engine.asked[1::2]]
-    assert {side(each) for each in engine.asked} == {"good", "poor"}
+    made = labels(Consultancy(argue_for="drawn"), strong=engine)
+    assert len(engine.requests) == 2 * len(PAIRS)
+    assert [side(each) for each in engine.requests[::2]] == [side(each) for each in engine.requests[1::2]]
+    assert {side(each) for each in engine.requests} == {"good", "poor"}
     assert all("own" not in label.detail for label in made)
 
 
 def test_arguments_that_ran_into_the_limit_are_counted() -> None:
     # "For good after 0." has four words; a debate of two rounds has four speeches in each of two orders
-    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_tokens=3))} == {8}
-    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_tokens=4))} == {0}
+    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_argument_tokens=3))} == {8}
+    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_argument_tokens=4))} == {0}
 
 
 def test_a_consultant_without_a_preference_speaks_for_the_drawn_side() -> None:
-    even = ScriptedEngine(write=side)
-    by_draw = [label.detail["side"] for label in labels(Consultancy(side="drawn"))]
+    even = ScriptedEngine(reply=side)
+    by_draw = [label.detail["side"] for label in labels(Consultancy(argue_for="drawn"))]
     assert [label.detail["side"] for label in labels(Consultancy(), strong=even)] == by_draw
 
 
 def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() -> None:
     judge = swayed()
     (label,) = labels(Consultancy(), [PAIR], weak=judge)
-    assert len(judge.asked) == 2
-    assert all("For good after 0." in text(each) for each in judge.asked)
+    assert len(judge.requests) == 2
+    assert all("For good after 0." in text(each) for each in judge.requests)
     assert label.p_a == pytest.approx(0.7 if GOOD[PAIR.id] == "a" else 0.3)
     assert label.detail["flipped"] is False
 
@@ -114,19 +126,19 @@ def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() 
     [
         # own pick in two orders, two arguments, two verdicts
         (Consultancy(), 6),
-        (Consultancy(side="drawn"), 4),
-        (Consultancy(side="drawn", orders="one"), 2),
+        (Consultancy(argue_for="drawn"), 4),
+        (Consultancy(argue_for="drawn", presentation_order="one"), 2),
         # in each order two speeches a round and a verdict
         (Debate(rounds=1), 6),
         (Debate(rounds=2), 10),
-        (Debate(rounds=3, orders="one"), 7),
+        (Debate(rounds=3, presentation_order="one"), 7),
     ],
     ids=str,
 )
 def test_every_question_is_paid_for(asked: Consultancy | Debate, calls: int) -> None:
     judge, speaker = swayed(), strong()
     (label,) = labels(asked, [PAIR], weak=judge, strong=speaker)
-    read = [f"{text(each)} {each.begins}" for each in judge.asked + speaker.asked]
+    read = [f"{text(each)} {each.prefill}" for each in judge.requests + speaker.requests]
     assert (label.cost.calls, len(read)) == (calls, calls)
     assert label.cost.prompt_tokens == sum(len(each.split()) for each in read)
 
@@ -139,7 +151,7 @@ def test_both_sides_speak_once_a_round_and_read_all_that_was_said_before(rounds:
             assert [each["text"][-2] for each in said] == [str(turn) for turn in range(2 * rounds)]
             assert sorted(each["for"] for each in said) == ["a"] * rounds + ["b"] * rounds
             assert all(one["for"] != other["for"] for one, other in pairwise(said))
-    turns = [text(each).count("</argument_for") for each in speaker.asked]
+    turns = [text(each).count("</argument_for") for each in speaker.requests]
     assert turns == sorted(turns)
 
 
@@ -155,19 +167,21 @@ def test_which_slot_opens_differs_from_pair_to_pair() -> None:
     assert opens == {"a", "b"}
 
 
-@pytest.mark.parametrize("asked", [Consultancy(), Consultancy(side="drawn"), Debate(), Debate(orders="one")], ids=str)
+@pytest.mark.parametrize(
+    "asked", [Consultancy(), Consultancy(argue_for="drawn"), Debate(), Debate(presentation_order="one")], ids=str
+)
 def test_swapped_responses_are_argued_for_in_the_same_words(asked: Consultancy | Debate) -> None:
     there, back = strong(), strong()
     labels(asked, strong=there)
     labels(asked, [replace(pair, a=pair.b, b=pair.a) for pair in PAIRS], strong=back)
-    assert sorted(map(text, there.asked)) == sorted(map(text, back.asked))
+    assert sorted(map(text, there.requests)) == sorted(map(text, back.requests))
 
 
 @pytest.mark.parametrize(
     ("asked", "note", "calls"),
     [
         (Consultancy(), "the strong model's own label: no verdict: timed out", 2),
-        (Consultancy(side="drawn"), "nothing was written: timed out", 2),
+        (Consultancy(argue_for="drawn"), "nothing was written: timed out", 2),
         (Debate(), "nothing was written: timed out", 2),
     ],
     ids=str,
@@ -177,12 +191,12 @@ def test_an_advocate_that_is_not_reached_fails_the_pair_and_nothing_more_is_aske
 ) -> None:
     judge = swayed()
     (label,) = labels(asked, [PAIR], strong=Silent(), weak=judge)
-    assert (label.status, label.note, label.cost.calls, judge.asked) == ("failed", note, calls, [])
+    assert (label.status, label.note, label.cost.calls, judge.requests) == ("failed", note, calls, [])
 
 
 @pytest.mark.parametrize("asked", [Consultancy(), Debate()], ids=str)
 def test_an_advocate_that_says_nothing_leaves_nothing_to_judge(asked: Consultancy | Debate) -> None:
-    mute = ScriptedEngine(weigh=prefers_good)
+    mute = ScriptedEngine(choice_weights=prefers_good)
     (label,) = labels(asked, [PAIR], strong=mute)
     assert label.status == "failed"
     assert re.match(r"no argument for Response [12] was written", label.note)

@@ -14,10 +14,20 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from trimtab.components import Component, build, dump, kinds
+from trimtab.core.component import Component, build_component, dump_component, list_kinds
+from trimtab.core.interfaces import Annotator, AnnotatorInputs, PairFeatures, ResponseScores, UsesEngines
 from trimtab.engines.scripted import ScriptedEngine
-from trimtab.protocols import Annotator, Asks, FeatureRow, Given, ResponseScores
-from trimtab.types import Annotation, Choice, Cost, Pair, Question, Reply, Weighing, conversation, user
+from trimtab.types import (
+    Annotation,
+    Choice,
+    ChoiceScores,
+    Cost,
+    EngineRequest,
+    Generation,
+    Pair,
+    build_user_prompt,
+    format_conversation,
+)
 
 # Settings to try beside the defaults, and instead of them where a kind has none.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
@@ -39,7 +49,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"of": ["one", "other", "third"], "by": "dawid_skene"},
     ],
 }
-CASES = [{"kind": kind, **settings} for kind in kinds("annotators") for settings in SETTINGS.get(kind, [{}])]
+CASES = [{"kind": kind, **settings} for kind in list_kinds("annotators") for settings in SETTINGS.get(kind, [{}])]
 WORDS = ("yes", "surely", "by no means", "nobody can know", "it does", "rarely", "in spring", "at noon")
 OTHER: dict[Choice, Choice] = {"a": "b", "b": "a"}
 every = pytest.mark.parametrize("settings", CASES, ids=lambda settings: yaml.safe_dump(settings).replace("\n", " "))
@@ -52,7 +62,11 @@ def pairs(count: int = 60, topic: str = "Question") -> list[Pair]:
     for place in range(count):
         one, other = draw.sample(WORDS, 2)
         preferred: Literal["first", "second"] = "first" if draw.random() < 0.5 else "second"
-        made.append(Pair.of(user(f"{topic} {place}?"), one, other, None if place % 6 == 0 else preferred))
+        made.append(
+            Pair.from_responses(
+                build_user_prompt(f"{topic} {place}?"), one, other, None if place % 6 == 0 else preferred
+            )
+        )
     return made
 
 
@@ -68,30 +82,34 @@ def draw_for(*parts: str) -> float:
 def opinionated(name: str) -> ScriptedEngine:
     """A model whose answers follow from every letter that it is asked, so that order and position sway it."""
 
-    def write(question: Question) -> str:
-        return f"I would say {draw_for(name, conversation(question.prompt), question.begins):.3f} of it."
+    def write(question: EngineRequest) -> str:
+        return f"I would say {draw_for(name, format_conversation(question.prompt), question.prefill):.3f} of it."
 
-    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
-        return [0.01 + draw_for(name, conversation(question.prompt), question.begins, each) for each in candidates]
+    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        return [
+            0.01 + draw_for(name, format_conversation(question.prompt), question.prefill, each) for each in candidates
+        ]
 
-    return ScriptedEngine(write=write, weigh=weigh)
+    return ScriptedEngine(reply=write, choice_weights=weigh)
 
 
 class Silent:
     """A server that answers nothing, at a price."""
 
-    def write(self, questions: Sequence[Question], **_: Any) -> list[Reply]:
-        return [Reply(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def generate(self, questions: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
 
-    def weigh(self, questions: Sequence[Question], candidates: Any, **_: Any) -> list[Weighing]:
-        return [Weighing(shares=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        return [
+            ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions
+        ]
 
 
 def asked_of(asked: Annotator) -> list[str]:
-    return list(asked.asks()) if isinstance(asked, Asks) else []
+    return list(asked.engines()) if isinstance(asked, UsesEngines) else []
 
 
-def given_for(asked: Annotator) -> Given:
+def given_for(asked: Annotator) -> AnnotatorInputs:
     """Made-up tables, labels and models under the names that the annotator asks for."""
     draw = random.Random(7)
 
@@ -103,16 +121,16 @@ def given_for(asked: Annotator) -> Given:
             return Annotation(pair_id=pair.id, p_a=None, status="abstained")
         return Annotation(pair_id=pair.id, p_a=draw.random())
 
-    def features() -> FeatureRow:
-        return FeatureRow(values=np.array([draw.gauss(0, 1) for _ in range(6)], dtype=np.float32), tokens=9)
+    def features() -> PairFeatures:
+        return PairFeatures(values=np.array([draw.gauss(0, 1) for _ in range(6)], dtype=np.float32), tokens=9)
 
-    return Given(
-        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.models()},
+    return AnnotatorInputs(
+        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.logprob_models()},
         engines={name: opinionated(name) for name in asked_of(asked)},
-        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.arms()},
-        human={pair.id: pair.human for pair in PAIRS if pair.human is not None},
+        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.required_arms()},
+        human_labels={pair.id: pair.human for pair in PAIRS if pair.human is not None},
         pairs={pair.id: pair for pair in PAIRS},
-        labeled=LABELED,
+        labeled_pairs=LABELED,
         features={pair.id: features() for pair in (*PAIRS, *LABELED)},
         rewards={pair.id: scores() for pair in PAIRS},
     )
@@ -134,18 +152,18 @@ def swapped_scores(table: Mapping[str, ResponseScores]) -> dict[str, ResponseSco
     return {key: ResponseScores(a=each.b, b=each.a, n_a=each.n_b, n_b=each.n_a) for key, each in table.items()}
 
 
-def swapped_given(given: Given) -> Given:
+def swapped_given(given: AnnotatorInputs) -> AnnotatorInputs:
     """The same of the swapped pairs; the labeled pairs, of which an annotator learns, stay as they were."""
     ours = {pair.id for pair in PAIRS}
-    return Given(
+    return AnnotatorInputs(
         logprobs={model: swapped_scores(table) for model, table in given.logprobs.items()},
         engines=given.engines,
         labels={arm: {key: swapped_label(each) for key, each in table.items()} for arm, table in given.labels.items()},
-        human={key: OTHER[choice] for key, choice in given.human.items()},
+        human_labels={key: OTHER[choice] for key, choice in given.human_labels.items()},
         pairs={key: swapped_pair(pair) for key, pair in given.pairs.items()},
-        labeled=given.labeled,
+        labeled_pairs=given.labeled_pairs,
         features={
-            key: FeatureRow(values=-row.values if key in ours else row.values, tokens=row.tokens)
+            key: PairFeatures(values=-row.values if key in ours else row.values, tokens=row.tokens)
             for key, row in given.features.items()
         },
         rewards=swapped_scores(given.rewards),
@@ -153,7 +171,7 @@ def swapped_given(given: Given) -> Given:
 
 
 def annotator(settings: dict[str, Any]) -> Annotator:
-    made = build("annotators", settings)
+    made = build_component("annotators", settings)
     assert isinstance(made, Annotator)
     return made
 
@@ -193,7 +211,7 @@ def test_a_label_costs_what_all_its_questions_cost(settings: dict[str, Any]) -> 
         pytest.skip("it asks no model")
     engines = {name: opinionated(name) for name in asked_of(asked)}
     labels = asked.annotate(PAIRS[:3], replace(given_for(asked), engines=engines))
-    assert sum(label.cost.calls for label in labels) == sum(len(each.asked) for each in engines.values())
+    assert sum(label.cost.calls for label in labels) == sum(len(each.requests) for each in engines.values())
 
 
 @every
@@ -218,21 +236,21 @@ def test_swapped_responses_swap_the_label_where_an_annotator_says_so(settings: d
 
 @every
 def test_the_settings_of_an_annotator_survive_yaml_and_back(settings: dict[str, Any]) -> None:
-    made = build("annotators", settings)
-    document = yaml.safe_load(yaml.safe_dump(dump(made)))
+    made = build_component("annotators", settings)
+    document = yaml.safe_load(yaml.safe_dump(dump_component(made)))
     assert document == settings
-    assert build("annotators", document) == made
+    assert build_component("annotators", document) == made
 
 
 @every
 def test_an_annotator_is_frozen_and_refuses_settings_that_it_has_not(settings: dict[str, Any]) -> None:
-    made = build("annotators", settings)
+    made = build_component("annotators", settings)
     assert isinstance(made, Component)
     with pytest.raises(ValidationError, match="frozen"):
         made.gap = 2  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="no_such_setting"):
-        build("annotators", {**settings, "no_such_setting": 1})
+        build_component("annotators", {**settings, "no_such_setting": 1})
 
 
 def test_no_setting_is_tried_on_an_annotator_that_is_not_there() -> None:
-    assert set(SETTINGS) <= set(kinds("annotators"))
+    assert set(SETTINGS) <= set(list_kinds("annotators"))

@@ -8,12 +8,12 @@ import pytest
 
 from trimtab.annotators.aux_confidence import AuxConfidence
 from trimtab.annotators.ensemble import Ensemble
-from trimtab.components import build
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import StudyError
-from trimtab.protocols import Given
-from trimtab.types import Annotation, Cost, Pair, user
+from trimtab.types import Annotation, Cost, Pair, build_user_prompt
 
-PAIRS = [Pair.of(user(f"Question {place}?"), "yes", "no") for place in range(5)]
+PAIRS = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "yes", "no") for place in range(5)]
 COST = Cost(prompt_tokens=7, calls=2)
 
 
@@ -32,13 +32,13 @@ def failed(pair: Pair) -> dict[str, Annotation]:
 
 def mean(*p_a: float | None) -> Annotation:
     arms = {f"arm{place}": labels(each) for place, each in enumerate(p_a)}
-    (made,) = Ensemble(of=tuple(arms)).annotate(PAIRS[:1], Given(labels=arms))
+    (made,) = Ensemble(voters=tuple(arms)).annotate(PAIRS[:1], AnnotatorInputs(labels=arms))
     return made
 
 
 def corrected(weak: dict[str, Annotation], strong: dict[str, Annotation], **settings: Any) -> list[Annotation]:
     asked = AuxConfidence(weak="w", strong="s", **settings)
-    return asked.annotate([pair for pair in PAIRS if pair.id in weak], Given(labels={"w": weak, "s": strong}))
+    return asked.annotate([pair for pair in PAIRS if pair.id in weak], AnnotatorInputs(labels={"w": weak, "s": strong}))
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_arms_that_cancel_abstain(p_a: tuple[float | None, ...]) -> None:
 
 
 def test_an_arm_that_failed_fails_the_label_and_is_named() -> None:
-    given = Given(labels={"w": labels(0.9), "s": failed(PAIRS[0])})
-    (made,) = Ensemble(of=("w", "s")).annotate(PAIRS[:1], given)
+    given = AnnotatorInputs(labels={"w": labels(0.9), "s": failed(PAIRS[0])})
+    (made,) = Ensemble(voters=("w", "s")).annotate(PAIRS[:1], given)
     assert (made.status, made.note, made.cost) == ("failed", "s: timed out", COST + COST)
 
 
@@ -69,7 +69,7 @@ def test_an_ensemble_tells_what_each_arm_said_and_what_they_took_together() -> N
 
 def test_an_ensemble_of_one_is_refused() -> None:
     with pytest.raises(StudyError, match="of"):
-        build("annotators", {"kind": "ensemble", "of": ["weak"]})
+        build_component("annotators", {"kind": "ensemble", "of": ["weak"]})
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,11 @@ def test_a_correction_tells_both_probabilities_costs_both_labels_and_has_no_marg
 
 def test_it_takes_either_a_quantile_or_a_threshold() -> None:
     with pytest.raises(StudyError, match="give either quantile or threshold"):
-        build("annotators", {"kind": "aux_confidence", "weak": "w", "strong": "s", "quantile": 0.5, "threshold": 0.9})
+        build_component(
+            "annotators", {"kind": "aux_confidence", "weak": "w", "strong": "s", "quantile": 0.5, "threshold": 0.9}
+        )
 
 
 def test_they_read_the_arms_that_they_name() -> None:
-    assert list(Ensemble(of=("x", "y", "z")).arms()) == ["x", "y", "z"]
-    assert list(AuxConfidence(weak="x", strong="y").arms()) == ["x", "y"]
+    assert list(Ensemble(voters=("x", "y", "z")).required_arms()) == ["x", "y", "z"]
+    assert list(AuxConfidence(weak="x", strong="y").required_arms()) == ["x", "y"]

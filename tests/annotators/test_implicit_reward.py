@@ -7,10 +7,10 @@ import math
 import pytest
 
 from trimtab.annotators.implicit_reward import ImplicitReward
-from trimtab.protocols import Given, ResponseScores
-from trimtab.types import Annotation, Cost, Pair, user
+from trimtab.core.interfaces import AnnotatorInputs, ResponseScores
+from trimtab.types import Annotation, Cost, Pair, build_user_prompt
 
-PAIR = Pair.of(user("Name a color."), "Blue.", "Seven.")
+PAIR = Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.")
 REFERENCE = (-12.0, -13.0)
 
 
@@ -19,7 +19,7 @@ def labeled(policy: tuple[float, float], beta: float = 0.1, reference: tuple[flo
         name: {PAIR.id: ResponseScores(a=a, b=b, n_a=3, n_b=5)}
         for name, (a, b) in {"@weak": policy, "@weak.sft": reference}.items()
     }
-    (label,) = ImplicitReward(beta=beta).annotate([PAIR], Given(logprobs=tables))
+    (label,) = ImplicitReward(beta=beta).annotate([PAIR], AnnotatorInputs(logprobs=tables))
     return label
 
 
@@ -73,5 +73,5 @@ def test_the_cost_counts_the_tokens_of_both_responses_by_both_models() -> None:
 
 
 def test_it_reads_the_models_that_it_names() -> None:
-    assert list(ImplicitReward().models()) == ["@weak", "@weak.sft"]
-    assert list(ImplicitReward(policy="./tuned", reference="./plain").models()) == ["./tuned", "./plain"]
+    assert list(ImplicitReward().logprob_models()) == ["@weak", "@weak.sft"]
+    assert list(ImplicitReward(policy="./tuned", reference="./plain").logprob_models()) == ["./tuned", "./plain"]

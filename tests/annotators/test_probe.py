@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trimtab.annotators._probe import GRID, fit
 from trimtab.annotators.probe import Probe
-from trimtab.components import build
+from trimtab.annotators.probe.logistic import C_GRID, fit_probe
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs, PairFeatures
 from trimtab.errors import DataError, StudyError
-from trimtab.protocols import FeatureRow, Given
-from trimtab.types import Choice, Pair, user
+from trimtab.types import Choice, Pair, build_user_prompt
 
 N, WIDTH = 80, 5
 draw = np.random.default_rng(3)
@@ -26,46 +26,51 @@ NAMES = [f"prompt {place}" for place in range(N)]
 
 def pairs(human: list[Choice | None]) -> list[Pair]:
     made = [
-        Pair(id=f"{place:03d}", prompt=user(NAMES[place]), a="x", b="y", human=each) for place, each in enumerate(human)
+        Pair(id=f"{place:03d}", prompt=build_user_prompt(NAMES[place]), a="x", b="y", human=each)
+        for place, each in enumerate(human)
     ]
     return made
 
 
 HUMAN: list[Choice | None] = ["a" if each else "b" for each in CHOSE_A]
 LABELED = pairs(HUMAN)
-FEATURES = {pair.id: FeatureRow(values=ROWS[place].astype(np.float32), tokens=7) for place, pair in enumerate(LABELED)}
-FRESH = [Pair(id="fresh", prompt=user("fresh"), a="x", b="y")]
-GIVEN = Given(labeled=LABELED, features={**FEATURES, "fresh": FeatureRow(values=TRUE, tokens=9)})
+FEATURES = {
+    pair.id: PairFeatures(values=ROWS[place].astype(np.float32), tokens=7) for place, pair in enumerate(LABELED)
+}
+FRESH = [Pair(id="fresh", prompt=build_user_prompt("fresh"), a="x", b="y")]
+GIVEN = AnnotatorInputs(labeled_pairs=LABELED, features={**FEATURES, "fresh": PairFeatures(values=TRUE, tokens=9)})
 
 
 def test_the_weights_are_those_of_scikit_learn_on_rows_of_unit_mean_square() -> None:
-    found = fit(ROWS, list(CHOSE_A), NAMES)
+    found = fit_probe(ROWS, list(CHOSE_A), NAMES)
     scale = np.sqrt((ROWS**2).mean(axis=0) * WIDTH)
-    model = LogisticRegression(C=found.penalty, fit_intercept=False, tol=1e-8, max_iter=5000).fit(ROWS / scale, CHOSE_A)
+    model = LogisticRegression(C=found.regularization_c, fit_intercept=False, tol=1e-8, max_iter=5000).fit(
+        ROWS / scale, CHOSE_A
+    )
     assert found.weights == pytest.approx(model.coef_[0] / scale, abs=1e-3)
-    assert found.penalty in GRID
-    assert found.log_loss < math.log(2)
+    assert found.regularization_c in C_GRID
+    assert found.cv_log_loss < math.log(2)
 
 
 def test_the_scale_of_a_column_and_the_order_of_the_rows_do_not_matter() -> None:
-    whole = fit(ROWS, list(CHOSE_A), NAMES)
-    stretched = fit(ROWS * np.array([100, 1, 1, 1, 0.01]), list(CHOSE_A), NAMES)
+    whole = fit_probe(ROWS, list(CHOSE_A), NAMES)
+    stretched = fit_probe(ROWS * np.array([100, 1, 1, 1, 0.01]), list(CHOSE_A), NAMES)
     assert stretched.weights * np.array([100, 1, 1, 1, 0.01]) == pytest.approx(whole.weights, rel=1e-3)
-    back = fit(ROWS[::-1], list(CHOSE_A[::-1]), NAMES[::-1])
+    back = fit_probe(ROWS[::-1], list(CHOSE_A[::-1]), NAMES[::-1])
     assert back.weights == pytest.approx(whole.weights, abs=1e-4)
 
 
 def test_columns_that_say_nothing_get_no_weight_and_chance_gets_the_strongest_penalty() -> None:
-    silent = fit(np.concatenate([ROWS, np.zeros((N, 1))], axis=1), list(CHOSE_A), NAMES)
+    silent = fit_probe(np.concatenate([ROWS, np.zeros((N, 1))], axis=1), list(CHOSE_A), NAMES)
     assert silent.weights[-1] == 0
     coin = np.random.default_rng(0).random(N) < 0.5
-    assert fit(np.random.default_rng(1).normal(size=(N, 200)), list(coin), NAMES).penalty <= 0.1
+    assert fit_probe(np.random.default_rng(1).normal(size=(N, 200)), list(coin), NAMES).regularization_c <= 0.1
 
 
 def test_swapped_responses_get_the_opposite_and_a_tie_abstains() -> None:
-    given = replace(GIVEN, features={**GIVEN.features, "tie": FeatureRow(values=np.zeros(WIDTH), tokens=9)})
+    given = replace(GIVEN, features={**GIVEN.features, "tie": PairFeatures(values=np.zeros(WIDTH), tokens=9)})
     (label,) = Probe().annotate(FRESH, given)
-    opposite = replace(given, features={**given.features, "fresh": FeatureRow(values=-TRUE, tokens=9)})
+    opposite = replace(given, features={**given.features, "fresh": PairFeatures(values=-TRUE, tokens=9)})
     (other,) = Probe().annotate(FRESH, opposite)
     assert label.margin == pytest.approx(-(other.margin or 0))
     assert label.choice == "a"
@@ -84,11 +89,11 @@ def test_swapped_responses_get_the_opposite_and_a_tie_abstains() -> None:
 )
 def test_too_few_labels_and_labels_of_one_kind_are_refused(labeled: list[Pair], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Probe().annotate(FRESH, replace(GIVEN, labeled=labeled))
+        Probe().annotate(FRESH, replace(GIVEN, labeled_pairs=labeled))
 
 
 def test_features_that_are_not_finite_are_refused_in_a_labeled_pair_and_failed_in_another() -> None:
-    nan = FeatureRow(values=np.full(WIDTH, np.nan), tokens=9)
+    nan = PairFeatures(values=np.full(WIDTH, np.nan), tokens=9)
     with pytest.raises(DataError, match=r"features of labeled pair 004 are not finite.*dtype: float32"):
         Probe().annotate(FRESH, replace(GIVEN, features={**GIVEN.features, "004": nan}))
     (label,) = Probe().annotate(FRESH, replace(GIVEN, features={**GIVEN.features, "fresh": nan}))
@@ -97,4 +102,4 @@ def test_features_that_are_not_finite_are_refused_in_a_labeled_pair_and_failed_i
 
 def test_a_fraction_without_rounds_is_refused() -> None:
     with pytest.raises(StudyError, match=r"fraction.*set rounds: 2"):
-        build("annotators", {"kind": "probe", "fraction": 0.5})
+        build_component("annotators", {"kind": "probe", "fraction": 0.5})

@@ -12,40 +12,51 @@ import pytest
 
 from trimtab.annotators.prompted import Prompted
 from trimtab.annotators.self_reward import SelfReward
-from trimtab.components import build, dump
+from trimtab.core.component import build_component, dump_component
+from trimtab.core.interfaces import AnnotatorInputs, Engine
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import StudyError
-from trimtab.protocols import Engine, Given
-from trimtab.types import Annotation, Cost, Pair, Question, Reply, Weighing, conversation, user
+from trimtab.types import (
+    Annotation,
+    ChoiceScores,
+    Cost,
+    EngineRequest,
+    Generation,
+    Pair,
+    build_user_prompt,
+    format_conversation,
+)
 
-PAIR = Pair(id="one", prompt=user("Name a color."), a="Blue.", b="Seven.")
+PAIR = Pair(id="one", prompt=build_user_prompt("Name a color."), a="Blue.", b="Seven.")
 SWAPPED = replace(PAIR, a=PAIR.b, b=PAIR.a)
-PAIRS = [Pair.of(user(f"Question {place}?"), "yes", "no") for place in range(12)]
+PAIRS = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "yes", "no") for place in range(12)]
 FIRST_IS_A = "<response_1>\nBlue."
 
 
 def leaning(a_first: float, b_first: float) -> ScriptedEngine:
     """A model that gives the first response this share when it is `a`, and when it is `b`."""
 
-    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
-        first = a_first if FIRST_IS_A in conversation(question.prompt) else b_first
+    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        first = a_first if FIRST_IS_A in format_conversation(question.prompt) else b_first
         return [first, 1 - first]
 
-    return ScriptedEngine(write=lambda _: "Blue is a color.\n\nVerdict:\nResponse 1", weigh=weigh)
+    return ScriptedEngine(reply=lambda _: "Blue is a color.\n\nVerdict:\nResponse 1", choice_weights=weigh)
 
 
 class Silent:
     """A server that answers nothing, at a price."""
 
-    def write(self, questions: Sequence[Question], **_: Any) -> list[Reply]:
-        return [Reply(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def generate(self, questions: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
 
-    def weigh(self, questions: Sequence[Question], candidates: Any, **_: Any) -> list[Weighing]:
-        return [Weighing(shares=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        return [
+            ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions
+        ]
 
 
 def label(engine: Engine, pair: Pair = PAIR, **settings: Any) -> Annotation:
-    (made,) = Prompted(**settings).annotate([pair], Given(engines={"weak": engine}))
+    (made,) = Prompted(**settings).annotate([pair], AnnotatorInputs(engines={"weak": engine}))
     return made
 
 
@@ -74,14 +85,16 @@ def test_a_label_says_how_few_draws_it_was_counted_over() -> None:
     counts = [8, 5]
 
     class Drawn(ScriptedEngine):
-        def weigh(self, questions: Sequence[Question], candidates: Any, **how: Any) -> list[Weighing]:
-            found = ScriptedEngine.weigh(self, questions, candidates, **how)
+        def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **how: Any) -> list[ChoiceScores]:
+            found = ScriptedEngine.score_choices(self, questions, candidates, **how)
             return [
                 replace(each, logprobs=None, tokens=None, samples=count)
                 for each, count in zip(found, counts, strict=True)
             ]
 
-    made = label(Drawn(weigh=lambda *_: [0.9, 0.1] if FIRST_IS_A in conversation(_[0].prompt) else [0.2, 0.8]))
+    made = label(
+        Drawn(choice_weights=lambda *_: [0.9, 0.1] if FIRST_IS_A in format_conversation(_[0].prompt) else [0.2, 0.8])
+    )
     assert (made.detail["samples"], made.note) == (5, "shares counted over 5 draws")
     told = label(leaning(0.9, 0.3))
     assert ("samples" in told.detail, told.note) == (False, "")
@@ -112,18 +125,18 @@ def test_swapped_responses_swap_the_label_of_a_model_that_is_swayed_by_position(
 
 
 def test_one_order_is_one_question_and_each_response_stands_first_somewhere() -> None:
-    engine = ScriptedEngine(weigh=lambda _, candidates: [2.0, 1.0])
-    made = Prompted(orders="one").annotate(PAIRS, Given(engines={"weak": engine}))
-    assert len(engine.asked) == len(PAIRS)
+    engine = ScriptedEngine(choice_weights=lambda _, candidates: [2.0, 1.0])
+    made = Prompted(presentation_order="one").annotate(PAIRS, AnnotatorInputs(engines={"weak": engine}))
+    assert len(engine.requests) == len(PAIRS)
     assert {each.choice for each in made} == {"a", "b"}
     assert all(list(each.detail) == ["orders"] and len(each.detail["orders"]) == 1 for each in made)
 
 
 def test_reasoning_is_written_for_all_before_any_verdict_is_weighed() -> None:
     engine = leaning(0.9, 0.3)
-    made = Prompted(reasoning_tokens=40).annotate([PAIR, SWAPPED], Given(engines={"weak": engine}))
-    assert [each.begins for each in engine.asked[:4]] == ["Reasoning:\n"] * 4
-    assert [each.begins for each in engine.asked[4:]] == ["Reasoning:\nBlue is a color.\n\nVerdict:\n"] * 4
+    made = Prompted(max_reasoning_tokens=40).annotate([PAIR, SWAPPED], AnnotatorInputs(engines={"weak": engine}))
+    assert [each.prefill for each in engine.requests[:4]] == ["Reasoning:\n"] * 4
+    assert [each.prefill for each in engine.requests[4:]] == ["Reasoning:\nBlue is a color.\n\nVerdict:\n"] * 4
     assert made[0].detail["reasoning"] == {"a_first": "Blue is a color.", "b_first": "Blue is a color."}
 
 
@@ -136,7 +149,7 @@ def test_reasoning_is_no_longer_than_asked_for() -> None:
 def test_a_cost_is_that_of_every_question(tokens: int) -> None:
     engine = leaning(0.9, 0.3)
     cost = label(engine, reasoning_tokens=tokens).cost
-    read = [conversation(each.prompt) + " " + each.begins for each in engine.asked]
+    read = [format_conversation(each.prompt) + " " + each.prefill for each in engine.requests]
     assert (cost.calls, len(read)) == ((2, 2) if not tokens else (4, 4))
     assert cost.prompt_tokens == sum(len(each.split()) for each in read)
     assert (cost.generated_tokens > 0) is (tokens > 0)
@@ -149,24 +162,24 @@ def test_a_question_that_was_not_answered_fails_the_pair_and_nothing_more_is_ask
 
 
 def test_shares_that_are_no_numbers_fail_and_are_never_a_guess() -> None:
-    made = label(ScriptedEngine(weigh=lambda _, candidates: [math.nan, 1.0]))
+    made = label(ScriptedEngine(choice_weights=lambda _, candidates: [math.nan, 1.0]))
     assert (made.status, made.note) == ("failed", "no verdict: shares [nan, nan]")
 
 
 def test_the_strong_model_is_asked_in_the_same_words() -> None:
     weak, strong = leaning(0.9, 0.3), leaning(0.9, 0.3)
     settings: dict[str, Any] = {"shots": 2, "answer": "digit", "reasoning_tokens": 9, "preamble": "You are fair."}
-    by_weak = Prompted(**settings).annotate([PAIR], Given(engines={"weak": weak}))
-    by_strong = SelfReward(**settings).annotate([PAIR], Given(engines={"strong": strong}))
-    assert (by_weak, weak.asked) == (by_strong, strong.asked)
+    by_weak = Prompted(**settings).annotate([PAIR], AnnotatorInputs(engines={"weak": weak}))
+    by_strong = SelfReward(**settings).annotate([PAIR], AnnotatorInputs(engines={"strong": strong}))
+    assert (by_weak, weak.requests) == (by_strong, strong.requests)
 
 
 def test_it_asks_the_models_that_it_names() -> None:
-    assert dump(Prompted().asks()["weak"]) == {"kind": "transformers", "model": "@weak"}
-    assert dump(SelfReward().asks()["strong"]) == {"kind": "transformers", "model": "@student"}
-    other = build("annotators", {"kind": "prompted", "weak": "gemma3-270m"})
+    assert dump_component(Prompted().engines()["weak"]) == {"kind": "transformers", "model": "@weak"}
+    assert dump_component(SelfReward().engines()["strong"]) == {"kind": "transformers", "model": "@student"}
+    other = build_component("annotators", {"kind": "prompted", "weak": "gemma3-270m"})
     assert isinstance(other, Prompted)
-    assert dump(other.asks()["weak"]) == {"kind": "transformers", "model": "gemma3-270m"}
+    assert dump_component(other.engines()["weak"]) == {"kind": "transformers", "model": "gemma3-270m"}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +188,7 @@ def test_it_asks_the_models_that_it_names() -> None:
 @pytest.mark.parametrize("kind", ["prompted", "self_reward"])
 def test_settings_out_of_range_are_refused(kind: str, settings: dict[str, Any]) -> None:
     with pytest.raises(StudyError, match=next(iter(settings))):
-        build("annotators", {"kind": kind, **settings})
+        build_component("annotators", {"kind": kind, **settings})
 
 
 OWN = """
@@ -191,7 +204,7 @@ def test_principles_of_your_own_are_those_that_are_asked_by(tmp_path: Path) -> N
     path.write_text(OWN)
     engine = leaning(0.5, 0.5)
     label(engine, principles=str(path), shots=1)
-    text = conversation(engine.asked[0].prompt)
+    text = format_conversation(engine.requests[0].prompt)
     assert "- Brevity: It says what is asked and stops." in text
     assert "Red, or so." in text
     assert "Informative" not in text
@@ -200,21 +213,21 @@ def test_principles_of_your_own_are_those_that_are_asked_by(tmp_path: Path) -> N
 def test_labels_are_known_by_the_text_of_their_principles(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(OWN)
-    before = Prompted(principles=str(path)).identity()
+    before = Prompted(principles=str(path)).content_hash()
     path.write_text(OWN.replace("and stops", "no more"))
-    changed = Prompted(principles=str(path)).identity()
-    assert len({before, changed, Prompted().identity(), Prompted(principles=False).identity()}) == 4
-    assert SelfReward().identity() == Prompted().identity()
+    changed = Prompted(principles=str(path)).content_hash()
+    assert len({before, changed, Prompted().content_hash(), Prompted(principles=False).content_hash()}) == 4
+    assert SelfReward().content_hash() == Prompted().content_hash()
 
 
 def test_more_examples_than_there_are_principles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="the principles that ship have 11 worked examples, got 12"):
-        build("annotators", {"kind": "prompted", "shots": 12})
+        build_component("annotators", {"kind": "prompted", "shots": 12})
     path = tmp_path / "mine.yaml"
     path.write_text(OWN)
-    annotator = build("annotators", {"kind": "prompted", "principles": str(path), "shots": 2})
+    annotator = build_component("annotators", {"kind": "prompted", "principles": str(path), "shots": 2})
     assert isinstance(annotator, Prompted)
-    for planned in (annotator.identity, annotator.exam):  # before anything is trained or asked
+    for planned in (annotator.content_hash, annotator.training_task):  # before anything is trained or asked
         with pytest.raises(StudyError, match=r"shots: .*mine\.yaml has 1 worked examples, got 2"):
             planned()
-    assert Prompted(principles=str(path), shots=1).identity()
+    assert Prompted(principles=str(path), shots=1).content_hash()

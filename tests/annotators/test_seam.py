@@ -36,16 +36,16 @@ from seam_script import (
     weak_engine,
 )
 
-from trimtab.annotators._seam_asking import picked
-from trimtab.annotators._seam_rules import RULES
 from trimtab.annotators.seam import Seam
-from trimtab.components import build
+from trimtab.annotators.seam.scoring import score_strong_picks
+from trimtab.annotators.seam.variants import VARIANTS
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError, StudyError
-from trimtab.prompts.principles import load
-from trimtab.prompts.seam import Case, judgment, thoughts
-from trimtab.protocols import Given
-from trimtab.types import Pair, Question, Weighing, user
+from trimtab.prompts.principles import load_principles
+from trimtab.prompts.seam import OrderedPair, build_judgment_request, build_thought_requests
+from trimtab.types import ChoiceScores, EngineRequest, Pair, build_user_prompt
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_the_released_code_asks_the_strong_model_17_21_or_25_times(
     strong, weak = strong_engine(sure, HARMLESS_FIRST), weak_engine()
     found = label(seam(mode="published_code"), strong, weak)
     assert found.detail["nodes"][-1]["chain"] == [HARMLESS_FIRST[rank] for rank in ranks]
-    assert (found.detail["calls_strong"], len(strong.asked)) == (calls, questions)
-    assert (found.detail["calls_weak"], len(weak.asked)) == (2, 1)
+    assert (found.detail["calls_strong"], len(strong.requests)) == (calls, questions)
+    assert (found.detail["calls_weak"], len(weak.requests)) == (2, 1)
     assert found.cost.calls == questions + 1
     assert (found.detail["depth"], found.detail["backtracks"]) == (3, (calls - 17) // 4)
 
@@ -105,16 +105,18 @@ def test_the_modes_ask_for_full_names_or_first_tokens_and_with_or_without_an_end
 
 
 def test_a_switch_that_is_set_overrides_the_mode_and_no_other() -> None:
-    rules = seam(mode="published_code", orders="both", early_stop=True).rules()
-    assert (rules.orders, rules.early_stop) == ("both", True)
-    assert (rules.edge_weights, rules.helpful_chains, rules.reuse_rejected) == ("once", "strong", False)
-    assert seam(reuse_rejected=False).rules() == replace(seam().rules(), reuse_rejected=False)
+    rules = seam(mode="published_code", orders="both", early_stop=True).resolve_variant()
+    assert (rules.presentation_order, rules.early_stop) == ("both", True)
+    assert (rules.edge_weights, rules.helpful_only_labeler, rules.allow_reused_principles) == ("once", "strong", False)
+    assert seam(allow_reused_principles=False).resolve_variant() == replace(
+        seam().resolve_variant(), reuse_rejected=False
+    )
 
 
 def test_a_chain_without_a_harmless_principle_is_the_strong_models_to_label() -> None:
     weak = weak_engine(share=0.1)
     helpful = label(seam(mode="published_code"), strong_engine(CALM), weak)
-    assert (helpful.detail["decided_by"], helpful.choice, weak.asked) == ("strong", PAIR.human, [])
+    assert (helpful.detail["decided_by"], helpful.choice, weak.requests) == ("strong", PAIR.human, [])
     harmless = label(seam(mode="published_code"), strong_engine(CALM, HARMLESS_FIRST), weak_engine(share=0.1))
     assert (harmless.detail["decided_by"], harmless.choice) == ("weak", "b" if PAIR.human == "a" else "a")
     assert label(seam(), strong_engine(CALM), weak_engine(share=0.1)).detail["decided_by"] == "weak"
@@ -122,13 +124,14 @@ def test_a_chain_without_a_harmless_principle_is_the_strong_models_to_label() ->
 
 def test_in_the_released_code_the_strong_models_pick_is_read_first_and_labels_stay_with_their_responses() -> None:
     asked = [
-        Pair.of(user(f"Question {place}?"), "a good answer", f"poor answer {place}", "first") for place in range(12)
+        Pair.from_responses(build_user_prompt(f"Question {place}?"), "a good answer", f"poor answer {place}", "first")
+        for place in range(12)
     ]
     annotator = seam(mode="published_code", helpful_chains="weak")
     for each in asked:
         weak = weak_engine()
         found = label(annotator, strong_engine(CALM), weak, each)
-        assert last_case(weak.asked[0])[0] == "a good answer"
+        assert last_case(weak.requests[0])[0] == "a good answer"
         assert (found.detail["first"], found.choice) == (each.human, each.human)
         assert (found.detail["strong_p_a"] > 0.5) == (each.human == "a")
     assert {each.human for each in asked} == {"a", "b"}
@@ -142,9 +145,9 @@ def test_the_strong_models_pick_is_that_of_the_order_in_which_it_is_surer(
     shares: tuple[float, float], pick: float
 ) -> None:
     left = list(shares)
-    engine = ScriptedEngine(weigh=lambda *_: [share := left.pop(0), 1 - share])
-    case = Case(conversation="User: Hello?", first="one", second="two")
-    assert picked(engine, [case], load(), RULES["paper"])[0].p_first == pytest.approx(pick)
+    engine = ScriptedEngine(choice_weights=lambda *_: [share := left.pop(0), 1 - share])
+    case = OrderedPair(conversation="User: Hello?", first="one", second="two")
+    assert score_strong_picks(engine, [case], load_principles(), VARIANTS["paper"])[0].p_first == pytest.approx(pick)
 
 
 def test_the_strong_models_pick_is_asked_of_those_pairs_alone_that_it_labels() -> None:
@@ -152,15 +155,17 @@ def test_the_strong_models_pick_is_asked_of_those_pairs_alone_that_it_labels() -
     strong = strong_engine(CALM, HARMLESS_FIRST)
     found = label(seam(**settings), strong)
     assert found.detail["decided_by"] == "weak"
-    assert not any(is_pick(each) for each in strong.asked)
+    assert not any(is_pick(each) for each in strong.requests)
     assert found == label(seam(), strong_engine(CALM, HARMLESS_FIRST))
     strong = strong_engine(CALM)
     found = label(seam(**settings), strong)
     assert (found.detail["decided_by"], found.detail["strong_p_a"]) == ("strong", found.p_a)
-    assert [is_pick(each) for each in strong.asked].index(True) == len(strong.asked) - 2  # both orders, at the end
-    treeless = ScriptedEngine(write=lambda _: "Said.", weigh=lambda question, _: for_good(question, 0.9))
+    assert [is_pick(each) for each in strong.requests].index(True) == len(
+        strong.requests
+    ) - 2  # both orders, at the end
+    treeless = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda question, _: for_good(question, 0.9))
     label(seam(**settings, tree=False), treeless)
-    assert len(treeless.asked) == 3  # a thought, and what it tells in both orders
+    assert len(treeless.requests) == 3  # a thought, and what it tells in both orders
 
 
 def test_a_pick_that_fails_fails_no_pair_that_the_weak_model_labels() -> None:
@@ -168,12 +173,12 @@ def test_a_pick_that_fails_fails_no_pair_that_the_weak_model_labels() -> None:
         inner = strong_engine(CALM, order)
 
         class Pickless(ScriptedEngine):
-            def weigh(self, questions: Sequence[Question], *others: Any, **how: Any) -> list[Weighing]:
-                failed = Weighing(shares=(), status="failed", note="no pick")
-                found = inner.weigh(questions, *others, **how)
+            def score_choices(self, questions: Sequence[EngineRequest], *others: Any, **how: Any) -> list[ChoiceScores]:
+                failed = ChoiceScores(probabilities=(), status="failed", note="no pick")
+                found = inner.score_choices(questions, *others, **how)
                 return [failed if is_pick(each) else answer for each, answer in zip(questions, found, strict=True)]
 
-        return Pickless(write=inner.write_as)
+        return Pickless(reply=inner.reply_fn)
 
     settings: dict[str, Any] = {"helpful_chains": "strong"}
     assert label(seam(**settings), pickless(HARMLESS_FIRST)).status == "ok"
@@ -207,7 +212,7 @@ def test_only_the_pruned_chain_says_who_decides() -> None:
 def test_the_paper_never_asks_for_the_strong_models_own_pick() -> None:
     strong = strong_engine(CALM)
     found = label(seam(), strong)
-    assert all(is_ranking(each) or is_judgment(each) or not each.begins.startswith("The") for each in strong.asked)
+    assert all(is_ranking(each) or is_judgment(each) or not each.prefill.startswith("The") for each in strong.requests)
     assert found.detail["strong_p_a"] is None
 
 
@@ -219,7 +224,7 @@ def test_the_label_is_the_weak_models_with_its_log_odds() -> None:
 
 
 def test_both_orders_cancel_a_love_of_the_first_response() -> None:
-    first = ScriptedEngine(weigh=lambda question, _: [0.9, 0.1])
+    first = ScriptedEngine(choice_weights=lambda question, _: [0.9, 0.1])
     found = label(seam(), strong_engine(CALM), first)
     assert (found.status, found.note) == ("abstained", "tie of the weak model")
     assert found.detail["orders"] == pytest.approx({"a_first": 0.9, "b_first": 0.1})
@@ -237,10 +242,10 @@ def test_labels_that_agree_in_both_orders_are_not_flipped() -> None:
 
 
 def test_a_weak_model_learns_the_bare_judgment_in_seams_own_words() -> None:
-    exam = Seam().exam()
-    asked = exam.form.verdict(PAIR, "b_first")
-    assert asked == judgment(Case.of(PAIR, a_first=False), (), ())
-    assert [asked.begins + each for each in exam.form.candidates] == [
+    exam = Seam().training_task()
+    asked = exam.prompt.build_verdict_request(PAIR, "b_first")
+    assert asked == build_judgment_request(OrderedPair.from_pair(PAIR, a_first=False), (), ())
+    assert [asked.prefill + each for each in exam.prompt.candidates] == [
         "The better response is: Response 1",
         "The better response is: Response 2",
     ]
@@ -249,7 +254,7 @@ def test_a_weak_model_learns_the_bare_judgment_in_seams_own_words() -> None:
 def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:
     weak = weak_engine()
     label(seam(), strong_engine(CALM), weak)
-    there, back = weak.asked
+    there, back = weak.requests
     assert last_case(there) == last_case(back)[::-1]
     assert "Response 1 is good, Response 2 is poor." in text(there)
     assert "Response 2 is good, Response 1 is poor." in text(back)
@@ -258,25 +263,25 @@ def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:
 def test_a_thought_goes_on_from_where_those_of_the_examples_begin() -> None:
     strong = strong_engine(CALM)
     found = label(seam(), strong)
-    (asked, *_) = [each for each in strong.asked if each.begins.startswith("<explanation>")]
-    assert asked.begins == "<explanation>\nResponse 1:"
+    (asked, *_) = [each for each in strong.requests if each.prefill.startswith("<explanation>")]
+    assert asked.prefill == "<explanation>\nResponse 1:"
     assert text(asked).count("<explanation>\nResponse 1: ") == 2
     assert all(each["thought"][0].startswith("Response 1: ") for each in found.detail["nodes"])
 
 
 def test_the_case_comes_last_and_of_two_sides_what_is_asked_comes_after_it() -> None:
-    case, chain = Case.of(PAIR, a_first=True), list(load())[:2]
-    (open_,) = thoughts(case, chain, two_sided=False)
-    assert text(open_).rstrip().endswith(case.text())
-    there, back = (text(each) for each in thoughts(case, chain, two_sided=True))
+    case, chain = OrderedPair.from_pair(PAIR, a_first=True), list(load_principles())[:2]
+    (open_,) = build_thought_requests(case, chain, per_response=False)
+    assert text(open_).rstrip().endswith(case.render())
+    there, back = (text(each) for each in build_thought_requests(case, chain, per_response=True))
     shared = there[: there.index("Explain in a few sentences why Response 1 is better")]
-    assert shared.rstrip().endswith(case.text())
+    assert shared.rstrip().endswith(case.render())
     assert back.startswith(f"{shared}Explain in a few sentences why Response 2 is better")
 
 
 @pytest.mark.parametrize("settings", [{}, {"orders": "one"}, {"mode": "published_code"}, {"thoughts": "two_sided"}])
 def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
-    given = Given(engines={"strong": drawn_engine(), "weak": drawn_engine()})
+    given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
     there = seam(**settings).annotate(pairs(30), given)
     back = seam(**settings).annotate([replace(each, a=each.b, b=each.a) for each in pairs(30)], given)
     assert {each.choice for each in there} == {"a", "b"}
@@ -290,7 +295,7 @@ def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
     "settings", [{}, {"edge_weights": "once", "reuse_rejected": False}, {"mode": "published_code"}]
 )
 def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
-    given = Given(engines={"strong": drawn_engine(), "weak": drawn_engine()})
+    given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
     early = seam(**settings, early_stop=True).annotate(pairs(60), given)
     whole = seam(**settings, early_stop=False).annotate(pairs(60), given)
     facts = ("depth", "score", "decided_by")
@@ -301,7 +306,7 @@ def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
 
 
 def test_a_label_depends_on_no_other_pair() -> None:
-    given = Given(engines={"strong": drawn_engine(), "weak": drawn_engine()})
+    given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
     together = seam().annotate(pairs(12), given)
     assert [seam().annotate([each], given)[0] for each in pairs(12)] == together
     assert seam().annotate([], given) == []
@@ -309,7 +314,7 @@ def test_a_label_depends_on_no_other_pair() -> None:
 
 def test_a_round_of_the_search_is_one_call_of_each_kind_for_all_pairs() -> None:
     strong, weak = Watched(drawn_engine()), Watched(drawn_engine())
-    seam().annotate(pairs(40), Given(engines={"strong": strong, "weak": weak}))
+    seam().annotate(pairs(40), AnnotatorInputs(engines={"strong": strong, "weak": weak}))
     assert strong.calls[:3] == [("weigh", 40), ("write", 40), ("weigh", 80)]
     writes = [count for kind, count in strong.calls if kind == "write"]
     assert len(writes) <= 5
@@ -320,8 +325,8 @@ def test_a_round_of_the_search_is_one_call_of_each_kind_for_all_pairs() -> None:
 def test_tokens_of_answers_and_names_change_nothing_in_the_paper() -> None:
     plain = label(seam(), drawn_engine(), drawn_engine())
 
-    def odd(weighing: Weighing) -> Weighing:
-        return replace(weighing, logprobs=None, tokens=tuple(range(3, 3 + len(weighing.shares))))
+    def odd(weighing: ChoiceScores) -> ChoiceScores:
+        return replace(weighing, logprobs=None, tokens=tuple(range(3, 3 + len(weighing.probabilities))))
 
     assert label(seam(), Watched(drawn_engine(), weighing=odd), Watched(drawn_engine(), weighing=odd)) == plain
 
@@ -330,8 +335,8 @@ def test_a_label_says_how_few_draws_its_shares_were_counted_over() -> None:
     plain = label(seam(), drawn_engine(), drawn_engine())
 
     def counted(ranking: int, judgment_: int) -> Watched:
-        def weighing(each: Weighing) -> Weighing:
-            return replace(each, logprobs=None, samples=ranking if len(each.shares) > 2 else judgment_)
+        def weighing(each: ChoiceScores) -> ChoiceScores:
+            return replace(each, logprobs=None, samples=ranking if len(each.probabilities) > 2 else judgment_)
 
         return Watched(drawn_engine(), weighing=weighing)
 
@@ -355,23 +360,23 @@ def test_without_thoughts_the_weak_model_sees_the_chain_alone() -> None:
     strong, weak = strong_engine(CALM), weak_engine()
     label(seam(show_thoughts=False), strong, weak)
     said = "Response 1 is good, Response 2 is poor."
-    assert any(said in text(each) for each in strong.asked)
-    assert not any(said in text(each) for each in weak.asked)
-    assert chain_of(weak.asked[0]) == tuple(NAMES[:3])
+    assert any(said in text(each) for each in strong.requests)
+    assert not any(said in text(each) for each in weak.requests)
+    assert chain_of(weak.requests[0]) == tuple(NAMES[:3])
 
 
 def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() -> None:
-    strong = ScriptedEngine(write=lambda _: "Said.", weigh=lambda question, _: for_good(question, 0.9))
+    strong = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda question, _: for_good(question, 0.9))
     weak = weak_engine()
     found = label(seam(tree=False), strong, weak)
     assert [len(each["chain"]) for each in found.detail["nodes"]] == [0]
     assert (found.detail["calls_strong"], found.detail["depth"], found.detail["decided_by"]) == (5, 1, "weak")
-    assert not any("principle" in text(each) for each in (*strong.asked, *weak.asked))
+    assert not any("principle" in text(each) for each in (*strong.requests, *weak.requests))
 
 
 def test_without_tree_and_thoughts_nothing_is_left_of_it() -> None:
     with pytest.raises(StudyError, match="show_thoughts"):
-        build(
+        build_component(
             "annotators",
             {"kind": "seam", "tree": False, "show_thoughts": False, "weak": "scripted", "strong": "scripted"},
         )
@@ -391,7 +396,7 @@ def test_the_whole_tree_is_told_as_json() -> None:
 def test_a_childs_questions_begin_like_its_parents() -> None:
     strong = strong_engine(CALM)
     label(seam(), strong)
-    written = [text(each) for each in strong.asked if each.begins.startswith("<explanation>")]
+    written = [text(each) for each in strong.requests if each.prefill.startswith("<explanation>")]
     assert len(written) == 3
     for parent, child in itertools.pairwise(written):
         assert child.startswith(parent.split("The case to explain:")[0])
@@ -400,14 +405,16 @@ def test_a_childs_questions_begin_like_its_parents() -> None:
 def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -> None:
     path = Path(own_principles(tmp_path, "Brief", "Calm"))
     annotator = seam(principles=str(path))
-    before = annotator.identity()
-    assert before != seam().identity()
-    assert seam().identity() == hashlib.sha256(repr(load()).encode()).hexdigest()[:16]
-    assert seam(mode="published_code").identity() != seam().identity()  # means over another number are other scores
+    before = annotator.content_hash()
+    assert before != seam().content_hash()
+    assert seam().content_hash() == hashlib.sha256(repr(load_principles()).encode()).hexdigest()[:16]
+    assert (
+        seam(mode="published_code").content_hash() != seam().content_hash()
+    )  # means over another number are other scores
     found = label(annotator, strong_engine(CALM, ["Calm", "Brief"]))
     assert [each["chain"] for each in found.detail["nodes"]] == [["Calm"], ["Calm", "Brief"]]
     own_principles(tmp_path, "Brief")
-    assert annotator.identity() != before
+    assert annotator.content_hash() != before
     path.unlink()
     with pytest.raises(DataError, match=r"mine\.yaml"):
-        annotator.identity()
+        annotator.content_hash()

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from seam_script import own_principles, pairs, seam
 
-from benchmarks.asking import Plain
+from benchmarks.asking import PlainEngine
+from trimtab.core.interfaces import AnnotatorInputs, Engine, Runtime
 from trimtab.engines.transformers import TransformersEngine
-from trimtab.lm.models import open_base
-from trimtab.lm.weights import Model
-from trimtab.prompts.principles import load
-from trimtab.prompts.seam import RESPONSES, Case, judgment
-from trimtab.protocols import Engine, Given, Runtime
-from trimtab.types import Annotation, Question, user
+from trimtab.models.checkpoint import load_base_model
+from trimtab.models.config import Model
+from trimtab.prompts.principles import load_principles
+from trimtab.prompts.seam import RESPONSE_CANDIDATES, OrderedPair, build_judgment_request
+from trimtab.types import Annotation, EngineRequest, build_user_prompt
 
 PAIRS = pairs(3)
 SPECIALS = ("<s>", "</s>", "<pad>")
@@ -39,7 +39,7 @@ def wordy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer = trainers.BpeTrainer(
         vocab_size=600, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
     )
-    raw.train_from_iterator([each.text for each in load()], trainer)
+    raw.train_from_iterator([each.text for each in load_principles()], trainer)
     bos, eos, pad = SPECIALS
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad)
     tokenizer.save_pretrained(folder)
@@ -64,7 +64,7 @@ def wordy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engines(tiny_model: Path, wordy_model: Path, runtime: Runtime) -> Iterator[dict[str, TransformersEngine]]:
     yield {
-        name: TransformersEngine(open_base(Model(base=str(folder), dtype="float32"), runtime.notify, "cpu"), 1024)
+        name: TransformersEngine(load_base_model(Model(base=str(folder), dtype="float32"), runtime.notify, "cpu"), 1024)
         for name, folder in (("weak", tiny_model), ("strong", wordy_model))
     }
 
@@ -74,14 +74,14 @@ def labels(engines: dict[str, Any], principles: str, **settings: Any) -> list[An
         principles=principles, helpful_chains="weak", depth=2, max_thought_tokens=6, max_prompt_tokens=2000, **settings
     )
     given: dict[str, Engine] = dict(engines)
-    return annotator.annotate(PAIRS, Given(engines=given))
+    return annotator.annotate(PAIRS, AnnotatorInputs(engines=given))
 
 
 @pytest.mark.parametrize("mode", ["paper", "published_code"])
 def test_models_with_different_tokenizers_label_together(
     engines: dict[str, TransformersEngine], mode: str, tmp_path: Path
 ) -> None:
-    weak, strong = (engines[name].loaded.chat.text_ids("The better response") for name in ("weak", "strong"))
+    weak, strong = (engines[name].loaded_model.chat.encode_text("The better response") for name in ("weak", "strong"))
     assert len(strong) < len(weak)
     for found in labels(engines, own_principles(tmp_path, *NAMES), mode=mode):
         assert (found.status, found.note) == ("ok", "")
@@ -98,12 +98,15 @@ def test_the_released_codes_share_is_that_of_a_quarter_of_the_gap_on_a_real_mode
 ) -> None:
     path = own_principles(tmp_path, *NAMES)
     found = labels(engines, path, mode="published_code")[0]
-    case, named = Case.of(PAIRS[0], found.detail["first"] == "a"), {each.name: each for each in load(path)}
+    case, named = (
+        OrderedPair.from_pair(PAIRS[0], found.detail["first"] == "a"),
+        {each.name: each for each in load_principles(path)},
+    )
     told = [node for node in found.detail["nodes"] if node["status"] != "empty"]
     assert told
     for node in told:
-        asked = judgment(case, [named[name] for name in node["chain"]], node["thought"])
-        (weighing,) = engines["strong"].weigh([asked], [RESPONSES], ended=True)
+        asked = build_judgment_request(case, [named[name] for name in node["chain"]], node["thought"])
+        (weighing,) = engines["strong"].score_choices([asked], [RESPONSE_CANDIDATES], include_end_of_turn=True)
         assert weighing.logprobs is not None
         first, second = weighing.logprobs
         assert node["p_first"] == pytest.approx(1 / (1 + math.exp((second - first) / 4)), abs=1e-5)
@@ -113,7 +116,7 @@ def test_the_benchs_plain_way_gives_the_same_labels_in_float32(
     engines: dict[str, TransformersEngine], tmp_path: Path
 ) -> None:
     path = own_principles(tmp_path, *NAMES)
-    plain = {name: Plain(engine.loaded, 1024) for name, engine in engines.items()}
+    plain = {name: PlainEngine(engine.loaded_model, 1024) for name, engine in engines.items()}
     ours, theirs = (labels(each, path, mode="published_code") for each in (engines, plain))
     for one, other in zip(ours, theirs, strict=True):
         assert (one.choice, one.status) == (other.choice, other.status)
@@ -125,8 +128,10 @@ def test_the_benchs_plain_way_gives_the_same_labels_in_float32(
 def test_a_question_beyond_the_weak_models_window_fails_its_pair(
     engines: dict[str, TransformersEngine], tmp_path: Path
 ) -> None:
-    engines["weak"].loaded.model.config.max_position_embeddings = 200
+    engines["weak"].loaded_model.model.config.max_position_embeddings = 200
     for found in labels(engines, own_principles(tmp_path, *NAMES)):
         assert found.status == "failed"
         assert found.note.endswith("and the model reads 200")
-    assert engines["weak"].write([Question(prompt=user("Yes?"))], max_tokens=2)[0].status == "ok"
+    assert (
+        engines["weak"].generate([EngineRequest(prompt=build_user_prompt("Yes?"))], max_new_tokens=2)[0].status == "ok"
+    )

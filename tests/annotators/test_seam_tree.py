@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.annotators._seam_asking import share_of_first
-from trimtab.annotators._seam_length import Shortened, fitted, level, shortened, tokens
-from trimtab.annotators._seam_rules import RULES
-from trimtab.annotators._seam_tree import (
-    Growth,
+from trimtab.annotators.seam.scoring import compute_first_probability
+from trimtab.annotators.seam.tree import (
     Node,
+    SearchLimits,
     Tree,
-    decider,
-    grown,
-    information,
-    kept,
-    next_name,
-    score,
-    why_left,
+    add_node,
+    compute_information,
+    compute_tree_score,
+    count_kept_nodes,
+    describe_drop_reason,
+    select_labeler,
+    select_next_principle,
 )
-from trimtab.prompts.principles import load
-from trimtab.prompts.seam import Case, renumbered
-from trimtab.types import Weighing
+from trimtab.annotators.seam.truncation import (
+    TruncatedText,
+    compute_length_limit,
+    estimate_tokens,
+    truncate_middle,
+    truncate_pair,
+)
+from trimtab.annotators.seam.variants import VARIANTS
+from trimtab.prompts.principles import load_principles
+from trimtab.prompts.seam import OrderedPair, swap_response_numbers
+from trimtab.types import ChoiceScores
 
 NAMES = ["r0", "r1", "r2", "r3", "r4"]
 WEIGHTS = {"r0": 0.4, "r1": 0.3, "r2": 0.15, "r3": 0.1, "r4": 0.05}
-CODE = Growth(depth=3, retries=1, reuse_rejected=False, early_stop=False)
-PAPER = Growth(depth=3, retries=1, reuse_rejected=True, early_stop=True)
-HARMLESS = {each.name for each in load() if each.group == "harmless"}
+CODE = SearchLimits(max_depth=3, retries=1, allow_reused_principles=False, early_stop=False)
+PAPER = SearchLimits(max_depth=3, retries=1, allow_reused_principles=True, early_stop=True)
+HARMLESS = {each.name for each in load_principles() if each.group == "harmless"}
 
 
 def path(*informations: float) -> list[Node]:
@@ -37,13 +43,13 @@ def path(*informations: float) -> list[Node]:
     ]
 
 
-def grow(informations: list[float], rules: Growth, names: list[str] = NAMES) -> Tree:
+def grow(informations: list[float], rules: SearchLimits, names: list[str] = NAMES) -> Tree:
     """The tree of a search whose nodes turn out to tell so much, in the order of their making."""
     tree, left = Tree(weights=WEIGHTS), list(informations)
     while not tree.done:
-        name = next_name(tree, names, rules)
+        name = select_next_principle(tree, names, rules)
         assert name is not None
-        tree = grown(tree, Node(chain=(*tree.chain, name), thought=("t",), information=left.pop(0)), names, rules)
+        tree = add_node(tree, Node(chain=(*tree.chain, name), thought=("t",), information=left.pop(0)), names, rules)
     assert left == []
     return tree
 
@@ -61,11 +67,11 @@ def grow(informations: list[float], rules: Growth, names: list[str] = NAMES) -> 
     ],
 )
 def test_information_is_one_bit_less_the_entropy(p: float, bits: float) -> None:
-    assert information(p) == pytest.approx(bits, abs=1e-9)
+    assert compute_information(p) == pytest.approx(bits, abs=1e-9)
 
 
 def test_information_grows_with_the_distance_from_a_half() -> None:
-    values = [information(0.5 + step / 100) for step in range(51)]
+    values = [compute_information(0.5 + step / 100) for step in range(51)]
     assert values == sorted(values)
     assert len(set(values)) == 51
 
@@ -119,22 +125,22 @@ def test_in_the_paper_a_principle_that_was_left_may_come_again_deeper(
     ],
 )
 def test_the_path_stays_up_to_the_first_node_without_gain(informations: tuple[float, ...], depth: int) -> None:
-    assert kept(path(*informations)) == depth
+    assert count_kept_nodes(path(*informations)) == depth
 
 
 def test_a_gain_of_nothing_sends_nobody_back() -> None:
     tree = grow([0.5, 0.5], PAPER)
-    assert (tree.backtracks, tree.chain, kept(tree.path)) == (0, ("r0", "r1"), 1)
+    assert (tree.backtracks, tree.chain, count_kept_nodes(tree.path)) == (0, ("r0", "r1"), 1)
 
 
 def test_the_score_is_the_mean_over_the_nodes_that_stay() -> None:
-    assert score(path(0.2, 0.4, 0.3)) == pytest.approx(0.3)
-    assert score(path(0.2, 0.1, 0.9)) == pytest.approx(0.2)
+    assert compute_tree_score(path(0.2, 0.4, 0.3)) == pytest.approx(0.3)
+    assert compute_tree_score(path(0.2, 0.1, 0.9)) == pytest.approx(0.2)
 
 
 def test_every_node_that_does_not_stay_says_why() -> None:
     tree = grow([0.5, 0.3, 0.4, 0.6], CODE)
-    assert [why_left(tree, node) for node in tree.made] == [
+    assert [describe_drop_reason(tree, node) for node in tree.nodes] == [
         "",
         "told less than the node before; tried again",
         "told no more than the node before",
@@ -143,9 +149,9 @@ def test_every_node_that_does_not_stay_says_why() -> None:
 
 
 def test_as_many_tries_are_had_as_there_are_retries() -> None:
-    patient = Growth(depth=2, retries=3, reuse_rejected=False, early_stop=True)
+    patient = SearchLimits(max_depth=2, retries=3, allow_reused_principles=False, early_stop=True)
     assert grow([0.5, 0.1, 0.2, 0.3, 0.4], patient).chain == ("r0", "r4")
-    hasty = Growth(depth=2, retries=0, reuse_rejected=False, early_stop=True)
+    hasty = SearchLimits(max_depth=2, retries=0, allow_reused_principles=False, early_stop=True)
     assert grow([0.5, 0.1], hasty).chain == ("r0", "r1")
 
 
@@ -156,7 +162,7 @@ def test_a_search_ends_where_no_principle_is_left() -> None:
 
 
 def test_equal_edges_go_to_the_principle_that_is_named_first() -> None:
-    assert next_name(Tree(weights=dict.fromkeys(reversed(NAMES), 0.2)), NAMES, PAPER) == "r0"
+    assert select_next_principle(Tree(weights=dict.fromkeys(reversed(NAMES), 0.2)), NAMES, PAPER) == "r0"
 
 
 @pytest.mark.parametrize(
@@ -170,17 +176,17 @@ def test_equal_edges_go_to_the_principle_that_is_named_first() -> None:
     ],
 )
 def test_the_strong_model_decides_only_where_nothing_harmless_is_in_the_chain(chain: list[str], who: str) -> None:
-    assert decider(chain, HARMLESS, "strong") == who
-    assert decider(chain, HARMLESS, "weak") == "weak"
+    assert select_labeler(chain, HARMLESS, "strong") == who
+    assert select_labeler(chain, HARMLESS, "weak") == "weak"
 
 
 @pytest.mark.parametrize(("gap", "share"), [(0.0, 0.5), (4.0, 0.7310585786), (-4.0, 0.2689414214), (8.0, 0.8807970780)])
 def test_the_released_code_reads_a_gap_of_logprobs_by_the_token(gap: float, share: float) -> None:
     # however few tokens an engine weighs where the answers part
     for count in (1, 2, 4):
-        weighing = Weighing(shares=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(count, count))
-        assert share_of_first(weighing, RULES["published_code"]) == pytest.approx(share)
-        assert share_of_first(weighing, RULES["paper"]) == 0.9
+        weighing = ChoiceScores(probabilities=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(count, count))
+        assert compute_first_probability(weighing, VARIANTS["published_code"]) == pytest.approx(share)
+        assert compute_first_probability(weighing, VARIANTS["paper"]) == 0.9
 
 
 def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
@@ -188,11 +194,11 @@ def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
         "Response 1 helps, response 2's tone does not.",
         "The second response, Response #2, is kind; responses 1 and 2.",
     )
-    assert renumbered(thought) == (
+    assert swap_response_numbers(thought) == (
         "The first response, Response #1, is kind; responses 2 and 1.",
         "Response 2 helps, response 1's tone does not.",
     )
-    assert renumbered(renumbered(thought)) == thought
+    assert swap_response_numbers(swap_response_numbers(thought)) == thought
 
 
 @pytest.mark.parametrize(
@@ -207,40 +213,43 @@ def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
     ],
 )
 def test_only_what_names_a_response_is_renumbered(said: str, swapped: str) -> None:
-    assert renumbered([said]) == (swapped,)
+    assert swap_response_numbers([said]) == (swapped,)
 
 
 def test_long_texts_are_cut_alike_and_short_ones_stay() -> None:
-    assert level([10, 100, 100], 110) == 50
-    assert level([10, 20, 300], 90) == 60
-    assert level([10, 20, 30], 90) == 30
+    assert compute_length_limit([10, 100, 100], 110) == 50
+    assert compute_length_limit([10, 20, 300], 90) == 60
+    assert compute_length_limit([10, 20, 30], 90) == 30
 
 
 def test_a_shortened_text_keeps_both_ends_and_tells_what_is_gone() -> None:
     text = " ".join(f"w{place}" for place in range(100))
-    cut = shortened(text, 60)
+    cut = truncate_middle(text, 60)
     assert cut.text.startswith("w0 w1 ")
     assert cut.text.endswith(" w99")
-    assert f"[... {cut.left_out} words left out ...]" in cut.text
-    assert tokens(cut.text) <= 60
-    assert len(cut.text.split()) - 6 == 100 - cut.left_out
-    assert cut.kept == (100 - cut.left_out) / 100
-    assert shortened("a b c", 60) == Shortened(text="a b c")
+    assert f"[... {cut.words_removed} words left out ...]" in cut.text
+    assert estimate_tokens(cut.text) <= 60
+    assert len(cut.text.split()) - 6 == 100 - cut.words_removed
+    assert cut.kept_fraction == (100 - cut.words_removed) / 100
+    assert truncate_middle("a b c", 60) == TruncatedText(text="a b c")
 
 
 @pytest.mark.parametrize("text", ["好的我来帮你解释这个问题" * 40, "x=1;" * 300, "QUJD" * 200 + "Zz=="])
 def test_a_text_without_spaces_keeps_both_ends_too(text: str) -> None:
-    cut = shortened(text, 100)
+    cut = truncate_middle(text, 100)
     assert cut.text.startswith(text[:8])
     assert cut.text.endswith(text[-3:])
-    assert 60 < tokens(cut.text) <= 100
-    assert 0 < cut.kept < 1
+    assert 60 < estimate_tokens(cut.text) <= 100
+    assert 0 < cut.kept_fraction < 1
 
 
 def test_only_what_does_not_fit_is_cut() -> None:
-    case = Case(conversation="User: short", first="word " * 200, second="brief")
-    cut = fitted(case, 100)
-    assert (cut.case.conversation, cut.case.second) == (case.conversation, case.second)
-    assert cut.left_out > 0
-    assert cut.kept == (200 - cut.left_out) / 200
-    assert sum(map(tokens, (cut.case.conversation, cut.case.first, cut.case.second))) <= 100
+    case = OrderedPair(conversation="User: short", first="word " * 200, second="brief")
+    cut = truncate_pair(case, 100)
+    assert (cut.ordered_pair.conversation, cut.ordered_pair.second) == (case.conversation, case.second)
+    assert cut.words_removed > 0
+    assert cut.kept_fraction == (200 - cut.words_removed) / 200
+    assert (
+        sum(map(estimate_tokens, (cut.ordered_pair.conversation, cut.ordered_pair.first, cut.ordered_pair.second)))
+        <= 100
+    )

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from trimtab.data._collect import collect
-from trimtab.data._formats import LayoutName
-from trimtab.data._rows import Row
+from trimtab.data.parsing.dataset_builder import build_dataset
+from trimtab.data.parsing.files import SourceRow
+from trimtab.data.parsing.layouts import LayoutName
 from trimtab.errors import DataError
-from trimtab.types import Dataset, Message, Pair, user
+from trimtab.types import Dataset, Message, Pair, build_user_prompt
 
 ASKED = [{"role": "user", "content": "Name a color."}]
 GOOD = {"prompt": "Name a color.", "chosen": "Blue.", "rejected": "Seven."}
-BLUE_FIRST = Pair.of(user("Name a color."), "Blue.", "Seven.", "first")
+BLUE_FIRST = Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.", "first")
 PRIVATE = "zebra crossing"
 
 HH_CHOSEN = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a color.\n\nAssistant: Blue."
@@ -28,8 +28,8 @@ HH_PROMPT = (
 
 
 def read(*rows: dict[str, Any], layout: LayoutName = "auto") -> Dataset:
-    numbered = (Row(where=f"pairs.jsonl:{number}", cells=row) for number, row in enumerate(rows, start=1))
-    return collect(numbered, "pairs.jsonl", layout=layout)
+    numbered = (SourceRow(where=f"pairs.jsonl:{number}", cells=row) for number, row in enumerate(rows, start=1))
+    return build_dataset(numbered, "pairs.jsonl", layout=layout)
 
 
 def reason(row: dict[str, Any], beside: dict[str, Any] = GOOD) -> str:
@@ -37,7 +37,7 @@ def reason(row: dict[str, Any], beside: dict[str, Any] = GOOD) -> str:
     dataset = read(beside, row)
     assert len(dataset.pairs) == 1
     (failure,) = dataset.failures
-    assert failure.where == "pairs.jsonl:2"
+    assert failure.location == "pairs.jsonl:2"
     return failure.reason
 
 
@@ -92,12 +92,12 @@ def test_every_layout_tells_the_same_pair(row: dict[str, Any], layout: str) -> N
 def test_a_transcript_keeps_its_common_turns_as_the_prompt() -> None:
     dataset = read({"chosen": HH_CHOSEN, "rejected": HH_REJECTED})
     assert dataset.layout == "preference, transcript, implicit prompt"
-    assert dataset.pairs == (Pair.of(HH_PROMPT, "Blue.", "Seven.", "first"),)
+    assert dataset.pairs == (Pair.from_responses(HH_PROMPT, "Blue.", "Seven.", "first"),)
 
 
 def test_a_forced_transcript_layout_passes_over_a_prompt_column() -> None:
     row = {"prompt": "ignored", "chosen": HH_CHOSEN, "rejected": HH_REJECTED}
-    assert read(row, layout="transcript").pairs == (Pair.of(HH_PROMPT, "Blue.", "Seven.", "first"),)
+    assert read(row, layout="transcript").pairs == (Pair.from_responses(HH_PROMPT, "Blue.", "Seven.", "first"),)
 
 
 def test_roles_of_other_houses_become_ours_and_a_system_turn_stays() -> None:
@@ -219,8 +219,8 @@ def test_a_transcript_that_does_not_share_its_prompt_fails(chosen: str, expected
 def test_the_same_pair_under_opposite_labels_fails_both_rows() -> None:
     other = {"prompt": "Name a number.", "chosen": "Seven.", "rejected": "Blue."}
     dataset = read(GOOD, other, GOOD | {"chosen": "Seven.", "rejected": "Blue."})
-    assert [pair.prompt for pair in dataset.pairs] == [user("Name a number.")]
-    assert [(failure.where, failure.reason) for failure in dataset.failures] == [
+    assert [pair.prompt for pair in dataset.pairs] == [build_user_prompt("Name a number.")]
+    assert [(failure.location, failure.reason) for failure in dataset.failures] == [
         ("pairs.jsonl:1", "the same pair with opposite labels"),
         ("pairs.jsonl:3", "the same pair with opposite labels"),
     ]
@@ -299,26 +299,28 @@ SAFE = {
 
 def test_a_context_of_turns_is_a_prompt_and_a_single_turn_a_response() -> None:
     dataset = read(CONTEXT)
-    assert dataset.pairs == (Pair.of(HH_PROMPT, "Blue.", "Seven.", "first"),)
+    assert dataset.pairs == (Pair.from_responses(HH_PROMPT, "Blue.", "Seven.", "first"),)
     assert dataset.layout == "preference, messages, explicit prompt"
 
 
 def test_a_context_in_words_does_not_count_as_the_prompt() -> None:
     dataset = read({"context": "from a forum", "chosen": HH_CHOSEN, "rejected": HH_REJECTED})
-    assert dataset.pairs == (Pair.of(HH_PROMPT, "Blue.", "Seven.", "first"),)
+    assert dataset.pairs == (Pair.from_responses(HH_PROMPT, "Blue.", "Seven.", "first"),)
     assert dataset.layout == "preference, transcript, implicit prompt"
 
 
 @pytest.mark.parametrize("row", [CONTEXT, {"chosen": HH_CHOSEN, "rejected": HH_REJECTED}])
 def test_the_last_turn_alone_keeps_the_responses_and_the_label(row: dict[str, Any]) -> None:
-    dataset = collect([Row(where="p:1", cells=row)], "p", turns="last")
+    dataset = build_dataset([SourceRow(where="p:1", cells=row)], "p", turns="last")
     assert dataset.pairs == (BLUE_FIRST,)
     assert dataset.layout.endswith(", last turn alone")
 
 
 def test_rows_that_differ_before_the_last_turn_alone_become_one_pair() -> None:
     other = CONTEXT | {"context": CONTEXT["context"][-1:]}
-    dataset = collect([Row(where=f"p:{n}", cells=row) for n, row in enumerate((CONTEXT, other))], "p", turns="last")
+    dataset = build_dataset(
+        [SourceRow(where=f"p:{n}", cells=row) for n, row in enumerate((CONTEXT, other))], "p", turns="last"
+    )
     assert dataset.pairs == (BLUE_FIRST,)
     assert [failure.reason for failure in dataset.failures] == ["repeated: the same pair came before"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.data._label_file import read_labels
+from trimtab.core.interfaces import Runtime
+from trimtab.data.parsing.label_files import read_labels
 from trimtab.errors import DataError
-from trimtab.labeling import label_file
-from trimtab.protocols import Runtime
+from trimtab.workflows.annotate_file import annotate_file
 
 PAIRS = """
 {"prompt": "Why?", "chosen": "Because it is so.", "rejected": "No."}
@@ -21,10 +21,10 @@ PAIRS = """
 def test_labels_are_read_back_as_they_were_written(tmp_path: Path, runtime: Runtime, suffix: str) -> None:
     pairs, to = tmp_path / "pairs.jsonl", tmp_path / f"labels.{suffix}"
     pairs.write_text(PAIRS, encoding="utf-8")
-    label_file(pairs, "coin", ["seed=3"], None, to, runtime)
+    annotate_file(pairs, "coin", ["seed=3"], None, to, runtime)
     found = read_labels(str(to))
     assert {each.status for each in found.values()} == {"ok"}
-    label_file(pairs, "coin", ["seed=3"], None, tmp_path / "again.jsonl", runtime)
+    annotate_file(pairs, "coin", ["seed=3"], None, tmp_path / "again.jsonl", runtime)
     assert found == read_labels(str(tmp_path / "again.jsonl"))
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from trimtab.data._collect import collect
-from trimtab.data._rows import Row
+from trimtab.data.parsing.dataset_builder import build_dataset
+from trimtab.data.parsing.files import SourceRow
 from trimtab.errors import DataError
-from trimtab.types import Dataset, Pair, user
+from trimtab.types import Dataset, Pair, build_user_prompt
 
 COLOR = [("Seven.", 0), ("Green.", 3), ("Blue.", 3), ("Nine.", 0)]
 BIRD = [("A trout.", 1), ("A wren.", 2)]
@@ -20,12 +20,14 @@ def rows(prompt: str, *answers: tuple[str, Any]) -> list[dict[str, Any]]:
 
 
 def read(*cells: dict[str, Any], rating: str = "helpfulness") -> Dataset:
-    return collect([Row(where=f"p:{n}", cells=row) for n, row in enumerate(cells, 1)], "p", rating=rating)
+    return build_dataset(
+        [SourceRow(where=f"p:{n}", cells=row) for n, row in enumerate(cells, 1)], "p", rating_column=rating
+    )
 
 
 def test_a_prompt_gives_the_first_of_its_best_and_the_first_of_its_worst() -> None:
     dataset = read(*rows("Name a color.", *COLOR))
-    assert dataset.pairs == (Pair.of(user("Name a color."), "Green.", "Seven.", "first"),)
+    assert dataset.pairs == (Pair.from_responses(build_user_prompt("Name a color."), "Green.", "Seven.", "first"),)
     assert dataset.failures == ()
     assert dataset.layout == "preference, text, explicit prompt, by 'helpfulness'"
 
@@ -34,14 +36,14 @@ def test_the_rows_of_a_prompt_need_not_stand_together() -> None:
     color, bird = rows("Name a color.", *COLOR), rows("Name a bird.", *BIRD)
     dataset = read(color[0], bird[0], color[1], bird[1])
     assert dataset.pairs == (
-        Pair.of(user("Name a color."), "Green.", "Seven.", "first"),
-        Pair.of(user("Name a bird."), "A wren.", "A trout.", "first"),
+        Pair.from_responses(build_user_prompt("Name a color."), "Green.", "Seven.", "first"),
+        Pair.from_responses(build_user_prompt("Name a bird."), "A wren.", "A trout.", "first"),
     )
 
 
 def test_numbers_that_are_written_as_text_are_compared_as_numbers() -> None:
     (pair,) = read(*rows("Name a color.", ("Seven.", "9"), ("Blue.", "10"))).pairs
-    assert pair == Pair.of(user("Name a color."), "Blue.", "Seven.", "first")
+    assert pair == Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.", "first")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_numbers_that_are_written_as_text_are_compared_as_numbers() -> None:
 def test_a_prompt_that_gives_no_pair_says_why(answers: list[tuple[str, Any]], said: str) -> None:
     dataset = read(*rows("Name a bird.", *BIRD), *rows("Name a color.", *answers))
     assert len(dataset.pairs) == 1
-    assert [(failure.where, failure.reason) for failure in dataset.failures] == [("p:3", said)]
+    assert [(failure.location, failure.reason) for failure in dataset.failures] == [("p:3", said)]
 
 
 def test_a_rating_that_no_row_has_is_named() -> None:

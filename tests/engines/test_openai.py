@@ -22,21 +22,21 @@ from typing import Any
 
 import pytest
 
-from trimtab.components import Component, build, dump
-from trimtab.engines._openai_pace import Meter, Pace, retry_after
-from trimtab.engines._openai_weighing import past_shared
+from trimtab.core.component import Component, build_component, dump_component
+from trimtab.core.interfaces import Engine, ProgressTick, Runtime
 from trimtab.engines.openai import Openai
+from trimtab.engines.openai.choice_scoring import split_common_words
+from trimtab.engines.openai.rate_limit import RateLimiter, RequestTimer, parse_retry_after
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import EngineError, StudyError
-from trimtab.protocols import Engine, Runtime, Tick
-from trimtab.stages.engines import Engines
-from trimtab.stages.stage import told
-from trimtab.store import Draft
-from trimtab.types import Message, Question, user
+from trimtab.pipeline.engine_resources import EngineResources
+from trimtab.pipeline.stage import identity_settings
+from trimtab.storage.artifacts import Draft
+from trimtab.types import EngineRequest, Message, build_user_prompt
 
 KEY = "sk-1234567890-not-for-anyone"
-ASK = Question(prompt=user("Which is better?"))
-BEGUN = Question(prompt=user("Which is better?"), begins="The better one is ")
+ASK = EngineRequest(prompt=build_user_prompt("Which is better?"))
+BEGUN = EngineRequest(prompt=build_user_prompt("Which is better?"), prefill="The better one is ")
 pytest.importorskip("openai", reason="needs the openai package: pip install '.[openai]'")
 
 
@@ -46,9 +46,9 @@ class Flat(Component):
     says: str
 
     def start(self, runtime: Runtime) -> Engine:
-        return ScriptedEngine(write=lambda question: self.says)
+        return ScriptedEngine(reply=lambda question: self.says)
 
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         return "the same weights"
 
 
@@ -124,12 +124,12 @@ def server() -> Iterator[Server]:
 
 
 @contextmanager
-def bar(label: str, total: int, unit: str) -> Iterator[Tick]:
+def bar(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
     yield lambda done=1: None
 
 
 def settings(server: Server, **more: Any) -> Openai:
-    found = build("engines", {"kind": "openai", "base_url": server.url, "model": "m", "retries": 0, **more})
+    found = build_component("engines", {"kind": "openai", "base_url": server.url, "model": "m", "retries": 0, **more})
     assert isinstance(found, Openai)
     return found
 
@@ -164,8 +164,8 @@ def echo(heard: Heard) -> Says:
 def test_a_chat_is_asked_turn_by_turn_with_what_ends_it(server: Server) -> None:
     server.says(wrote("B"))
     talk = (Message(role="system", content="Be brief."), Message(role="user", content="Hi"))
-    (reply,) = opened(server).write([Question(prompt=talk)], max_tokens=7, stop=["\n"])
-    assert (reply.text, reply.stop, reply.status) == ("B", "end", "ok")
+    (reply,) = opened(server).generate([EngineRequest(prompt=talk)], max_new_tokens=7, stop=["\n"])
+    assert (reply.text, reply.finish_reason, reply.status) == ("B", "end", "ok")
     assert server.heard[0].path == "/v1/chat/completions"
     assert server.heard[0].body == {
         "model": "m",
@@ -178,16 +178,16 @@ def test_a_chat_is_asked_turn_by_turn_with_what_ends_it(server: Server) -> None:
 
 def test_without_chat_the_turns_are_written_out_and_the_answer_ends_where_the_next_would_begin(server: Server) -> None:
     server.says(wrote("B"))
-    assert opened(server, chat=False).write([BEGUN], max_tokens=7)[0].text == "B"
+    assert opened(server, chat=False).generate([BEGUN], max_new_tokens=7)[0].text == "B"
     assert server.heard[0].path == "/v1/completions"
     assert server.heard[0].body["prompt"] == "User:\nWhich is better?\n\nAssistant:\nThe better one is "
     assert server.heard[0].body["stop"] == ["\n\nUser:\n"]
 
 
 def test_a_message_that_reads_as_turns_begins_none_where_turns_are_text(server: Server) -> None:
-    wild = Question(prompt=user("Hello?\n\nAssistant:\nSure.\n\nUser: \nWhich?\n\\User:\nUser: no"))
+    wild = EngineRequest(prompt=build_user_prompt("Hello?\n\nAssistant:\nSure.\n\nUser: \nWhich?\n\\User:\nUser: no"))
     server.says(wrote("B"))
-    opened(server, chat=False).write([wild], max_tokens=7)
+    opened(server, chat=False).generate([wild], max_new_tokens=7)
     prompt = server.heard[0].body["prompt"]
     assert re.findall(r"(?m)^(?:System|User|Assistant):[ \t]*$", prompt) == ["User:", "Assistant:"]
     assert r"\\User:" in prompt  # one more than it had
@@ -206,7 +206,7 @@ def test_the_beginning_of_an_answer_is_sent_as_the_server_wants_it(
     server: Server, prefill: str, marks: dict[str, Any], flags: dict[str, Any]
 ) -> None:
     server.says(wrote("B"))
-    opened(server, prefill=prefill).write([BEGUN], max_tokens=7)
+    opened(server, prefill=prefill).generate([BEGUN], max_new_tokens=7)
     body = server.heard[0].body
     assert body["messages"][-1] == {"role": "assistant", "content": "The better one is ", **marks}
     assert {name: body[name] for name in ("continue_final_message", "add_generation_prompt") if name in body} == flags
@@ -215,7 +215,7 @@ def test_the_beginning_of_an_answer_is_sent_as_the_server_wants_it(
 @pytest.mark.parametrize("came", ["B", "The better one is B", "\nThe better one is  B"])
 def test_where_the_server_cannot_go_on_from_a_beginning_it_is_put_in_words(server: Server, came: str) -> None:
     server.says(wrote(came))
-    (reply,) = opened(server, prefill="none").write([BEGUN], max_tokens=7)
+    (reply,) = opened(server, prefill="none").generate([BEGUN], max_new_tokens=7)
     assert (reply.text, reply.cost.calls) == ("B", 1)
     body = server.heard[0].body
     assert "continue_final_message" not in body
@@ -226,11 +226,11 @@ def test_where_the_server_cannot_go_on_from_a_beginning_it_is_put_in_words(serve
 
 
 def test_where_a_beginning_is_put_in_words_candidates_are_weighed_by_draws_of_what_follows_it(server: Server) -> None:
-    question = Question(prompt=user("Which?"), begins="Reasoning:\nBoth are short.\n\nVerdict:\n")
+    question = EngineRequest(prompt=build_user_prompt("Which?"), prefill="Reasoning:\nBoth are short.\n\nVerdict:\n")
     draws = ["Response 1", "Verdict:\nResponse 1", "Reasoning:\nBoth are short.\n\nVerdict:\nResponse 2", "Neither"]
     server.answer = lambda heard: wrote(draws[len(server.heard) - 1])
-    (found,) = opened(server, prefill="none", samples=4).weigh([question], [["Response 1", "Response 2"]])
-    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    (found,) = opened(server, prefill="none", samples=4).score_choices([question], [["Response 1", "Response 2"]])
+    assert found.probabilities == pytest.approx((2 / 3, 1 / 3))
     assert (
         found.note
         == "by 3 draws of 4; with prefill: none an answer's first token may be of its beginning, and tells nothing"
@@ -239,42 +239,42 @@ def test_where_a_beginning_is_put_in_words_candidates_are_weighed_by_draws_of_wh
 
 
 def test_a_draw_may_repeat_the_last_words_of_a_beginning_that_was_put_in_words(server: Server) -> None:
-    question = Question(prompt=user("Which?"), begins="The better response is: Response")
+    question = EngineRequest(prompt=build_user_prompt("Which?"), prefill="The better response is: Response")
     draws = ["1", "Response 1", "The better response is: Response 2", "Responses 1"]
     server.answer = lambda heard: wrote(draws[len(server.heard) - 1])
-    (found,) = opened(server, prefill="none", samples=4).weigh([question], [[" 1", " 2"]])
-    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    (found,) = opened(server, prefill="none", samples=4).score_choices([question], [[" 1", " 2"]])
+    assert found.probabilities == pytest.approx((2 / 3, 1 / 3))
     assert found.samples == 3
 
 
 def test_where_a_beginning_is_put_in_words_and_draws_are_not_wanted_the_question_fails_unasked(server: Server) -> None:
-    (found,) = opened(server, prefill="none", logprobs=True).weigh([BEGUN], [["A", "B"]])
+    (found,) = opened(server, prefill="none", logprobs=True).score_choices([BEGUN], [["A", "B"]])
     assert (found.status, len(server.heard)) == ("failed", 0)
     assert "prefill: none" in found.note
 
 
 def test_a_question_without_a_beginning_is_weighed_by_first_tokens_with_any_prefill(server: Server) -> None:
     server.says(likeliest(A=math.log(0.6), B=math.log(0.2)))
-    assert opened(server, prefill="none").weigh([ASK], [["A", "B"]])[0].note == "by the first token"
+    assert opened(server, prefill="none").score_choices([ASK], [["A", "B"]])[0].note == "by the first token"
 
 
 def test_where_the_server_repeats_the_beginning_of_an_answer_that_is_found_out_once_and_cut_off(server: Server) -> None:
     server.answer = lambda heard: wrote(heard.body["messages"][-1]["content"] + "B")
-    replies = opened(server, concurrency=1).write([BEGUN, BEGUN], max_tokens=7)
+    replies = opened(server, concurrency=1).generate([BEGUN, BEGUN], max_new_tokens=7)
     assert [reply.text for reply in replies] == ["B", "B"]
     assert [reply.cost.calls for reply in replies] == [2, 1]
     assert len(server.heard) == 3
 
 
 def test_what_a_model_repeats_by_itself_is_left_as_it_is(server: Server) -> None:
-    again = BEGUN.begins + "B"
-    server.answer = lambda heard: wrote(again if heard.body["messages"][-1]["content"] == BEGUN.begins else "B")
-    assert opened(server).write([BEGUN], max_tokens=7)[0].text == again
+    again = BEGUN.prefill + "B"
+    server.answer = lambda heard: wrote(again if heard.body["messages"][-1]["content"] == BEGUN.prefill else "B")
+    assert opened(server).generate([BEGUN], max_new_tokens=7)[0].text == again
 
 
 def test_where_it_cannot_be_found_out_who_repeats_the_beginning_the_question_fails(server: Server) -> None:
-    server.says(wrote(BEGUN.begins + "B"), Says("?"))
-    (reply,) = opened(server).write([BEGUN], max_tokens=7)
+    server.says(wrote(BEGUN.prefill + "B"), Says("?"))
+    (reply,) = opened(server).generate([BEGUN], max_new_tokens=7)
     assert (reply.status, reply.text) == ("failed", "")
     assert "whether the server repeats how the answer begins could not be found out: malformed JSON" in reply.note
 
@@ -282,9 +282,9 @@ def test_where_it_cannot_be_found_out_who_repeats_the_beginning_the_question_fai
 def test_every_question_draws_by_a_seed_of_its_own_that_does_not_depend_on_the_others(server: Server) -> None:
     server.says(wrote("B"))
     engine = opened(server, concurrency=1)
-    engine.write([ASK, BEGUN], max_tokens=7, temperature=0.7, seed=1)
-    engine.write([BEGUN], max_tokens=7, temperature=0.7, seed=1)
-    engine.write([BEGUN], max_tokens=7, temperature=0.7, seed=2)
+    engine.generate([ASK, BEGUN], max_new_tokens=7, temperature=0.7, seed=1)
+    engine.generate([BEGUN], max_new_tokens=7, temperature=0.7, seed=1)
+    engine.generate([BEGUN], max_new_tokens=7, temperature=0.7, seed=2)
     one, two, again, other = [heard.body["seed"] for heard in server.heard]
     assert two == again
     assert len({one, two, other}) == 3
@@ -293,7 +293,7 @@ def test_every_question_draws_by_a_seed_of_its_own_that_does_not_depend_on_the_o
 def test_extra_fields_are_added_and_a_null_takes_one_out(server: Server) -> None:
     server.says(wrote("B"))
     engine = opened(server, extra={"top_k": -1, "temperature": None}, length="max_completion_tokens")
-    engine.write([ASK], max_tokens=7)
+    engine.generate([ASK], max_new_tokens=7)
     body = server.heard[0].body
     assert (body["top_k"], body["max_completion_tokens"]) == (-1, 7)
     assert not {"temperature", "max_tokens"} & set(body)
@@ -304,8 +304,8 @@ def test_extra_fields_are_added_and_a_null_takes_one_out(server: Server) -> None
 
 def test_tokens_are_counted_as_the_server_counts_them_with_what_it_had_in_its_cache_apart(server: Server) -> None:
     server.says(wrote("B", prompt_tokens=100, completion_tokens=3, prompt_tokens_details={"cached_tokens": 64}))
-    cost = opened(server).write([ASK], max_tokens=7)[0].cost
-    assert (cost.prompt_tokens, cost.reused_tokens, cost.generated_tokens, cost.calls) == (36, 64, 3, 1)
+    cost = opened(server).generate([ASK], max_new_tokens=7)[0].cost
+    assert (cost.prompt_tokens, cost.cached_tokens, cost.generated_tokens, cost.calls) == (36, 64, 3, 1)
     assert cost.seconds > 0
 
 
@@ -329,22 +329,22 @@ def test_an_answer_that_is_none_fails_with_its_reason(
     server: Server, says: Says, status: str, stop: str, note: str
 ) -> None:
     server.says(says)
-    (reply,) = opened(server).write([ASK], max_tokens=7)
-    assert (reply.status, reply.stop) == (status, stop)
+    (reply,) = opened(server).generate([ASK], max_new_tokens=7)
+    assert (reply.status, reply.finish_reason) == (status, stop)
     assert note in reply.note
     assert reply.cost.calls == 1
 
 
 def test_a_question_that_fails_takes_no_other_with_it(server: Server) -> None:
     server.answer = lambda heard: Says("?") if "bad" in heard.body["messages"][0]["content"] else wrote("B")
-    replies = opened(server).write([ASK, Question(prompt=user("bad")), ASK], max_tokens=7)
+    replies = opened(server).generate([ASK, EngineRequest(prompt=build_user_prompt("bad")), ASK], max_new_tokens=7)
     assert [reply.status for reply in replies] == ["ok", "failed", "ok"]
 
 
 def test_an_answer_that_takes_too_long_fails(server: Server) -> None:
     over = threading.Event()
     server.answer = lambda heard: wrote("B") if over.wait(5) else Says("?")
-    (reply,) = opened(server, timeout=0.2).write([ASK], max_tokens=7)
+    (reply,) = opened(server, timeout=0.2).generate([ASK], max_new_tokens=7)
     over.set()
     assert (reply.status, reply.text) == ("failed", "")
     assert "gave no answer within 0.2 s" in reply.note
@@ -353,20 +353,20 @@ def test_an_answer_that_takes_too_long_fails(server: Server) -> None:
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}, {"retry-after-ms": "1"}])
 def test_a_server_that_is_busy_is_asked_again(server: Server, headers: dict[str, str]) -> None:
     server.says(Says({}, status=429, headers=headers), wrote("B"))
-    assert opened(server, retries=1).write([ASK], max_tokens=7)[0].text == "B"
+    assert opened(server, retries=1).generate([ASK], max_new_tokens=7)[0].text == "B"
     assert len(server.heard) == 2
 
 
 def test_a_server_that_stays_busy_is_asked_as_often_as_it_says_and_no_more(server: Server) -> None:
     server.says(Says({"error": {"message": "slow down"}}, status=429, headers={"retry-after-ms": "1"}))
-    (reply,) = opened(server, retries=2).write([ASK], max_tokens=7)
+    (reply,) = opened(server, retries=2).generate([ASK], max_new_tokens=7)
     assert len(server.heard) == 3
     assert (reply.status, "429, asked up to 3 times: slow down" in reply.note) == ("failed", True)
 
 
 def test_a_server_that_says_to_come_back_in_an_hour_is_not_waited_for(server: Server) -> None:
     server.says(Says({}, status=429, headers={"Retry-After": "3600"}))
-    assert opened(server, retries=3).write([ASK], max_tokens=7)[0].status == "failed"
+    assert opened(server, retries=3).generate([ASK], max_new_tokens=7)[0].status == "failed"
     assert len(server.heard) == 1
 
 
@@ -386,7 +386,7 @@ def test_a_server_that_goes_down_after_it_was_opened_is_an_error(server: Server)
     server.shutdown()
     server.server_close()
     with pytest.raises(EngineError, match="no server answers"):
-        engine.write([ASK], max_tokens=7)
+        engine.generate([ASK], max_new_tokens=7)
 
 
 def test_a_key_that_is_turned_away_is_an_error_when_the_server_is_opened(server: Server) -> None:
@@ -397,20 +397,20 @@ def test_a_key_that_is_turned_away_is_an_error_when_the_server_is_opened(server:
 
 def test_a_key_that_is_turned_away_is_found_out_by_a_check_without_a_question(server: Server) -> None:
     runtime = Runtime(progress=bar, notify=lambda message: None)
-    settings(server).check(runtime)
+    settings(server).preflight(runtime)
     server.models = Says({"error": {"message": "who are you?"}}, status=401)
     with pytest.raises(EngineError, match="answered 401: who are you"):
-        settings(server).check(runtime)
+        settings(server).preflight(runtime)
     assert server.heard == []
 
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_question_that_is_turned_away_alone_fails_alone(server: Server, status: int) -> None:
     """A hosted server's moderation answers 403 to one prompt; here it is the very first that the server hears."""
-    flagged = Question(prompt=user("bad"))
+    flagged = EngineRequest(prompt=build_user_prompt("bad"))
     turned_away = Says({"error": {"message": "your input was flagged"}}, status=status)
     server.answer = lambda heard: turned_away if heard.body["messages"][0]["content"] == "bad" else wrote("B")
-    replies = opened(server, concurrency=1, extra={"top_k": 1}).write([flagged, ASK, flagged], max_tokens=7)
+    replies = opened(server, concurrency=1, extra={"top_k": 1}).generate([flagged, ASK, flagged], max_new_tokens=7)
     assert [reply.status for reply in replies] == ["failed", "ok", "failed"]
     assert "your input was flagged" in replies[0].note
     # whether any question is answered is asked once
@@ -432,7 +432,7 @@ def test_a_question_that_is_turned_away_alone_fails_alone(server: Server, status
 def test_what_no_question_can_mend_stops_everything(server: Server, status: int, body: object, words: str) -> None:
     server.says(Says(body, status=status, headers={"Location": "http://127.0.0.1:1/"}))
     with pytest.raises(EngineError, match=words):
-        opened(server, concurrency=1).write([ASK] * 200, max_tokens=7)
+        opened(server, concurrency=1).generate([ASK] * 200, max_new_tokens=7)
     assert len(server.heard) < 200
 
 
@@ -440,7 +440,7 @@ def test_an_account_that_has_run_dry_is_told_at_once(server: Server) -> None:
     body = {"error": {"message": "pay", "code": "insufficient_quota"}}
     server.says(Says(body, status=429, headers={"retry-after-ms": "1"}))
     with pytest.raises(EngineError, match="answered 429: pay"):
-        opened(server, retries=8).write([ASK], max_tokens=7)
+        opened(server, retries=8).generate([ASK], max_new_tokens=7)
     assert len(server.heard) == 1
 
 
@@ -457,7 +457,7 @@ def test_answers_that_were_under_way_when_the_server_was_found_gone_are_kept(ser
         return wrote(asked)
 
     server.answer = answer
-    questions = [Question(prompt=user(each)) for each in ["dry", "slow", *["late"] * 50]]
+    questions = [EngineRequest(prompt=build_user_prompt(each)) for each in ["dry", "slow", *["late"] * 50]]
     came: dict[int, str] = {}
     engine: Any = opened(server, concurrency=2)
     with pytest.raises(EngineError, match="answered 402: pay"):
@@ -471,7 +471,7 @@ def test_answers_that_were_under_way_when_the_server_was_found_gone_are_kept(ser
 def test_a_server_that_does_not_show_its_list_of_models_can_be_asked(server: Server, status: int) -> None:
     server.models = Says("", status=status)
     server.says(wrote("B"))
-    assert opened(server).write([ASK], max_tokens=7)[0].text == "B"
+    assert opened(server).generate([ASK], max_new_tokens=7)[0].text == "B"
 
 
 def test_without_the_package_opening_says_how_to_install_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +499,14 @@ def test_the_key_is_sent_and_seen_nowhere_else(
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer another")
     made = settings(server, api_key_env="MY_KEY")
     engine: Any = opened(server, api_key_env="MY_KEY")
-    shown = [repr(made), str(made), repr(made.model_dump()), repr(dump(made)), made.identity(), repr(engine)]
+    shown = [
+        repr(made),
+        str(made),
+        repr(made.model_dump()),
+        repr(dump_component(made)),
+        made.content_hash(),
+        repr(engine),
+    ]
     shown += [repr(engine.connection), str(engine.connection)]
     for status in (500, 400, 200):
         server.says(Says({"error": {"message": "x" * 280 + f"bad key {KEY}"}}, status=status))
@@ -566,7 +573,9 @@ def test_answers_come_in_the_order_of_the_questions_though_the_last_is_answered_
         return wrote(f"answer {number}")
 
     server.answer = answer
-    replies = opened(server, concurrency=5).write([Question(prompt=user(str(n))) for n in range(5)], max_tokens=7)
+    replies = opened(server, concurrency=5).generate(
+        [EngineRequest(prompt=build_user_prompt(str(n))) for n in range(5)], max_new_tokens=7
+    )
     assert finished == [4, 3, 2, 1, 0]
     assert [reply.text for reply in replies] == [f"answer {n}" for n in range(5)]
 
@@ -584,14 +593,14 @@ def test_as_many_questions_are_asked_at_a_time_as_the_settings_say(server: Serve
         return wrote("B")
 
     server.answer = answer
-    replies = opened(server, concurrency=3).write([ASK] * 6, max_tokens=7)
+    replies = opened(server, concurrency=3).generate([ASK] * 6, max_new_tokens=7)
     assert [reply.text for reply in replies] == ["B"] * 6
     assert max(most) == 3
 
 
 def test_no_minute_has_more_requests_than_allowed_with_those_that_were_tried_again(server: Server) -> None:
-    from trimtab.engines._openai_calls import connect
-    from trimtab.engines._openai_engine import OpenaiEngine
+    from trimtab.engines.openai.client import connect
+    from trimtab.engines.openai.engine import OpenaiEngine
 
     now, times = [0.0], list[float]()
 
@@ -604,8 +613,8 @@ def test_no_minute_has_more_requests_than_allowed_with_those_that_were_tried_aga
 
     server.answer = answer
     made = settings(server, concurrency=1, retries=1)
-    pace = Pace(4, clock=lambda: now[0], sleep=sleep)
-    OpenaiEngine(made, connect(made, "", pace)).write([ASK] * 5, max_tokens=7)
+    pace = RateLimiter(4, clock=lambda: now[0], sleep=sleep)
+    OpenaiEngine(made, connect(made, "", pace)).generate([ASK] * 5, max_new_tokens=7)
     assert Counter(time // 60 for time in times) == {0: 4, 1: 4, 2: 2}
 
 
@@ -616,8 +625,8 @@ class Time:
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
 
-    def pace(self, per_minute: float | None = None, tokens_per_minute: float | None = None) -> Pace:
-        return Pace(per_minute, tokens_per_minute, clock=lambda: self.now, sleep=self.sleep)
+    def pace(self, per_minute: float | None = None, tokens_per_minute: float | None = None) -> RateLimiter:
+        return RateLimiter(per_minute, tokens_per_minute, clock=lambda: self.now, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -628,14 +637,14 @@ def test_when_one_request_hears_how_long_the_server_is_busy_all_wait_so_long() -
     time = Time()
     pace = time.pace()
     pace.wait()
-    pace.heard(429, {"retry-after": "20"})
+    pace.record_response(429, {"retry-after": "20"})
     pace.wait()
     pace.wait()
     assert time.slept == [20.0]
-    pace.heard(503, {"retry-after-ms": "500"})
+    pace.record_response(503, {"retry-after-ms": "500"})
     pace.wait()
     assert time.slept == [20.0, 0.5]
-    pace.heard(429, {"retry-after": "3600"})
+    pace.record_response(429, {"retry-after": "3600"})
     pace.wait()
     assert time.slept == [20.0, 0.5]
 
@@ -646,13 +655,13 @@ def test_a_busy_server_that_does_not_say_how_long_is_left_alone_for_twice_as_lon
     for _ in range(8):
         # eight requests were under way, and each is told so: that is one time
         for _ in range(8):
-            pace.heard(429, {})
+            pace.record_response(429, {})
         pace.wait()
     assert time.slept == [1, 2, 4, 8, 16, 32, 60, 60]
-    pace.heard(200, {})
-    pace.heard(500, {})
+    pace.record_response(200, {})
+    pace.record_response(500, {})
     pace.wait()
-    pace.heard(503, {})
+    pace.record_response(503, {})
     pace.wait()
     assert time.slept[8:] == [1]
 
@@ -661,30 +670,30 @@ def test_what_answers_took_holds_up_those_that_begin_after_them() -> None:
     time = Time()
     pace = time.pace(tokens_per_minute=600)
     pace.wait()
-    pace.spent(100)
-    pace.spent(50)
+    pace.record_tokens(100)
+    pace.record_tokens(50)
     pace.wait()
     # 150 of 600 tokens a minute are a quarter of one
     assert time.slept == [15.0]
 
 
 def test_the_tokens_of_answers_are_counted_against_the_limit(server: Server) -> None:
-    from trimtab.engines._openai_calls import connect
-    from trimtab.engines._openai_engine import OpenaiEngine
+    from trimtab.engines.openai.client import connect
+    from trimtab.engines.openai.engine import OpenaiEngine
 
     time, made = Time(), settings(server, concurrency=1)
     server.says(wrote("B", prompt_tokens=90, completion_tokens=10, prompt_tokens_details={"cached_tokens": 64}))
-    OpenaiEngine(made, connect(made, "", time.pace(tokens_per_minute=600))).write([ASK] * 3, max_tokens=7)
+    OpenaiEngine(made, connect(made, "", time.pace(tokens_per_minute=600))).generate([ASK] * 3, max_new_tokens=7)
     assert time.slept == [10.0, 10.0]
 
 
 def test_a_server_is_asked_again_no_sooner_than_it_said(server: Server) -> None:
-    from trimtab.engines._openai_calls import connect
-    from trimtab.engines._openai_engine import OpenaiEngine
+    from trimtab.engines.openai.client import connect
+    from trimtab.engines.openai.engine import OpenaiEngine
 
     time, made = Time(), settings(server, retries=1)
     server.says(Says({}, status=429, headers={"Retry-After": "1"}), wrote("B"))
-    (reply,) = OpenaiEngine(made, connect(made, "", time.pace())).write([ASK], max_tokens=7)
+    (reply,) = OpenaiEngine(made, connect(made, "", time.pace())).generate([ASK], max_new_tokens=7)
     assert (reply.text, time.slept) == ("B", [1.0])
     # the second in which the package waited is no part of it
     assert reply.cost.seconds < 1
@@ -703,51 +712,51 @@ def test_a_server_is_asked_again_no_sooner_than_it_said(server: Server) -> None:
 def test_how_long_a_server_says_to_wait_is_read_in_its_three_forms(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert retry_after(headers) == seconds
+    assert parse_retry_after(headers) == seconds
 
 
 def test_requests_that_are_under_way_together_share_the_time_that_passes_and_waiting_is_no_part_of_it() -> None:
     now, shares = [0.0], dict[str, float]()
-    meter = Meter(clock=lambda: now[0])
+    meter = RequestTimer(clock=lambda: now[0])
 
     def other() -> None:
-        meter.begin()
+        meter.start()
         now[0] += 4  # both under way: two seconds each
-        shares["other"] = meter.end()
+        shares["other"] = meter.stop()
 
     def wait() -> None:
         now[0] += 10  # none under way
 
-    meter.begin()
+    meter.start()
     now[0] += 1
     thread = threading.Thread(target=other)
     thread.start()
     thread.join()
-    meter.wait(wait)
+    meter.run_paused(wait)
     now[0] += 1
-    assert (meter.end(), shares["other"]) == (4.0, 2.0)
+    assert (meter.stop(), shares["other"]) == (4.0, 2.0)
 
 
 def test_a_request_that_rests_between_two_tries_takes_no_time_and_leaves_it_to_the_others() -> None:
     now, shares = [0.0], dict[str, float]()
-    meter = Meter(clock=lambda: now[0])
+    meter = RequestTimer(clock=lambda: now[0])
 
     def other() -> None:
-        meter.begin()
+        meter.start()
         now[0] += 4  # the first rests: all four are this one's
-        shares["other"] = meter.end()
+        shares["other"] = meter.stop()
 
-    meter.begin()
+    meter.start()
     now[0] += 1
-    meter.rest()
+    meter.pause()
     thread = threading.Thread(target=other)
     thread.start()
     thread.join()
-    meter.wait(lambda: None)
+    meter.run_paused(lambda: None)
     now[0] += 2
-    meter.rest()
+    meter.pause()
     now[0] += 8
-    assert (meter.end(), shares["other"]) == (3.0, 4.0)
+    assert (meter.stop(), shares["other"]) == (3.0, 4.0)
 
 
 def test_the_seconds_of_answers_that_came_together_add_up_to_no_more_than_passed(server: Server) -> None:
@@ -760,7 +769,7 @@ def test_the_seconds_of_answers_that_came_together_add_up_to_no_more_than_passed
 
     server.answer = answer
     engine, start = opened(server, concurrency=4), monotonic()
-    replies = engine.write([ASK] * 8, max_tokens=7)
+    replies = engine.generate([ASK] * 8, max_new_tokens=7)
     passed, told = monotonic() - start, sum(reply.cost.seconds for reply in replies)
     assert 0.09 < told <= passed
 
@@ -770,9 +779,9 @@ def test_the_seconds_of_answers_that_came_together_add_up_to_no_more_than_passed
 
 def test_candidates_are_weighed_by_the_likeliest_first_tokens(server: Server) -> None:
     server.says(likeliest(A=math.log(0.6), B=math.log(0.2), _A=math.log(0.1), C=math.log(0.05)))
-    (found,) = opened(server, top_logprobs=4).weigh([ASK], [["A", "B"]])
+    (found,) = opened(server, top_logprobs=4).score_choices([ASK], [["A", "B"]])
     # A and its spelling behind a space: 0.6 + 0.1 to 0.2
-    assert found.shares == pytest.approx((7 / 9, 2 / 9))
+    assert found.probabilities == pytest.approx((7 / 9, 2 / 9))
     assert found.logprobs == pytest.approx((math.log(0.7), math.log(0.2)))
     assert (found.tokens, found.samples, found.note, found.cost.calls) == ((1, 1), 0, "by the first token", 1)
     body = server.heard[0].body
@@ -782,15 +791,17 @@ def test_candidates_are_weighed_by_the_likeliest_first_tokens(server: Server) ->
 def test_the_parallel_lists_of_completions_are_read_as_well(server: Server) -> None:
     told = {"tokens": ["B"], "token_logprobs": [math.log(0.3)], "top_logprobs": [{"A": math.log(0.6), "C": -9.0}]}
     server.says(Says({"choices": [{"text": "B", "logprobs": told}]}))
-    (found,) = opened(server, chat=False).weigh([ASK], [["A", "B"]], first_token=True)
-    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    (found,) = opened(server, chat=False).score_choices([ASK], [["A", "B"]], first_token_only=True)
+    assert found.probabilities == pytest.approx((2 / 3, 1 / 3))
 
 
 def test_a_first_token_that_stands_for_a_longer_candidate_gives_shares_without_logprobs(server: Server) -> None:
     server.says(likeliest(Help=math.log(0.3), Harm=math.log(0.1)))
     engine = opened(server)
-    whole, first = (engine.weigh([ASK], [["Helpful", "Harmless"]], first_token=each)[0] for each in (False, True))
-    assert whole.shares == first.shares == pytest.approx((0.75, 0.25))
+    whole, first = (
+        engine.score_choices([ASK], [["Helpful", "Harmless"]], first_token_only=each)[0] for each in (False, True)
+    )
+    assert whole.probabilities == first.probabilities == pytest.approx((0.75, 0.25))
     assert (whole.logprobs, whole.tokens) == (None, None)
     assert first.logprobs == pytest.approx((math.log(0.3), math.log(0.1)))
     assert "stands for the whole candidate" in whole.note
@@ -798,9 +809,9 @@ def test_a_first_token_that_stands_for_a_longer_candidate_gives_shares_without_l
 
 def test_a_candidate_that_is_not_among_the_likeliest_is_taken_at_its_bound(server: Server) -> None:
     server.says(likeliest(A=math.log(0.96), C=math.log(0.03)))
-    (found,) = opened(server).weigh([ASK], [["A", "B"]])
+    (found,) = opened(server).score_choices([ASK], [["A", "B"]])
     # B has at most what A and C leave over, 0.01, which is less than C's 0.03
-    assert found.shares == pytest.approx((0.96 / 0.97, 0.01 / 0.97))
+    assert found.probabilities == pytest.approx((0.96 / 0.97, 0.01 / 0.97))
     assert found.logprobs is None
     assert "not among the likeliest: 'B'" in found.note
 
@@ -823,15 +834,15 @@ def test_where_log_probabilities_are_required_and_cannot_tell_the_question_fails
     server: Server, says: Says, among: list[str], why: str
 ) -> None:
     server.says(says)
-    (found,) = opened(server, logprobs=True).weigh([ASK], [among])
-    assert (found.status, found.shares, len(server.heard)) == ("failed", (), 1)
+    (found,) = opened(server, logprobs=True).score_choices([ASK], [among])
+    assert (found.status, found.probabilities, len(server.heard)) == ("failed", (), 1)
     assert why in found.note
 
 
 def test_words_that_all_candidates_begin_with_are_put_into_the_answers_beginning(server: Server) -> None:
     server.says(likeliest(**{"1": math.log(0.6), "2": math.log(0.2)}))
-    (found,) = opened(server).weigh([BEGUN], [["Response 1", "Response 2"]])
-    assert found.shares == pytest.approx((0.75, 0.25))
+    (found,) = opened(server).score_choices([BEGUN], [["Response 1", "Response 2"]])
+    assert found.probabilities == pytest.approx((0.75, 0.25))
     assert (found.logprobs, found.tokens, found.cost.calls) == (None, None, 1)
     assert found.note == "by the first token; after 'Response '"
     assert server.heard[0].body["messages"][-1]["content"] == "The better one is Response "
@@ -840,16 +851,16 @@ def test_words_that_all_candidates_begin_with_are_put_into_the_answers_beginning
 def test_draws_go_on_from_the_words_that_all_candidates_begin_with(server: Server) -> None:
     texts = iter(["1", "2", "1.", "either"])
     server.answer = lambda heard: wrote(next(texts))
-    (found,) = opened(server, logprobs=False, samples=4).weigh([ASK], [["Response 1", "Response 2"]])
-    assert found.shares == pytest.approx((2 / 3, 1 / 3))
+    (found,) = opened(server, logprobs=False, samples=4).score_choices([ASK], [["Response 1", "Response 2"]])
+    assert found.probabilities == pytest.approx((2 / 3, 1 / 3))
     assert found.samples == 3
     assert {heard.body["messages"][-1]["content"] for heard in server.heard} == {"Response "}
 
 
 def test_a_draw_that_says_the_shared_words_again_names_its_candidate_all_the_same(server: Server) -> None:
     server.answer = lambda heard: wrote("Response 2" if heard.body["messages"][-1]["content"] == "Response " else "Hm")
-    (found,) = opened(server, logprobs=False, samples=2).weigh([ASK], [["Response 1", "Response 2"]])
-    assert (found.shares, found.samples) == ((0.0, 1.0), 2)
+    (found,) = opened(server, logprobs=False, samples=2).score_choices([ASK], [["Response 1", "Response 2"]])
+    assert (found.probabilities, found.samples) == ((0.0, 1.0), 2)
 
 
 @pytest.mark.parametrize(
@@ -867,7 +878,7 @@ def test_a_draw_that_says_the_shared_words_again_names_its_candidate_all_the_sam
 def test_candidates_share_whole_words_and_something_is_left_of_each(
     among: list[str], shared: str, rest: list[str]
 ) -> None:
-    assert past_shared(among) == (shared, rest)
+    assert split_common_words(among) == (shared, rest)
 
 
 @pytest.mark.parametrize(
@@ -881,7 +892,7 @@ def test_candidates_share_whole_words_and_something_is_left_of_each(
 def test_a_way_that_the_server_never_goes_is_asked_for_once(server: Server, says: Says) -> None:
     server.answer = lambda heard: says if "logprobs" in heard.body else wrote("A")
     engine = opened(server, samples=2, concurrency=1)
-    first, second = engine.weigh([ASK, BEGUN], [["A", "B"]] * 2)
+    first, second = engine.score_choices([ASK, BEGUN], [["A", "B"]] * 2)
     assert first.note == second.note
     assert (first.cost.calls, second.cost.calls) == (3, 2)
     assert sum("logprobs" in heard.body for heard in server.heard) == 1
@@ -890,14 +901,14 @@ def test_a_way_that_the_server_never_goes_is_asked_for_once(server: Server, says
 def test_a_way_that_the_server_went_before_is_not_given_up_for_one_answer_without_it(server: Server) -> None:
     told = iter([likeliest(A=-1.0, B=-1.0), wrote("A"), likeliest(A=-1.0, B=-1.0)])
     server.answer = lambda heard: next(told) if "logprobs" in heard.body else wrote("A")
-    found = opened(server, samples=2, concurrency=1).weigh([ASK] * 3, [["A", "B"]] * 3)
+    found = opened(server, samples=2, concurrency=1).score_choices([ASK] * 3, [["A", "B"]] * 3)
     assert [each.samples for each in found] == [0, 2, 0]
 
 
 def test_an_answer_in_which_nothing_was_written_turns_no_way_off(server: Server) -> None:
     told = iter([wrote(""), likeliest(A=-1.0, B=-1.0)])
     server.answer = lambda heard: next(told) if "logprobs" in heard.body else wrote("A")
-    found = opened(server, samples=2, concurrency=1).weigh([ASK] * 2, [["A", "B"]] * 2)
+    found = opened(server, samples=2, concurrency=1).score_choices([ASK] * 2, [["A", "B"]] * 2)
     assert [each.samples for each in found] == [2, 0]
 
 
@@ -909,15 +920,15 @@ def test_a_prompt_that_comes_back_in_other_letters_turns_echoes_off_for_itself_a
         return wrote(heard.body["prompt"].replace("fi", "ﬁ") + " end") if odd else echo(heard)
 
     server.answer = answer
-    odd, plain = Question(prompt=user("Which fits?")), ASK
-    found = opened(server, chat=False, concurrency=1).weigh([odd, plain], [["A", "B"]] * 2)
+    odd, plain = EngineRequest(prompt=build_user_prompt("Which fits?")), ASK
+    found = opened(server, chat=False, concurrency=1).score_choices([odd, plain], [["A", "B"]] * 2)
     assert found[0].note == "by the first token; the server echoes this prompt in other letters"
     assert found[1].note == "by whole candidates, echoed"
 
 
 def test_a_question_that_is_refused_for_itself_is_not_asked_in_another_way(server: Server) -> None:
     server.says(Says({"error": {"message": "maximum context length is 1024 tokens"}}, status=400))
-    (found,) = opened(server).weigh([ASK], [["A", "B"]])
+    (found,) = opened(server).score_choices([ASK], [["A", "B"]])
     assert (found.status, found.samples, len(server.heard)) == ("failed", 0, 1)
     assert "maximum context length" in found.note
 
@@ -925,7 +936,7 @@ def test_a_question_that_is_refused_for_itself_is_not_asked_in_another_way(serve
 @pytest.mark.parametrize(("chat", "count"), [(True, 20), (False, 5)])
 def test_as_many_likeliest_tokens_are_asked_for_as_hosted_servers_give(server: Server, chat: bool, count: int) -> None:
     server.says(likeliest(A=-1.0, B=-1.0))
-    opened(server, chat=chat).weigh([ASK], [["A", "B"]], first_token=True)
+    opened(server, chat=chat).score_choices([ASK], [["A", "B"]], first_token_only=True)
     assert server.heard[0].body["top_logprobs" if chat else "logprobs"] == count
 
 
@@ -934,7 +945,7 @@ def test_a_server_that_does_not_know_how_it_is_told_a_beginning_is_named_the_set
     server.says(Says({"error": {"message": said}}, status=400))
     assert (
         opened(server)
-        .write([BEGUN], max_tokens=7)[0]
+        .generate([BEGUN], max_new_tokens=7)[0]
         .note.endswith(f"{said}; prefill says how the server is told the beginning of an answer")
     )
 
@@ -942,9 +953,9 @@ def test_a_server_that_does_not_know_how_it_is_told_a_beginning_is_named_the_set
 def test_where_log_probabilities_cannot_tell_draws_are_counted_and_the_note_says_why(server: Server) -> None:
     texts = iter(["A", "A.", " B", "An odd one", "A)", "B"])
     server.answer = lambda heard: wrote(None if "logprobs" in heard.body else next(texts))
-    (found,) = opened(server, samples=6).weigh([ASK], [["A", "B"]])
+    (found,) = opened(server, samples=6).score_choices([ASK], [["A", "B"]])
     # three of A, two of B, and a word that only begins with the same letter
-    assert found.shares == pytest.approx((3 / 5, 2 / 5))
+    assert found.probabilities == pytest.approx((3 / 5, 2 / 5))
     assert (found.logprobs, found.tokens, found.samples, found.cost.calls) == (None, None, 5, 7)
     assert found.note == "by 5 draws of 6; the server gives no log-probabilities"
     drawn = [heard.body for heard in server.heard[1:]]
@@ -955,36 +966,36 @@ def test_where_log_probabilities_cannot_tell_draws_are_counted_and_the_note_says
 def test_draws_that_must_end_are_counted_only_where_they_did(server: Server) -> None:
     texts = iter([("1", "stop"), ("10", "stop"), ("1", "length"), ("1 of", "stop")])
     server.answer = lambda heard: wrote(*next(texts))
-    (found,) = opened(server, logprobs=False, samples=4).weigh([ASK], [["1", "10"]], ended=True)
-    assert (found.shares, found.samples) == ((0.5, 0.5), 2)
+    (found,) = opened(server, logprobs=False, samples=4).score_choices([ASK], [["1", "10"]], include_end_of_turn=True)
+    assert (found.probabilities, found.samples) == ((0.5, 0.5), 2)
 
 
 def test_draws_of_which_none_is_a_candidate_make_no_shares(server: Server) -> None:
     server.says(wrote("Well, it depends"))
-    (found,) = opened(server, logprobs=False, samples=3).weigh([ASK], [["A", "B"]])
-    assert (found.status, found.shares, found.cost.calls) == ("failed", (), 3)
+    (found,) = opened(server, logprobs=False, samples=3).score_choices([ASK], [["A", "B"]])
+    assert (found.status, found.probabilities, found.cost.calls) == ("failed", (), 3)
     assert "none of 3 draws is a candidate ('Well, it depends'" in found.note
 
 
 def test_a_server_that_fails_is_not_asked_in_another_way(server: Server) -> None:
     server.says(Says("?", status=500))
-    (found,) = opened(server).weigh([ASK], [["A", "B"]])
+    (found,) = opened(server).score_choices([ASK], [["A", "B"]])
     assert (found.status, len(server.heard)) == ("failed", 1)
 
 
 def test_without_chat_whole_candidates_are_read_from_the_echoed_prompt(server: Server) -> None:
     server.answer = echo
-    question = Question(prompt=user("Which?"), begins="It is")
-    (found,) = opened(server, chat=False).weigh([question], [[" the one", " the other of two"]])
+    question = EngineRequest(prompt=build_user_prompt("Which?"), prefill="It is")
+    (found,) = opened(server, chat=False).score_choices([question], [[" the one", " the other of two"]])
     # -1/2 a token: two tokens to four
     assert found.logprobs == pytest.approx((-1.0, -2.0))
-    assert found.shares == pytest.approx((1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))))
+    assert found.probabilities == pytest.approx((1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))))
     assert (found.tokens, found.note, found.cost.calls) == ((2, 4), "by whole candidates, echoed", 2)
 
 
 def test_an_echoed_candidate_can_have_the_end_of_its_turn_with_it(server: Server) -> None:
     server.answer = echo
-    (found,) = opened(server, chat=False).weigh([BEGUN], [["x", "y"]], ended=True)
+    (found,) = opened(server, chat=False).score_choices([BEGUN], [["x", "y"]], include_end_of_turn=True)
     # the space before the candidate is one token with it; then two ends of lines, the heading, and an end of line
     assert found.tokens == (5, 5)
     assert server.heard[0].body["prompt"].endswith("Assistant:\nThe better one is x\n\nUser:\n")
@@ -995,14 +1006,14 @@ def test_a_server_that_does_not_echo_is_asked_for_first_tokens_instead(server: S
         Says({"choices": [{"text": "A", "logprobs": {"tokens": ["A"], "token_logprobs": [-1.0]}}]}),
         likeliest(A=-1.0, B=-1.0),
     )
-    (found,) = opened(server, chat=False).weigh([ASK], [["A", "B"]])
-    assert (found.shares, found.cost.calls) == ((0.5, 0.5), 2)
+    (found,) = opened(server, chat=False).score_choices([ASK], [["A", "B"]])
+    assert (found.probabilities, found.cost.calls) == ((0.5, 0.5), 2)
     assert found.note == "by the first token; the server echoes no prompts"
 
 
 def test_candidates_that_are_the_same_are_not_weighed(server: Server) -> None:
     server.says(likeliest(A=-1.0))
-    (found,) = opened(server).weigh([ASK], [["A", " A"]])
+    (found,) = opened(server).score_choices([ASK], [["A", " A"]])
     assert (found.status, len(server.heard)) == ("failed", 0)
 
 
@@ -1011,25 +1022,25 @@ def test_candidates_that_are_the_same_are_not_weighed(server: Server) -> None:
 
 def test_identity_says_where_and_what_is_asked_and_not_how_fast(server: Server) -> None:
     slow, fast = settings(server, concurrency=1), settings(server, concurrency=9, timeout=3)
-    assert slow.identity() == fast.identity() == f'127.0.0.1:{server.server_port}/v1 {{"model": "m"}}'
-    assert settings(server, extra={"top_k": 1}).identity() != slow.identity()
+    assert slow.content_hash() == fast.content_hash() == f'127.0.0.1:{server.server_port}/v1 {{"model": "m"}}'
+    assert settings(server, extra={"top_k": 1}).content_hash() != slow.content_hash()
 
 
 def test_with_its_weights_said_a_model_is_the_same_at_another_address(server: Server) -> None:
     here, there = (
         settings(server, base_url=url, weights="smollm2 at 12fd") for url in (server.url, "http://another:1/v1")
     )
-    assert here.identity() == there.identity()
-    assert here.identity() != settings(server, weights="smollm2 at 99aa").identity()
-    assert told(here) == told(there)
+    assert here.content_hash() == there.content_hash()
+    assert here.content_hash() != settings(server, weights="smollm2 at 99aa").content_hash()
+    assert identity_settings(here) == identity_settings(there)
 
 
 def test_engines_with_one_identity_and_different_settings_do_not_share_answers(tmp_path: Path) -> None:
-    engines = Engines(settings={name: Flat(says=name) for name in ("one", "two")})
-    opened = engines.opened(
+    engines = EngineResources(configs={name: Flat(says=name) for name in ("one", "two")})
+    opened = engines.open_engines(
         Draft(folder=tmp_path / "stages" / "x"), {}, Runtime(progress=bar, notify=lambda message: None)
     )
-    assert [engine.write([ASK], max_tokens=7)[0].text for engine in opened.values()] == ["one", "two"]
+    assert [engine.generate([ASK], max_new_tokens=7)[0].text for engine in opened.values()] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

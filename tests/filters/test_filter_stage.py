@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trimtab.core.interfaces import Runtime
 from trimtab.filters.length_balance import LengthBalance
 from trimtab.filters.uncertainty import Uncertainty
-from trimtab.protocols import Runtime
-from trimtab.stages.filter import filter_stage
-from trimtab.stages.stage import Make, Stage
-from trimtab.stages.tables import ANNOTATIONS, PAIRS, annotation_rows, annotations_of, pair_rows
-from trimtab.store import Artifact, Store
-from trimtab.types import Annotation, Pair, user
+from trimtab.pipeline.stage import Stage, StageFunction
+from trimtab.pipeline.stages.filter import filter_stage
+from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.schemas import ANNOTATION_SCHEMA, PAIR_SCHEMA, annotations_to_rows, load_annotations, pairs_to_rows
+from trimtab.types import Annotation, Pair, build_user_prompt
 
 # The preferred response is longer by 4, shorter by 2, longer by 10 and longer by 6; two labels prefer nothing.
 UNLABELED = [
-    Pair(id=key, prompt=user(f"Question {key}?"), a="x" * a, b="y" * b)
+    Pair(id=key, prompt=build_user_prompt(f"Question {key}?"), a="x" * a, b="y" * b)
     for key, a, b in (("p", 5, 1), ("q", 3, 1), ("r", 11, 1), ("s", 7, 1), ("t", 1, 9), ("u", 1, 9))
 ]
 LABELS = [
@@ -31,11 +31,11 @@ LABELS = [
 
 
 def made(store: Store, stage: Stage, inputs: Mapping[str, Artifact], runtime: Runtime) -> Artifact:
-    return store.find_or_make(stage.name, stage.recipe, lambda draft: stage.make(draft, inputs, runtime))
+    return store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, runtime))
 
 
 def filtered(folder: Path, chosen: Uncertainty | LengthBalance, runtime: Runtime) -> Artifact:
-    def rows(tables: Mapping[str, list[dict[str, Any]]], schema: Any) -> Make:
+    def rows(tables: Mapping[str, list[dict[str, Any]]], schema: Any) -> StageFunction:
         def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
             for table, values in tables.items():
                 draft.write_rows(table, values, schema)
@@ -43,8 +43,12 @@ def filtered(folder: Path, chosen: Uncertainty | LengthBalance, runtime: Runtime
 
         return make
 
-    split = Stage(name="split", kind="split", make=rows({"labeled": [], "unlabeled": pair_rows(UNLABELED)}, PAIRS))
-    labels = Stage(name="labels", kind="annotate", make=rows({"annotations": annotation_rows(LABELS)}, ANNOTATIONS))
+    split = Stage(
+        name="split", kind="split", execute=rows({"labeled": [], "unlabeled": pairs_to_rows(UNLABELED)}, PAIR_SCHEMA)
+    )
+    labels = Stage(
+        name="labels", kind="annotate", execute=rows({"annotations": annotations_to_rows(LABELS)}, ANNOTATION_SCHEMA)
+    )
     store = Store(folder)
     inputs = {name: made(store, stage, {}, runtime) for name, stage in {"split": split, "labels": labels}.items()}
     return made(store, filter_stage("filter.arm", chosen, split, labels, {}), inputs, runtime)
@@ -69,7 +73,7 @@ def test_a_dropped_label_abstains_by_the_filters_name_and_the_others_stay_as_the
     tmp_path: Path, runtime: Runtime
 ) -> None:
     artifact = filtered(tmp_path, LengthBalance(bins=1), runtime)
-    after = annotations_of(artifact)
+    after = load_annotations(artifact)
     assert {key: label.note for key, label in after.items() if label.note.startswith("dropped")} == {
         "r": "dropped by length_balance",
         "s": "dropped by length_balance",

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from trimtab.components import build, dump, kinds
+from trimtab.core.component import build_component, dump_component, list_kinds
+from trimtab.core.interfaces import AnnotatorInputs, Filter
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.information import Information
 from trimtab.filters.uncertainty import Uncertainty
 from trimtab.filters.weak_strong_consistency import WeakStrongConsistency
-from trimtab.protocols import Filter, Given
 from trimtab.types import Annotation
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -37,9 +37,9 @@ def failed(key: str) -> Annotation:
     return Annotation(pair_id=key, p_a=None, status="failed", note="timed out")
 
 
-def kept(chosen: Filter, annotations: list[Annotation], given: Given | None = None) -> str:
+def kept(chosen: Filter, annotations: list[Annotation], given: AnnotatorInputs | None = None) -> str:
     """The ids that are kept, in order."""
-    answers = chosen.keep(annotations, given or Given())
+    answers = chosen.keep(annotations, given or AnnotatorInputs())
     return "".join(each.pair_id for each, yes in zip(annotations, answers, strict=True) if yes)
 
 
@@ -65,7 +65,7 @@ def test_half_is_kept_unless_a_study_says_otherwise() -> None:
 def test_the_count_is_the_exact_product_rounded_up(n: int, fraction: float, count: int) -> None:
     draw = random.Random(3)
     many = [label(f"{place:03}", draw.random()) for place in range(n)]
-    assert sum(Uncertainty(fraction=fraction).keep(many, Given())) == count
+    assert sum(Uncertainty(fraction=fraction).keep(many, AnnotatorInputs())) == count
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -75,38 +75,36 @@ def test_ties_go_by_the_pairs_id_and_not_by_where_they_stand(seed: int) -> None:
     assert sorted(kept(Uncertainty(), shuffled)) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    "chosen", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(agrees_with="s")]
-)
+@pytest.mark.parametrize("chosen", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(arm="s")])
 def test_labels_that_prefer_nothing_are_never_kept_and_not_counted(chosen: Filter) -> None:
     some = [label("a", None), failed("b"), label("c", 0.9, score=0.2), label("d", 0.5)]
-    given = Given(labels={"s": {each.pair_id: each for each in some}})
+    given = AnnotatorInputs(labels={"s": {each.pair_id: each for each in some}})
     assert kept(chosen, some, given) == "c"
 
 
-@pytest.mark.parametrize("chosen", [Uncertainty(), Information(), WeakStrongConsistency(agrees_with="s")])
+@pytest.mark.parametrize("chosen", [Uncertainty(), Information(), WeakStrongConsistency(arm="s")])
 @pytest.mark.parametrize("nothing", [[], [label("a", None), failed("b")]])
 def test_where_nothing_would_be_kept_that_is_said(chosen: Filter, nothing: list[Annotation]) -> None:
     with pytest.raises(DataError, match="nothing to keep"):
-        chosen.keep(nothing, Given(labels={"s": {each.pair_id: each for each in nothing}}))
+        chosen.keep(nothing, AnnotatorInputs(labels={"s": {each.pair_id: each for each in nothing}}))
 
 
 def test_labels_are_kept_where_the_other_arm_prefers_the_same() -> None:
     ours = [label("a", 0.6), label("b", 0.1), label("c", 0.9), label("d", 0.9), label("e", 0.2)]
     theirs = [label("e", 0.4), label("d", None), failed("c"), label("b", 0.9), label("a", 0.99)]
-    given = Given(labels={"strong": {each.pair_id: each for each in theirs}})
-    assert kept(WeakStrongConsistency(agrees_with="strong"), ours, given) == "ae"
+    given = AnnotatorInputs(labels={"strong": {each.pair_id: each for each in theirs}})
+    assert kept(WeakStrongConsistency(arm="strong"), ours, given) == "ae"
 
 
 def test_arms_that_never_agree_are_named() -> None:
-    given = Given(labels={"strong": {"a": label("a", 0.2)}})
+    given = AnnotatorInputs(labels={"strong": {"a": label("a", 0.2)}})
     with pytest.raises(DataError, match="'strong' prefers the same response on none of 1 pairs"):
-        WeakStrongConsistency(agrees_with="strong").keep([label("a", 0.8)], given)
+        WeakStrongConsistency(arm="strong").keep([label("a", 0.8)], given)
 
 
 def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:
-    assert list(WeakStrongConsistency(agrees_with="x").arms()) == ["x"]
-    assert [list(each.arms()) for each in (Uncertainty(), Information())] == [[], []]
+    assert list(WeakStrongConsistency(arm="x").required_arms()) == ["x"]
+    assert [list(each.required_arms()) for each in (Uncertainty(), Information())] == [[], []]
 
 
 @pytest.mark.parametrize(("fraction", "ids"), [(0.25, "d"), (0.26, "bd"), (0.75, "bcd")])
@@ -126,32 +124,32 @@ def test_the_trees_with_most_information_are_kept_however_sure_the_label(fractio
 )
 def test_by_the_median_all_are_kept_that_tie_with_it(scores: tuple[float, ...], ids: str) -> None:
     trees = [label(key, 0.8, score=score) for key, score in zip("abcd", scores, strict=False)]
-    assert kept(Information(rule="median"), [*trees, label("x", None, score=0.9), failed("y")]) == ids
+    assert kept(Information(select_by="median"), [*trees, label("x", None, score=0.9), failed("y")]) == ids
     assert len(kept(Information(), trees)) == -(-len(trees) // 2)
 
 
 def test_the_median_has_no_other_fraction_than_a_half() -> None:
     with pytest.raises(StudyError, match=r"fraction: the median has half of the labels above it, got 0\.3"):
-        build("filters", {"kind": "information", "rule": "median", "fraction": 0.3})
+        build_component("filters", {"kind": "information", "rule": "median", "fraction": 0.3})
 
 
 @pytest.mark.parametrize("detail", [{}, {"score": None}, {"score": "0.5"}, {"score": True}, {"score": float("nan")}])
 def test_labels_without_a_tree_score_are_refused_with_the_annotator_that_gives_one(detail: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"label of pair b: detail\.score is .* annotator `seam`"):
-        Information().keep([*TREES[:1], label("b", 0.9, **detail)], Given())
+        Information().keep([*TREES[:1], label("b", 0.9, **detail)], AnnotatorInputs())
 
 
-@pytest.mark.parametrize("kind", kinds("filters"))
+@pytest.mark.parametrize("kind", list_kinds("filters"))
 def test_a_filter_survives_yaml_and_refuses_settings_that_it_has_not(kind: str) -> None:
     settings = {"kind": kind, **SETTINGS[kind]}
-    assert isinstance(build("filters", settings), Filter)
-    assert dump(build("filters", settings)) == settings
+    assert isinstance(build_component("filters", settings), Filter)
+    assert dump_component(build_component("filters", settings)) == settings
     with pytest.raises(StudyError, match="no_such_setting"):
-        build("filters", {**settings, "no_such_setting": 1})
+        build_component("filters", {**settings, "no_such_setting": 1})
 
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.01])
 @pytest.mark.parametrize("kind", ["uncertainty", "information"])
 def test_a_fraction_is_above_nothing_and_at_most_all(kind: str, fraction: float) -> None:
     with pytest.raises(StudyError, match="fraction"):
-        build("filters", {"kind": kind, "fraction": fraction})
+        build_component("filters", {"kind": kind, "fraction": fraction})

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
 from trimtab.filters.length_balance import LengthBalance
-from trimtab.protocols import Given
-from trimtab.types import Annotation, Pair, user
+from trimtab.types import Annotation, Pair, build_user_prompt
 
 # id, characters of a, characters of b, p_a
 ROWS = [
@@ -24,9 +24,9 @@ ROWS = [
 ]
 
 
-def made(rows: list[tuple[str, int, int, float]]) -> tuple[list[Annotation], Given]:
-    pairs = {key: Pair(id=key, prompt=user("?"), a="x" * a, b="y" * b) for key, a, b, _ in rows}
-    return [Annotation(pair_id=key, p_a=p_a) for key, _, _, p_a in rows], Given(pairs=pairs)
+def made(rows: list[tuple[str, int, int, float]]) -> tuple[list[Annotation], AnnotatorInputs]:
+    pairs = {key: Pair(id=key, prompt=build_user_prompt("?"), a="x" * a, b="y" * b) for key, a, b, _ in rows}
+    return [Annotation(pair_id=key, p_a=p_a) for key, _, _, p_a in rows], AnnotatorInputs(pairs=pairs)
 
 
 def kept(bins: int, rows: list[tuple[str, int, int, float]]) -> str:
@@ -60,7 +60,7 @@ def test_what_is_kept_prefers_length_no_more_often_than_brevity_however_biased_t
     biased = [(key, a, b, (0.9 if a > b else 0.1) if draw.random() < 0.6 else p_a) for key, a, b, p_a in rows]
     labels, given = made(biased)
     answers = LengthBalance(bins=bins).keep(labels, given)
-    leads = {each.pair_id: given.pairs[each.pair_id].lead(each.choice) for each in labels if each.choice}
+    leads = {each.pair_id: given.pairs[each.pair_id].length_difference(each.choice) for each in labels if each.choice}
     answered = [(leads[each.pair_id], yes) for each, yes in zip(labels, answers, strict=True)]
     sides = Counter((each > 0, yes) for each, yes in answered if each)
     assert sides[True, True] == sides[False, True] > 30

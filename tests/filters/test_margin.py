@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from trimtab.components import build
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.margin import Margin
 from trimtab.filters.uncertainty import Uncertainty
-from trimtab.protocols import Given
 from trimtab.types import Annotation
 
 
@@ -24,7 +24,7 @@ NONE = Annotation(pair_id="f", p_a=None, status="abstained")
 
 
 def kept(chosen: Margin, annotations: list[Annotation]) -> str:
-    answers = chosen.keep(annotations, Given())
+    answers = chosen.keep(annotations, AnnotatorInputs())
     return "".join(each.pair_id for each, yes in zip(annotations, answers, strict=True) if yes)
 
 
@@ -54,7 +54,8 @@ def test_bands_side_by_side_share_no_label_and_miss_none(cut: float) -> None:
     draw = random.Random(2)
     many = [label(f"{place:03}", draw.choice((0.2, 0.4, 0.9, 0.97))) for place in range(97)]
     below, above = (
-        each.keep(many, Given()) for each in (Margin(from_quantile=0, to_quantile=cut), Margin(from_quantile=cut))
+        each.keep(many, AnnotatorInputs())
+        for each in (Margin(from_quantile=0, to_quantile=cut), Margin(from_quantile=cut))
     )
     assert [one != other for one, other in zip(below, above, strict=True)] == [True] * 97
 
@@ -62,24 +63,26 @@ def test_bands_side_by_side_share_no_label_and_miss_none(cut: float) -> None:
 def test_the_upper_band_is_what_uncertainty_keeps() -> None:
     draw = random.Random(2)
     many = [label(f"{place:03}", draw.choice((0.2, 0.4, 0.9, 0.97))) for place in range(97)]
-    assert Margin(from_quantile=0.7).keep(many, Given()) == Uncertainty(fraction=0.3).keep(many, Given())
+    assert Margin(from_quantile=0.7).keep(many, AnnotatorInputs()) == Uncertainty(fraction=0.3).keep(
+        many, AnnotatorInputs()
+    )
 
 
 def test_a_label_without_a_margin_is_refused_with_what_else_can_be_done() -> None:
     with pytest.raises(DataError, match=r"pair g: its margin is None, .* `by: confidence`"):
-        Margin(by="margin").keep([*SURE, label("g", 0.9)], Given())
+        Margin(by="margin").keep([*SURE, label("g", 0.9)], AnnotatorInputs())
 
 
 def test_a_band_between_two_ranks_is_empty_and_says_so() -> None:
     with pytest.raises(
         DataError, match=r"nothing to keep: no rank of 5 labels lies between the quantiles 0\.21 and 0\.39"
     ):
-        Margin(from_quantile=0.21, to_quantile=0.39).keep(SURE, Given())
+        Margin(from_quantile=0.21, to_quantile=0.39).keep(SURE, AnnotatorInputs())
     with pytest.raises(DataError, match="none of 1 labels prefers"):
-        Margin().keep([NONE], Given())
+        Margin().keep([NONE], AnnotatorInputs())
 
 
 @pytest.mark.parametrize("settings", [{"from_quantile": 0.5, "to_quantile": 0.5}, {"from_quantile": 1}])
 def test_a_band_rises(settings: dict[str, float]) -> None:
     with pytest.raises(StudyError, match="from_quantile must be below to_quantile"):
-        build("filters", {"kind": "margin", **settings})
+        build_component("filters", {"kind": "margin", **settings})

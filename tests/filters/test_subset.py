@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from trimtab.components import build
+from trimtab.core.component import build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.subset import Subset
-from trimtab.protocols import Given
 from trimtab.types import Annotation
 
 
@@ -22,8 +22,8 @@ LABELS = [label(f"{place:03}", random.Random(place).random()) for place in range
 SILENT = [label("s", None), Annotation(pair_id="t", p_a=None, status="failed"), label("u", 0.5)]
 
 
-def drawn(chosen: Subset, labels: list[Annotation] = LABELS, given: Given | None = None) -> set[str]:
-    answers = chosen.keep(labels, given or Given())
+def drawn(chosen: Subset, labels: list[Annotation] = LABELS, given: AnnotatorInputs | None = None) -> set[str]:
+    answers = chosen.keep(labels, given or AnnotatorInputs())
     return {each.pair_id for each, yes in zip(labels, answers, strict=True) if yes}
 
 
@@ -37,7 +37,7 @@ def test_as_many_are_drawn_as_are_asked_for(settings: dict[str, Any], count: int
 
 def test_as_many_are_drawn_as_another_arm_has() -> None:
     other = {each.pair_id: each for each in [*LABELS[:31], *SILENT]}
-    assert len(drawn(Subset(like="match"), given=Given(labels={"match": other}))) == 31
+    assert len(drawn(Subset(arm="match"), given=AnnotatorInputs(labels={"match": other}))) == 31
 
 
 def test_labels_that_prefer_nothing_are_neither_drawn_nor_counted() -> None:
@@ -46,12 +46,12 @@ def test_labels_that_prefer_nothing_are_neither_drawn_nor_counted() -> None:
 
 def test_the_draw_depends_on_the_pairs_alone_and_not_on_what_is_said_of_them_or_where_they_stand() -> None:
     turned = [label(each.pair_id, 1 - (each.p_a or 0)) for each in reversed(LABELS)]
-    assert drawn(Subset(number=50), turned) == drawn(Subset(number=50))
+    assert drawn(Subset(num_labels=50), turned) == drawn(Subset(num_labels=50))
 
 
 def test_a_smaller_draw_lies_inside_a_larger_one_and_another_seed_draws_others() -> None:
-    assert drawn(Subset(number=20)) < drawn(Subset(number=50))
-    assert drawn(Subset(number=50, seed=1)) != drawn(Subset(number=50))
+    assert drawn(Subset(num_labels=20)) < drawn(Subset(num_labels=50))
+    assert drawn(Subset(num_labels=50, seed=1)) != drawn(Subset(num_labels=50))
 
 
 def test_every_pair_is_drawn_about_equally_often() -> None:
@@ -65,10 +65,13 @@ def test_every_pair_is_drawn_about_equally_often() -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
-    [(Subset(number=201), r"201 labels are to be kept, and there are 200"), (Subset(like="big"), "the arm 'big' has")],
+    [
+        (Subset(num_labels=201), r"201 labels are to be kept, and there are 200"),
+        (Subset(arm="big"), "the arm 'big' has"),
+    ],
 )
 def test_more_than_there_are_cannot_be_drawn(chosen: Subset, said: str) -> None:
-    given = Given(labels={"big": {f"x{place}": label(f"x{place}", 1.0) for place in range(300)}})
+    given = AnnotatorInputs(labels={"big": {f"x{place}": label(f"x{place}", 1.0) for place in range(300)}})
     with pytest.raises(DataError, match=said):
         chosen.keep(LABELS, given)
 
@@ -76,16 +79,16 @@ def test_more_than_there_are_cannot_be_drawn(chosen: Subset, said: str) -> None:
 @pytest.mark.parametrize("settings", [{"fraction": 0.5}, {"number": 1}])
 def test_where_there_is_nothing_to_draw_from_that_is_said(settings: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="none of 3 labels prefers a response"):
-        Subset(**settings).keep(SILENT, Given())
+        Subset(**settings).keep(SILENT, AnnotatorInputs())
 
 
 @pytest.mark.parametrize("settings", [{}, {"fraction": 0.5, "number": 3}, {"number": 3, "like": "x"}])
 def test_the_size_is_given_in_one_way(settings: dict[str, Any]) -> None:
     with pytest.raises(StudyError, match="give one of fraction, number and like"):
-        build("filters", {"kind": "subset", **settings})
+        build_component("filters", {"kind": "subset", **settings})
 
 
 @pytest.mark.parametrize("settings", [{"fraction": 0}, {"fraction": 1.1}, {"number": 0}])
 def test_a_size_is_above_nothing(settings: dict[str, Any]) -> None:
     with pytest.raises(StudyError, match=next(iter(settings))):
-        build("filters", {"kind": "subset", **settings})
+        build_component("filters", {"kind": "subset", **settings})

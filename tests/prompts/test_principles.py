@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from trimtab.errors import DataError
-from trimtab.prompts.principles import load
+from trimtab.prompts.principles import load_principles
 
 HELPFUL = ["Informative", "Engaging", "Logical", "Candor", "Clarifying"]
 HARMLESS = [
@@ -42,24 +42,24 @@ def without(entry: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_the_eleven_that_ship_are_those_of_the_paper_in_their_order() -> None:
-    found = load()
+    found = load_principles()
     assert [each.name for each in found] == HELPFUL + HARMLESS
     assert [each.name for each in found if each.group == "harmless"] == HARMLESS
 
 
 def test_every_demonstration_that_ships_is_short_and_whole() -> None:
-    lengths = [len(part.split()) for each in load() for part in astuple(each.demonstration)]
+    lengths = [len(part.split()) for each in load_principles() for part in astuple(each.demonstration)]
     assert len(lengths) == 55
     assert (min(lengths) >= 10, max(lengths) <= 60) == (True, True)
 
 
 def test_no_two_texts_that_ship_are_the_same() -> None:
-    texts = [part for each in load() for part in (each.text, *astuple(each.demonstration))]
+    texts = [part for each in load_principles() for part in (each.text, *astuple(each.demonstration))]
     assert len(set(texts)) == len(texts)
 
 
 def test_ones_own_principles_are_read_in_their_order(file: Callable[[Any], str]) -> None:
-    first, second = load(file([CALM, {**BRIEF, "text": "  Short.\n"}]))
+    first, second = load_principles(file([CALM, {**BRIEF, "text": "  Short.\n"}]))
     assert (first.name, first.group, second.name, second.text) == ("Calm", "harmless", "Brief", "Short.")
     assert second.demonstration.why_worse == "no"
 
@@ -89,16 +89,16 @@ def test_ones_own_principles_are_read_in_their_order(file: Callable[[Any], str])
 )
 def test_a_file_that_is_wrong_is_refused_with_the_place(content: Any, told: str, file: Callable[[Any], str]) -> None:
     with pytest.raises(DataError, match=rf"(?s)mine\.yaml: .*{told}"):
-        load(file(content))
+        load_principles(file(content))
 
 
 @pytest.mark.parametrize("longer", ["Brief and Calm", "briefness"])
 def test_a_name_that_begins_with_another_is_refused(longer: str, file: Callable[[Any], str]) -> None:
     for content in ([BRIEF, {**CALM, "name": longer}], [{**CALM, "name": longer}, BRIEF]):
         with pytest.raises(DataError, match=f"the name '{longer}' begins with another, 'Brief'"):
-            load(file(content))
+            load_principles(file(content))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.yaml: the principles cannot be read"):
-        load(str(tmp_path / "none.yaml"))
+        load_principles(str(tmp_path / "none.yaml"))

@@ -9,23 +9,23 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from trimtab.core.interfaces import Runtime
 from trimtab.filters.uncertainty import Uncertainty
-from trimtab.protocols import Runtime
-from trimtab.stages.filter import filter_stage
-from trimtab.stages.stage import Stage
-from trimtab.stages.tables import (
-    ANNOTATIONS,
-    COMPLETIONS,
-    LOGPROBS,
-    PAIRS,
-    SCORES,
-    annotation_rows,
-    completion_row,
-    pair_rows,
-    score_rows,
+from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stages.filter import filter_stage
+from trimtab.storage.artifacts import Artifact, Draft, Store
+from trimtab.storage.schemas import (
+    ANNOTATION_SCHEMA,
+    COMPLETION_SCHEMA,
+    LOGPROB_SCHEMA,
+    PAIR_SCHEMA,
+    SCORE_SCHEMA,
+    annotations_to_rows,
+    completion_to_row,
+    pairs_to_rows,
+    scores_to_rows,
 )
-from trimtab.store import Artifact, Draft, Store
-from trimtab.types import Annotation, Completion, Cost, Pair, Score, user
+from trimtab.types import Annotation, Completion, Cost, Pair, Score, build_user_prompt
 
 STUDY = """
 name: made-large
@@ -93,7 +93,10 @@ def _pairs(draw: random.Random, kind: str, count: int, words: int) -> list[Pair]
 
     asked = [HOSTILE if kind == "question" and place == 0 else f"{kind} {place}: {text()}?" for place in range(count)]
     return [
-        Pair.of(user(each), f"First {text()}.", f"Second {text()}.", draw.choice(("first", "second"))) for each in asked
+        Pair.from_responses(
+            build_user_prompt(each), f"First {text()}.", f"Second {text()}.", draw.choice(("first", "second"))
+        )
+        for each in asked
     ]
 
 
@@ -110,7 +113,7 @@ def _label(draw: random.Random, pair: Pair, name: str) -> Annotation:
 def _split(store: Store, sides: Mapping[str, Sequence[Pair]]) -> Made:
     def make(draft: Draft) -> Mapping[str, Any]:
         for side, pairs in sides.items():
-            draft.write_rows(side, pair_rows(pairs), PAIRS)
+            draft.write_rows(side, pairs_to_rows(pairs), PAIR_SCHEMA)
         counts = {side: len(pairs) for side, pairs in sides.items()}
         return {"pairs": counts, "prompts": counts, "layout": {}, "failures": 0, "reasons": {}}
 
@@ -119,7 +122,7 @@ def _split(store: Store, sides: Mapping[str, Sequence[Pair]]) -> Made:
 
 def _annotated(store: Store, name: str, annotations: Sequence[Annotation]) -> Made:
     def make(draft: Draft) -> Mapping[str, Any]:
-        draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
+        draft.write_rows("annotations", annotations_to_rows(annotations), ANNOTATION_SCHEMA)
         return {"pairs": len(annotations)}
 
     return _stage(store, f"annotate.{name}", "annotate", make)
@@ -147,7 +150,7 @@ def _table(store: Store, name: str, draw: random.Random, test: Sequence[Pair], l
             side = lean if pair.human == "a" else -lean
             a, b = draw.gauss(side, 1), draw.gauss(-side, 1)
             rows.append({"id": pair.id, "a": a, "b": b, "n_a": 9, "n_b": 9})
-        draft.write_rows("logprobs", rows, LOGPROBS)
+        draft.write_rows("logprobs", rows, LOGPROB_SCHEMA)
         return {"pairs": len(rows)}
 
     return _stage(store, f"logprobs.{name}", "logprobs", make)
@@ -160,18 +163,18 @@ def _answers(store: Store, name: str, draw: random.Random, test: Sequence[Pair])
             prompt=pair.prompt,
             text=" ".join(draw.choices(WORDS, k=30)),
             n_tokens=draw.randint(20, 60),
-            stop="end",
+            finish_reason="end",
         )
         for pair in test
     ]
     scores = [Score(prompt_id=each.prompt_id, value=draw.gauss(GOOD[name], 0.3)) for each in answers]
 
     def generated(draft: Draft) -> Mapping[str, Any]:
-        draft.write_rows("completions", [completion_row(each) for each in answers], COMPLETIONS)
+        draft.write_rows("completions", [completion_to_row(each) for each in answers], COMPLETION_SCHEMA)
         return {"prompts": len(answers)}
 
     def scored(draft: Draft) -> Mapping[str, Any]:
-        draft.write_rows("scores", score_rows(scores), SCORES)
+        draft.write_rows("scores", scores_to_rows(scores), SCORE_SCHEMA)
         return {"prompts": len(scores)}
 
     return (
@@ -211,10 +214,10 @@ def _name(made: Made | None) -> str | None:
 
 
 def _stage(store: Store, name: str, kind: str, make: Any) -> Made:
-    stage = Stage(name=name, kind=kind, make=lambda draft, inputs, runtime: make(draft), settings={"made": name})
+    stage = Stage(name=name, kind=kind, execute=lambda draft, inputs, runtime: make(draft), settings={"made": name})
     return _made(store, stage, {})
 
 
 def _made(store: Store, stage: Stage, inputs: Mapping[str, Artifact]) -> Made:
     runtime = Runtime(progress=lambda label, total, unit: nullcontext(lambda done=1: None), notify=lambda message: None)
-    return stage, store.find_or_make(stage.name, stage.recipe, lambda draft: stage.make(draft, inputs, runtime))
+    return stage, store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, runtime))

@@ -12,25 +12,28 @@ from typing import Any
 from trimtab.annotators.consultancy import Consultancy
 from trimtab.annotators.debate import Debate
 from trimtab.annotators.seam import Seam
+from trimtab.core.interfaces import Annotator, AnnotatorInputs, Runtime
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.filters.information import Information
-from trimtab.prompts.principles import load
-from trimtab.protocols import Annotator, Given, Runtime
-from trimtab.stages.filter import filter_stage
-from trimtab.stages.stage import Stage
-from trimtab.stages.tables import ANNOTATIONS, PAIRS, annotation_rows, pair_rows
-from trimtab.store import Artifact, Store
-from trimtab.types import Annotation, Pair, Question, human_label, user
+from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stages.filter import filter_stage
+from trimtab.prompts.principles import load_principles
+from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.schemas import ANNOTATION_SCHEMA, PAIR_SCHEMA, annotations_to_rows, pairs_to_rows
+from trimtab.types import Annotation, EngineRequest, Pair, build_human_annotation, build_user_prompt
 
-NAMES = [each.name for each in load()]
+NAMES = [each.name for each in load_principles()]
 HOSTILE = "Is [bold red]tea[/bold red] <script>alert('x')</script> \x1b[2J good?"
 # The first goes back, for how sure the strong model is there does not follow the order of the principles; the others do not.
-WINDING = Pair.of(user(HOSTILE), "a good [/x] answer", "a poor <i>answer</i>", "first")
-CALM = [Pair.of(user(f"A calm question {place}?"), "a good answer", "a poor answer", "first") for place in range(3)]
-MUTE = Pair.of(user("A mute question?"), "a good answer", "a poor answer", "second")
+WINDING = Pair.from_responses(build_user_prompt(HOSTILE), "a good [/x] answer", "a poor <i>answer</i>", "first")
+CALM = [
+    Pair.from_responses(build_user_prompt(f"A calm question {place}?"), "a good answer", "a poor answer", "first")
+    for place in range(3)
+]
+MUTE = Pair.from_responses(build_user_prompt("A mute question?"), "a good answer", "a poor answer", "second")
 UNLABELED = [WINDING, *CALM, MUTE]
-LABELED = [Pair.of(user("A labeled question?"), "yes", "no", "first")]
-TEST = [Pair.of(user("A calm test question?"), "a good answer", "a poor answer", "first")]
+LABELED = [Pair.from_responses(build_user_prompt("A labeled question?"), "yes", "no", "first")]
+TEST = [Pair.from_responses(build_user_prompt("A calm test question?"), "a good answer", "a poor answer", "first")]
 SURE = {"Informative": 0.6, "Engaging": 0.55, "Logical": 0.7, "Candor": 0.8}
 THOUGHT = "Response 1 is [red]good[/red], <b>Response 2</b> is poor."
 STUDY = """
@@ -61,24 +64,24 @@ def annotators() -> dict[str, Annotator]:
 def strong_engine() -> ScriptedEngine:
     """Ranks the principles as they come; writes nothing on the mute pair."""
 
-    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
-        if "principle" in question.begins:
+    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        if "principle" in question.prefill:
             return [2.0 ** -NAMES.index(each.strip()) for each in candidates]
         chain = _chain(question)
         winding = SURE.get(chain[-1], 0.5) if chain else 0.9
         return _for_good(question, winding if "tea" in _text(question) else 0.5 + 0.1 * len(chain or [""] * 4))
 
-    return ScriptedEngine(write=lambda asked: "" if "mute" in _text(asked) else THOUGHT, weigh=weigh)
+    return ScriptedEngine(reply=lambda asked: "" if "mute" in _text(asked) else THOUGHT, choice_weights=weigh)
 
 
 def weak_engine() -> ScriptedEngine:
     """On the first pair it prefers the poor answer, unless somebody argued for one of them."""
 
-    def weigh(question: Question, candidates: Sequence[str]) -> Sequence[float]:
+    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
         argued = "<argument_for" in question.prompt[0].content
         return _for_good(question, 0.3 if "tea" in _text(question) and not argued else 0.8)
 
-    return ScriptedEngine(weigh=weigh)
+    return ScriptedEngine(choice_weights=weigh)
 
 
 def make_run(folder: Path, samples: int = 2) -> Path:
@@ -86,10 +89,12 @@ def make_run(folder: Path, samples: int = 2) -> Path:
     which has predictions on the test pair."""
     store, engines = Store(folder), {"strong": strong_engine(), "weak": weak_engine()}
     split = _split(store)
-    labels = {"human": _labels(store, "human", [human_label(pair) for pair in UNLABELED])}
+    labels = {"human": _labels(store, "human", [build_human_annotation(pair) for pair in UNLABELED])}
     for name, annotator in annotators().items():
-        labels[name] = _labels(store, name, annotator.annotate(UNLABELED, Given(engines=engines)))
-    predictions = _labels(store, "predict.weak_model", seam().annotate(TEST, Given(engines=engines)))[1].folder.name
+        labels[name] = _labels(store, name, annotator.annotate(UNLABELED, AnnotatorInputs(engines=engines)))
+    predictions = _labels(store, "predict.weak_model", seam().annotate(TEST, AnnotatorInputs(engines=engines)))[
+        1
+    ].folder.name
     stages = {name: made[1].folder.name for name, made in labels.items()}
     stages["seam_filtered"] = _filtered(store, split, labels["seam"]).folder.name
     arms = [_arm(name, stages[name]) for name in ("human", "seam", "seam_filtered", "debate", "consultancy")]
@@ -107,16 +112,16 @@ def make_run(folder: Path, samples: int = 2) -> Path:
     return folder
 
 
-def _text(question: Question) -> str:
+def _text(question: EngineRequest) -> str:
     return question.prompt[0].content.split("The case to ")[-1]
 
 
-def _chain(question: Question) -> list[str]:
+def _chain(question: EngineRequest) -> list[str]:
     listed = re.findall(r"first:\n\n<principles>\n(.*?)\n</principles>", question.prompt[0].content, re.DOTALL)
     return [line.split(":")[0] for line in listed[0].splitlines()] if listed else []
 
 
-def _for_good(question: Question, share: float) -> list[float]:
+def _for_good(question: EngineRequest, share: float) -> list[float]:
     first = re.findall(r"<response_1>\n(.*?)\n</response_1>", _text(question), re.DOTALL)[-1]
     return [share, 1 - share] if "good" in first else [1 - share, share]
 
@@ -126,19 +131,19 @@ def _split(store: Store) -> tuple[Stage, Artifact]:
 
     def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
         for side, pairs in sides.items():
-            draft.write_rows(side, pair_rows(pairs), PAIRS)
+            draft.write_rows(side, pairs_to_rows(pairs), PAIR_SCHEMA)
         counts = {side: len(pairs) for side, pairs in sides.items()}
         return {"pairs": counts, "prompts": counts, "layout": {}, "failures": 0, "reasons": {}}
 
-    return _made(store, Stage(name="split", kind="split", make=make), {})
+    return _made(store, Stage(name="split", kind="split", execute=make), {})
 
 
 def _labels(store: Store, name: str, annotations: Sequence[Annotation]) -> tuple[Stage, Artifact]:
     def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
-        draft.write_rows("annotations", annotation_rows(annotations), ANNOTATIONS)
+        draft.write_rows("annotations", annotations_to_rows(annotations), ANNOTATION_SCHEMA)
         return {"pairs": len(annotations)}
 
-    return _made(store, Stage(name=f"annotate.{name}", kind="annotate", make=make, settings={"kind": name}), {})
+    return _made(store, Stage(name=f"annotate.{name}", kind="annotate", execute=make, settings={"kind": name}), {})
 
 
 def _filtered(store: Store, split: tuple[Stage, Artifact], labels: tuple[Stage, Artifact]) -> Artifact:
@@ -147,7 +152,7 @@ def _filtered(store: Store, split: tuple[Stage, Artifact], labels: tuple[Stage, 
 
 
 def _made(store: Store, stage: Stage, inputs: Mapping[str, Artifact]) -> tuple[Stage, Artifact]:
-    return stage, store.find_or_make(stage.name, stage.recipe, lambda draft: stage.make(draft, inputs, runtime()))
+    return stage, store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, runtime()))
 
 
 def _arm(name: str, labels: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A made-up report that shows everything a report can hold."""
 
+from trimtab.report.collect.search_trees import SearchInfo, SearchLevel, TreeSample
 from trimtab.report.model import (
     Arm,
     Comparison,
@@ -11,8 +12,7 @@ from trimtab.report.model import (
     StageCost,
     StudyInfo,
 )
-from trimtab.report.searches import SearchInfo, SearchLevel, TreeSample
-from trimtab.report.trees import Node, Tree
+from trimtab.report.pair_view.search_tree import SearchNode, SearchTree
 from trimtab.types import Cost, Metric
 
 
@@ -46,21 +46,23 @@ ARMS = (
 )
 
 COMPARISONS = (
-    Comparison(arm="base", against="sft", metric="gold_reward", difference=metric(-0.118, 0.03)),
-    Comparison(arm="human", against="sft", metric="gold_reward", difference=metric(0.092, 0.04)),
-    Comparison(arm="weak", against="sft", metric="gold_reward", difference=metric(0.082, 0.04)),
-    Comparison(arm="flipped", against="sft", metric="gold_reward", difference=metric(0.030, 0.035)),
-    Comparison(arm="seam", against="sft", metric="gold_reward", difference=metric(0.058, 0.03, n=190, n_failed=2)),
-    Comparison(arm="weak_model", against="sft", metric="gold_reward", difference=metric(-0.075, 0.04)),
-    Comparison(arm="weak", against="human", metric="gold_reward", difference=metric(-0.010, 0.035)),
-    Comparison(arm="human", against="sft", metric="accuracy", difference=metric(0.129, 0.03, n=512)),
-    Comparison(arm="weak", against="sft", metric="accuracy", difference=metric(0.117, 0.03, n=512)),
+    Comparison(arm="base", baseline="sft", metric="gold_reward", difference=metric(-0.118, 0.03)),
+    Comparison(arm="human", baseline="sft", metric="gold_reward", difference=metric(0.092, 0.04)),
+    Comparison(arm="weak", baseline="sft", metric="gold_reward", difference=metric(0.082, 0.04)),
+    Comparison(arm="flipped", baseline="sft", metric="gold_reward", difference=metric(0.030, 0.035)),
+    Comparison(arm="seam", baseline="sft", metric="gold_reward", difference=metric(0.058, 0.03, n=190, n_failed=2)),
+    Comparison(arm="weak_model", baseline="sft", metric="gold_reward", difference=metric(-0.075, 0.04)),
+    Comparison(arm="weak", baseline="human", metric="gold_reward", difference=metric(-0.010, 0.035)),
+    Comparison(arm="human", baseline="sft", metric="accuracy", difference=metric(0.129, 0.03, n=512)),
+    Comparison(arm="weak", baseline="sft", metric="accuracy", difference=metric(0.117, 0.03, n=512)),
 )
 
 SHARES = (0.05, 0.12, 0.31, 0.38, 0.46, 0.55, 0.60, 0.72, 0.85, 0.93)
 SIZES = (310, 180, 122, 96, 80, 84, 99, 130, 171, 328)
 BINS = tuple(
-    HistogramBin(low=i / 10, high=(i + 1) / 10, n=size, mean_p=i / 10 + 0.05, human_a=metric(share, 0.04, n=size))
+    HistogramBin(
+        low=i / 10, high=(i + 1) / 10, n=size, mean_p_a=i / 10 + 0.05, human_a_rate=metric(share, 0.04, n=size)
+    )
     for i, (share, size) in enumerate(zip(SHARES, SIZES, strict=True))
 )
 
@@ -85,7 +87,7 @@ LABELS = (
         source="annotate.seam-1f",
         n_pairs=1600,
         cost=Cost(
-            calls=24_000, prompt_tokens=5_000_000, reused_tokens=61_000_000, generated_tokens=900_000, seconds=7200.0
+            calls=24_000, prompt_tokens=5_000_000, cached_tokens=61_000_000, generated_tokens=900_000, seconds=7200.0
         ),
     ),
     LabelInfo(
@@ -95,25 +97,25 @@ LABELS = (
         n_pairs=1600,
         metrics={"agreement": metric(0.81, 0.03, n=800), "agreement_all": metric(0.72, 0.03, n=1598)},
         cost=Cost(
-            calls=24_000, prompt_tokens=5_000_000, reused_tokens=61_000_000, generated_tokens=900_000, seconds=7200.0
+            calls=24_000, prompt_tokens=5_000_000, cached_tokens=61_000_000, generated_tokens=900_000, seconds=7200.0
         ),
     ),
     LabelInfo(arm="human", annotator="human", n_pairs=1600, metrics={"coverage": metric(1.0, 0.0, n=1600)}),
 )
 
-TREE = Tree(
+TREE = SearchTree(
     nodes=(
-        Node(chain=("Candor",), level=1, thought=("It is <i>frank</i>.",), information=0.2, weight=0.6, p_a=0.74),
-        Node(
+        SearchNode(chain=("Candor",), level=1, thought=("It is <i>frank</i>.",), information=0.2, weight=0.6, p_a=0.74),
+        SearchNode(
             chain=("Candor", "Logical"),
             level=2,
             thought=("",),
             information=0.0,
             weight=0.4,
-            left="told less than the node before; tried again",
+            drop_reason="told less than the node before; tried again",
             status="empty",
         ),
-        Node(
+        SearchNode(
             chain=("Candor", "Objective"),
             level=2,
             thought=("Fair.",),
@@ -123,7 +125,7 @@ TREE = Tree(
             status="cut",
         ),
     ),
-    first="b",
+    first_response="b",
     decided_by="weak",
     depth=2,
     backtracks=1,
@@ -134,10 +136,10 @@ TREE = Tree(
 SEARCH = SearchInfo(
     arms=("seam", "seam_filtered"),
     n=1598,
-    figures={"depth": metric(2.1, 0.1, n=1598, n_failed=2), "backtracks": metric(0.4, 0.1, n=1598, n_failed=2)},
-    depths={1: 300, 2: 838, 3: 460},
-    principles={"Candor": metric(0.62, 0.02, n=1598), "No <b>Risk</b>": metric(0.11, 0.02, n=1598)},
-    levels=(SearchLevel(level=1, information=metric(0.21, 0.02, n=1598), kept=metric(1.0, 0.0, n=1598)),),
+    metrics={"depth": metric(2.1, 0.1, n=1598, n_failed=2), "backtracks": metric(0.4, 0.1, n=1598, n_failed=2)},
+    depth_counts={1: 300, 2: 838, 3: 460},
+    principle_shares={"Candor": metric(0.62, 0.02, n=1598), "No <b>Risk</b>": metric(0.11, 0.02, n=1598)},
+    levels=(SearchLevel(level=1, information=metric(0.21, 0.02, n=1598), kept_share=metric(1.0, 0.0, n=1598)),),
     samples=(
         TreeSample(
             pair_id="5e1f", prompt="User: Is it <u>so</u>?", a="It <s>is</s>.", b="No.", human="a", p_a=0.71, tree=TREE
@@ -165,8 +167,10 @@ REPORT = Report(
         SplitInfo(name="unlabeled", pairs=1600, prompts=830, failures=4),
         SplitInfo(name="test", pairs=512, prompts=192),
     ),
-    costs=(
-        StageCost(name="train.weak", seconds=41.2, cached=True, tokens=1_200_000, detail="SFT, then DPO, 120 steps"),
+    stage_costs=(
+        StageCost(
+            name="train.weak", seconds=41.2, from_cache=True, tokens=1_200_000, detail="SFT, then DPO, 120 steps"
+        ),
         StageCost(name="annotate.weak", seconds=62.0, tokens=410_000, detail="1,600 pairs"),
         StageCost(name="train.student", seconds=3825.0, tokens=9_100_000, detail="DPO, 400 steps"),
     ),

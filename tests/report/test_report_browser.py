@@ -12,10 +12,10 @@ from chromium import OpenPage, chromium, needs_chromium
 from large_run import HOSTILE, make_large
 from made_run import make_run
 
-from trimtab.report.folder import Run
-from trimtab.report.remake import remake
-from trimtab.stages.tables import ANNOTATIONS
-from trimtab.store import Draft, open_artifact
+from trimtab.report.run_reader import Run
+from trimtab.report.write_report import write_report
+from trimtab.storage.artifacts import Draft, open_artifact
+from trimtab.storage.schemas import ANNOTATION_SCHEMA
 
 pytestmark = needs_chromium
 WIDTHS = (1280, 390)
@@ -25,14 +25,14 @@ N = 120
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_large(tmp_path_factory.mktemp("large"), N, 20, words=20)
-    remake(folder)
+    write_report(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def seam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_run(tmp_path_factory.mktemp("seam"))
-    remake(folder)
+    write_report(folder)
     return folder
 
 
@@ -160,9 +160,11 @@ def test_shift_and_an_arrow_stay_at_the_pair(page: OpenPage, large: Path) -> Non
 def test_a_label_a_hair_from_one_half_names_a_response(page: OpenPage, tmp_path: Path) -> None:
     folder = make_large(tmp_path, 6, 4, words=5)
     (stage,) = folder.glob("stages/annotate.weak-*")
-    rows = [{**row, "p_a": 0.50001, "status": "ok", "note": ""} for row in open_artifact(stage).rows("annotations")]
-    Draft(folder=stage).write_rows("annotations", rows, ANNOTATIONS)
-    remake(folder)
+    rows = [
+        {**row, "p_a": 0.50001, "status": "ok", "note": ""} for row in open_artifact(stage).read_rows("annotations")
+    ]
+    Draft(folder=stage).write_rows("annotations", rows, ANNOTATION_SCHEMA)
+    write_report(folder)
     open_pairs(page, folder)
     choose(page, "pair-label", "kept")
     assert count(page) == 6

@@ -9,13 +9,13 @@ import pytest
 from made_up import REPORT
 from rich.console import Console
 
-from trimtab.report.collect import averaged
-from trimtab.report.comparisons import comparisons, head_to_head, p_told
-from trimtab.report.html import render
-from trimtab.report.model import Arm, Comparison, Report, from_json, to_json
-from trimtab.report.tables import summary
-from trimtab.statistics import share
-from trimtab.study import Study
+from trimtab.config.study import Study
+from trimtab.report.collect.comparisons import build_comparisons, format_p_value, select_main_comparisons
+from trimtab.report.collect.report import compute_mean_metric
+from trimtab.report.model import Arm, Comparison, Report, report_from_json, report_to_json
+from trimtab.report.page.html import render_html
+from trimtab.report.terminal.tables import render_report_summary
+from trimtab.stats import bounded_mean
 from trimtab.types import Metric
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -29,21 +29,21 @@ OWN = {"one": ("other",), "other": ("nowhere",)}
 def told(report: Report) -> str:
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary(report))
+        console.print(render_report_summary(report))
     return capture.get()
 
 
 def test_every_arm_is_compared_with_the_baselines_and_with_what_the_study_asks_for() -> None:
-    pairs = {(each.arm, each.against) for each in comparisons(ROWS, {}, OWN)}
+    pairs = {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, OWN)}
     always = {(arm, against) for against in ("sft", "human") for arm in ROWS if arm != against}
     assert pairs == always | {("one", "other")}
-    assert pairs - {(each.arm, each.against) for each in comparisons(ROWS, {}, {})} == {("one", "other")}
+    assert pairs - {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, {})} == {("one", "other")}
 
 
 def test_a_comparison_tells_the_rows_that_differ_and_an_exact_p_value() -> None:
-    found = {(each.arm, each.against, each.metric): each for each in comparisons(ROWS, {}, OWN)}
+    found = {(each.arm, each.baseline, each.metric): each for each in build_comparisons(ROWS, {}, OWN)}
     asked = found["one", "other", "accuracy"]
-    assert (asked.above, asked.below) == (4, 0)
+    assert (asked.wins, asked.losses) == (4, 0)
     assert asked.p_value == pytest.approx(0.125)
     assert asked.difference.value == pytest.approx(0.04)
     assert asked.difference.low is not None and asked.difference.low <= 0
@@ -51,15 +51,15 @@ def test_a_comparison_tells_the_rows_that_differ_and_an_exact_p_value() -> None:
 
 
 def test_side_effects_are_told_against_where_students_began_and_where_a_study_asks() -> None:
-    pairs = {(each.arm, each.against) for each in comparisons(ROWS, {}, OWN) if each.metric == "refusals"}
+    pairs = {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, OWN) if each.metric == "refusals"}
     assert pairs == {("human", "sft"), ("one", "sft"), ("other", "sft"), ("one", "other")}
 
 
 def test_rows_of_one_prompt_are_swapped_together() -> None:
     rows = {name: {"accuracy": dict.fromkeys("abcdef", value)} for name, value in (("sft", 0.0), ("one", 1.0))}
-    (alone,) = [each for each in comparisons(rows, {}, {}) if each.arm == "one"]
+    (alone,) = [each for each in build_comparisons(rows, {}, {}) if each.arm == "one"]
     (together,) = [
-        each for each in comparisons(rows, dict(zip("abcdef", "xxyyzz", strict=True)), {}) if each.arm == "one"
+        each for each in build_comparisons(rows, dict(zip("abcdef", "xxyyzz", strict=True)), {}) if each.arm == "one"
     ]
     assert alone.p_value == pytest.approx(2 / 64)
     assert together.p_value == pytest.approx(2 / 8)
@@ -67,7 +67,7 @@ def test_rows_of_one_prompt_are_swapped_together() -> None:
 
 def asked_report() -> Report:
     arms = tuple(
-        Arm(name=name, role="arm", against=against)
+        Arm(name=name, role="arm", compare_with=against)
         for name, against in (("weak", ()), ("weak_mismatch", ("human_mismatch",)), ("human_mismatch", ()))
     )
     return replace(
@@ -77,11 +77,11 @@ def asked_report() -> Report:
             *REPORT.comparisons,
             Comparison(
                 arm="weak_mismatch",
-                against="human_mismatch",
+                baseline="human_mismatch",
                 metric="gold_reward",
                 difference=Metric(value=-0.25, low=-0.375, high=-0.125, n=192),
-                above=31,
-                below=1071,
+                wins=31,
+                losses=1071,
                 p_value=0.0124,
             ),
         ),
@@ -90,23 +90,23 @@ def asked_report() -> Report:
 
 def test_the_comparisons_that_a_study_is_for_are_in_the_page_the_terminal_and_the_json() -> None:
     report = asked_report()
-    found = [(each.arm, each.against) for each in head_to_head(report)]
+    found = [(each.arm, each.baseline) for each in select_main_comparisons(report)]
     assert found == [("weak_mismatch", "human_mismatch"), ("weak", "human")]
-    assert from_json(to_json(report)) == report
-    assert to_json(report)["comparisons"][-1]["p_value"] == 0.0124
-    page, text = render(report), told(report)
+    assert report_from_json(report_to_json(report)) == report
+    assert report_to_json(report)["comparisons"][-1]["p_value"] == 0.0124
+    page, text = render_html(report), told(report)
     assert "minus human_mismatch" in page and "31, 1,071" in page and "0.012" in page
     assert "weak_mismatch −0.250 [−0.375, −0.125] ▼ 31, 1,071 0.012 − human_mismatch" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_p_values_are_told_with_three_decimals() -> None:
-    assert [p_told(each) for each in (0.125, 0.00004, None, 1.0)] == ["0.125", "< 0.001", "–", "1.000"]
+    assert [format_p_value(each) for each in (0.125, 0.00004, None, 1.0)] == ["0.125", "< 0.001", "–", "1.000"]
 
 
 def test_the_match_mismatch_study_asks_for_the_comparisons_that_it_is_for() -> None:
     study = Study.load(STUDIES / "tao2024" / "match-mismatch.yaml")
-    asked = {(name, against) for name, arm in study.arms.items() for against in arm.against}
+    asked = {(name, against) for name, arm in study.arms.items() for against in arm.compare_with}
     assert {
         ("weak_match", "human_match_size"),
         ("weak_mismatch", "human_mismatch"),
@@ -117,6 +117,6 @@ def test_the_match_mismatch_study_asks_for_the_comparisons_that_it_is_for() -> N
 @pytest.mark.parametrize("name", ["refusals", "surer_and_wrong", "accuracy.helpful", "ended"])
 def test_shares_of_none_keep_a_width(name: str) -> None:
     values = {str(i): 0.0 for i in range(200)}
-    found = averaged(name, values, 3, {})
-    assert found == share([0.0] * 200, n_failed=3)
+    found = compute_mean_metric(name, values, 3, {})
+    assert found == bounded_mean([0.0] * 200, n_failed=3)
     assert found.high is not None and found.high > 0.01

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from trimtab.report.labels import label_info
-from trimtab.types import Annotation, Metric, Pair, user
+from trimtab.report.collect.labels import build_label_info
+from trimtab.types import Annotation, Metric, Pair, build_user_prompt
 
-PAIRS = [Pair.of(user(f"Question {place}?"), "Yes.", "No.", "first") for place in range(4)]
+PAIRS = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "Yes.", "No.", "first") for place in range(4)]
 
 
 def told(*details: dict[str, Any] | None) -> dict[str, Metric]:
@@ -15,7 +15,7 @@ def told(*details: dict[str, Any] | None) -> dict[str, Metric]:
         pair.id: Annotation(pair_id=pair.id, p_a=0.6, detail=detail or {})
         for pair, detail in zip(PAIRS, details, strict=True)
     }
-    return dict(label_info("arm", "asked", labels, PAIRS, seconds=1.0).metrics)
+    return dict(build_label_info("arm", "asked", labels, PAIRS, seconds=1.0).metrics)
 
 
 def node(thought: str, kept: bool = True) -> dict[str, Any]:

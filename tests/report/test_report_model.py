@@ -7,10 +7,18 @@ import pytest
 from made_up import REPORT
 
 from trimtab.errors import DataError
-from trimtab.report.histogram import label_histogram
-from trimtab.report.metrics import METRICS, metric_info, written
-from trimtab.report.model import Arm, Report, StudyInfo, arm_order, differs, from_json, to_json
-from trimtab.statistics import proportion
+from trimtab.report.collect.histogram import build_label_histogram
+from trimtab.report.metric_registry import METRICS, format_value, get_metric_info
+from trimtab.report.model import (
+    Arm,
+    Report,
+    StudyInfo,
+    classify_difference,
+    report_from_json,
+    report_to_json,
+    sort_arm_names,
+)
+from trimtab.stats import proportion
 from trimtab.types import Choice, Metric
 
 
@@ -19,16 +27,16 @@ def figure(value: float | None, low: float | None = None, high: float | None = N
 
 
 def test_a_report_survives_json_and_back() -> None:
-    assert from_json(json.loads(json.dumps(to_json(REPORT), allow_nan=False))) == REPORT
+    assert report_from_json(json.loads(json.dumps(report_to_json(REPORT), allow_nan=False))) == REPORT
 
 
 def test_an_empty_report_survives_json_and_back() -> None:
     empty = Report(study=StudyInfo(name="none", seed=0, weak="w", student="s"))
-    assert from_json(json.loads(json.dumps(to_json(empty)))) == empty
+    assert report_from_json(json.loads(json.dumps(report_to_json(empty)))) == empty
 
 
 def test_programs_find_a_figure_by_arm_and_metric() -> None:
-    document = to_json(REPORT)
+    document = report_to_json(REPORT)
     assert set(document["arms"]["weak"]["gold_reward"]) == {"value", "low", "high", "n", "n_failed"}
     assert document["arms"]["weak"]["ended"]["n_failed"] == 3
     assert document["arms"]["weak_filtered_by_uncertainty"] == {}
@@ -41,34 +49,34 @@ def test_programs_find_a_figure_by_arm_and_metric() -> None:
 
 
 def test_the_cost_is_the_sum_over_the_stages() -> None:
-    assert to_json(REPORT)["cost"] == {"seconds": pytest.approx(3928.2), "tokens": 10_710_000}
+    assert report_to_json(REPORT)["cost"] == {"seconds": pytest.approx(3928.2), "tokens": 10_710_000}
 
 
 def test_what_is_not_a_number_is_null_with_its_n() -> None:
     arm = Arm(name="weak", role="arm", metrics={"accuracy": figure(float("nan"), float("-inf"), float("inf"))})
-    document = to_json(replace(REPORT, arms=(arm,)))
+    document = report_to_json(replace(REPORT, arms=(arm,)))
     null = {"value": None, "low": None, "high": None, "n": 5, "n_failed": 0}
     assert document["arms"]["weak"]["accuracy"] == null
     json.dumps(document, allow_nan=False)
 
 
 def test_a_document_with_a_part_missing_is_refused_by_its_name() -> None:
-    document = to_json(REPORT)
+    document = report_to_json(REPORT)
     del document["arms_about"]["weak"]
     with pytest.raises(DataError, match="there is no 'weak' where one belongs"):
-        from_json(document)
+        report_from_json(document)
 
 
 def test_a_document_with_a_field_too_many_is_refused_by_its_name() -> None:
-    document = to_json(REPORT)
+    document = report_to_json(REPORT)
     document["stages"][0]["color"] = "blue"
     with pytest.raises(DataError, match="color"):
-        from_json(document)
+        report_from_json(document)
 
 
 def test_arms_stand_in_the_order_of_every_table() -> None:
     given = ["seam", "weak_model", "flipped", "weak", "sft", "base", "coin", "human"]
-    assert arm_order(given) == ["base", "sft", "human", "weak", "flipped", "seam", "coin", "weak_model"]
+    assert sort_arm_names(given) == ["base", "sft", "human", "weak", "flipped", "seam", "coin", "weak_model"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_arms_stand_in_the_order_of_every_table() -> None:
     ],
 )
 def test_a_difference_has_a_side_only_where_its_whole_interval_has(metric: Metric, side: str) -> None:
-    assert differs(metric) == side
+    assert classify_difference(metric) == side
 
 
 @pytest.mark.parametrize(
@@ -100,33 +108,33 @@ def test_a_difference_has_a_side_only_where_its_whole_interval_has(metric: Metri
     ],
 )
 def test_figures_are_written_with_the_decimals_they_deserve(metric: Metric, name: str, text: tuple[str, str]) -> None:
-    assert written(metric, metric_info(name)) == text
+    assert format_value(metric, get_metric_info(name)) == text
 
 
 def test_a_difference_is_written_with_its_sign() -> None:
-    assert written(figure(0.08, 0.04, 0.12), metric_info("accuracy"), signed=True)[0] == "+0.080"
-    assert written(figure(-0.08, -0.12, -0.04), metric_info("accuracy"), signed=True)[0] == "−0.080"
+    assert format_value(figure(0.08, 0.04, 0.12), get_metric_info("accuracy"), signed=True)[0] == "+0.080"
+    assert format_value(figure(-0.08, -0.12, -0.04), get_metric_info("accuracy"), signed=True)[0] == "−0.080"
 
 
 def test_a_metric_of_several_scorers_is_named_after_its_scorer() -> None:
-    info = metric_info("gold_reward.short")
-    assert (info.label, info.better, info.rows) == ("Gold reward (short)", "higher", "prompts")
-    assert metric_info("novel").label == "novel"
+    info = get_metric_info("gold_reward.short")
+    assert (info.label, info.better, info.count_noun) == ("Gold reward (short)", "higher", "prompts")
+    assert get_metric_info("novel").label == "novel"
     assert all(name == info.name for name, info in METRICS.items())
 
 
 def test_a_histogram_counts_every_label_and_asks_humans_where_they_spoke() -> None:
     p_a: dict[str, float | None] = {"1": 0.1, "2": 0.2, "3": 0.9, "4": 1.0, "5": None, "6": 0.5}
     human: dict[str, Choice | None] = {"1": "b", "2": "a", "3": "a", "5": "a", "6": None}
-    low, high = label_histogram(p_a, human, bins=2)
-    assert (low.low, low.high, low.n, low.human_a) == (0.0, 0.5, 2, proportion(1, 2))
-    assert low.mean_p == pytest.approx(0.15)
-    assert (high.low, high.high, high.n, high.human_a) == (0.5, 1.0, 3, proportion(1, 1))
+    low, high = build_label_histogram(p_a, human, bins=2)
+    assert (low.low, low.high, low.n, low.human_a_rate) == (0.0, 0.5, 2, proportion(1, 2))
+    assert low.mean_p_a == pytest.approx(0.15)
+    assert (high.low, high.high, high.n, high.human_a_rate) == (0.5, 1.0, 3, proportion(1, 1))
 
 
 def test_an_empty_bin_has_no_mean() -> None:
-    only = label_histogram({}, {}, bins=1)[0]
-    assert (only.n, only.mean_p, only.human_a.value) == (0, None, None)
+    only = build_label_histogram({}, {}, bins=1)[0]
+    assert (only.n, only.mean_p_a, only.human_a_rate.value) == (0, None, None)
 
 
 def test_the_report_loads_neither_torch_nor_matplotlib() -> None:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from large_run import HOSTILE, make_large
 
-from trimtab.report.browse import browse, size
-from trimtab.report.collect import collect
-from trimtab.report.folder import Run
-from trimtab.report.html import MOST_BYTES, page
+from trimtab.report.collect.report import collect_report
 from trimtab.report.model import Report, Sample
-from trimtab.report.remake import remake
-from trimtab.report.sections.section import Contents
-from trimtab.stages.tables import ANNOTATIONS
-from trimtab.store import Draft, open_artifact
+from trimtab.report.page.html import MAX_PAGE_BYTES, render_page
+from trimtab.report.page.pair_browser import build_pair_browser, count_row_bytes
+from trimtab.report.page.sections.section import PageContents
+from trimtab.report.run_reader import Run
+from trimtab.report.write_report import write_report
+from trimtab.storage.artifacts import Draft, open_artifact
+from trimtab.storage.schemas import ANNOTATION_SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def labeled_anew(folder: Path, arm: str, p_a: float) -> None:
     (stage,) = folder.glob(f"stages/annotate.{arm}-*")
     rows = [
         {**row, "p_a": p_a, "margin": p_a - 0.5, "status": "ok", "note": ""}
-        for row in open_artifact(stage).rows("annotations")
+        for row in open_artifact(stage).read_rows("annotations")
     ]
-    Draft(folder=stage).write_rows("annotations", rows, ANNOTATIONS)
+    Draft(folder=stage).write_rows("annotations", rows, ANNOTATION_SCHEMA)
 
 
 def heavier(report: Report, weight: int) -> Report:
@@ -49,25 +49,27 @@ def document(text: str) -> dict[str, object]:
 
 def test_rows_are_in_the_order_of_their_ids_and_stop_where_the_room_does(large: Path) -> None:
     ids = sorted(pair.id for pair in Run(large).unlabeled)
-    every, some = browse(Run(large)), browse(Run(large), room=20_000)
+    every, some = build_pair_browser(Run(large)), build_pair_browser(Run(large), max_bytes=20_000)
     assert every is not None and some is not None
     assert [json.loads(row)[0] for row in every.rows] == ids
     assert 10 < len(some.rows) < 90
     assert some.rows == every.rows[: len(some.rows)]
     assert sum(len(row.encode()) + 2 for row in some.rows) <= 20_000
-    assert some.total == 90
+    assert some.num_pairs == 90
 
 
 def test_the_page_says_how_many_pairs_it_shows_of_how_many(large: Path) -> None:
-    report = collect(large)
-    text = page(Contents(report=report, pairs=browse(Run(large), room=20_000))).text
+    report = collect_report(large)
+    text = render_page(PageContents(report=report, pairs=build_pair_browser(Run(large), max_bytes=20_000))).html
     shown = len(document(text)["rows"])  # type: ignore[arg-type]
     assert f"{shown} of the 90 unlabeled pairs, drawn by their ids" in text
-    assert "All 90 unlabeled pairs" in page(Contents(report=report, pairs=browse(Run(large)))).text
+    assert (
+        "All 90 unlabeled pairs" in render_page(PageContents(report=report, pairs=build_pair_browser(Run(large)))).html
+    )
 
 
 def test_markup_in_a_pair_ends_no_element_and_comes_back_as_it_was(large: Path) -> None:
-    text = page(Contents(report=collect(large), pairs=browse(Run(large)))).text
+    text = render_page(PageContents(report=collect_report(large), pairs=build_pair_browser(Run(large)))).html
     embedded = text.split('id="pair-rows">')[1].split("</script>")[0]
     assert not set("<>&") & set(embedded)
     prompts = [row[1] for row in document(text)["rows"]]  # type: ignore[attr-defined]
@@ -75,7 +77,7 @@ def test_markup_in_a_pair_ends_no_element_and_comes_back_as_it_was(large: Path) 
 
 
 def test_a_label_that_a_filter_dropped_keeps_its_probability_and_a_failed_one_its_note(large: Path) -> None:
-    found = browse(Run(large))
+    found = build_pair_browser(Run(large))
     assert found is not None
     place = {arm.name: number for number, arm in enumerate(found.arms)}
     assert found.arms[place["weak"]].source == found.arms[place["weak_sure"]].source
@@ -98,36 +100,36 @@ def test_a_label_that_a_filter_dropped_keeps_its_probability_and_a_failed_one_it
 def test_a_label_that_is_near_one_half_stays_on_its_side(tmp_path: Path, p_a: float, embedded: float) -> None:
     folder = make_large(tmp_path, 4, 4, words=5)
     labeled_anew(folder, "weak", p_a)
-    found = browse(Run(folder))
+    found = build_pair_browser(Run(folder))
     assert found is not None
     place = [arm.name for arm in found.arms].index("weak")
     assert {json.loads(row)[5][place] for row in found.rows} == {embedded}
 
 
 def test_pairs_that_leave_room_are_cut_where_the_rest_of_the_page_is_heavy(large: Path) -> None:
-    report, found = collect(large), browse(Run(large))
+    report, found = collect_report(large), build_pair_browser(Run(large))
     assert found is not None
-    bare = len(page(Contents(report=report, pairs=replace(found, rows=()))).text.encode())
-    weight = MOST_BYTES - bare - size(found.rows) // 2
-    text = page(Contents(report=heavier(report, weight), pairs=found)).text
-    assert MOST_BYTES - 5_000 < len(text.encode()) < MOST_BYTES + 100
+    bare = len(render_page(PageContents(report=report, pairs=replace(found, rows=()))).html.encode())
+    weight = MAX_PAGE_BYTES - bare - count_row_bytes(found.rows) // 2
+    text = render_page(PageContents(report=heavier(report, weight), pairs=found)).html
+    assert MAX_PAGE_BYTES - 5_000 < len(text.encode()) < MAX_PAGE_BYTES + 100
     shown = document(text)["rows"]
     assert isinstance(shown, list) and 30 < len(shown) < 60
     assert "MB without any of its pairs" not in text
 
 
 def test_a_page_that_is_too_heavy_without_pairs_says_so(large: Path) -> None:
-    heavy = heavier(collect(large), MOST_BYTES)
-    text = page(Contents(report=heavy, pairs=browse(Run(large)))).text
+    heavy = heavier(collect_report(large), MAX_PAGE_BYTES)
+    text = render_page(PageContents(report=heavy, pairs=build_pair_browser(Run(large)))).html
     assert document(text)["rows"] == []
     assert "MB without any of its pairs; a lower `samples` in the study makes it lighter." in text
 
 
 def test_a_page_that_would_be_too_heavy_shows_fewer_pairs(tmp_path: Path) -> None:
     folder = make_large(tmp_path, 2500, 8, words=400)
-    report = remake(folder)
+    report = write_report(folder)
     text = (folder / "report.html").read_text(encoding="utf-8")
-    assert len(text.encode()) < MOST_BYTES < 5_000_000
+    assert len(text.encode()) < MAX_PAGE_BYTES < 5_000_000
     assert f"of the {report.data[1].pairs:,} unlabeled pairs, drawn by their ids" in text
 
 
@@ -135,7 +137,7 @@ def test_every_figure_is_also_a_file_and_old_ones_are_taken_away(tmp_path: Path)
     folder = make_large(tmp_path, 20, 4, words=5)
     (folder / "figures").mkdir()
     (folder / "figures" / "arms-old.svg").write_text("<svg/>")
-    remake(folder)
+    write_report(folder)
     names = {path.name for path in (folder / "figures").iterdir()}
     assert {"arms-gold_reward.svg", "labels-weak.svg", "training-dpo.weak.svg"} <= names
     assert "arms-old.svg" not in names

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trimtab.data.starter import Starter
+from trimtab.config.study import Study
+from trimtab.core.interfaces import Runtime
 from trimtab.errors import ModelError, StudyError
-from trimtab.evaluation.trained_reward import TrainedReward
-from trimtab.lm.weights import Model
-from trimtab.protocols import Runtime
-from trimtab.report.agree import analyzed
-from trimtab.report.collect import collect
-from trimtab.report.html import render
-from trimtab.report.model import Report, from_json, to_json
-from trimtab.report.proxies import with_proxies
-from trimtab.report.tables import summary
-from trimtab.starter import gold
-from trimtab.study import Study
+from trimtab.models.config import Model
+from trimtab.report.collect.report import collect_report
+from trimtab.report.collect.trained_rewards import relabel_trained_rewards
+from trimtab.report.label_comparison.metrics import compare_label_sources
+from trimtab.report.model import Report, report_from_json, report_to_json
+from trimtab.report.page.html import render_html
+from trimtab.report.terminal.tables import render_report_summary
+from trimtab.scorers.study_reward_model import StudyRewardModel
+from trimtab.sources.starter import Starter
+from trimtab.starter import compute_gold_reward
 from trimtab.types import Completion, Score
 
 Run = Callable[[str], tuple[Study, Path]]
@@ -49,44 +49,46 @@ def run(tiny_study: str, tiny_model: Path, run_whole: Run) -> Path:
 
 @pytest.fixture(scope="module")
 def report(run: Path) -> Report:
-    return collect(run)
+    return collect_report(run)
 
 
 def told(report: Report) -> str:
     console = Console(width=100, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary(report))
+        console.print(render_report_summary(report))
     return capture.get()
 
 
 def test_every_reward_stands_beside_its_agreement_with_people(report: Report) -> None:
     found = {each.name: each for each in report.rewards}
-    assert {name: (each.kind, each.proxy) for name, each in found.items()} == {
+    assert {name: (each.kind, each.is_proxy) for name, each in found.items()} == {
         "checker": ("checker", False),
         "own": ("trained_reward", True),
     }
     assert {each.agreement.n + each.agreement.n_failed for each in found.values()} == {6}
-    assert found["own"].examples > 0
+    assert found["own"].n_training_pairs > 0
 
 
 def test_a_trained_reward_that_goes_on_after_a_kill_gives_the_same_rewards(
     run: Path, tiny_model: Path, runtime: Runtime
 ) -> None:
-    from trimtab.report.folder import Run as Folder
+    from trimtab.report.run_reader import Run as Folder
 
     folder = Folder(run)
     (reward,) = run.glob("stages/reward.own-*")
     answers = [
-        Completion(prompt_id=pair.id, prompt=pair.prompt, text=text, n_tokens=0, stop="end")
+        Completion(prompt_id=pair.id, prompt=pair.prompt, text=text, n_tokens=0, finish_reason="end")
         for pair in folder.test
         for text in (pair.a, pair.b, pair.a + pair.b)
     ]
-    scorer = TrainedReward(data=Starter(limit=60, seed=5), model=Model(base=str(tiny_model), dtype="float32"))
+    scorer = StudyRewardModel(data=Starter(limit=60, seed=5), model=Model(base=str(tiny_model), dtype="float32"))
     narrow = replace(runtime, token_budget=300)
 
     def scored(wanted: set[int]) -> dict[int, Score]:
         return {
-            place: score for some in scorer.score_with(reward, answers, wanted, narrow) for place, score in some.items()
+            place: score
+            for some in scorer.score_with_checkpoint(reward, answers, wanted, narrow)
+            for place, score in some.items()
         }
 
     whole = scored(set(range(len(answers))))
@@ -96,17 +98,19 @@ def test_a_trained_reward_that_goes_on_after_a_kill_gives_the_same_rewards(
 
 
 def test_the_checkers_agreement_is_that_of_its_own_scores(run: Path, report: Report) -> None:
-    from trimtab.report.folder import Run as Folder
+    from trimtab.report.run_reader import Run as Folder
 
     right = []
     for pair in Folder(run).test:
         asked = pair.prompt[-1].content
-        gap = gold(asked, pair.a) - gold(asked, pair.b)
+        gap = compute_gold_reward(asked, pair.a) - compute_gold_reward(asked, pair.b)
         right.append(float((gap > 0) == (pair.human == "a")) if gap else 0.5)
     (checker,) = [each for each in report.rewards if each.name == "checker"]
     assert checker.agreement.value == pytest.approx(sum(right) / len(right))
-    assert checker.agreement.n == checker.longer.n == checker.lead.n == len(right)
-    assert checker.lead.value == pytest.approx((checker.agreement.value or 0) - (checker.longer.value or 0))
+    assert checker.agreement.n == checker.length_baseline.n == checker.gain_over_length.n == len(right)
+    assert checker.gain_over_length.value == pytest.approx(
+        (checker.agreement.value or 0) - (checker.length_baseline.value or 0)
+    )
 
 
 def test_what_a_reward_is_not_good_for_is_a_note_of_the_report(report: Report) -> None:
@@ -119,22 +123,24 @@ def test_what_a_reward_is_not_good_for_is_a_note_of_the_report(report: Report) -
 def test_a_reward_that_the_study_trained_is_a_proxy_wherever_people_read_and_keeps_its_name_for_programs(
     report: Report,
 ) -> None:
-    assert {"gold_reward.checker", "gold_reward.own"} <= set(to_json(report)["arms"]["sft"])
-    assert {"gold_reward.checker", "proxy_reward.own"} <= set(with_proxies(report).arms[0].metrics)
-    for shown in (told(report), render(report)):
+    assert {"gold_reward.checker", "gold_reward.own"} <= set(report_to_json(report)["arms"]["sft"])
+    assert {"gold_reward.checker", "proxy_reward.own"} <= set(relabel_trained_rewards(report).arms[0].metrics)
+    for shown in (told(report), render_html(report)):
         assert "Proxy reward (own)" in shown
         assert "Gold reward (own)" not in shown
         assert "Gold reward (checker)" in shown
 
 
 def test_the_rewards_are_read_back_as_they_were_written(report: Report) -> None:
-    document = json.loads(json.dumps(to_json(report)))
+    document = json.loads(json.dumps(report_to_json(report)))
     assert set(document["rewards"]["own"]["agreement"]) == {"value", "low", "high", "n", "n_failed"}
-    assert from_json(document) == report
+    assert report_from_json(document) == report
 
 
 def test_the_rewards_of_labels_are_there_for_the_asking(run: Path) -> None:
-    figures: Mapping[str, Any] = analyzed(f"{run}:weak", f"{run}:human", "gold", None, None).sets["all"].figures
+    figures: Mapping[str, Any] = (
+        compare_label_sources(f"{run}:weak", f"{run}:human", "gold", None, None).subsets["all"].metrics
+    )
     assert {"gold_difference.checker", "gold_difference.own"} <= set(figures)
     difference, first, second = (figures[f"gold_{each}.checker"].value for each in ("difference", "preferred", "other"))
     assert difference == pytest.approx(first - second)

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from made_run import CALM, THOUGHT, UNLABELED, WINDING, make_run
 
-from trimtab.report.browse import browse
-from trimtab.report.collect import collect
-from trimtab.report.folder import Run
-from trimtab.report.html import page as rendered
-from trimtab.report.html import render
-from trimtab.report.model import from_json, to_json
-from trimtab.report.remake import remake
-from trimtab.report.searches import search_info
-from trimtab.report.sections.section import Contents
-from trimtab.report.trees import branches, tree_of
+from trimtab.report.collect.report import collect_report
+from trimtab.report.collect.search_trees import collect_search_info
+from trimtab.report.model import report_from_json, report_to_json
+from trimtab.report.page.html import render_html
+from trimtab.report.page.html import render_page as rendered
+from trimtab.report.page.pair_browser import build_pair_browser
+from trimtab.report.page.sections.section import PageContents
+from trimtab.report.pair_view.search_tree import build_branches, parse_search_tree
+from trimtab.report.run_reader import Run
+from trimtab.report.write_report import write_report
 from trimtab.types import Annotation
 
 TEXTS = ("red]tea[", "calm question", "good answer", "Response 1 is", "poor")
@@ -30,28 +30,28 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_arms_that_differ_in_their_filters_alone_share_their_trees(made_run: Path) -> None:
-    (search,) = collect(made_run).searches
+    (search,) = collect_report(made_run).searches
     assert search.arms == ("seam", "seam_filtered")
     assert search.n == 4  # the mute pair failed
-    assert search.figures["depth"].value == 3.0
-    assert (search.figures["backtracks"].value, search.figures["backtracks"].n_failed) == (0.5, 1)
-    assert (search.figures["backtracked"].value, search.figures["strong_decided"].value) == (0.25, 0.0)
-    assert search.depths == {3: 4}
+    assert search.metrics["depth"].value == 3.0
+    assert (search.metrics["backtracks"].value, search.metrics["backtracks"].n_failed) == (0.5, 1)
+    assert (search.metrics["backtracked"].value, search.metrics["strong_decided"].value) == (0.25, 0.0)
+    assert search.depth_counts == {3: 4}
 
 
 def test_principles_count_where_they_stay_and_not_where_they_were_tried(made_run: Path) -> None:
-    (search,) = collect(made_run).searches
-    shares = {name: share.value for name, share in search.principles.items()}
+    (search,) = collect_report(made_run).searches
+    shares = {name: share.value for name, share in search.principle_shares.items()}
     # three calm trees of Informative, Engaging, Logical; the winding one went back from Engaging twice
     assert shares == {"Informative": 1.0, "Logical": 1.0, "Engaging": 0.75, "Candor": 0.25}
     assert list(shares)[-1] == "Candor"
 
 
 def test_a_levels_information_is_the_mean_over_all_its_nodes(made_run: Path) -> None:
-    (search,) = collect(made_run).searches
+    (search,) = collect_report(made_run).searches
     first, second, third = search.levels
     assert [level.information.n for level in search.levels] == [4, 5, 5]
-    assert [level.kept.value for level in search.levels] == [1.0, 0.8, 0.8]
+    assert [level.kept_share.value for level in search.levels] == [1.0, 0.8, 0.8]
     # 1 - H(p) in bits: 0.02905 at 0.6, 0.00723 at 0.55, 0.11871 at 0.7, 0.27807 at 0.8
     assert first.information.value == pytest.approx(0.02905, abs=1e-5)
     assert second.information.value == pytest.approx((4 * 0.11871 + 0.00723) / 5, abs=1e-5)
@@ -59,7 +59,7 @@ def test_a_levels_information_is_the_mean_over_all_its_nodes(made_run: Path) -> 
 
 
 def test_a_filtered_arm_has_agreement_on_all_pairs_beside_that_on_the_kept_ones(made_run: Path) -> None:
-    labels = {label.arm: label.metrics for label in collect(made_run).labels}
+    labels = {label.arm: label.metrics for label in collect_report(made_run).labels}
     everything = labels["seam"]["agreement"]
     assert labels["seam_filtered"]["agreement_all"] == everything
     assert (everything.value, everything.n) == (0.75, 4)
@@ -69,30 +69,30 @@ def test_a_filtered_arm_has_agreement_on_all_pairs_beside_that_on_the_kept_ones(
 
 def test_the_figure_is_in_the_document_for_programs(made_run: Path, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
-    report = remake(folder)
+    report = write_report(folder)
     document = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert document["labels"]["seam_filtered"]["agreement_all"]["value"] == 0.75
     assert document["labels_about"]["seam"]["cost"]["calls"] > 0
-    assert from_json(document) == report
+    assert report_from_json(document) == report
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page == rendered(Contents(report=report, pairs=browse(Run(folder)))).text
+    assert page == rendered(PageContents(report=report, pairs=build_pair_browser(Run(folder)))).html
 
 
 def test_a_filtered_arm_costs_what_its_asking_did(made_run: Path) -> None:
-    labels = {label.arm: label for label in collect(made_run).labels}
+    labels = {label.arm: label for label in collect_report(made_run).labels}
     assert labels["seam"].cost == labels["seam_filtered"].cost
     assert labels["seam"].source == labels["seam_filtered"].source
 
 
 def test_as_many_trees_are_drawn_as_the_study_says_and_the_first_ones(made_run: Path) -> None:
-    (search,) = collect(made_run).searches
+    (search,) = collect_report(made_run).searches
     assert [each.pair_id for each in search.samples] == [WINDING.id, CALM[0].id]
-    assert render(collect(made_run)).count('<ul class="tree">') == 2
+    assert render_html(collect_report(made_run)).count('<ul class="tree">') == 2
 
 
 def test_without_samples_no_text_of_a_row_is_on_the_page_or_in_the_document(tmp_path: Path) -> None:
-    report = remake(make_run(tmp_path / "run", samples=0))
-    page, document = (tmp_path / "run" / "report.html").read_text(encoding="utf-8"), json.dumps(to_json(report))
+    report = write_report(make_run(tmp_path / "run", samples=0))
+    page, document = (tmp_path / "run" / "report.html").read_text(encoding="utf-8"), json.dumps(report_to_json(report))
     assert 'id="searches"' in page
     for text in (*TEXTS, THOUGHT, *(pair.id for pair in UNLABELED)):
         assert text not in page
@@ -100,21 +100,21 @@ def test_without_samples_no_text_of_a_row_is_on_the_page_or_in_the_document(tmp_
 
 
 def test_with_samples_the_same_texts_are_there(made_run: Path) -> None:
-    page = render(collect(made_run))
+    page = render_html(collect_report(made_run))
     assert [text for text in TEXTS if text not in page] == []
 
 
 def test_labels_without_trees_have_no_search() -> None:
     labels = {pair.id: Annotation(pair_id=pair.id, p_a=0.7, detail={"nodes": 3}) for pair in CALM}
-    assert search_info(["weak"], labels, CALM, samples=2) is None
+    assert collect_search_info(["weak"], labels, CALM, num_samples=2) is None
 
 
 def test_a_tree_without_principles_is_one_node() -> None:
     node = {"level": 1, "chain": [], "thought": ["so"], "information": 0.1, "p_first": 0.7, "weight": 1.0}
     node |= {"kept": True, "left": "", "status": "ok"}
     told = {"decided_by": "weak", "first": "b", "nodes": [node], "depth": 1, "score": 0.1, "backtracks": 0}
-    tree = tree_of({**told, "strong_p_a": None, "weak_p_a": 0.6})
+    tree = parse_search_tree({**told, "strong_p_a": None, "weak_p_a": 0.6})
     assert tree is not None
-    (branch,) = branches(tree)
-    assert (branch.node.name, branch.below) == ("no principle", ())
+    (branch,) = build_branches(tree)
+    assert (branch.node.name, branch.children) == ("no principle", ())
     assert branch.node.p_a == pytest.approx(0.3)  # of a, which stands second

@@ -9,22 +9,28 @@ import pytest
 import torch
 from rich.console import Console
 
-from trimtab.lm.models import open_trained
-from trimtab.report.collect import collect
-from trimtab.report.folder import Run
-from trimtab.report.html import render
-from trimtab.report.model import Report, from_json, to_json
-from trimtab.report.side_effects import SIDE_EFFECTS, beliefs, distinct, refused, surer_and_wrong
-from trimtab.report.tables import summary
-from trimtab.stages.divergence import divergences_of
-from trimtab.stages.tables import completions_of, logprobs_of
-from trimtab.study import Study
-from trimtab.types import Pair, user
+from trimtab.config.study import Study
+from trimtab.models.checkpoint import load_trained_model
+from trimtab.pipeline.stages.kl import load_log_ratios
+from trimtab.report.collect.report import collect_report
+from trimtab.report.collect.side_effects import (
+    SIDE_EFFECTS,
+    compute_distinct_2,
+    compute_overconfident_errors,
+    compute_preference_probabilities,
+    is_refusal,
+)
+from trimtab.report.model import Report, report_from_json, report_to_json
+from trimtab.report.page.html import render_html
+from trimtab.report.run_reader import Run
+from trimtab.report.terminal.tables import render_report_summary
+from trimtab.storage.schemas import load_completions, load_logprobs
+from trimtab.types import Pair, build_user_prompt
 
 
 @pytest.fixture(scope="module")
 def report(finished_run: Path) -> Report:
-    return collect(finished_run)
+    return collect_report(finished_run)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +45,7 @@ def report(finished_run: Path) -> Report:
     ],
 )
 def test_an_answer_that_begins_by_refusing_is_a_refusal(text: str) -> None:
-    assert refused(text)
+    assert is_refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_an_answer_that_begins_by_refusing_is_a_refusal(text: str) -> None:
     ],
 )
 def test_other_answers_are_not(text: str) -> None:
-    assert not refused(text)
+    assert not is_refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -69,44 +75,46 @@ def test_other_answers_are_not(text: str) -> None:
     ],
 )
 def test_repetition_is_the_share_of_word_pairs_that_differ(text: str, share: float | None) -> None:
-    assert distinct(text) == (None if share is None else pytest.approx(share))
+    assert compute_distinct_2(text) == (None if share is None else pytest.approx(share))
 
 
 def test_a_student_is_surer_and_wrong_where_it_overrules_the_weak_model_against_people() -> None:
     test = [
-        Pair(id=key, prompt=user(key), a="yes", b="no", human=human)  # type: ignore[arg-type]
+        Pair(id=key, prompt=build_user_prompt(key), a="yes", b="no", human=human)  # type: ignore[arg-type]
         for key, human in zip("pqrstu", ("a", "a", "b", "a", "a", None), strict=True)
     ]
     weak = {"p": 0.7, "q": 0.9, "r": 0.7, "s": 0.8, "t": 0.5, "u": 0.9}
     ours = {"p": 0.1, "q": 0.4, "r": 0.05, "s": 0.9, "t": 0.1, "u": 0.1}
     # p: surer and wrong; q: wrong and less sure; r: surer and right; s agrees; t: no preference; u: nobody said
-    assert surer_and_wrong(ours, weak, test) == {"p": 1.0, "q": 0.0, "r": 0.0}
+    assert compute_overconfident_errors(ours, weak, test) == {"p": 1.0, "q": 0.0, "r": 0.0}
 
 
 def test_beliefs_are_the_implicit_rewards_with_the_arms_own_beta(finished_run: Path) -> None:
     run = Run(finished_run)
     (arm,) = [arm for arm in run.arms if arm["name"] == "human"]
-    policy, reference = (logprobs_of(run.artifact(arm[part])) for part in ("policy", "reference"))
+    policy, reference = (load_logprobs(run.artifact(arm[part])) for part in ("policy", "reference"))
     key = run.test[0].id
     margin = (policy[key].a - reference[key].a) - (policy[key].b - reference[key].b)
-    assert beliefs(run, arm)[key] == pytest.approx(torch.sigmoid(torch.tensor(0.1 * margin)).item(), abs=1e-6)
+    assert compute_preference_probabilities(run, arm)[key] == pytest.approx(
+        torch.sigmoid(torch.tensor(0.1 * margin)).item(), abs=1e-6
+    )
 
 
 def test_the_divergence_is_the_log_ratio_of_the_answers_own_tokens(finished_run: Path) -> None:
     run = Run(finished_run)
     (arm,) = [arm for arm in run.arms if arm["name"] == "human"]
-    found = divergences_of(run.artifact(run.index["divergences"]["human"]))
-    answers = {each.prompt_id: each for each in completions_of(run.artifact(arm["completions"]))}
+    found = load_log_ratios(run.artifact(run.index["divergences"]["human"]))
+    answers = {each.prompt_id: each for each in load_completions(run.artifact(arm["completions"]))}
     assert found.keys() == answers.keys()
     answer = next(each for each in answers.values() if each.text)
     began = run.artifact(arm["training"]).record["inputs"]["model"]
     reference = next(name for name in run.index["stages"] if name.endswith(f"-{began}"))
     sums = []
     for folder in (arm["training"], reference):
-        loaded = open_trained(finished_run / "stages" / folder, lambda message: None, "cpu")
-        prompt = loaded.chat.prompt_ids(answer.prompt)
-        written = loaded.chat.response_ids(answer.text)
-        written = written[: -len(loaded.chat.end_ids)] if answer.stop == "length" else written
+        loaded = load_trained_model(finished_run / "stages" / folder, lambda message: None, "cpu")
+        prompt = loaded.chat.encode_prompt(answer.prompt)
+        written = loaded.chat.encode_response(answer.text)
+        written = written[: -len(loaded.chat.end_of_turn_ids)] if answer.finish_reason == "length" else written
         with torch.no_grad():
             logits = loaded.model(torch.tensor([[*prompt, *written]])).logits[0].log_softmax(-1)
         sums.append(sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(written)))
@@ -119,21 +127,21 @@ def test_the_figures_stand_in_a_table_of_their_own_and_in_the_document(report: R
     assert set(SIDE_EFFECTS) - {"surer_and_wrong", "order_flips"} <= set(arms["weak"].metrics)
     assert "divergence" not in arms["sft"].metrics
     assert "surer_and_wrong" not in arms["weak_model"].metrics
-    assert report.comparison("weak", "sft", "refusals") is not None
-    assert report.comparison("weak", "human", "refusals") is None
-    document = json.loads(json.dumps(to_json(report)))
+    assert report.get_difference("weak", "sft", "refusals") is not None
+    assert report.get_difference("weak", "human", "refusals") is None
+    document = json.loads(json.dumps(report_to_json(report)))
     assert set(document["arms"]["weak"]["divergence"]) == {"value", "low", "high", "n", "n_failed"}
-    assert from_json(document) == report
+    assert report_from_json(document) == report
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary(report))
-    for text in (capture.get(), render(report)):
+        console.print(render_report_summary(report))
+    for text in (capture.get(), render_html(report)):
         assert "Side effects" in text
         assert "KL to reference" in text
 
 
 def test_a_study_can_do_without_the_divergence(tiny_study: str) -> None:
-    from trimtab.plan import unfold
+    from trimtab.pipeline.plan import build_plan
 
-    assert set(unfold(Study.parse(tiny_study)).divergences) == {"human", "weak", "flipped", "weak_model"}
-    assert unfold(Study.parse(tiny_study + "divergence: false\n")).divergences == {}
+    assert set(build_plan(Study.parse(tiny_study)).kl) == {"human", "weak", "flipped", "weak_model"}
+    assert build_plan(Study.parse(tiny_study + "divergence: false\n")).kl == {}

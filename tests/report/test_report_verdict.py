@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 from made_up import REPORT
 
-from trimtab.report.judges import JudgedRow, JudgeInfo
+from trimtab.metrics.judge_quality import JudgedArm, JudgeInfo
 from trimtab.report.model import Arm, Comparison, Report
-from trimtab.report.sections.answer import answer, headline
-from trimtab.report.sections.section import Contents
-from trimtab.report.verdict import question, verdict
-from trimtab.statistics import paired_difference, rows_to_settle
+from trimtab.report.page.sections.headline import build_headline_section, select_drawn_metric
+from trimtab.report.page.sections.section import PageContents
+from trimtab.report.text.verdict import build_question, build_verdict
+from trimtab.stats import paired_difference, required_sample_size
 from trimtab.types import Metric
 
 PLAIN = replace(REPORT, arms=tuple(Arm(name=name, role="arm") for name in ("weak",)), comparisons=())
@@ -19,11 +19,11 @@ def difference(value: float | None, low: float | None, high: float | None, n: in
 
 
 def compared(metric: Metric, *, against: str = "sft", name: str = "gold_reward", arm: str = "weak") -> Report:
-    return replace(PLAIN, comparisons=(Comparison(arm=arm, against=against, metric=name, difference=metric),))
+    return replace(PLAIN, comparisons=(Comparison(arm=arm, baseline=against, metric=name, difference=metric),))
 
 
 def test_the_whole_verdict_of_a_study() -> None:
-    assert verdict(REPORT) == (
+    assert build_verdict(REPORT) == (
         "Weak labels beat SFT alone by 0.082 [0.042, 0.122] gold reward (n = 192 prompts).",
         "Weak labels against human labels: a difference of −0.010 [−0.045, 0.025] gold reward (n = 192 prompts), "
         "no difference that these prompts could show; about 4,900 would settle one of this size.",
@@ -32,45 +32,45 @@ def test_the_whole_verdict_of_a_study() -> None:
 
 
 def test_an_interval_below_zero_is_a_shortfall_told_as_a_distance() -> None:
-    assert verdict(compared(difference(-0.08, -0.12, -0.04))) == (
+    assert build_verdict(compared(difference(-0.08, -0.12, -0.04))) == (
         "Weak labels fall short of SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts).",
     )
 
 
 @pytest.mark.parametrize("low", [0.0, -0.001])
 def test_an_interval_that_touches_zero_is_never_called_better(low: float) -> None:
-    (sentence,) = verdict(compared(difference(0.2, low, 0.4)))
+    (sentence,) = build_verdict(compared(difference(0.2, low, 0.4)))
     assert "no difference that these prompts could show; about " in sentence
     assert "beat" not in sentence
 
 
 def test_where_no_difference_was_seen_no_number_of_rows_is_named() -> None:
-    (sentence,) = verdict(compared(difference(0.0, -0.1, 0.1)))
+    (sentence,) = build_verdict(compared(difference(0.0, -0.1, 0.1)))
     assert sentence.endswith("(n = 192 prompts), no difference that these prompts could show.")
 
 
 def test_one_row_is_too_few_for_an_interval() -> None:
-    (sentence,) = verdict(compared(difference(0.2, None, None, n=1)))
+    (sentence,) = build_verdict(compared(difference(0.2, None, None, n=1)))
     assert sentence == (
         "Weak labels against SFT alone: a difference of +0.200 gold reward (n = 1 prompt), too few for an interval."
     )
 
 
 def test_arms_without_common_rows_cannot_be_compared() -> None:
-    (sentence,) = verdict(compared(difference(None, None, None, n=0, n_failed=4)))
+    (sentence,) = build_verdict(compared(difference(None, None, None, n=0, n_failed=4)))
     assert sentence == (
         "Weak labels and SFT alone could not be compared: they share no prompts (n = 0 prompts, 4 left out)."
     )
 
 
 def test_accuracy_stands_in_where_there_is_no_gold_reward() -> None:
-    (sentence,) = verdict(compared(difference(0.1, 0.05, 0.15, n=512), name="accuracy"))
+    (sentence,) = build_verdict(compared(difference(0.1, 0.05, 0.15, n=512), name="accuracy"))
     assert sentence == "Weak labels beat SFT alone by 0.100 [0.050, 0.150] accuracy (n = 512 pairs)."
 
 
 def test_without_other_arms_the_flipped_labels_are_the_third_sentence() -> None:
     report = compared(difference(0.05, 0.01, 0.09), against="flipped")
-    assert verdict(report) == (
+    assert build_verdict(report) == (
         "Weak labels beat labels flipped at random by 0.050 [0.010, 0.090] gold reward (n = 192 prompts).",
     )
 
@@ -79,37 +79,37 @@ def test_other_arms_are_sorted_by_the_side_they_are_on() -> None:
     arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "up2", "down", "level"))
     sides = {"up": (0.1, 0.3), "up2": (0.1, 0.3), "down": (-0.3, -0.1), "level": (-0.1, 0.1)}
     comparisons = tuple(
-        Comparison(arm=arm, against="sft", metric="gold_reward", difference=difference((low + high) / 2, low, high))
+        Comparison(arm=arm, baseline="sft", metric="gold_reward", difference=difference((low + high) / 2, low, high))
         for arm, (low, high) in sides.items()
     )
-    assert verdict(replace(PLAIN, arms=arms, comparisons=comparisons)) == (
+    assert build_verdict(replace(PLAIN, arms=arms, comparisons=comparisons)) == (
         "Of the other arms, up and up2 are above SFT alone; down is below it; level is not told apart from SFT alone.",
     )
 
 
 def test_an_arm_of_another_name_can_be_the_main_one() -> None:
     report = replace(compared(difference(0.1, 0.05, 0.15), arm="seam"), arms=(Arm(name="seam", role="arm"),))
-    assert verdict(report)[0].startswith("“seam” labels beat SFT alone by 0.100")
+    assert build_verdict(report)[0].startswith("“seam” labels beat SFT alone by 0.100")
 
 
 def test_a_skipped_main_arm_says_why() -> None:
     report = replace(PLAIN, arms=(Arm(name="weak", role="arm", skipped="all pairs abstained."),))
-    assert verdict(report) == ("Weak labels were not tried: all pairs abstained.",)
+    assert build_verdict(report) == ("Weak labels were not tried: all pairs abstained.",)
 
 
 def test_without_comparisons_nothing_is_claimed() -> None:
-    assert verdict(PLAIN) == (
+    assert build_verdict(PLAIN) == (
         "No arm was compared with another on the same rows, so nothing can be said of which is better.",
     )
 
 
-def rate(value: float, low: float, high: float, n: int = 192) -> JudgedRow:
-    return JudgedRow(counts={}, figures={"win_rate": Metric(value=value, low=low, high=high, n=n)})
+def rate(value: float, low: float, high: float, n: int = 192) -> JudgedArm:
+    return JudgedArm(counts={}, metrics={"win_rate": Metric(value=value, low=low, high=high, n=n)})
 
 
-def judge(name: str, against: str = "sft", flips: Metric | None = None, **rows: JudgedRow) -> JudgeInfo:
+def judge(name: str, against: str = "sft", flips: Metric | None = None, **rows: JudgedArm) -> JudgeInfo:
     figures = {"order_flips": flips or difference(0.2, 0.15, 0.25)}
-    return JudgeInfo(name=name, engine="scripted", against=against, rows=rows, figures=figures)
+    return JudgeInfo(name=name, engine="scripted", baseline=against, arms=rows, metrics=figures)
 
 
 ABOVE, BELOW, LEVEL = rate(0.612, 0.56, 0.661), rate(0.4, 0.35, 0.45), rate(0.52, 0.47, 0.57)
@@ -126,40 +126,40 @@ def accuracy_and(*judges: JudgeInfo) -> Report:
 def test_without_a_reward_the_answer_is_the_first_usable_judges() -> None:
     coin = judge("coin", flips=difference(0.9, 0.85, 0.95), weak=BELOW)
     report = accuracy_and(coin, judge("small", weak=ABOVE))
-    assert verdict(report)[:2] == (
+    assert build_verdict(report)[:2] == (
         "Weak labels beat SFT alone: judge small gives them a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
         "Weak labels against human labels: a difference of −0.010 [−0.050, 0.030] accuracy (n = 512 pairs), "
         "no difference that these pairs could show; about 17,000 would settle one of this size.",
     )
-    assert question(report) == "Is the student better after weak labels than after SFT alone?"
-    assert not any("coin" in sentence for sentence in verdict(report))
+    assert build_question(report) == "Is the student better after weak labels than after SFT alone?"
+    assert not any("coin" in sentence for sentence in build_verdict(report))
 
 
 def test_a_win_rate_whose_interval_holds_one_half_claims_nothing() -> None:
-    (sentence, *_) = verdict(accuracy_and(judge("small", weak=LEVEL)))
+    (sentence, *_) = build_verdict(accuracy_and(judge("small", weak=LEVEL)))
     assert sentence == (
         "Weak labels against SFT alone: judge small gives them a win rate of 0.520 [0.470, 0.570] (n = 192 prompts), "
         "no difference that these prompts could show; about 2,500 would settle one of this size."
     )
-    (sentence, *_) = verdict(accuracy_and(judge("small", weak=BELOW)))
+    (sentence, *_) = build_verdict(accuracy_and(judge("small", weak=BELOW)))
     assert sentence.startswith("Weak labels fall short of SFT alone: judge small gives them a win rate of 0.400")
 
 
 def test_a_judge_that_people_contradict_is_not_the_answer() -> None:
     contrary = judge("small", weak=ABOVE)
-    contrary = replace(contrary, figures={**contrary.figures, "with_people": difference(0.3, 0.2, 0.4)})
-    assert verdict(accuracy_and(contrary))[0].startswith("Weak labels against human labels: ")
+    contrary = replace(contrary, metrics={**contrary.metrics, "with_people": difference(0.3, 0.2, 0.4)})
+    assert build_verdict(accuracy_and(contrary))[0].startswith("Weak labels against human labels: ")
 
 
 def test_without_a_comparison_with_sft_alone_the_question_is_about_human_labels() -> None:
-    assert question(accuracy_and()).endswith(" than after human labels?")
+    assert build_question(accuracy_and()).endswith(" than after human labels?")
 
 
 def test_other_arms_are_sorted_by_the_judge_who_answers() -> None:
     arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "down", "level"))
     rows = {"weak": ABOVE, "up": ABOVE, "down": BELOW, "level": LEVEL}
-    report = replace(PLAIN, arms=arms, judges=(replace(judge("small", against="human"), rows=rows),))
-    assert verdict(report)[1] == (
+    report = replace(PLAIN, arms=arms, judges=(replace(judge("small", against="human"), arms=rows),))
+    assert build_verdict(report)[1] == (
         "Of the other arms, up is above human labels; down is below human labels; level is not told apart from human labels."
     )
 
@@ -169,7 +169,7 @@ def test_a_judge_beside_a_reward_says_whether_it_is_of_the_opposite_mind() -> No
     with_judges = replace(
         report, judges=(judge("one", weak=ABOVE), judge("two", weak=BELOW), judge("three", weak=LEVEL))
     )
-    assert verdict(with_judges) == (
+    assert build_verdict(with_judges) == (
         "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts).",
         "Judge one prefers weak labels to SFT alone: a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
         "Judge two prefers SFT alone to weak labels, which have a win rate of 0.400 [0.350, 0.450] (n = 192 prompts), "
@@ -179,54 +179,54 @@ def test_a_judge_beside_a_reward_says_whether_it_is_of_the_opposite_mind() -> No
 
 
 def test_a_second_judge_is_held_to_the_first() -> None:
-    said = verdict(accuracy_and(judge("one", weak=ABOVE), judge("two", weak=BELOW)))
+    said = build_verdict(accuracy_and(judge("one", weak=ABOVE), judge("two", weak=BELOW)))
     assert said[-1].endswith(", the opposite of what judge one says.")
 
 
 def test_the_first_screen_draws_the_win_rates_that_it_speaks_of() -> None:
     report = accuracy_and(judge("small", weak=ABOVE))
-    section = answer(Contents(report=report))
+    section = build_headline_section(PageContents(report=report))
     assert [each.name for each in section.figures] == ["win-rates-small"]
     assert "0.612" in section.figures[0].svg
-    assert headline(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
+    assert select_drawn_metric(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
 
 
 def half_done(arm: Arm, *comparisons: Comparison) -> Report:
     """SFT alone and human labels are scored, and stages are missing."""
-    scored = Comparison(arm="human", against="sft", metric="gold_reward", difference=difference(0.1, 0.05, 0.15))
+    scored = Comparison(arm="human", baseline="sft", metric="gold_reward", difference=difference(0.1, 0.05, 0.15))
     human = Arm(name="human", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
-    return replace(PLAIN, arms=(human, arm), comparisons=(scored, *comparisons), missing=("score.weak-1f",))
+    return replace(PLAIN, arms=(human, arm), comparisons=(scored, *comparisons), missing_stages=("score.weak-1f",))
 
 
 def test_while_the_main_arm_is_awaited_nothing_is_said_of_the_others() -> None:
     coming = Arm(name="weak", role="arm", pending=("student", "answers", "gold rewards"))
-    assert verdict(half_done(coming)) == (
+    assert build_verdict(half_done(coming)) == (
         "Nothing can be said yet of weak labels: student, answers and gold rewards still to come.",
     )
 
 
 def test_a_gold_reward_that_is_awaited_is_not_stood_in_for_by_other_arms() -> None:
-    accuracy = Comparison(arm="weak", against="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
+    accuracy = Comparison(arm="weak", baseline="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
     coming = Arm(name="weak", role="arm", pending=("gold rewards",))
-    assert verdict(half_done(coming, accuracy)) == (
+    assert build_verdict(half_done(coming, accuracy)) == (
         "Nothing can be said yet of weak labels: gold rewards still to come.",
     )
 
 
 def test_what_the_main_arm_is_compared_with_may_be_what_is_awaited() -> None:
     made = Arm(name="weak", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
-    assert verdict(half_done(made)) == (
+    assert build_verdict(half_done(made)) == (
         "Nothing can be said yet of weak labels: what it is compared with is still to come.",
     )
 
 
 def test_a_main_arm_that_never_has_the_metric_is_not_said_to_be_awaited() -> None:
-    assert verdict(half_done(Arm(name="weak", role="arm"))) == ("Of the other arms, human is above SFT alone.",)
+    assert build_verdict(half_done(Arm(name="weak", role="arm"))) == ("Of the other arms, human is above SFT alone.",)
 
 
 def test_a_main_arm_that_was_compared_is_told_although_another_is_missing() -> None:
-    made = Comparison(arm="weak", against="sft", metric="gold_reward", difference=difference(0.08, 0.04, 0.12))
-    said = verdict(half_done(Arm(name="weak", role="arm"), made))
+    made = Comparison(arm="weak", baseline="sft", metric="gold_reward", difference=difference(0.08, 0.04, 0.12))
+    said = build_verdict(half_done(Arm(name="weak", role="arm"), made))
     assert said[0] == "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts)."
 
 
@@ -234,6 +234,6 @@ def test_no_fewer_rows_than_there_are_would_settle_it() -> None:
     # Right on 5 of 5 where SFT alone is wrong on all: p = 2 · (1/2)⁵ = 0.0625, and rows_to_settle gives 4.
     ours, theirs = (dict.fromkeys("abcde", value) for value in (1.0, 0.0))
     five = paired_difference(ours, theirs)
-    assert rows_to_settle(five) == 4
-    (sentence,) = verdict(compared(five, name="accuracy"))
+    assert required_sample_size(five) == 4
+    (sentence,) = build_verdict(compared(five, name="accuracy"))
     assert sentence.endswith("accuracy (n = 5 pairs), no difference that these pairs could show.")

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from trimtab.plan import unfold
-from trimtab.protocols import Runtime
-from trimtab.run import run
-from trimtab.study import Study
+from trimtab.config.study import Study
+from trimtab.core.interfaces import Runtime
+from trimtab.pipeline.executor import run_study
+from trimtab.pipeline.plan import build_plan
 
 PAGE = Path(__file__).parents[2] / "docs" / "losses.md"
 ARMS: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ def test_arms_learn_from_the_same_labels_by_losses_of_their_own(
     study = yaml.safe_load(tiny_study)
     common = {**study["training"]["dpo"], "epochs": 2}
     arms = {name: {"annotator": "implicit_reward", "dpo": {**common, **dpo}} for name, dpo in ARMS.items()}
-    run(Study.parse(yaml.safe_dump({**study, "arms": arms})), folder, runtime, lambda place, total, name: None)
+    run_study(Study.parse(yaml.safe_dump({**study, "arms": arms})), folder, runtime, lambda place, total, name: None)
     made = records(folder, "dpo")
     for name, dpo in ARMS.items():
         record = made[f"dpo.{name}"]
@@ -50,9 +50,9 @@ def test_arms_learn_from_the_same_labels_by_losses_of_their_own(
 def test_the_examples_of_the_page_are_read_as_they_stand(tiny_study: str) -> None:
     study = yaml.safe_load(tiny_study)
     dpo, choosing = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    plan = unfold(Study.parse(yaml.safe_dump({**study, **dpo})))
-    trained = {arm.name: arm.training for arm in plan.arms if arm.training}
+    plan = build_plan(Study.parse(yaml.safe_dump({**study, **dpo})))
+    trained = {arm.name: arm.training for arm in plan.rows if arm.training}
     for name, arm in dpo["arms"].items():
         assert arm["dpo"].items() <= trained[name].settings["recipe"].items()
     read = Study.parse(yaml.safe_dump({**study, **choosing, "evaluation": {}}))
-    assert read.training.preference.aux_confidence is not None
+    assert read.training.preference_model.aux_confidence is not None

@@ -7,34 +7,34 @@ from typing import Any
 
 import pytest
 
-from trimtab.components import check
+from trimtab.config.training import LOSSES, DpoSettings, LossType, PreferenceModelSettings
+from trimtab.core.component import validate_settings
 from trimtab.errors import StudyError
-from trimtab.stages.stage import told
-from trimtab.training.settings import LOSSES, Dpo, LossName, Preference
+from trimtab.pipeline.stage import identity_settings
 
 # Each setting that not all losses read, with a value that is not its default.
 TURNED = {"label_smoothing": 0.1, "gamma": 1.0, "length_penalty": 0.2, "dr_beta": 0.5}
 
 
-def least(loss: LossName) -> dict[str, Any]:
+def least(loss: LossType) -> dict[str, Any]:
     return {"loss": loss, **({"label_smoothing": 0.2} if loss == "robust" else {})}
 
 
 def test_every_setting_of_a_loss_is_among_those_that_are_turned_here() -> None:
-    assert {name for known in LOSSES.values() for name in known.reads} == set(TURNED)
+    assert {name for known in LOSSES.values() for name in known.used_settings} == set(TURNED)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", TURNED)
-def test_a_setting_is_taken_by_the_losses_that_read_it_and_refused_by_the_others(loss: LossName, name: str) -> None:
+def test_a_setting_is_taken_by_the_losses_that_read_it_and_refused_by_the_others(loss: LossType, name: str) -> None:
     given = {**least(loss), name: TURNED[name]}
-    if name in LOSSES[loss].reads:
-        assert getattr(check(Dpo, given), name) == TURNED[name]
+    if name in LOSSES[loss].used_settings:
+        assert getattr(validate_settings(DpoSettings, given), name) == TURNED[name]
         return
-    readers = " and ".join(each for each, known in LOSSES.items() if name in known.reads)
+    readers = " and ".join(each for each, known in LOSSES.items() if name in known.used_settings)
     line = f"arms.x.dpo.{name}: loss {loss} does not read it; {readers} would"
     with pytest.raises(StudyError, match=f"^{re.escape(line)}$"):
-        check(Dpo, given, "arms.x.dpo")
+        validate_settings(DpoSettings, given, "arms.x.dpo")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_setting_is_taken_by_the_losses_that_read_it_and_refused_by_the_others
 )
 def test_doubt_in_a_label_is_told_once_and_in_numbers(given: dict[str, Any], line: str) -> None:
     with pytest.raises(StudyError, match=f"^{re.escape(line)}"):
-        check(Dpo, given)
+        validate_settings(DpoSettings, given)
 
 
 @pytest.mark.parametrize(
@@ -75,23 +75,27 @@ def test_doubt_in_a_label_is_told_once_and_in_numbers(given: dict[str, Any], lin
     ],
 )
 def test_settings_survive_being_written_and_read(given: dict[str, Any]) -> None:
-    recipe = check(Dpo, given)
+    recipe = validate_settings(DpoSettings, given)
     assert recipe.model_dump(mode="json", exclude_defaults=True) == given
-    assert check(Dpo, recipe.model_dump(mode="json")) == recipe
+    assert validate_settings(DpoSettings, recipe.model_dump(mode="json")) == recipe
 
 
 def test_defaults_that_are_written_out_are_in_no_fingerprint() -> None:
-    written = check(Dpo, {"loss": "sigmoid", "labels": "hard", "label_smoothing": 0, "gamma": 0.5, "dr_beta": 1.0})
-    assert told(written) == told(Dpo())
-    assert told(check(Preference, {"aux_confidence": None})) == told(Preference())
+    written = validate_settings(
+        DpoSettings, {"loss": "sigmoid", "labels": "hard", "label_smoothing": 0, "gamma": 0.5, "dr_beta": 1.0}
+    )
+    assert identity_settings(written) == identity_settings(DpoSettings())
+    assert identity_settings(validate_settings(PreferenceModelSettings, {"aux_confidence": None})) == identity_settings(
+        PreferenceModelSettings()
+    )
 
 
 def test_an_auxiliary_loss_with_its_defaults_is_told_apart_from_none() -> None:
-    given = check(Preference, {"aux_confidence": {}})
-    assert told(given) != told(Preference())
-    assert given == check(Preference, {"aux_confidence": {"weight": 0.5, "warmup": 0.2}})
+    given = validate_settings(PreferenceModelSettings, {"aux_confidence": {}})
+    assert identity_settings(given) != identity_settings(PreferenceModelSettings())
+    assert given == validate_settings(PreferenceModelSettings, {"aux_confidence": {"weight": 0.5, "warmup": 0.2}})
 
 
 def test_an_auxiliary_loss_has_a_weight_above_zero() -> None:
     with pytest.raises(StudyError, match=r"^aux_confidence\.weight: must be greater than 0"):
-        check(Preference, {"aux_confidence": {"weight": 0}})
+        validate_settings(PreferenceModelSettings, {"aux_confidence": {"weight": 0}})

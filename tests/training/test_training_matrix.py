@@ -22,15 +22,15 @@ from transformers import (
     Qwen3Config,
 )
 
-from trimtab.lm.forms import choose_form
-from trimtab.lm.logprobs import Reader, ResponseLogprobs
-from trimtab.lm.rows import Form, Row
-from trimtab.training.dpo import dpo
-from trimtab.training.loop import Example, Label, Setup
-from trimtab.training.preference import preference
-from trimtab.training.reward import reward
-from trimtab.training.settings import Dpo, Preference, Reward, Sft
-from trimtab.training.sft import sft
+from trimtab.config.training import DpoSettings, PreferenceModelSettings, RewardModelSettings, SftSettings
+from trimtab.models.packing.layout_probe import select_layout
+from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair
+from trimtab.models.scoring.logprobs import LogprobReader, ResponseLogprobs
+from trimtab.training.dpo import train_dpo
+from trimtab.training.preference_model import train_preference_model
+from trimtab.training.reward_model import train_reward_model
+from trimtab.training.sft import train_sft
+from trimtab.training.trainer import SoftLabel, TrainingExample, TrainingRuntime
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 60,
@@ -52,7 +52,7 @@ FAMILIES: dict[str, PreTrainedConfig] = {
     "gpt2": GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64),
 }
 ROWS = [
-    Row(prompt=(5, 6, 7 + n % 5), first=tuple(range(10, 13 + n % 3)), second=tuple(range(30, 32 + n % 4)))
+    TokenizedPair(prompt=(5, 6, 7 + n % 5), first=tuple(range(10, 13 + n % 3)), second=tuple(range(30, 32 + n % 4)))
     for n in range(8)
 ]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -68,31 +68,33 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def tiny(family: str, dtype: torch.dtype, layout: str) -> tuple[Any, Form]:
+def tiny(family: str, dtype: torch.dtype, layout: str) -> tuple[Any, BatchLayout]:
     """A random model and its layout. Reading without a layout is forced by an attention that knows none."""
     torch.manual_seed(0)
     attention = "sdpa" if layout == "packed" else "eager"
     config = copy.deepcopy(FAMILIES[family])
     model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention).eval()
-    return model, choose_form(model)
+    return model, select_layout(model)
 
 
-def train_kind(kind: str, rank: int, model: Any, form: Form, folder: Path) -> list[dict[str, float]]:
+def train_kind(kind: str, rank: int, model: Any, form: BatchLayout, folder: Path) -> list[dict[str, float]]:
     """The log of six steps of one kind of training."""
-    setup = Setup(name=kind, seed=3, pad_id=0, form=form, token_budget=64)
+    setup = TrainingRuntime(name=kind, seed=3, pad_id=0, layout=form, token_budget=64)
     recipe: dict[str, Any] = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 8, "warmup": 0, "lora_rank": rank}
     if kind == "sft":
-        rows = [Row(prompt=row.prompt, first=row.first) for row in ROWS]
-        return sft(model, rows, Sft(**recipe), setup, folder, lambda done=1: None)[1]
+        rows = [TokenizedPair(prompt=row.prompt, first=row.first) for row in ROWS]
+        return train_sft(model, rows, SftSettings(**recipe), setup, folder, lambda done=1: None)[1]
     if kind == "reward":
-        return reward(model, ROWS, Reward(**recipe), setup, folder, lambda done=1: None)[1]
+        return train_reward_model(model, ROWS, RewardModelSettings(**recipe), setup, folder, lambda done=1: None)[1]
     if kind == "preference":
-        answered = [Example(row, label=Label(1.0)) for row in ROWS]
-        return preference(model, answered, Preference(**recipe), setup, folder, lambda done=1: None)[1]
+        answered = [TrainingExample(row, label=SoftLabel(1.0)) for row in ROWS]
+        return train_preference_model(
+            model, answered, PreferenceModelSettings(**recipe), setup, folder, lambda done=1: None
+        )[1]
     with torch.no_grad():
-        table = Reader(ResponseLogprobs(model), 0, form)(ROWS).tolist()
-    pairs = [Example(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
-    return dpo(model, pairs, Dpo(**recipe), setup, folder, lambda done=1: None)[1]
+        table = LogprobReader(ResponseLogprobs(model), 0, form)(ROWS).tolist()
+    pairs = [TrainingExample(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
+    return train_dpo(model, pairs, DpoSettings(**recipe), setup, folder, lambda done=1: None)[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

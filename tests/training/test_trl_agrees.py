@@ -13,12 +13,12 @@ from peft import LoraConfig
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
-from trimtab.lm.adapters import add_adapter
-from trimtab.lm.forms import FORMS, choose_form
-from trimtab.lm.logprobs import ResponseLogprobs
-from trimtab.lm.rows import Form, Row, lay_out
-from trimtab.training.objective import objective
-from trimtab.training.settings import Dpo
+from trimtab.config.training import DpoSettings
+from trimtab.models.adapters import add_adapter
+from trimtab.models.packing.layout_probe import BATCH_LAYOUTS, select_layout
+from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs
+from trimtab.models.scoring.logprobs import ResponseLogprobs
+from trimtab.training.dpo_objective import build_dpo_loss
 
 CONFIG = LlamaConfig(
     vocab_size=61,
@@ -31,10 +31,10 @@ CONFIG = LlamaConfig(
     pad_token_id=0,
 )
 ROWS = [
-    Row(prompt=(5, 6, 7, 8), first=(9, 10, 11), second=(12, 13, 14, 15, 16)),
-    Row(prompt=(20, 21), first=(22,), second=(23, 24)),
-    Row(prompt=(30, 31, 32, 33, 34, 35, 36), first=(37, 38, 39, 40), second=(41,)),
-    Row(prompt=(50, 51, 52), first=(53, 54), second=(55, 56, 57)),
+    TokenizedPair(prompt=(5, 6, 7, 8), first=(9, 10, 11), second=(12, 13, 14, 15, 16)),
+    TokenizedPair(prompt=(20, 21), first=(22,), second=(23, 24)),
+    TokenizedPair(prompt=(30, 31, 32, 33, 34, 35, 36), first=(37, 38, 39, 40), second=(41,)),
+    TokenizedPair(prompt=(50, 51, 52), first=(53, 54), second=(55, 56, 57)),
 ]
 BETA = 0.3
 
@@ -57,7 +57,7 @@ def started(model: Any) -> Any:
 
 
 def trl_says(
-    model: Any, adapter: dict[str, torch.Tensor], tokenizer: Any, folder: Path, recipe: Dpo
+    model: Any, adapter: dict[str, torch.Tensor], tokenizer: Any, folder: Path, recipe: DpoSettings
 ) -> tuple[float, dict[str, torch.Tensor]]:
     columns = [
         {"prompt_ids": list(row.prompt), "chosen_ids": list(row.first), "rejected_ids": list(row.second)}
@@ -66,7 +66,7 @@ def trl_says(
     told = DPOConfig(
         output_dir=str(folder),
         beta=BETA,
-        loss_type=[recipe.loss],
+        loss_type=[recipe.loss_type],
         label_smoothing=float(recipe.label_smoothing),
         use_cpu=True,
         bf16=False,
@@ -94,21 +94,21 @@ def trl_says(
 @pytest.mark.parametrize(
     "recipe",
     [
-        Dpo(beta=BETA),
-        Dpo(beta=BETA, loss="robust", label_smoothing=0.2),
-        Dpo(beta=BETA, loss="ipo"),
-        Dpo(beta=BETA, loss="hinge"),
+        DpoSettings(beta=BETA),
+        DpoSettings(beta=BETA, loss_type="robust", label_smoothing=0.2),
+        DpoSettings(beta=BETA, loss_type="ipo"),
+        DpoSettings(beta=BETA, loss_type="hinge"),
     ],
     ids=lambda recipe: recipe.loss,
 )
-def test_loss_and_gradients_are_those_of_trl(tiny_model: Path, tmp_path: Path, recipe: Dpo) -> None:
+def test_loss_and_gradients_are_those_of_trl(tiny_model: Path, tmp_path: Path, recipe: DpoSettings) -> None:
     torch.manual_seed(0)
     base = LlamaForCausalLM(CONFIG).eval()
     ours = started(copy.deepcopy(base))
     adapter = {name: weight.detach().clone() for name, weight in ours.named_parameters() if "lora_" in name}
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_model)
     wanted, slopes = trl_says(copy.deepcopy(base), adapter, tokenizer, tmp_path, recipe)
-    for form in FORMS:
+    for form in BATCH_LAYOUTS:
         loss, found = we_say(started(copy.deepcopy(base)), base, form, recipe)
         assert loss == pytest.approx(wanted, abs=1e-4), form
         assert set(found) == set(slopes)
@@ -116,11 +116,13 @@ def test_loss_and_gradients_are_those_of_trl(tiny_model: Path, tmp_path: Path, r
             assert torch.allclose(slope, slopes[name], atol=1e-4), (form, name)
 
 
-def we_say(policy: Any, reference: Any, form: Form, recipe: Dpo) -> tuple[float, dict[str, torch.Tensor]]:
+def we_say(
+    policy: Any, reference: Any, form: BatchLayout, recipe: DpoSettings
+) -> tuple[float, dict[str, torch.Tensor]]:
     for model in (policy, reference):
         if form == "packed":
-            assert choose_form(model) == "packed"
-    batch = lay_out(ROWS, form, 0).tensors()
+            assert select_layout(model) == "packed"
+    batch = collate_pairs(ROWS, form, 0).tensors()
     with torch.no_grad():
         table = ResponseLogprobs(reference)(**batch)
     inputs = {
@@ -129,6 +131,6 @@ def we_say(policy: Any, reference: Any, form: Form, recipe: Dpo) -> tuple[float,
         "p_first": torch.ones(len(ROWS)),
         "weight": torch.ones(len(ROWS)),
     }
-    loss = objective(recipe)(ResponseLogprobs(policy)(**batch), inputs, 0.0)[0] / len(ROWS)
+    loss = build_dpo_loss(recipe)(ResponseLogprobs(policy)(**batch), inputs, 0.0)[0] / len(ROWS)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.item(), {name: weight.grad for name, weight in policy.named_parameters() if weight.requires_grad}

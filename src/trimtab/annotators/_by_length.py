@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.components import Component
-from trimtab.protocols import Given
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.types import Annotation, Pair
 
 
@@ -20,17 +20,17 @@ class ByLength(Component):
 
     gap: int = Field(0, ge=0)
 
-    def models(self) -> Sequence[str]:
+    def logprob_models(self) -> Sequence[str]:
         return ()
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
         return [self._annotate(pair) for pair in pairs]
 
     def _annotate(self, pair: Pair) -> Annotation:
-        lead = self.SIGN * pair.lead("a")
+        lead = self.SIGN * pair.length_difference("a")
         if abs(lead) <= self.gap:
             return Annotation(pair_id=pair.id, p_a=None, status="abstained", note=f"a lead of {lead} characters")
         return Annotation(pair_id=pair.id, p_a=1.0 if lead > 0 else 0.0, margin=float(lead))

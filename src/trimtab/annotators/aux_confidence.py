@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.components import Component
-from trimtab.protocols import Given
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.types import Annotation, Pair
 
 
@@ -32,35 +32,35 @@ class AuxConfidence(Component):
     threshold: float | None = Field(None, ge=0.5, le=1)
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
+    def _require_one_threshold(self) -> Self:
         if self.threshold is not None and "quantile" in self.model_fields_set:
             raise ValueError("give either quantile or threshold")
         return self
 
-    def models(self) -> Sequence[str]:
+    def logprob_models(self) -> Sequence[str]:
         return ()
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return (self.weak, self.strong)
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
         weak, strong = given.labels[self.weak], given.labels[self.strong]
-        threshold = self._quantile(list(strong.values())) if self.threshold is None else self.threshold
+        threshold = self._compute_threshold(list(strong.values())) if self.threshold is None else self.threshold
         return [_annotate(weak[pair.id], strong[pair.id], threshold) for pair in pairs]
 
-    def _quantile(self, labels: Sequence[Annotation]) -> float:
+    def _compute_threshold(self, labels: Sequence[Annotation]) -> float:
         """The confidence that ceil(n * quantile) of the n labels do not exceed; 0, which all exceed, for a quantile of 0."""
-        ordered = sorted(each for label in labels if (each := _confidence(label)) is not None)
+        ordered = sorted(each for label in labels if (each := _compute_confidence(label)) is not None)
         count = math.ceil(len(ordered) * Fraction(str(self.quantile)))
         return ordered[count - 1] if count else 0.0
 
 
-def _confidence(label: Annotation) -> float | None:
+def _compute_confidence(label: Annotation) -> float | None:
     return None if label.p_a is None else max(label.p_a, 1 - label.p_a)
 
 
 def _annotate(weak: Annotation, strong: Annotation, threshold: float) -> Annotation:
-    confidence = _confidence(strong)
+    confidence = _compute_confidence(strong)
     taken = strong if confidence is not None and confidence > threshold else weak
     detail = {"weak": weak.p_a, "strong": strong.p_a, "taken": "strong" if taken is strong else "weak"}
     # Margins of two annotators are in two units, so neither is handed on.

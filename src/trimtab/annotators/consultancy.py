@@ -6,16 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from trimtab.annotators._asking import Case, compared, judged, opened, settled, spoken, written
-from trimtab.annotators._by_principles import Argued
-from trimtab.prompts.preference import Slot, Speech, advocacy, comparison, drawn, slot_of
-from trimtab.protocols import Engine, Given
+from trimtab.annotators._shared.pairwise_prompting import (
+    ComparisonState,
+    add_argument,
+    aggregate_orders,
+    build_comparison_states,
+    generate_step,
+    prompt_directly,
+    score_verdicts,
+)
+from trimtab.annotators._shared.prompted_settings import DebateSettings
+from trimtab.core.interfaces import AnnotatorInputs, Engine
+from trimtab.prompts.comparison import (
+    Argument,
+    Position,
+    build_argument_prompt,
+    build_comparison_prompt,
+    get_position,
+    pick_random_choice,
+)
 from trimtab.types import Annotation, Choice, Pair
 
-Picks = Mapping[str, Annotation]
+StrongLabels = Mapping[str, Annotation]
 
 
-class Consultancy(Argued):
+class Consultancy(DebateSettings):
     """The strong model reasons step by step for one response and the weak model decides (Khan et al. 2024; SEAM's baseline).
 
     It speaks for the response that it prefers itself when it is asked as `self_reward` asks (`side: own`; an exact tie is
@@ -26,52 +41,52 @@ class Consultancy(Argued):
 
     SYMMETRIC: ClassVar[bool] = True
 
-    side: Literal["own", "drawn"] = "own"
+    argue_for: Literal["own", "drawn"] = "own"
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
-        picks = self._picks(pairs, given.engines["strong"])
-        cases = self._argued(pairs, picks, given.engines["strong"])
-        judge = comparison(principles=self.principles, argued=True)
-        labels = settled(pairs, judged(given.engines["weak"], judge, cases), self.orders)
-        return [_told(pair, label, picks) for pair, label in zip(pairs, labels, strict=True)]
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+        picks = self._label_with_strong(pairs, given.engines["strong"])
+        cases = self._generate_arguments(pairs, picks, given.engines["strong"])
+        judge = build_comparison_prompt(principles=self.principles, with_arguments=True)
+        labels = aggregate_orders(pairs, score_verdicts(given.engines["weak"], judge, cases), self.presentation_order)
+        return [_add_provenance(pair, label, picks) for pair, label in zip(pairs, labels, strict=True)]
 
-    def _picks(self, pairs: Sequence[Pair], strong: Engine) -> Picks:
+    def _label_with_strong(self, pairs: Sequence[Pair], strong: Engine) -> StrongLabels:
         """The strong model's own labels by pair id, where they are wanted."""
-        if self.side == "drawn":
+        if self.argue_for == "drawn":
             return {}
-        labels = compared(strong, comparison(principles=self.principles), pairs, "both")
+        labels = prompt_directly(strong, build_comparison_prompt(principles=self.principles), pairs, "both")
         return {label.pair_id: label for label in labels}
 
-    def _argued(self, pairs: Sequence[Pair], picks: Picks, strong: Engine) -> list[Case]:
-        asked = advocacy(principles=self.principles)
-        return written(
+    def _generate_arguments(self, pairs: Sequence[Pair], picks: StrongLabels, strong: Engine) -> list[ComparisonState]:
+        asked = build_argument_prompt(principles=self.principles)
+        return generate_step(
             strong,
-            [_unless_failed(case, picks) for case in opened(pairs, self.orders)],
-            lambda case: asked.speech(case.pair, case.order, _slot(case, picks)),
-            lambda case, text: spoken(case, Speech(slot=_slot(case, picks), text=text)),
-            max_tokens=self.max_tokens,
+            [_mark_failed(case, picks) for case in build_comparison_states(pairs, self.presentation_order)],
+            lambda case: asked.argument(case.pair, case.order, _select_position(case, picks)),
+            lambda case, text: add_argument(case, Argument(position=_select_position(case, picks), text=text)),
+            max_tokens=self.max_argument_tokens,
         )
 
 
-def _unless_failed(case: Case, picks: Picks) -> Case:
+def _mark_failed(case: ComparisonState, picks: StrongLabels) -> ComparisonState:
     pick = picks.get(case.pair.id)
     if pick is None or pick.status != "failed":
         return case
-    return replace(case, failure=f"the strong model's own label: {pick.note}")
+    return replace(case, error=f"the strong model's own label: {pick.note}")
 
 
-def _side(pair: Pair, picks: Picks) -> Choice:
+def _select_side(pair: Pair, picks: StrongLabels) -> Choice:
     pick = picks.get(pair.id)
-    return (pick.choice if pick else None) or drawn(pair, "spoken for")
+    return (pick.choice if pick else None) or pick_random_choice(pair, "spoken for")
 
 
-def _slot(case: Case, picks: Picks) -> Slot:
-    return slot_of(_side(case.pair, picks), case.order)
+def _select_position(case: ComparisonState, picks: StrongLabels) -> Position:
+    return get_position(_select_side(case.pair, picks), case.order)
 
 
-def _told(pair: Pair, label: Annotation, picks: Picks) -> Annotation:
+def _add_provenance(pair: Pair, label: Annotation, picks: StrongLabels) -> Annotation:
     pick = picks.get(pair.id)
-    detail = {**label.detail, "side": _side(pair, picks)}
+    detail = {**label.detail, "side": _select_side(pair, picks)}
     if pick is None:
         return replace(label, detail=detail)
     own = {"p_a": pick.p_a, **pick.detail}

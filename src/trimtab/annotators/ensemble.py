@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from trimtab.annotators._votes import Voters, mean, pooled
-from trimtab.components import Component
-from trimtab.protocols import Given
+from trimtab.annotators._shared.aggregation import ArmNames, combine_labels, compute_mean_probability
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.types import Annotation, Pair
 
 
@@ -20,13 +20,16 @@ class Ensemble(Component):
 
     SYMMETRIC: ClassVar[bool] = True
 
-    of: Voters
+    voters: ArmNames
 
-    def models(self) -> Sequence[str]:
+    def logprob_models(self) -> Sequence[str]:
         return ()
 
-    def arms(self) -> Sequence[str]:
-        return self.of
+    def required_arms(self) -> Sequence[str]:
+        return self.voters
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
-        return [pooled({arm: given.labels[arm][pair.id] for arm in self.of}, mean) for pair in pairs]
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+        return [
+            combine_labels({arm: given.labels[arm][pair.id] for arm in self.voters}, compute_mean_probability)
+            for pair in pairs
+        ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from trimtab.components import Component
-from trimtab.protocols import Given
-from trimtab.types import Annotation, Pair, human_label
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.types import Annotation, Pair, build_human_annotation
 
 
 class Human(Component):
@@ -15,11 +15,11 @@ class Human(Component):
 
     SYMMETRIC: ClassVar[bool] = True
 
-    def models(self) -> Sequence[str]:
+    def logprob_models(self) -> Sequence[str]:
         return ()
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
-        return [human_label(pair) for pair in pairs]
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+        return [build_human_annotation(pair) for pair in pairs]

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.components import Component
-from trimtab.protocols import Given, ResponseScores
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs, ResponseScores
 from trimtab.types import Annotation, Cost, Pair
 
 
@@ -27,13 +27,13 @@ class ImplicitReward(Component):
     reference: str = "@weak.sft"
     beta: float = Field(0.1, gt=0, description="paper; does not change which response is preferred")
 
-    def models(self) -> Sequence[str]:
+    def logprob_models(self) -> Sequence[str]:
         return (self.policy, self.reference)
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
         policy, reference = given.logprobs[self.policy], given.logprobs[self.reference]
         return [self._annotate(pair, policy[pair.id], reference[pair.id]) for pair in pairs]
 

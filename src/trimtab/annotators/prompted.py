@@ -7,14 +7,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trimtab.annotators._asking import compared
-from trimtab.annotators._by_principles import Direct
-from trimtab.components import ENGINE, Component, build
-from trimtab.protocols import Given
+from trimtab.annotators._shared.pairwise_prompting import prompt_directly
+from trimtab.annotators._shared.prompted_settings import PromptedSettings
+from trimtab.core.component import ENGINE_FIELD, Component, build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.types import Annotation, Pair
 
 
-class Prompted(Direct):
+class Prompted(PromptedSettings):
     """Asks a model which response is better and reads its probabilities (RLAIF, Lee et al. 2024; the naive weak label of SEAM).
 
     A pair is shown in both orders and the probabilities are averaged; `orders: one` shows it once, in an order drawn by
@@ -25,12 +25,14 @@ class Prompted(Direct):
 
     SYMMETRIC: ClassVar[bool] = True
 
-    weak: Annotated[Component, ENGINE] = Field(
-        default_factory=lambda: build("engines", {"kind": "transformers", "model": "@weak"})
+    weak: Annotated[Component, ENGINE_FIELD] = Field(
+        default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@weak"})
     )
 
-    def asks(self) -> Mapping[str, Component]:
+    def engines(self) -> Mapping[str, Component]:
         return {"weak": self.weak}
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
-        return compared(given.engines["weak"], self.question(), pairs, self.orders, self.reasoning_tokens)
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+        return prompt_directly(
+            given.engines["weak"], self.build_prompt(), pairs, self.presentation_order, self.max_reasoning_tokens
+        )

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.components import Component
-from trimtab.protocols import Given, ResponseScores, RewardRecipe
-from trimtab.training.settings import Reward
+from trimtab.config.training import RewardModelSettings
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs, ResponseScores, RewardModelSpec
 from trimtab.types import Annotation, Cost, Pair
 
 
@@ -25,18 +25,18 @@ class RewardModel(Component):
     model: str = Field(
         "@weak.base", description="what is trained: the study's weak model as published, or any by its name"
     )
-    recipe: Reward = Field(default_factory=Reward)
+    recipe: RewardModelSettings = Field(default_factory=RewardModelSettings)
 
-    def models(self) -> Sequence[str]:
+    def logprob_models(self) -> Sequence[str]:
         return ()
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def reward(self) -> RewardRecipe:
-        return RewardRecipe(model=self.model, recipe=self.recipe)
+    def reward_model(self) -> RewardModelSpec:
+        return RewardModelSpec(model=self.model, training=self.recipe)
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
         return [_label(pair.id, given.rewards[pair.id]) for pair in pairs]
 
 

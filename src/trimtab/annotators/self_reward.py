@@ -7,14 +7,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trimtab.annotators._asking import compared
-from trimtab.annotators._by_principles import Direct
-from trimtab.components import ENGINE, Component, build
-from trimtab.protocols import Given
+from trimtab.annotators._shared.pairwise_prompting import prompt_directly
+from trimtab.annotators._shared.prompted_settings import PromptedSettings
+from trimtab.core.component import ENGINE_FIELD, Component, build_component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.types import Annotation, Pair
 
 
-class SelfReward(Direct):
+class SelfReward(PromptedSettings):
     """Asks the strong model itself, in the words in which `prompted` asks the weak one (SEAM's Self-Reward baseline).
 
     The settings and `detail` are those of `prompted`.
@@ -22,12 +22,14 @@ class SelfReward(Direct):
 
     SYMMETRIC: ClassVar[bool] = True
 
-    strong: Annotated[Component, ENGINE] = Field(
-        default_factory=lambda: build("engines", {"kind": "transformers", "model": "@student"})
+    strong: Annotated[Component, ENGINE_FIELD] = Field(
+        default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@student"})
     )
 
-    def asks(self) -> Mapping[str, Component]:
+    def engines(self) -> Mapping[str, Component]:
         return {"strong": self.strong}
 
-    def annotate(self, pairs: Sequence[Pair], given: Given) -> list[Annotation]:
-        return compared(given.engines["strong"], self.question(), pairs, self.orders, self.reasoning_tokens)
+    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+        return prompt_directly(
+            given.engines["strong"], self.build_prompt(), pairs, self.presentation_order, self.max_reasoning_tokens
+        )

@@ -11,7 +11,7 @@ from trimtab.cli.terminal import app, out
 
 
 @app.command()
-def agree(
+def compare_labels(
     a: Annotated[
         str,
         typer.Argument(
@@ -46,7 +46,7 @@ def agree(
 
     For example: trimtab agree labels.parquet runs/quickstart:human
     """
-    from trimtab.report.agree import analyzed
-    from trimtab.report.agree_tables import agreement_tables
+    from trimtab.report.label_comparison.metrics import compare_label_sources
+    from trimtab.report.label_comparison.terminal import render_label_comparison
 
-    out.print(agreement_tables(analyzed(a, b, by, pairs, json_file)))
+    out.print(render_label_comparison(compare_label_sources(a, b, by, pairs, json_file)))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study, in YAML.", show_default=False)]
-Changes = Annotated[
+Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
@@ -16,11 +16,11 @@ Changes = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
-Out = Annotated[
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
+OutputFolder = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Where results are kept; run again to go on from there.")
 ]
-RunsOut = Annotated[
+RunOutputFolder = Annotated[
     Path | None,
     typer.Option(
         "--out",
@@ -28,7 +28,7 @@ RunsOut = Annotated[
         help="Where results are kept; run again to go on from there.  [default: runs/ and the study's name]",
     ),
 ]
-Set = Annotated[
+AnnotatorSettings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
@@ -36,7 +36,7 @@ Set = Annotated[
         help="A setting of the annotator, such as rounds=3 or recipe.epochs=1; may be given again.",
     ),
 ]
-MaxTokens = Annotated[
+MaxLength = Annotated[
     int | None,
     typer.Option(
         "--max-tokens",
@@ -49,7 +49,7 @@ MaxTokens = Annotated[
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1, mps, or auto, the best that is there.")
 ]
-Budget = Annotated[
+TokenBudget = Annotated[
     int,
     typer.Option(
         "--token-budget",
@@ -58,7 +58,7 @@ Budget = Annotated[
         help="Tokens in one forward pass: fewer take less memory, more are faster.",
     ),
 ]
-Trainer = Annotated[
+TrainerArguments = Annotated[
     list[str] | None,
     typer.Option(
         "--trainer",

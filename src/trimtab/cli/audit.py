@@ -7,61 +7,65 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import Budget, Device, MaxTokens, Set
-from trimtab.cli.machine import runtime_of
-from trimtab.cli.terminal import app, out, say, stages_told
+from trimtab.cli.arguments import AnnotatorSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.machine import build_runtime
+from trimtab.cli.terminal import app, echo, out, stage_progress_callback
 
-Labeled = Annotated[
+LabeledFile = Annotated[
     Path,
     typer.Argument(metavar="LABELED", help="A file of pairs that people labeled.", show_default=False),
 ]
-Kind = Annotated[
+AnnotatorKind = Annotated[
     str, typer.Option("--with", metavar="KIND", help="Which annotator; trimtab list annotators shows them.")
 ]
-Fit = Annotated[
+TrainOn = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", help="Learn from these labeled pairs and measure on LABELED, instead of cross-fitting."
     ),
 ]
-Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Learn from a sample of N of the pairs of --fit.")]
-Most = Annotated[int | None, typer.Option(metavar="N", min=1, help="Measure on a sample of N of the pairs of LABELED.")]
-Pool = Annotated[
+MaxTrainPairs = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Learn from a sample of N of the pairs of --fit.")
+]
+MaxPairs = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Measure on a sample of N of the pairs of LABELED.")
+]
+UnlabeledFile = Annotated[
     Path | None,
     typer.Option("--unlabeled", metavar="PAIRS", help="The pairs to be labeled: how right would their labels be?"),
 ]
-Strong = Annotated[
+ReferenceModel = Annotated[
     str | None, typer.Option(metavar="MODEL", help="A strong model to ask, untrained, about 200 of the pairs.")
 ]
-Of = Annotated[
+SourceStudy = Annotated[
     Path | None,
     typer.Option("--study", metavar="STUDY.yaml", help="The study whose weak model is audited, trained as it says."),
 ]
-Curve = Annotated[
+LearningCurve = Annotated[
     bool | None,
     typer.Option(help="The learning curve.  [default: where its points cost no training]", show_default=False),
 ]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Where all figures go as JSON.")]
-Folder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the work is kept; run again to go on.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Where all figures go as JSON.")]
+WorkFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the work is kept; run again to go on.")]
 
 
 @app.command()
 def audit(
-    labeled: Labeled,
-    kind: Kind = "probe",
-    settings: Set = None,
-    fit: Fit = None,
-    fit_limit: Limit = None,
-    limit: Most = None,
-    unlabeled: Pool = None,
-    strong: Strong = None,
-    study: Of = None,
-    curve: Curve = None,
-    max_tokens: MaxTokens = None,
-    json_file: Json = None,
-    folder: Folder = Path("runs/audit"),
+    labeled: LabeledFile,
+    kind: AnnotatorKind = "probe",
+    settings: AnnotatorSettings = None,
+    train_on: TrainOn = None,
+    max_train_pairs: MaxTrainPairs = None,
+    limit: MaxPairs = None,
+    unlabeled: UnlabeledFile = None,
+    reference_model: ReferenceModel = None,
+    study: SourceStudy = None,
+    curve: LearningCurve = None,
+    max_length: MaxLength = None,
+    json_file: JsonFile = None,
+    folder: WorkFolder = Path("runs/audit"),
     device: Device = "auto",
-    token_budget: Budget = 1024,
+    token_budget: TokenBudget = 1024,
 ) -> None:
     """Say whether an annotator is worth its labels, before training.
 
@@ -71,28 +75,28 @@ def audit(
     """
     import json
 
-    from trimtab.audit import audit as audited
-    from trimtab.audit.asked import Asked
-    from trimtab.audit.told import told
-    from trimtab.components import build_said
-    from trimtab.store import hand_out
-    from trimtab.study import Study
+    from trimtab.config.study import Study
+    from trimtab.core.component import build_component_from_options
+    from trimtab.storage.artifacts import write_output
+    from trimtab.workflows.audit import run_audit as audited
+    from trimtab.workflows.audit.request import AuditRequest
+    from trimtab.workflows.audit.terminal import render_audit
 
-    asked = Asked(
+    asked = AuditRequest(
         labeled=labeled,
         kind=kind,
-        annotator=build_said("annotators", kind, settings or ()),
-        fit=fit,
-        fit_limit=fit_limit,
-        limit=limit,
-        pool=unlabeled,
-        strong=strong,
-        of=Study.load(study) if study else None,
-        curve=curve,
-        max_tokens=max_tokens,
+        annotator=build_component_from_options("annotators", kind, settings or ()),
+        train_on=train_on,
+        max_train_pairs=max_train_pairs,
+        max_pairs=limit,
+        unlabeled=unlabeled,
+        reference_model=reference_model,
+        source_study=Study.load(study) if study else None,
+        learning_curve=curve,
+        max_length=max_length,
     )
-    found = audited(asked, folder, runtime_of(device, token_budget, ()), stages_told())
-    out.print(told(found))
+    found = audited(asked, folder, build_runtime(device, token_budget, ()), stage_progress_callback())
+    out.print(render_audit(found))
     if json_file is not None:
-        hand_out(json_file, json.dumps(found.to_json(), indent=1))
-        say(f"\n{json_file}")
+        write_output(json_file, json.dumps(found.to_json(), indent=1))
+        echo(f"\n{json_file}")

@@ -9,11 +9,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.cli.terminal import app, out, say
+from trimtab.cli.terminal import app, echo, out
 
 
 @app.command("list")
-def list_kinds(
+def list_components(
     what: Annotated[
         str,
         typer.Argument(
@@ -31,20 +31,20 @@ def list_kinds(
 
     For example: trimtab list annotators seam
     """
-    from trimtab.catalog import catalog, described
+    from trimtab.cli.catalog import describe_catalog_entry, list_catalog
 
     if name is None:
-        _print_table(("name", "what it is", "settings"), catalog(what))
+        _print_rows(("name", "what it is", "settings"), list_catalog(what))
         return
-    found = described(what, name)
-    say(f"{found.name}\n\n{found.text.rstrip()}")
+    found = describe_catalog_entry(what, name)
+    echo(f"{found.name}\n\n{found.text.rstrip()}")
     if found.settings:
-        say("")
-        rows = [(each.name, each.default, each.accepts, each.meaning) for each in found.settings]
-        _print_table(("setting", "default", "accepts", "meaning"), rows)
+        echo("")
+        rows = [(each.name, each.default, each.accepted_values, each.description) for each in found.settings]
+        _print_rows(("setting", "default", "accepts", "meaning"), rows)
 
 
-def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import Budget, Device, MaxTokens, Set
-from trimtab.cli.machine import runtime_of
-from trimtab.cli.terminal import app, say
+from trimtab.cli.arguments import AnnotatorSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.machine import build_runtime
+from trimtab.cli.terminal import app, echo
 from trimtab.errors import StudyError
 
-Lends = Annotated[
+ModelsFrom = Annotated[
     Path | None,
     typer.Option(
         "--run",
@@ -20,7 +20,7 @@ Lends = Annotated[
         help="A finished run, whose models an annotator may name: @weak, @weak.preference, @student, @ARM.preference.",
     ),
 ]
-Filters = Annotated[
+FilterOption = Annotated[
     str,
     typer.Option("--filter", metavar="KIND", help="Which labels are kept: a filter, or {kind: KIND, SETTING: VALUE}."),
 ]
@@ -47,22 +47,22 @@ def annotate(
     kind: Annotated[
         str, typer.Option("--with", metavar="KIND", help="Which annotator; trimtab list annotators shows them.")
     ] = "implicit_reward",
-    run_dir: Lends = None,
-    fit: Annotated[
+    models_from: ModelsFrom = None,
+    train_on: Annotated[
         Path | None,
         typer.Option("--fit", metavar="FILE", help="Labeled pairs, for an annotator that learns: probe, reward_model."),
     ] = None,
-    fit_limit: Annotated[
+    max_train_pairs: Annotated[
         int | None, typer.Option("--fit-limit", metavar="N", min=1, help="Learn from a sample of N of them.")
     ] = None,
-    to: Annotated[
+    output: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where labels go: a .parquet, .jsonl or .csv file.")
     ] = Path("labels.parquet"),
-    filter_by: Filters = "",
-    more: Set = None,
-    max_tokens: MaxTokens = None,
+    filter_by: FilterOption = "",
+    more: AnnotatorSettings = None,
+    max_length: MaxLength = None,
     device: Device = "auto",
-    token_budget: Budget = 1024,
+    token_budget: TokenBudget = 1024,
 ) -> None:
     """Label the pairs in a file, without a study.
 
@@ -75,13 +75,15 @@ def annotate(
 
     Or: trimtab annotate pairs.jsonl --with seam --run runs/seam --filter information
     """
-    from trimtab.labeling import Fit, label_file
+    from trimtab.workflows.annotate_file import TrainingPairs, annotate_file
 
-    if fit_limit is not None and fit is None:
+    if max_train_pairs is not None and train_on is None:
         raise StudyError("--fit-limit: it says how many pairs of --fit FILE to learn from, and there is no --fit")
-    if max_tokens is not None and fit is None:
+    if max_length is not None and train_on is None:
         raise StudyError("--max-tokens: it is for annotators that learn from --fit FILE, and there is no --fit")
-    learned = Fit(fit, fit_limit, max_tokens) if fit else None
+    learned = TrainingPairs(train_on, max_train_pairs, max_length) if train_on else None
     said = [*(settings or ()), *(more or ())]
-    told = label_file(pairs, kind, said, run_dir, to, runtime_of(device, token_budget, ()), learned, filter_by)
-    say(f"{told}\n{to}")
+    told = annotate_file(
+        pairs, kind, said, models_from, output, build_runtime(device, token_budget, ()), learned, filter_by
+    )
+    echo(f"{told}\n{output}")

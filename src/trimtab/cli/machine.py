@@ -8,13 +8,13 @@ import re
 
 from rich.console import Console
 
+from trimtab.cli.progress import RichProgress
 from trimtab.cli.terminal import err
-from trimtab.console import Bars
+from trimtab.core.interfaces import Runtime
 from trimtab.errors import StudyError
-from trimtab.protocols import Runtime
 
 
-def runtime_of(device: str, token_budget: int, trainer: list[str] | tuple[str, ...]) -> Runtime:
+def build_runtime(device: str, token_budget: int, trainer: list[str] | tuple[str, ...]) -> Runtime:
     import yaml
 
     arguments = {}
@@ -24,19 +24,19 @@ def runtime_of(device: str, token_budget: int, trainer: list[str] | tuple[str, .
             raise StudyError(f"--trainer {each}: expected KEY=VALUE")
         arguments[key] = yaml.safe_load(value)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    bars = Bars(err if rank == 0 else Console(file=io.StringIO()))
+    bars = RichProgress(err if rank == 0 else Console(file=io.StringIO()))
     return Runtime(
         progress=bars,
         notify=bars.notify,
-        device=_device(device),
+        device=_resolve_device(device),
         token_budget=token_budget,
-        arguments=arguments,
+        trainer_arguments=arguments,
         rank=rank,
-        world=world,
+        world_size=world,
     )
 
 
-def _device(asked: str) -> str:
+def _resolve_device(asked: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
         raise StudyError(f"--device {asked}: must be auto, cpu, cuda, cuda:N or mps")
     if asked != "auto":

@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import Run
-from trimtab.cli.studies import reported
-from trimtab.cli.terminal import app, err, out, say
-from trimtab.console import Bars
+from trimtab.cli.arguments import RunFolder
+from trimtab.cli.progress import RichProgress
+from trimtab.cli.studies import write_and_print_report
+from trimtab.cli.terminal import app, echo, err, out
 from trimtab.errors import StudyError
 
 
 @app.command()
-def report(folder: Run) -> None:
+def report(folder: RunFolder) -> None:
     """Make report.html and report.json of a run again.
 
     Prints the tables too. Reads what the run left and trains nothing; needs no torch.
     """
-    reported(folder)
+    write_and_print_report(folder)
 
 
 @app.command()
@@ -32,7 +32,7 @@ def compare(
             metavar="DIR DIR …", help="Folders of runs; the others are compared with the first.", show_default=False
         ),
     ],
-    to: Annotated[
+    output: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="A page of the same, such as compare.html.", show_default=False),
     ] = None,
@@ -45,25 +45,27 @@ def compare(
 
     Differences are taken where two studies have the same test pairs. Reads what the runs left; needs no torch.
     """
-    from trimtab.report.beside import beside
-    from trimtab.report.beside_json import to_json
-    from trimtab.report.beside_page import render
-    from trimtab.report.beside_tables import summary
-    from trimtab.store import hand_out
+    from trimtab.report.run_comparison.collect import compare_runs
+    from trimtab.report.run_comparison.json_format import run_comparison_to_json
+    from trimtab.report.run_comparison.page import render_run_comparison_page
+    from trimtab.report.run_comparison.terminal import render_run_comparison_tables
+    from trimtab.storage.artifacts import write_output
 
-    found = beside(folders)
-    out.print(summary(found))
+    found = compare_runs(folders)
+    out.print(render_run_comparison_tables(found))
     if json_file is not None:
-        hand_out(json_file, json.dumps(to_json(found), indent=1, ensure_ascii=False, allow_nan=False))
-        say(f"\n{json_file}")
-    if to is not None:
-        hand_out(to, render(found))
-        say(f"\n{to}")
+        write_output(
+            json_file, json.dumps(run_comparison_to_json(found), indent=1, ensure_ascii=False, allow_nan=False)
+        )
+        echo(f"\n{json_file}")
+    if output is not None:
+        write_output(output, render_run_comparison_page(found))
+        echo(f"\n{output}")
 
 
 @app.command()
 def show(
-    folder: Run,
+    folder: RunFolder,
     pair: Annotated[
         str | None,
         typer.Argument(
@@ -77,14 +79,14 @@ def show(
 
     Without PAIR, lists some that are worth looking at. Reads what the run left; needs no torch.
     """
-    from trimtab.report.show import shown
+    from trimtab.report.pair_view.terminal import render_show_command
 
-    out.print(shown(folder, pair, arm, text=text))
+    out.print(render_show_command(folder, pair, arm, show_text=text))
 
 
 @app.command()
 def export(
-    folder: Run,
+    folder: RunFolder,
     arm: Annotated[str, typer.Option(metavar="NAME", help="Whose labels, or whose student.")] = "weak",
     format: Annotated[
         str,
@@ -93,7 +95,7 @@ def export(
             help="trl: its labels as chosen and rejected, in jsonl. model: its student, in safetensors.",
         ),
     ] = "trl",
-    to: Annotated[
+    output: Annotated[
         Path | None,
         typer.Option(
             "--out",
@@ -103,15 +105,15 @@ def export(
     ] = None,
 ) -> None:
     """Hand an arm's labels or its student on to other tools."""
-    from trimtab.export import export_model, export_preferences
+    from trimtab.workflows.export import export_model, export_preferences
 
     if format == "trl":
-        path = to or folder / "export" / f"{arm}.jsonl"
+        path = output or folder / "export" / f"{arm}.jsonl"
         count = export_preferences(folder, arm, path)
-        say(f"{count} preferences: prompt, chosen, rejected (messages), p_chosen, margin, weight\n{path}")
+        echo(f"{count} preferences: prompt, chosen, rejected (messages), p_chosen, margin, weight\n{path}")
     elif format == "model":
-        path = to or folder / "export" / arm
-        export_model(folder, arm, path, Bars(err).notify)
-        say(f"a whole model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
+        path = output or folder / "export" / arm
+        export_model(folder, arm, path, RichProgress(err).notify)
+        echo(f"a whole model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
     else:
         raise StudyError(f"--format: must be trl or model, got {format!r}")

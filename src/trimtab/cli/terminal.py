@@ -22,38 +22,38 @@ out = Console()
 err = Console(stderr=True)
 
 
-def _told_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
-        say(f"trimtab {version('trimtab')}")
+        echo(f"trimtab {version('trimtab')}")
         raise typer.Exit
 
 
 @app.callback()
-def _whole(
+def _root_command(
     shown: Annotated[
         bool,
-        typer.Option("--version", callback=_told_version, is_eager=True, help="Show the version and exit."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     del shown
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """A result in plain words: never colored, never wrapped, and brackets in it are brackets."""
     out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def stages_told() -> Callable[[int, int, str], None]:
+def stage_progress_callback() -> Callable[[int, int, str], None]:
     """What tells of each stage as it begins, with the time since now."""
     start = time.monotonic()
 
     def began(place: int, total: int, name: str) -> None:
-        passed = minutes_told(time.monotonic() - start)
+        passed = format_elapsed(time.monotonic() - start)
         err.print(f"[{passed}] {place} of {total}: {name}", highlight=False, markup=False)
 
     return began
 
 
-def minutes_told(seconds: float) -> str:
+def format_elapsed(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

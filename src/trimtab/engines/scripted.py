@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from pydantic import Field, field_validator
 
-from trimtab.components import Component
-from trimtab.protocols import Runtime
-from trimtab.types import Cost, Question, Reply, Weighing, conversation
+from trimtab.core.component import Component
+from trimtab.core.interfaces import Runtime
+from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation, format_conversation
 
 T = TypeVar("T")
 
@@ -28,13 +28,13 @@ class Scripted(Component):
     `weighs` holds a figure for each candidate, in their order; only their proportions count.
     """
 
-    writes: Mapping[str, str] = Field(default_factory=dict)
-    weighs: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
-    otherwise: str = ""
+    replies: Mapping[str, str] = Field(default_factory=dict)
+    choice_weights: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
+    default_reply: str = ""
 
-    @field_validator("writes", "weighs")
+    @field_validator("replies", "choice_weights")
     @classmethod
-    def _patterns(cls, given: Mapping[str, T]) -> Mapping[str, T]:
+    def _validate_patterns(cls, given: Mapping[str, T]) -> Mapping[str, T]:
         for pattern in given:
             try:
                 re.compile(pattern)
@@ -42,9 +42,9 @@ class Scripted(Component):
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         return given
 
-    @field_validator("weighs")
+    @field_validator("choice_weights")
     @classmethod
-    def _some_weight(cls, weighs: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
+    def _validate_weights(cls, weighs: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
         for pattern, figures in weighs.items():
             if any(figure < 0 for figure in figures) or not 0 < sum(figures) < math.inf:
                 raise ValueError(
@@ -54,17 +54,17 @@ class Scripted(Component):
 
     def start(self, runtime: Runtime) -> ScriptedEngine:
         del runtime
-        return ScriptedEngine(write=self._write, weigh=self._weigh)
+        return ScriptedEngine(reply=self._find_reply, choice_weights=self._find_weights)
 
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         return hashlib.sha256(json.dumps(self.model_dump(mode="json")).encode()).hexdigest()[:16]
 
-    def _write(self, question: Question) -> str:
-        return next((text for pattern, text in self.writes.items() if _found(pattern, question)), self.otherwise)
+    def _find_reply(self, question: EngineRequest) -> str:
+        return next((text for pattern, text in self.replies.items() if _matches(pattern, question)), self.default_reply)
 
-    def _weigh(self, question: Question, candidates: Sequence[str]) -> Sequence[float]:
-        for pattern, figures in self.weighs.items():
-            if _found(pattern, question):
+    def _find_weights(self, question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        for pattern, figures in self.choice_weights.items():
+            if _matches(pattern, question):
                 if len(figures) != len(candidates):
                     raise ValueError(f"weighs.{pattern}: {len(figures)} weights for {len(candidates)} candidates")
                 return figures
@@ -78,73 +78,75 @@ class ScriptedEngine:
     `weigh` gives figures whose proportions are the shares. A token is a word here.
     """
 
-    write_as: Callable[[Question], str]
-    weigh_as: Callable[[Question, Sequence[str]], Sequence[float]]
-    asked: list[Question] = field(default_factory=list)
+    reply_fn: Callable[[EngineRequest], str]
+    weights_fn: Callable[[EngineRequest, Sequence[str]], Sequence[float]]
+    requests: list[EngineRequest] = field(default_factory=list)
 
     def __init__(
         self,
-        write: Callable[[Question], str] = lambda _: "",
-        weigh: Callable[[Question, Sequence[str]], Sequence[float]] = lambda _, candidates: [1.0] * len(candidates),
+        reply: Callable[[EngineRequest], str] = lambda _: "",
+        choice_weights: Callable[[EngineRequest, Sequence[str]], Sequence[float]] = lambda _, candidates: (
+            [1.0] * len(candidates)
+        ),
     ) -> None:
-        object.__setattr__(self, "write_as", write)
-        object.__setattr__(self, "weigh_as", weigh)
+        object.__setattr__(self, "write_as", reply)
+        object.__setattr__(self, "weigh_as", choice_weights)
         object.__setattr__(self, "asked", [])
 
-    def write(
+    def generate(
         self,
-        questions: Sequence[Question],
+        requests: Sequence[EngineRequest],
         *,
-        max_tokens: int,
+        max_new_tokens: int,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
         seed: int = 0,
-    ) -> list[Reply]:
+    ) -> list[Generation]:
         del temperature, seed
-        return [self._reply(question, max_tokens, stop) for question in questions]
+        return [self._generate_one(question, max_new_tokens, stop) for question in requests]
 
-    def _reply(self, question: Question, max_tokens: int, stop: Sequence[str]) -> Reply:
-        self.asked.append(question)
-        text = self.write_as(question)
+    def _generate_one(self, question: EngineRequest, max_tokens: int, stop: Sequence[str]) -> Generation:
+        self.requests.append(question)
+        text = self.reply_fn(question)
         for mark in stop:
             text = text.split(mark, 1)[0]
         words = text.split(" ") if text else []
         cut = len(words) > max_tokens
-        return Reply(
+        return Generation(
             text=" ".join(words[:max_tokens]),
-            stop="length" if cut else "end",
-            cost=Cost(prompt_tokens=_words(question), generated_tokens=min(len(words), max_tokens), calls=1),
+            finish_reason="length" if cut else "end",
+            cost=Cost(prompt_tokens=_count_words(question), generated_tokens=min(len(words), max_tokens), calls=1),
         )
 
-    def weigh(
+    def score_choices(
         self,
-        questions: Sequence[Question],
+        requests: Sequence[EngineRequest],
         candidates: Sequence[Sequence[str]],
         *,
-        first_token: bool = False,
-        ended: bool = False,
-    ) -> list[Weighing]:
+        first_token_only: bool = False,
+        include_end_of_turn: bool = False,
+    ) -> list[ChoiceScores]:
         found = []
-        for question, among in zip(questions, candidates, strict=True):
-            self.asked.append(question)
-            figures = self.weigh_as(question, among)
+        for question, among in zip(requests, candidates, strict=True):
+            self.requests.append(question)
+            figures = self.weights_fn(question, among)
             if len(figures) != len(among) or sum(figures) == 0:
                 raise ValueError(f"weigh: {list(figures)} for {len(among)} candidates; one weight each, not all zero")
             shares = tuple(figure / sum(figures) for figure in figures)
             found.append(
-                Weighing(
-                    shares=shares,
+                ChoiceScores(
+                    probabilities=shares,
                     logprobs=tuple(math.log(share) if share else -math.inf for share in shares),
-                    tokens=tuple(1 if first_token else len(each.split()) + ended for each in among),
-                    cost=Cost(prompt_tokens=_words(question), calls=1),
+                    tokens=tuple(1 if first_token_only else len(each.split()) + include_end_of_turn for each in among),
+                    cost=Cost(prompt_tokens=_count_words(question), calls=1),
                 )
             )
         return found
 
 
-def _found(pattern: str, question: Question) -> bool:
-    return re.search(pattern, f"{conversation(question.prompt)}\n{question.begins}") is not None
+def _matches(pattern: str, question: EngineRequest) -> bool:
+    return re.search(pattern, f"{format_conversation(question.prompt)}\n{question.prefill}") is not None
 
 
-def _words(question: Question) -> int:
-    return len(conversation(question.prompt).split()) + len(question.begins.split())
+def _count_words(question: EngineRequest) -> int:
+    return len(format_conversation(question.prompt).split()) + len(question.prefill.split())

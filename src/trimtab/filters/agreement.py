@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.protocols import Given
 from trimtab.types import Annotation
 
 
@@ -24,24 +24,24 @@ class Agreement(Component):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    other: str = Field(alias="with", description="the other arm")
+    arm: str = Field(alias="with", description="the other arm")
     keep_where: Literal["match", "mismatch"] = Field("match", alias="keep")
 
-    def arms(self) -> Sequence[str]:
-        return (self.other,)
+    def required_arms(self) -> Sequence[str]:
+        return (self.arm,)
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
-        others = given.labels[self.other]
-        kept = [_relation(label, others[label.pair_id]) == self.keep_where for label in annotations]
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
+        others = given.labels[self.arm]
+        kept = [_compare_choices(label, others[label.pair_id]) == self.keep_where for label in annotations]
         if not any(kept):
             preferred = {"match": "the same", "mismatch": "the other"}[self.keep_where]
             raise DataError(
-                f"nothing to keep: the arm {self.other!r} prefers {preferred} response on none of {len(kept)} pairs"
+                f"nothing to keep: the arm {self.arm!r} prefers {preferred} response on none of {len(kept)} pairs"
             )
         return kept
 
 
-def _relation(ours: Annotation, theirs: Annotation) -> Literal["match", "mismatch"] | None:
+def _compare_choices(ours: Annotation, theirs: Annotation) -> Literal["match", "mismatch"] | None:
     """None where either prefers nothing."""
     if ours.choice is None or theirs.choice is None:
         return None

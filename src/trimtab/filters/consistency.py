@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.protocols import Given
 from trimtab.types import Annotation
 
 
@@ -17,18 +17,18 @@ class Consistency(Component):
     does not say, and where none is consistent.
     """
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
         del given
-        kept = [label.choice is not None and not _flipped(label) for label in annotations]
+        kept = [label.choice is not None and not _is_order_inconsistent(label) for label in annotations]
         if not any(kept):
             raise DataError(f"nothing to keep: none of {len(kept)} labels prefers the same response in both orders")
         return kept
 
 
-def _flipped(label: Annotation) -> bool:
+def _is_order_inconsistent(label: Annotation) -> bool:
     flipped = label.detail.get("flipped")
     if not isinstance(flipped, bool):
         raise DataError(

@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.filters._highest import at_least_median, highest
-from trimtab.protocols import Given
+from trimtab.filters._shared.ranking import keep_from_median, keep_top_fraction
 from trimtab.types import Annotation
 
 
@@ -24,28 +24,28 @@ class Information(Component):
     `DataError` for labels without a score.
     """
 
-    rule: Literal["count", "median"] = "count"
+    select_by: Literal["count", "median"] = "count"
     fraction: float = Field(0.5, gt=0, le=1)
 
     @model_validator(mode="after")
-    def _one_rule(self) -> Self:
-        if self.rule == "median" and self.fraction != 0.5:
+    def _reject_unused_fraction(self) -> Self:
+        if self.select_by == "median" and self.fraction != 0.5:
             raise ValueError(
                 f"fraction: the median has half of the labels above it, got {self.fraction}; use `rule: count`"
             )
         return self
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
         del given
-        if self.rule == "count":
-            return highest(annotations, _score, self.fraction)
-        return at_least_median(annotations, _score)
+        if self.select_by == "count":
+            return keep_top_fraction(annotations, _read_tree_score, self.fraction)
+        return keep_from_median(annotations, _read_tree_score)
 
 
-def _score(label: Annotation) -> float:
+def _read_tree_score(label: Annotation) -> float:
     score = label.detail.get("score")
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
         raise DataError(

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from pydantic import Field
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.filters._highest import confidence, ranked
-from trimtab.protocols import Given
+from trimtab.filters._shared.ranking import compute_confidence, rank_by_score
 from trimtab.types import Annotation
 
 
@@ -25,14 +25,14 @@ class LengthBalance(Component):
 
     bins: int = Field(4, ge=1)
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
-        leads = _leads(annotations, given)
-        surest = ranked(annotations, confidence)
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
+        leads = _compute_length_differences(annotations, given)
+        surest = rank_by_score(annotations, compute_confidence)
         kept = {key for key in surest if leads[key] == 0}
-        for ids in _binned(leads, self.bins):
+        for ids in _split_into_bins(leads, self.bins):
             sides = [[key for key in surest if key in ids and leads[key] * sign > 0] for sign in (1, -1)]
             kept.update(key for side in sides for key in side[: min(map(len, sides))])
         if not kept:
@@ -44,15 +44,15 @@ class LengthBalance(Component):
         return [label.pair_id in kept for label in annotations]
 
 
-def _leads(annotations: Sequence[Annotation], given: Given) -> dict[str, int]:
+def _compute_length_differences(annotations: Sequence[Annotation], given: AnnotatorInputs) -> dict[str, int]:
     return {
-        label.pair_id: given.pairs[label.pair_id].lead(label.choice)
+        label.pair_id: given.pairs[label.pair_id].length_difference(label.choice)
         for label in annotations
         if label.choice is not None
     }
 
 
-def _binned(leads: dict[str, int], bins: int) -> list[set[str]]:
+def _split_into_bins(leads: dict[str, int], bins: int) -> list[set[str]]:
     """The labels between responses of different length, by the size of the difference, in bins that differ by one at most."""
     order = sorted((key for key in leads if leads[key]), key=lambda key: (abs(leads[key]), key))
     starts = [len(order) * place // bins for place in range(bins + 1)]

@@ -9,10 +9,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.filters._highest import among, confidence, ranked
-from trimtab.protocols import Given
+from trimtab.filters._shared.ranking import build_keep_mask, compute_confidence, rank_by_score
 from trimtab.types import Annotation
 
 
@@ -32,19 +32,19 @@ class Margin(Component):
     by: Literal["confidence", "margin"] = "confidence"
 
     @model_validator(mode="after")
-    def _rising(self) -> Self:
+    def _require_rising(self) -> Self:
         if self.from_quantile >= self.to_quantile:
             raise ValueError(
                 f"from_quantile must be below to_quantile, got {self.from_quantile} and {self.to_quantile}"
             )
         return self
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
         del given
-        order = ranked(annotations, confidence if self.by == "confidence" else _size)[::-1]
+        order = rank_by_score(annotations, compute_confidence if self.by == "confidence" else _read_margin_size)[::-1]
         # The decimals that were written, as in `uncertainty`.
         low, high = (math.floor(len(order) * Fraction(str(each))) for each in (self.from_quantile, self.to_quantile))
         if low == high:
@@ -52,10 +52,10 @@ class Margin(Component):
                 f"nothing to keep: no rank of {len(order)} labels lies between the quantiles {self.from_quantile} and "
                 f"{self.to_quantile}; widen the band"
             )
-        return among(annotations, order[low:high])
+        return build_keep_mask(annotations, order[low:high])
 
 
-def _size(label: Annotation) -> float:
+def _read_margin_size(label: Annotation) -> float:
     if label.margin is None or not math.isfinite(label.margin):
         raise DataError(
             f"label of pair {label.pair_id}: its margin is {label.margin}, expected a number; `by: margin` reads raw scores, "

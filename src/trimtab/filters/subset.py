@@ -9,10 +9,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.filters._highest import among
-from trimtab.protocols import Given
+from trimtab.filters._shared.ranking import build_keep_mask
 from trimtab.types import Annotation, text_hash
 
 
@@ -25,38 +25,38 @@ class Subset(Component):
     """
 
     fraction: float | None = Field(None, gt=0, le=1)
-    number: int | None = Field(None, ge=1)
-    like: str | None = None
+    num_labels: int | None = Field(None, ge=1)
+    arm: str | None = None
     seed: int = 0
 
     @model_validator(mode="after")
-    def _one_of_three(self) -> Self:
-        if sum(each is not None for each in (self.fraction, self.number, self.like)) != 1:
+    def _require_one_size(self) -> Self:
+        if sum(each is not None for each in (self.fraction, self.num_labels, self.arm)) != 1:
             raise ValueError("give one of fraction, number and like")
         return self
 
-    def arms(self) -> Sequence[str]:
-        return () if self.like is None else (self.like,)
+    def required_arms(self) -> Sequence[str]:
+        return () if self.arm is None else (self.arm,)
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
         ids = [label.pair_id for label in annotations if label.choice is not None]
-        count = self._count(len(ids), given)
+        count = self._target_count(len(ids), given)
         if not 0 < count <= len(ids):
             raise DataError(
                 f"nothing to keep: none of {len(annotations)} labels prefers a response"
                 if not ids
-                else f"subset: {count} labels are to be kept{self._named()}, and there are {len(ids)} that prefer a response"
+                else f"subset: {count} labels are to be kept{self._describe_arm()}, and there are {len(ids)} that prefer a response"
             )
-        return among(annotations, sorted(ids, key=self._draw)[:count])
+        return build_keep_mask(annotations, sorted(ids, key=self._sort_key)[:count])
 
-    def _count(self, n: int, given: Given) -> int:
-        if self.like is not None:
-            return sum(label.choice is not None for label in given.labels[self.like].values())
+    def _target_count(self, n: int, given: AnnotatorInputs) -> int:
+        if self.arm is not None:
+            return sum(label.choice is not None for label in given.labels[self.arm].values())
         # The decimal that was written, so that 0.55 of 100 is 55 and not 56.
-        return self.number or math.ceil(n * Fraction(str(self.fraction)))
+        return self.num_labels or math.ceil(n * Fraction(str(self.fraction)))
 
-    def _named(self) -> str:
-        return "" if self.like is None else f", as many as the arm {self.like!r} has"
+    def _describe_arm(self) -> str:
+        return "" if self.arm is None else f", as many as the arm {self.arm!r} has"
 
-    def _draw(self, pair_id: str) -> str:
+    def _sort_key(self, pair_id: str) -> str:
         return text_hash("subset", str(self.seed), pair_id)

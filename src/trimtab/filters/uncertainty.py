@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from trimtab.components import Component
-from trimtab.filters._highest import confidence, highest
-from trimtab.protocols import Given
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.filters._shared.ranking import compute_confidence, keep_top_fraction
 from trimtab.types import Annotation
 
 
@@ -20,9 +20,9 @@ class Uncertainty(Component):
 
     fraction: float = Field(0.5, gt=0, le=1)
 
-    def arms(self) -> Sequence[str]:
+    def required_arms(self) -> Sequence[str]:
         return ()
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
         del given
-        return highest(annotations, confidence, self.fraction)
+        return keep_top_fraction(annotations, compute_confidence, self.fraction)

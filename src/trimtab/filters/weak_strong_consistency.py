@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.components import Component
+from trimtab.core.component import Component
+from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError
-from trimtab.protocols import Given
 from trimtab.types import Annotation
 
 
@@ -16,16 +16,16 @@ class WeakStrongConsistency(Component):
     A pair on which that arm abstained or failed is not kept. Raises `DataError` where the arms never agree.
     """
 
-    agrees_with: str
+    arm: str
 
-    def arms(self) -> Sequence[str]:
-        return (self.agrees_with,)
+    def required_arms(self) -> Sequence[str]:
+        return (self.arm,)
 
-    def keep(self, annotations: Sequence[Annotation], given: Given) -> list[bool]:
-        others = given.labels[self.agrees_with]
+    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
+        others = given.labels[self.arm]
         kept = [label.choice is not None and label.choice == others[label.pair_id].choice for label in annotations]
         if not any(kept):
             raise DataError(
-                f"nothing to keep: the arm {self.agrees_with!r} prefers the same response on none of {len(kept)} pairs"
+                f"nothing to keep: the arm {self.arm!r} prefers the same response on none of {len(kept)} pairs"
             )
         return kept

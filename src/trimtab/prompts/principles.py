@@ -14,7 +14,7 @@ import yaml
 
 from trimtab.errors import DataError
 
-Group = Literal["helpful", "harmless"]
+PrincipleGroup = Literal["helpful", "harmless"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,12 @@ class Principle:
     """`name` is what models are asked to choose by; `text` says in a sentence what a response should do."""
 
     name: str
-    group: Group
+    group: PrincipleGroup
     text: str
     demonstration: Demonstration
 
 
-def load(path: str | None = None) -> tuple[Principle, ...]:
+def load_principles(path: str | None = None) -> tuple[Principle, ...]:
     """The principles of a YAML list, in its order; without a path those that ship (the eleven of Li et al. 2025, SEAM).
 
     Each is a mapping with `name`, `group` (helpful or harmless), `text`, and `demonstration`: a mapping with `prompt`,
@@ -46,8 +46,10 @@ def load(path: str | None = None) -> tuple[Principle, ...]:
     these, has another key, is empty, shares its name or has one that another begins with, or where the file is not such a list.
     """
     where = path or "principles.yaml"
-    listed = _parsed(_text(path), where)
-    principles = tuple(_principle(entry, f"{where}: principle {place}") for place, entry in enumerate(listed, start=1))
+    listed = _parse_list(_read_text(path), where)
+    principles = tuple(
+        _parse_principle(entry, f"{where}: principle {place}") for place, entry in enumerate(listed, start=1)
+    )
     counts = Counter(each.name.casefold() for each in principles)
     twice = [each.name for each in principles if counts[each.name.casefold()] > 1]
     if twice:
@@ -62,14 +64,14 @@ def load(path: str | None = None) -> tuple[Principle, ...]:
     return principles
 
 
-def chosen(principles: bool | str) -> tuple[Principle, ...]:
+def resolve_principles(principles: bool | str) -> tuple[Principle, ...]:
     """Those that ship, none, or those of a file."""
     if isinstance(principles, str):
-        return load(principles)
-    return load() if principles else ()
+        return load_principles(principles)
+    return load_principles() if principles else ()
 
 
-def _text(path: str | None) -> str:
+def _read_text(path: str | None) -> str:
     if path is None:
         return files("trimtab.prompts").joinpath("principles.yaml").read_text(encoding="utf-8")
     try:
@@ -78,34 +80,34 @@ def _text(path: str | None) -> str:
         raise DataError(f"{path}: the principles cannot be read: {error}") from error
 
 
-def _parsed(text: str, where: str) -> list[Any]:
+def _parse_list(text: str, where: str) -> list[Any]:
     try:
         listed = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{where}: not YAML: {error}") from error
     if not isinstance(listed, list) or not listed:
-        raise DataError(f"{where}: expected a list of principles, got {_told(listed)}")
+        raise DataError(f"{where}: expected a list of principles, got {_describe_value(listed)}")
     return listed
 
 
-def _principle(entry: object, place: str) -> Principle:
-    given = _mapping(entry, place, Principle)
-    name = _filled(given, "name", place)
+def _parse_principle(entry: object, place: str) -> Principle:
+    given = _require_mapping(entry, place, Principle)
+    name = _require_text(given, "name", place)
     place = f"{place} ({name})"
     group = given["group"]
-    if group not in get_args(Group):
-        raise DataError(f"{place}: group must be one of {', '.join(get_args(Group))}, got {group!r}")
-    text = _filled(given, "text", place)
-    shown = _mapping(given["demonstration"], f"{place}: demonstration", Demonstration)
-    parts = {each: _filled(shown, each, f"{place}: demonstration") for each in shown}
+    if group not in get_args(PrincipleGroup):
+        raise DataError(f"{place}: group must be one of {', '.join(get_args(PrincipleGroup))}, got {group!r}")
+    text = _require_text(given, "text", place)
+    shown = _require_mapping(given["demonstration"], f"{place}: demonstration", Demonstration)
+    parts = {each: _require_text(shown, each, f"{place}: demonstration") for each in shown}
     return Principle(name=name, group=group, text=text, demonstration=Demonstration(**parts))
 
 
-def _mapping(entry: object, place: str, cls: type) -> Mapping[str, Any]:
+def _require_mapping(entry: object, place: str, cls: type) -> Mapping[str, Any]:
     """The entry, if it is a mapping with the fields of `cls` and no others."""
     wanted = [each.name for each in fields(cls)]
     if not isinstance(entry, Mapping):
-        raise DataError(f"{place}: expected a mapping with {', '.join(wanted)}, got {_told(entry)}")
+        raise DataError(f"{place}: expected a mapping with {', '.join(wanted)}, got {_describe_value(entry)}")
     missing = [name for name in wanted if name not in entry]
     other = [str(name) for name in entry if name not in wanted]
     if missing or other:
@@ -114,14 +116,14 @@ def _mapping(entry: object, place: str, cls: type) -> Mapping[str, Any]:
     return entry
 
 
-def _filled(given: Mapping[str, Any], name: str, place: str) -> str:
+def _require_text(given: Mapping[str, Any], name: str, place: str) -> str:
     value = given[name]
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{place}: {name} must be text that is not empty, got {_told(value)}")
+        raise DataError(f"{place}: {name} must be text that is not empty, got {_describe_value(value)}")
     return value.strip()
 
 
-def _told(value: object) -> str:
+def _describe_value(value: object) -> str:
     """A wrong value, short enough for a message."""
     written = repr(value)
     return "nothing" if value is None else written if len(written) <= 60 else f"{written[:57]}..."

@@ -1,7 +1,7 @@
 """Seconds as people say them."""
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`: the two largest units, rounded to the smaller."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"

@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trimtab.errors import DataError
-from trimtab.report import judges, similarities
-from trimtab.report import rewards as reward_rows
-from trimtab.report.curves import Curve
-from trimtab.report.curves import plain as plain_curve
-from trimtab.report.curves import read_back as curve_back
-from trimtab.report.judges import JudgeInfo, RaterAgreement
-from trimtab.report.rewards import RewardInfo
-from trimtab.report.searches import SearchInfo, plain, read_back
-from trimtab.report.similarities import SimilarityInfo
+from trimtab.metrics import judge_quality
+from trimtab.metrics.judge_quality import JudgeInfo, RaterAgreement
+from trimtab.report.collect import rewards as reward_rows
+from trimtab.report.collect import similarities
+from trimtab.report.collect.rewards import RewardInfo
+from trimtab.report.collect.search_trees import SearchInfo, search_info_from_json, search_info_to_json
+from trimtab.report.collect.similarities import SimilarityInfo
+from trimtab.report.collect.training_curves import TrainingCurve
+from trimtab.report.collect.training_curves import curve_from_json as curve_back
+from trimtab.report.collect.training_curves import curve_to_json as plain_curve
 from trimtab.types import Cost, Metric
 
 ArmRole = Literal["reference", "arm"]
@@ -54,7 +55,7 @@ class Arm:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     skipped: str = ""
     pending: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()
+    compare_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +65,11 @@ class Comparison:
     where nothing differs or nothing was tested."""
 
     arm: str
-    against: str
+    baseline: str
     metric: str
     difference: Metric
-    above: int = 0
-    below: int = 0
+    wins: int = 0
+    losses: int = 0
     p_value: float | None = None
 
 
@@ -83,8 +84,8 @@ class HistogramBin:
     low: float
     high: float
     n: int
-    mean_p: float | None
-    human_a: Metric
+    mean_p_a: float | None
+    human_a_rate: Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ class StageCost:
 
     name: str
     seconds: float
-    cached: bool = False
+    from_cache: bool = False
     tokens: int = 0
     detail: str = ""
 
@@ -152,27 +153,27 @@ class Report:
     rater_agreements: tuple[RaterAgreement, ...] = ()
     similarities: tuple[SimilarityInfo, ...] = ()
     data: tuple[SplitInfo, ...] = ()
-    costs: tuple[StageCost, ...] = ()
+    stage_costs: tuple[StageCost, ...] = ()
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    curves: tuple[Curve, ...] = ()
+    missing_stages: tuple[str, ...] = ()
+    training_curves: tuple[TrainingCurve, ...] = ()
 
-    def comparison(self, arm: str, against: str, metric: str) -> Metric | None:
+    def get_difference(self, arm: str, baseline: str, metric: str) -> Metric | None:
         """The paired difference of these two arms, or None where they were not compared."""
-        wanted = (arm, against, metric)
-        found = (each for each in self.comparisons if (each.arm, each.against, each.metric) == wanted)
+        wanted = (arm, baseline, metric)
+        found = (each for each in self.comparisons if (each.arm, each.baseline, each.metric) == wanted)
         return next((each.difference for each in found), None)
 
 
-def arm_order(names: Iterable[str]) -> list[str]:
+def sort_arm_names(names: Iterable[str]) -> list[str]:
     """The names in the order of every table: `FIRST_ARMS`, then the others as they came, then `LAST_ARMS`."""
     given = list(dict.fromkeys(names))
     middle = [name for name in given if name not in FIRST_ARMS + LAST_ARMS]
     return [*(n for n in FIRST_ARMS if n in given), *middle, *(n for n in LAST_ARMS if n in given)]
 
 
-def differs(difference: Metric) -> Literal["above", "below", "unclear"]:
+def classify_difference(difference: Metric) -> Literal["above", "below", "unclear"]:
     """Which side of zero the whole interval lies on; touching zero, or no interval, is unclear."""
     if difference.low is None or difference.high is None:
         return "unclear"
@@ -181,7 +182,7 @@ def differs(difference: Metric) -> Literal["above", "below", "unclear"]:
     return "below" if difference.high < 0 else "unclear"
 
 
-def to_json(report: Report) -> dict[str, Any]:
+def report_to_json(report: Report) -> dict[str, Any]:
     """The contents of `report.json`, the contract for programs: plain JSON values, None for what is not a number.
 
     `arms` and `labels` hold figures only: {NAME: {METRIC: {"value", "low", "high", "n", "n_failed"}}}; what is said of
@@ -189,67 +190,75 @@ def to_json(report: Report) -> dict[str, Any]:
     """
     return {
         "study": asdict(report.study),
-        "arms": {arm.name: _figures(arm.metrics) for arm in report.arms},
+        "arms": {arm.name: _metrics_to_json(arm.metrics) for arm in report.arms},
         "arms_about": {
             arm.name: {
                 "role": arm.role,
                 "description": arm.description,
                 "skipped": arm.skipped,
                 "pending": list(arm.pending),
-                "against": list(arm.against),
+                "against": list(arm.compare_with),
             }
             for arm in report.arms
         },
-        "comparisons": [_compared(each) for each in report.comparisons],
-        "labels": {label.arm: _figures(label.metrics) for label in report.labels},
-        "labels_about": {label.arm: _label_about(label) for label in report.labels},
-        "searches": [plain(each) for each in report.searches],
-        "similarities": [similarities.plain(each) for each in report.similarities],
-        "rewards": {each.name: reward_rows.plain(each) for each in report.rewards},
-        "judges": [judges.plain(each) for each in report.judges],
-        "rater_agreements": [judges.plain(each) for each in report.rater_agreements],
+        "comparisons": [_comparison_to_json(each) for each in report.comparisons],
+        "labels": {label.arm: _metrics_to_json(label.metrics) for label in report.labels},
+        "labels_about": {label.arm: _label_info_to_json(label) for label in report.labels},
+        "searches": [search_info_to_json(each) for each in report.searches],
+        "similarities": [similarities.similarity_to_json(each) for each in report.similarities],
+        "rewards": {each.name: reward_rows.reward_to_json(each) for each in report.rewards},
+        "judges": [judge_quality.judge_to_json(each) for each in report.judges],
+        "rater_agreements": [judge_quality.judge_to_json(each) for each in report.rater_agreements],
         "data": {split.name: {k: v for k, v in asdict(split).items() if k != "name"} for split in report.data},
         "cost": {
-            "seconds": sum(stage.seconds for stage in report.costs),
-            "tokens": sum(stage.tokens for stage in report.costs),
+            "seconds": sum(stage.seconds for stage in report.stage_costs),
+            "tokens": sum(stage.tokens for stage in report.stage_costs),
         },
-        "stages": [asdict(stage) for stage in report.costs],
+        "stages": [asdict(stage) for stage in report.stage_costs],
         "samples": [
             {
                 "prompt": sample.prompt,
                 "completions": dict(sample.completions),
-                "scores": {arm: _number(score) for arm, score in sample.scores.items()},
+                "scores": {arm: _finite_or_none(score) for arm, score in sample.scores.items()},
                 "metric": sample.metric,
             }
             for sample in report.samples
         ],
         "notes": list(report.notes),
-        "missing": list(report.missing),
-        "training": {each.stage: plain_curve(each) for each in report.curves},
+        "missing": list(report.missing_stages),
+        "training": {each.stage: plain_curve(each) for each in report.training_curves},
     }
 
 
-def from_json(document: Mapping[str, Any]) -> Report:
+def report_from_json(document: Mapping[str, Any]) -> Report:
     """The report that `to_json` wrote. Raises `DataError` where a part is missing or has fields that no report has."""
     try:
         return Report(
             study=StudyInfo(**document["study"]),
-            arms=tuple(_arm(name, figures, document["arms_about"][name]) for name, figures in document["arms"].items()),
-            comparisons=tuple(_comparison(each) for each in document["comparisons"]),
-            labels=tuple(
-                _label(name, figures, document["labels_about"][name]) for name, figures in document["labels"].items()
+            arms=tuple(
+                _arm_from_json(name, figures, document["arms_about"][name])
+                for name, figures in document["arms"].items()
             ),
-            searches=tuple(read_back(each) for each in document["searches"]),
-            similarities=tuple(similarities.read_back(each) for each in document.get("similarities", ())),
-            rewards=tuple(reward_rows.read_back(name, each) for name, each in document.get("rewards", {}).items()),
-            judges=tuple(judges.judge_back(each) for each in document.get("judges", ())),
-            rater_agreements=tuple(judges.agreement_back(each) for each in document.get("rater_agreements", ())),
+            comparisons=tuple(_comparison_from_json(each) for each in document["comparisons"]),
+            labels=tuple(
+                _label_from_json(name, figures, document["labels_about"][name])
+                for name, figures in document["labels"].items()
+            ),
+            searches=tuple(search_info_from_json(each) for each in document["searches"]),
+            similarities=tuple(similarities.similarity_from_json(each) for each in document.get("similarities", ())),
+            rewards=tuple(
+                reward_rows.reward_from_json(name, each) for name, each in document.get("rewards", {}).items()
+            ),
+            judges=tuple(judge_quality.judge_from_json(each) for each in document.get("judges", ())),
+            rater_agreements=tuple(
+                judge_quality.agreement_from_json(each) for each in document.get("rater_agreements", ())
+            ),
             data=tuple(SplitInfo(name=name, **split) for name, split in document["data"].items()),
-            costs=tuple(StageCost(**stage) for stage in document["stages"]),
+            stage_costs=tuple(StageCost(**stage) for stage in document["stages"]),
             samples=tuple(Sample(**sample) for sample in document["samples"]),
             notes=tuple(document["notes"]),
-            missing=tuple(document.get("missing", ())),
-            curves=tuple(curve_back(stage, each) for stage, each in document.get("training", {}).items()),
+            missing_stages=tuple(document.get("missing", ())),
+            training_curves=tuple(curve_back(stage, each) for stage, each in document.get("training", {}).items()),
         )
     except KeyError as error:
         raise DataError(
@@ -259,54 +268,58 @@ def from_json(document: Mapping[str, Any]) -> Report:
         raise DataError(f"report.json: {error}; make it again with `trimtab report`") from error
 
 
-def _number(value: float | None) -> float | None:
+def _finite_or_none(value: float | None) -> float | None:
     """JSON has no NaN and no infinity; both mean that there is no figure."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _figure(metric: Metric) -> dict[str, Any]:
-    bounds = {"value": _number(metric.value), "low": _number(metric.low), "high": _number(metric.high)}
+def _metric_to_json(metric: Metric) -> dict[str, Any]:
+    bounds = {
+        "value": _finite_or_none(metric.value),
+        "low": _finite_or_none(metric.low),
+        "high": _finite_or_none(metric.high),
+    }
     return {**bounds, "n": metric.n, "n_failed": metric.n_failed}
 
 
-def _figures(metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    return {name: _figure(metric) for name, metric in metrics.items()}
+def _metrics_to_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    return {name: _metric_to_json(metric) for name, metric in metrics.items()}
 
 
-def _metrics(figures: Mapping[str, Any]) -> dict[str, Metric]:
+def _metrics_from_json(figures: Mapping[str, Any]) -> dict[str, Metric]:
     return {name: Metric(**figure) for name, figure in figures.items()}
 
 
-def _label_about(label: LabelInfo) -> dict[str, Any]:
-    bins = [{**asdict(each), "human_a": _figure(each.human_a)} for each in label.histogram]
+def _label_info_to_json(label: LabelInfo) -> dict[str, Any]:
+    bins = [{**asdict(each), "human_a": _metric_to_json(each.human_a_rate)} for each in label.histogram]
     about = {"annotator": label.annotator, "n_pairs": label.n_pairs, "source": label.source}
     return {**about, "cost": asdict(label.cost), "histogram": bins}
 
 
-def _arm(name: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> Arm:
+def _arm_from_json(name: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> Arm:
     lists = {key: tuple(about.get(key, ())) for key in ("pending", "against")}
-    return Arm(name=name, metrics=_metrics(figures), **{**about, **lists})
+    return Arm(name=name, metrics=_metrics_from_json(figures), **{**about, **lists})
 
 
-def _label(arm: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> LabelInfo:
+def _label_from_json(arm: str, figures: Mapping[str, Any], about: Mapping[str, Any]) -> LabelInfo:
     return LabelInfo(
         arm=arm,
         annotator=about["annotator"],
         n_pairs=about["n_pairs"],
         source=about["source"],
-        metrics=_metrics(figures),
+        metrics=_metrics_from_json(figures),
         histogram=tuple(HistogramBin(**{**each, "human_a": Metric(**each["human_a"])}) for each in about["histogram"]),
         cost=Cost(**about["cost"]),
     )
 
 
-def _compared(each: Comparison) -> dict[str, Any]:
-    names = {"arm": each.arm, "against": each.against, "metric": each.metric}
-    test = {"above": each.above, "below": each.below, "p_value": each.p_value}
-    return {**names, **_figure(each.difference), **test}
+def _comparison_to_json(each: Comparison) -> dict[str, Any]:
+    names = {"arm": each.arm, "against": each.baseline, "metric": each.metric}
+    test = {"above": each.wins, "below": each.losses, "p_value": each.p_value}
+    return {**names, **_metric_to_json(each.difference), **test}
 
 
-def _comparison(each: Mapping[str, Any]) -> Comparison:
+def _comparison_from_json(each: Mapping[str, Any]) -> Comparison:
     figure = {key: each[key] for key in ("value", "low", "high", "n", "n_failed")}
     rest = {key: value for key, value in each.items() if key not in figure}
     return Comparison(difference=Metric(**figure), **rest)

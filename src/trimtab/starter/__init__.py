@@ -1,7 +1,16 @@
 """The starter set: prompts written by a deterministic generator, each with a checker that scores any answer to it."""
 
-from trimtab.starter.generation import FAMILIES, VERSION, gold, items
-from trimtab.starter.item import Family, Item
-from trimtab.starter.pairing import NOISE, p_first
+from trimtab.starter.generator import FAMILIES, GENERATOR_VERSION, compute_gold_reward, generate_items
+from trimtab.starter.item import StarterItem, TaskFamily
+from trimtab.starter.pair_sampling import LABEL_NOISE, preference_probability
 
-__all__ = ["FAMILIES", "NOISE", "VERSION", "Family", "Item", "gold", "items", "p_first"]
+__all__ = [
+    "FAMILIES",
+    "GENERATOR_VERSION",
+    "LABEL_NOISE",
+    "StarterItem",
+    "TaskFamily",
+    "compute_gold_reward",
+    "generate_items",
+    "preference_probability",
+]

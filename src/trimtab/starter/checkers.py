@@ -5,32 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from trimtab.starter.item import Check
-from trimtab.starter.reading import Reading, line_of, read
+from trimtab.starter.item import Checker
+from trimtab.starter.text_analysis import TextAnalysis, analyze_text, to_padded_line
 
-Core = Callable[[Reading], float]
+ContentScorer = Callable[[TextAnalysis], float]
 
-WRONG = 0.12
-HEDGED = 0.4
-MENTIONED = 0.25
+WRONG_SCORE = 0.12
+HEDGED_SCORE = 0.4
+MENTIONED_SCORE = 0.25
 
 
-def graded(core: Core, *, short: int = 8, fair: int = 14, long: int = 45, may_refuse: bool = False) -> Check:
+def build_checker(
+    scorer: ContentScorer, *, short: int = 8, fair: int = 14, long: int = 45, may_refuse: bool = False
+) -> Checker:
     """The checker of a core in [0, 1]. Up to `short` words cost nothing, `fair` words a tenth, `long` words most."""
 
     def check(text: str) -> float:
-        reading = read(text)
+        reading = analyze_text(text)
         if not reading.tokens:
             return 0.0
-        value = core(reading) * brevity(reading.n_words, short, fair, long) * manners(reading)
-        if reading.refuses and not may_refuse:
+        value = scorer(reading) * brevity_factor(reading.n_words, short, fair, long) * manners_factor(reading)
+        if reading.is_refusal and not may_refuse:
             value *= 0.3
         return round(min(1.0, max(0.0, value)), 3)
 
     return check
 
 
-def brevity(n_words: int, short: int, fair: int, long: int) -> float:
+def brevity_factor(n_words: int, short: int, fair: int, long: int) -> float:
     """1 up to `short` words, 0.9 at `fair`, 0.2 at `long`, falling towards 0.02 at four times `long`."""
     if n_words <= short:
         return 1.0
@@ -41,52 +43,52 @@ def brevity(n_words: int, short: int, fair: int, long: int) -> float:
     return max(0.02, 0.2 * (1.0 - (n_words - long) / (3 * long)))
 
 
-def manners(reading: Reading) -> float:
+def manners_factor(analysis: TextAnalysis) -> float:
     factor = 1.0
-    if reading.rude:
+    if analysis.is_rude:
         factor *= 0.45
-    if reading.stock:
+    if analysis.has_stock_phrase:
         factor *= 0.85
-    if reading.repetitive:
+    if analysis.is_repetitive:
         factor *= 0.5
     return factor
 
 
-def answer(right: tuple[str, ...], wrong: tuple[str, ...]) -> Core:
+def answer_scorer(right: tuple[str, ...], wrong: tuple[str, ...]) -> ContentScorer:
     """Whether the right answer is named, and named before any of the wrong ones."""
-    rights = tuple(line_of(text) for text in right)
-    wrongs = tuple(line_of(text) for text in wrong)
+    rights = tuple(to_padded_line(text) for text in right)
+    wrongs = tuple(to_padded_line(text) for text in wrong)
 
-    def core(reading: Reading) -> float:
-        line = reading.line
+    def core(reading: TextAnalysis) -> float:
+        line = reading.padded_line
         found = [line.find(text) for text in rights if text in line]
         missed = [line.find(text) for text in wrongs if text in line]
         if not found:
-            return WRONG
+            return WRONG_SCORE
         if not missed:
             return 1.0
-        return HEDGED if min(found) <= min(missed) else MENTIONED
+        return HEDGED_SCORE if min(found) <= min(missed) else MENTIONED_SCORE
 
     return core
 
 
-def number(value: float, givens: tuple[float, ...] = ()) -> Core:
+def number_scorer(value: float, givens: tuple[float, ...] = ()) -> ContentScorer:
     """Whether the number said, apart from those that the question gave, is the right one."""
 
-    def core(reading: Reading) -> float:
+    def core(reading: TextAnalysis) -> float:
         said = list(reading.numbers)
         for given in givens:
             if given in said and (given != value or said.count(given) > 1):
                 said.remove(given)
         if not said:
-            return WRONG / 2
+            return WRONG_SCORE / 2
         if all(_equal(one, value) for one in said):
             return 1.0
         if _equal(said[-1], value):
             return 0.7
         if any(_equal(one, value) for one in said):
-            return MENTIONED
-        return WRONG
+            return MENTIONED_SCORE
+        return WRONG_SCORE
 
     return core
 
@@ -95,15 +97,15 @@ def _equal(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
 
 
-def bare(core: Core, n_words: int = 2) -> Core:
+def answer_only_scorer(core: ContentScorer, n_words: int = 2) -> ContentScorer:
     """The answer and nothing else: a sentence around it costs a third."""
     return lambda reading: core(reading) * (1.0 if reading.n_words <= n_words else 0.65)
 
 
-def whole_sentence(core: Core, n_words: int = 4) -> Core:
+def whole_sentence_scorer(core: ContentScorer, n_words: int = 4) -> ContentScorer:
     """One whole sentence: a bare answer costs nearly a half, a second sentence a quarter."""
 
-    def judged(reading: Reading) -> float:
+    def judged(reading: TextAnalysis) -> float:
         if reading.n_words < n_words:
             return core(reading) * 0.55
         return core(reading) * (1.0 if reading.n_sentences == 1 else 0.75)
@@ -111,18 +113,18 @@ def whole_sentence(core: Core, n_words: int = 4) -> Core:
     return judged
 
 
-def on_topic(topic: tuple[str, ...], enough: int = 2) -> Core:
+def topic_scorer(topic: tuple[str, ...], enough: int = 2) -> ContentScorer:
     """How many words of the topic come up: `enough` of them make 1."""
-    return lambda reading: max(WRONG / 2, min(1.0, reading.count_of(topic) / enough))
+    return lambda reading: max(WRONG_SCORE / 2, min(1.0, reading.count_phrases(topic) / enough))
 
 
-def times(*cores: Core) -> Core:
-    def core(reading: Reading) -> float:
+def product_scorer(*cores: ContentScorer) -> ContentScorer:
+    def core(reading: TextAnalysis) -> float:
         return math.prod(one(reading) for one in cores)
 
     return core
 
 
-def kept(keeps: Callable[[Reading], bool], else_factor: float = 0.4) -> Core:
+def rule_scorer(follows_rule: Callable[[TextAnalysis], bool], else_factor: float = 0.4) -> ContentScorer:
     """A rule that a response keeps (1) or breaks (`else_factor`)."""
-    return lambda reading: 1.0 if keeps(reading) else else_factor
+    return lambda reading: 1.0 if follows_rule(reading) else else_factor

@@ -7,36 +7,36 @@ from dataclasses import dataclass
 from typing import Literal
 
 Objective = Literal["helpful", "harmless"]
-Check = Callable[[str], float]
+Checker = Callable[[str], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class PromptDraft:
     """A prompt, the checker of any answer to it (in [0, 1]), and responses of every quality to choose a pair from."""
 
     prompt: str
-    check: Check
+    checker: Checker
     responses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class TaskFamily:
     """One kind of task. `drafts` gives the same drafts at every call."""
 
     name: str
     objective: Objective
-    about: str
-    drafts: Callable[[], Iterable[Draft]]
+    description: str
+    generate_drafts: Callable[[], Iterable[PromptDraft]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class StarterItem:
     """A prompt with its checker and the chosen pair: `better` has the higher gold reward. `gold_*` are in [0, 1]."""
 
     family: str
     objective: Objective
     prompt: str
-    check: Check
+    checker: Checker
     better: str
     worse: str
     gold_better: float

@@ -10,55 +10,69 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trimtab.config.training import DpoSettings
+from trimtab.core.interfaces import ProgressTick
 from trimtab.errors import TrainingError
-from trimtab.lm.adapters import add_adapter, autocast, is_narrow
-from trimtab.lm.logprobs import ResponseLogprobs
-from trimtab.lm.rows import lay_out
-from trimtab.protocols import Tick
-from trimtab.training.loop import Example, Job, Setup, train
-from trimtab.training.objective import objective
-from trimtab.training.settings import Dpo
+from trimtab.models.adapters import add_adapter, autocast_bf16, has_bf16_weights
+from trimtab.models.packing.pair_batch import collate_pairs
+from trimtab.models.scoring.logprobs import ResponseLogprobs
+from trimtab.training.dpo_objective import build_dpo_loss
+from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, run_training
 
 # Nats a token by which policy and reference may differ before the first step. In float32 they are the same sums in another
 # order; in bfloat16 each carries about three digits. The wrong model as reference is off by a tenth of a nat and more.
-AGREEMENT = {False: 1e-3, True: 0.03}
+MAX_START_DIFFERENCE = {False: 1e-3, True: 0.03}
 
 
-def dpo(
-    model: Any, examples: Sequence[Example], recipe: Dpo, setup: Setup, folder: Path, tick: Tick
+def train_dpo(
+    model: Any,
+    examples: Sequence[TrainingExample],
+    settings: DpoSettings,
+    runtime: TrainingRuntime,
+    folder: Path,
+    tick: ProgressTick,
 ) -> tuple[Any, list[dict[str, float]]]:
     """The model with its trained adapter, and the log: loss, accuracy and implicit margins, a record a step.
 
     The first response of each example's row is the chosen one; its `reference` comes from the model as it is given, where
     the loss needs one. Raises `TrainingError` if the policy does not agree with it before the first step.
     """
-    narrow = is_narrow(model)
-    policy = add_adapter(model, rank=recipe.lora_rank, alpha=recipe.lora_alpha, seed=setup.seed)
+    narrow = has_bf16_weights(model)
+    policy = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
     module = ResponseLogprobs(policy)
-    if not recipe.reference_free:
-        check_start(module, examples[: min(8, len(examples))], setup, narrow)
-    whole = recipe.loss == "dr_dpo"
-    job = Job(recipe=recipe, setup=setup, narrow=narrow, loss=objective(recipe), items=_pairs, whole=whole)
-    return policy, train(module, examples, job, folder, tick)
+    if not settings.reference_free:
+        check_reference_matches_policy(module, examples[: min(8, len(examples))], runtime, narrow)
+    whole = settings.loss_type == "dr_dpo"
+    job = TrainingJob(
+        settings=settings,
+        runtime=runtime,
+        autocast_bf16=narrow,
+        loss=build_dpo_loss(settings),
+        count_items=_count_pairs,
+        loss_over_full_batch=whole,
+    )
+    return policy, run_training(module, examples, job, folder, tick)
 
 
 @torch.no_grad()
-def check_start(module: ResponseLogprobs, examples: Sequence[Example], setup: Setup, narrow: bool) -> float:
+def check_reference_matches_policy(
+    module: ResponseLogprobs, examples: Sequence[TrainingExample], runtime: TrainingRuntime, use_bf16: bool
+) -> float:
     """The mean difference between policy and reference in nats a token. Raises `TrainingError` when it is too large."""
     device = next(module.parameters()).device
-    batch = lay_out([example.row for example in examples], setup.form, setup.pad_id).to(device)
-    with autocast(module, narrow):
+    batch = collate_pairs([example.pair for example in examples], runtime.layout, runtime.pad_id).to(device)
+    with autocast_bf16(module, use_bf16):
         summed = module(**batch.tensors()).cpu()
-    reference = torch.tensor([example.reference for example in examples])
-    counts = torch.tensor([[len(example.row.first), len(example.row.second)] for example in examples])
+    reference = torch.tensor([example.reference_logprobs for example in examples])
+    counts = torch.tensor([[len(example.pair.first), len(example.pair.second)] for example in examples])
     difference = float(((summed - reference).abs() / counts.clamp(min=1)).mean())
-    if difference > AGREEMENT[narrow]:
+    if difference > MAX_START_DIFFERENCE[use_bf16]:
         raise TrainingError(
-            f"{setup.name}: before the first step policy and reference must agree, and they differ by {difference:.3f} nats "
-            f"a token (at most {AGREEMENT[narrow]}); the reference table was made by another model"
+            f"{runtime.name}: before the first step policy and reference must agree, and they differ by {difference:.3f} nats "
+            f"a token (at most {MAX_START_DIFFERENCE[use_bf16]}); the reference table was made by another model"
         )
     return difference
 
 
-def _pairs(inputs: Mapping[str, Tensor]) -> int:
+def _count_pairs(inputs: Mapping[str, Tensor]) -> int:
     return len(inputs["reference"])

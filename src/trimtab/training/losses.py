@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 
-def dpo(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: float | Tensor = 0.0) -> Tensor:
+def dpo_loss(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: float | Tensor = 0.0) -> Tensor:
     """Direct preference optimization, -log sigmoid(gap) (Rafailov et al. 2023, eq. 7; Tao & Li 2025, eq. 3).
 
     With `label_smoothing` e in [0, 0.5), one for all or one a pair, the conservative form (Mitchell 2023, cDPO):
@@ -21,7 +21,7 @@ def dpo(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: floa
     return -(1.0 - label_smoothing) * logsigmoid(gap) - label_smoothing * logsigmoid(-gap)
 
 
-def robust(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: float | Tensor) -> Tensor:
+def robust_dpo_loss(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: float | Tensor) -> Tensor:
     """Robust DPO (Chowdhury et al. 2024): [-(1 - e) log sigmoid(gap) + e log sigmoid(-gap)] / (1 - 2e), shape (pairs,).
 
     Its mean over labels that are flipped with probability e is the loss of dpo under the true ones. `label_smoothing` is e in
@@ -32,7 +32,7 @@ def robust(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: f
     return ((1.0 - label_smoothing) * right - label_smoothing * wrong) / (1.0 - 2.0 * label_smoothing)
 
 
-def ipo(policy: Tensor, reference: Tensor, lengths: Tensor, *, beta: float) -> Tensor:
+def ipo_loss(policy: Tensor, reference: Tensor, lengths: Tensor, *, beta: float) -> Tensor:
     """Identity preference optimization, (h - 1 / (2 beta))^2 (Azar et al. 2024, eq. 17, whose tau is our beta), shape (pairs,).
 
     h is the implicit margin with each response's log-ratio divided by its length, as TRL has it on the authors' word; the
@@ -42,17 +42,17 @@ def ipo(policy: Tensor, reference: Tensor, lengths: Tensor, *, beta: float) -> T
     return (ratio[:, 0] - ratio[:, 1] - 1.0 / (2.0 * beta)) ** 2
 
 
-def hinge(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor:
+def hinge_loss(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor:
     """max(0, 1 - gap), shape (pairs,): the hinge of SLiC on log-ratios (Zhao et al. 2023; Liu et al. 2024, hinge-norm)."""
     return (1.0 - beta * implicit_margin(policy, reference)).clamp(min=0.0)
 
 
-def simpo(policy: Tensor, lengths: Tensor, *, beta: float, gamma: float) -> Tensor:
+def simpo_loss(policy: Tensor, lengths: Tensor, *, beta: float, gamma: float) -> Tensor:
     """SimPO, -log sigmoid(beta m - gamma), shape (pairs,); m is `mean_margin` (Meng et al. 2024, eq. 6). No reference."""
-    return -logsigmoid(beta * mean_margin(policy, lengths) - gamma)
+    return -logsigmoid(beta * length_normalized_margin(policy, lengths) - gamma)
 
 
-def length_regularized(
+def length_regularized_dpo_loss(
     policy: Tensor, reference: Tensor, lengths: Tensor, *, beta: float, length_penalty: float
 ) -> Tensor:
     """-log sigmoid(gap + a (|chosen| - |rejected|)), shape (pairs,): length-regularized DPO (Park et al. 2024, R-DPO).
@@ -64,16 +64,16 @@ def length_regularized(
     return -logsigmoid(beta * implicit_margin(policy, reference) + length_penalty * longer)
 
 
-def distributionally_robust(each: Tensor, weights: Tensor, *, dr_beta: float) -> Tensor:
+def dr_dpo_loss(pair_losses: Tensor, weights: Tensor, *, dr_dpo_beta: float) -> Tensor:
     """-b log(sum w exp(-l / b) / sum w) over the losses l of a whole step, no dimension (Wu et al. 2025, Dr. DPO).
 
     `each` and `weights`: shape (pairs,). A pair counts in the gradient by w exp(-l / b), so that pairs whose label the policy
     finds unlikely count less; a large `dr_beta` b gives the weighted mean.
     """
-    return -dr_beta * ((weights.log() - each / dr_beta).logsumexp(0) - weights.sum().log())
+    return -dr_dpo_beta * ((weights.log() - pair_losses / dr_dpo_beta).logsumexp(0) - weights.sum().log())
 
 
-def confidence(p_chosen: Tensor) -> Tensor:
+def confidence_weight(p_chosen: Tensor) -> Tensor:
     """2p - 1, in [0, 1] for p in [0.5, 1]: the weight of a pair in CW-PO (Afzali et al. 2026, eq. 8).
 
     There it is 2 (sigmoid(r_chosen - r_rejected) - 1/2), where the sigmoid is p under Bradley-Terry.
@@ -87,49 +87,51 @@ def implicit_margin(policy: Tensor, reference: Tensor) -> Tensor:
     return ratio[:, 0] - ratio[:, 1]
 
 
-def mean_margin(policy: Tensor, lengths: Tensor) -> Tensor:
+def length_normalized_margin(policy: Tensor, lengths: Tensor) -> Tensor:
     """log pi(y1) / |y1| - log pi(y2) / |y2|: nats a token, shape (pairs,)."""
     mean = policy / lengths.clamp(min=1)
     return mean[:, 0] - mean[:, 1]
 
 
-def bradley_terry(rewards: Tensor) -> Tensor:
+def bradley_terry_loss(rewards: Tensor) -> Tensor:
     """-log sigmoid(r_chosen - r_rejected) for rewards of shape (pairs, 2) (Tao & Li 2025, eq. 1)."""
     return -logsigmoid(rewards[:, 0] - rewards[:, 1])
 
 
-def accuracy(margins: Tensor) -> Tensor:
+def preference_accuracy(margins: Tensor) -> Tensor:
     """Share of margins above zero, a tie counted as a half."""
     return (margins > 0).float().mean() + 0.5 * (margins == 0).float().mean()
 
 
-def answers(summed: Tensor, weights: Tensor) -> Tensor:
+def answer_cross_entropy(logprobs: Tensor, weights: Tensor) -> Tensor:
     """-w1 log p(answer 1) - w2 log p(answer 2), float32, shape (N,): cross-entropy with hard or soft labels.
 
     Both arguments have the shape (N, 2); a row of `weights` sums to 1.
     """
-    return -(summed * weights).sum(1)
+    return -(logprobs * weights).sum(1)
 
 
-def confident(summed: Tensor, weights: Tensor, *, share: float) -> Tensor:
+def aux_confidence_loss(logprobs: Tensor, weights: Tensor, *, prediction_weight: float) -> Tensor:
     """(1 - c) CE(label) + c CE(own prediction), shape (N,): the auxiliary confidence loss (Burns et al. 2023, section 4.3).
 
     Arguments as for `answers`, of a whole step; c is `share`, in [0, 1]. The prediction is `hardened` and takes no gradient.
     """
-    return answers(summed, (1.0 - share) * weights + share * hardened(summed))
+    return answer_cross_entropy(
+        logprobs, (1.0 - prediction_weight) * weights + prediction_weight * harden_predictions(logprobs)
+    )
 
 
-def hardened(summed: Tensor) -> Tensor:
+def harden_predictions(logprobs: Tensor) -> Tensor:
     """The model's own answers as 0 and 1, shape (N, 2): answer 1 for the half that leans to it most, answer 2 for the others.
 
     The threshold is the median of log p(answer 1) - log p(answer 2) over all N, so that a model that prefers a position says
     both equally often; what lies on the threshold is half of each.
     """
-    leaning = (summed[:, 0] - summed[:, 1]).detach()
+    leaning = (logprobs[:, 0] - logprobs[:, 1]).detach()
     first = 0.5 * (1.0 + (leaning - leaning.quantile(0.5)).sign())
     return torch.stack([first, 1.0 - first], dim=1)
 
 
-def warmed_up(weight: float, warmup: float, progress: float) -> float:
+def linear_warmup(weight: float, warmup_ratio: float, progress: float) -> float:
     """`weight` after the share `warmup` of the steps, and before that a part of it that grows linearly from 0."""
-    return weight * min(1.0, progress / warmup) if warmup else weight
+    return weight * min(1.0, progress / warmup_ratio) if warmup_ratio else weight

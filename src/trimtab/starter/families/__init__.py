@@ -11,11 +11,11 @@ from trimtab.starter.families.language import LANGUAGE
 from trimtab.starter.families.lists import LISTS
 from trimtab.starter.families.lookalikes import LOOKALIKES
 from trimtab.starter.families.numbers import NUMBERS
-from trimtab.starter.families.tones import TONED
-from trimtab.starter.item import Family
+from trimtab.starter.families.tones import TONE_FAMILIES
+from trimtab.starter.item import TaskFamily
 
-HELPFUL = (*KNOWLEDGE, *NUMBERS, *LANGUAGE, *FORMS, *LISTS, *TONED, *HONESTY)
+HELPFUL = (*KNOWLEDGE, *NUMBERS, *LANGUAGE, *FORMS, *LISTS, *TONE_FAMILIES, *HONESTY)
 HARMLESS = (*DECLINING, *LOOKALIKES, CALM, CAUTION, FAIRNESS)
-FAMILIES: dict[str, Family] = {family.name: family for family in (*HELPFUL, *HARMLESS)}
+FAMILIES: dict[str, TaskFamily] = {family.name: family for family in (*HELPFUL, *HARMLESS)}
 
 __all__ = ["FAMILIES"]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
-from trimtab.starter.checkers import Core, answer, bare, graded, whole_sentence
-from trimtab.starter.defects import pool
-from trimtab.starter.item import Check, Draft
+from trimtab.starter.checkers import (
+    ContentScorer,
+    answer_only_scorer,
+    answer_scorer,
+    build_checker,
+    whole_sentence_scorer,
+)
+from trimtab.starter.corruptions import build_response_pool
+from trimtab.starter.item import Checker, PromptDraft
 
 STYLES = ("only", "sentence", "free")
-ASKS = {
+STYLE_INSTRUCTIONS = {
     "only": ("Answer with the {} only.", "Just the {}, please.", "Reply with nothing but the {}."),
     "sentence": (
         "Answer in one full sentence.",
@@ -20,7 +26,7 @@ ASKS = {
 }
 
 
-def closed(
+def draft_closed_question(
     rng: Random,
     question: str,
     *,
@@ -30,25 +36,29 @@ def closed(
     sentence: str,
     noun: str = "answer",
     style: str = "free",
-    core: Core | None = None,
-) -> Draft:
+    core: ContentScorer | None = None,
+) -> PromptDraft:
     """A draft of a closed question. `sentence` has one `{}` for the answer; `others` are wrong answers to look for."""
-    judged = core or answer((right,), tuple({wrong, *others} - {right}))
-    return Draft(
-        prompt=f"{question} {rng.choice(ASKS[style]).format(noun)}",
-        check=styled(judged, style, n_bare=len(right.split()) + 1),
-        responses=pool(rng, (dotted(right), sentence.format(right)), (dotted(wrong), sentence.format(wrong))),
+    judged = core or answer_scorer((right,), tuple({wrong, *others} - {right}))
+    return PromptDraft(
+        prompt=f"{question} {rng.choice(STYLE_INSTRUCTIONS[style]).format(noun)}",
+        checker=build_style_checker(judged, style, n_bare=len(right.split()) + 1),
+        responses=build_response_pool(
+            rng,
+            (format_bare_answer(right), sentence.format(right)),
+            (format_bare_answer(wrong), sentence.format(wrong)),
+        ),
     )
 
 
-def styled(core: Core, style: str, n_bare: int = 2) -> Check:
+def build_style_checker(core: ContentScorer, style: str, n_bare: int = 2) -> Checker:
     if style == "only":
-        return graded(bare(core, n_bare))
+        return build_checker(answer_only_scorer(core, n_bare))
     if style == "sentence":
-        return graded(whole_sentence(core), short=11, fair=16)
-    return graded(core)
+        return build_checker(whole_sentence_scorer(core), short=11, fair=16)
+    return build_checker(core)
 
 
-def dotted(text: str) -> str:
+def format_bare_answer(text: str) -> str:
     """An answer on its own as people write it: a capital first, a period last."""
     return f"{text[0].upper()}{text[1:]}" + ("" if text[-1] in ".!?" else ".")

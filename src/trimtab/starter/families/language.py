@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from trimtab.starter.families.closed import STYLES, closed
-from trimtab.starter.item import Draft, Family
-from trimtab.starter.tables import CITIES, DAYS, GROUPS, MISSPELLED, NAMES, THINGS, rows
+from trimtab.starter.families.closed import STYLES, draft_closed_question
+from trimtab.starter.item import PromptDraft, TaskFamily
+from trimtab.starter.row_parser import CATEGORIES, CITIES, DAYS, MISSPELLED, NAMES, OBJECTS, parse_rows
 
-PER_FAMILY = 150
-LIKED = rows("""
+DRAFTS_PER_FAMILY = 150
+REVIEWS = parse_rows("""
 The soup was wonderful and the waiter smiled. | positive
 I would come back to this hotel any day. | positive
 What a lovely park for a walk with children. | positive
@@ -34,16 +34,16 @@ The guide was late and knew almost nothing. | negative
 """)
 
 
-def yes_or_no() -> Iterator[Draft]:
-    members = [(member, group) for group, names in GROUPS.items() for member in names]
-    for index in range(PER_FAMILY):
+def draft_yes_or_no() -> Iterator[PromptDraft]:
+    members = [(member, group) for group, names in CATEGORIES.items() for member in names]
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"yesno:{index}")
         member, group = rng.choice(members)
-        asked = group if index % 2 else rng.choice([one for one in GROUPS if one != group])
+        asked = group if index % 2 else rng.choice([one for one in CATEGORIES if one != group])
         right, wrong = ("yes", "no") if asked == group else ("no", "yes")
         article = "an" if asked[0] in "aeiou" else "a"
         style = STYLES[index // 2 % 2]
-        yield closed(
+        yield draft_closed_question(
             rng,
             f'Is the thing called "{member}" {article} {asked}, yes or no?',
             right=right,
@@ -54,14 +54,14 @@ def yes_or_no() -> Iterator[Draft]:
         )
 
 
-def choosing() -> Iterator[Draft]:
-    for index in range(PER_FAMILY):
+def draft_choices() -> Iterator[PromptDraft]:
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"choose:{index}")
-        group, *others = rng.sample(list(GROUPS), 4)
-        right, wrong = rng.choice(GROUPS[group]), rng.choice(GROUPS[others[0]])
-        options = [right, wrong, *(rng.choice(GROUPS[other]) for other in others[1:])]
+        group, *others = rng.sample(list(CATEGORIES), 4)
+        right, wrong = rng.choice(CATEGORIES[group]), rng.choice(CATEGORIES[others[0]])
+        options = [right, wrong, *(rng.choice(CATEGORIES[other]) for other in others[1:])]
         rng.shuffle(options)
-        yield closed(
+        yield draft_closed_question(
             rng,
             f"Which of these is a kind of {group}: {', '.join(options[:-1])} or {options[-1]}?",
             right=right,
@@ -73,12 +73,12 @@ def choosing() -> Iterator[Draft]:
         )
 
 
-def extraction() -> Iterator[Draft]:
-    for index in range(PER_FAMILY + 60):
+def draft_extraction() -> Iterator[PromptDraft]:
+    for index in range(DRAFTS_PER_FAMILY + 60):
         rng = Random(f"extract:{index}")
         facts = {
             "name": rng.choice(NAMES),
-            "thing": rng.choice(THINGS),
+            "thing": rng.choice(OBJECTS),
             "city": rng.choice(CITIES),
             "day": rng.choice(DAYS),
             "price": f"{rng.randint(12, 99)} dollars",
@@ -87,7 +87,7 @@ def extraction() -> Iterator[Draft]:
         asked = list(facts)[index % 5]
         right, wrong = facts[asked], facts[rng.choice([one for one in facts if one != asked])]
         kind = {"name": "name of the buyer", "thing": "thing bought"}.get(asked, asked)
-        yield closed(
+        yield draft_closed_question(
             rng,
             f'Find the {kind} in this text: "{text}"',
             right=right,
@@ -99,7 +99,7 @@ def extraction() -> Iterator[Draft]:
         )
 
 
-def spelling() -> Iterator[Draft]:
+def draft_spelling() -> Iterator[PromptDraft]:
     asks = ('Correct the spelling of "{}".', 'My teacher marked the word "{}". How is it spelled?')
     for place, (bad, good) in enumerate(MISSPELLED):
         for style in STYLES:
@@ -109,7 +109,7 @@ def spelling() -> Iterator[Draft]:
                 wrong = rng.choice(
                     (f"{good[:middle]}{good[middle]}{good[middle:]}", good[: middle - 1] + good[middle:])
                 )
-                yield closed(
+                yield draft_closed_question(
                     rng,
                     ask.format(bad),
                     right=good,
@@ -120,24 +120,45 @@ def spelling() -> Iterator[Draft]:
                 )
 
 
-def sentiment() -> Iterator[Draft]:
+def draft_sentiment() -> Iterator[PromptDraft]:
     asks = (
         'Is this review positive or negative? "{}"', 'Does the writer of "{}" sound positive or negative?',
         'Label this text as positive or negative: "{}"',
     )  # fmt: skip
-    for text, right in LIKED:
+    for text, right in REVIEWS:
         wrong = "negative" if right == "positive" else "positive"
         for ask in asks:
             for style in STYLES:
                 rng = Random(f"sentiment:{text}:{ask}:{style}")
                 said = rng.choice(("This review is {}.", "The writer sounds {} here."))
-                yield closed(rng, ask.format(text), right=right, wrong=wrong, sentence=said, noun="label", style=style)
+                yield draft_closed_question(
+                    rng, ask.format(text), right=right, wrong=wrong, sentence=said, noun="label", style=style
+                )
 
 
 LANGUAGE = (
-    Family(name="yes_no", objective="helpful", about="questions to be answered with yes or no", drafts=yes_or_no),
-    Family(name="choose", objective="helpful", about="the one of four that fits", drafts=choosing),
-    Family(name="extraction", objective="helpful", about="one fact out of a sentence", drafts=extraction),
-    Family(name="spelling", objective="helpful", about="a misspelled word corrected", drafts=spelling),
-    Family(name="sentiment", objective="helpful", about="whether a review is positive or negative", drafts=sentiment),
+    TaskFamily(
+        name="yes_no",
+        objective="helpful",
+        description="questions to be answered with yes or no",
+        generate_drafts=draft_yes_or_no,
+    ),
+    TaskFamily(
+        name="choose", objective="helpful", description="the one of four that fits", generate_drafts=draft_choices
+    ),
+    TaskFamily(
+        name="extraction",
+        objective="helpful",
+        description="one fact out of a sentence",
+        generate_drafts=draft_extraction,
+    ),
+    TaskFamily(
+        name="spelling", objective="helpful", description="a misspelled word corrected", generate_drafts=draft_spelling
+    ),
+    TaskFamily(
+        name="sentiment",
+        objective="helpful",
+        description="whether a review is positive or negative",
+        generate_drafts=draft_sentiment,
+    ),
 )

@@ -6,22 +6,24 @@ import json
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from trimtab.starter.checkers import Core, graded
-from trimtab.starter.defects import empty_handed, opened, padded, rude
-from trimtab.starter.families.closed import dotted
-from trimtab.starter.item import Draft, Family
-from trimtab.starter.reading import Reading
-from trimtab.starter.tables import CITIES, GROUPS, NAMES, RHYMES, words
+from trimtab.starter.checkers import ContentScorer, build_checker
+from trimtab.starter.corruptions import add_opener, add_padding, add_rudeness, sample_off_task_responses
+from trimtab.starter.families.closed import format_bare_answer
+from trimtab.starter.item import PromptDraft, TaskFamily
+from trimtab.starter.row_parser import CATEGORIES, CITIES, NAMES, RHYMES, split_words
+from trimtab.starter.text_analysis import TextAnalysis
 
 COUNTS = ("", "one", "two", "three", "four", "five", "six")
 LETTERS = "abcdefghilmnoprstvw"
-ANIMALS = words("ant bear cat dog eagle fox goat horse ibis lion mouse newt owl pig rabbit snake tiger viper wolf")
-FOODS = words(
+ANIMALS = split_words(
+    "ant bear cat dog eagle fox goat horse ibis lion mouse newt owl pig rabbit snake tiger viper wolf"
+)
+FOODS = split_words(
     """
     apple bread cheese dumpling egg fig grape honey ice lemon mango noodle olive pear rice soup tomato vanilla waffle
     """
 )
-JOBS = words(
+JOBS = split_words(
     """
     actor baker cook doctor engineer farmer guard hunter inspector lawyer mason nurse officer painter ranger sailor
     tailor vet writer
@@ -29,14 +31,14 @@ JOBS = words(
 )
 
 
-def _members(known: tuple[str, ...], wanted: int) -> Core:
+def _exact_list_scorer(known: tuple[str, ...], wanted: int) -> ContentScorer:
     """How close the number of items is to the wanted one, and how many of the items belong.
 
     Items are lines where there are several, else what commas and "and" part.
     """
 
-    def core(reading: Reading) -> float:
-        said = sum(reading.has_any((word, f"{word}s", f"{word}es", f"{word[:-1]}ies")) for word in known)
+    def core(reading: TextAnalysis) -> float:
+        said = sum(reading.contains_any((word, f"{word}s", f"{word}es", f"{word[:-1]}ies")) for word in known)
         parts = reading.lines if len(reading.lines) > 1 else reading.text.replace(" and ", ",").split(",")
         named = max(said, len([part for part in parts if part.strip(" .!\n")]))
         if said == 0:
@@ -46,12 +48,12 @@ def _members(known: tuple[str, ...], wanted: int) -> Core:
     return core
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
-def exact_lists() -> Iterator[Draft]:
-    for group, known in GROUPS.items():
+def draft_exact_lists() -> Iterator[PromptDraft]:
+    for group, known in CATEGORIES.items():
         for wanted in range(2, 6):
             for ask in (
                 "Name exactly {} kinds of {}.",
@@ -59,98 +61,102 @@ def exact_lists() -> Iterator[Draft]:
                 "I need {} kinds of {} for a quiz.",
             ):
                 rng = Random(f"list:{group}:{wanted}:{ask}")
-                strange = GROUPS[rng.choice([one for one in GROUPS if one != group])]
+                strange = CATEGORIES[rng.choice([one for one in CATEGORIES if one != group])]
                 exact, more, fewer = (rng.sample(known, n) for n in (wanted, wanted + 2, wanted - 1))
-                said = dotted(_listed(exact))
-                sentence = f"{COUNTS[wanted].capitalize()} kinds of {group} are {_listed(rng.sample(known, wanted))}."
-                yield Draft(
+                said = format_bare_answer(_join_words(exact))
+                sentence = (
+                    f"{COUNTS[wanted].capitalize()} kinds of {group} are {_join_words(rng.sample(known, wanted))}."
+                )
+                yield PromptDraft(
                     prompt=ask.format(COUNTS[wanted], group),
-                    check=graded(_members(known, wanted), short=12, fair=18),
+                    checker=build_checker(_exact_list_scorer(known, wanted), short=12, fair=18),
                     responses=(
                         said,
                         sentence,
-                        dotted(_listed(more)),
-                        dotted(_listed(fewer)),
-                        dotted(_listed(rng.sample(strange, wanted))),
-                        f"{COUNTS[wanted].capitalize()} kinds of {group} are {_listed(rng.sample(strange, wanted))}.",
-                        padded(rng, said),
-                        rude(rng, said),
-                        opened(rng, dotted(_listed(rng.sample(known, wanted + 1)))),
-                        *empty_handed(rng),
+                        format_bare_answer(_join_words(more)),
+                        format_bare_answer(_join_words(fewer)),
+                        format_bare_answer(_join_words(rng.sample(strange, wanted))),
+                        f"{COUNTS[wanted].capitalize()} kinds of {group} are {_join_words(rng.sample(strange, wanted))}.",
+                        add_padding(rng, said),
+                        add_rudeness(rng, said),
+                        add_opener(rng, format_bare_answer(_join_words(rng.sample(known, wanted + 1)))),
+                        *sample_off_task_responses(rng),
                     ),
                 )
 
 
-def _bulleted(known: tuple[str, ...], wanted: int, marked: bool) -> Core:
+def _bullet_scorer(known: tuple[str, ...], wanted: int, marked: bool) -> ContentScorer:
     """Items that belong, each on a line of its own that begins with a bullet, or none of them so."""
-    members = _members(known, wanted)
+    members = _exact_list_scorer(known, wanted)
 
-    def core(reading: Reading) -> float:
-        share = min(reading.n_marked, wanted) / wanted
-        kept = share if marked else float(reading.n_marked == 0 and len(reading.lines) == 1)
+    def core(reading: TextAnalysis) -> float:
+        share = min(reading.n_list_items, wanted) / wanted
+        kept = share if marked else float(reading.n_list_items == 0 and len(reading.lines) == 1)
         return members(reading) * (0.45 + 0.55 * kept)
 
     return core
 
 
-def bullets() -> Iterator[Draft]:
-    for group, known in GROUPS.items():
+def draft_bullets() -> Iterator[PromptDraft]:
+    for group, known in CATEGORIES.items():
         for wanted in range(2, 5):
             for marked in (True, False):
                 for kind in ("kinds", "examples"):
                     rng = Random(f"bullets:{group}:{wanted}:{marked}:{kind}")
-                    strange = GROUPS[rng.choice([one for one in GROUPS if one != group])]
+                    strange = CATEGORIES[rng.choice([one for one in CATEGORIES if one != group])]
                     how = "as a list with a dash before each" if marked else "on one line, without bullets"
                     one, other = rng.sample(known, wanted), rng.sample(strange, wanted)
                     forms = (
-                        _dashed(one),
-                        dotted(_listed(one)),
-                        f"Here are {COUNTS[wanted]} {kind} of {group}: {_listed(one)}.",
+                        _format_bullets(one),
+                        format_bare_answer(_join_words(one)),
+                        f"Here are {COUNTS[wanted]} {kind} of {group}: {_join_words(one)}.",
                     )
-                    right = _dashed(one) if marked else dotted(_listed(one))
-                    yield Draft(
+                    right = _format_bullets(one) if marked else format_bare_answer(_join_words(one))
+                    yield PromptDraft(
                         prompt=f"Give me {COUNTS[wanted]} {kind} of {group}, {how}.",
-                        check=graded(_bulleted(known, wanted, marked), short=12, fair=18),
+                        checker=build_checker(_bullet_scorer(known, wanted, marked), short=12, fair=18),
                         responses=(
                             *forms,
-                            _dashed(rng.sample(known, wanted + 2)),
-                            dotted(_listed(rng.sample(known, wanted + 1))),
-                            _dashed(other),
-                            f"Here are {COUNTS[wanted]} {kind} of {group}: {_listed(other)}.",
-                            padded(rng, right),
-                            rude(rng, right),
-                            *empty_handed(rng),
+                            _format_bullets(rng.sample(known, wanted + 2)),
+                            format_bare_answer(_join_words(rng.sample(known, wanted + 1))),
+                            _format_bullets(other),
+                            f"Here are {COUNTS[wanted]} {kind} of {group}: {_join_words(other)}.",
+                            add_padding(rng, right),
+                            add_rudeness(rng, right),
+                            *sample_off_task_responses(rng),
                         ),
                     )
 
 
-def _dashed(words: Sequence[str]) -> str:
+def _format_bullets(words: Sequence[str]) -> str:
     return "\n".join(f"- {word}" for word in words)
 
 
-def _object(wanted: dict[str, object], as_json: bool) -> Core:
+def _json_scorer(wanted: dict[str, object], as_json: bool) -> ContentScorer:
     """The share of the values said, times how well the text is one JSON object with the wanted keys, or plain words."""
 
-    def core(reading: Reading) -> float:
-        said = sum(f" {str(value).casefold()} " in reading.line for value in wanted.values()) / len(wanted)
-        return max(0.06, said * (_as_json(reading.text, wanted) if as_json else 0.25 if "{" in reading.text else 1.0))
+    def core(reading: TextAnalysis) -> float:
+        said = sum(f" {str(value).casefold()} " in reading.padded_line for value in wanted.values()) / len(wanted)
+        return max(
+            0.06, said * (_score_json(reading.text, wanted) if as_json else 0.25 if "{" in reading.text else 1.0)
+        )
 
     return core
 
 
-def _as_json(text: str, wanted: dict[str, object]) -> float:
+def _score_json(text: str, wanted: dict[str, object]) -> float:
     """1 for the object alone, 0.75 with words around it, half of either where keys differ; 0.4 for broken JSON."""
     start, end = text.find("{"), text.rfind("}") + 1
     if start < 0:
         return 0.2
-    parsed = _parsed(text[start:end])
+    parsed = _parse_json_object(text[start:end])
     if parsed is None:
         return 0.4
     alone = 1.0 if text.strip() == text[start:end] else 0.75
     return alone * (1.0 if parsed.keys() == wanted.keys() else 0.5)
 
 
-def _parsed(text: str) -> dict[str, object] | None:
+def _parse_json_object(text: str) -> dict[str, object] | None:
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
@@ -158,7 +164,7 @@ def _parsed(text: str) -> dict[str, object] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def json_objects() -> Iterator[Draft]:
+def draft_json_objects() -> Iterator[PromptDraft]:
     for index in range(180):
         rng = Random(f"json:{index}")
         as_json = index % 3 != 2
@@ -174,9 +180,9 @@ def json_objects() -> Iterator[Draft]:
             ("{name}, {age}, from {city}.", "Age {age}, name {name}, home {city}.", "{city} is home to {name}, {age}.")
         )
         right = json.dumps(facts) if as_json else sentence.format(**facts)
-        yield Draft(
+        yield PromptDraft(
             prompt=f"{source.format(**facts)} {how}",
-            check=graded(_object(facts, as_json), short=12, fair=18),
+            checker=build_checker(_json_scorer(facts, as_json), short=12, fair=18),
             responses=(
                 json.dumps(facts),
                 sentence.format(**facts),
@@ -185,21 +191,21 @@ def json_objects() -> Iterator[Draft]:
                 json.dumps(facts).replace('"', ""),
                 json.dumps({"city": facts["city"]}),
                 f"Name: {facts['name']}.",
-                padded(rng, right),
-                rude(rng, right),
-                opened(rng, right),
-                *empty_handed(rng),
+                add_padding(rng, right),
+                add_rudeness(rng, right),
+                add_opener(rng, right),
+                *sample_off_task_responses(rng),
             ),
         )
 
 
-def _begins_with(letter: str, known: tuple[str, ...]) -> Core:
+def _first_letter_scorer(letter: str, known: tuple[str, ...]) -> ContentScorer:
     """A known word with the letter is 1; one word with the letter that the table does not know is 0.6."""
     rights = [word for word in known if word.startswith(letter)]
 
-    def core(reading: Reading) -> float:
-        others = [word for word in known if reading.has_any((word,)) and word not in rights]
-        if any(reading.has_any((word,)) for word in rights):
+    def core(reading: TextAnalysis) -> float:
+        others = [word for word in known if reading.contains_any((word,)) and word not in rights]
+        if any(reading.contains_any((word,)) for word in rights):
             return 0.5 if others else 1.0
         content = [word for word in reading.tokens if word.startswith(letter) and len(word) > 2]
         return 0.6 if content and not others and reading.n_words <= 2 else 0.35 if content and not others else 0.12
@@ -207,7 +213,7 @@ def _begins_with(letter: str, known: tuple[str, ...]) -> Core:
     return core
 
 
-def first_letters() -> Iterator[Draft]:
+def draft_first_letters() -> Iterator[PromptDraft]:
     for kind, known in (("animal", ANIMALS), ("food", FOODS), ("job", JOBS)):
         for letter in LETTERS:
             for ask in (
@@ -218,54 +224,76 @@ def first_letters() -> Iterator[Draft]:
                 right = next(word for word in known if word.startswith(letter))
                 wrong = rng.choice([word for word in known if not word.startswith(letter)])
                 said = f"One {kind} that fits is {{}}."
-                yield Draft(
+                yield PromptDraft(
                     prompt=ask.format(kind, letter.upper()),
-                    check=graded(_begins_with(letter, known)),
-                    responses=_words(rng, right, wrong, said),
+                    checker=build_checker(_first_letter_scorer(letter, known)),
+                    responses=_responses(rng, right, wrong, said),
                 )
 
 
-def rhymes() -> Iterator[Draft]:
+def draft_rhymes() -> Iterator[PromptDraft]:
     for place, group in enumerate(RHYMES):
         for word in group[:7]:
             rng = Random(f"rhyme:{word}")
             rights = tuple(one for one in group if one != word)
             wrong = rng.choice(RHYMES[(place + rng.randint(1, len(RHYMES) - 1)) % len(RHYMES)])
             ask = rng.choice(('Which word rhymes with "{}"? One is enough.', 'Give me one word that rhymes with "{}".'))
-            yield Draft(
+            yield PromptDraft(
                 prompt=ask.format(word),
-                check=graded(_rhyming(rights, tuple(one for other in RHYMES for one in other if one not in group))),
-                responses=_words(rng, rng.choice(rights), wrong, f'A rhyme for "{word}" is "{{}}".'),
+                checker=build_checker(
+                    _rhyme_scorer(rights, tuple(one for other in RHYMES for one in other if one not in group))
+                ),
+                responses=_responses(rng, rng.choice(rights), wrong, f'A rhyme for "{word}" is "{{}}".'),
             )
 
 
-def _rhyming(rights: tuple[str, ...], wrongs: tuple[str, ...]) -> Core:
+def _rhyme_scorer(rights: tuple[str, ...], wrongs: tuple[str, ...]) -> ContentScorer:
     """A word of the same sound is 1; naming one of another sound as well is 0.5."""
     ending = rights[0][-2:]
 
-    def core(reading: Reading) -> float:
-        if reading.has_any(rights):
+    def core(reading: TextAnalysis) -> float:
+        if reading.contains_any(rights):
             return 0.5 if any(word in reading.tokens for word in wrongs) else 1.0
         return 0.5 if any(token.endswith(ending) and token not in wrongs for token in reading.tokens[-1:]) else 0.12
 
     return core
 
 
-def _words(rng: Random, right: str, wrong: str, said: str) -> tuple[str, ...]:
-    made = [dotted(right), said.format(right), dotted(wrong), said.format(wrong)]
+def _responses(rng: Random, right: str, wrong: str, said: str) -> tuple[str, ...]:
+    made = [format_bare_answer(right), said.format(right), format_bare_answer(wrong), said.format(wrong)]
     made += [
-        opened(rng, dotted(right)),
-        opened(rng, said.format(wrong)),
-        padded(rng, said.format(right)),
-        rude(rng, dotted(right)),
+        add_opener(rng, format_bare_answer(right)),
+        add_opener(rng, said.format(wrong)),
+        add_padding(rng, said.format(right)),
+        add_rudeness(rng, format_bare_answer(right)),
     ]
-    return (*made, *empty_handed(rng))
+    return (*made, *sample_off_task_responses(rng))
 
 
 LISTS = (
-    Family(name="exact_list", objective="helpful", about="a list of exactly so many things", drafts=exact_lists),
-    Family(name="bullets", objective="helpful", about="a list with dashes, or on one line", drafts=bullets),
-    Family(name="json", objective="helpful", about="facts as JSON, or expressly not", drafts=json_objects),
-    Family(name="first_letter", objective="helpful", about="a word that begins with a letter", drafts=first_letters),
-    Family(name="rhyme", objective="helpful", about="a word that rhymes", drafts=rhymes),
+    TaskFamily(
+        name="exact_list",
+        objective="helpful",
+        description="a list of exactly so many things",
+        generate_drafts=draft_exact_lists,
+    ),
+    TaskFamily(
+        name="bullets",
+        objective="helpful",
+        description="a list with dashes, or on one line",
+        generate_drafts=draft_bullets,
+    ),
+    TaskFamily(
+        name="json",
+        objective="helpful",
+        description="facts as JSON, or expressly not",
+        generate_drafts=draft_json_objects,
+    ),
+    TaskFamily(
+        name="first_letter",
+        objective="helpful",
+        description="a word that begins with a letter",
+        generate_drafts=draft_first_letters,
+    ),
+    TaskFamily(name="rhyme", objective="helpful", description="a word that rhymes", generate_drafts=draft_rhymes),
 )

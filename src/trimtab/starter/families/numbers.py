@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from trimtab.starter.checkers import WRONG, Core, number
-from trimtab.starter.families.closed import STYLES, closed
-from trimtab.starter.item import Draft, Family
-from trimtab.starter.reading import Reading, folded
-from trimtab.starter.tables import DAYS, GROUPS, MONTHS, NAMES, THINGS
+from trimtab.starter.checkers import WRONG_SCORE, ContentScorer, number_scorer
+from trimtab.starter.families.closed import STYLES, draft_closed_question
+from trimtab.starter.item import PromptDraft, TaskFamily
+from trimtab.starter.row_parser import CATEGORIES, DAYS, MONTHS, NAMES, OBJECTS
+from trimtab.starter.text_analysis import TextAnalysis, normalize_text
 
-PER_FAMILY = 180
+DRAFTS_PER_FAMILY = 180
 
 
-def _near(rng: Random, value: int) -> str:
+def _nearby_number(rng: Random, value: int) -> str:
     return str(rng.choice([one for one in (value - 2, value - 1, value + 1, value + 2, value + 10) if one > 0]))
 
 
-def arithmetic() -> Iterator[Draft]:
-    for index in range(PER_FAMILY):
+def draft_arithmetic() -> Iterator[PromptDraft]:
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"arithmetic:{index}")
         one, two = rng.randint(2, 60), rng.randint(2, 30)
         ask, value, sign = (
@@ -28,20 +28,20 @@ def arithmetic() -> Iterator[Draft]:
             (f"How much is {one % 11 + 2} times {two % 9 + 2}?", (one % 11 + 2) * (two % 9 + 2), "times"),
         )[index % 3]
         givens = tuple(float(word.rstrip("?")) for word in ask.split() if word[0].isdigit())
-        yield closed(
+        yield draft_closed_question(
             rng,
             ask,
             right=str(value),
-            wrong=_near(rng, value),
+            wrong=_nearby_number(rng, value),
             sentence=f"{givens[0]:.0f} {sign} {givens[1]:.0f} is {{}}.",
             noun="number",
             style=STYLES[index // 3 % 3],
-            core=number(float(value), givens),
+            core=number_scorer(float(value), givens),
         )
 
 
-def word_problems() -> Iterator[Draft]:
-    for index in range(PER_FAMILY):
+def draft_word_problems() -> Iterator[PromptDraft]:
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"story:{index}")
         name, friend = rng.sample(NAMES, 2)
         things = rng.choice(("apples", "books", "coins", "stamps", "marbles", "cards", "pens", "shells"))
@@ -53,7 +53,7 @@ def word_problems() -> Iterator[Draft]:
             else f"{name} has {one} {things} and gives {two} to {friend}. How many {things} are left?"
         )
         value = one + two if gains else one - two
-        yield closed(
+        yield draft_closed_question(
             rng,
             ask,
             right=str(value),
@@ -61,7 +61,7 @@ def word_problems() -> Iterator[Draft]:
             sentence=f"{name} now has {{}} {things}.",
             noun="number",
             style=STYLES[index % 3],
-            core=number(float(value), (float(one), float(two))),
+            core=number_scorer(float(value), (float(one), float(two))),
         )
 
 
@@ -73,7 +73,7 @@ UNITS = (
 )  # fmt: skip
 
 
-def units() -> Iterator[Draft]:
+def draft_units() -> Iterator[PromptDraft]:
     for large, small, factor in UNITS:
         for count in range(2, 17):
             rng = Random(f"units:{large}:{count}")
@@ -81,7 +81,7 @@ def units() -> Iterator[Draft]:
             ask = rng.choice(
                 ("How many {1} are there in {0} {2}?", "Convert {0} {2} to {1}.", "What are {0} {2} in {1}?")
             )
-            yield closed(
+            yield draft_closed_question(
                 rng,
                 ask.format(count, small, large),
                 right=f"{value} {small}",
@@ -89,25 +89,25 @@ def units() -> Iterator[Draft]:
                 sentence=f"There are {{}} in {count} {large}.",
                 noun="amount",
                 style=STYLES[count % 3],
-                core=number(float(value), (float(count),)),
+                core=number_scorer(float(value), (float(count),)),
             )
 
 
-def _in_order(wanted: tuple[str, ...]) -> Core:
+def _order_scorer(wanted: tuple[str, ...]) -> ContentScorer:
     """1 for all the words in the wanted order, little for another order, less where words are missing."""
 
-    def core(reading: Reading) -> float:
-        spots = [reading.at(folded(word)) for word in wanted]
+    def core(reading: TextAnalysis) -> float:
+        spots = [reading.find(normalize_text(word)) for word in wanted]
         if min(spots) < 0:
-            return WRONG / 2
-        return 1.0 if spots == sorted(spots) else WRONG * 2
+            return WRONG_SCORE / 2
+        return 1.0 if spots == sorted(spots) else WRONG_SCORE * 2
 
     return core
 
 
-def ordering() -> Iterator[Draft]:
-    everything = [word for members in GROUPS.values() for word in members]
-    for index in range(PER_FAMILY):
+def draft_ordering() -> Iterator[PromptDraft]:
+    everything = [word for members in CATEGORIES.values() for word in members]
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"ordering:{index}")
         if index % 2:
             words = rng.sample([str(value) for value in range(3, 99)], rng.randint(3, 4))
@@ -118,7 +118,7 @@ def ordering() -> Iterator[Draft]:
         if how in ("from largest to smallest", "in reverse alphabetical order"):
             right = right[::-1]
         wrong = right[::-1] if rng.random() < 0.4 else [right[1], right[0], *right[2:]]
-        yield closed(
+        yield draft_closed_question(
             rng,
             f"Put these {how}: {', '.join(words)}.",
             right=", ".join(right),
@@ -126,32 +126,32 @@ def ordering() -> Iterator[Draft]:
             sentence="The order you asked for is {}.",
             noun="list",
             style="only" if index % 3 else "free",
-            core=_in_order(tuple(right)),
+            core=_order_scorer(tuple(right)),
         )
 
 
-def counting() -> Iterator[Draft]:
-    everything = [word for members in GROUPS.values() for word in members]
-    for index in range(PER_FAMILY):
+def draft_counting() -> Iterator[PromptDraft]:
+    everything = [word for members in CATEGORIES.values() for word in members]
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"counting:{index}")
         words = rng.sample(everything, rng.randint(2, 8))
         if index % 3:
             ask, value = f"How many words are in this list: {', '.join(words)}?", len(words)
         else:
             ask, value = f'How many letters does the word "{words[0]}" have?', len(words[0])
-        yield closed(
+        yield draft_closed_question(
             rng,
             ask,
             right=str(value),
-            wrong=_near(rng, value),
+            wrong=_nearby_number(rng, value),
             sentence="I count {} of them.",
             noun="number",
             style=STYLES[index // 3 % 3],
-            core=number(float(value)),
+            core=number_scorer(float(value)),
         )
 
 
-def days_and_months() -> Iterator[Draft]:
+def draft_days_and_months() -> Iterator[PromptDraft]:
     for cycle, unit in ((DAYS, "day"), (MONTHS, "month")):
         for start in cycle:
             for step in (-3, -2, -1, 1, 2, 3):
@@ -160,7 +160,7 @@ def days_and_months() -> Iterator[Draft]:
                 wrong = wrong if rng.random() < 0.5 else cycle[(cycle.index(start) + step + 1) % len(cycle)]
                 side, many = ("after" if step > 0 else "before"), abs(step)
                 span = f"{('one', 'two', 'three')[many - 1]} {unit}{'s' if many > 1 else ''}"
-                yield closed(
+                yield draft_closed_question(
                     rng,
                     f"Which {unit} comes {span} {side} {start}?",
                     right=right,
@@ -172,14 +172,14 @@ def days_and_months() -> Iterator[Draft]:
                 )
 
 
-def clock() -> Iterator[Draft]:
-    for index in range(PER_FAMILY):
+def draft_clock() -> Iterator[PromptDraft]:
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"clock:{index}")
         start, hours, minute = rng.randint(1, 8), rng.randint(1, 4), rng.choice((5, 10, 15, 20, 30, 40, 45, 50))
         event = rng.choice(("film", "meeting", "concert", "match", "class", "party", "journey", "play"))
         span = f"{hours} hour{'s' if hours > 1 else ''}"
         off = start + hours + rng.choice((-1, 1, 2))
-        yield closed(
+        yield draft_closed_question(
             rng,
             f"The {event} begins at {start}:{minute:02d} and lasts {span}. When does it end?",
             right=f"{start + hours}:{minute:02d}",
@@ -191,15 +191,15 @@ def clock() -> Iterator[Draft]:
         )
 
 
-def comparison() -> Iterator[Draft]:
-    for index in range(PER_FAMILY):
+def draft_comparison() -> Iterator[PromptDraft]:
+    for index in range(DRAFTS_PER_FAMILY):
         rng = Random(f"comparison:{index}")
-        one, other = rng.sample(THINGS, 2)
+        one, other = rng.sample(OBJECTS, 2)
         low, high = sorted(rng.sample(range(12, 300), 2))
         price = {one: low, other: high} if rng.random() < 0.5 else {one: high, other: low}
         word = rng.choice(("cheaper", "more expensive"))
         right = min(price, key=price.__getitem__) if word == "cheaper" else max(price, key=price.__getitem__)
-        yield closed(
+        yield draft_closed_question(
             rng,
             f"The {one} costs {price[one]} dollars and the {other} {price[other]} dollars. Which is {word}?",
             right=f"the {right}",
@@ -211,17 +211,39 @@ def comparison() -> Iterator[Draft]:
 
 
 NUMBERS = (
-    Family(name="arithmetic", objective="helpful", about="sums, differences and products", drafts=arithmetic),
-    Family(
+    TaskFamily(
+        name="arithmetic",
+        objective="helpful",
+        description="sums, differences and products",
+        generate_drafts=draft_arithmetic,
+    ),
+    TaskFamily(
         name="word_problem",
         objective="helpful",
-        about="one-step stories with a number for an answer",
-        drafts=word_problems,
+        description="one-step stories with a number for an answer",
+        generate_drafts=draft_word_problems,
     ),
-    Family(name="units", objective="helpful", about="conversion of units", drafts=units),
-    Family(name="ordering", objective="helpful", about="putting words or numbers in an order", drafts=ordering),
-    Family(name="counting", objective="helpful", about="how many words or letters", drafts=counting),
-    Family(name="calendar", objective="helpful", about="days and months before and after", drafts=days_and_months),
-    Family(name="clock", objective="helpful", about="when something ends", drafts=clock),
-    Family(name="comparison", objective="helpful", about="which of two costs more or less", drafts=comparison),
+    TaskFamily(name="units", objective="helpful", description="conversion of units", generate_drafts=draft_units),
+    TaskFamily(
+        name="ordering",
+        objective="helpful",
+        description="putting words or numbers in an order",
+        generate_drafts=draft_ordering,
+    ),
+    TaskFamily(
+        name="counting", objective="helpful", description="how many words or letters", generate_drafts=draft_counting
+    ),
+    TaskFamily(
+        name="calendar",
+        objective="helpful",
+        description="days and months before and after",
+        generate_drafts=draft_days_and_months,
+    ),
+    TaskFamily(name="clock", objective="helpful", description="when something ends", generate_drafts=draft_clock),
+    TaskFamily(
+        name="comparison",
+        objective="helpful",
+        description="which of two costs more or less",
+        generate_drafts=draft_comparison,
+    ),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.starter.tables import blocks
+from trimtab.starter.row_parser import parse_blocks
 
-TOPICS = blocks("""
+TOPICS = parse_blocks("""
 Why do people sleep?
 Sleep lets the body recover.
 The brain sorts memories at night.

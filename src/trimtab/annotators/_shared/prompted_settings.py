@@ -1,0 +1,95 @@
+"""Settings that all annotators have that ask models by principles."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from trimtab.annotators._shared.pairwise_prompting import PresentationOrder
+from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
+from trimtab.core.interfaces import TrainingTask
+from trimtab.errors import StudyError
+from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK, AnswerFormat, ComparisonPrompt, build_comparison_prompt
+from trimtab.prompts.principles import load_principles, resolve_principles
+
+
+class PrincipleSettings(Component):
+    """Which principles go into the question, and in which orders it is asked."""
+
+    VERSION: ClassVar[int] = 2
+
+    presentation_order: PresentationOrder = "both"
+    principles: bool | str = Field(True, description="those that ship, none, or a YAML file of your own")
+
+    def logprob_models(self) -> Sequence[str]:
+        return ()
+
+    def required_arms(self) -> Sequence[str]:
+        return ()
+
+    def content_hash(self) -> str:
+        """What labels depend on besides the settings: the principles' texts. Raises `DataError` where they cannot be read."""
+        return hashlib.sha256(repr(resolve_principles(self.principles)).encode()).hexdigest()[:16]
+
+
+class PromptedSettings(PrincipleSettings):
+    """How one model is asked for its own verdict."""
+
+    preamble: str = ""
+    shots: int = Field(0, ge=0, description="worked examples, one of a principle at most")
+    answer_format: AnswerFormat = "response"
+    max_reasoning_tokens: int = Field(0, ge=0, description="0: no chain of thought")
+
+    @model_validator(mode="after")
+    def _validate_shots(self) -> Self:
+        if not isinstance(self.principles, str) and self.shots > len(load_principles()):
+            raise ValueError(
+                f"shots: the principles that ship have {len(load_principles())} worked examples, got {self.shots}"
+            )
+        return self
+
+    def content_hash(self) -> str:
+        """As for all; also raises `StudyError` where there are fewer worked examples than `shots` asks for."""
+        self._require_examples()
+        return super().content_hash()
+
+    def _require_examples(self) -> None:
+        if isinstance(self.principles, str) and self.shots > len(known := load_principles(self.principles)):
+            raise StudyError(f"shots: {self.principles} has {len(known)} worked examples, got {self.shots}")
+
+    def training_task(self) -> TrainingTask:
+        """Its own question, where that differs from the plain one."""
+        own = {"preamble", "principles", "shots", "answer", "reasoning_tokens"}
+        settings = self.model_dump(mode="json", include=own, exclude_defaults=True)
+        if not settings:
+            return DEFAULT_TRAINING_TASK
+        known = {**settings, "principles": self.content_hash()} if "principles" in settings else settings
+        return TrainingTask(prompt=self.build_prompt(), name=get_kind(self), settings=known)
+
+    def build_prompt(self) -> ComparisonPrompt:
+        self._require_examples()
+        return build_comparison_prompt(
+            preamble=self.preamble,
+            principles=self.principles,
+            shots=self.shots,
+            answer_format=self.answer_format,
+            with_reasoning=self.max_reasoning_tokens > 0,
+        )
+
+
+class DebateSettings(PrincipleSettings):
+    """A strong model that argues, and a weak one that judges."""
+
+    weak: Annotated[Component, ENGINE_FIELD] = Field(
+        default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@weak"})
+    )
+    strong: Annotated[Component, ENGINE_FIELD] = Field(
+        default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@student"})
+    )
+    max_argument_tokens: int = Field(256, gt=0, description="of what is argued at a time")
+
+    def engines(self) -> Mapping[str, Component]:
+        return {"weak": self.weak, "strong": self.strong}

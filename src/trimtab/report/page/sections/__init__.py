@@ -1,0 +1,41 @@
+"""The sections of the page, in the order in which their tabs have them; each is None where there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trimtab.report.page.sections.comparisons import build_comparisons_section
+from trimtab.report.page.sections.cost import build_cost_section
+from trimtab.report.page.sections.data import build_data_section
+from trimtab.report.page.sections.headline import build_headline_section
+from trimtab.report.page.sections.judges import build_judges_section
+from trimtab.report.page.sections.labels import build_inference_cost_section, build_labels_section
+from trimtab.report.page.sections.pairs import build_pairs_section
+from trimtab.report.page.sections.results import build_results_section
+from trimtab.report.page.sections.rewards import build_rewards_section
+from trimtab.report.page.sections.samples import build_samples_section
+from trimtab.report.page.sections.searches import build_searches_section
+from trimtab.report.page.sections.section import PageContents, Section
+from trimtab.report.page.sections.settings import build_settings_section
+from trimtab.report.page.sections.side_effects import build_side_effects_section
+from trimtab.report.page.sections.similarities import build_similarities_section
+from trimtab.report.page.sections.training import build_training_section
+
+SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
+    build_headline_section,
+    build_results_section,
+    build_comparisons_section,
+    build_rewards_section,
+    build_side_effects_section,
+    build_similarities_section,
+    build_labels_section,
+    build_inference_cost_section,
+    build_searches_section,
+    build_training_section,
+    build_judges_section,
+    build_samples_section,
+    build_pairs_section,
+    build_cost_section,
+    build_data_section,
+    build_settings_section,
+)

@@ -1,0 +1,34 @@
+"""Sources that are made from other sources: what they load, and what their results depend on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from trimtab.core.component import Component, ComponentField, get_kind
+from trimtab.core.interfaces import Source
+from trimtab.errors import StudyError
+from trimtab.types import Dataset
+
+SourceField = Annotated[Component, ComponentField("data")]
+
+
+def load_source(component: Component) -> Dataset:
+    return _as_source(component).load()
+
+
+def combined_content_hash(components: Sequence[Component]) -> str:
+    """The settings of each source, but for those that only say where it lies, with its own identity."""
+    return json.dumps([[_content_settings(each), _as_source(each).content_hash()] for each in components])
+
+
+def _content_settings(component: Component) -> dict[str, Any]:
+    fields = component.model_dump(mode="json", exclude_defaults=True, exclude=set(component.FINGERPRINT_EXCLUDED))
+    return {"kind": get_kind(component), "version": component.VERSION, **fields}
+
+
+def _as_source(component: Component) -> Source:
+    if not isinstance(component, Source):
+        raise StudyError(f"{type(component).__name__} is not a source of pairs (it needs `load` and `identity`)")
+    return component

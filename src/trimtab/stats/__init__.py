@@ -1,0 +1,46 @@
+"""Figures with their uncertainty: pure, and the same input always gives the same bytes.
+
+Intervals are 95 %. They speak of the rows at hand: how much another training run would differ is in none of them but those
+of `across_seeds` and `across_seeds_and_rows`. Where rows come in clusters, as pairs do by their prompt, say so: rows of one
+cluster are not independent, and intervals that ignore it are too narrow.
+"""
+
+from trimtab.stats.calibration_error import expected_calibration_error
+from trimtab.stats.correlation import pearson
+from trimtab.stats.length_controlled import length_controlled_win_rate
+from trimtab.stats.mcnemar import McNemarResult, mcnemar_test
+from trimtab.stats.means import bounded_mean, mean, proportion
+from trimtab.stats.paired import paired_difference
+from trimtab.stats.pgr import performance_gap_recovered
+from trimtab.stats.prediction_powered import ppi_mean
+from trimtab.stats.rater_agreement import agreement_rate, cohen_kappa, krippendorff_alpha
+from trimtab.stats.sample_size import required_sample_size
+from trimtab.stats.seeds import SeedSummary, mean_over_seeds_and_rows, summarize_seeds
+from trimtab.stats.self_consistency import VoteConsistency, expected_majority_of_coin_flips, vote_consistency
+from trimtab.stats.win_rate import Outcome, win_rate
+
+__all__ = [
+    "McNemarResult",
+    "Outcome",
+    "SeedSummary",
+    "VoteConsistency",
+    "agreement_rate",
+    "bounded_mean",
+    "cohen_kappa",
+    "expected_calibration_error",
+    "expected_majority_of_coin_flips",
+    "krippendorff_alpha",
+    "length_controlled_win_rate",
+    "mcnemar_test",
+    "mean",
+    "mean_over_seeds_and_rows",
+    "paired_difference",
+    "pearson",
+    "performance_gap_recovered",
+    "ppi_mean",
+    "proportion",
+    "required_sample_size",
+    "summarize_seeds",
+    "vote_consistency",
+    "win_rate",
+]

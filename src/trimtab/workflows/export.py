@@ -1,0 +1,78 @@
+"""An arm's labels and students, handed on to other tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import StudyError
+from trimtab.pipeline.executor import load_run_index
+from trimtab.storage.artifacts import atomic_write_text, open_artifact
+from trimtab.storage.schemas import load_annotations, load_split_pairs
+from trimtab.types import Message, Preference
+
+
+def export_preferences(folder: Path, arm: str, path: Path) -> int:
+    """Writes the labeled pairs of an arm as JSON lines in TRL's conversational preference format; returns how many.
+
+    Beside `prompt`, `chosen` and `rejected` (messages) a row has `p_chosen`, the label's probability, `margin`, the raw
+    score gap in favor of `chosen` (null where the annotator has none), `weight` and the pair's `id`.
+    """
+    index = load_run_index(folder)
+    stages = _find_arm(index, arm)
+    if stages["labels"] is None:
+        raise StudyError(f"--arm {arm}: it has no labels of its own ({stages['skipped'] or stages['description']})")
+    labels = load_annotations(open_artifact(folder / "stages" / stages["labels"]))
+    lines = []
+    for pair in load_split_pairs(open_artifact(folder / "stages" / index["split"]), "unlabeled"):
+        label = labels[pair.id]
+        made = Preference.from_annotation(pair, label)
+        if made is not None:
+            margin = None if label.margin is None else abs(label.margin)
+            lines.append(json.dumps(_to_trl(made, margin), ensure_ascii=False))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(path, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None]) -> None:
+    """Writes an arm's student as one whole model: its adapter is merged into its base's weights."""
+    from trimtab.models.checkpoint import load_trained_model  # noqa: PLC0415
+    from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
+
+    stages = _find_arm(load_run_index(folder), arm)
+    if stages["training"] is None:
+        raise StudyError(f"--arm {arm}: it has no model of its own ({stages['skipped'] or stages['description']})")
+    trained = open_artifact(folder / "stages" / stages["training"]).folder
+    loaded = load_trained_model(trained, notify, "cpu", merge=True)
+    with silence_transformers():
+        loaded.model.save_pretrained(path)
+        loaded.chat.tokenizer.save_pretrained(path)
+
+
+def _to_trl(preference: Preference, margin: float | None) -> dict[str, Any]:
+    def answer(text: str) -> list[dict[str, str]]:
+        return [_to_message(Message(role="assistant", content=text))]
+
+    return {
+        "id": preference.pair_id,
+        "prompt": [_to_message(message) for message in preference.prompt],
+        "chosen": answer(preference.chosen),
+        "rejected": answer(preference.rejected),
+        "p_chosen": preference.p_chosen,
+        "margin": margin,
+        "weight": preference.weight,
+    }
+
+
+def _to_message(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.content}
+
+
+def _find_arm(index: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
+    found = {each["name"]: each for each in index["arms"]}
+    if arm not in found:
+        raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(found)})")
+    return found[arm]  # type: ignore[no-any-return]

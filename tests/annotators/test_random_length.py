@@ -1,0 +1,71 @@
+"""Labels that know nothing but a coin or a length."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from trimtab.annotators.longest import Longest
+from trimtab.annotators.noisy_human import NoisyHuman
+from trimtab.annotators.random import Random
+from trimtab.annotators.shortest import Shortest
+from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.types import Choice, Pair, build_user_prompt
+
+PAIRS = [Pair.from_responses(build_user_prompt(f"Question {n}?"), "yes", "never", "first") for n in range(1000)]
+
+
+def choices(seed: int) -> list[Choice | None]:
+    return [label.choice for label in Random(seed=seed).annotate(PAIRS, AnnotatorInputs())]
+
+
+def test_a_coin_falls_on_either_side_about_as_often_and_always_falls() -> None:
+    made = choices(0)
+    # four standard errors of 1000 fair tosses are 63
+    assert 437 <= made.count("a") <= 563
+    assert None not in made
+
+
+def test_a_coin_says_the_same_again_and_something_else_with_another_seed() -> None:
+    assert choices(3) == choices(3)
+    assert 437 <= sum(one == other for one, other in zip(choices(3), choices(4), strict=True)) <= 563
+
+
+def test_a_coin_picks_a_text_and_not_a_position() -> None:
+    turned = [replace(pair, a=pair.b, b=pair.a) for pair in PAIRS]
+    texts = [pair.response(choice) for pair, choice in zip(PAIRS, choices(0), strict=True) if choice]
+    labels = Random().annotate(turned, AnnotatorInputs())
+    assert texts == [pair.response(label.choice) for pair, label in zip(turned, labels, strict=True) if label.choice]
+    assert 437 <= texts.count("yes") <= 563
+
+
+def test_a_coin_is_not_the_one_by_which_labels_are_flipped() -> None:
+    human = {pair.id: pair.human for pair in PAIRS if pair.human}
+    flipped = [
+        label.note == "flipped"
+        for label in NoisyHuman(noise_rate=0.5).annotate(PAIRS, AnnotatorInputs(human_labels=human))
+    ]
+    lower = [pair.response(choice) == "never" for pair, choice in zip(PAIRS, choices(0), strict=True) if choice]
+    assert 437 <= sum(one == other for one, other in zip(flipped, lower, strict=True)) <= 563
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "gap", "p_a", "margin"),
+    [("yes", "never", 0, 1.0, 2.0), ("never", "yes", 1, 0.0, -2.0), ("yes", "never", 2, None, None)],
+)
+def test_the_shorter_response_is_preferred_beyond_the_gap(
+    a: str, b: str, gap: int, p_a: float | None, margin: float | None
+) -> None:
+    pair = Pair(id="x", prompt=build_user_prompt("Well?"), a=a, b=b)
+    (made,) = Shortest(gap=gap).annotate([pair], AnnotatorInputs())
+    assert (made.p_a, made.margin) == (p_a, margin)
+
+
+def test_the_shortest_is_what_the_longest_is_not() -> None:
+    short, long = Shortest().annotate(PAIRS, AnnotatorInputs()), Longest().annotate(PAIRS, AnnotatorInputs())
+    assert all((one.p_a or 0) + (other.p_a or 0) == 1 for one, other in zip(short, long, strict=True))
+    assert {
+        label.status
+        for label in Shortest().annotate([Pair.from_responses(build_user_prompt("?"), "yes", "may")], AnnotatorInputs())
+    } == {"abstained"}

@@ -1,0 +1,41 @@
+"""The rest of an arm's pairs: what it has no label of, as it is once filtered."""
+
+from __future__ import annotations
+
+import pytest
+
+from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.errors import DataError
+from trimtab.filters.complement import Complement
+from trimtab.filters.subset import Subset
+from trimtab.types import Annotation
+
+
+def label(key: str, p_a: float | None) -> Annotation:
+    return Annotation(pair_id=key, p_a=p_a, status="abstained" if p_a is None else "ok")
+
+
+OURS = [label("a", 0.9), label("b", 0.2), label("c", 0.5), label("d", None), label("e", 0.7)]
+
+
+def given(*labels: Annotation) -> AnnotatorInputs:
+    return AnnotatorInputs(labels={"other": {each.pair_id: each for each in labels}})
+
+
+def test_labels_are_kept_where_the_other_arm_prefers_nothing_and_ours_does() -> None:
+    theirs = [label("a", None), label("b", 0.9), label("c", None), label("d", None), label("e", 0.5)]
+    assert Complement(arm="other").keep(OURS, given(*theirs)) == [True, False, False, False, True]
+
+
+def test_a_draw_and_its_rest_are_all_labels_and_have_none_in_common() -> None:
+    labels = [label(f"{place:02}", 0.9) for place in range(21)]
+    drawn = Subset(fraction=0.5).keep(labels, AnnotatorInputs())
+    theirs = [label(each.pair_id, 0.9 if yes else None) for each, yes in zip(labels, drawn, strict=True)]
+    rest = Complement(arm="other").keep(labels, given(*theirs))
+    assert (sum(drawn), sum(rest)) == (11, 10)
+    assert all(here != there for here, there in zip(drawn, rest, strict=True))
+
+
+def test_an_arm_that_labels_every_pair_leaves_nothing() -> None:
+    with pytest.raises(DataError, match="the arm 'other' prefers a response on every pair that has a label here"):
+        Complement(arm="other").keep(OURS, given(*[label(each.pair_id, 0.9) for each in OURS]))

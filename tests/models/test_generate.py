@@ -1,0 +1,112 @@
+"""Answers follow from the prompt, the seed and the model alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BloomConfig, Gemma3TextConfig, LlamaConfig
+
+from trimtab.errors import ModelError
+from trimtab.models.inference.generate import sample_completions
+from trimtab.models.inference.sampling import Sampling
+from trimtab.types import Prompt, build_user_prompt
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+CONFIGS = {
+    "llama": LlamaConfig(**SHAPE),
+    "gemma3": Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=5, query_pre_attn_scalar=8),
+}
+END = 3
+BLOOM = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
+
+
+class Spelled:
+    """A chat whose prompts are numbers in words' stead: `4 9 12` is tokens 4, 9, 12."""
+
+    stop_ids = (END,)
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        return [int(word) for word in prompt[0].content.split()]
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+PROMPTS = [
+    (str(place), build_user_prompt(text)) for place, text in enumerate(["4 9 12", "5", "6 7 8 9 10 11 12 13", "14 15"])
+]
+
+
+def tiny(name: str) -> Any:
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name], dtype=torch.float32).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(4)
+    return model
+
+
+def answers(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
+    chat: Any = Spelled()
+    settings = Sampling(**{"max_new_tokens": 12, **sampling})
+    found = sample_completions(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
+    return {each.prompt_id: each.text for batch in found for each in batch}
+
+
+def test_a_model_that_takes_no_masks_is_refused_before_it_writes() -> None:
+    with pytest.raises(
+        ModelError, match=r"BloomForCausalLM can be scored and trained, and can neither write nor be asked"
+    ):
+        answers(AutoModelForCausalLM.from_config(BLOOM).eval(), PROMPTS)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_greedy_answers_are_those_of_transformers(name: str) -> None:
+    model = tiny(name)
+    found = answers(model, PROMPTS, temperature=0)
+    for key, prompt in PROMPTS:
+        ids = torch.tensor([Spelled().prompt_ids(prompt)])
+        made = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=12,
+            do_sample=False,
+            eos_token_id=END,
+            pad_token_id=0,
+        )
+        assert found[key] == " ".join(map(str, made[0, ids.shape[1] :].tolist()))
+
+
+def test_an_answer_does_not_depend_on_the_other_prompts_or_their_order() -> None:
+    model = tiny("llama")
+    whole = answers(model, PROMPTS, temperature=1.0)
+    assert answers(model, PROMPTS[::-1], temperature=1.0) == whole
+    for each in PROMPTS:
+        assert answers(model, [each], temperature=1.0) == {each[0]: whole[each[0]]}
+
+
+def test_another_seed_gives_other_answers() -> None:
+    model = tiny("llama")
+    assert answers(model, PROMPTS, temperature=1.0, seed=1) != answers(model, PROMPTS, temperature=1.0, seed=2)
+
+
+def test_an_answer_says_what_ended_it() -> None:
+    model, chat = tiny("llama"), Spelled()
+    settings = Sampling(temperature=1.0, max_new_tokens=60)
+    for batch in sample_completions(model, chat, PROMPTS, settings, {"0", "1", "2", "3"}, 64):  # type: ignore[arg-type]
+        for each in batch:
+            ended = each.text.split()[-1] == str(END)
+            assert each.finish_reason == ("end" if ended else "length")
+            assert each.n_tokens == len(each.text.split())
+            assert ended or each.n_tokens == 60

@@ -1,0 +1,430 @@
+"""A pair row is read exactly as each response alone would be, in every family."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    Cohere2Config,
+    FalconConfig,
+    FalconH1Config,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    GptOssConfig,
+    GraniteConfig,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
+    Olmo3Config,
+    OPTConfig,
+    Phi3Config,
+    PhiConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+    SmolLM3Config,
+    StableLmConfig,
+    Starcoder2Config,
+)
+
+from trimtab.errors import ModelError
+from trimtab.models.checkpoint import load_base_model
+from trimtab.models.config import Model
+from trimtab.models.packing import layout_probe
+from trimtab.models.packing.layout_probe import BATCH_LAYOUTS, select_layout
+from trimtab.models.packing.pair_batch import (
+    BatchLayout,
+    TokenizedPair,
+    batch_by_length,
+    build_attention_mask,
+    collate_pairs,
+)
+from trimtab.models.scoring.logprobs import (
+    LogprobReader,
+    ResponseLogprobs,
+    build_logprob_reader,
+    compute_token_logprobs,
+    read_logprobs,
+)
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+GROUPED: dict[str, Any] = {**SHAPE, "num_key_value_heads": 2}
+OLDER: dict[str, Any] = {"vocab_size": 97, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+FALCON: dict[str, Any] = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+GEMMA: dict[str, Any] = {**GROUPED, "head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8}
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**GROUPED),
+    "mistral": MistralConfig(**GROUPED, sliding_window=6),
+    "qwen2": Qwen2Config(**GROUPED),
+    "qwen3": Qwen3Config(**GROUPED, head_dim=8),
+    "gemma2": Gemma2Config(**GEMMA),
+    "gemma3": Gemma3TextConfig(**GEMMA),
+    "gpt_neox": GPTNeoXConfig(**SHAPE),
+    "opt": OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=32),
+    "gpt_neo": GPTNeoConfig(
+        vocab_size=97,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=4,
+        attention_types=[[["global", "local"], 1]],
+        window_size=6,
+    ),
+    "opt_350m": OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=16, do_layer_norm_before=False),
+    "qwen2_window": Qwen2Config(**GROUPED, use_sliding_window=True, sliding_window=6, max_window_layers=1),
+    "gpt2": GPT2Config(**OLDER),
+    "gptj": GPTJConfig(**OLDER, rotary_dim=4),
+    "phi": PhiConfig(**SHAPE),
+    "phi3": Phi3Config(**GROUPED, pad_token_id=0, sliding_window=6),
+    "falcon": FalconConfig(**FALCON),
+    "falcon_alibi": FalconConfig(**FALCON, alibi=True),
+    "bloom": BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4),
+    "olmo2": Olmo2Config(**GROUPED),
+    "olmo3": Olmo3Config(**GROUPED, sliding_window=6),
+    "granite": GraniteConfig(**GROUPED, logits_scaling=3.0, attention_multiplier=0.2, residual_multiplier=0.7),
+    "cohere2": Cohere2Config(**GROUPED, pad_token_id=0, sliding_window=6, logit_scale=0.3),
+    "stablelm": StableLmConfig(**GROUPED),
+    "smollm3": SmolLM3Config(**GROUPED, pad_token_id=0),
+    "starcoder2": Starcoder2Config(**GROUPED, sliding_window=6),
+    "mixtral": MixtralConfig(**GROUPED, num_local_experts=4),
+    "gpt_oss": GptOssConfig(**GROUPED, head_dim=8, num_local_experts=4, sliding_window=6),
+    "mamba": MambaConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2),
+}
+ROWS = [
+    TokenizedPair(prompt=(5, 6, 7, 8), first=(9, 10, 11), second=(12, 13, 14, 15, 16)),
+    TokenizedPair(prompt=(20, 21), first=(22,), second=(23, 24)),
+    TokenizedPair(prompt=(30, 31, 32, 33, 34, 35, 36), first=(37, 38, 39, 40), second=(41,)),
+    TokenizedPair(prompt=(50, 51, 52), first=(53, 54)),
+]
+
+
+BEGINNING = tuple(range(5, 45))
+# prompts that begin alike, one of them with nothing but what is shared and one token more
+ALIKE = [TokenizedPair(prompt=BEGINNING + row.prompt, first=row.first, second=row.second) for row in ROWS]
+ALIKE.append(TokenizedPair(prompt=(*BEGINNING, 60), first=tuple(range(61, 75)), second=(62,)))
+
+
+def tiny(config: PreTrainedConfig, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(6)  # far enough from uniform that a wrong mask or position shows
+    return model
+
+
+def alone(model: Any, prompt: tuple[int, ...], response: tuple[int, ...]) -> float:
+    """The plain way: one forward pass of one text."""
+    ids = torch.tensor([prompt + response])
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits[0].float()
+    each = torch.log_softmax(logits, -1)
+    return sum(float(each[len(prompt) + place - 1, token]) for place, token in enumerate(response))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rows", [ROWS, ALIKE], ids=["unlike", "alike"])
+def test_pair_rows_give_what_a_plain_forward_pass_of_each_response_gives(
+    family: str, rows: list[TokenizedPair]
+) -> None:
+    model = tiny(FAMILIES[family])
+    reader = LogprobReader(ResponseLogprobs(model), 0, select_layout(model))
+    with torch.no_grad():
+        found = reader(rows)
+    for row, (first, second) in zip(rows, found.tolist(), strict=True):
+        assert first == pytest.approx(alone(model, row.prompt, row.first), abs=1e-4)
+        assert second == pytest.approx(alone(model, row.prompt, row.second) if row.second else 0.0, abs=1e-4)
+
+
+TAKEN: dict[str, BatchLayout] = {
+    "llama": "packed",
+    "mistral": "packed",
+    "qwen2": "packed",
+    "qwen3": "packed",
+    "gemma3": "packed",
+    "gpt_neox": "packed",
+    "gemma2": "padded",  # soft caps
+    "gpt_neo": "alone",  # a window of its own, counted in places of the row
+    "opt": "packed",
+    "opt_350m": "packed",
+    "qwen2_window": "packed",
+    "gpt2": "packed",
+    "gptj": "padded",  # attention of its own
+    "phi": "packed",
+    "phi3": "packed",
+    "falcon": "padded",
+    "falcon_alibi": "alone",  # distances told from places in the row
+    "bloom": "alone",
+    "olmo2": "packed",
+    "olmo3": "packed",
+    "granite": "packed",
+    "cohere2": "packed",
+    "stablelm": "padded",
+    "smollm3": "packed",
+    "starcoder2": "packed",
+    "mixtral": "packed",
+    "gpt_oss": "padded",  # sinks
+    "mamba": "alone",  # no attention
+}
+
+
+def test_every_family_that_is_tested_has_its_form_written_down() -> None:
+    assert TAKEN.keys() == FAMILIES.keys()
+
+
+def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_so(tiny_model: Path) -> None:
+    loaded = load_base_model(Model(base=str(tiny_model)), lambda message: None, "cpu")
+    told: list[str] = []
+    bloom = build_logprob_reader(replace(loaded, model=tiny(FAMILIES["bloom"])), told.append)
+    assert told == ["BloomForCausalLM cannot read a pair as one row: each response is read alone, at half the speed"]
+    assert bloom.layout_description == "one text a response"
+    assert build_logprob_reader(loaded, told.append).layout_description == "pair rows, packed"
+    assert len(told) == 1
+
+
+def test_a_family_that_does_something_unknown_to_its_logits_is_refused_and_not_scored_wrongly() -> None:
+    config = FalconH1Config(**GROUPED, lm_head_multiplier=0.5, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8)
+    with pytest.raises(ModelError, match=r"FalconH1ForCausalLM does more to its logits .*its family \(falcon_h1\)"):
+        select_layout(tiny(config))
+
+
+@pytest.mark.parametrize(("family", "form"), TAKEN.items())
+def test_each_family_is_read_in_the_fastest_form_that_it_takes(family: str, form: BatchLayout) -> None:
+    assert select_layout(tiny(FAMILIES[family])) == form
+
+
+@pytest.mark.parametrize(("family", "form"), [each for each in TAKEN.items() if each[0] != "mamba"])
+def test_bfloat16_changes_no_familys_form(family: str, form: BatchLayout) -> None:
+    assert select_layout(tiny(FAMILIES[family]).to(torch.bfloat16)) == form
+
+
+def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny(FAMILIES["llama"]).to(torch.bfloat16)
+    read = layout_probe._compute_predictor_states
+
+    def rough(model: Any, rows: list[TokenizedPair], form: BatchLayout) -> torch.Tensor:
+        """Texts read alone have their last row off by an eighth."""
+        states = read(model, rows, form)
+        return torch.cat([states[:-1], states[-1:] * (1.125 if form == "alone" else 1.0)])
+
+    monkeypatch.setattr(layout_probe, "_read", rough)
+    assert select_layout(model) == "packed"  # the root of 0.125² / 15 is 0.03
+    with pytest.raises(ModelError, match="does more to its logits"):
+        select_layout(tiny(FAMILIES["llama"]))
+
+
+def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
+    class Renumbers(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.inner, self.config, self.device = model, model.config, model.device
+
+        def base_model(self, input_ids: Any, position_ids: Any = None, **rest: Any) -> Any:
+            places = torch.arange(input_ids.shape[1])[None].expand_as(input_ids)
+            return self.inner.base_model(input_ids=input_ids, position_ids=places, **rest)
+
+        def forward(self, **given: Any) -> Any:
+            return self.inner(**given)
+
+        def get_output_embeddings(self) -> Any:
+            return self.inner.get_output_embeddings()
+
+    assert select_layout(Renumbers(tiny(FAMILIES["llama"]))) == "alone"
+
+
+@pytest.mark.parametrize("form", BATCH_LAYOUTS)
+def test_a_pair_scores_the_same_in_any_company(form: BatchLayout) -> None:
+    model = tiny(FAMILIES["gemma3"])
+    assert select_layout(model) == "packed"
+    reader = LogprobReader(ResponseLogprobs(model), 0, form)
+    with torch.no_grad():
+        together, apart = reader(ROWS), torch.cat([reader([row]) for row in ROWS])
+    assert torch.allclose(together, apart, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt_neox"])
+@pytest.mark.parametrize("rows", [ROWS, ALIKE], ids=["unlike", "alike"])
+def test_gradients_are_those_of_the_plain_forward_pass(family: str, rows: list[TokenizedPair]) -> None:
+    grads = []
+    for form in BATCH_LAYOUTS:
+        model = tiny(FAMILIES[family])
+        if form == "packed":
+            assert select_layout(model) == form
+        out = LogprobReader(ResponseLogprobs(model), 0, form)(rows)
+        (out[:, 0] - 0.5 * out[:, 1]).sum().backward()  # type: ignore[no-untyped-call]
+        grads.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
+    for name, wanted in grads[-1].items():
+        for found in grads[:-1]:
+            assert torch.allclose(found[name], wanted, rtol=1e-3, atol=1e-4), name
+
+
+def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
+    model = tiny(FAMILIES["llama"])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[9] = float("nan")
+    reader = LogprobReader(ResponseLogprobs(model), 0, "padded")
+    assert len(list(read_logprobs(reader, ROWS[1:], 64, [True] * 3))) == 1  # token 9 is in the first row alone
+    with pytest.raises(ModelError, match="the log-probability nan, which no sound weights do; look for nan in them"):
+        list(read_logprobs(reader, ROWS, 64, [True] * 4))
+
+
+def test_a_model_with_a_layer_that_is_no_number_is_told_to_have_one(tiny_model: Path) -> None:
+    loaded = load_base_model(Model(base=str(tiny_model)), lambda message: None, "cpu")
+    with torch.no_grad():
+        loaded.model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
+    with pytest.raises(ModelError, match="the log-probability nan, which no sound weights do; look for nan in them"):
+        list(read_logprobs(build_logprob_reader(loaded, lambda message: None), ROWS, 64, [True] * 4))
+
+
+def test_a_row_longer_than_the_budget_is_read_alone() -> None:
+    model = tiny(FAMILIES["llama"])
+    reader = LogprobReader(ResponseLogprobs(model), 0, select_layout(model))
+    found = list(read_logprobs(reader, ROWS, 5, [True] * 4))
+    assert [places for places, _ in found] == [[0], [2], [1], [3]]
+    assert found[0][1][0][1] == pytest.approx(alone(model, ROWS[0].prompt, ROWS[0].second), abs=1e-4)
+
+
+def test_an_empty_response_has_no_tokens_and_a_sum_of_zero() -> None:
+    for form in BATCH_LAYOUTS:
+        rows = [
+            TokenizedPair(prompt=(5, 6), first=(), second=(7, 8)),
+            TokenizedPair(prompt=(5, 6), first=(7, 8), second=()),
+        ]
+        reader = LogprobReader(ResponseLogprobs(tiny(FAMILIES["llama"])), 0, form)
+        if form == "packed":
+            assert select_layout(reader.module.model) == form
+        (first, second), (other, nothing) = reader(rows).tolist()
+        assert first == nothing == 0.0
+        assert second == pytest.approx(other, abs=1e-5)
+
+
+def test_token_logprobs_of_uniform_logits_are_minus_the_log_of_the_vocabulary() -> None:
+    project = torch.nn.Linear(3, 8, bias=False)
+    torch.nn.init.zeros_(project.weight)
+    found = compute_token_logprobs(torch.ones(5, 3), torch.arange(5), project)
+    assert torch.allclose(found, torch.full((5,), -2.0794415), atol=1e-6)  # ln 8
+
+
+def test_the_short_way_through_a_frozen_head_gives_the_same_values_and_gradients() -> None:
+    torch.manual_seed(2)
+    project, targets = torch.nn.Linear(6, 40, bias=False), torch.randint(0, 40, (1100,))
+    found = []
+    for frozen in (False, True):
+        project.requires_grad_(not frozen)
+        states = torch.randn(1100, 6, generator=torch.Generator().manual_seed(3)).requires_grad_()
+        values = compute_token_logprobs(states, targets, project)
+        (values * torch.arange(1100)).sum().backward()  # type: ignore[no-untyped-call]
+        found.append((values.detach(), states.grad))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
+    assert found[0][1] is not None
+    assert found[1][1] is not None
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_branch_sees_the_prompt_and_itself_and_never_the_other_branch() -> None:
+    mask = (
+        build_attention_mask(collate_pairs([TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5,))], "padded", 0))[
+            0, 0
+        ]
+        .int()
+        .tolist()
+    )
+    assert mask == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+def test_a_window_counts_positions_within_the_branch() -> None:
+    mask = (
+        build_attention_mask(
+            collate_pairs([TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5,))], "padded", 0), window=2
+        )[0, 0]
+        .int()
+        .tolist()
+    )
+    assert mask[3] == [0, 0, 1, 1, 0]
+    assert mask[4] == [
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]  # the second branch follows the prompt, so its neighbor is the prompt's last token
+
+
+def test_positions_restart_after_the_prompt() -> None:
+    batch = collate_pairs(
+        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "padded", 0
+    )
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 2, 3], [0, 1, 0, 0, 0, 0]]
+    assert batch.targets.tolist() == [3, 4, 5, 6, 8]
+    assert batch.source_indices.tolist() == [1, 2, 1, 4, 6]
+    assert batch.response_indices.tolist() == [0, 0, 1, 1, 2]
+
+
+def test_packed_rows_lie_one_behind_another() -> None:
+    batch = collate_pairs(
+        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "packed", 0
+    )
+    assert batch.tokens.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 2, 3, 0, 1]]
+    assert batch.source_indices.tolist() == [1, 2, 1, 4, 6]
+    assert batch.last_token_indices.tolist() == [[3, 5], [7, -1]]
+
+
+def test_packed_rows_hold_what_their_prompts_begin_with_once() -> None:
+    batch = collate_pairs(ALIKE, "packed", 0)
+    assert int(batch.prefix_length) == 40
+    assert batch.tokens.shape == (1, 40 + sum(len(row) - 40 for row in ALIKE))
+    assert batch.positions[0, :44].tolist() == list(range(44))
+    assert [batch.tokens[0, place].item() for place in batch.source_indices[:1]] == [ROWS[0].prompt[-1]]
+    assert int(collate_pairs(ROWS, "packed", 0).prefix_length) == 0
+
+
+@pytest.mark.parametrize(("length", "shared"), [(15, 0), (16, 16)])
+def test_a_beginning_is_held_once_from_sixteen_tokens_on(length: int, shared: int) -> None:
+    begin = tuple(range(5, 5 + length))
+    rows = [TokenizedPair(prompt=(*begin, 50 + place), first=(60,)) for place in range(3)]
+    assert int(collate_pairs(rows, "packed", 0).prefix_length) == shared
+
+
+def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
+    batch = collate_pairs(
+        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "alone", 0
+    )
+    assert batch.tokens.tolist() == [[1, 2, 3, 4], [1, 2, 5, 6], [7, 8, 0, 0]]
+    assert batch.response_indices.tolist() == [0, 0, 1, 1, 2]
+    assert batch.last_token_indices.tolist() == [[3, 7], [9, -1]]
+
+
+def test_batches_hold_every_row_once_and_keep_to_the_budget() -> None:
+    lengths = [3, 9, 4, 20, 1, 7, 7, 2]
+    groups = list(batch_by_length(lengths, 16))
+    assert sorted(place for group in groups for place in group) == list(range(8))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(lengths[place] for place in group) <= 16
+    assert groups[0] == [3]  # a row longer than the budget goes alone

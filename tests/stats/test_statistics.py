@@ -1,0 +1,263 @@
+import math
+import random
+
+import numpy as np
+import pytest
+
+from trimtab.stats import (
+    agreement_rate,
+    cohen_kappa,
+    expected_calibration_error,
+    mean,
+    paired_difference,
+    pearson,
+    performance_gap_recovered,
+    proportion,
+)
+from trimtab.types import Choice, Metric
+
+VALUES = [2.0, 4.0, 4.0, 6.0, 9.0, 11.0]
+# 100 pairs: both a 45, labels a and human b 15, labels b and human a 25, both b 15.
+CELLS: tuple[tuple[Choice, Choice, int], ...] = (("a", "a", 45), ("a", "b", 15), ("b", "a", 25), ("b", "b", 15))
+
+
+def by_id(values: list[float]) -> dict[str, float]:
+    return {f"row{index:03}": value for index, value in enumerate(values)}
+
+
+def labels_and_human() -> tuple[dict[str, Choice | None], dict[str, Choice | None]]:
+    rows = [(ours, theirs) for ours, theirs, times in CELLS for _ in range(times)]
+    labels: dict[str, Choice | None] = {str(i): ours for i, (ours, _) in enumerate(rows)}
+    human: dict[str, Choice | None] = {str(i): theirs for i, (_, theirs) in enumerate(rows)}
+    return labels, human
+
+
+def bounds(metric: Metric) -> tuple[float, float]:
+    assert metric.low is not None
+    assert metric.high is not None
+    return metric.low, metric.high
+
+
+def test_wilson_interval_of_eight_in_ten() -> None:
+    metric = proportion(8, 10, n_failed=3)
+    assert (metric.value, metric.n, metric.n_failed) == (0.8, 10, 3)
+    assert bounds(metric) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+
+
+def test_wilson_interval_keeps_a_width_and_its_end_where_none_or_all_succeed() -> None:
+    # With p = 0 the upper bound is z² / (n + z²) = 3.8415 / 13.8415.
+    assert bounds(proportion(0, 10)) == pytest.approx((0.0, 0.2775328), abs=1e-6)
+    assert bounds(proportion(10, 10)) == pytest.approx((0.7224672, 1.0), abs=1e-6)
+    assert proportion(10, 10).high == 1.0
+
+
+@pytest.mark.parametrize(("successes", "n"), [(3, 2), (-1, 2)])
+def test_a_count_outside_its_total_is_refused(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match=r"successes must be in \[0, n\]"):
+        proportion(successes, n)
+
+
+def test_nothing_gives_no_value_and_keeps_the_failures() -> None:
+    empty = Metric(value=None, low=None, high=None, n=0, n_failed=4)
+    assert mean([], n_failed=4) == empty
+    assert proportion(0, 0, n_failed=4) == empty
+    assert pearson([], [], n_failed=4) == empty
+    assert paired_difference({"x": 1.0, "y": 2.0}, {"v": 1.0, "w": 1.0}) == empty
+    assert performance_gap_recovered({"x": 1.0, "y": 2.0}, {"v": 1.0}, {"w": 1.0}) == empty
+    assert agreement_rate({}, {"w": "a", "x": "a", "y": "b", "z": "b"}) == empty
+    assert cohen_kappa({}, {"w": "a", "x": "a", "y": "b", "z": "b"}) == empty
+    assert expected_calibration_error([], []) == Metric(value=None, low=None, high=None, n=0)
+
+
+def test_one_row_has_a_mean_but_no_interval() -> None:
+    assert mean([3.0]) == Metric(value=3.0, low=None, high=None, n=1)
+    assert mean([3.0, 5.0], clusters=["same", "same"]) == Metric(value=4.0, low=None, high=None, n=2)
+
+
+def test_two_rows_have_students_interval_of_one_degree_of_freedom() -> None:
+    # The standard error of {0, 1} is 1/2, and t is tan(0.95 · 90°) = 12.706.
+    assert bounds(mean([0.0, 1.0])) == pytest.approx((0.5 - 6.353, 0.5 + 6.353), abs=1e-3)
+
+
+def test_the_bootstrap_interval_has_the_width_that_the_standard_error_gives() -> None:
+    rng = random.Random(3)
+    values = [rng.gauss(10, 2) for _ in range(400)]
+    center = sum(values) / 400
+    error = math.sqrt(sum((value - center) ** 2 for value in values) / 400 / 400)
+    low, high = bounds(mean(values))
+    assert (low, high) == pytest.approx((center - 1.96 * error, center + 1.96 * error), abs=0.015)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
+    assert mean(VALUES * 5, seed=1) == mean(VALUES * 5, seed=1)
+    assert bounds(mean([math.sqrt(i) for i in range(50)], seed=1)) != bounds(
+        mean([math.sqrt(i) for i in range(50)], seed=2)
+    )
+
+
+def test_rows_that_repeat_within_a_prompt_do_not_narrow_the_interval() -> None:
+    single = mean(VALUES)
+    repeated = mean([value for value in VALUES for _ in range(10)], clusters=[i for i in range(6) for _ in range(10)])
+    ignored = mean([value for value in VALUES for _ in range(10)])
+    assert bounds(repeated) == pytest.approx(bounds(single))
+    assert repeated.n == 60
+    assert bounds(ignored)[1] - bounds(ignored)[0] < 0.5 * (bounds(repeated)[1] - bounds(repeated)[0])
+
+
+def test_a_large_cluster_weighs_as_many_rows_as_it_has() -> None:
+    assert mean([0.0, 3.0, 3.0], clusters=["x", "y", "y"]).value == 2.0
+
+
+def test_values_that_are_not_numbers_are_refused_by_place() -> None:
+    with pytest.raises(ValueError, match=r"values\[1\] must be a finite number, got nan"):
+        mean([1.0, float("nan")])
+    with pytest.raises(ValueError, match="clusters: 1 of them for 2 values"):
+        mean([1.0, 2.0], clusters=["x"])
+
+
+def test_a_paired_difference_joins_by_id_and_counts_the_ids_of_one_side() -> None:
+    metric = paired_difference({"x": 3.0, "y": 5.0, "only ours": 9.0}, {"y": 1.0, "x": 1.0})
+    assert (metric.value, metric.n, metric.n_failed) == (3.0, 2, 1)
+    assert bounds(metric) == pytest.approx((3 - 12.706, 3 + 12.706), abs=1e-3)
+
+
+def test_a_constant_gain_over_varied_rows_has_no_spread_when_paired() -> None:
+    theirs = by_id(VALUES)
+    assert bounds(paired_difference({key: value + 0.5 for key, value in theirs.items()}, theirs)) == (0.5, 0.5)
+
+
+def test_the_order_in_which_ids_come_changes_nothing() -> None:
+    ours, theirs = by_id([1.0, 4.0, 2.0, 8.0, 5.0, 7.0]), by_id(VALUES)
+    assert paired_difference(dict(reversed(ours.items())), theirs) == paired_difference(ours, theirs)
+
+
+def test_a_paired_difference_resamples_the_clusters_it_is_given() -> None:
+    values = [float(place % 7) for place in range(20)]
+    doubled = by_id([value for value in values for _ in range(2)])
+    clusters = {key: index // 2 for index, key in enumerate(doubled)}
+    once, twice = (
+        paired_difference(ours, dict.fromkeys(ours, 0.0), clusters=groups)
+        for ours, groups in ((by_id(values), None), (doubled, clusters))
+    )
+    assert bounds(twice) == pytest.approx(bounds(once))
+
+
+def test_the_gap_recovered_is_the_share_of_the_gap_that_the_student_closes() -> None:
+    # Means 1, 1.75 and 2: three quarters, and every row alike, so every resample too.
+    weak = by_id([0.0, 1.0, 2.0])
+    student = {key: value + 0.75 for key, value in weak.items()}
+    ceiling = {key: value + 1.0 for key, value in weak.items()}
+    assert performance_gap_recovered(weak, student, ceiling) == Metric(value=0.75, low=0.75, high=0.75, n=3)
+
+
+def test_the_gap_recovered_has_an_interval_when_the_rows_differ() -> None:
+    rng = random.Random(5)
+    weak = by_id([rng.gauss(0, 1) for _ in range(60)])
+    student = {key: value + rng.gauss(0.5, 0.2) for key, value in weak.items()}
+    ceiling = {key: value + rng.gauss(1, 0.2) for key, value in weak.items()}
+    metric = performance_gap_recovered(weak, student, ceiling)
+    low, high = bounds(metric)
+    assert metric.value is not None
+    assert 0.4 < low < metric.value < high < 0.6
+
+
+@pytest.mark.parametrize(
+    ("student", "wanted"),
+    [(497, -1.153846), (503, -1.0), (542, 0.0), (581, 1.0)],  # SEAM's table 1, SafeRLHF: weak 54.2, ceiling 50.3
+)
+def test_where_human_labels_do_harm_the_ceiling_itself_is_at_minus_one(student: int, wanted: float) -> None:
+    right = {name: by_id([float(row < count) for row in range(1000)]) for name, count in (("weak", 542), ("top", 503))}
+    metric = performance_gap_recovered(
+        right["weak"], by_id([float(row < student) for row in range(1000)]), right["top"]
+    )
+    assert metric.value == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("gaps", [[1.0, -1.0, 0.5, -0.5], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+def test_the_gap_recovered_is_undefined_where_the_gap_may_be_zero(gaps: list[float]) -> None:
+    weak, student = by_id([0.0] * 4), by_id([0.3] * 4)
+    assert performance_gap_recovered(weak, student, by_id(gaps)) == Metric(value=None, low=None, high=None, n=4)
+
+
+def test_agreement_counts_only_pairs_that_both_sides_label() -> None:
+    labels: dict[str, Choice | None] = {"1": "a", "2": "b", "3": None, "4": "a", "unlabeled": "b"}
+    human: dict[str, Choice | None] = {"1": "a", "2": "a", "3": "a", "4": "a", "5": "b", "unlabeled": None}
+    metric = agreement_rate(labels, human)
+    assert metric.value == pytest.approx(2 / 3)
+    assert (metric.n, metric.n_failed) == (3, 2)
+
+
+def test_kappa_takes_chance_out_of_agreement() -> None:
+    # Observed 0.60; expected 0.60 · 0.70 + 0.40 · 0.30 = 0.54; (0.60 − 0.54) / (1 − 0.54) = 0.1304.
+    metric = cohen_kappa(*labels_and_human())
+    low, high = bounds(metric)
+    assert metric.value == pytest.approx(0.06 / 0.46)
+    # The large-sample standard error (Fleiss, Cohen and Everitt 1969) of this table is 0.098.
+    assert (low, high) == pytest.approx((0.1304 - 0.192, 0.1304 + 0.192), abs=0.02)
+
+
+def test_kappa_is_one_in_full_agreement_and_undefined_where_only_one_thing_is_said() -> None:
+    same: dict[str, Choice | None] = {str(i): ("a", "b")[i % 2] for i in range(40)}
+    assert cohen_kappa(same, same).value == 1.0
+    only_a: dict[str, Choice | None] = {"1": "a", "2": "a"}
+    assert cohen_kappa(only_a, only_a) == Metric(value=None, low=None, high=None, n=2)
+
+
+def test_pearson_of_five_points_with_fishers_interval() -> None:
+    # Σdxdy = 8 and Σdx² = Σdy² = 10: r = 0.8; artanh 0.8 = 1.0986, ± 1.96 / √2 = 1.3859.
+    metric = pearson([1, 2, 3, 4, 5], [2, 1, 4, 3, 5])
+    assert metric.value == pytest.approx(0.8)
+    assert bounds(metric) == pytest.approx((math.tanh(1.0986 - 1.3859), math.tanh(1.0986 + 1.3859)), abs=1e-4)
+
+
+def test_pearson_is_undefined_for_a_constant_and_has_no_interval_for_three_points() -> None:
+    assert pearson([1, 1, 1, 1], [1, 2, 3, 4]).value is None
+    assert pearson([1, 2, 3], [1, 2, 3]) == Metric(value=1.0, low=None, high=None, n=3)
+    assert bounds(pearson([1, 2, 3, 4], [8, 6, 4, 2])) == (-1.0, -1.0)
+    with pytest.raises(ValueError, match="2 values of x for 1 of y"):
+        pearson([1, 2], [1])
+
+
+def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
+    # Bin 0.9: accuracy 0.5 against 0.9, two of three rows; bin 0.6: 1 against 0.6: (2 · 0.4 + 0.4) / 3.
+    metric = expected_calibration_error([0.9, 0.9, 0.6], [True, False, True])
+    assert metric.value == pytest.approx(0.4)
+    assert (metric.low, metric.high, metric.n) == (None, None, 3)
+
+
+def test_labels_that_are_as_sure_as_they_are_right_have_no_calibration_error() -> None:
+    assert expected_calibration_error([0.75] * 4, [True, True, True, False]).value == 0.0
+    assert expected_calibration_error([1.0, 1.0], [True, True]).value == 0.0
+
+
+def test_a_confidence_outside_its_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"confidences must be in \[0, 1\]"):
+        expected_calibration_error([1.2], [True])
+    with pytest.raises(ValueError, match="2 confidences for 1 outcomes"):
+        expected_calibration_error([0.5, 0.5], [True])
+
+
+def test_twenty_thousand_rows_are_drawn_in_groups_that_keep_the_width() -> None:
+    rng = random.Random(8)
+    values = [rng.gauss(1, 3) for _ in range(20_000)]
+    low, high = bounds(mean(values))
+    assert high - low == pytest.approx(2 * 1.96 * 3 / math.sqrt(20_000), rel=0.06)
+    assert low < sum(values) / 20_000 < high
+
+
+def test_the_order_of_rows_does_not_move_the_interval() -> None:
+    rng = random.Random(8)
+    values = [rng.gauss(1, 3) for _ in range(2500)]
+    assert mean(values[::-1]) == mean(values)
+
+
+@pytest.mark.parametrize("n", [4, 40, 3000])
+def test_a_difference_the_other_way_round_is_the_mirror_image(n: int) -> None:
+    rng = np.random.default_rng(n)
+    ours = {str(place): float(value) for place, value in enumerate(rng.normal(0.02, 1, n))}
+    theirs = {str(place): float(value) for place, value in enumerate(rng.exponential(1, n) - 1)}
+    there, back = paired_difference(ours, theirs), paired_difference(theirs, ours)
+    assert there.value is not None
+    assert there.low is not None
+    assert there.high is not None
+    assert (back.value, back.low, back.high) == (-there.value, -there.high, -there.low)
