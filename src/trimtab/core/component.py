@@ -35,7 +35,7 @@ class Component(Settings):
 
 
 class ComponentField:
-    """Marks a field that holds a component: `Annotated[Component, Kind("annotators")]` reads `{kind: longest, …}`.
+    """Marks a field that holds a component: `Annotated[Component, Kind("annotators")]` reads `{kind: length, …}`.
 
     `bare` says what a bare word stands for where it is not a kind.
     """
@@ -117,7 +117,7 @@ def list_kinds(package: str) -> list[str]:
 
 
 def find_component_class(package: str, kind: str) -> type[Component]:
-    """The class of a kind: `longest` is `Longest` in `trimtab/<package>/longest.py`; `my_module:Mine` is anyone's own."""
+    """The class of a kind: `length` is `Length` in `trimtab/<package>/length.py`; `my_module:Mine` is anyone's own."""
     if ":" in kind:
         module_name, _, class_name = kind.partition(":")
     else:

@@ -238,7 +238,7 @@ class Annotator(Protocol):
         """The arms whose labels it reads."""
         ...
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]: ...
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]: ...
 
 
 @runtime_checkable
@@ -293,7 +293,7 @@ class Filter(Protocol):
         """The arms whose labels it reads besides those that it filters."""
         ...
 
-    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
+    def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         """One answer an annotation, in order; those that abstained or failed are never kept. Raises `DataError` where
         nothing would be kept."""
         ...

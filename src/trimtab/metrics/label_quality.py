@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab import stats
-from trimtab.annotators.longest import Longest
-from trimtab.annotators.shortest import Shortest
+from trimtab.annotators.length import Length
 from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.metrics.optimal_fraction import SelectedFraction, iter_fractions, select_optimal_fraction
 from trimtab.pipeline.stages.calibrate import (
@@ -77,7 +76,7 @@ class LabelEvaluation:
         """The labels of the two rules of length."""
         return {
             name: {each.pair_id: each for each in rule.annotate(self.pairs, AnnotatorInputs())}
-            for name, rule in (("longest", Longest()), ("shortest", Shortest()))
+            for name, rule in (("longest", Length()), ("shortest", Length(prefer="shorter")))
         }
 
     def agreement_by_length(self) -> dict[str, Metric]:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from trimtab.annotators.longest import Longest
+from trimtab.annotators.length import Length
 from trimtab.config.study import Arm
 from trimtab.core.component import Component, build_component, build_component_from_options, get_kind
 from trimtab.core.interfaces import (
@@ -267,7 +267,7 @@ def _format_summary(
     theirs: dict[str, Choice | None] = {key: human[key] for key in ours if key in human}
     if not theirs:
         return [*lines, "no labeled pair has a human label to compare with"]
-    longest = {each.pair_id: each.choice for each in Longest().annotate(dataset.pairs, AnnotatorInputs())}
+    longest = {each.pair_id: each.choice for each in Length().annotate(dataset.pairs, AnnotatorInputs())}
     return [
         *lines,
         f"agreement with the human labels: {_format_agreement(agreement_rate(ours, theirs))}",
