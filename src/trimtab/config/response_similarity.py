@@ -32,7 +32,7 @@ class ResponseSimilarity(Component):
     def content_hash(self) -> str:
         from trimtab.models.embeddings.registry import compute_encoder_hash  # noqa: PLC0415
 
-        return compute_encoder_hash(self.encoder) or f"unfetched:{self.encoder}"
+        return compute_encoder_hash(self.encoder) or f"not-downloaded:{self.encoder}"
 
     def preflight(self, runtime: Runtime) -> None:
         """Raises `ModelError` where the encoder is not at hand and cannot be fetched."""

@@ -1,3 +1,1 @@
-"""Where pairs come from, one file a source, and how they part into labeled, unlabeled and test."""
-
-NOT_COMPONENTS = ("split",)
+"""Dataset splits, subsampling and the parsing of rows into preference pairs."""

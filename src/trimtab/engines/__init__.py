@@ -1,1 +1,1 @@
-"""How language models are asked: one file a kind."""
+"""Components that run language models: one module or package per kind."""

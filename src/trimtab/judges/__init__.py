@@ -1,0 +1,1 @@
+"""Components that compare two responses: one module per kind."""

@@ -1,0 +1,1 @@
+"""Components that score completions (gold rewards): one module per kind."""

@@ -41,7 +41,7 @@ class RewardModel(Component):
         load_tokenizer(self.model, weights, allow_default_template=False)
 
     def content_hash(self) -> str:
-        return compute_model_hash(self.model) or f"unfetched:{self.model.base}"
+        return compute_model_hash(self.model) or f"not-downloaded:{self.model.base}"
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         return list(self.iter_scores(completions, runtime))

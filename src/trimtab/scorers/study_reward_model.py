@@ -27,7 +27,7 @@ class StudyRewardModel(Component):
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"model"})
 
-    data: Annotated[Component, ComponentField("data")]
+    data: Annotated[Component, ComponentField("sources")]
     model: Model
     recipe: RewardModelSettings = Field(default_factory=RewardModelSettings)
 

@@ -1,0 +1,1 @@
+"""Components that load preference pairs: one module per kind."""

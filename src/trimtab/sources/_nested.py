@@ -11,7 +11,7 @@ from trimtab.core.interfaces import Source
 from trimtab.errors import StudyError
 from trimtab.types import Dataset
 
-SourceField = Annotated[Component, ComponentField("data")]
+SourceField = Annotated[Component, ComponentField("sources")]
 
 
 def load_source(component: Component) -> Dataset:

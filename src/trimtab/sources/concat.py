@@ -18,7 +18,7 @@ class Concat(Component):
     `limit` takes a sample of that many pairs (>= 1) of them all, drawn by `seed` and pair id.
     """
 
-    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"of"})
+    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"sources"})
 
     sources: tuple[SourceField, ...] = Field(min_length=2)
     limit: int | None = Field(default=None, ge=1)

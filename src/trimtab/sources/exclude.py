@@ -21,7 +21,7 @@ class Exclude(Component):
     out are counted as failures. `limit` takes a sample of that many of the rest (>= 1), drawn by `seed` and pair id.
     """
 
-    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"of", "prompts_of"})
+    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"source", "exclude_prompts_from"})
 
     source: SourceField
     exclude_prompts_from: tuple[SourceField, ...] = Field(min_length=1)

@@ -74,7 +74,7 @@ class Openai(Component):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset(
-        {"base_url", "api_key_env", "concurrency", "retries", "timeout", "requests_per_minute", "tokens_per_minute"}
+        {"base_url", "api_key_env", "concurrency", "max_retries", "timeout", "requests_per_minute", "tokens_per_minute"}
     )
 
     base_url: str
@@ -82,7 +82,7 @@ class Openai(Component):
     model_revision: str = Field("", description="what stands behind `model`; with it, the address counts no more")
     api_key_env: str = ""
     chat: bool = True
-    prefill: Literal["flag", "bare", "prefix", "none"] = "flag"
+    prefill: Literal["continue_flag", "assistant_message", "prefix_flag", "unsupported"] = "continue_flag"
     logprobs: Literal["auto", True, False] = "auto"
     top_logprobs: int | None = Field(
         None, ge=1, description="null: 20, and 5 with `chat: false`, which hosted servers allow"
