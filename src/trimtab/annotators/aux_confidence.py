@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.types import Annotation, Pair
 
 
@@ -62,6 +62,6 @@ def _compute_confidence(label: Annotation) -> float | None:
 def _annotate(weak: Annotation, strong: Annotation, threshold: float) -> Annotation:
     confidence = _compute_confidence(strong)
     taken = strong if confidence is not None and confidence > threshold else weak
-    detail = {"weak": weak.p_a, "strong": strong.p_a, "taken": "strong" if taken is strong else "weak"}
+    detail = {"weak": weak.p_a, "strong": strong.p_a, "label_from": "strong" if taken is strong else "weak"}
     # Margins of two annotators are in two units, so neither is handed on.
     return replace(taken, margin=None, cost=weak.cost + strong.cost, detail=detail)

@@ -16,7 +16,8 @@ from trimtab.annotators._shared.pairwise_prompting import (
     score_verdicts,
 )
 from trimtab.annotators._shared.prompted_settings import DebateSettings
-from trimtab.core.interfaces import AnnotatorInputs, Engine
+from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.interfaces import Engine
 from trimtab.prompts.comparison import (
     Argument,
     Position,
@@ -41,7 +42,7 @@ class Consultancy(DebateSettings):
 
     SYMMETRIC: ClassVar[bool] = True
 
-    argue_for: Literal["own", "drawn"] = "own"
+    argue_for: Literal["preferred", "random"] = "preferred"
 
     def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
         picks = self._label_with_strong(pairs, given.engines["strong"])
@@ -52,7 +53,7 @@ class Consultancy(DebateSettings):
 
     def _label_with_strong(self, pairs: Sequence[Pair], strong: Engine) -> StrongLabels:
         """The strong model's own labels by pair id, where they are wanted."""
-        if self.argue_for == "drawn":
+        if self.argue_for == "random":
             return {}
         labels = prompt_directly(strong, build_comparison_prompt(principles=self.principles), pairs, "both")
         return {label.pair_id: label for label in labels}
@@ -86,8 +87,8 @@ def _select_position(case: ComparisonState, picks: StrongLabels) -> Position:
 
 def _add_provenance(pair: Pair, label: Annotation, picks: StrongLabels) -> Annotation:
     pick = picks.get(pair.id)
-    detail = {**label.detail, "side": _select_side(pair, picks)}
+    detail = {**label.detail, "argued_for": _select_side(pair, picks)}
     if pick is None:
         return replace(label, detail=detail)
     own = {"p_a": pick.p_a, **pick.detail}
-    return replace(label, cost=label.cost + pick.cost, detail=detail | {"own": own})
+    return replace(label, cost=label.cost + pick.cost, detail=detail | {"strong_label": own})

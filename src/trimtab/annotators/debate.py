@@ -16,7 +16,8 @@ from trimtab.annotators._shared.pairwise_prompting import (
     score_verdicts,
 )
 from trimtab.annotators._shared.prompted_settings import DebateSettings
-from trimtab.core.interfaces import AnnotatorInputs, Engine
+from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.interfaces import Engine
 from trimtab.prompts.comparison import (
     Argument,
     ArgumentPrompt,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.types import Annotation, Pair, build_human_annotation
 
 

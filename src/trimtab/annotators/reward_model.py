@@ -10,7 +10,7 @@ from pydantic import Field
 
 from trimtab.config.training import RewardModelSettings
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs, ResponseScores, RewardModelSpec
+from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores, RewardModelSpec
 from trimtab.types import Annotation, Cost, Pair
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.errors import DataError
 from trimtab.types import Annotation
 
@@ -24,7 +24,7 @@ class Agreement(Component):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    arm: str = Field(alias="with", description="the other arm")
+    arm: str = Field(description="the other arm")
     keep_where: Literal["match", "mismatch"] = Field("match", alias="keep")
 
     def required_arms(self) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.errors import DataError
 from trimtab.types import Annotation
 
@@ -13,7 +13,7 @@ from trimtab.types import Annotation
 class Consistency(Component):
     """Keeps a label where the model preferred the same response in both orders (Zheng et al. 2023, section 3.4).
 
-    Whether it did is `detail["flipped"]` of labels by annotators that ask in both orders. Raises `DataError` for a label that
+    Whether it did is `detail["order_inconsistent"]` of labels by annotators that ask in both orders. Raises `DataError` for a label that
     does not say, and where none is consistent.
     """
 
@@ -29,10 +29,10 @@ class Consistency(Component):
 
 
 def _is_order_inconsistent(label: Annotation) -> bool:
-    flipped = label.detail.get("flipped")
+    flipped = label.detail.get("order_inconsistent")
     if not isinstance(flipped, bool):
         raise DataError(
-            f"label of pair {label.pair_id}: detail.flipped is {flipped!r}, expected true or false; this filter reads labels "
+            f"label of pair {label.pair_id}: detail.order_inconsistent is {flipped!r}, expected true or false; this filter reads labels "
             "by `prompted`, `self_reward`, `consultancy` or `debate` with `orders: both` or `surer`"
         )
     return flipped

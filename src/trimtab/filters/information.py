@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import keep_from_median, keep_top_fraction
 from trimtab.types import Annotation
@@ -24,14 +24,14 @@ class Information(Component):
     `DataError` for labels without a score.
     """
 
-    select_by: Literal["count", "median"] = "count"
+    select_by: Literal["fraction", "median"] = "fraction"
     fraction: float = Field(0.5, gt=0, le=1)
 
     @model_validator(mode="after")
     def _reject_unused_fraction(self) -> Self:
         if self.select_by == "median" and self.fraction != 0.5:
             raise ValueError(
-                f"fraction: the median has half of the labels above it, got {self.fraction}; use `rule: count`"
+                f"fraction: the median has half of the labels above it, got {self.fraction}; use `select_by: fraction`"
             )
         return self
 
@@ -40,7 +40,7 @@ class Information(Component):
 
     def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
         del given
-        if self.select_by == "count":
+        if self.select_by == "fraction":
             return keep_top_fraction(annotations, _read_tree_score, self.fraction)
         return keep_from_median(annotations, _read_tree_score)
 

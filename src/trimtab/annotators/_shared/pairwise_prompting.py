@@ -23,7 +23,7 @@ from trimtab.prompts.reply_checks import (
 )
 from trimtab.types import Annotation, Cost, EngineRequest, Order, Pair
 
-PresentationOrder = Literal["both", "one", "surer"]
+PresentationOrder = Literal["both", "random", "most_confident"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def build_comparison_states(pairs: Sequence[Pair], orders: PresentationOrder) ->
 
 
 def _list_orders(pair: Pair, orders: PresentationOrder) -> Sequence[Order]:
-    if orders != "one":
+    if orders != "random":
         return BOTH_ORDERS
     return ("a_first",) if pick_random_choice(pair, "stands first") == "a" else ("b_first",)
 
@@ -123,7 +123,7 @@ def aggregate_orders(
     pairs: Sequence[Pair], cases: Sequence[ComparisonState], orders: PresentationOrder
 ) -> list[Annotation]:
     """One annotation a pair: its orders averaged, or the surer one of them."""
-    each = 1 if orders == "one" else 2
+    each = 1 if orders == "random" else 2
     groups = [cases[start : start + each] for start in range(0, len(cases), each)]
     return [_aggregate_pair(pair, group, orders) for pair, group in zip(pairs, groups, strict=True)]
 
@@ -150,7 +150,7 @@ def _aggregate_pair(pair: Pair, cases: Sequence[ComparisonState], orders: Presen
 def _combine_preferences(leans: Sequence[float], orders: PresentationOrder) -> float:
     """Leans and not probabilities are averaged: what stands in one slot alone cancels to exactly 0."""
     surest = max(map(abs, leans))
-    counted = [lean for lean in leans if orders != "surer" or abs(lean) == surest]
+    counted = [lean for lean in leans if orders != "most_confident" or abs(lean) == surest]
     return sum(counted) / len(counted)
 
 
@@ -160,13 +160,13 @@ def _build_detail(cases: Sequence[ComparisonState], flipped: bool) -> dict[str, 
     p_a = {case.order: (1 + case.preference) / 2 for case in cases if case.preference is not None}
     thoughts = {case.order: case.reasoning for case in cases if case.reasoning}
     arguments = {case.order: _argument_detail(case) for case in cases if case.arguments}
-    detail: dict[str, Any] = {"orders": p_a}
+    detail: dict[str, Any] = {"p_a_by_order": p_a}
     if len(p_a) == len(BOTH_ORDERS):
-        detail["flipped"] = flipped
+        detail["order_inconsistent"] = flipped
     samples = compute_min_samples(case.samples for case in cases)
     optional: Mapping[str, Any] = {"reasoning": thoughts, "arguments": arguments, "samples": samples}
     cuts = [case.num_truncated for case in cases if case.num_truncated is not None]
-    return detail | {name: each for name, each in optional.items() if each} | ({"cut": sum(cuts)} if cuts else {})
+    return detail | {name: each for name, each in optional.items() if each} | ({"num_truncated": sum(cuts)} if cuts else {})
 
 
 def _argument_detail(case: ComparisonState) -> list[dict[str, str]]:

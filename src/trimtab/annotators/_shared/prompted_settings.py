@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.pairwise_prompting import PresentationOrder
 from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
-from trimtab.core.interfaces import TrainingTask
+from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.errors import StudyError
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK, AnswerFormat, ComparisonPrompt, build_comparison_prompt
 from trimtab.prompts.principles import load_principles, resolve_principles
@@ -62,7 +62,7 @@ class PromptedSettings(PrincipleSettings):
 
     def training_task(self) -> TrainingTask:
         """Its own question, where that differs from the plain one."""
-        own = {"preamble", "principles", "shots", "answer", "reasoning_tokens"}
+        own = {"preamble", "principles", "shots", "answer_format", "max_reasoning_tokens"}
         settings = self.model_dump(mode="json", include=own, exclude_defaults=True)
         if not settings:
             return DEFAULT_TRAINING_TASK

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from trimtab.annotators._shared.supervised import require_human_labels, select_most_confident
 from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
 from trimtab.core.component import Component
-from trimtab.core.interfaces import AnnotatorInputs, FeatureSpec, PairFeatures
+from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, PairFeatures
 from trimtab.errors import DataError
 from trimtab.types import Annotation, Choice, Cost, Pair
 
@@ -56,7 +56,7 @@ class Probe(Component):
         if not pairs:
             return []
         probe = self._train(given)
-        detail = {"penalty": probe.regularization_c, "held_out_log_loss": round(probe.cv_log_loss, 6)}
+        detail = {"regularization_c": probe.regularization_c, "cv_log_loss": round(probe.cv_log_loss, 6)}
         return [_label(pair.id, given.features[pair.id], probe, detail) for pair in pairs]
 
     def _train(self, given: AnnotatorInputs) -> LinearProbe:

@@ -32,7 +32,7 @@ from trimtab.annotators.seam.variants import (
     VariantSettings,
 )
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
-from trimtab.core.interfaces import AnnotatorInputs, TrainingTask
+from trimtab.core.annotator_inputs import AnnotatorInputs, TrainingTask
 from trimtab.errors import StudyError
 from trimtab.prompts.principles import Principle, load_principles
 from trimtab.prompts.seam import (
@@ -104,13 +104,13 @@ class Seam(Component):
     principles: str | None = Field(None, description="a YAML file of principles; those that ship otherwise")
     max_thought_tokens: int = Field(512, ge=1, description="released code")
     max_prompt_tokens: int = Field(4096, ge=1, description="estimated from the text; with room for the thoughts")
-    on_overlong: Literal["fail", "shorten"] = "fail"
+    on_overlong: Literal["fail", "truncate"] = "fail"
 
     @model_validator(mode="after")
     def _validate_ablations(self) -> Self:
         if not self.tree and not self.include_thoughts:
             raise StudyError(
-                "show_thoughts: without a tree there is only the thought to show; use `prompted` for neither"
+                "include_thoughts: without a tree there is only the thought to show; use `prompted` for neither"
             )
         return self
 
@@ -128,9 +128,9 @@ class Seam(Component):
         that are not the paper's. Raises `DataError` where they cannot be read and `StudyError` where they leave no room for a
         pair."""
         known = repr(self._load_principles())
-        if self.resolve_variant().answer_scoring == "mean_with_end":
+        if self.resolve_variant().answer_scoring == "mean_with_eos":
             known += f" means over {ANSWER_TOKENS}"
-        if self.on_overlong == "shorten":
+        if self.on_overlong == "truncate":
             known += f" shortened to {MIN_KEPT_FRACTION} at least"
         return hashlib.sha256(known.encode()).hexdigest()[:16]
 
@@ -148,7 +148,7 @@ class Seam(Component):
         room = self.max_prompt_tokens - self._estimate_overhead(principles)
         subjects = [self._build_state(pair, room) for pair in pairs]
         steps = (self._reorder_by_pick, self._search_trees, self._decide_labels)
-        for step in steps if self.resolve_variant().first_response == "strong_first" else steps[1:]:
+        for step in steps if self.resolve_variant().first_response == "strong_pick" else steps[1:]:
             subjects = _apply_step(subjects, partial(step, principles=principles, given=given))
         return [to_annotation(each) for each in subjects]
 
@@ -165,7 +165,7 @@ class Seam(Component):
     def _estimate_overhead(self, principles: Sequence[Principle]) -> int:
         """About how many tokens the longest question takes besides a pair's texts."""
         empty = OrderedPair(conversation="", first="", second="")
-        two_sided = self.resolve_variant().explanations == "two_sided"
+        two_sided = self.resolve_variant().explanations == "per_response"
         by_length = sorted(
             principles,
             key=lambda each: estimate_request_tokens(build_thought_requests(empty, [each], per_response=False)[0]),
@@ -200,7 +200,7 @@ class Seam(Component):
             return replace(subject, note=f"{told}; {why}", overlong="failed")
         if cut.ordered_pair.first == cut.ordered_pair.second:
             return replace(subject, note=f"{told}; shortened, its responses are the same", overlong="failed")
-        return replace(subject, ordered_pair=cut.ordered_pair, overlong="shortened", words_removed=cut.words_removed)
+        return replace(subject, ordered_pair=cut.ordered_pair, overlong="truncated", words_removed=cut.words_removed)
 
     def _reorder_by_pick(
         self, subjects: Sequence[PairState], principles: Sequence[Principle], given: AnnotatorInputs

@@ -30,7 +30,7 @@ class PairState:
     search: SearchState | None = None
     weak_estimate: PreferenceEstimate | None = None
     decided_by: Labeler | None = None
-    overlong: Literal["", "failed", "shortened"] = ""
+    overlong: Literal["", "failed", "truncated"] = ""
     words_removed: int = 0
     note: str = ""
 
@@ -82,7 +82,7 @@ def _build_annotation(subject: PairState, p_a: float | None, cost: Cost) -> Anno
 
 
 def _format_note(subject: PairState) -> str:
-    left_out = f"{subject.words_removed} words left out" if subject.overlong == "shortened" else ""
+    left_out = f"{subject.words_removed} words left out" if subject.overlong == "truncated" else ""
     return "; ".join(each for each in (left_out, format_sample_note(_compute_min_samples(subject))) if each)
 
 
@@ -111,11 +111,11 @@ def build_detail(subject: PairState) -> dict[str, Any]:
         "weak_p_a": subject.weak_p_a,
         **_order_detail(subject),
         **({"samples": samples} if (samples := _compute_min_samples(subject)) else {}),
-        **({"failed_below": True} if subject.search is not None and subject.search.failed_in_pruned_branch else {}),
-        "empty_thoughts": sum(node.empty for node in tree.nodes),
-        "cut_thoughts": sum(node.truncated for node in tree.nodes),
-        "too_long": subject.overlong,
-        "words_left_out": subject.words_removed,
+        **({"failed_in_pruned_branch": True} if subject.search is not None and subject.search.failed_in_pruned_branch else {}),
+        "num_empty_thoughts": sum(node.empty for node in tree.nodes),
+        "num_truncated_thoughts": sum(node.truncated for node in tree.nodes),
+        "overlong": subject.overlong,
+        "words_removed": subject.words_removed,
         "calls_strong": sum(each.calls for each in (subject.strong_pick, subject.search) if each is not None),
         "calls_weak": 0 if subject.weak_estimate is None else subject.weak_estimate.calls,
     }
@@ -129,7 +129,7 @@ def _order_detail(subject: PairState) -> dict[str, Any]:
     ways = ("a_first", "b_first") if subject.a_first else ("b_first", "a_first")
     p_a = {way: subject.to_p_a(share) for way, share in zip(ways, subject.weak_estimate.probabilities, strict=False)}
     leans = [each - 0.5 for each in p_a.values() if each is not None]
-    return {"orders": p_a, **({"flipped": min(leans) < 0 < max(leans)} if len(leans) == len(ways) else {})}
+    return {"p_a_by_order": p_a, **({"order_inconsistent": min(leans) < 0 < max(leans)} if len(leans) == len(ways) else {})}
 
 
 def _node_detail(tree: Tree, node: Node) -> dict[str, Any]:
@@ -142,6 +142,6 @@ def _node_detail(tree: Tree, node: Node) -> dict[str, Any]:
         "p_first": node.p_first,
         "weight": node.weight,
         "kept": not left,
-        "left": left,
-        "status": "empty" if node.empty else "cut" if node.truncated else "ok",
+        "drop_reason": left,
+        "status": "empty" if node.empty else "truncated" if node.truncated else "ok",
     }

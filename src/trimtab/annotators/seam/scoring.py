@@ -55,7 +55,7 @@ def score_judgments(
 
     def questions(case: OrderedPair, chain: Sequence[Principle], thought: Sequence[str]) -> list[EngineRequest]:
         there = build_judgment_request(case, chain, thought)
-        if rules.presentation_order == "one":
+        if rules.presentation_order == "single":
             return [there]
         return [there, build_judgment_request(case.swap(), chain, swap_response_numbers(thought))]
 
@@ -106,7 +106,7 @@ def _score_requests(
     questions = [question for group in asked for question in group]
     if not questions:
         return []
-    ended = rules.answer_scoring == "mean_with_end"
+    ended = rules.answer_scoring == "mean_with_eos"
     answers = engine.score_choices(questions, [RESPONSE_CANDIDATES] * len(questions), include_end_of_turn=ended)
     return split_by_sizes(answers, [len(group) for group in asked])
 
@@ -121,7 +121,7 @@ def _combine_scores(weighings: Sequence[ChoiceScores], rules: VariantSettings, c
     if note := describe_invalid_probability(known):
         return PreferenceEstimate(p_first=None, note=note, cost=cost, calls=calls)
     if len(known) < len(shares):
-        note = "answer_scores: mean_with_end needs log-probabilities, which this engine does not give; use summed"
+        note = "answer_scoring: mean_with_eos needs log-probabilities, which this engine does not return; use sum"
         return PreferenceEstimate(p_first=None, note=note, cost=cost, calls=calls)
     samples = compute_min_samples(each.samples for each in weighings)
     return PreferenceEstimate(
@@ -135,7 +135,7 @@ def compute_first_probability(weighing: ChoiceScores, rules: VariantSettings) ->
     `mean_with_end` is the released code's: the softmax of the mean log-probability a token, end of turn included, so that a
     difference of d nats gives sigmoid(d / 4).
     """
-    if rules.answer_scoring == "summed":
+    if rules.answer_scoring == "sum":
         return weighing.probabilities[0]
     if weighing.logprobs is None:
         return None

@@ -107,7 +107,7 @@ class TreeSearch:
     def _generate_thoughts(self, searches: Sequence[SearchState]) -> list[SearchState]:
         """The next node of each search, before it is known what it tells."""
         chains = [self._next_chain(each.tree) for each in searches]
-        two_sided = self.variant.explanations == "two_sided"
+        two_sided = self.variant.explanations == "per_response"
         asked = [
             build_thought_requests(each.ordered_pair, self._resolve_principles(chain), per_response=two_sided)
             for each, chain in zip(searches, chains, strict=True)

@@ -7,13 +7,13 @@ from typing import Literal
 
 from trimtab.annotators.seam.tree import Labeler
 
-EdgeWeights = Literal["conditional", "once"]
+EdgeWeights = Literal["conditional", "static"]
 PrincipleScoring = Literal["full_name", "first_token"]
-AnswerScoring = Literal["summed", "mean_with_end"]
-Explanations = Literal["one_sided", "two_sided"]
-SeamPresentationOrder = Literal["both", "one"]
-FirstResponse = Literal["drawn", "strong_first"]
-Variant = Literal["paper", "published_code"]
+AnswerScoring = Literal["sum", "mean_with_eos"]
+Explanations = Literal["single", "per_response"]
+SeamPresentationOrder = Literal["both", "single"]
+FirstResponse = Literal["random", "strong_pick"]
+Variant = Literal["paper", "released_code"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +35,21 @@ VARIANTS: dict[Variant, VariantSettings] = {
     "paper": VariantSettings(
         edge_weights="conditional",
         principle_scoring="full_name",
-        answer_scoring="summed",
-        explanations="one_sided",
+        answer_scoring="sum",
+        explanations="single",
         presentation_order="both",
-        first_response="drawn",
+        first_response="random",
         early_stop=True,
         helpful_only_labeler="weak",
         allow_reused_principles=True,
     ),
-    "published_code": VariantSettings(
-        edge_weights="once",
+    "released_code": VariantSettings(
+        edge_weights="static",
         principle_scoring="first_token",
-        answer_scoring="mean_with_end",
-        explanations="two_sided",
-        presentation_order="one",
-        first_response="strong_first",
+        answer_scoring="mean_with_eos",
+        explanations="per_response",
+        presentation_order="single",
+        first_response="strong_pick",
         early_stop=False,
         helpful_only_labeler="strong",
         allow_reused_principles=False,
