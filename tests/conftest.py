@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trimtab.core.interfaces import ProgressTick, Runtime
+from trimtab.core.runtime import ProgressTick, Runtime
 
 if TYPE_CHECKING:
     from trimtab.config.study import Study
@@ -40,7 +40,7 @@ judging: {pairs: 4}
 def _no_table() -> Iterator[None]:
     """No test is given what another one read, but for those that set a table of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRIMTAB_TABLE", "off")
+        patch.setenv("TRIMTAB_LOGPROB_CACHE", "off")
         yield
 
 

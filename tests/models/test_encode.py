@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError
 from trimtab.models.embeddings.encoder import load_encoder
 from trimtab.models.embeddings.registry import MINILM, REGISTERED_ENCODERS, compute_encoder_hash, fetch_encoder

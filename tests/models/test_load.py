@@ -147,8 +147,8 @@ def test_loading_prints_nothing_and_leaves_the_loggers_as_they_were(tmp_path: Pa
     saved(tmp_path, "llama")
     code = f"""
 from pathlib import Path
-from trimtab.lm.load import load_model
-from trimtab.lm.weights import Model, resolve
+from trimtab.models.loading import load_model
+from trimtab.models.config import Model, resolve
 from transformers.utils import logging
 before = logging.get_verbosity(), logging.is_progress_bar_enabled()
 load_model(Model(base={str(tmp_path)!r}), resolve(Model(base={str(tmp_path)!r}), print))

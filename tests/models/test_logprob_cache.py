@@ -27,7 +27,7 @@ TEXTS = [("Which color?", "Blue.", "A very dark red."), ("How many?", "Three", "
 @pytest.fixture(autouse=True)
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "table"
-    monkeypatch.setenv("TRIMTAB_TABLE", str(folder))
+    monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", str(folder))
     return folder
 
 
@@ -73,7 +73,7 @@ def test_what_is_in_the_table_is_the_same_to_the_last_bit_and_needs_no_weights(
     assert recalled == 0
     again = replace(base(model), load=must_not_open)  # type: ignore[arg-type]
     assert read(again) == (first, 3)
-    monkeypatch.setenv("TRIMTAB_TABLE", "off")
+    monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", "off")
     assert read(base(model)) == (first, 0)
 
 
@@ -146,6 +146,6 @@ def test_two_writers_lose_nothing(table: Path) -> None:
 def test_a_table_that_cannot_be_written_says_how_to_do_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    monkeypatch.setenv("TRIMTAB_TABLE", str(blocked))
-    with pytest.raises(ModelError, match="set TRIMTAB_TABLE to a folder you own, or to off"):
+    monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", str(blocked))
+    with pytest.raises(ModelError, match="set TRIMTAB_LOGPROB_CACHE to a folder you own, or to off"):
         LogprobCache.for_model("x").add([TokenizedPair(prompt=(1,), first=(2,))], CachedBatch("packed", [[0.0, 0.0]]))

@@ -164,7 +164,7 @@ TAKEN: dict[str, BatchLayout] = {
     "gemma3": "packed",
     "gpt_neox": "packed",
     "gemma2": "padded",  # soft caps
-    "gpt_neo": "alone",  # a window of its own, counted in places of the row
+    "gpt_neo": "separate",  # a window of its own, counted in places of the row
     "opt": "packed",
     "opt_350m": "packed",
     "qwen2_window": "packed",
@@ -173,8 +173,8 @@ TAKEN: dict[str, BatchLayout] = {
     "phi": "packed",
     "phi3": "packed",
     "falcon": "padded",
-    "falcon_alibi": "alone",  # distances told from places in the row
-    "bloom": "alone",
+    "falcon_alibi": "separate",  # distances told from places in the row
+    "bloom": "separate",
     "olmo2": "packed",
     "olmo3": "packed",
     "granite": "packed",
@@ -184,7 +184,7 @@ TAKEN: dict[str, BatchLayout] = {
     "starcoder2": "packed",
     "mixtral": "packed",
     "gpt_oss": "padded",  # sinks
-    "mamba": "alone",  # no attention
+    "mamba": "separate",  # no attention
 }
 
 
@@ -225,7 +225,7 @@ def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkey
     def rough(model: Any, rows: list[TokenizedPair], form: BatchLayout) -> torch.Tensor:
         """Texts read alone have their last row off by an eighth."""
         states = read(model, rows, form)
-        return torch.cat([states[:-1], states[-1:] * (1.125 if form == "alone" else 1.0)])
+        return torch.cat([states[:-1], states[-1:] * (1.125 if form == "separate" else 1.0)])
 
     monkeypatch.setattr(layout_probe, "_read", rough)
     assert select_layout(model) == "packed"  # the root of 0.125² / 15 is 0.03
@@ -249,7 +249,7 @@ def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
         def get_output_embeddings(self) -> Any:
             return self.inner.get_output_embeddings()
 
-    assert select_layout(Renumbers(tiny(FAMILIES["llama"]))) == "alone"
+    assert select_layout(Renumbers(tiny(FAMILIES["llama"]))) == "separate"
 
 
 @pytest.mark.parametrize("form", BATCH_LAYOUTS)
@@ -414,7 +414,7 @@ def test_a_beginning_is_held_once_from_sixteen_tokens_on(length: int, shared: in
 
 def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
     batch = collate_pairs(
-        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "alone", 0
+        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "separate", 0
     )
     assert batch.tokens.tolist() == [[1, 2, 3, 4], [1, 2, 5, 6], [7, 8, 0, 0]]
     assert batch.response_indices.tolist() == [0, 0, 1, 1, 2]

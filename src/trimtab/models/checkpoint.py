@@ -84,7 +84,7 @@ def read_parent_model(folder: Path) -> Model | Path | None:
     """What the adapter in a trained model's folder goes on: a published model, or the folder of another stage; None where
     the folder holds a whole model."""
     card = _read_card(folder)
-    if card["form"] == "whole":
+    if card["kind"] == "full":
         return None
     base = card["base"]
     return folder.parent / base["folder"] if "folder" in base else Model.model_validate(base["model"])
@@ -102,7 +102,7 @@ def save_full_model(loaded: LoadedModel, model: Any, folder: Path) -> None:
     with silence_transformers():
         model.save_pretrained(folder / "model")
         loaded.chat.tokenizer.save_pretrained(folder / "model")
-    (folder / CARD_FILE).write_text(json.dumps({"form": "whole", "dtype": dtype, "system": loaded.chat.system}))
+    (folder / CARD_FILE).write_text(json.dumps({"kind": "full", "dtype": dtype, "system": loaded.chat.system}))
 
 
 def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
@@ -110,7 +110,7 @@ def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
     with silence_transformers():
         adapted.save_pretrained(folder / "adapter")
     where = {"folder": base.name} if isinstance(base, Path) else {"model": base.model_dump(exclude_defaults=True)}
-    (folder / CARD_FILE).write_text(json.dumps({"form": "adapter", "base": where}))
+    (folder / CARD_FILE).write_text(json.dumps({"kind": "adapter", "base": where}))
 
 
 def free_memory() -> None:

@@ -117,7 +117,7 @@ class _DecodeState:
         rest = {}
         if self.prefixes:
             states = [prefix.states for prefix in self.prefixes]
-            rest["before"] = SharedPrefixStates(states, self.rows_per_prefix, self.positions[:, 0])
+            rest["prefix_states"] = SharedPrefixStates(states, self.rows_per_prefix, self.positions[:, 0])
         self.last_hidden = _forward_step(
             causal, tokens, self.positions, (self.valid_keys, self.key_positions), self.cache, **rest
         )

@@ -275,7 +275,7 @@ class _PackedAttention(torch.autograd.Function):
         to_query = torch.empty_like(query)
         to_key, to_value = torch.zeros_like(key), torch.zeros_like(value)
         for block, shares in zip(ctx.blocks, kept, strict=True):
-            asked = slice(block.start, block.stop)
+            asked = slice(block.query_start, block.stop)
             part = grad[asked].transpose(0, 1).reshape(groups, -1, width)
             questions = query[:, :, asked].reshape(groups, -1, width)
             _accumulate(to_value, torch.bmm(shares.transpose(1, 2), part), block, ctx.layout)

@@ -21,13 +21,13 @@ from trimtab.models.packing.pair_batch import (
     collate_pairs,
 )
 
-BATCH_LAYOUTS: tuple[BatchLayout, ...] = ("packed", "padded", "alone")
+BATCH_LAYOUTS: tuple[BatchLayout, ...] = ("packed", "padded", "separate")
 # What model code raises when it is given inputs that it does not know.
 UNSUPPORTED_INPUT_ERRORS = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
 LAYOUT_DESCRIPTIONS = {
     "packed": "pair rows, packed",
     "padded": "pair rows, padded",
-    "alone": "one text a response",
+    "separate": "one text a response",
 }
 
 
@@ -124,7 +124,7 @@ def select_layout(model: Any) -> BatchLayout:
         if _layout_agrees(model, "packed"):
             return "packed"
         causal.config._attn_implementation = "sdpa"
-    return "padded" if _layout_agrees(model, "padded") else "alone"
+    return "padded" if _layout_agrees(model, "padded") else "separate"
 
 
 @torch.no_grad()
@@ -155,7 +155,7 @@ def _check_separate_texts(model: Any) -> None:
     ids = _random_token_ids(causal)
     texts = [TokenizedPair(prompt=ids[:8], first=ids[8:17]), TokenizedPair(prompt=ids[17:20], first=ids[20:24])]
     try:
-        found = get_lm_head(causal)(_compute_predictor_states(model, texts, "alone"))
+        found = get_lm_head(causal)(_compute_predictor_states(model, texts, "separate"))
     except UNSUPPORTED_INPUT_ERRORS as error:
         raise ModelError(f"{name} cannot be read with its output head apart from its layers: {error}") from error
     own = [_compute_model_logits(causal, row) for row in texts]
@@ -165,7 +165,7 @@ def _check_separate_texts(model: Any) -> None:
     if away >= _tolerance(found):
         raise ModelError(
             f"{name} does more to its logits than its output head: they are {away:.2g} of their size away from what the head "
-            f"gives; choose another model, or add its family ({causal.config.model_type}) to trimtab/lm/head.py"
+            f"gives; choose another model, or add its family ({causal.config.model_type}) to trimtab/models/lm_head.py"
         )
 
 
@@ -184,7 +184,7 @@ def _layout_agrees(model: Any, form: BatchLayout) -> bool:
         found = _compute_predictor_states(model, rows, form)
     except UNSUPPORTED_INPUT_ERRORS:
         return False
-    return _relative_error(found, _compute_predictor_states(model, rows, "alone")) < _tolerance(found)
+    return _relative_error(found, _compute_predictor_states(model, rows, "separate")) < _tolerance(found)
 
 
 def _random_token_ids(causal: Any) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ PROMPT, FIRST, SECOND, PADDING = 0, 1, 2, 3
 MIN_SHARED_TOKENS = 16
 
 # How pairs are laid out for a model: one behind another without padding; a padded row each; a padded row for each response.
-BatchLayout = Literal["packed", "padded", "alone"]
+BatchLayout = Literal["packed", "padded", "separate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class PairBatch:
 
 def collate_pairs(rows: Sequence[TokenizedPair], layout: BatchLayout, pad_id: int) -> PairBatch:
     """The pairs of `rows` in the form that a model reads."""
-    if layout == "alone":
+    if layout == "separate":
         texts = [
             (place, branch, text) for place, row in enumerate(rows) for branch, text in enumerate(_split_responses(row))
         ]

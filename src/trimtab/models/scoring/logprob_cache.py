@@ -23,7 +23,7 @@ from trimtab.models.sources.download_cache import get_cache_dir
 
 # To be raised where the engine's arithmetic changes, if only in the last bit.
 NUMERICS_VERSION = 1
-ENV_VARIABLE = "TRIMTAB_TABLE"
+ENV_VARIABLE = "TRIMTAB_LOGPROB_CACHE"
 DISABLED = "off"
 
 ResponseLogprobSums = list[list[float]]
@@ -62,7 +62,7 @@ class LogprobCache:
         """Keeps a pass for later runs. Two processes may do so at one time. Raises `ModelError` where it cannot."""
         if self.path is None:
             return
-        line = json.dumps({"key": _batch_key(rows), "form": made.layout, "sums": made.sums}) + "\n"
+        line = json.dumps({"key": _batch_key(rows), "layout": made.layout, "sums": made.sums}) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock")), self.path.open("a+b") as out:
@@ -73,7 +73,7 @@ class LogprobCache:
 
 
 def get_logprob_cache_dir() -> Path | None:
-    """Where tables lie: the folder that TRIMTAB_TABLE names, or one in the cache folder; None where it says `off`."""
+    """Where tables lie: the folder that TRIMTAB_LOGPROB_CACHE names, or one in the cache folder; None where it says `off`."""
     named = os.environ.get(ENV_VARIABLE)
     if named == DISABLED:
         return None
@@ -92,7 +92,7 @@ def _load_entries(path: Path) -> dict[str, CachedBatch]:
         return {}
     except OSError as error:
         raise _access_error(path, error) from error
-    return {entry["key"]: CachedBatch(entry["form"], entry["sums"]) for line in lines if (entry := _parse_line(line))}
+    return {entry["key"]: CachedBatch(entry["layout"], entry["sums"]) for line in lines if (entry := _parse_line(line))}
 
 
 def _access_error(path: Path, error: OSError) -> ModelError:

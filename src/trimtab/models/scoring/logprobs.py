@@ -116,7 +116,7 @@ class LogprobReader:
 def build_logprob_reader(loaded: LoadedModel, notify: Callable[[str], None]) -> LogprobReader:
     """Pairs in the form that the model takes; says so where each response must be read alone."""
     form = select_layout(loaded.model)
-    if form == "alone":
+    if form == "separate":
         notify(
             f"{type(loaded.model).__name__} cannot read a pair as one row: each response is read alone, at half the speed"
         )
