@@ -1,4 +1,4 @@
-"""What training is told: a setting that a loss does not read is an error, and one that is left out changes nothing."""
+"""Training settings: a setting that the loss does not use is an error, and an omitted one keeps its default."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from trimtab.core.component import validate_settings
 from trimtab.errors import StudyError
 from trimtab.pipeline.stage import identity_settings
 
-# Each setting that not all losses read, with a value that is not its default.
-TURNED = {"label_smoothing": 0.1, "gamma": 1.0, "length_penalty": 0.2, "dr_beta": 0.5}
+# Each setting that only some losses use, with a value other than its default.
+NON_DEFAULTS = {"label_smoothing": 0.1, "simpo_gamma": 1.0, "length_penalty": 0.2, "dr_dpo_beta": 0.5}
 
 
-def least(loss: LossType) -> dict[str, Any]:
-    return {"loss": loss, **({"label_smoothing": 0.2} if loss == "robust" else {})}
+def minimal_settings(loss: LossType) -> dict[str, Any]:
+    return {"loss_type": loss, **({"label_smoothing": 0.2} if loss == "robust" else {})}
 
 
-def test_every_setting_of_a_loss_is_among_those_that_are_turned_here() -> None:
-    assert {name for known in LOSSES.values() for name in known.used_settings} == set(TURNED)
+def test_every_loss_setting_is_covered_here() -> None:
+    assert {name for info in LOSSES.values() for name in info.used_settings} == set(NON_DEFAULTS)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", TURNED)
-def test_a_setting_is_taken_by_the_losses_that_read_it_and_refused_by_the_others(loss: LossType, name: str) -> None:
-    given = {**least(loss), name: TURNED[name]}
+@pytest.mark.parametrize("name", NON_DEFAULTS)
+def test_losses_accept_the_settings_they_use_and_reject_the_others(loss: LossType, name: str) -> None:
+    settings = {**minimal_settings(loss), name: NON_DEFAULTS[name]}
     if name in LOSSES[loss].used_settings:
-        assert getattr(validate_settings(DpoSettings, given), name) == TURNED[name]
+        assert getattr(validate_settings(DpoSettings, settings), name) == NON_DEFAULTS[name]
         return
-    readers = " and ".join(each for each, known in LOSSES.items() if name in known.used_settings)
-    line = f"arms.x.dpo.{name}: loss {loss} does not read it; {readers} would"
+    users = " and ".join(other for other, info in LOSSES.items() if name in info.used_settings)
+    line = f"arms.x.dpo.{name}: not used by loss_type {loss}, only by {users}"
     with pytest.raises(StudyError, match=f"^{re.escape(line)}$"):
-        validate_settings(DpoSettings, given, "arms.x.dpo")
+        validate_settings(DpoSettings, settings, "arms.x.dpo")
 
 
 @pytest.mark.parametrize(
-    ("given", "line"),
+    ("settings", "line"),
     [
-        ({"loss": "robust"}, "label_smoothing: loss robust needs a share above 0, or per_pair"),
-        ({"loss": "robust", "label_smoothing": 0.1, "labels": "soft"}, "labels: loss robust corrects for doubt itself"),
-        ({"label_smoothing": "per_pair"}, "label_smoothing: per_pair is for loss robust"),
+        ({"loss_type": "robust"}, "label_smoothing: loss_type robust needs a value above 0, or per_pair"),
         (
-            {"labels": "soft", "label_smoothing": 0.1},
-            "label_smoothing: labels: soft has each pair's own share of doubt",
+            {"loss_type": "robust", "label_smoothing": 0.1, "label_mode": "soft"},
+            "label_mode: loss_type robust already accounts for label noise",
+        ),
+        ({"label_smoothing": "per_pair"}, "label_smoothing: per_pair is for loss_type robust"),
+        (
+            {"label_mode": "soft", "label_smoothing": 0.1},
+            "label_smoothing: label_mode: soft already uses each pair's probability",
         ),
         (
             {"label_smoothing": 0.5},
@@ -55,47 +58,50 @@ def test_a_setting_is_taken_by_the_losses_that_read_it_and_refused_by_the_others
             {"label_smoothing": "each"},
             "label_smoothing: must be a number of at least 0 and below 0.5, or per_pair, got 'each'",
         ),
-        ({"loss": "dpo"}, "loss: must be 'sigmoid', 'robust', 'ipo'"),
-        ({"labels": "fuzzy"}, "labels: must be 'hard', 'soft' or 'weighted'"),
+        ({"loss_type": "dpo"}, "loss_type: must be 'sigmoid', 'robust', 'ipo'"),
+        ({"label_mode": "fuzzy"}, "label_mode: must be 'hard', 'soft' or 'weighted'"),
     ],
 )
-def test_doubt_in_a_label_is_told_once_and_in_numbers(given: dict[str, Any], line: str) -> None:
+def test_label_noise_is_specified_once_and_in_range(settings: dict[str, Any], line: str) -> None:
     with pytest.raises(StudyError, match=f"^{re.escape(line)}"):
-        validate_settings(DpoSettings, given)
+        validate_settings(DpoSettings, settings)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "settings",
     [
-        {"loss": "robust", "label_smoothing": "per_pair"},
-        {"loss": "robust", "label_smoothing": 0.1, "labels": "weighted"},
+        {"loss_type": "robust", "label_smoothing": "per_pair"},
+        {"loss_type": "robust", "label_smoothing": 0.1, "label_mode": "weighted"},
         {"label_smoothing": 0.1},
-        {"loss": "simpo", "beta": 2.0, "gamma": 1.0},
-        {"labels": "soft"},
+        {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.0},
+        {"label_mode": "soft"},
     ],
 )
-def test_settings_survive_being_written_and_read(given: dict[str, Any]) -> None:
-    recipe = validate_settings(DpoSettings, given)
-    assert recipe.model_dump(mode="json", exclude_defaults=True) == given
-    assert validate_settings(DpoSettings, recipe.model_dump(mode="json")) == recipe
+def test_settings_round_trip_through_json(settings: dict[str, Any]) -> None:
+    parsed = validate_settings(DpoSettings, settings)
+    assert parsed.model_dump(mode="json", exclude_defaults=True) == settings
+    assert validate_settings(DpoSettings, parsed.model_dump(mode="json")) == parsed
 
 
-def test_defaults_that_are_written_out_are_in_no_fingerprint() -> None:
-    written = validate_settings(
-        DpoSettings, {"loss": "sigmoid", "labels": "hard", "label_smoothing": 0, "gamma": 0.5, "dr_beta": 1.0}
+def test_explicit_defaults_do_not_change_the_fingerprint() -> None:
+    explicit = validate_settings(
+        DpoSettings,
+        {"loss_type": "sigmoid", "label_mode": "hard", "label_smoothing": 0, "simpo_gamma": 0.5, "dr_dpo_beta": 1.0},
     )
-    assert identity_settings(written) == identity_settings(DpoSettings())
+    assert identity_settings(explicit) == identity_settings(DpoSettings())
     assert identity_settings(validate_settings(PreferenceModelSettings, {"aux_confidence": None})) == identity_settings(
         PreferenceModelSettings()
     )
 
 
-def test_an_auxiliary_loss_with_its_defaults_is_told_apart_from_none() -> None:
-    given = validate_settings(PreferenceModelSettings, {"aux_confidence": {}})
-    assert identity_settings(given) != identity_settings(PreferenceModelSettings())
-    assert given == validate_settings(PreferenceModelSettings, {"aux_confidence": {"weight": 0.5, "warmup": 0.2}})
+def test_an_auxiliary_loss_with_default_settings_differs_from_no_auxiliary_loss() -> None:
+    settings = validate_settings(PreferenceModelSettings, {"aux_confidence": {}})
+    assert identity_settings(settings) != identity_settings(PreferenceModelSettings())
+    assert settings == validate_settings(
+        PreferenceModelSettings, {"aux_confidence": {"weight": 0.5, "warmup_ratio": 0.2}}
+    )
 
 
-def test_an_auxiliary_loss_has_a_weight_above_zero() -> None:
+def test_the_auxiliary_loss_weight_must_be_positive() -> None:
     with pytest.raises(StudyError, match=r"^aux_confidence\.weight: must be greater than 0"):
         validate_settings(PreferenceModelSettings, {"aux_confidence": {"weight": 0}})

@@ -1,5 +1,7 @@
-"""What training is told. Every default states its source: "paper" is Tao & Li (2025), tables 7 and 8; "ours" is what the
-paper leaves out or lost."""
+"""Training settings. Each default states its source; "our default" means that the cited work leaves the value open.
+
+Names follow TRL, transformers and peft where the setting exists there.
+"""
 
 from __future__ import annotations
 
@@ -17,35 +19,35 @@ PER_PAIR: Literal["per_pair"] = "per_pair"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossInfo:
-    """What a loss of DPO's family is, and which settings it reads besides `beta`, `labels` and those of the training."""
+    """A DPO loss: its description, and the settings it uses besides `beta`, `label_mode` and the shared training settings."""
 
     description: str
     used_settings: tuple[str, ...] = ()
 
 
-# In TRL's names where it has them.
 LOSSES: Mapping[LossType, LossInfo] = {
     "sigmoid": LossInfo(
-        description="DPO's own (Rafailov et al. 2023); with label_smoothing conservative DPO.",
+        description="The original DPO loss (Rafailov et al. 2023); conservative DPO if label_smoothing is above 0.",
         used_settings=("label_smoothing",),
     ),
     "robust": LossInfo(
-        description="Robust DPO: unbiased where a share label_smoothing of the labels, above 0 or per_pair, is flipped "
+        description="Robust DPO: unbiased if a fraction label_smoothing of the labels, above 0 or per_pair, is flipped "
         "(Chowdhury et al. 2024).",
         used_settings=("label_smoothing",),
     ),
-    "ipo": LossInfo(description="A margin of 1 / (2 beta) nats a token and no more (Azar et al. 2024)."),
-    "hinge": LossInfo(description="Nothing past a margin of 1 / beta nats (Zhao et al. 2023; Liu et al. 2024)."),
+    "ipo": LossInfo(description="Regresses the margin per token to 1 / (2 beta) nats (Azar et al. 2024)."),
+    "hinge": LossInfo(description="Zero beyond a margin of 1 / beta nats (Zhao et al. 2023; Liu et al. 2024)."),
     "simpo": LossInfo(
-        description="SimPO: mean log-probability of a token against a margin gamma, no reference (Meng et al. 2024).",
+        description="SimPO: compares the mean log-probability per token to a margin simpo_gamma, without a reference "
+        "(Meng et al. 2024).",
         used_settings=("simpo_gamma",),
     ),
     "length_regularized": LossInfo(
-        description="DPO where each token costs length_penalty of the reward (Park et al. 2024).",
+        description="DPO with a reward penalty of length_penalty per token (Park et al. 2024).",
         used_settings=("length_penalty",),
     ),
     "dr_dpo": LossInfo(
-        description="Dr. DPO: pairs whose label the policy finds unlikely count less (Wu et al. 2025).",
+        description="Dr. DPO: downweights pairs whose label the policy finds unlikely (Wu et al. 2025).",
         used_settings=("dr_dpo_beta",),
     ),
 }
@@ -63,116 +65,124 @@ LabelSmoothing = Annotated[float | Literal["per_pair"], PlainValidator(_parse_la
 
 
 class _CommonSettings(Component):
-    """What every kind of training has."""
+    """Settings that all kinds of training share."""
 
-    num_train_epochs: float = Field(1.0, gt=0, description="paper")
-    lora_alpha: int | None = Field(None, ge=1, description="ours: twice the rank where not given")
-    lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field("cosine", description="ours")
-    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="ours; share of the steps")
-    weight_decay: float = Field(0.0, ge=0, description="ours")
-    max_grad_norm: float = Field(1.0, gt=0, description="ours")
+    num_train_epochs: float = Field(1.0, gt=0, description="Tao & Li (2025)")
+    lora_alpha: int | None = Field(None, ge=1, description="our default: twice lora_r")
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field("cosine", description="our default")
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="our default; fraction of the training steps")
+    weight_decay: float = Field(0.0, ge=0, description="our default")
+    max_grad_norm: float = Field(1.0, gt=0, description="our default")
 
 
 class SftSettings(_CommonSettings):
-    """Supervised fine-tuning on one response a prompt; the loss is on the response alone (ours; the paper does not say)."""
+    """Supervised fine-tuning on one response per prompt. The loss covers response tokens only (our default)."""
 
-    learning_rate: float = Field(2e-5, gt=0, description="ours: the paper's figure is lost")
-    batch_size: int = Field(32, ge=1, description="paper; sequences a step")
-    lora_r: int = Field(0, ge=0, description="paper; 0 trains every weight")
+    learning_rate: float = Field(2e-5, gt=0, description="our default: the value is missing from Tao & Li (2025)")
+    batch_size: int = Field(32, ge=1, description="Tao & Li (2025); sequences per step")
+    lora_r: int = Field(0, ge=0, description="Tao & Li (2025); 0 trains all weights")
 
 
 class DpoSettings(_CommonSettings):
-    """Direct preference optimization with LoRA; the reference is the model with the adapter switched off."""
+    """Direct preference optimization with LoRA. The reference is the same model with the adapter disabled."""
 
-    beta: float = Field(0.1, gt=0, description="paper, HH-RLHF; 0.5 for TL;DR")
-    learning_rate: float = Field(1e-4, gt=0, description="ours: the paper's figure is lost; for LoRA of rank 8")
-    batch_size: int = Field(16, ge=1, description="paper; pairs a step")
-    lora_r: int = Field(8, ge=1, description="paper")
-    loss_type: LossType = Field("sigmoid", description="paper")
+    beta: float = Field(0.1, gt=0, description="Tao & Li (2025) for HH-RLHF; they use 0.5 for TL;DR")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="our default for LoRA of rank 8: the value is missing from Tao & Li (2025)"
+    )
+    batch_size: int = Field(16, ge=1, description="Tao & Li (2025); pairs per step")
+    lora_r: int = Field(8, ge=1, description="Tao & Li (2025)")
+    loss_type: LossType = Field("sigmoid", description="Tao & Li (2025)")
     label_mode: Literal["hard", "soft", "weighted"] = Field(
         "hard",
-        description="how a label's probability p enters: the likelier response alone (paper); p and 1 - p on the loss in "
-        "both directions; or 2p - 1 as the pair's weight (CW-PO)",
+        description="how a label's probability p is used. hard: train on the likelier response (Tao & Li 2025); soft: weight "
+        "the loss in both directions by p and 1 - p; weighted: weight the pair by 2p - 1 (CW-PO)",
     )
     label_smoothing: LabelSmoothing = Field(
         0.0,
-        description="paper uses none; sigmoid, robust: share of labels taken to be wrong, or per_pair: 1 - p of each",
+        description="Tao & Li (2025); for sigmoid and robust: the assumed fraction of wrong labels, or per_pair for 1 - p "
+        "of each pair",
     )
     simpo_gamma: float = Field(
-        0.5, ge=0, description="TRL; simpo: the margin in its sigmoid; the paper has 0.3 to 1.6 with beta 2 to 2.5"
+        0.5, ge=0, description="TRL; for simpo: the target margin; Meng et al. (2024) use 0.3 to 1.6 with beta 2 to 2.5"
     )
-    length_penalty: float = Field(0.01, gt=0, description="ours; length_regularized: nats a token")
+    length_penalty: float = Field(0.01, gt=0, description="our default; for length_regularized: nats per token")
     dr_dpo_beta: float = Field(
-        1.0, gt=0, description="Dr. DPO's code; dr_dpo: the smaller, the less doubtful pairs count"
+        1.0, gt=0, description="code of Wu et al. (2025); for dr_dpo: smaller values downweight unlikely labels more"
     )
 
     @property
     def reference_free(self) -> bool:
-        """Whether the loss looks at the policy alone."""
+        """Whether the loss needs no reference model."""
         return self.loss_type == "simpo"
 
     @model_validator(mode="after")
     def _reject_unused_settings(self) -> Self:
-        for name in sorted({each for known in LOSSES.values() for each in known.used_settings}):
+        for name in sorted({setting for info in LOSSES.values() for setting in info.used_settings}):
             changed = getattr(self, name) != type(self).model_fields[name].default
             if changed and name not in LOSSES[self.loss_type].used_settings:
-                readers = [loss for loss, known in LOSSES.items() if name in known.used_settings]
-                raise ValueError(f"{name}: loss {self.loss_type} does not read it; {' and '.join(readers)} would")
+                users = [loss_type for loss_type, info in LOSSES.items() if name in info.used_settings]
+                raise ValueError(f"{name}: not used by loss_type {self.loss_type}, only by {' and '.join(users)}")
         return self
 
     @model_validator(mode="after")
     def _check_label_smoothing(self) -> Self:
         if self.loss_type == "robust" and self.label_smoothing == 0.0:
             raise ValueError(
-                "label_smoothing: loss robust needs a share above 0, or per_pair; with 0 it is loss sigmoid"
+                "label_smoothing: loss_type robust needs a value above 0, or per_pair; 0 is the same as loss_type sigmoid"
             )
         if self.loss_type == "robust" and self.label_mode == "soft":
             raise ValueError(
-                "labels: loss robust corrects for doubt itself, so it takes hard or weighted labels, not soft"
+                "label_mode: loss_type robust already accounts for label noise; use hard or weighted, not soft"
             )
         if self.loss_type == "sigmoid" and self.label_smoothing == PER_PAIR:
             raise ValueError(
-                "label_smoothing: per_pair is for loss robust; for loss sigmoid it is written labels: soft"
+                "label_smoothing: per_pair is for loss_type robust; for loss_type sigmoid use label_mode: soft"
             )
         if self.label_mode == "soft" and self.label_smoothing != 0.0:
-            raise ValueError("label_smoothing: labels: soft has each pair's own share of doubt already; leave this out")
+            raise ValueError(
+                "label_smoothing: label_mode: soft already uses each pair's probability; remove this setting"
+            )
         return self
 
 
 class RewardModelSettings(_CommonSettings):
-    """A Bradley-Terry reward model: LoRA and a linear head on the last token of each response. All defaults are ours."""
+    """A Bradley-Terry reward model: LoRA and a linear head on the last token of each response."""
 
-    learning_rate: float = Field(3e-4, gt=0, description="ours")
-    batch_size: int = Field(16, ge=1, description="ours; pairs a step")
-    lora_r: int = Field(8, ge=0, description="ours; 0 trains every weight")
+    learning_rate: float = Field(3e-4, gt=0, description="our default")
+    batch_size: int = Field(16, ge=1, description="our default; pairs per step")
+    lora_r: int = Field(8, ge=0, description="our default; 0 trains all weights")
 
 
 class AuxConfidenceSettings(Settings):
-    """The model's own hardened answers as a part of the label (Burns et al. 2023, section 4.3 and appendix A.4)."""
+    """Auxiliary confidence loss: mixes the model's own hardened predictions into the labels (Burns et al. 2023, section
+    4.3 and appendix A.4)."""
 
-    weight: float = Field(0.5, gt=0, le=1, description="paper; 0.75 for its largest students")
+    weight: float = Field(0.5, gt=0, le=1, description="Burns et al. (2023); 0.75 for their largest students")
     warmup_ratio: float = Field(
-        0.2, ge=0, le=1, description="paper; share of the steps over which the weight grows from 0"
+        0.2, ge=0, le=1, description="Burns et al. (2023); fraction of the steps over which the weight grows from 0"
     )
 
 
 class PreferenceModelSettings(_CommonSettings):
-    """The pair as an instruction and the label as its answer (SEAM, Li et al. 2025, equation 6).
+    """A model fine-tuned to name the preferred response: the pair is the instruction, the label is the answer (SEAM, Li et
+    al. 2025, equation 6). The loss covers the answer tokens only."""
 
-    The loss is on the answer alone.
-    """
-
-    learning_rate: float = Field(1e-4, gt=0, description="SEAM's code")
-    batch_size: int = Field(8, ge=1, description="SEAM's code; pairs a step")
-    lora_r: int = Field(8, ge=1, description="SEAM's code")
-    presentation_order: Literal["drawn", "both"] = Field(
-        "drawn",
-        description="which response stands first: drawn for each pair (paper), or both in one step (SEAM's code)",
+    learning_rate: float = Field(1e-4, gt=0, description="code of SEAM")
+    batch_size: int = Field(8, ge=1, description="code of SEAM; pairs per step")
+    lora_r: int = Field(8, ge=1, description="code of SEAM")
+    presentation_order: Literal["random", "both"] = Field(
+        "random",
+        description="which response is presented first. random: sampled once per pair (Li et al. 2025); both: both orders in "
+        "the same step (code of SEAM)",
     )
     soft_labels: bool = Field(
-        False, description="both answers, each with its label's probability; false: the likelier one alone"
+        False,
+        description="false: train on the likelier answer; true: train on both answers, weighted by their probabilities",
     )
-    aux_confidence: AuxConfidenceSettings | None = Field(None, description="null: the labels alone (SEAM)")
+    aux_confidence: AuxConfidenceSettings | None = Field(
+        None, description="auxiliary confidence loss; null: labels only (SEAM)"
+    )
 
 
 TrainingSettings = SftSettings | DpoSettings | RewardModelSettings | PreferenceModelSettings
