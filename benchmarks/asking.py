@@ -17,8 +17,9 @@ from torch import Tensor
 
 from benchmarks.workload import load_model, load_pairs, measure_peak_memory_mb
 from trimtab.annotators.seam import Seam
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs, Engine
+from trimtab.core.interfaces import Engine
 from trimtab.engines._shared.tokenization import softmax
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.prompts.principles import load_principles

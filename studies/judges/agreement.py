@@ -25,7 +25,8 @@ import torch
 import yaml
 
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import Engine, ProgressTick, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.errors import StudyError
 from trimtab.judges.pairwise import Pairwise
 from trimtab.metrics.judge_quality import (

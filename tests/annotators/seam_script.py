@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from trimtab.annotators.seam import Seam
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.prompts.principles import load_principles
 from trimtab.types import Annotation, ChoiceScores, EngineRequest, Generation, Pair, build_user_prompt

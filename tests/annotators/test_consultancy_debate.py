@@ -12,7 +12,7 @@ import pytest
 
 from trimtab.annotators.consultancy import Consultancy
 from trimtab.annotators.debate import Debate
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.types import (
     Annotation,

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from trimtab.core.annotator_inputs import AnnotatorInputs, PairFeatures, ResponseScores
 from trimtab.core.component import Component, build_component, dump_component, list_kinds
-from trimtab.core.interfaces import Annotator, AnnotatorInputs, PairFeatures, ResponseScores, UsesEngines
+from trimtab.core.interfaces import Annotator, UsesEngines
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.types import (
     Annotation,

@@ -8,8 +8,8 @@ import pytest
 
 from trimtab.annotators.aux_confidence import AuxConfidence
 from trimtab.annotators.ensemble import Ensemble
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import StudyError
 from trimtab.types import Annotation, Cost, Pair, build_user_prompt
 

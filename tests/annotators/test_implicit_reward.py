@@ -7,7 +7,7 @@ import math
 import pytest
 
 from trimtab.annotators.implicit_reward import ImplicitReward
-from trimtab.core.interfaces import AnnotatorInputs, ResponseScores
+from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.types import Annotation, Cost, Pair, build_user_prompt
 
 PAIR = Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.")

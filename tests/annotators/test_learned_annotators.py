@@ -14,7 +14,8 @@ from rich.console import Console
 from trimtab.annotators.probe import Probe
 from trimtab.cli.progress import RichProgress
 from trimtab.config.study import Study
-from trimtab.core.interfaces import AnnotatorInputs, Runtime
+from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.filters.optimal_fraction import estimate_optimal_fraction
 from trimtab.pipeline.dry_run import plan_dry_run

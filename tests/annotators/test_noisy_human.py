@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trimtab.annotators.noisy_human import NoisyHuman
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import StudyError
 from trimtab.types import Annotation, Choice, Pair, build_user_prompt
 

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from trimtab.annotators.probe import Probe
 from trimtab.annotators.probe.logistic import C_GRID, fit_probe
+from trimtab.core.annotator_inputs import AnnotatorInputs, PairFeatures
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs, PairFeatures
 from trimtab.errors import DataError, StudyError
 from trimtab.types import Choice, Pair, build_user_prompt
 

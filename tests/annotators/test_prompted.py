@@ -12,8 +12,9 @@ import pytest
 
 from trimtab.annotators.prompted import Prompted
 from trimtab.annotators.self_reward import SelfReward
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component, dump_component
-from trimtab.core.interfaces import AnnotatorInputs, Engine
+from trimtab.core.interfaces import Engine
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import StudyError
 from trimtab.types import (

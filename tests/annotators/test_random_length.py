@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from trimtab.annotators.longest import Longest
+from trimtab.annotators.shortest import Shortest
+
 from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.annotators.random import Random
-from trimtab.annotators.shortest import Shortest
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.types import Choice, Pair, build_user_prompt
 
 PAIRS = [Pair.from_responses(build_user_prompt(f"Question {n}?"), "yes", "never", "first") for n in range(1000)]

@@ -39,8 +39,8 @@ from seam_script import (
 from trimtab.annotators.seam import Seam
 from trimtab.annotators.seam.scoring import score_strong_picks
 from trimtab.annotators.seam.variants import VARIANTS
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError, StudyError
 from trimtab.prompts.principles import load_principles

@@ -23,7 +23,7 @@ from seam_script import (
     weak_engine,
 )
 
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import StudyError
 from trimtab.types import ChoiceScores, EngineRequest, Generation, Pair, build_user_prompt

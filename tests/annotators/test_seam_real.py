@@ -11,7 +11,9 @@ import pytest
 from seam_script import own_principles, pairs, seam
 
 from benchmarks.asking import PlainEngine
-from trimtab.core.interfaces import AnnotatorInputs, Engine, Runtime
+from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.models.checkpoint import load_base_model
 from trimtab.models.config import Model

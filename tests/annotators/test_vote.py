@@ -18,8 +18,8 @@ from trimtab.annotators.vote.dawid_skene import (
     resolve_label_switching,
     update_accuracies,
 )
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import StudyError
 from trimtab.types import Annotation, Cost, Pair, build_user_prompt
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from trimtab.annotators.longest import Longest
+
 from trimtab.config.presets import load_preset
 from trimtab.config.study import Arm, Models, PredefinedSplits, Study, Training
 from trimtab.config.training import DpoSettings, SftSettings

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 import yaml
 from pydantic import Field, ValidationError
-
 from trimtab.annotators.longest import Longest
+
 from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.core.component import (
     Component,

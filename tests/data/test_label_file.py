@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.data.parsing.label_files import read_labels
 from trimtab.errors import DataError
 from trimtab.workflows.annotate_file import annotate_file

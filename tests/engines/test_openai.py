@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 from trimtab.core.component import Component, build_component, dump_component
-from trimtab.core.interfaces import Engine, ProgressTick, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.engines.openai import Openai
 from trimtab.engines.openai.choice_scoring import split_common_words
 from trimtab.engines.openai.rate_limit import RateLimiter, RequestTimer, parse_retry_after

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.asking import PlainEngine
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.models.checkpoint import load_base_model
 from trimtab.models.config import Model

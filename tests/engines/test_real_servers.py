@@ -17,7 +17,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from trimtab.core.interfaces import Engine, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import Runtime
 from trimtab.engines.openai import Openai
 from trimtab.models.config import Model, resolve_weights
 from trimtab.models.sources.pypi import PyPIWeights

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from trimtab.core.component import build_component, dump_component
-from trimtab.core.interfaces import Engine, EngineConfig, ProgressTick, Runtime
+from trimtab.core.interfaces import Engine, EngineConfig
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.engines.scripted import Scripted, ScriptedEngine
 from trimtab.errors import StudyError
 from trimtab.types import EngineRequest, build_user_prompt

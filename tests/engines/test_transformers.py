@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.engines._shared.tokenization import encode_request
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import EngineError

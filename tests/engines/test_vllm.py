@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from trimtab.core.component import build_component, dump_component
-from trimtab.core.interfaces import Engine, ProgressTick, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.engines.vllm import Vllm
 from trimtab.errors import EngineError, StudyError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trimtab.config.study import Study
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.agreement import Agreement
 from trimtab.filters.weak_strong_consistency import WeakStrongConsistency

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.errors import DataError
 from trimtab.filters.complement import Complement
 from trimtab.filters.subset import Subset

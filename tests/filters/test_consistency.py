@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trimtab.annotators.prompted import Prompted
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError
 from trimtab.filters.consistency import Consistency

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.filters.length_balance import LengthBalance
 from trimtab.filters.uncertainty import Uncertainty
 from trimtab.pipeline.stage import Stage, StageFunction

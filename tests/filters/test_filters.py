@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component, dump_component, list_kinds
-from trimtab.core.interfaces import AnnotatorInputs, Filter
+from trimtab.core.interfaces import Filter
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.information import Information
 from trimtab.filters.uncertainty import Uncertainty

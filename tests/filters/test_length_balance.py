@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.errors import DataError
 from trimtab.filters.length_balance import LengthBalance
 from trimtab.types import Annotation, Pair, build_user_prompt

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.margin import Margin
 from trimtab.filters.uncertainty import Uncertainty

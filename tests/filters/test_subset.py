@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import AnnotatorInputs
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.subset import Subset
 from trimtab.types import Annotation

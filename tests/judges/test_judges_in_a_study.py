@@ -12,7 +12,8 @@ import pytest
 
 from trimtab.config.study import Study
 from trimtab.core.component import Component, build_component
-from trimtab.core.interfaces import Engine, ProgressTick, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.engine_resources import EngineResources, list_engine_configs
@@ -125,7 +126,7 @@ def judged(folder: Path, **settings: Any) -> Artifact:
     store = Store(folder)
     generated = {name: _generated(store, name, texts) for name, texts in sides.items()}
     engine = {"kind": "test_judges:Counting", "calls": str(folder / "calls"), **settings}
-    judge = build_component("evaluation", {"kind": "pairwise", "engine": engine})
+    judge = build_component("judges", {"kind": "pairwise", "engine": engine})
     stage = judge_stage(
         "judge.x.rule", judge, EngineResources(configs=list_engine_configs(judge)), *(s for s, _ in generated.values())
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.pipeline.executor import load_run_index
 from trimtab.storage.artifacts import open_artifact
 from trimtab.storage.schemas import load_annotations, load_split_pairs
@@ -21,7 +21,7 @@ judges: {first: {kind: pairwise, engine: {kind: scripted}}}
 judging: {against: sft, pairs: 0}
 arms:
   teacher: {annotator: longest, filter: {kind: subset, fraction: 0.5}, train: false}
-  aligned: {annotator: {kind: prompted, weak: "@teacher.preference"}, filter: {kind: rest, of: teacher}}
+  aligned: {annotator: {kind: prompted, weak: "@teacher.preference_model"}, filter: {kind: rest, of: teacher}}
 """
 
 
@@ -64,7 +64,7 @@ def test_after_the_run_the_student_gives_the_labels_that_it_gave_in_it(
     ]
     pairs, to = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    model, run_dir = ("@teacher.preference", aligned_run) if by == "name" else (str(folder), None)
+    model, run_dir = ("@teacher.preference_model", aligned_run) if by == "name" else (str(folder), None)
     annotate_file(pairs, "prompted", [f"weak={model}"], run_dir, to, runtime)
     found = {row["id"]: row for row in map(json.loads, to.read_text().splitlines())}
     assert set(found) == set(expected)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import pytest
 
 from trimtab.core.component import Component, build_component
-from trimtab.core.interfaces import ProgressTick, Runtime
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.data.split import SplitSettings
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import EngineError, StoreError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.models.config import Model
 from trimtab.models.parameter_count import count_parameters
 from trimtab.pipeline.dry_run import REASON_RESUME, REASON_WEIGHTS_MISSING, PlannedStage, format_estimate, plan_dry_run

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, StudyError
 from trimtab.pipeline.executor import RunResult, preflight_engines, run_study
 from trimtab.pipeline.plan import build_plan, required_models
@@ -114,7 +114,7 @@ def test_a_run_killed_again_and_again_gives_the_same_bytes(finished_run: Path, t
     study.write_text(tiny_study)
     command = [sys.executable, "-m", "trimtab", "run", str(study), "--out", str(tmp_path / "run")]
     # with a table of log-probabilities, which the run beside it does without
-    alone = {**os.environ, "OMP_NUM_THREADS": "1", "TRIMTAB_TABLE": str(tmp_path / "table")}
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "TRIMTAB_LOGPROB_CACHE": str(tmp_path / "table")}
     for seconds in (9, 12, 15):
         process = subprocess.Popen(
             command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -182,7 +182,7 @@ def test_the_papers_own_targets_and_a_trained_reward_run_to_a_report(
 def test_students_that_choose_are_trained_on_what_a_trained_weak_model_answers(
     three_files: dict[str, Any], tmp_path: Path, runtime: Runtime
 ) -> None:
-    asked = {"kind": "prompted", "weak": "@weak.preference"}
+    asked = {"kind": "prompted", "weak": "@weak.preference_model"}
     changed = {
         **three_files,
         "training": {**three_files["training"], "student": "preference", "weak_preference": {"orders": "both"}},
@@ -235,7 +235,7 @@ def test_a_student_that_chooses_is_given_nothing_that_it_does_not_read(three_fil
         Study.model_validate({**choosing, "arms": {"mine": {"annotator": "longest", "dpo": {"beta": 0.2}}}})
     with pytest.raises(
         ValueError,
-        match=r"arms.mine.preference: training.student is dpo, which reads `dpo`, and nobody asks @mine.preference",
+        match=r"arms.mine.preference: training.student is dpo, which reads `dpo`, and nobody asks @mine.preference_model",
     ):
         Study.model_validate({**three_files, "arms": {"mine": {"annotator": "longest", "preference": {"epochs": 2}}}})
     with pytest.raises(ValueError, match=r"arms.mine: train is false, so no student reads its settings"):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.lazy_model import build_lazy_base_model
@@ -39,7 +39,7 @@ def test_a_run_with_another_beta_reads_no_reference_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TRIMTAB_TABLE", str(tmp_path))
+    monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", str(tmp_path))
     changed = yaml.safe_load(tiny_study)
     changed["training"]["dpo"]["beta"] = 0.3
     tables, folders = {}, {}

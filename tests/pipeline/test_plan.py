@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.pipeline.dry_run import REASON_STALE, plan_dry_run
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, Plan, RowStages, build_plan, sort_stages
@@ -151,27 +151,27 @@ def test_arms_that_need_human_labels_are_skipped_without_them_and_say_so() -> No
         ),
         (
             ["arms.x.annotator={kind: prompted, weak: '@wek'}"],
-            "arms.x.annotator.weak: no model '@wek' is trained (there are: @weak, @weak.sft, @weak.base, @weak.preference, "
-            "@student, @student.sft, @ARM.preference)",
+            "arms.x.annotator.weak: no model '@wek' is trained (there are: @weak, @weak.sft, @weak.base, @weak.preference_model, "
+            "@student, @student.sft, @ARM.preference_model)",
         ),
         (
-            ["arms.x.annotator={kind: prompted, weak: '@y.preference'}"],
+            ["arms.x.annotator={kind: prompted, weak: '@y.preference_model'}"],
             "arms.x.annotator.weak: there is no arm 'y' (there are: human, weak, flipped, x)",
         ),
         (
-            ["arms.x.annotator={kind: prompted, weak: '@x.preference'}"],
+            ["arms.x.annotator={kind: prompted, weak: '@x.preference_model'}"],
             "arms.x: its labels are made from its own, by way of x",
         ),
         (
             [
-                "arms.x.annotator={kind: prompted, weak: '@y.preference'}",
-                "arms.y.annotator={kind: debate, weak: '@x.preference'}",
+                "arms.x.annotator={kind: prompted, weak: '@y.preference_model'}",
+                "arms.y.annotator={kind: debate, weak: '@x.preference_model'}",
             ],
             "arms.x: its labels are made from its own, by way of x → y",
         ),
         (
-            ["arms.x.annotator={kind: prompted, weak: '@human.preference'}", "arms.x.calibration={}"],
-            "arms.x.annotator.weak: @human.preference learns from labels of the unlabeled pairs, and none of these is held "
+            ["arms.x.annotator={kind: prompted, weak: '@human.preference_model'}", "arms.x.calibration={}"],
+            "arms.x.annotator.weak: @human.preference_model learns from labels of the unlabeled pairs, and none of these is held "
             "out; how good its labels are cannot be told from the labeled pairs, so leave out what asks for that "
             "(calibration, a filter that learns)",
         ),
@@ -185,10 +185,10 @@ def test_labels_that_cannot_be_made_are_refused_and_the_arm_is_named(changes: li
 
 def test_a_weak_model_is_trained_on_the_question_of_those_who_ask_it() -> None:
     plan = planned(
-        "arms.naive={annotator: {kind: prompted, weak: '@weak.preference'}}",
-        "arms.digits={annotator: {kind: prompted, answer: digit, weak: '@weak.preference'}}",
-        "arms.debate={annotator: {kind: debate, weak: '@weak.preference', strong: '@student'}}",
-        "arms.seam={annotator: {kind: seam, weak: '@weak.preference', strong: '@student'}}",
+        "arms.naive={annotator: {kind: prompted, weak: '@weak.preference_model'}}",
+        "arms.digits={annotator: {kind: prompted, answer: digit, weak: '@weak.preference_model'}}",
+        "arms.debate={annotator: {kind: debate, weak: '@weak.preference_model', strong: '@student'}}",
+        "arms.seam={annotator: {kind: seam, weak: '@weak.preference_model', strong: '@student'}}",
     )
 
     def asked(arm: str) -> Stage:
@@ -204,7 +204,7 @@ def test_a_weak_model_is_trained_on_the_question_of_those_who_ask_it() -> None:
 
 TEACHING = (
     "arms.half={annotator: human, filter: {kind: subset, fraction: 0.5}, train: false}",
-    "arms.by={annotator: {kind: prompted, weak: '@half.preference'}, filter: {kind: rest, of: half}}",
+    "arms.by={annotator: {kind: prompted, weak: '@half.preference_model'}, filter: {kind: rest, of: half}}",
 )
 
 
@@ -288,7 +288,7 @@ def test_where_students_learn_to_choose_the_one_that_labels_is_the_arms_own() ->
 
 
 def test_labels_by_a_student_of_human_labels_need_human_labels() -> None:
-    plan = planned("arms.by={annotator: {kind: prompted, weak: '@human.preference'}}", human_on_unlabeled=False)
+    plan = planned("arms.by={annotator: {kind: prompted, weak: '@human.preference_model'}}", human_on_unlabeled=False)
     assert row(plan, "by").skipped == NO_HUMAN_LABELS
 
 

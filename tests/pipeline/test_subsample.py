@@ -11,7 +11,8 @@ import pytest
 
 from trimtab.config.study import Study
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Engine, ProgressTick, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.data.subsample import subsample_ids
 from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.plan import Plan, build_plan

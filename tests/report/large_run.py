@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.filters.uncertainty import Uncertainty
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.filter import filter_stage

@@ -12,7 +12,9 @@ from typing import Any
 from trimtab.annotators.consultancy import Consultancy
 from trimtab.annotators.debate import Debate
 from trimtab.annotators.seam import Seam
-from trimtab.core.interfaces import Annotator, AnnotatorInputs, Runtime
+from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.interfaces import Annotator
+from trimtab.core.runtime import Runtime
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.filters.information import Information
 from trimtab.pipeline.stage import Stage

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError, StudyError
 from trimtab.models.config import Model
 from trimtab.report.collect.report import collect_report

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StoreError
 from trimtab.pipeline.executor import run_study
 from trimtab.report.collect.report import collect_report

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime, StreamingScorer
+from trimtab.core.interfaces import StreamingScorer
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.score import SCORES_PER_CHUNK, pair_scores_stage, score_stage

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trimtab.core.component import find_component_class
-from trimtab.core.interfaces import ProgressTick, Runtime, Scorer
+from trimtab.core.interfaces import Scorer
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.scorers.synthetic_checker import SyntheticChecker
 from trimtab.starter import generate_items
 from trimtab.types import Completion, Message, Prompt, build_user_prompt, prompt_hash
@@ -73,5 +74,5 @@ def test_progress_hears_of_every_completion() -> None:
 
 
 def test_it_is_a_scorer_and_is_found_by_its_kind() -> None:
-    assert find_component_class("evaluation", "checker") is SyntheticChecker
+    assert find_component_class("scorers", "checker") is SyntheticChecker
     assert isinstance(SyntheticChecker(), Scorer)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.pipeline.executor import run_study
 from trimtab.pipeline.plan import build_plan
 

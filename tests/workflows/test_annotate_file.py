@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, ModelError, StoreError, StudyError
 from trimtab.pipeline.executor import load_run_index
 from trimtab.storage.artifacts import open_artifact
@@ -78,7 +78,7 @@ def test_log_probabilities_that_were_read_before_are_not_read_again(
     save_file(changed, weights, metadata={"format": "pt"})
     found = []
     for table in ("off", str(tmp_path / "table"), str(tmp_path / "table")):
-        monkeypatch.setenv("TRIMTAB_TABLE", table)
+        monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", table)
         annotate_file(pairs, "implicit_reward", models, None, tmp_path / "labels.csv", runtime)
         found.append([{**row, "seconds": None} for row in read(tmp_path / "labels.csv")])
         if found[1:2]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StoreError, StudyError
 from trimtab.pipeline.executor import load_run_index
 from trimtab.storage.artifacts import Artifact, open_artifact

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import HasTrainingTask, TrainingTask
+from trimtab.core.interfaces import HasTrainingTask
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.models.config import Model

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from trimtab.annotators._shared.aggregation import ArmNames, combine_labels, compute_mean_probability
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
 

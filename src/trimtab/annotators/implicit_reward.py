@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
+from trimtab.core.component import Component
 from trimtab.types import Annotation, Cost, Pair
 
 

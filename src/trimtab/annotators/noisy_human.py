@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.types import Annotation, Choice, Pair
 
 

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
 

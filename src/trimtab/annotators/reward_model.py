@@ -9,8 +9,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from trimtab.config.training import RewardModelSettings
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores, RewardModelSpec
+from trimtab.core.component import Component
 from trimtab.types import Annotation, Cost, Pair
 
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from trimtab.annotators._shared.pairwise_prompting import prompt_directly
 from trimtab.annotators._shared.prompted_settings import PromptedSettings
-from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.types import Annotation, Pair
 
 

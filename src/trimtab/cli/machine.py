@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trimtab.cli.progress import RichProgress
 from trimtab.cli.terminal import err
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trimtab.core.interfaces import ProgressTick
+from trimtab.core.runtime import ProgressTick
 
 
 class RichProgress:

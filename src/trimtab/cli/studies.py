@@ -19,7 +19,7 @@ from trimtab.cli.arguments import (
 )
 from trimtab.cli.machine import build_runtime
 from trimtab.cli.terminal import app, echo, err, format_elapsed, out, stage_progress_callback
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 
 if TYPE_CHECKING:
     from numpy import float32

@@ -1,16 +1,15 @@
-"""What the parts of a study promise one another. A component is a frozen class whose fields are its settings."""
+"""Protocols between the parts of a study. A component is a frozen class whose fields are its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
+from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, RewardModelSpec, TrainingTask
 from trimtab.core.component import Component
+from trimtab.core.runtime import Runtime
 from trimtab.types import (
     Annotation,
-    Choice,
     ChoiceScores,
     Comparison,
     Completion,
@@ -24,139 +23,36 @@ from trimtab.types import (
 )
 
 
-class ProgressTick(Protocol):
-    """One running progress bar: call it with the number of units done since the last call."""
-
-    def __call__(self, done: int = 1) -> None: ...
-
-
-class Progress(Protocol):
-    """Startable progress bars. `unit` is the plural of what is counted: pairs, steps, prompts."""
-
-    def __call__(self, label: str, total: int, unit: str) -> AbstractContextManager[ProgressTick]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """Where and how a study runs: never part of it, since it bears on rounding at most.
-
-    `token_budget` is how many tokens one forward pass may hold; `arguments` go to `transformers.TrainingArguments`.
-    Of `world` processes that share the training, as `torchrun` starts them, the one of `rank` 0 leads: it alone writes.
-    """
-
-    progress: Progress
-    notify: Callable[[str], None]
-    device: str = "cpu"
-    token_budget: int = 1024
-    trainer_arguments: Mapping[str, Any] = field(default_factory=dict)
-    rank: int = 0
-    world_size: int = 1
-
-    @property
-    def is_main_process(self) -> bool:
-        return self.rank == 0
-
-
 @runtime_checkable
 class Source(Protocol):
-    """Where pairs come from."""
+    """A source of pairs."""
 
     def load(self) -> Dataset: ...
 
     def content_hash(self) -> str:
-        """What the pairs depend on besides the settings: the hash of the files' bytes, a generator's version, a revision."""
+        """Identifies what the pairs depend on besides the settings: file contents, a generator version, a revision."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseScores:
-    """Summed log-probabilities of a pair's two responses, in nats, and their token counts (end of turn included).
-
-    Where the model could not read the pair they are nan, and `note` says why.
-    """
-
-    a: float
-    b: float
-    n_a: int
-    n_b: int
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureSpec:
-    """Of which model and which of its layers features are read; no layers stands for one a little above half of its depth."""
-
-    model: str
-    layers: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairFeatures:
-    """What the layers hold of a pair's response `a` less what they hold of `b`: a float32 array, and the tokens read for it."""
-
-    values: Any
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardModelSpec:
-    """Which model is trained to give rewards, and how (`training.settings.Reward`)."""
-
-    model: str
-    training: Any
 
 
 class PairwisePrompt(Protocol):
-    """A question about a pair with two answers to it."""
+    """A prompt that asks which response of a pair is better."""
 
     @property
     def candidates(self) -> tuple[str, str]:
-        """What may follow the question: that the first response is better, that the second one is."""
+        """The two possible answers: the first response is better, the second response is better."""
         ...
 
     def build_verdict_request(self, pair: Pair, order: Order) -> EngineRequest:
-        """The question, with the responses in this order."""
+        """Builds the request with the responses in this order."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingTask:
-    """What a model learns to answer: a `form`, and how it is told from others, a `name` for people and `settings` for
-    identity. The plain one has neither."""
-
-    prompt: PairwisePrompt
-    name: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotatorInputs:
-    """What an annotator may read besides the pairs: what it said it needs, of the whole set, keyed by pair id.
-
-    `logprobs`: a table for each model that it named. `engines`: an open engine for each that it named. `labels`: the
-    annotations of each arm that it named. `human`: the human labels, where they are known. `pairs`: those that are labeled,
-    for filters and for annotators that learn. `labeled`: the pairs that people labeled, to learn from. `features`: those of the
-    pairs of either kind. `rewards`: what the reward model that was trained for the annotator gives each response. `held_out`:
-    for filters, labels of the labeled pairs by annotators that did not learn from them.
-    """
-
-    logprobs: Mapping[str, Mapping[str, ResponseScores]] = field(default_factory=dict)
-    engines: Mapping[str, Engine] = field(default_factory=dict)
-    labels: Mapping[str, Mapping[str, Annotation]] = field(default_factory=dict)
-    human_labels: Mapping[str, Choice] = field(default_factory=dict)
-    pairs: Mapping[str, Pair] = field(default_factory=dict)
-    labeled_pairs: Sequence[Pair] = ()
-    features: Mapping[str, PairFeatures] = field(default_factory=dict)
-    rewards: Mapping[str, ResponseScores] = field(default_factory=dict)
-    out_of_fold_labels: Mapping[str, Annotation] = field(default_factory=dict)
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """A language model that can be asked. Answers come in the order of the questions and do not depend on each other.
+    """A language model that can be prompted. Results come in request order and do not depend on each other.
 
-    A question that a server could not answer gives a failed reply, never an exception; what no question can mend (a wrong
-    key, a model that is not there) raises `EngineError`.
+    If a server cannot answer one request, the result has status `failed`; there is no exception. Errors that affect every
+    request (a wrong key, an unknown model) raise `EngineError`.
     """
 
     def generate(
@@ -168,7 +64,7 @@ class Engine(Protocol):
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Generation]:
-        """What the model writes. Temperature 0 is greedy."""
+        """Continues each request. Temperature 0 is greedy."""
         ...
 
     def score_choices(
@@ -179,20 +75,20 @@ class Engine(Protocol):
         first_token_only: bool = False,
         include_end_of_turn: bool = False,
     ) -> list[ChoiceScores]:
-        """How likely each candidate is to come next; `candidates` holds those of each question.
+        """Returns the probability of each candidate continuation; `candidates` has one sequence per request.
 
-        By whole candidate (summed log-probability), or by its first token alone; `ended` adds the end of the turn to
-        each candidate.
+        Scores whole candidates (summed log-probability), or only their first token. `include_end_of_turn` appends the
+        end-of-turn token to each candidate.
         """
         ...
 
 
 @runtime_checkable
 class StreamingEngine(Protocol):
-    """An engine that hands its answers out as they come, in any order, each by the place of its question.
+    """An engine that yields results as they complete, in any order, keyed by request index.
 
-    What it has handed out is kept at once, so that a kill loses no more than one batch. Questions whose places are in `known`
-    are not asked; they are told so that the others come in the batches that they would be in without, and to the same bits.
+    Callers cache each batch immediately, so a killed process loses at most one batch. Requests whose index is in `skip` are
+    not run. They are still passed so that the remaining requests form the same batches and give bit-identical results.
     """
 
     def iter_generate(
@@ -219,7 +115,7 @@ class StreamingEngine(Protocol):
 
 @runtime_checkable
 class EngineConfig(Protocol):
-    """Settings of an engine. `identity` is what its answers depend on besides the settings, such as the weights' hash."""
+    """Settings of an engine. `content_hash` identifies what results depend on besides the settings, such as the weights."""
 
     def start(self, runtime: Runtime) -> Engine: ...
 
@@ -228,7 +124,7 @@ class EngineConfig(Protocol):
 
 @runtime_checkable
 class Annotator(Protocol):
-    """Which of two responses is the better? One annotation a pair, in order; no label depends on the other pairs."""
+    """Chooses the better of two responses. Returns one annotation per pair, in order; labels are independent of each other."""
 
     def logprob_models(self) -> Sequence[str]:
         """The models whose log-probabilities of the pairs it reads: `@weak`, a path, a hub id."""
@@ -243,93 +139,98 @@ class Annotator(Protocol):
 
 @runtime_checkable
 class UsesEngines(Protocol):
-    """An annotator or a judge that puts questions to language models while it works."""
+    """An annotator or judge that prompts language models."""
 
     def engines(self) -> Mapping[str, Component]:
-        """The engines' settings by the name under which they are given: `weak`, `strong`."""
+        """Engine settings by the name under which the open engines are passed: `weak`, `strong`."""
         ...
 
 
 @runtime_checkable
 class UsesFeatures(Protocol):
-    """An annotator that learns from the labeled pairs by what a model's layers hold of the responses."""
+    """An annotator that learns from the hidden states of the labeled pairs' responses."""
 
     def features(self) -> FeatureSpec: ...
 
 
 @runtime_checkable
 class HasTrainingTask(Protocol):
-    """An annotator that says on what question a model is trained that it asks as `@weak.preference`."""
+    """An annotator that sets the task on which its `@weak.preference_model` is trained."""
 
     def training_task(self) -> TrainingTask: ...
 
 
 @runtime_checkable
 class UsesRewardModel(Protocol):
-    """An annotator for which a reward model is trained on the labeled pairs."""
+    """An annotator that needs a reward model trained on the labeled pairs."""
 
     def reward_model(self) -> RewardModelSpec: ...
 
 
 @runtime_checkable
 class HasContentHash(Protocol):
-    """What depends on something besides its settings, such as the text of a file that they name."""
+    """A component that depends on something besides its settings, such as the contents of a file."""
 
     def content_hash(self) -> str: ...
 
 
 @runtime_checkable
 class UsesOutOfFoldLabels(Protocol):
-    """A filter that is told how the arm's annotator does on labeled pairs that it did not learn from, in so many folds."""
+    """A filter that reads labels of the labeled pairs by the arm's annotator, cross-fitted in `folds` folds."""
 
     folds: int
 
 
 @runtime_checkable
 class Filter(Protocol):
-    """Which labels are good enough to train on?"""
+    """Selects the labels that are good enough to train on."""
 
     def required_arms(self) -> Sequence[str]:
-        """The arms whose labels it reads besides those that it filters."""
+        """The arms whose labels it reads besides the labels it filters."""
         ...
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
-        """One answer an annotation, in order; those that abstained or failed are never kept. Raises `DataError` where
-        nothing would be kept."""
+        """Returns one flag per annotation, in order; annotations that abstained or failed are never kept.
+
+        Raises `DataError` if nothing would be kept.
+        """
         ...
 
 
 @runtime_checkable
 class HasPreflight(Protocol):
-    """What can tell before any work whether its model will do, and raises `ModelError`, an engine `EngineError`, where not."""
+    """A component that can check before any work whether its model is usable.
+
+    Raises `ModelError` if it is not; engines raise `EngineError`.
+    """
 
     def preflight(self, runtime: Runtime) -> None: ...
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """How good is each completion? One score a completion, in order."""
+    """Scores completions. Returns one score per completion, in order."""
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]: ...
 
     def content_hash(self) -> str:
-        """What scores depend on besides the settings: a model's weights, a checker's version."""
+        """Identifies what scores depend on besides the settings: a model's weights, a checker's version."""
         ...
 
 
 @runtime_checkable
 class StreamingScorer(Protocol):
-    """A scorer whose score of one completion does not depend on the others, so that scores are kept while it works."""
+    """A scorer whose scores are independent of each other, so that they can be saved as they are computed."""
 
     def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        """One score a completion, in order, made when it is asked for."""
+        """Yields one score per completion, in order, each computed on demand."""
         ...
 
 
 @runtime_checkable
 class Judge(Protocol):
-    """Which of two answers is the better? One verdict a contest, in order; no verdict depends on the other contests."""
+    """Chooses the better of two responses. Returns one verdict per comparison, in order; verdicts are independent."""
 
-    def judge(self, contests: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
-        """`engines` holds an open engine for each that the judge said it asks (`Asks`)."""
+    def judge(self, comparisons: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
+        """`engines` holds one open engine for each that the judge declared (`UsesEngines`)."""
         ...

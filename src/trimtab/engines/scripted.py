@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import Field, field_validator
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation, format_conversation
 
 T = TypeVar("T")

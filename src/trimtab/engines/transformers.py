@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Engine, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import Runtime
 from trimtab.engines._shared.in_order import collect_in_order
 from trimtab.engines._shared.tokenization import (
     decode_generation,

@@ -8,8 +8,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import keep_from_median, keep_top_fraction
 from trimtab.types import Annotation

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from pydantic import Field
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import compute_confidence, rank_by_score
 from trimtab.types import Annotation

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import compute_confidence, keep_top_fraction
 from trimtab.metrics.optimal_fraction import MIN_PAIRS_FOR_FRACTION, SelectedFraction, select_optimal_fraction

@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import build_keep_mask
 from trimtab.types import Annotation, text_hash

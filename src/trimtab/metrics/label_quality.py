@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trimtab import stats
 from trimtab.annotators.length import Length
-from trimtab.core.interfaces import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.metrics.optimal_fraction import SelectedFraction, iter_fractions, select_optimal_fraction
 from trimtab.pipeline.stages.calibrate import (
     OutOfFoldLabels,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimtab.core.component import Component, Settings
-from trimtab.core.interfaces import Engine, EngineConfig, Runtime, UsesEngines
+from trimtab.core.interfaces import Engine, EngineConfig, UsesEngines
+from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.errors import StudyError
 from trimtab.pipeline.completion_cache import COMPLETIONS_DIR, CachedEngine

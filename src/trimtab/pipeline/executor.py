@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import EngineConfig, HasPreflight, Runtime
+from trimtab.core.interfaces import EngineConfig, HasPreflight
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, ModelError, StoreError
 from trimtab.models.config import compute_model_hash, resolve_weights
 from trimtab.pipeline.engine_resources import list_engine_configs

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from trimtab.core.component import Component, Settings, get_kind
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.models.config import Model, compute_model_hash
 from trimtab.storage.artifacts import Artifact, Draft, Recipe
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trimtab.core.interfaces import TrainingTask
+from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.prompts.delimiters import render_turns, wrap_in_tags
 from trimtab.prompts.principles import Principle, load_principles, resolve_principles
 from trimtab.types import Choice, EngineRequest, Order, Pair, build_user_prompt, text_hash

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab.core.interfaces import TrainingTask
+from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.prompts.delimiters import render_turns, wrap_in_tags
 from trimtab.prompts.principles import Principle
 from trimtab.types import EngineRequest, Order, Pair, build_user_prompt

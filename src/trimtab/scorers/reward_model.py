@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError
 from trimtab.models.config import Model, ResolvedWeights, compute_model_hash
 from trimtab.types import Completion, Score

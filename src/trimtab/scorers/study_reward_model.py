@@ -11,7 +11,7 @@ from pydantic import Field
 
 from trimtab.config.training import RewardModelSettings
 from trimtab.core.component import Component, ComponentField
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.types import Completion, Score

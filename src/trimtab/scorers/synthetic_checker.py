@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.starter import GENERATOR_VERSION, compute_gold_reward
 from trimtab.types import Completion, Score

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trimtab.core.interfaces import ResponseScores
+from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.storage.artifacts import Artifact
 from trimtab.types import Annotation, Completion, Cost, Message, Pair, Prompt, Score
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trimtab.config.training import DpoSettings
-from trimtab.core.interfaces import ProgressTick
+from trimtab.core.runtime import ProgressTick
 from trimtab.errors import TrainingError
 from trimtab.models.adapters import add_adapter, autocast_bf16, has_bf16_weights
 from trimtab.models.packing.pair_batch import collate_pairs

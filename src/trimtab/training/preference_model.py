@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trimtab.config.training import AuxConfidenceSettings, PreferenceModelSettings
-from trimtab.core.interfaces import ProgressTick
+from trimtab.core.runtime import ProgressTick
 from trimtab.models.adapters import add_adapter, has_bf16_weights
 from trimtab.models.scoring.logprobs import ResponseLogprobs
 from trimtab.training import losses

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from trimtab.config.training import RewardModelSettings
-from trimtab.core.interfaces import ProgressTick
+from trimtab.core.runtime import ProgressTick
 from trimtab.models.adapters import add_adapter, has_bf16_weights
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.models.scoring.reward_head import ResponseRewards

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from trimtab.config.training import SftSettings
-from trimtab.core.interfaces import ProgressTick
+from trimtab.core.runtime import ProgressTick
 from trimtab.models.adapters import add_adapter, has_bf16_weights, merge_adapter
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.models.scoring.logprobs import ResponseLogprobs

@@ -18,7 +18,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from trimtab.config.training import TrainingSettings
-from trimtab.core.interfaces import ProgressTick
+from trimtab.core.runtime import ProgressTick
 from trimtab.errors import StudyError, TrainingError
 from trimtab.models.adapters import autocast_bf16
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs, shared_prompt_length

@@ -18,16 +18,10 @@ import yaml
 
 from trimtab.annotators.length import Length
 from trimtab.config.study import Arm
+from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, build_component, build_component_from_options, get_kind
-from trimtab.core.interfaces import (
-    AnnotatorInputs,
-    HasTrainingTask,
-    ResponseScores,
-    Runtime,
-    UsesFeatures,
-    UsesOutOfFoldLabels,
-    UsesRewardModel,
-)
+from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.pipeline.engine_resources import list_engine_configs

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.config.study import Study
-from trimtab.core.interfaces import Engine, EngineConfig, Runtime, TrainingTask
+from trimtab.core.annotator_inputs import TrainingTask
+from trimtab.core.interfaces import Engine, EngineConfig
+from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
 from trimtab.models.config import Model

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.pairwise_prompting import PresentationOrder
-from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
 from trimtab.core.annotator_inputs import TrainingTask
+from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
 from trimtab.errors import StudyError
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK, AnswerFormat, ComparisonPrompt, build_comparison_prompt
 from trimtab.prompts.principles import load_principles, resolve_principles

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.supervised import require_human_labels, select_most_confident
 from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, PairFeatures
+from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.types import Annotation, Choice, Cost, Pair
 

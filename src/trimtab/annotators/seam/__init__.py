@@ -31,8 +31,8 @@ from trimtab.annotators.seam.variants import (
     Variant,
     VariantSettings,
 )
-from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.core.annotator_inputs import AnnotatorInputs, TrainingTask
+from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.errors import StudyError
 from trimtab.prompts.principles import Principle, load_principles
 from trimtab.prompts.seam import (

@@ -16,8 +16,8 @@ from trimtab.annotators._shared.aggregation import (
     to_vote,
 )
 from trimtab.annotators.vote.dawid_skene import compute_p_a, estimate_accuracies
-from trimtab.core.component import Component
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
 

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import ConfigDict, Field, field_validator
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Engine, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import Runtime
 from trimtab.errors import EngineError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Engine, Runtime
+from trimtab.core.interfaces import Engine
+from trimtab.core.runtime import Runtime
 from trimtab.errors import EngineError
 from trimtab.models.config import Dtype, Model
 from trimtab.models.config import compute_model_hash as weights_identity

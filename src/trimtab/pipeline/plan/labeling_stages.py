@@ -9,8 +9,9 @@ from trimtab.annotators.implicit_reward import ImplicitReward
 from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.config.study import Arm, Study
 from trimtab.config.training import PreferenceModelSettings, SftSettings
+from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.component import Component
-from trimtab.core.interfaces import HasTrainingTask, TrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
+from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
@@ -28,8 +29,8 @@ from trimtab.pipeline.stages.train_preference_model import preference_model_stag
 from trimtab.pipeline.stages.train_reward_model import reward_model_stage, reward_table_stage
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 
-WEAK_PREFERENCE_MODEL = "@weak.preference"
-ARM_PREFERENCE_MODEL = "@ARM.preference"
+WEAK_PREFERENCE_MODEL = "@weak.preference_model"
+ARM_PREFERENCE_MODEL = "@ARM.preference_model"
 
 
 def build_arms(study: Study) -> dict[str, Arm]:
@@ -182,7 +183,7 @@ class LabelingPlanner:
             raise StudyError(f"{place}: there is no arm {teacher!r} (there are: {', '.join(self.arms)})")
         if self.root is not self:
             raise StudyError(
-                f"{place}: @{teacher}.preference learns from labels of the unlabeled pairs, and none of these is held out; "
+                f"{place}: @{teacher}.preference_model learns from labels of the unlabeled pairs, and none of these is held out; "
                 "how good its labels are cannot be told from the labeled pairs, so leave out what asks for that "
                 "(calibration, a filter that learns)"
             )
@@ -301,6 +302,6 @@ def _study_model_refs(component: Component) -> dict[str, str]:
 
 
 def _label_arm(model: str) -> str | None:
-    """The arm from whose labels the model `@ARM.preference` learned to choose; None for all others."""
+    """The arm from whose labels the model `@ARM.preference_model` learned to choose; None for all others."""
     arm, dot, trained = model.removeprefix("@").rpartition(".")
     return arm if dot and trained == "preference" and model != WEAK_PREFERENCE_MODEL else None

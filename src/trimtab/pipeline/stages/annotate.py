@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Annotator, AnnotatorInputs, Engine, HasContentHash, Runtime
+from trimtab.core.interfaces import Annotator, Engine, HasContentHash
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, StudyError
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
 from trimtab.pipeline.engine_resources import EngineResources, completions_dir, list_engine_configs

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trimtab.core.component import Settings
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.stats import calibration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.pipeline.stage import Stage, StageInputs
 from trimtab.pipeline.stages.annotate import validate_annotations
@@ -50,7 +50,7 @@ def cv_fold_stage(split: Stage, fold: int, folds: int, seed: int) -> Stage:
 
     return Stage(
         name=f"fold.{fold + 1}-of-{folds}",
-        kind="fold",
+        kind="cv_fold",
         execute=make,
         settings={"fold": fold, "folds": folds, "seed": seed},
         input_stages={"split": split},
@@ -72,7 +72,7 @@ def subsample_stage(split: Stage, max_pairs: Mapping[str, int], seed: int) -> St
 
     return Stage(
         name=f"part.{'-'.join(f'{count}-{side}' for side, count in max_pairs.items())}",
-        kind="part",
+        kind="subsample",
         execute=make,
         settings={"most": dict(max_pairs), "seed": seed},
         input_stages={"split": split},
@@ -94,7 +94,7 @@ def out_of_fold_stage(name: str, split: Stage, labels: Sequence[Stage]) -> Stage
 
     return Stage(
         name=name,
-        kind="held_out",
+        kind="out_of_fold_labels",
         execute=make,
         input_stages={"split": split, **{f"fold.{place}": stage for place, stage in enumerate(labels)}},
     )

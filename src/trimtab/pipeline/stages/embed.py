@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trimtab.config.response_similarity import ResponseSimilarity
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_completions, load_split_pairs
@@ -44,7 +44,7 @@ def preferred_embeddings_stage(name: str, similarity: ResponseSimilarity, split:
 def _build_stage(name: str, make: Any, similarity: ResponseSimilarity, need: str, stage: Stage) -> Stage:
     return Stage(
         name=name,
-        kind="vectors",
+        kind="embeddings",
         execute=make,
         settings={"similarity": identity_settings(similarity), "of": need},
         input_stages={need: stage},

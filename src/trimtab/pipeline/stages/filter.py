@@ -7,8 +7,10 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component, get_kind
-from trimtab.core.interfaces import AnnotatorInputs, Filter, Runtime
+from trimtab.core.interfaces import Filter
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.storage.artifacts import Draft

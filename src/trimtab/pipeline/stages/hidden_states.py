@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from trimtab.core.interfaces import FeatureSpec, PairFeatures, Runtime
+from trimtab.core.annotator_inputs import FeatureSpec, PairFeatures
+from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
@@ -36,7 +37,7 @@ def hidden_states_stage(name: str, model: ModelSource, asked: FeatureSpec, split
 
     return Stage(
         name=name,
-        kind="features",
+        kind="hidden_states",
         execute=make,
         settings={"layers": list(asked.layers), "sides": list(sides)},
         input_stages={"split": split, **as_input_stages(model)},

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Engine, HasContentHash, Judge, Runtime
+from trimtab.core.interfaces import Engine, HasContentHash, Judge
+from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.engine_resources import EngineResources

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, open_lazy_source
@@ -49,7 +49,7 @@ def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions
 
     return Stage(
         name=name,
-        kind="divergence",
+        kind="kl",
         execute=make,
         input_stages={
             "completions": completions,

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core.interfaces import ResponseScores, Runtime
+from trimtab.core.annotator_inputs import ResponseScores
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs

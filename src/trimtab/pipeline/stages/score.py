@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, Literal, get_args
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime, Scorer, StreamingScorer
+from trimtab.core.interfaces import Scorer, StreamingScorer
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.scorers.study_reward_model import StudyRewardModel
@@ -63,7 +64,7 @@ def pair_scores_stage(name: str, scorer: Component, split: Stage, split_name: Li
 
     return Stage(
         name=name,
-        kind="rewards",
+        kind="pair_scores",
         execute=make,
         settings={"scorer": identity_settings(scorer), "side": split_name},
         input_stages={"split": split},

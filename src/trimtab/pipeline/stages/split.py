@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime, Source
+from trimtab.core.interfaces import Source
+from trimtab.core.runtime import Runtime
 from trimtab.data.split import DataSplits, SplitSettings, build_predefined_splits, normalized_prompt_hash, split_pairs
 from trimtab.errors import DataError, StudyError
 from trimtab.models.config import Model
@@ -82,7 +83,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
 
     return Stage(
         name=name,
-        kind="elsewhere",
+        kind="ood_pairs",
         execute=make,
         settings={"source": identity_settings(source), "max_tokens": max_length},
         input_stages={"split": split},

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.config.training import DpoSettings, SftSettings
-from trimtab.core.interfaces import ResponseScores, Runtime
+from trimtab.core.annotator_inputs import ResponseScores
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import tokenize_pair

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trimtab.config.training import PreferenceModelSettings
-from trimtab.core.interfaces import PairwisePrompt, Runtime, TrainingTask
+from trimtab.core.annotator_inputs import TrainingTask
+from trimtab.core.interfaces import PairwisePrompt
+from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import (
@@ -63,7 +65,7 @@ def preference_model_stage(
 
     return Stage(
         name=name,
-        kind="preference",
+        kind="preference_model",
         execute=make,
         version=2,
         settings={

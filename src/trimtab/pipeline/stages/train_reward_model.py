@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.annotators._shared.supervised import require_human_labels
 from trimtab.config.training import RewardModelSettings
-from trimtab.core.interfaces import ResponseScores, Runtime
+from trimtab.core.annotator_inputs import ResponseScores
+from trimtab.core.runtime import Runtime
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
 from trimtab.models.config import Model
@@ -43,7 +44,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, 
 
     return Stage(
         name=name,
-        kind="reward",
+        kind="reward_model",
         execute=make,
         settings={"scorer": identity_settings(scorer), "max_tokens": max_tokens, "seed": seed},
         input_stages={"split": split},
@@ -63,7 +64,7 @@ def reward_model_stage(name: str, model: ModelSource, recipe: RewardModelSetting
 
     return Stage(
         name=name,
-        kind="reward",
+        kind="reward_model",
         execute=make,
         settings={"recipe": identity_settings(recipe), "seed": seed},
         input_stages={"split": split, **as_input_stages(model)},
@@ -83,7 +84,7 @@ def reward_table_stage(name: str, reward: Stage, split: Stage, split_names: Sequ
 
     return Stage(
         name=name,
-        kind="read_rewards",
+        kind="reward_table",
         execute=make,
         settings={"sides": list(split_names)},
         input_stages={"split": split, "reward": reward},

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trimtab.core.interfaces import Runtime
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.metrics.label_quality import CalibrationMetrics, LabelEvaluation, Labels
 from trimtab.metrics.optimal_fraction import SelectedFraction

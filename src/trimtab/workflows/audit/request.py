@@ -10,7 +10,8 @@ from pathlib import Path
 from trimtab.annotators.prompted import Prompted
 from trimtab.config.study import Arm, Study
 from trimtab.core.component import Component
-from trimtab.core.interfaces import Runtime, UsesFeatures
+from trimtab.core.interfaces import UsesFeatures
+from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.pipeline.executor import prefetch_models

@@ -1,0 +1,42 @@
+"""Run-time options: device, memory, progress and distribution. They affect rounding at most and enter no fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class ProgressTick(Protocol):
+    """Advances one progress bar by the number of units completed since the last call."""
+
+    def __call__(self, done: int = 1) -> None: ...
+
+
+class Progress(Protocol):
+    """Starts a progress bar. `unit` is the plural of what is counted: pairs, steps, prompts."""
+
+    def __call__(self, label: str, total: int, unit: str) -> AbstractContextManager[ProgressTick]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Where and how a study runs. Never part of the study, since it affects rounding at most.
+
+    `token_budget` is the maximum number of tokens in one forward pass. `trainer_arguments` are passed to
+    `transformers.TrainingArguments`. In distributed training (`torchrun`), `world_size` is the number of processes and
+    only the process with `rank` 0 writes files.
+    """
+
+    progress: Progress
+    notify: Callable[[str], None]
+    device: str = "cpu"
+    token_budget: int = 1024
+    trainer_arguments: Mapping[str, Any] = field(default_factory=dict)
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main_process(self) -> bool:
+        return self.rank == 0
