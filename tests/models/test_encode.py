@@ -110,16 +110,16 @@ def test_the_shipped_encoder_is_known_by_the_hash_of_its_weights() -> None:
 def test_a_study_tells_how_alike_its_answers_are(
     tiny_study: str, encoder: Path, run_whole: Callable[[str], tuple[Study, Path]]
 ) -> None:
-    _, folder = run_whole(f"{tiny_study}similarity: {encoder}\n")
+    _, folder = run_whole(f"{tiny_study}response_similarity: {encoder}\n")
     report = collect_report(folder)
     found = {(each.arm, each.compared_to): each.cosine for each in report.similarities}
     assert found["weak", "preferred"].n == found["human", "weak"].n == 6
     assert all(-1.001 <= (each.value or 0) <= 1.001 for each in found.values())
     assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
-    assert "How alike answers are" in render_html(report)
+    assert "Response similarity" in render_html(report)
 
 
 def test_a_plain_name_is_the_encoder(tiny_study: str) -> None:
-    assert Study.parse(tiny_study + "similarity: all-minilm-l6-v2\n") == Study.parse(tiny_study + "similarity: {}\n")
-    study = Study.parse(tiny_study + "similarity: {encoder: x/y}\n")
+    assert Study.parse(tiny_study + "response_similarity: all-minilm-l6-v2\n") == Study.parse(tiny_study + "similarity: {}\n")
+    study = Study.parse(tiny_study + "response_similarity: {encoder: x/y}\n")
     assert Study.parse(study.to_yaml()) == study

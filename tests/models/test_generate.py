@@ -33,9 +33,9 @@ BLOOM = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
 class Spelled:
     """A chat whose prompts are numbers in words' stead: `4 9 12` is tokens 4, 9, 12."""
 
-    stop_ids = (END,)
+    stop_token_ids = (END,)
 
-    def prompt_ids(self, prompt: Prompt) -> list[int]:
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
         return [int(word) for word in prompt[0].content.split()]
 
     def decode(self, ids: list[int]) -> str:
@@ -76,7 +76,7 @@ def test_greedy_answers_are_those_of_transformers(name: str) -> None:
     model = tiny(name)
     found = answers(model, PROMPTS, temperature=0)
     for key, prompt in PROMPTS:
-        ids = torch.tensor([Spelled().prompt_ids(prompt)])
+        ids = torch.tensor([Spelled().encode_prompt(prompt)])
         made = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),

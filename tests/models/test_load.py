@@ -148,10 +148,10 @@ def test_loading_prints_nothing_and_leaves_the_loggers_as_they_were(tmp_path: Pa
     code = f"""
 from pathlib import Path
 from trimtab.models.loading import load_model
-from trimtab.models.config import Model, resolve
+from trimtab.models.config import Model, resolve_weights
 from transformers.utils import logging
 before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-load_model(Model(base={str(tmp_path)!r}), resolve(Model(base={str(tmp_path)!r}), print))
+load_model(Model(base={str(tmp_path)!r}), resolve_weights(Model(base={str(tmp_path)!r}), print))
 assert before == (logging.get_verbosity(), logging.is_progress_bar_enabled())
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)

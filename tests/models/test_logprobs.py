@@ -227,7 +227,7 @@ def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkey
         states = read(model, rows, form)
         return torch.cat([states[:-1], states[-1:] * (1.125 if form == "separate" else 1.0)])
 
-    monkeypatch.setattr(layout_probe, "_read", rough)
+    monkeypatch.setattr(layout_probe, "_compute_predictor_states", rough)
     assert select_layout(model) == "packed"  # the root of 0.125² / 15 is 0.03
     with pytest.raises(ModelError, match="does more to its logits"):
         select_layout(tiny(FAMILIES["llama"]))

@@ -235,7 +235,7 @@ def test_a_local_gguf_is_converted_and_keeps_the_identity_of_its_bytes(gguf: Pat
 
 
 def test_converting_writes_nothing_to_standard_error(tmp_path: Path, gguf: Path) -> None:
-    code = f"from pathlib import Path; from trimtab.models.sources.gguf import convert; convert(Path({str(gguf)!r}), Path('m'))"
+    code = f"from pathlib import Path; from trimtab.models.sources.gguf import convert_gguf; convert_gguf(Path({str(gguf)!r}), Path('m'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 

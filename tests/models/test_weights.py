@@ -223,7 +223,7 @@ def hub_offline(home: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Run in a process of its own, for the hub's client reads these variables once, when it is first imported."""
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     environment.pop("HF_HUB_CACHE", None)
-    start = "from trimtab.models.config import Model, identity, resolve\n"
+    start = "from trimtab.models.config import Model, compute_model_hash, resolve_weights\n"
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", start + code],
         env=environment,
@@ -235,7 +235,7 @@ def hub_offline(home: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 def test_offline_a_hub_model_that_is_not_there_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
     done = hub_offline(
-        tmp_path, "assert identity(Model(base='org/name')) is None; resolve(Model(base='org/name'), print)"
+        tmp_path, "assert compute_model_hash(Model(base='org/name')) is None; resolve_weights(Model(base='org/name'), print)"
     )
     assert done.stdout == "org/name: not in the local copy of the hub; downloading\n"
     last = done.stderr.splitlines()[-1]
@@ -253,9 +253,9 @@ def test_offline_a_hub_model_is_found_in_the_local_copy_under_every_name_of_its_
     (repository / "refs" / "main").write_text(COMMIT)
     code = f"""
 for model in Model(base='org/name'), Model(base='org/name@{COMMIT}'), Model(base='org/name', revision='main'):
-    weights = resolve(model, print)
-    assert weights.identity == identity(model)
-    print(weights.folder, weights.identity)
+    weights = resolve_weights(model, print)
+    assert weights.content_hash == compute_model_hash(model)
+    print(weights.folder, weights.content_hash)
 """
     done = hub_offline(tmp_path / "home", code)
     assert done.stdout.splitlines() == 3 * [f"{folder} {compute_model_hash(Model(base=str(folder)))}"], done.stderr
@@ -267,5 +267,5 @@ def test_offline_half_a_snapshot_is_not_taken_for_a_model(tmp_path: Path) -> Non
     (folder / "model.safetensors").unlink()
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    done = hub_offline(tmp_path, "print(identity(Model(base='org/name')))")
+    done = hub_offline(tmp_path, "print(compute_model_hash(Model(base='org/name')))")
     assert done.stdout == "None\n", done.stderr
