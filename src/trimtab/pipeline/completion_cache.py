@@ -17,7 +17,7 @@ EngineResult = TypeVar("EngineResult", Generation, ChoiceScores)
 IndexedResults = Mapping[int, EngineResult]
 
 # The folder of a run that holds them.
-COMPLETIONS_DIR = "asked"
+COMPLETIONS_DIR = "completions"
 # Pairs whose questions go to an engine together: many, since those with the same beginning are read with one another.
 PAIRS_PER_CHUNK = 512
 # Questions put at a time to an engine that does not hand out its answers as they come: as many as vLLM answers at a time.
@@ -62,7 +62,7 @@ class CachedEngine:
                 requests, known, lambda part: self.engine.generate(_select(requests, part), **how)
             )
 
-        kept = self._open_cache({"write": how})
+        kept = self._open_cache({"generate": how})
         return _complete_from_cache([hash_json(asdict(each)) for each in requests], kept, fresh, _parse_generation)
 
     def score_choices(
@@ -85,13 +85,13 @@ class CachedEngine:
             )
 
         keys = [
-            hash_json({**asdict(question), "among": list(among)})
+            hash_json({**asdict(question), "candidates": list(among)})
             for question, among in zip(requests, candidates, strict=True)
         ]
-        return _complete_from_cache(keys, self._open_cache({"weigh": how}), fresh, _parse_choice_scores)
+        return _complete_from_cache(keys, self._open_cache({"score_choices": how}), fresh, _parse_choice_scores)
 
     def _open_cache(self, how: Mapping[str, Any]) -> JsonlCache:
-        name = hash_json({"of": self.cache_key, **how})
+        name = hash_json({"engine": self.cache_key, **how})
         return self.caches.setdefault(name, JsonlCache(self.folder / f"{name}.jsonl"))
 
     def _call_in_slices(
@@ -134,5 +134,5 @@ def _parse_generation(told: dict[str, Any]) -> Generation:
 
 
 def _parse_choice_scores(told: dict[str, Any]) -> ChoiceScores:
-    lists = {name: tuple(told[name]) for name in ("shares", "logprobs", "tokens") if told[name] is not None}
+    lists = {name: tuple(told[name]) for name in ("probabilities", "logprobs", "tokens") if told[name] is not None}
     return ChoiceScores(**{**told, **lists, "cost": Cost(**told["cost"])})

@@ -76,7 +76,7 @@ class EngineResources:
         model = self.study_models[name]
         trained = [each.recipe.fingerprint for each in as_input_stages(model).values()]
         # one that was trained anew, from labels that came out otherwise, gives answers of its own
-        again = [inputs[need].record.get("again") for need in as_input_stages(model, f"engine.{name}")]
+        again = [inputs[need].record.get("regenerated_at") for need in as_input_stages(model, f"engine.{name}")]
         return " ".join(trained + list(as_external_hashes(model).values()) + [each for each in again if each])
 
     def _start_all(self, inputs: StageInputs, runtime: Runtime) -> dict[str, Engine]:
@@ -101,4 +101,4 @@ class EngineResources:
 def engine_cache_key(engine: EngineConfig) -> str:
     """What the answers of an engine that the study did not train are kept under: kind, settings, and what stands behind."""
     settings = identity_settings(engine) if isinstance(engine, Settings) else {}
-    return canonical_json({"engine": settings, "of": engine.content_hash()})
+    return canonical_json({"engine": settings, "content_hash": engine.content_hash()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, ModelError, StoreError
 from trimtab.models.config import compute_model_hash, resolve_weights
 from trimtab.pipeline.engine_resources import list_engine_configs
-from trimtab.pipeline.plan import Plan, RowStages, build_plan, required_models
+from trimtab.pipeline.plan import ROW_STAGES, Plan, RowStages, build_plan, required_models
+from trimtab.pipeline.run_index import RowIndex, RunIndex
 from trimtab.pipeline.stage import TABLE_KINDS, TRAINING_KINDS, Stage, identity_settings
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Draft, Store, atomic_write_text
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 
-RUN_INDEX_FILE = "run.json"
 LABEL_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -74,10 +73,7 @@ def run_study(
         def note(*names: str) -> None:
             """The index says from the beginning what there will be, so that a run that was killed can be reported on."""
             made.extend(names)
-            atomic_write_text(
-                folder / RUN_INDEX_FILE,
-                json.dumps(_build_index(study, plan, store, made), indent=1, ensure_ascii=False),
-            )
+            _build_index(study, plan, store, made).save(folder)
 
         note()
         execute_stages([plan.split], store, runtime, artifacts, on_stage_start, note)
@@ -124,8 +120,8 @@ def prefetch_models(study: Study, runtime: Runtime) -> None:
 
 def preflight_scorers(study: Study, runtime: Runtime) -> None:
     """Raises `ModelError` where a scorer's model gives no reward or an encoder is not at hand, before anything is trained."""
-    asked = {f"evaluation.{name}": scorer for name, scorer in study.scorers.items()}
-    for place, each in (asked | {"similarity": study.response_similarity}).items():
+    asked = {f"scorers.{name}": scorer for name, scorer in study.scorers.items()}
+    for place, each in (asked | {"response_similarity": study.response_similarity}).items():
         if isinstance(each, HasPreflight):
             try:
                 each.preflight(runtime)
@@ -166,7 +162,7 @@ def _preflight_engine(place: str, engine: HasPreflight, runtime: Runtime) -> Non
 
 def require_labeled_pairs(plan: Plan, split: Artifact) -> None:
     """Raises `DataError` where arms learn from the labeled pairs and too few have a human label, before anything is trained."""
-    count = split.record["facts"]["with_human"]["labeled"]
+    count = split.record["facts"]["human_labeled"]["labeled"]
     if plan.supervised_arms and count < MIN_CROSS_FIT_PAIRS:
         raise DataError(
             f"arms.{plan.supervised_arms[0]}: it learns from the labeled pairs, of which {count} have a human label, expected "
@@ -177,7 +173,7 @@ def require_labeled_pairs(plan: Plan, split: Artifact) -> None:
 def has_human_labels_on_unlabeled(split: Artifact) -> bool:
     """Whether every unlabeled pair has a human label: then arms that need them can be run."""
     facts = split.record["facts"]
-    return bool(facts["with_human"]["unlabeled"] == facts["pairs"]["unlabeled"])
+    return bool(facts["human_labeled"]["unlabeled"] == facts["pairs"]["unlabeled"])
 
 
 def execute_stages(
@@ -247,44 +243,43 @@ def _label_seconds(labels: Stage, artifacts: dict[str, Artifact]) -> float:
     return sum(float(artifacts[each.recipe.fingerprint].record["seconds"]) for each in (*chain, *tables))
 
 
-def _build_index(study: Study, plan: Plan, store: Store, made: Sequence[str]) -> dict[str, Any]:
-    names = _folder_names(plan, store)
+def _build_index(study: Study, plan: Plan, store: Store, created: Sequence[str]) -> RunIndex:
+    folders = _folder_names(plan, store)
 
-    def name(stage: Stage | None) -> str | None:
-        return None if stage is None else names[stage.recipe.fingerprint]
+    def names(stages: Mapping[str, Stage]) -> dict[str, str]:
+        return {key: folders[stage.recipe.fingerprint] for key, stage in stages.items()}
 
-    def arm(each: RowStages) -> dict[str, Any]:
-        parts = ("labels", "training", "policy", "reference", "completions", "predictions")
-        stages = {part: name(getattr(each, part)) for part in parts}
-        scores = {scorer: name(stage) for scorer, stage in each.scores.items()}
-        verdicts = {judge: name(stage) for judge, stage in each.verdicts.items()}
-        told = {
-            "name": each.name,
-            "description": each.description,
-            "annotator": each.annotator,
-            "skipped": each.skipped,
-        }
-        return {**told, **stages, "scores": scores, "verdicts": verdicts}
-
-    return {
-        "trimtab": version("trimtab"),
-        "study": study.name,
-        "split": name(plan.split),
-        "arms": [arm(each) for each in plan.rows],
-        "rewards": {scorer: name(stage) for scorer, stage in plan.test_rewards.items()},
-        "label_rewards": {scorer: name(stage) for scorer, stage in plan.unlabeled_rewards.items()},
-        "vectors": {row: name(stage) for row, stage in plan.embeddings.items()},
-        "divergences": {row: name(stage) for row, stage in plan.kl.items()},
-        "elsewhere": {
-            row: {domain: {part: name(stage) for part, stage in parts.items()} for domain, parts in domains.items()}
-            for row, domains in plan.ood_eval.items()
+    return RunIndex(
+        trimtab_version=version("trimtab"),
+        study=study.name,
+        split=folders[plan.split.recipe.fingerprint],
+        rows=tuple(_build_row_index(row, folders) for row in plan.rows),
+        test_rewards=names(plan.test_rewards),
+        unlabeled_rewards=names(plan.unlabeled_rewards),
+        embeddings=names(plan.embeddings),
+        kl_to_reference=names(plan.kl_to_reference),
+        ood_eval={
+            row: {domain: names(parts) for domain, parts in domains.items()} for row, domains in plan.ood_eval.items()
         },
-        "against": plan.baseline,
-        "people": {judge: name(stage) for judge, stage in plan.human_verdicts.items()},
-        "stages": list(names.values()),
-        "choosers": _preference_model_folders(plan, names),
-        "made": list(made),
-    }
+        baseline=plan.baseline,
+        human_verdicts=names(plan.human_verdicts),
+        stages=tuple(folders.values()),
+        preference_models=_preference_model_folders(plan, folders),
+        created=tuple(created),
+    )
+
+
+def _build_row_index(row: RowStages, folders: Mapping[str, str]) -> RowIndex:
+    stages = {part: stage for part in ROW_STAGES if (stage := getattr(row, part)) is not None}
+    return RowIndex(
+        name=row.name,
+        description=row.description,
+        annotator=row.annotator,
+        skipped=row.skipped,
+        scores={scorer: folders[stage.recipe.fingerprint] for scorer, stage in row.scores.items()},
+        verdicts={judge: folders[stage.recipe.fingerprint] for judge, stage in row.verdicts.items()},
+        **{part: folders[stage.recipe.fingerprint] for part, stage in stages.items()},
+    )
 
 
 def _folder_names(plan: Plan, store: Store) -> dict[str, str]:
@@ -298,24 +293,11 @@ def _folder_names(plan: Plan, store: Store) -> dict[str, str]:
     return found
 
 
-def _preference_model_folders(plan: Plan, names: Mapping[str, str]) -> dict[str, list[str]]:
-    """The folders of those that learned to choose, by every name that the plan has for them: arms may share one."""
+def _preference_model_folders(plan: Plan, folders: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The folders of preference models by stage name. Arms can share a folder under different names."""
     found: dict[str, list[str]] = {}
     for stage in plan.preference_models:
-        folders = found.setdefault(stage.name, [])
-        if names[stage.recipe.fingerprint] not in folders:
-            folders.append(names[stage.recipe.fingerprint])
-    return found
-
-
-def load_run_index(folder: Path) -> dict[str, Any]:
-    """The index of a run: the folders of all its stages, of which those that are finished hold a record.
-
-    Raises `StoreError` where there is none.
-    """
-    path = folder / RUN_INDEX_FILE
-    if not path.is_file():
-        raise StoreError(
-            f"{folder} holds no finished run (no {RUN_INDEX_FILE}); run the study first: trimtab run STUDY.yaml --out {folder}"
-        )
-    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        named = found.setdefault(stage.name, [])
+        if folders[stage.recipe.fingerprint] not in named:
+            named.append(folders[stage.recipe.fingerprint])
+    return {name: tuple(named) for name, named in found.items()}

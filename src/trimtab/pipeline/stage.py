@@ -16,8 +16,8 @@ StageInputs = Mapping[str, Artifact]
 StageFunction = Callable[[Draft, StageInputs, Runtime], Mapping[str, Any]]
 
 # Kinds that train a model, and those that read pairs with one into a table from which labels cost nothing more.
-TRAINING_KINDS = ("sft", "dpo", "reward", "preference")
-TABLE_KINDS = ("logprobs", "features", "read_rewards")
+TRAINING_KINDS = ("sft", "dpo", "reward_model", "preference_model")
+TABLE_KINDS = ("logprobs", "hidden_states", "reward_table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,4 +59,4 @@ def identity_settings(settings: Settings) -> dict[str, Any]:
 
 def model_content_hash(model: Model) -> str:
     """The hash of a model's weights; before they have been fetched, the name that they will be fetched by."""
-    return compute_model_hash(model) or f"unfetched:{model.base}@{model.revision}"
+    return compute_model_hash(model) or f"not-downloaded:{model.base}@{model.revision}"

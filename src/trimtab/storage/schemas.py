@@ -21,7 +21,7 @@ LOGPROB_SCHEMA = pa.schema(
 COST_COLUMNS = {
     "prompt_tokens": pa.int64(),
     "generated_tokens": pa.int64(),
-    "reused_tokens": pa.int64(),
+    "cached_tokens": pa.int64(),
     "calls": pa.int64(),
     "seconds": pa.float64(),
 }

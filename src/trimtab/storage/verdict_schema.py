@@ -18,11 +18,11 @@ VERDICT_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("outcome", pa.string()),
-        ("there", pa.string()),
-        ("back", pa.string()),
+        ("forward", pa.string()),
+        ("reversed", pa.string()),
         ("note", pa.string()),
         *COST_COLUMNS.items(),
-        ("readings", pa.string()),
+        ("single_verdicts", pa.string()),
     ]
 )
 
@@ -32,11 +32,11 @@ def verdicts_to_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
         {
             "id": each.id,
             "outcome": each.outcome,
-            "there": each.forward.choice if each.forward else None,
-            "back": each.reversed.choice if each.reversed else None,
+            "forward": each.forward.choice if each.forward else None,
+            "reversed": each.reversed.choice if each.reversed else None,
             "note": each.note,
             **cost_to_columns(each.cost),
-            "readings": json.dumps(
+            "single_verdicts": json.dumps(
                 [None if reading is None else asdict(reading) for reading in (each.forward, each.reversed)],
                 ensure_ascii=False,
             ),
@@ -46,7 +46,7 @@ def verdicts_to_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
 
 
 def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
-    there, back = map(_parse_single_verdict, json.loads(row["readings"]))
+    there, back = map(_parse_single_verdict, json.loads(row["single_verdicts"]))
     return Verdict(
         id=row["id"],
         outcome=row["outcome"],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from trimtab.errors import StudyError
-from trimtab.pipeline.executor import load_run_index
+from trimtab.pipeline.run_index import RowIndex, RunIndex, load_run_index
 from trimtab.storage.artifacts import atomic_write_text, open_artifact
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Message, Preference
@@ -22,11 +22,11 @@ def export_preferences(folder: Path, arm: str, path: Path) -> int:
     """
     index = load_run_index(folder)
     stages = _find_arm(index, arm)
-    if stages["labels"] is None:
-        raise StudyError(f"--arm {arm}: it has no labels of its own ({stages['skipped'] or stages['description']})")
-    labels = load_annotations(open_artifact(folder / "stages" / stages["labels"]))
+    if stages.labels is None:
+        raise StudyError(f"--arm {arm}: it has no labels of its own ({stages.skipped or stages.description})")
+    labels = load_annotations(open_artifact(folder / "stages" / stages.labels))
     lines = []
-    for pair in load_split_pairs(open_artifact(folder / "stages" / index["split"]), "unlabeled"):
+    for pair in load_split_pairs(open_artifact(folder / "stages" / index.split), "unlabeled"):
         label = labels[pair.id]
         made = Preference.from_annotation(pair, label)
         if made is not None:
@@ -43,9 +43,9 @@ def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], Non
     from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
 
     stages = _find_arm(load_run_index(folder), arm)
-    if stages["training"] is None:
-        raise StudyError(f"--arm {arm}: it has no model of its own ({stages['skipped'] or stages['description']})")
-    trained = open_artifact(folder / "stages" / stages["training"]).folder
+    if stages.training is None:
+        raise StudyError(f"--arm {arm}: it has no model of its own ({stages.skipped or stages.description})")
+    trained = open_artifact(folder / "stages" / stages.training).folder
     loaded = load_trained_model(trained, notify, "cpu", merge=True)
     with silence_transformers():
         loaded.model.save_pretrained(path)
@@ -71,8 +71,8 @@ def _to_message(message: Message) -> dict[str, str]:
     return {"role": message.role, "content": message.content}
 
 
-def _find_arm(index: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
-    found = {each["name"]: each for each in index["arms"]}
-    if arm not in found:
-        raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(found)})")
-    return found[arm]  # type: ignore[no-any-return]
+def _find_arm(index: RunIndex, arm: str) -> RowIndex:
+    row = index.find_row(arm)
+    if row is None:
+        raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(row.name for row in index.rows)})")
+    return row

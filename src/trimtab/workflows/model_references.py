@@ -16,7 +16,7 @@ from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.engine_resources import engine_cache_key
-from trimtab.pipeline.executor import load_run_index
+from trimtab.pipeline.run_index import RunIndex, load_run_index
 from trimtab.pipeline.stage import model_content_hash
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import open_artifact
@@ -70,7 +70,7 @@ class ModelResolver:
         model = self._resolve_trained(engine)
         if model is None:
             return engine_cache_key(engine)
-        again = open_artifact(model).record.get("again") if isinstance(model, Path) else None
+        again = open_artifact(model).record.get("regenerated_at") if isinstance(model, Path) else None
         return " ".join(each for each in (hash_model_ref(model), again) if each)
 
     def _resolve_trained(self, engine: EngineConfig) -> ModelRef | None:
@@ -89,20 +89,19 @@ class ModelResolver:
             trained = self._find_trained_folder(run_dir, _training_folders(index, "weak_model"), name)
             return trained if name == "@weak" else _read_base_model(trained)
         if name == "@student.sft":
-            return self._find_trained_folder(run_dir, _stage_folders(index, "sft.student"), name)
+            return self._find_trained_folder(run_dir, index.stages_named("sft.student"), name)
         arm, _, what = name.removeprefix("@").rpartition(".")
-        if not arm or what != "preference":
+        if not arm or what != "preference_model":
             raise StudyError(f"there is no model {name!r} in a run (there are: {RUN_MODEL_NAMES})")
         whose = "weak-model" if arm == "weak" else arm
-        asked = f"preference.{whose}-{self.training_task.name}" if self.training_task.name else f"preference.{whose}"
-        # runs of older versions tell no names but those of the folders
-        named = index.get("choosers", {}).get(asked) or _stage_folders(index, asked)
+        asked = f"preference-model.{whose}-{self.training_task.name}" if self.training_task.name else f"preference-model.{whose}"
+        named = index.preference_models.get(asked, ())
         alike = [each for each in named if self._matches_task(run_dir / "stages" / each)]
         return self._find_trained_folder(run_dir, alike, name)
 
     def _matches_task(self, folder: Path) -> bool:
         """Whether what was trained in this folder knows the question."""
-        exam = open_artifact(folder).record["settings"].get("exam", {}) if folder.is_dir() else None
+        exam = open_artifact(folder).record["settings"].get("training_task", {}) if folder.is_dir() else None
         return bool(exam == dict(self.training_task.settings))
 
     def _find_trained_folder(self, run_dir: Path, names: Iterable[str], asked: str) -> Path:
@@ -117,12 +116,9 @@ class ModelResolver:
         return open_artifact(run_dir / "stages" / found).folder
 
 
-def _training_folders(index: Mapping[str, Any], row: str) -> list[str]:
-    return [each["training"] for each in index["arms"] if each["name"] == row and each["training"]]
-
-
-def _stage_folders(index: Mapping[str, Any], stage: str) -> list[str]:
-    return [folder for folder in index["stages"] if folder.rpartition("-")[0] == stage]
+def _training_folders(index: RunIndex, name: str) -> list[str]:
+    row = index.find_row(name)
+    return [row.training] if row is not None and row.training else []
 
 
 def _read_base_model(folder: Path) -> ModelRef:

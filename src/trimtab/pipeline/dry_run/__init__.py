@@ -100,11 +100,11 @@ def _missing_downloads(stage: Stage) -> str:
 def _iter_unfetched(stages: Iterable[Stage]) -> Iterator[str]:
     """The inputs that are known by name alone, of these stages and of all that they need."""
     for stage in stages:
-        yield from (name for name, value in stage.external_hashes.items() if value.startswith("unfetched:"))
+        yield from (name for name, value in stage.external_hashes.items() if value.startswith("not-downloaded:"))
         yield from _iter_unfetched(stage.input_stages.values())
 
 
 def _load_finished(folder: Path) -> list[Artifact]:
     """The finished stages of a run's folder, oldest first."""
     found = [open_artifact(record.parent) for record in (folder / "stages").glob("*/record.json")]
-    return sorted(found, key=lambda artifact: str(artifact.record["finished"]))
+    return sorted(found, key=lambda artifact: str(artifact.record["finished_at"]))

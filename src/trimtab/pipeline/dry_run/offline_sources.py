@@ -24,7 +24,7 @@ class OfflineSource(Component):
         raise DataError(f"{self.name} has not been fetched; run the study where the hub can be reached")
 
     def content_hash(self) -> str:
-        return f"unfetched:{self.name}"
+        return f"not-downloaded:{self.name}"
 
 
 def replace_unreachable_sources(study: Study) -> Study:
@@ -40,8 +40,8 @@ def replace_unreachable_sources(study: Study) -> Study:
     return study.model_copy(
         update={
             "data": study.data.model_copy(update=sides) if isinstance(study.data, PredefinedSplits) else sides["all"],
-            "evaluation": {**study.scorers, **trained},
-            "elsewhere": dict(zip(study.ood_eval, known[ends:], strict=True)),
+            "scorers": {**study.scorers, **trained},
+            "ood_eval": dict(zip(study.ood_eval, known[ends:], strict=True)),
         }
     )
 

@@ -22,9 +22,9 @@ def build_ad_hoc_study(
 ) -> Study:
     """A study with these arms, whose weak model, training, seed and, where it is None, `max_tokens` are those of the study
     `of`, or the defaults."""
-    changed: dict[str, Any] = {"data": File(path=str(pairs)), "arms": arms, "evaluation": {}}
+    changed: dict[str, Any] = {"data": File(path=str(pairs)), "arms": arms, "scorers": {}}
     if max_length is not None:
-        changed["max_tokens"] = max_length
+        changed["max_length"] = max_length
     if base_study is None:
         return Study(name=name, models=Models(weak=DEFAULT_WEAK_MODEL, student=DEFAULT_WEAK_MODEL), **changed)
     return base_study.model_copy(update=changed)

@@ -36,7 +36,9 @@ def build_judge_stages(study: Study, labels: LabelingPlanner, rows: Sequence[Row
     engines = {name: _judge_engines(labels, name, judge) for name, judge in study.judges.items()}
     count, draw = study.judging.human_agreement_pairs, test_pairs_in_file_order(study)
     people = {
-        name: judge_human_pairs_stage(f"judge-people.{name}", judge, engines[name], labels.split, count, shuffle=draw)
+        name: judge_human_pairs_stage(
+            f"judge-human-pairs.{name}", judge, engines[name], labels.split, count, shuffle=draw
+        )
         for name, judge in study.judges.items()
         if count
     }
@@ -62,7 +64,7 @@ def _select_baseline(study: Study, rows: Sequence[RowStages]) -> RowStages:
     if wanted not in answering:
         why = next((f": {row.skipped}" for row in rows if row.name == wanted and row.skipped), "")
         raise StudyError(
-            f"judging.against: no row {wanted!r} has answers{why} (those that have some: {', '.join(answering)})"
+            f"judging.baseline: no row {wanted!r} has answers{why} (those that have some: {', '.join(answering)})"
         )
     return answering[wanted]
 

@@ -106,7 +106,7 @@ class LabelingPlanner:
             LabelingPlanner(self.study, each, self.root, f"{ending}.fold-{place}").raw_labels(name)
             for place, each in enumerate(parts, 1)
         ]
-        return out_of_fold_stage(f"held-out.{name}{ending}", self.split, labels)
+        return out_of_fold_stage(f"out-of-fold.{name}{ending}", self.split, labels)
 
     def depends_on_labeled_pairs(self, name: str) -> bool:
         """Whether an arm's labels depend on the labeled pairs."""
@@ -199,7 +199,7 @@ class LabelingPlanner:
         recipe: PreferenceModelSettings,
         exam: TrainingTask = DEFAULT_TRAINING_TASK,
     ) -> Stage:
-        name = f"preference.{name}{self.name_suffix}"
+        name = f"preference-model.{name}{self.name_suffix}"
         return preference_model_stage(name, model, self.split, labels, recipe, self.study.seed, exam)
 
     def _weak_preference_model(self, exam: TrainingTask) -> Stage:
@@ -243,15 +243,15 @@ class LabelingPlanner:
         # a published model's table serves every fold; what a fold trained has seen that fold's labeled pairs alone
         home = self if isinstance(model, Stage) else self.root
         return hidden_states_stage(
-            f"features.{arm}{home.name_suffix}", model, asked, home.split, ("labeled", *home.label_splits)
+            f"hidden-states.{arm}{home.name_suffix}", model, asked, home.split, ("labeled", *home.label_splits)
         )
 
     def _reward_table(self, arm: str, annotator: UsesRewardModel) -> Stage:
         asked = annotator.reward_model()
         model = self._resolve_any_model(asked.model, f"arms.{arm}.annotator.model")
         name = f"{arm}{self.name_suffix}"
-        supervisor = reward_model_stage(f"supervisor.{name}", model, asked.training, self.split, self.study.seed)
-        return reward_table_stage(f"supervisor-rewards.{name}", supervisor, self.split, self.label_splits)
+        supervisor = reward_model_stage(f"reward-model.{name}", model, asked.training, self.split, self.study.seed)
+        return reward_table_stage(f"reward-table.{name}", supervisor, self.split, self.label_splits)
 
     def _resolve_any_model(self, name: str, place: str) -> ModelSource:
         return self._resolve_study_model(name, place) if name.startswith("@") else Model(base=name)
@@ -304,4 +304,4 @@ def _study_model_refs(component: Component) -> dict[str, str]:
 def _label_arm(model: str) -> str | None:
     """The arm from whose labels the model `@ARM.preference_model` learned to choose; None for all others."""
     arm, dot, trained = model.removeprefix("@").rpartition(".")
-    return arm if dot and trained == "preference" and model != WEAK_PREFERENCE_MODEL else None
+    return arm if dot and trained == "preference_model" and model != WEAK_PREFERENCE_MODEL else None

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from trimtab.pipeline.stage import Stage
 
 
+# The fields of a row that hold one stage each.
+ROW_STAGES = ("labels", "training", "policy_logprobs", "reference_logprobs", "completions", "predictions")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowStages:
     """The stages of one row of the results; None where a row has no such thing.
@@ -47,7 +51,7 @@ class Plan:
     baseline: str = ""
     human_verdicts: Mapping[str, Stage] = field(default_factory=dict)
     embeddings: Mapping[str, Stage] = field(default_factory=dict)
-    kl: Mapping[str, Stage] = field(default_factory=dict)
+    kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
     ood_eval: Mapping[str, Mapping[str, Mapping[str, Stage]]] = field(default_factory=dict)
 
     @property
@@ -61,7 +65,7 @@ class Plan:
 
     @property
     def _targets(self) -> list[Stage]:
-        beside = (self.test_rewards, self.unlabeled_rewards, self.human_verdicts, self.embeddings, self.kl)
+        beside = (self.test_rewards, self.unlabeled_rewards, self.human_verdicts, self.embeddings, self.kl_to_reference)
         return [
             *(stage for arm in self.rows for stage in _stages_of_row(arm)),
             *(each for some in beside for each in some.values()),
@@ -75,7 +79,7 @@ def _iter_preference_models(stages: Iterable[Stage], seen: set[tuple[str, str]])
         key = (stage.name, stage.recipe.fingerprint)
         if key not in seen:
             seen.add(key)
-            if stage.kind == "preference":
+            if stage.kind == "preference_model":
                 yield stage
             yield from _iter_preference_models(stage.input_stages.values(), seen)
 

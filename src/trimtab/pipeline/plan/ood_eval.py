@@ -30,7 +30,7 @@ def build_ood_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> O
     """The stages that the study asks for, of rows that choose on its own test pairs."""
     models = {"weak": study.models.weak, "student": study.models.student}
     pairs = {
-        name: ood_pairs_stage(f"pairs.{name}", source, split, study.max_length, models)
+        name: ood_pairs_stage(f"ood-pairs.{name}", source, split, study.max_length, models)
         for name, source in study.ood_eval.items()
     }
     found = {
@@ -48,8 +48,8 @@ def _build_choice_stages(study: Study, row: RowStages, name: str, there: Stage) 
     if row.policy_logprobs is not None and row.reference_logprobs is not None and row.training is not None:
         began: ModelSource = row.reference_logprobs.input_stages.get("model", as_published)
         return {
-            "policy": logprobs_stage(f"logprobs.{row.name}.{name}", row.training, there, ("test",)),
-            "reference": logprobs_stage(f"logprobs.{row.name}-reference.{name}", began, there, ("test",)),
+            "policy_logprobs": logprobs_stage(f"logprobs.{row.name}.{name}", row.training, there, ("test",)),
+            "reference_logprobs": logprobs_stage(f"logprobs.{row.name}-reference.{name}", began, there, ("test",)),
         }
     if row.predictions is not None and student:
         asked = AnnotatorDependencies(engine_models={"weak": row.training or as_published})

@@ -12,7 +12,7 @@ from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.embed import preferred_embeddings_stage, response_embeddings_stage
 from trimtab.pipeline.stages.kl import kl_stage
 
-PREFERRED_RESPONSES = "preferred"
+PREFERRED_RESPONSES = "preferred_responses"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +20,14 @@ class ResponseMetricStages:
     """`vectors` by row, and under `PREFERRED` those of the responses that people preferred; `divergences` by row."""
 
     embeddings: Mapping[str, Stage] = field(default_factory=dict)
-    kl: Mapping[str, Stage] = field(default_factory=dict)
+    kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
 
 
 def build_response_metric_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> ResponseMetricStages:
     """The stages that the study asks for, of rows that answered."""
     return ResponseMetricStages(
         embeddings=_embedding_stages(study, split, rows),
-        kl={row.name: stage for row in rows if study.kl_to_reference and (stage := _kl_stage(study, row))},
+        kl_to_reference={row.name: stage for row in rows if study.kl_to_reference and (stage := _kl_stage(study, row))},
     )
 
 
@@ -36,8 +36,8 @@ def _embedding_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> 
     answering = [(row.name, row.completions) for row in rows if row.completions is not None]
     if asked is None or not answering:
         return {}
-    found = {name: response_embeddings_stage(f"vectors.{name}", asked, answers) for name, answers in answering}
-    return {PREFERRED_RESPONSES: preferred_embeddings_stage(f"vectors.{PREFERRED_RESPONSES}", asked, split), **found}
+    found = {name: response_embeddings_stage(f"embeddings.{name}", asked, answers) for name, answers in answering}
+    return {PREFERRED_RESPONSES: preferred_embeddings_stage(f"embeddings.{PREFERRED_RESPONSES}", asked, split), **found}
 
 
 def _kl_stage(study: Study, row: RowStages) -> Stage | None:
@@ -46,4 +46,4 @@ def _kl_stage(study: Study, row: RowStages) -> Stage | None:
         return None
     as_published = study.models.weak if row.name == "weak_model" else study.models.student
     began: ModelSource = row.reference_logprobs.input_stages.get("model", as_published)
-    return kl_stage(f"divergence.{row.name}", row.training, began, row.completions)
+    return kl_stage(f"kl.{row.name}", row.training, began, row.completions)

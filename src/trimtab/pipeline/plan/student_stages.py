@@ -39,7 +39,9 @@ class StudentPlanner:
         self.labeling = LabelingPlanner(study, self.split)
         self.shared_sft = self.labeling.student_sft
         self.reward_models = {
-            name: study_reward_model_stage(f"reward.{name}", scorer, self.split, study.max_length, study.seed)
+            name: study_reward_model_stage(
+                f"study-reward-model.{name}", scorer, self.split, study.max_length, study.seed
+            )
             for name, scorer in study.scorers.items()
             if isinstance(scorer, StudyRewardModel)
         }
@@ -68,12 +70,12 @@ class StudentPlanner:
             baseline=found.baseline,
             human_verdicts=found.human_verdicts,
             embeddings=beside.embeddings,
-            kl=beside.kl,
+            kl_to_reference=beside.kl_to_reference,
             ood_eval=build_ood_stages(self.study, self.split, rows).choices,
         )
 
     def _pair_rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:
-        told, trained = f"rewards.{side}.{name}", self.reward_models.get(name)
+        told, trained = f"pair-scores.{side}.{name}", self.reward_models.get(name)
         if trained is not None:
             return reward_table_stage(told, trained, self.split, (side,))
         return pair_scores_stage(told, self.study.scorers[name], self.split, side)
@@ -81,7 +83,7 @@ class StudentPlanner:
     @property
     def _trains_preference_models(self) -> bool:
         """Whether students learn to say which response is better, instead of to answer."""
-        return self.study.training.objective == "preference"
+        return self.study.training.objective == "preference_model"
 
     def _base_row(self) -> RowStages:
         row = RowStages(name="base", description="the student as it was published")
@@ -132,12 +134,14 @@ class StudentPlanner:
         dpo = arm.dpo or self.study.training.dpo
         training = dpo_stage(f"dpo.{name}", start, self.split, labels, reference, dpo, self.study.seed)
         policy = logprobs_stage(f"logprobs.{name}", training, self.split, ("test",))
-        aligned = RowStages(**{**vars(row), "training": training, "policy": policy, "reference": reference})
+        aligned = RowStages(
+            **{**vars(row), "training": training, "policy_logprobs": policy, "reference_logprobs": reference}
+        )
         return self._with_evaluation(aligned, training)
 
     def _initial_model(self, name: str, labels: Stage) -> ModelSource:
         training = self.study.training
-        if training.sft is None or training.sft_data == "shared":
+        if training.sft is None or training.sft_data == "human_chosen":
             return self.shared_sft
         return sft_stage(f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed)
 

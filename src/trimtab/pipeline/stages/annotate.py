@@ -51,8 +51,8 @@ class AnnotatorDependencies:
         return {
             **{f"logprobs.{model}": stage for model, stage in self.logprob_tables.items()},
             **{f"labels.{arm}": stage for arm, stage in self.labels.items()},
-            **({"features": self.hidden_states} if self.hidden_states else {}),
-            **({"reward": self.reward_table} if self.reward_table else {}),
+            **({"hidden_states": self.hidden_states} if self.hidden_states else {}),
+            **({"reward_table": self.reward_table} if self.reward_table else {}),
         }
 
     def load_inputs(self, inputs: StageInputs, pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> AnnotatorInputs:
@@ -64,8 +64,8 @@ class AnnotatorDependencies:
             engines=engines,
             pairs={pair.id: pair for pair in pairs},
             labeled_pairs=load_split_pairs(inputs["split"], "labeled") if self.hidden_states else (),
-            features=load_hidden_states(inputs["features"]) if self.hidden_states else {},
-            rewards=load_rewards(inputs["reward"]) if self.reward_table else {},
+            features=load_hidden_states(inputs["hidden_states"]) if self.hidden_states else {},
+            rewards=load_rewards(inputs["reward_table"]) if self.reward_table else {},
         )
 
 

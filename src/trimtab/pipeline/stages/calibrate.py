@@ -47,7 +47,7 @@ def calibrate_stage(
     def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
         known = collect_out_of_fold_labels(
-            load_split_pairs(inputs["split"], "labeled"), load_annotations(inputs["held_out"]), name
+            load_split_pairs(inputs["split"], "labeled"), load_annotations(inputs["out_of_fold"]), name
         )
         calibrator = fit_calibrator(settings.method, known, name)
         before = list(load_annotations(inputs["labels"]).values())
@@ -65,7 +65,7 @@ def calibrate_stage(
         kind="calibrate",
         execute=make,
         settings={"calibration": identity_settings(settings), "seed": seed},
-        input_stages={"split": split, "labels": labels, "held_out": out_of_fold},
+        input_stages={"split": split, "labels": labels, "out_of_fold": out_of_fold},
     )
 
 

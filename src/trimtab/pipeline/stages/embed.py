@@ -60,7 +60,7 @@ def _write_embeddings(
         return {"texts": 0}
     with runtime.progress(f"Encoding: {name}", len(texts), "texts") as tick:
         draft.resumable_array(
-            "vectors",
+            "embeddings",
             len(texts),
             EMBEDDING_CHUNK,
             lambda place: similarity.embed([text for _, text in texts[place]], runtime),
@@ -74,5 +74,5 @@ def load_embeddings(artifact: Artifact) -> dict[str, NDArray[np.float32]]:
     places: dict[str, list[int]] = {}
     for place, row in enumerate(artifact.read_rows("rows")):
         places.setdefault(row["prompt_id"], []).append(place)
-    values = artifact.read_array("vectors") if places else None
+    values = artifact.read_array("embeddings") if places else None
     return {key: values[rows] for key, rows in places.items() if values is not None}

@@ -38,7 +38,7 @@ def filter_stage(
         given = AnnotatorInputs(
             labels={arm: load_annotations(inputs[f"labels.{arm}"]) for arm in other_labels},
             pairs={pair.id: pair for pair in pairs},
-            out_of_fold_labels=load_annotations(inputs["held_out"]) if out_of_fold else {},
+            out_of_fold_labels=load_annotations(inputs["out_of_fold"]) if out_of_fold else {},
             human_labels=_load_human_labels(inputs) if out_of_fold else {},
         )
         after = apply_filter(name, label_filter, annotations, given)
@@ -54,7 +54,7 @@ def filter_stage(
             "split": split,
             "labels": labels,
             **{f"labels.{arm}": stage for arm, stage in other_labels.items()},
-            **({"held_out": out_of_fold} if out_of_fold else {}),
+            **({"out_of_fold": out_of_fold} if out_of_fold else {}),
         },
     )
 

@@ -29,9 +29,9 @@ def judge_stage(name: str, judge: Component, engines: EngineResources, candidate
     """Compares the answers that two stages generated for the same prompts; outcomes are those of `ours`."""
 
     def contests(inputs: StageInputs) -> list[Comparison]:
-        return match_completions(name, load_completions(inputs["ours"]), load_completions(inputs["theirs"]))
+        return match_completions(name, load_completions(inputs["candidate"]), load_completions(inputs["baseline"]))
 
-    return _build_stage(name, judge, engines, contests, {"ours": candidate, "theirs": baseline})
+    return _build_stage(name, judge, engines, contests, {"candidate": candidate, "baseline": baseline})
 
 
 def judge_human_pairs_stage(
@@ -86,7 +86,7 @@ def validate_verdicts(
             f"“{notes.most_common(1)[0][0]}”; what was said stands in {where}"
         )
     tokens = sum(each.cost.prompt_tokens + each.cost.generated_tokens for each in verdicts)
-    return {"contests": len(verdicts), "outcomes": dict(outcomes), "tokens": tokens}
+    return {"comparisons": len(verdicts), "outcomes": dict(outcomes), "tokens": tokens}
 
 
 def _build_stage(

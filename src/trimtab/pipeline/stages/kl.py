@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from trimtab.models.lazy_model import LazyModel
 
 KL_SCHEMA = pa.schema(
-    [("id", pa.string()), ("policy", pa.float64()), ("reference", pa.float64()), ("n_tokens", pa.int32())]
+    [
+        ("id", pa.string()),
+        ("policy_logprob", pa.float64()),
+        ("reference_logprob", pa.float64()),
+        ("n_tokens", pa.int32()),
+    ]
 )
 
 
@@ -41,10 +46,10 @@ def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions
             f"{name}, reference", open_lazy_source(reference, inputs, runtime, "reference"), rows, runtime
         )
         table = [
-            {"id": each.prompt_id, "policy": a, "reference": b, "n_tokens": len(row.first)}
+            {"id": each.prompt_id, "policy_logprob": a, "reference_logprob": b, "n_tokens": len(row.first)}
             for each, a, b, row in zip(answers, mine, theirs, rows, strict=True)
         ]
-        draft.write_rows("divergence", table, KL_SCHEMA)
+        draft.write_rows("kl", table, KL_SCHEMA)
         return {"prompts": len(answers), "tokens": 2 * sum(map(len, rows))}
 
     return Stage(
@@ -62,7 +67,7 @@ def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions
 
 def load_log_ratios(artifact: Artifact) -> dict[str, float]:
     """The log-ratio of each answer, in nats, by prompt id."""
-    return {row["id"]: row["policy"] - row["reference"] for row in artifact.read_rows("divergence")}
+    return {row["id"]: row["policy_logprob"] - row["reference_logprob"] for row in artifact.read_rows("kl")}
 
 
 def _tokenize_completion(chat: ChatTokenizer, answer: Completion) -> TokenizedPair:

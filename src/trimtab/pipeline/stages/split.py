@@ -79,7 +79,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
             )
         for side in SPLIT_NAMES:
             draft.write_rows(side, pairs_to_rows(kept if side == "test" else []), PAIR_SCHEMA)
-        return {"pairs": {"test": len(kept)}, "left_out": len(read.pairs) - len(kept), "failures": len(read.failures)}
+        return {"pairs": {"test": len(kept)}, "excluded": len(read.pairs) - len(kept), "failures": len(read.failures)}
 
     return Stage(
         name=name,
@@ -141,7 +141,7 @@ def _summarize_splits(sides: DataSplits, read: Mapping[str, Dataset], failures: 
     return {
         "pairs": of(len),
         "prompts": of(lambda pairs: len({pair.prompt_id for pair in pairs})),
-        "with_human": of(lambda pairs: sum(pair.human is not None for pair in pairs)),
+        "human_labeled": of(lambda pairs: sum(pair.human is not None for pair in pairs)),
         "layout": {name: dataset.layout for name, dataset in read.items()},
         "failures": len(failures),
         "reasons": dict(Counter(_strip_detail(failure.reason) for failure in failures).most_common(8)),

@@ -71,7 +71,7 @@ def preference_model_stage(
         settings={
             "recipe": identity_settings(recipe),
             "seed": seed,
-            **({"exam": dict(exam.settings)} if exam.settings else {}),
+            **({"training_task": dict(exam.settings)} if exam.settings else {}),
         },
         input_stages={"split": split, **as_input_stages(model), **({"labels": labels} if labels else {})},
         external_hashes=as_external_hashes(model),

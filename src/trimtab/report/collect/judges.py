@@ -47,7 +47,7 @@ def collect_judge_results(run: Run) -> JudgeResults:
     leads, parts = _compute_length_differences(run), _split_by_weak_agreement(run, human)
     found = tuple(
         _build_judge_info(
-            name, judge, str(run.index["against"]), rows[name], people[name], leads, human, run.prompt_ids, parts
+            name, judge, run.index.baseline, rows[name], people[name], leads, human, run.prompt_ids, parts
         )
         for name, judge in run.study.judges.items()
         if rows[name] or people[name]
@@ -99,7 +99,7 @@ def _build_judge_info(
 
 def _split_by_weak_agreement(run: Run, human: Mapping[str, Choice]) -> dict[str, set[str]]:
     """The test pairs on which the weak model prefers what people do, and those on which it does not (Tao & Li, table 5)."""
-    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm["name"] == "weak_model"), {})
+    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm.name == "weak_model"), {})
     told = {key: (p > 0.5) == (human[key] == "a") for key, p in weak.items() if key in human and p != 0.5}
     sides = {
         "match": {key for key, same in told.items() if same},
@@ -110,25 +110,25 @@ def _split_by_weak_agreement(run: Run, human: Mapping[str, Choice]) -> dict[str,
 
 def _load_response_verdicts(run: Run, judge: str) -> dict[str, Verdicts]:
     """A judge's verdicts on each row's answers, by prompt."""
-    stages = {arm["name"]: arm.get("verdicts", {}).get(judge) for arm in run.arms}
+    stages = {arm.name: arm.verdicts.get(judge) for arm in run.arms}
     return {
         row: load_verdicts(run.artifact(stage)) for row, stage in stages.items() if stage and run.is_finished(stage)
     }
 
 
 def _load_human_pair_verdicts(run: Run, judge: str) -> Verdicts:
-    stage = run.index.get("people", {}).get(judge)
+    stage = run.index.human_verdicts.get(judge)
     return load_verdicts(run.artifact(stage)) if stage and run.is_finished(stage) else {}
 
 
 def _compute_length_differences(run: Run) -> dict[str, dict[str, float]]:
     """How many tokens longer each row's answer is than the one that it was compared with, by prompt."""
     lengths = {
-        arm["name"]: {each.prompt_id: each.n_tokens for each in load_completions(run.artifact(arm["completions"]))}
+        arm.name: {each.prompt_id: each.n_tokens for each in load_completions(run.artifact(arm.completions))}
         for arm in run.arms
-        if arm["completions"]
+        if arm.completions
     }
-    theirs = lengths.get(str(run.index.get("against", "")), {})
+    theirs = lengths.get(run.index.baseline, {})
     return {
         row: {key: float(count - theirs[key]) for key, count in ours.items() if key in theirs}
         for row, ours in lengths.items()

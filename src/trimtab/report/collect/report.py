@@ -27,7 +27,7 @@ from trimtab.report.collect.side_effects import (
 from trimtab.report.collect.similarities import collect_similarities
 from trimtab.report.collect.training_logs import collect_training_curves
 from trimtab.report.model import Arm, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
-from trimtab.report.run_reader import SPLIT_NAMES, Run
+from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
 from trimtab.storage.schemas import load_completions, load_logprobs, load_scores
 from trimtab.types import Annotation, Metric, Pair, format_conversation
 
@@ -47,25 +47,25 @@ class ArmValues:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def _load_values(run: Run, arm: Mapping[str, Any], weak: Mapping[str, float]) -> ArmValues:
+def _load_values(run: Run, arm: RunRow, weak: Mapping[str, float]) -> ArmValues:
     """What an arm's figures are averaged from; `weak` is what the weak model says of the test pairs."""
-    completions = load_completions(run.artifact(arm["completions"])) if arm["completions"] else []
+    completions = load_completions(run.artifact(arm.completions)) if arm.completions else []
     values: dict[str, Mapping[str, float]] = {}
     failed: dict[str, int] = {}
-    for name, stage in arm["scores"].items():
+    for name, stage in arm.scores.items():
         metric = reward_metric_name(name, len(run.study.scorers))
         values[metric] = load_scores(run.artifact(stage))
         failed[metric] = len(completions) - len(values[metric])
-    if arm["policy"] and arm["reference"]:
-        values["accuracy"] = _implicit_reward_correctness(run, arm, run.test)
-    elif arm.get("predictions"):
-        predicted = run.annotations(arm["predictions"])
+    if arm.policy_logprobs and arm.reference_logprobs:
+        values["accuracy"] = _implicit_reward_correctness(run, arm.policy_logprobs, arm.reference_logprobs, run.test)
+    elif arm.predictions:
+        predicted = run.annotations(arm.predictions)
         values["accuracy"] = _prediction_correctness(run.test, predicted)
         failed["accuracy"] = sum(each.status == "failed" for each in predicted.values())
         flips = {key: float(each.detail["flipped"]) for key, each in predicted.items() if "flipped" in each.detail}
         if flips:
             values["order_flips"], failed["order_flips"] = flips, len(predicted) - len(flips)
-    for domain, parts in run.ood_stages(arm["name"]).items():
+    for domain, parts in run.ood_stages(arm.name).items():
         values[f"accuracy.{domain}"] = _ood_correctness(run, parts)
     if completions:
         values["length"] = {each.prompt_id: float(each.n_tokens) for each in completions}
@@ -91,13 +91,15 @@ def _ood_correctness(run: Run, parts: Mapping[str, str]) -> dict[str, float]:
     there = run.test_pairs_of_stage(next(iter(parts.values())))
     if "predictions" in parts:
         return _prediction_correctness(there, run.annotations(parts["predictions"]))
-    return _implicit_reward_correctness(run, parts, there)
+    return _implicit_reward_correctness(run, parts["policy_logprobs"], parts["reference_logprobs"], there)
 
 
-def _implicit_reward_correctness(run: Run, arm: Mapping[str, Any], test: Sequence[Pair]) -> dict[str, float]:
-    """1 where the implicit reward prefers what people preferred, 0 where not, a half on an exact tie."""
-    policy = load_logprobs(run.artifact(arm["policy"]))
-    reference = load_logprobs(run.artifact(arm["reference"]))
+def _implicit_reward_correctness(
+    run: Run, policy_stage: str, reference_stage: str, test: Sequence[Pair]
+) -> dict[str, float]:
+    """1 if the implicit reward prefers the human-preferred response, 0 if not, 0.5 on an exact tie."""
+    policy = load_logprobs(run.artifact(policy_stage))
+    reference = load_logprobs(run.artifact(reference_stage))
     found = {}
     for pair in test:
         if pair.human is not None:
@@ -115,8 +117,8 @@ def collect_report(folder: Path) -> Report:
 
 def load_arm_values(run: Run) -> dict[str, ArmValues]:
     """What the figures of every arm that was not left out are averaged from."""
-    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm["name"] == "weak_model"), {})
-    return {arm["name"]: _load_values(run, arm, weak) for arm in run.arms if not arm["skipped"]}
+    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm.name == "weak_model"), {})
+    return {arm.name: _load_values(run, arm, weak) for arm in run.arms if not arm.skipped}
 
 
 def build_report(run: Run) -> Report:
@@ -126,13 +128,13 @@ def build_report(run: Run) -> Report:
     rewards = collect_rewards(run)
     return Report(
         study=_build_study_info(run),
-        arms=tuple(_add_pgr(_build_arm(arm, rows.get(arm["name"]), run), rows, run) for arm in arms),
+        arms=tuple(_add_pgr(_build_arm(arm, rows.get(arm.name), run), rows, run) for arm in arms),
         comparisons=tuple(
             build_comparisons(
                 {name: each.values for name, each in rows.items()}, run.prompt_ids, _requested_baselines(run)
             )
         ),
-        labels=tuple(_build_label_info(run, arm) for arm in arms if arm["labels"]),
+        labels=tuple(_build_label_info(run, arm) for arm in arms if arm.labels),
         searches=tuple(_collect_searches(run)),
         data=tuple(_collect_splits(run)),
         stage_costs=tuple(_collect_stage_costs(run)),
@@ -157,26 +159,26 @@ def _build_study_info(run: Run) -> StudyInfo:
         weak=weak,
         student=student,
         description=study.description,
-        version=run.index["trimtab"],
+        version=run.index.trimtab_version,
         fingerprint=str(run.split.record["fingerprint"]) if run.has_split else "",
         yaml=study.to_yaml(),
     )
 
 
-def _build_arm(arm: Mapping[str, Any], rows: ArmValues | None, run: Run) -> Arm:
+def _build_arm(arm: RunRow, rows: ArmValues | None, run: Run) -> Arm:
     metrics: dict[str, Metric] = {}
     if rows is not None:
         for name, values in rows.values.items():
             metrics[name] = compute_mean_metric(name, values, rows.failed_counts.get(name, 0), run.prompt_ids)
-    role = "reference" if arm["name"] in REFERENCE_ROWS else "arm"
+    role = "reference" if arm.name in REFERENCE_ROWS else "arm"
     return Arm(
-        name=arm["name"],
+        name=arm.name,
         role=role,  # type: ignore[arg-type]
-        description=arm["description"],
+        description=arm.description,
         metrics=metrics,
-        skipped=arm["skipped"],
-        pending=arm["pending"],
-        compare_with=_requested_baselines(run).get(arm["name"], ()),
+        skipped=arm.skipped,
+        pending=arm.pending,
+        compare_with=_requested_baselines(run).get(arm.name, ()),
     )
 
 
@@ -205,11 +207,11 @@ def _requested_baselines(run: Run) -> dict[str, tuple[str, ...]]:
     return {name: arm.compare_with for name, arm in run.study.arms.items()}
 
 
-def _build_label_info(run: Run, arm: Mapping[str, Any]) -> LabelInfo:
-    labels, source = arm["labels"], run.source_stage(arm["labels"])
+def _build_label_info(run: Run, arm: RunRow) -> LabelInfo:
+    labels, source = arm.labels, run.source_stage(arm.labels)
     return build_label_info(
-        arm["name"],
-        arm["annotator"],
+        arm.name,
+        arm.annotator,
         run.annotations(labels),
         run.unlabeled,
         float(run.artifact(source).record["seconds"]),
@@ -222,8 +224,8 @@ def _collect_searches(run: Run) -> list[SearchInfo]:
     """One for each asking that left trees; arms that differ in their filters alone share theirs."""
     arms: dict[str, list[str]] = {}
     for arm in run.arms:
-        if arm["labels"]:
-            arms.setdefault(run.source_stage(arm["labels"]), []).append(arm["name"])
+        if arm.labels:
+            arms.setdefault(run.source_stage(arm.labels), []).append(arm.name)
     found = (
         collect_search_info(names, run.annotations(source), run.unlabeled, run.study.num_report_samples)
         for source, names in arms.items()
@@ -252,7 +254,7 @@ def _collect_splits(run: Run) -> list[SplitInfo]:
 
 
 def _collect_stage_costs(run: Run) -> list[StageCost]:
-    made = set(run.index["made"])
+    made = set(run.index.created)
     return [
         StageCost(
             name=record["name"],
@@ -261,7 +263,7 @@ def _collect_stage_costs(run: Run) -> list[StageCost]:
             tokens=record["facts"].get("tokens", 0),
             detail=_format_stage_detail(record["facts"]),
         )
-        for name in run.index["stages"]
+        for name in run.index.stages
         if run.is_finished(name)
         for record in [run.artifact(name).record]
     ]
@@ -315,6 +317,6 @@ def _format_unfinished_note(run: Run) -> str:
     more = f" and {len(names) - _MAX_NAMED_STAGES} more" if len(names) > _MAX_NAMED_STAGES else ""
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"This study is not finished: {len(names)} of its {len(run.index['stages'])} stages {verb} missing "
+        f"This study is not finished: {len(names)} of its {len(run.index.stages)} stages {verb} missing "
         f"({', '.join(names[:_MAX_NAMED_STAGES])}{more}). What is there is shown; run the study again to go on with it."
     )

@@ -46,7 +46,7 @@ def collect_rewards(run: Run) -> list[RewardInfo]:
     """One for each scorer that has read the test pairs, and for each that the study trains: it is a proxy from the first on."""
     found = []
     for name, scorer in run.study.scorers.items():
-        stage = run.index["rewards"].get(name)
+        stage = run.index.test_rewards.get(name)
         if stage is not None and run.is_finished(stage):
             found.append(_build_reward_info(run, name, stage))
         elif isinstance(scorer, StudyRewardModel):

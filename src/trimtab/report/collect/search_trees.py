@@ -1,4 +1,4 @@
-"""What the search trees of an annotator's labels have in common, and some of them whole."""
+"""Summaries of the search trees behind an annotator's labels, with sample trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trimtab.types import Annotation, Choice, Metric, Pair, format_conversation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchLevel:
-    """One level of the trees: the mean information of the nodes that were made there, in bits, and how many of them stay."""
+    """One level of the trees: mean information of its nodes in bits, and the share of nodes kept."""
 
     level: int
     information: Metric
@@ -23,7 +23,7 @@ class SearchLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSample:
-    """A pair with its texts, its label before any filter, and the tree that led to it."""
+    """A pair with its texts, its label before filtering, and its search tree."""
 
     pair_id: str
     prompt: str
@@ -36,10 +36,11 @@ class TreeSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchInfo:
-    """The trees of one annotator, which serve all of `arms`: those that differ in their filters alone share them.
+    """The search trees of one annotator. `arms` that differ only in their filters share them.
 
-    `n` trees are counted, those of labels that did not fail. `figures` are depth, backtracks and who decided; `depths` says
-    how many trees have each depth; `principles` gives the share of trees that have it on the kept path, the most used first.
+    `n` counts the trees of labels that did not fail. `metrics` cover depth, backtracking and which model decided.
+    `depth_counts` is the number of trees by depth, `principle_shares` the share of trees with a principle on the kept
+    path, in descending order.
     """
 
     arms: tuple[str, ...]
@@ -54,78 +55,85 @@ class SearchInfo:
 def collect_search_info(
     arms: Sequence[str], annotations: Mapping[str, Annotation], pairs: Sequence[Pair], num_samples: int
 ) -> SearchInfo | None:
-    """None where no label that is good has a tree. The first `samples` trees, in the order of the pairs, come whole."""
-    found = {key: parse_search_tree(each.detail) for key, each in annotations.items() if each.status != "failed"}
-    trees = {key: tree for key, tree in found.items() if tree is not None and tree.nodes}
+    """Summarizes the trees; includes the first `num_samples` trees in pair order.
+
+    None if no label that succeeded has a tree.
+    """
+    succeeded = {pair_id: label for pair_id, label in annotations.items() if label.status != "failed"}
+    parsed = {pair_id: parse_search_tree(label.detail) for pair_id, label in succeeded.items()}
+    trees = {pair_id: tree for pair_id, tree in parsed.items() if tree is not None and tree.nodes}
     if not trees:
         return None
-    failed = sum(each.status == "failed" for each in annotations.values())
-    used = Counter(name for tree in trees.values() for name in tree.chain)
-    depths = Counter(tree.depth for tree in trees.values())
+    n_failed = len(annotations) - len(succeeded)
+    principle_counts = Counter(name for tree in trees.values() for name in tree.chain)
+    depth_counts = Counter(tree.depth for tree in trees.values())
+    samples = tuple(_tree_sample(pair, annotations[pair.id], trees[pair.id]) for pair in pairs if pair.id in trees)
     return SearchInfo(
         arms=tuple(arms),
         n=len(trees),
-        metrics=_tree_metrics(list(trees.values()), failed),
-        depth_counts={depth: depths[depth] for depth in sorted(depths)},
+        metrics=_tree_metrics(list(trees.values()), n_failed),
+        depth_counts={depth: depth_counts[depth] for depth in sorted(depth_counts)},
         principle_shares={
-            name: stats.proportion(used[name], len(trees), failed)
-            for name in sorted(used, key=lambda each: (-used[each], each))
+            name: stats.proportion(principle_counts[name], len(trees), n_failed)
+            for name in sorted(principle_counts, key=lambda name: (-principle_counts[name], name))
         },
         levels=_level_metrics(trees),
-        samples=tuple(_tree_sample(pair, annotations[pair.id], trees[pair.id]) for pair in pairs if pair.id in trees)[
-            :num_samples
-        ],
+        samples=samples[:num_samples],
     )
 
 
 def search_info_to_json(info: SearchInfo) -> dict[str, Any]:
-    """As JSON holds it."""
-    return {**asdict(info), "depths": {str(depth): count for depth, count in info.depth_counts.items()}}
+    return {**asdict(info), "depth_counts": {str(depth): count for depth, count in info.depth_counts.items()}}
 
 
 def search_info_from_json(document: Mapping[str, Any]) -> SearchInfo:
-    """What `plain` gave. Raises `KeyError` or `TypeError` where a part is missing or of another kind."""
+    """Reads `search_info_to_json`. Raises `KeyError` or `TypeError` for missing or malformed fields."""
     return SearchInfo(
         arms=tuple(document["arms"]),
         n=document["n"],
-        metrics=_metrics_from_json(document["figures"]),
-        depth_counts={int(depth): count for depth, count in document["depths"].items()},
-        principle_shares=_metrics_from_json(document["principles"]),
+        metrics=_metrics_from_json(document["metrics"]),
+        depth_counts={int(depth): count for depth, count in document["depth_counts"].items()},
+        principle_shares=_metrics_from_json(document["principle_shares"]),
         levels=tuple(
             SearchLevel(
-                level=each["level"], information=Metric(**each["information"]), kept_share=Metric(**each["kept"])
+                level=level["level"],
+                information=Metric(**level["information"]),
+                kept_share=Metric(**level["kept_share"]),
             )
-            for each in document["levels"]
+            for level in document["levels"]
         ),
-        samples=tuple(TreeSample(**{**each, "tree": _tree_from_json(each["tree"])}) for each in document["samples"]),
+        samples=tuple(
+            TreeSample(**{**sample, "tree": _tree_from_json(sample["tree"])}) for sample in document["samples"]
+        ),
     )
 
 
-def _tree_metrics(trees: Sequence[SearchTree], failed: int) -> dict[str, Metric]:
+def _tree_metrics(trees: Sequence[SearchTree], n_failed: int) -> dict[str, Metric]:
     backtracks = [tree.backtracks for tree in trees]
+    num_strong = sum(tree.decided_by == "strong" for tree in trees)
     return {
-        "depth": stats.mean([float(tree.depth) for tree in trees], n_failed=failed),
-        "backtracks": stats.mean([float(count) for count in backtracks], n_failed=failed),
-        "backtracked": stats.proportion(sum(count > 0 for count in backtracks), len(trees), failed),
-        "strong_decided": stats.proportion(sum(tree.decided_by == "strong" for tree in trees), len(trees), failed),
+        "depth": stats.mean([float(tree.depth) for tree in trees], n_failed=n_failed),
+        "backtracks": stats.mean([float(count) for count in backtracks], n_failed=n_failed),
+        "backtrack_rate": stats.proportion(sum(count > 0 for count in backtracks), len(trees), n_failed),
+        "strong_decision_rate": stats.proportion(num_strong, len(trees), n_failed),
     }
 
 
 def _level_metrics(trees: Mapping[str, SearchTree]) -> tuple[SearchLevel, ...]:
-    """The nodes of one tree are not independent: its intervals draw whole trees."""
-    nodes = [(key, node) for key, tree in trees.items() for node in tree.nodes]
-    found = []
+    """Intervals cluster by tree, because the nodes of a tree are not independent."""
+    nodes = [(pair_id, node) for pair_id, tree in trees.items() for node in tree.nodes]
+    levels = []
     for level in sorted({node.level for _, node in nodes}):
-        here = [(key, node) for key, node in nodes if node.level == level]
-        information = [node.information for _, node in here]
-        found.append(
+        at_level = [(pair_id, node) for pair_id, node in nodes if node.level == level]
+        information = [node.information for _, node in at_level]
+        levels.append(
             SearchLevel(
                 level=level,
-                information=stats.mean(information, clusters=[key for key, _ in here]),
-                kept_share=stats.proportion(sum(node.is_kept for _, node in here), len(here)),
+                information=stats.mean(information, clusters=[pair_id for pair_id, _ in at_level]),
+                kept_share=stats.proportion(sum(node.is_kept for _, node in at_level), len(at_level)),
             )
         )
-    return tuple(found)
+    return tuple(levels)
 
 
 def _tree_sample(pair: Pair, label: Annotation, tree: SearchTree) -> TreeSample:
@@ -142,11 +150,11 @@ def _tree_sample(pair: Pair, label: Annotation, tree: SearchTree) -> TreeSample:
 
 def _tree_from_json(document: Mapping[str, Any]) -> SearchTree:
     nodes = tuple(
-        SearchNode(**{**each, "chain": tuple(each["chain"]), "thought": tuple(each["thought"])})
-        for each in document["nodes"]
+        SearchNode(**{**node, "chain": tuple(node["chain"]), "thought": tuple(node["thought"])})
+        for node in document["nodes"]
     )
     return SearchTree(**{**document, "nodes": nodes})
 
 
 def _metrics_from_json(document: Mapping[str, Any]) -> dict[str, Metric]:
-    return {name: Metric(**figure) for name, figure in document.items()}
+    return {name: Metric(**metric) for name, metric in document.items()}

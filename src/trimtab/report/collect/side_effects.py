@@ -1,22 +1,29 @@
-"""What else came of the training: refusals, repetition, how far a policy moved, and whether it is sure where it is wrong."""
+"""Side effects of training: refusals, repetition, distance from the reference policy, and overconfident errors."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.pipeline.stages.kl import load_log_ratios
-from trimtab.report.run_reader import Run
+from trimtab.report.run_reader import Run, RunRow
 from trimtab.storage.schemas import load_logprobs
 from trimtab.types import Completion, Pair
 
-# In the order of their table; length stands among the other figures too.
-SIDE_EFFECTS = ("length", "refusals", "distinct", "divergence", "surer_and_wrong", "order_flips")
+# In table order. Length is also among the main results.
+SIDE_EFFECTS = (
+    "length",
+    "refusal_rate",
+    "distinct_2",
+    "kl_to_reference",
+    "overconfident_error_rate",
+    "order_inconsistency",
+)
 SIDE_EFFECT_ONLY = SIDE_EFFECTS[1:]
 
-# An answer is a refusal where one of these stands within its first 160 characters: a rule, not a judgment.
+# A response counts as a refusal if a phrase occurs in its first 160 characters. This is a rule, not a judgment.
 REFUSAL_WINDOW = 160
 REFUSAL_PATTERN = re.compile(
     r"\bi(?:'m| am) (?:not able|unable|not comfortable|not willing|not going) to\b"
@@ -34,71 +41,81 @@ _NGRAM_SIZE = 2
 
 
 def is_refusal(text: str) -> bool:
-    """Whether the answer begins by refusing, by the words of `REFUSALS`. One that refuses in other words is not found, and one
-    that quotes a refusal at its beginning is."""
+    """Whether a response starts with a refusal phrase (`REFUSAL_PATTERN`).
+
+    Misses refusals in other words, and counts a response that quotes a refusal at its start.
+    """
     return REFUSAL_PATTERN.search(text[:REFUSAL_WINDOW].replace("’", "'")) is not None
 
 
 def compute_distinct_2(text: str) -> float | None:
-    """The share of an answer's word pairs that are different ones (distinct-2, Li et al. 2016, of one answer).
+    """The share of distinct word bigrams in one response (distinct-2, Li et al. 2016), in (0, 1]; case is ignored.
 
-    1 where nothing is repeated, None for fewer than two words. Case does not count.
+    1 means no repetition. None for fewer than two words.
     """
     words = _WORD_PATTERN.findall(text.lower().replace("’", "'"))
-    grams = list(zip(*(words[start:] for start in range(_NGRAM_SIZE)), strict=False))
-    return len(set(grams)) / len(grams) if grams else None
+    ngrams = list(zip(*(words[start:] for start in range(_NGRAM_SIZE)), strict=False))
+    return len(set(ngrams)) / len(ngrams) if ngrams else None
 
 
-def compute_response_metrics(answers: list[Completion]) -> dict[str, dict[str, float]]:
-    """Refusals and repetition, by prompt id."""
-    shares = {each.prompt_id: compute_distinct_2(each.text) for each in answers}
+def compute_response_metrics(completions: list[Completion]) -> dict[str, dict[str, float]]:
+    """Refusals (0 or 1) and distinct-2, by metric and prompt id."""
+    distinct = {completion.prompt_id: compute_distinct_2(completion.text) for completion in completions}
     return {
-        "refusals": {each.prompt_id: float(is_refusal(each.text)) for each in answers},
-        "distinct": {key: share for key, share in shares.items() if share is not None},
+        "refusal_rate": {completion.prompt_id: float(is_refusal(completion.text)) for completion in completions},
+        "distinct_2": {prompt_id: share for prompt_id, share in distinct.items() if share is not None},
     }
 
 
-def compute_policy_metrics(run: Run, arm: Mapping[str, Any], weak: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """How far the policy moved, by prompt id, and where it is surer than the weak model and wrong, by pair id. `weak` is what
-    the weak model says of the test pairs (`beliefs`)."""
-    stage = run.index.get("divergences", {}).get(arm["name"])
-    found = {"divergence": load_log_ratios(run.artifact(stage))} if stage and run.is_finished(stage) else {}
-    surer = (
-        compute_overconfident_errors(compute_preference_probabilities(run, arm), weak, run.test)
-        if arm["name"] != "weak_model"
-        else {}
-    )
-    return {**found, **({"surer_and_wrong": surer} if surer else {})}
+def compute_policy_metrics(
+    run: Run, arm: RunRow, weak_probabilities: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Log-ratios to the reference policy by prompt id, and overconfident errors by pair id.
+
+    `weak_probabilities` are the weak model's probabilities on the test pairs (`compute_preference_probabilities`).
+    """
+    stage = run.index.kl_to_reference.get(arm.name)
+    metrics = {"kl_to_reference": load_log_ratios(run.artifact(stage))} if stage and run.is_finished(stage) else {}
+    if arm.name == "weak_model":
+        return metrics
+    probabilities = compute_preference_probabilities(run, arm)
+    errors = compute_overconfident_errors(probabilities, weak_probabilities, run.test)
+    return {**metrics, **({"overconfident_error_rate": errors} if errors else {})}
 
 
-def compute_preference_probabilities(run: Run, arm: Mapping[str, Any]) -> dict[str, float]:
-    """The probability that the model gives to `a` being the better of each test pair: σ of its implicit reward's difference, or
-    what it says when asked. Empty where the row has neither."""
-    if arm["policy"] and arm["reference"]:
-        policy, reference = (load_logprobs(run.artifact(arm[part])) for part in ("policy", "reference"))
-        beta = _arm_beta(run, arm["name"])
+def compute_preference_probabilities(run: Run, arm: RunRow) -> dict[str, float]:
+    """The model's probability that `a` is the better response, by test pair.
+
+    From the implicit reward, σ(β · margin), or from the answer of a preference model. Empty if the row has neither.
+    """
+    if arm.policy_logprobs and arm.reference_logprobs:
+        policy = load_logprobs(run.artifact(arm.policy_logprobs))
+        reference = load_logprobs(run.artifact(arm.reference_logprobs))
+        beta = _arm_beta(run, arm.name)
         margins = {pair.id: _reward_margin(policy[pair.id], reference[pair.id]) for pair in run.test}
-        return {key: _sigmoid(beta * margin) for key, margin in margins.items()}
-    said = run.annotations(arm["predictions"]) if arm["predictions"] else {}
-    return {key: each.p_a for key, each in said.items() if each.p_a is not None}
+        return {pair_id: _sigmoid(beta * margin) for pair_id, margin in margins.items()}
+    predictions = run.annotations(arm.predictions) if arm.predictions else {}
+    return {pair_id: label.p_a for pair_id, label in predictions.items() if label.p_a is not None}
 
 
 def compute_overconfident_errors(
-    ours: Mapping[str, float], weak: Mapping[str, float], test: list[Pair]
+    student: Mapping[str, float], weak: Mapping[str, float], test: list[Pair]
 ) -> dict[str, float]:
-    """Of the human-labeled test pairs on which student and weak model prefer different responses: 1 where the student is the
-    surer of the two and people are with the weak model, else 0."""
-    found = {}
+    """Overconfident errors by pair id, over human-labeled test pairs on which student and weak model disagree.
+
+    1 if the student is more confident than the weak model and the human label agrees with the weak model, else 0.
+    """
+    errors = {}
     for pair in test:
-        mine, theirs = ours.get(pair.id, 0.5), weak.get(pair.id, 0.5)
-        if pair.human is not None and (mine - 0.5) * (theirs - 0.5) < 0:
-            wrong = (mine > 0.5) != (pair.human == "a")
-            found[pair.id] = float(wrong and abs(mine - 0.5) > abs(theirs - 0.5))
-    return found
+        p_student, p_weak = student.get(pair.id, 0.5), weak.get(pair.id, 0.5)
+        if pair.human is not None and (p_student - 0.5) * (p_weak - 0.5) < 0:
+            is_wrong = (p_student > 0.5) != (pair.human == "a")
+            errors[pair.id] = float(is_wrong and abs(p_student - 0.5) > abs(p_weak - 0.5))
+    return errors
 
 
-def _reward_margin(policy: Any, reference: Any) -> float:
-    return float((policy.a - reference.a) - (policy.b - reference.b))
+def _reward_margin(policy: ResponseScores, reference: ResponseScores) -> float:
+    return (policy.a - reference.a) - (policy.b - reference.b)
 
 
 def _arm_beta(run: Run, arm: str) -> float:

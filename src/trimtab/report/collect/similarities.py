@@ -1,4 +1,4 @@
-"""How alike the rows' answers are in meaning: to what people preferred, and to each other's."""
+"""Semantic similarity of responses: to the human-preferred responses, and between rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ EmbeddingsByPrompt = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimilarityInfo:
-    """The mean cosine of two rows' answers to the same prompts. `to` is another row, or `preferred`: the response that people
-    preferred, the mean over those of a prompt where there are several."""
+    """The mean cosine similarity of two rows' responses to the same prompts.
+
+    `compared_to` is another row or `PREFERRED_RESPONSES`, averaged over a prompt's preferred responses.
+    """
 
     arm: str
     compared_to: str
@@ -30,33 +32,33 @@ class SimilarityInfo:
 
 
 def collect_similarities(run: Run) -> list[SimilarityInfo]:
-    """Every row beside what people preferred, then every two rows."""
-    stages = {name: stage for name, stage in run.index.get("vectors", {}).items() if run.is_finished(stage)}
-    vectors = {name: load_embeddings(run.artifact(stage)) for name, stage in stages.items()}
-    preferred = vectors.pop(PREFERRED_RESPONSES, {})
-    found = [
-        SimilarityInfo(arm=name, compared_to=PREFERRED_RESPONSES, cosine=compute_mean_cosine(each, preferred))
-        for name, each in vectors.items()
+    """Each row against the preferred responses, then each pair of rows."""
+    stages = {name: stage for name, stage in run.index.embeddings.items() if run.is_finished(stage)}
+    embeddings = {name: load_embeddings(run.artifact(stage)) for name, stage in stages.items()}
+    preferred = embeddings.pop(PREFERRED_RESPONSES, {})
+    to_preferred = [
+        SimilarityInfo(arm=name, compared_to=PREFERRED_RESPONSES, cosine=compute_mean_cosine(rows, preferred))
+        for name, rows in embeddings.items()
     ]
-    pairs = combinations(vectors, 2)
-    return [
-        *found,
-        *(SimilarityInfo(arm=a, compared_to=b, cosine=compute_mean_cosine(vectors[a], vectors[b])) for a, b in pairs),
+    between_rows = [
+        SimilarityInfo(arm=a, compared_to=b, cosine=compute_mean_cosine(embeddings[a], embeddings[b]))
+        for a, b in combinations(embeddings, 2)
     ]
+    return [*to_preferred, *between_rows]
 
 
-def compute_mean_cosine(ours: EmbeddingsByPrompt, theirs: EmbeddingsByPrompt) -> Metric:
-    """Over the prompts that both have, of vectors of length 1; `n_failed` counts those that one alone has."""
-    common = [key for key in ours if key in theirs]
-    values = [float((ours[key] @ theirs[key].T).mean()) for key in common]
-    return stats.mean(values, n_failed=len(ours.keys() ^ theirs.keys()))
+def compute_mean_cosine(a: EmbeddingsByPrompt, b: EmbeddingsByPrompt) -> Metric:
+    """The mean cosine over shared prompts, for unit-length embeddings; `n_failed` counts prompts that only one has."""
+    shared = [prompt_id for prompt_id in a if prompt_id in b]
+    cosines = [float((a[prompt_id] @ b[prompt_id].T).mean()) for prompt_id in shared]
+    return stats.mean(cosines, n_failed=len(a.keys() ^ b.keys()))
 
 
 def similarity_to_json(info: SimilarityInfo) -> dict[str, Any]:
-    return {"arm": info.arm, "to": info.compared_to, **asdict(info.cosine)}
+    return {"arm": info.arm, "compared_to": info.compared_to, **asdict(info.cosine)}
 
 
 def similarity_from_json(document: Mapping[str, Any]) -> SimilarityInfo:
-    """What `plain` gave. Raises `KeyError` or `TypeError` where a part is missing or of another kind."""
-    figure = {key: value for key, value in document.items() if key not in ("arm", "to")}
-    return SimilarityInfo(arm=document["arm"], compared_to=document["to"], cosine=Metric(**figure))
+    """Reads `similarity_to_json`. Raises `KeyError` or `TypeError` for missing or malformed fields."""
+    cosine = {key: value for key, value in document.items() if key not in ("arm", "compared_to")}
+    return SimilarityInfo(arm=document["arm"], compared_to=document["compared_to"], cosine=Metric(**cosine))

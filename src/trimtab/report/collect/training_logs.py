@@ -14,7 +14,7 @@ TRAINING_LOG = "log.jsonl"
 
 def collect_training_curves(run: Run) -> tuple[TrainingCurve, ...]:
     """One for each stage that trained or is training, in the order in which they are made."""
-    logs = ((name, run.folder / "stages" / name / TRAINING_LOG) for name in run.index["stages"])
+    logs = ((name, run.folder / "stages" / name / TRAINING_LOG) for name in run.index.stages)
     return tuple(
         build_training_curve(name.rpartition("-")[0], records, finished=run.is_finished(name))
         for name, path in logs

@@ -64,7 +64,7 @@ def read_label_sources(a: str, b: str, pairs: Path | None) -> LabelSourcePair:
 def _open_run(text: str) -> Run:
     folder, colon, arm = text.rpartition(":")
     if not colon and Path(text).is_dir():
-        names = ", ".join(each["name"] for each in Run(Path(text)).arms if each["labels"])
+        names = ", ".join(each.name for each in Run(Path(text)).arms if each.labels)
         raise StudyError(f"{text}: name one of its arms, as in {text}:ARM (there are: {names})")
     if not colon or not arm or not Path(folder).is_dir():
         raise StudyError(
@@ -89,15 +89,15 @@ def _human_labels(pairs: Mapping[str, Pair]) -> dict[str, Annotation]:
 
 def _read_arm_labels(run: Run, text: str) -> LabelSource:
     name = text.rpartition(":")[2]
-    arms = {each["name"]: each for each in run.arms}
-    labeled = [key for key, each in arms.items() if each["labels"]]
+    arms = {each.name: each for each in run.arms}
+    labeled = [key for key, each in arms.items() if each.labels]
     if name not in labeled:
-        skipped = arms.get(name, {}).get("skipped")
+        skipped = arms[name].skipped if name in arms else ""
         raise StudyError(
             f"{text}: there is no arm {name!r} with labels{f', {skipped}' if skipped else ''} (there are: {', '.join(labeled)})"
         )
     arm = arms[name]
-    return LabelSource(name=text, labels=run.annotations(arm["labels"]), is_human=arm["annotator"] == "Human")
+    return LabelSource(name=text, labels=run.annotations(arm.labels), is_human=arm.annotator == "Human")
 
 
 def _load_pairs(file: Path | None, runs: list[Run]) -> dict[str, Pair]:
@@ -131,7 +131,7 @@ def _read_gold_rewards(runs: list[Run]) -> dict[str, dict[str, tuple[float, floa
     """What each gold reward of the runs gives to both responses of pairs, where it has read them."""
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for run in runs:
-        read = {name: stage for name, stage in run.index.get("label_rewards", {}).items() if run.is_finished(stage)}
+        read = {name: stage for name, stage in run.index.unlabeled_rewards.items() if run.is_finished(stage)}
         for name, stage in read.items():
             rows = run.artifact(stage).read_rows("rewards")
             found.setdefault(name, {}).update({row["id"]: (row["a"], row["b"]) for row in rows})

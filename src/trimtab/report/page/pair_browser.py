@@ -10,7 +10,7 @@ from typing import Any
 from trimtab.report.page.embedded_json import to_embedded_json
 from trimtab.report.pair_view.model import unique_prefix_length
 from trimtab.report.pair_view.provenance import describe_provenance
-from trimtab.report.run_reader import SPLIT_NAMES, Run
+from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
 from trimtab.types import Annotation, Pair, format_conversation
 
 # Bytes of JSON that the pairs may take on the page, and the part of it that trees and arguments may.
@@ -93,17 +93,17 @@ def _load_arm_labels(run: Run) -> list[_ArmLabels]:
     sources: dict[str, int] = {}
     found = []
     for arm in run.arms:
-        if not arm["labels"]:
+        if not arm.labels:
             continue
-        source = run.source_stage(arm["labels"])
+        source = run.source_stage(arm.labels)
         about = BrowserArm(
-            name=arm["name"],
-            annotator=arm["annotator"],
+            name=arm.name,
+            annotator=arm.annotator,
             source=sources.setdefault(source, len(sources)),
-            filter=run.filter_kind(arm["labels"]),
+            filter=run.filter_kind(arm.labels),
         )
         found.append(
-            _ArmLabels(arm=about, raw_labels=run.annotations(source), filtered_labels=run.annotations(arm["labels"]))
+            _ArmLabels(arm=about, raw_labels=run.annotations(source), filtered_labels=run.annotations(arm.labels))
         )
     return found
 

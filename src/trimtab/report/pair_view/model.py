@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from typing import Any
 
 from trimtab.errors import DataError, StudyError
-from trimtab.report.run_reader import SPLIT_NAMES, Run
+from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
 from trimtab.types import Annotation, Pair
 
 # How many ids an error names.
@@ -52,12 +52,12 @@ def load_pair_view(run: Run, beginning: str, arm: str | None = None) -> PairView
     return PairView(pair=pair, split=side, labels=tuple(_arm_labels(run, arms, side, pair)))
 
 
-def select_arms(run: Run, arm: str | None) -> list[Mapping[str, Any]]:
+def select_arms(run: Run, arm: str | None) -> list[RunRow]:
     """Every arm, or the one named. Raises `StudyError` where there is none of that name."""
-    names = [each["name"] for each in run.arms]
+    names = [each.name for each in run.arms]
     if arm is not None and arm not in names:
         raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(names)})")
-    return [each for each in run.arms if arm in (None, each["name"])]
+    return [each for each in run.arms if arm in (None, each.name)]
 
 
 def unique_prefix_length(ids: Sequence[str], min_length: int = 8) -> int:
@@ -85,18 +85,19 @@ def _resolve_id(beginning: str, ids: Sequence[str]) -> str:
     )
 
 
-def _arm_labels(run: Run, arms: Sequence[Mapping[str, Any]], side: str, pair: Pair) -> list[ArmLabel]:
+def _arm_labels(run: Run, arms: Sequence[RunRow], side: str, pair: Pair) -> list[ArmLabel]:
     """What stands in the arms' labels of the unlabeled pairs, and in what their models say of the test pairs."""
     part = {"unlabeled": "labels", "test": "predictions"}.get(side)
-    return [_arm_label(run, arm, arm[part], pair) for arm in arms if part is not None and arm.get(part)]
+    stages = [(arm, getattr(arm, part)) for arm in arms] if part is not None else []
+    return [_arm_label(run, arm, stage, pair) for arm, stage in stages if stage]
 
 
-def _arm_label(run: Run, arm: Mapping[str, Any], stage: str, pair: Pair) -> ArmLabel:
+def _arm_label(run: Run, arm: RunRow, stage: str, pair: Pair) -> ArmLabel:
     source = run.source_stage(stage)
     label = run.annotation(source, pair.id)
     return ArmLabel(
-        arm=arm["name"],
-        annotator=arm["annotator"] if stage == arm["labels"] else "its model, asked",
+        arm=arm.name,
+        annotator=arm.annotator if stage == arm.labels else "its model, asked",
         source=source,
         label=label,
         filter=run.filter_kind(stage),

@@ -67,8 +67,8 @@ def select_interesting_pairs(run: Run, arm: str | None = None) -> InterestingPai
 def _labels_by_arms(run: Run, arm: str | None) -> dict[str, Mapping[str, Annotation]]:
     named: dict[str, list[str]] = {}
     for each in select_arms(run, arm):
-        if each["labels"] and each["annotator"] not in _HUMAN_ANNOTATORS:
-            named.setdefault(run.source_stage(each["labels"]), []).append(each["name"])
+        if each.labels and each.annotator not in _HUMAN_ANNOTATORS:
+            named.setdefault(run.source_stage(each.labels), []).append(each.name)
     return {", ".join(names): run.annotations(source) for source, names in named.items()}
 
 

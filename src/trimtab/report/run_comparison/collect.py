@@ -175,7 +175,7 @@ def _is_reward(metric: str) -> bool:
 
 def _scorer_identity(run: Run, arm: str, metric: str) -> object:
     """What gave an arm's reward, settings and weights: the scorer that the metric names, or the only one."""
-    scores: Mapping[str, str] = next(each["scores"] for each in run.arms if each["name"] == arm)
+    scores: Mapping[str, str] = next(each.scores for each in run.arms if each.name == arm)
     name = metric.partition(".")[2] or next(iter(scores))
     return _stage_identity(run, scores[name], "completions")
 
@@ -201,12 +201,12 @@ def _judge_identities(read: _LoadedRun) -> dict[str, object]:
     stages = {
         name: stage
         for arm in read.run.arms
-        for name, stage in arm.get("verdicts", {}).items()
+        for name, stage in arm.verdicts.items()
         if stage and read.run.is_finished(stage)
     }
     against = {judge.name: judge.baseline for judge in read.compared.report.judges}
     return {
-        name: (against.get(name), _stage_identity(read.run, stage, "ours", "theirs")) for name, stage in stages.items()
+        name: (against.get(name), _stage_identity(read.run, stage, "candidate", "baseline")) for name, stage in stages.items()
     }
 
 
