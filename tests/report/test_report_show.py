@@ -1,4 +1,4 @@
-"""One pair in a terminal: all that is known of it, shown and not obeyed, and nothing of its texts where none is wanted."""
+"""`trimtab show`: the rendered pair, safe handling of untrusted text, and redaction."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ from trimtab.types import Annotation
 
 @pytest.fixture(scope="module")
 def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read by many tests and changed by none."""
+    """Shared by many tests; read-only."""
     return make_run(tmp_path_factory.mktemp("made") / "run")
 
 
-def rendered(what: RenderableType, width: int = 160) -> str:
+def render(content: RenderableType, width: int = 160) -> str:
     console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
-        console.print(what)
+        console.print(content)
     return capture.get()
 
 
-def part(text: str, begins: str) -> str:
-    """The passage of an annotator, up to the next empty line."""
-    return text[text.index(begins) :].split("\n\n", maxsplit=1)[0]
+def section(text: str, heading: str) -> str:
+    """The section that starts with this heading, up to the next empty line."""
+    return text[text.index(heading) :].split("\n\n", maxsplit=1)[0]
 
 
-def test_a_pair_is_found_by_a_beginning_that_no_other_has(made_run: Path) -> None:
+def test_a_pair_is_found_by_a_unique_id_prefix(made_run: Path) -> None:
     view = load_pair_view(Run(made_run), WINDING.id[:8])
     assert (view.pair, view.split) == (WINDING, "unlabeled")
-    assert [each.arm for each in view.labels] == ["human", "seam", "seam_filtered", "debate", "consultancy"]
+    assert [label.arm for label in view.labels] == ["human", "seam", "seam_filtered", "debate", "consultancy"]
 
 
-def test_a_beginning_of_several_ids_is_refused_with_some_of_them(made_run: Path) -> None:
-    with pytest.raises(DataError, match=r"pair '': 7 ids begin so \(.* and 3 more\); give more of it"):
+def test_an_ambiguous_id_prefix_is_refused_with_some_matches(made_run: Path) -> None:
+    with pytest.raises(DataError, match=r"pair '': 7 ids start with it \(.* and 3 more\); use a longer prefix"):
         load_pair_view(Run(made_run), "")
 
 
-def test_a_beginning_of_no_id_is_refused_with_the_nearest_first(made_run: Path) -> None:
+def test_an_unknown_id_prefix_is_refused_with_the_nearest_ids_first(made_run: Path) -> None:
     near = WINDING.id[:8]
-    with pytest.raises(DataError, match=rf"pair '{near}zz': no id begins so \(nearest: {near}, "):
+    with pytest.raises(DataError, match=rf"pair '{near}zz': no id starts with it \(nearest: {near}, "):
         load_pair_view(Run(made_run), near + "zz")
 
 
-def test_an_arm_that_is_not_there_is_refused_with_those_that_are(made_run: Path) -> None:
+def test_an_unknown_arm_is_refused_with_the_known_ones(made_run: Path) -> None:
     for pair in (WINDING.id, None):
-        with pytest.raises(StudyError, match=r"--arm seem: there is no such arm \(there are: human, seam, "):
+        with pytest.raises(StudyError, match=r"--arm seem: there is no such arm \(arms: human, seam, "):
             render_show_command(made_run, pair, "seem")
 
 
@@ -67,7 +67,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         render_show_command(tmp_path, None)
 
 
-def test_labels_that_an_earlier_version_wrote_are_refused_with_their_folder(tmp_path: Path) -> None:
+def test_labels_in_an_old_format_are_refused_with_their_folder(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     (labels,) = folder.glob("stages/annotate.debate-*")
     table = pq.read_table(labels / "annotations.parquet")
@@ -79,142 +79,151 @@ def test_labels_that_an_earlier_version_wrote_are_refused_with_their_folder(tmp_
             render_show_command(folder, pair)
 
 
-def test_short_ids_are_as_long_as_it_takes_to_tell_them_apart() -> None:
+def test_short_ids_are_the_shortest_unique_prefixes() -> None:
     assert unique_prefix_length(["abcd", "abce", "b"], min_length=2) == 4
     assert unique_prefix_length(["ab", "cd"], min_length=2) == 2
     assert unique_prefix_length([], min_length=2) == 2
 
 
-def test_texts_are_shown_as_they_are_and_control_codes_as_pictures(made_run: Path) -> None:
-    text = rendered(render_show_command(made_run, WINDING.id))
+def test_texts_are_printed_verbatim_and_control_codes_as_symbols(made_run: Path) -> None:
+    text = render(render_show_command(made_run, WINDING.id))
     assert "Is [bold red]tea[/bold red] <script>alert('x')</script> ␛[2J good?" in text
     assert "a good [/x] answer" in text
     assert THOUGHT in text
     assert "\x1b" not in text
 
 
-def test_without_text_nothing_of_the_pair_or_of_what_was_written_is_shown(made_run: Path) -> None:
+def test_without_text_no_text_of_the_pair_or_of_models_is_shown(made_run: Path) -> None:
     for pair in (WINDING, CALM[0]):
-        text = rendered(render_show_command(made_run, pair.id, show_text=False))
+        text = render(render_show_command(made_run, pair.id, show_text=False))
         for hidden in ("tea", "calm", "answer", "Response 2", "conversation"):
             assert hidden not in text
-        assert "2 steps back" in text or "0 steps back" in text
+        assert "2 backtracks" in text or "0 backtracks" in text
 
 
-def test_every_arm_has_its_line_and_a_filter_says_what_it_did(made_run: Path) -> None:
-    labels = {each.arm: each for each in load_pair_view(Run(made_run), WINDING.id).labels}
+def test_every_arm_has_a_row_with_the_result_of_its_filter(made_run: Path) -> None:
+    labels = {label.arm: label for label in load_pair_view(Run(made_run), WINDING.id).labels}
     assert labels["seam"].label == labels["seam_filtered"].label
-    assert [(each.filter, each.passed_filter) for each in (labels["seam"], labels["seam_filtered"])] == [
+    assert [(label.filter, label.passed_filter) for label in (labels["seam"], labels["seam_filtered"])] == [
         ("", True),
         ("information", False),
     ]
-    kept = [load_pair_view(Run(made_run), pair.id, "seam_filtered").labels[0].passed_filter for pair in CALM]
-    assert sorted(kept) == [False, True, True]  # ceil(4 / 2) of four trees of the same score, by pair id
-    text = rendered(render_show_command(made_run, WINDING.id))
+    passed = [load_pair_view(Run(made_run), pair.id, "seam_filtered").labels[0].passed_filter for pair in CALM]
+    assert sorted(passed) == [False, True, True]  # ceil(4 / 2) of four trees of the same score, by pair id
+    text = render(render_show_command(made_run, WINDING.id))
     assert text.count("dropped by information") == 1
 
 
 def test_a_tree_is_shown_once_for_all_arms_that_share_it(made_run: Path) -> None:
-    text = rendered(render_show_command(made_run, WINDING.id))
-    assert text.count("steps back") == 1
-    tree = part(text, "seam, seam_filtered by Seam")
+    text = render(render_show_command(made_run, WINDING.id))
+    assert text.count("backtracks") == 1
+    tree = section(text, "seam, seam_filtered by Seam")
     lines = [line.strip(" │├└─") for line in tree.splitlines()]
     nodes = [line for line in lines if " weight " in line]
     assert [line.split()[0] for line in nodes] == ["Informative", "Engaging", "Logical", "Engaging", "Candor"]
     assert [line.endswith(", kept") for line in nodes] == [True, False, True, False, True]
-    assert nodes[1].endswith("left: told less than the node before; tried again")
-    # for the response that is b the strong model is 0.6, 0.7, 0.8 sure: 1 - H is 0.029, 0.119, 0.278, their mean 0.142
+    assert "dropped: " in nodes[1]
+    # the strong model gives b 0.6, 0.7, 0.8: 1 - H is 0.029, 0.119, 0.278, with mean 0.142
     assert (WINDING.human, [line.split(" bits, p_a ")[0][-5:] for line in nodes if line.endswith("kept")]) == (
         "b",
         ["0.029", "0.119", "0.278"],
     )
     assert "p_a 0.200, kept" in nodes[-1]
-    assert "5 nodes, 3 kept, 2 steps back; score 0.142 bits, which the filter `information` reads" in tree
-    assert "The weak model decided by Informative → Logical → Candor: p_a 0.700." in tree
+    assert "5 nodes, 3 kept, 2 backtracks; score 0.142 bits (used by the filter `information`)" in tree
+    assert "The weak model decided given Informative → Logical → Candor: p_a 0.700." in tree
 
 
 def test_arguments_are_shown_by_order_and_side(made_run: Path) -> None:
-    text = rendered(render_show_command(made_run, WINDING.id))
-    debate, consultancy = part(text, "debate by Debate"), part(text, "consultancy by Consultancy")
+    text = render(render_show_command(made_run, WINDING.id))
+    debate, consultancy = section(text, "debate by Debate"), section(text, "consultancy by Consultancy")
     assert "p_a 0.200 with a first, p_a 0.200 with b first" in debate
-    for heading in ("for a, a first:", "for b, a first:", "for a, b first:", "for b, b first:"):
+    for heading in (
+        "argument for a, a first:",
+        "argument for b, a first:",
+        "argument for a, b first:",
+        "argument for b, b first:",
+    ):
         assert heading in debate
-    assert "the strong model spoke for b" in consultancy
-    assert "its own label: p_a 0.100" in consultancy
-    assert "for a, a first:" not in consultancy
+    assert "the strong model argued for b" in consultancy
+    assert "strong model's own label: p_a 0.100" in consultancy
+    assert "argument for a, a first:" not in consultancy
 
 
-def test_one_arm_is_shown_alone(made_run: Path) -> None:
-    text = rendered(render_show_command(made_run, WINDING.id, "debate"))
+def test_a_single_arm_can_be_shown(made_run: Path) -> None:
+    text = render(render_show_command(made_run, WINDING.id, "debate"))
     assert "Debate" in text and "Seam" not in text
 
 
-def test_a_failed_label_says_why_and_that_nobody_decided(made_run: Path) -> None:
-    text = rendered(render_show_command(made_run, MUTE.id))
+def test_a_failed_label_says_why_and_that_neither_model_decided(made_run: Path) -> None:
+    text = render(render_show_command(made_run, MUTE.id))
     assert "the strong model wrote no thought" in text
-    assert "the thought came out empty" in text
-    assert "Nobody decided." in text
+    assert "empty thought" in text
+    assert "Neither model decided." in text
 
 
-def test_a_pair_that_no_arm_labels_is_shown_without_labels(made_run: Path) -> None:
-    text = rendered(render_show_command(made_run, LABELED[0].id))
-    assert ", labeled: people prefer " in text
-    assert "No arm has a label of this pair." in text
+def test_a_pair_without_labels_is_shown(made_run: Path) -> None:
+    text = render(render_show_command(made_run, LABELED[0].id))
+    assert ", labeled: human label " in text
+    assert "No arm has a label for this pair." in text
 
 
-def test_a_test_pair_is_shown_with_what_models_say_of_it_when_they_are_asked(made_run: Path) -> None:
+def test_a_test_pair_is_shown_with_the_predictions_of_models(made_run: Path) -> None:
     view = load_pair_view(Run(made_run), TEST[0].id)
-    assert [(each.arm, each.annotator, each.filter, each.passed_filter) for each in view.labels] == [
-        ("weak_model", "its model, asked", "", True)
+    assert [(label.arm, label.annotator, label.filter, label.passed_filter) for label in view.labels] == [
+        ("weak_model", "prediction of its model", "", True)
     ]
-    assert "3 nodes, 3 kept, 0 steps back" in rendered(render_show_command(made_run, TEST[0].id))
+    assert "3 nodes, 3 kept, 0 backtracks" in render(render_show_command(made_run, TEST[0].id))
 
 
-def test_the_list_names_the_pairs_that_are_farthest_apart_and_those_that_went_back(made_run: Path) -> None:
-    worth = select_interesting_pairs(Run(made_run))
-    (apart,), (backtracked,) = worth.most_disagreement, worth.most_backtracks
-    assert WINDING.id.startswith(apart.short_id) and apart.short_id == backtracked.short_id
-    assert apart.max_difference == pytest.approx(0.5)
+def test_the_list_has_the_pairs_with_the_most_disagreement_and_the_most_backtracks(made_run: Path) -> None:
+    selected = select_interesting_pairs(Run(made_run))
+    (disagreement,), (backtracked,) = selected.most_disagreement, selected.most_backtracks
+    assert WINDING.id.startswith(disagreement.short_id) and disagreement.short_id == backtracked.short_id
+    assert disagreement.max_difference == pytest.approx(0.5)
     assert backtracked.backtracks == 2
-    text = rendered(render_show_command(made_run, None))
+    text = render(render_show_command(made_run, None))
     assert "seam, seam_filtered 0.700, debate 0.200, consultancy 0.200" in text
-    assert text.rstrip().endswith(f"trimtab show {made_run} {apart.short_id}")
+    assert text.rstrip().endswith(f"trimtab show {made_run} {disagreement.short_id}")
 
 
-def test_one_arms_list_is_where_it_is_farthest_from_what_people_said(made_run: Path) -> None:
-    worth = select_interesting_pairs(Run(made_run), "seam")
-    assert len(worth.most_disagreement) == len(UNLABELED) - 1
-    assert WINDING.id.startswith(worth.most_disagreement[0].short_id)
-    assert worth.most_disagreement[0].max_difference == pytest.approx(0.7)
+def test_the_list_of_one_arm_has_its_largest_disagreement_with_human_labels(made_run: Path) -> None:
+    selected = select_interesting_pairs(Run(made_run), "seam")
+    assert len(selected.most_disagreement) == len(UNLABELED) - 1
+    assert WINDING.id.startswith(selected.most_disagreement[0].short_id)
+    assert selected.most_disagreement[0].max_difference == pytest.approx(0.7)
 
 
-def test_labels_that_say_the_same_leave_nothing_to_list(made_run: Path) -> None:
-    assert "say the same of every pair" in rendered(render_show_command(made_run, None, "human"))
+def test_identical_labels_leave_nothing_to_list(made_run: Path) -> None:
+    assert "agree on every pair" in render(render_show_command(made_run, None, "human"))
 
 
-def test_a_detail_of_any_other_kind_is_shown_as_it_is_and_without_its_sentences_where_no_text_is_wanted() -> None:
-    label = Annotation(pair_id="x", p_a=0.7, detail={"arms": {"weak": 0.7}, "taken": "strong", "said": "two [b]words"})
-    whole, bare = (rendered(render_detail(label, show_text=text)[0]) for text in (True, False))
-    assert "weak: 0.7" in whole and "two [b]words" in whole
-    assert "weak: 0.7" in bare and "taken: strong" in bare and "words" not in bare
+def test_other_details_are_shown_as_yaml_and_without_sentences_if_text_is_hidden() -> None:
+    label = Annotation(
+        pair_id="x", p_a=0.7, detail={"arms": {"weak": 0.7}, "label_from": "strong", "quote": "two [b]words"}
+    )
+    full, redacted = (render(render_detail(label, show_text=text)[0]) for text in (True, False))
+    assert "weak: 0.7" in full and "two [b]words" in full
+    assert "weak: 0.7" in redacted and "label_from: strong" in redacted and "words" not in redacted
     assert render_detail(replace(label, detail={}), show_text=True) == []
 
 
-def test_a_long_text_is_cut_and_says_by_how_much() -> None:
+def test_a_long_text_is_truncated_and_says_by_how_much() -> None:
     assert format_excerpt("x" * (MAX_CHARACTERS + 1_000)).plain == "x" * MAX_CHARACTERS + " … 1,000 more characters"
     assert format_excerpt("one\ntwo\nthree", max_lines=2).plain == "one\ntwo … 6 more characters"
     assert format_excerpt("one\r\ntwo\n").plain == "one\ntwo"
     assert format_excerpt("\x07\x1b\x7f\x9b\u202e\r").plain == "␇␛␡��␍"
 
 
-def test_the_page_tells_the_orders_of_a_tree_as_the_terminal_does(made_run: Path) -> None:
-    (label,) = (each.label for each in load_pair_view(Run(made_run), WINDING.id, "seam").labels)
+def test_the_page_and_the_terminal_show_the_same_orders_of_a_tree(made_run: Path) -> None:
+    (label,) = (arm_label.label for arm_label in load_pair_view(Run(made_run), WINDING.id, "seam").labels)
     orders = {"a_first": 0.3, "b_first": 0.7}
-    contrary = {**label.detail, "orders": orders, "flipped": True}
-    said = "p_a 0.300 with a first, p_a 0.700 with b first; the orders contradict each other"
-    assert describe_provenance(contrary)["said"].endswith(f". The weak model: {said}.")
-    assert f"the weak model: {said}" in rendered(Group(*render_detail(replace(label, detail=contrary), show_text=True)))
-    one = {**contrary, "orders": {"b_first": 0.7}, "flipped": False}
-    assert describe_provenance(one)["said"].endswith(". The weak model: p_a 0.700 with b first.")
-    without = {key: value for key, value in contrary.items() if key not in ("orders", "flipped")}
-    assert "The weak model:" not in describe_provenance(without)["said"]
+    inconsistent = {**label.detail, "p_a_by_order": orders, "order_inconsistent": True}
+    verdicts = "p_a 0.300 with a first, p_a 0.700 with b first; the orders disagree"
+    assert describe_provenance(inconsistent)["decision"].endswith(f". Weak model: {verdicts}.")
+    assert f"weak model: {verdicts}" in render(
+        Group(*render_detail(replace(label, detail=inconsistent), show_text=True))
+    )
+    one = {**inconsistent, "p_a_by_order": {"b_first": 0.7}, "order_inconsistent": False}
+    assert describe_provenance(one)["decision"].endswith(". Weak model: p_a 0.700 with b first.")
+    without = {key: value for key, value in inconsistent.items() if key not in ("p_a_by_order", "order_inconsistent")}
+    assert "Weak model:" not in describe_provenance(without)["decision"]

@@ -1,4 +1,4 @@
-"""Text from data as a terminal can show it: of bounded length, and free of control codes."""
+"""Bounded excerpts of untrusted text, safe to print in a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rich.text import Text
 
 MAX_LINES = 12
 MAX_CHARACTERS = 900
-# What a terminal would obey is shown by its picture: C0 and DEL have one each, C1 and directions share a replacement.
+# Control codes are replaced by visible symbols: one each for C0 and DEL, a shared one for C1 and text direction.
 _CONTROL_PICTURES = {
     **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
     0x7F: "␡",
@@ -15,10 +15,10 @@ _CONTROL_PICTURES = {
 
 
 def format_excerpt(text: str, max_lines: int = MAX_LINES, max_characters: int = MAX_CHARACTERS) -> Text:
-    """The beginning of a text, and how much of it is left out."""
-    whole = text.replace("\r\n", "\n").strip("\n")
-    cut = "\n".join(whole.split("\n")[:max_lines])[:max_characters]
-    shown = Text(cut.translate(_CONTROL_PICTURES))
-    if len(cut) < len(whole):
-        shown.append(f" … {len(whole) - len(cut):,} more characters", style="dim")
-    return shown
+    """The start of a text, and the number of omitted characters."""
+    full = text.replace("\r\n", "\n").strip("\n")
+    start = "\n".join(full.split("\n")[:max_lines])[:max_characters]
+    excerpt = Text(start.translate(_CONTROL_PICTURES))
+    if len(start) < len(full):
+        excerpt.append(f" … {len(full) - len(start):,} more characters", style="dim")
+    return excerpt

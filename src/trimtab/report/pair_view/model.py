@@ -1,26 +1,25 @@
-"""One pair as a run left it: its texts, and what every arm says of it."""
+"""One pair of a run: its texts and the label of every arm."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
-from typing import Any
 
 from trimtab.errors import DataError, StudyError
 from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
 from trimtab.types import Annotation, Pair
 
-# How many ids an error names.
+# The number of ids that an error lists.
 _MAX_LISTED_IDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmLabel:
-    """What one arm says of a pair: `label` is as it was given, before the arm's filter.
+    """An arm's label of a pair, before the arm's filter.
 
-    `source` is the stage that gave it; arms with the same one share the label. `filter` is the kind of filter that the label
-    went through, empty where there was none, and `kept` whether it passed.
+    `source` is the annotation stage; arms with the same source share the label. `filter` is the filter's kind, empty if
+    there is none, and `passed_filter` whether the label passed it.
     """
 
     arm: str
@@ -33,61 +32,66 @@ class ArmLabel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairView:
-    """A pair, its side of the split, and the labels of the arms in the order of the study; none where it is not labeled."""
+    """A pair, its split, and the arms' labels in study order; empty if no arm labels it."""
 
     pair: Pair
     split: str
     labels: tuple[ArmLabel, ...]
 
 
-def load_pair_view(run: Run, beginning: str, arm: str | None = None) -> PairView:
-    """The pair whose id begins so, and what each arm, or `arm` alone, says of it.
+def load_pair_view(run: Run, id_prefix: str, arm: str | None = None) -> PairView:
+    """The pair whose id starts with `id_prefix`, with the labels of every arm, or of `arm` only.
 
-    Raises `DataError` that names what is near where no pair's id begins so, or what there is where several do, and
-    `StudyError` for an arm that does not exist.
+    Raises `DataError` with the nearest ids if no id matches, or with the matching ids if several do, and `StudyError`
+    for an unknown arm.
     """
     arms = select_arms(run, arm)
-    sides = {pair.id: (side, pair) for side in SPLIT_NAMES for pair in getattr(run, side)}
-    side, pair = sides[_resolve_id(beginning, list(sides))]
-    return PairView(pair=pair, split=side, labels=tuple(_arm_labels(run, arms, side, pair)))
+    pairs = {pair.id: (split, pair) for split in SPLIT_NAMES for pair in getattr(run, split)}
+    split, pair = pairs[_resolve_id(id_prefix, list(pairs))]
+    return PairView(pair=pair, split=split, labels=tuple(_arm_labels(run, arms, split, pair)))
 
 
 def select_arms(run: Run, arm: str | None) -> list[RunRow]:
-    """Every arm, or the one named. Raises `StudyError` where there is none of that name."""
-    names = [each.name for each in run.arms]
+    """All arms, or the one with this name. Raises `StudyError` for an unknown name."""
+    names = [row.name for row in run.arms]
     if arm is not None and arm not in names:
-        raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(names)})")
-    return [each for each in run.arms if arm in (None, each.name)]
+        raise StudyError(f"--arm {arm}: there is no such arm (arms: {', '.join(names)})")
+    return [row for row in run.arms if arm in (None, row.name)]
 
 
 def unique_prefix_length(ids: Sequence[str], min_length: int = 8) -> int:
-    """How many characters of an id tell all of these apart."""
-    return max([min_length, *(_common_prefix_length(one, after) + 1 for one, after in pairwise(sorted(ids)))])
+    """The prefix length that makes all ids distinct, at least `min_length`."""
+    return max([min_length, *(_common_prefix_length(a, b) + 1 for a, b in pairwise(sorted(ids)))])
 
 
-def _common_prefix_length(one: str, other: str) -> int:
-    """How many characters two ids begin with in common."""
-    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
+def _common_prefix_length(a: str, b: str) -> int:
+    return sum(1 for _ in takewhile(lambda characters: characters[0] == characters[1], zip(a, b, strict=False)))
 
 
-def _resolve_id(beginning: str, ids: Sequence[str]) -> str:
-    found = sorted(each for each in ids if each.startswith(beginning))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        some = ", ".join(each[: unique_prefix_length(found)] for each in found[:_MAX_LISTED_IDS])
-        more = f" and {len(found) - _MAX_LISTED_IDS} more" if len(found) > _MAX_LISTED_IDS else ""
-        raise DataError(f"pair {beginning!r}: {len(found)} ids begin so ({some}{more}); give more of it")
-    nearest = sorted(ids, key=lambda each: (-_common_prefix_length(each, beginning), each))[:_MAX_LISTED_IDS]
+def _resolve_id(id_prefix: str, ids: Sequence[str]) -> str:
+    matches = sorted(pair_id for pair_id in ids if pair_id.startswith(id_prefix))
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        more = f" and {len(matches) - _MAX_LISTED_IDS} more" if len(matches) > _MAX_LISTED_IDS else ""
+        raise DataError(
+            f"pair {id_prefix!r}: {len(matches)} ids start with it ({_format_ids(matches)}{more}); use a longer prefix"
+        )
+    nearest = sorted(ids, key=lambda pair_id: (-_common_prefix_length(pair_id, id_prefix), pair_id))[:_MAX_LISTED_IDS]
     raise DataError(
-        f"pair {beginning!r}: no id begins so (nearest: {', '.join(each[: unique_prefix_length(nearest)] for each in nearest)}); "
-        "without a pair, `trimtab show DIR` lists some"
+        f"pair {id_prefix!r}: no id starts with it (nearest: {_format_ids(nearest)}); "
+        "`trimtab show DIR` without a pair lists some"
     )
 
 
-def _arm_labels(run: Run, arms: Sequence[RunRow], side: str, pair: Pair) -> list[ArmLabel]:
-    """What stands in the arms' labels of the unlabeled pairs, and in what their models say of the test pairs."""
-    part = {"unlabeled": "labels", "test": "predictions"}.get(side)
+def _format_ids(ids: Sequence[str]) -> str:
+    length = unique_prefix_length(ids)
+    return ", ".join(pair_id[:length] for pair_id in ids[:_MAX_LISTED_IDS])
+
+
+def _arm_labels(run: Run, arms: Sequence[RunRow], split: str, pair: Pair) -> list[ArmLabel]:
+    """The arms' labels of an unlabeled pair, or their models' predictions on a test pair."""
+    part = {"unlabeled": "labels", "test": "predictions"}.get(split)
     stages = [(arm, getattr(arm, part)) for arm in arms] if part is not None else []
     return [_arm_label(run, arm, stage, pair) for arm, stage in stages if stage]
 
@@ -97,7 +101,7 @@ def _arm_label(run: Run, arm: RunRow, stage: str, pair: Pair) -> ArmLabel:
     label = run.annotation(source, pair.id)
     return ArmLabel(
         arm=arm.name,
-        annotator=arm.annotator if stage == arm.labels else "its model, asked",
+        annotator=arm.annotator if stage == arm.labels else "prediction of its model",
         source=source,
         label=label,
         filter=run.filter_kind(stage),

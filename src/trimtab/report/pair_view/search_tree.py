@@ -1,4 +1,4 @@
-"""Search trees as annotations keep them in their `detail`, read back as values."""
+"""SEAM search trees, parsed from an annotation's `detail`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Literal
 from trimtab.types import Choice
 
 _TREE_KEYS = {"nodes", "decided_by", "first", "depth", "score", "backtracks", "strong_p_a", "weak_p_a"}
-_NODE_KEYS = {"level", "chain", "thought", "information", "p_first", "weight", "left", "status"}
+_NODE_KEYS = {"level", "chain", "thought", "information", "p_first", "weight", "drop_reason", "status"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchNode:
-    """One thought of a tree.
+    """A node of a search tree: a thought on a chain of principles.
 
-    `chain` names its principles, the newest last, and is empty where the search did without. `weight` in [0, 1] is the share
-    of the edge that led here, `information` in [0, 1] is in bits, and `p_a` is the strong model's probability of `a` given
-    the thought, None where the thought came out empty. `left` says why the node does not stay, and is empty where it does.
+    `chain` lists the principles, the newest last; it is empty if the search uses none. `weight` in [0, 1] is the share
+    of the edge to this node, `information` in [0, 1] is in bits. `p_a` is the strong model's probability of `a` given
+    the thought, None if the thought is empty. `drop_reason` is empty for a kept node.
     """
 
     chain: tuple[str, ...]
@@ -28,7 +28,7 @@ class SearchNode:
     weight: float
     p_a: float | None = None
     drop_reason: str = ""
-    status: Literal["ok", "cut", "empty"] = "ok"
+    status: Literal["ok", "truncated", "empty"] = "ok"
 
     @property
     def name(self) -> str:
@@ -41,11 +41,11 @@ class SearchNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchTree:
-    """One pair's search, its nodes in the order of their making.
+    """The search for one pair, with its nodes in creation order.
 
-    `first` is the pair's response that thoughts call Response 1. `depth` counts the nodes that stay, `score` is their mean
-    information in bits, and `decided_by` is None where the label failed before anybody decided. `weak_p_a` and `strong_p_a`
-    are what each model says itself, where it was asked.
+    `first_response` is the response that thoughts call Response 1. `depth` counts the kept nodes, `score` is their mean
+    information in bits. `decided_by` is None if the label failed before a decision. `weak_p_a` and `strong_p_a` are each
+    model's own probability of `a`, None if the model was not queried.
     """
 
     nodes: tuple[SearchNode, ...]
@@ -59,26 +59,26 @@ class SearchTree:
 
     @property
     def chain(self) -> tuple[str, ...]:
-        """The principles on the kept path, from the first to the one that decides."""
+        """The principles on the kept path, from the first to the deciding one."""
         return max((node.chain for node in self.nodes if node.is_kept), key=len, default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeBranch:
-    """A node with all that was grown below it."""
+    """A node with its subtree."""
 
     node: SearchNode
     children: tuple[TreeBranch, ...]
 
 
 def parse_search_tree(detail: Mapping[str, Any]) -> SearchTree | None:
-    """The tree that a `seam` label keeps in its `detail`; None where the detail is of another kind."""
+    """The tree in the `detail` of a `seam` label; None for other details."""
     if not detail.keys() >= _TREE_KEYS or not all(
-        isinstance(each, Mapping) and each.keys() >= _NODE_KEYS for each in detail["nodes"]
+        isinstance(node, Mapping) and node.keys() >= _NODE_KEYS for node in detail["nodes"]
     ):
         return None
     return SearchTree(
-        nodes=tuple(_parse_node(each, detail["first"]) for each in detail["nodes"]),
+        nodes=tuple(_parse_node(node, detail["first"]) for node in detail["nodes"]),
         first_response=detail["first"],
         decided_by=detail["decided_by"],
         depth=detail["depth"],
@@ -90,7 +90,7 @@ def parse_search_tree(detail: Mapping[str, Any]) -> SearchTree | None:
 
 
 def build_branches(tree: SearchTree, chain: tuple[str, ...] = ()) -> tuple[TreeBranch, ...]:
-    """What was grown below a chain; from the root where none is given."""
+    """The branches below a chain of principles; from the root by default."""
     if not any(node.chain for node in tree.nodes):
         return tuple(TreeBranch(node=node, children=()) for node in tree.nodes)
     nodes = (node for node in tree.nodes if node.chain and node.chain[:-1] == chain)
@@ -98,47 +98,49 @@ def build_branches(tree: SearchTree, chain: tuple[str, ...] = ()) -> tuple[TreeB
 
 
 def format_node(node: SearchNode) -> str:
-    """What is known of a node besides its principle and its thought, in words."""
+    """The weight, information, probability and status of a node."""
     parts = [f"weight {node.weight:.3f}", f"{node.information:.3f} bits"]
     if node.p_a is not None:
         parts.append(f"p_a {node.p_a:.3f}")
-    said = {"ok": "", "cut": "thought cut at its length limit", "empty": "the thought came out empty"}[node.status]
-    parts += [said] if said else []
-    return ", ".join([*parts, f"left: {node.drop_reason}" if node.drop_reason else "kept"])
+    status = {"ok": "", "truncated": "thought truncated at its length limit", "empty": "empty thought"}[node.status]
+    parts += [status] if status else []
+    return ", ".join([*parts, f"dropped: {node.drop_reason}" if node.drop_reason else "kept"])
 
 
 def format_tree_summary(tree: SearchTree) -> str:
-    """How large a tree is, its score, and which response its thoughts call Response 1."""
-    score = "" if tree.score is None else f"; score {tree.score:.3f} bits, which the filter `information` reads"
-    size = f"{_pluralize(len(tree.nodes), 'node')}, {tree.depth} kept, {_pluralize(tree.backtracks, 'step')} back"
+    """The size and score of a tree, and which response its thoughts call Response 1."""
+    score = "" if tree.score is None else f"; score {tree.score:.3f} bits (used by the filter `information`)"
+    size = f"{_pluralize(len(tree.nodes), 'node')}, {tree.depth} kept, {_pluralize(tree.backtracks, 'backtrack')}"
     return f"{size}{score}; Response 1 is {tree.first_response}"
 
 
 def format_decision(tree: SearchTree) -> str:
-    """Who decided and by what, in a sentence."""
-    pick = "" if tree.strong_p_a is None else f"p_a {tree.strong_p_a:.3f}"
+    """A sentence on which model decided, and from what."""
+    strong = "" if tree.strong_p_a is None else f"p_a {tree.strong_p_a:.3f}"
     if tree.decided_by is None:
-        return "Nobody decided."
+        return "Neither model decided."
     if tree.decided_by == "strong":
-        return f"The strong model decided by its own pick, {pick or 'which it has not'}."
-    by = " → ".join(tree.chain) or "the thought"
-    said = "no answer" if tree.weak_p_a is None else f"p_a {tree.weak_p_a:.3f}"
-    return f"The weak model decided by {by}: {said}." + (f" The strong model's own pick: {pick}." if pick else "")
-
-
-def _parse_node(told: Mapping[str, Any], first: str) -> SearchNode:
-    p_first = told["p_first"]
-    return SearchNode(
-        chain=tuple(told["chain"]),
-        level=told["level"],
-        thought=tuple(told["thought"]),
-        information=told["information"],
-        weight=told["weight"],
-        p_a=p_first if p_first is None or first == "a" else 1.0 - p_first,
-        drop_reason=told["left"],
-        status=told["status"],
+        return f"The strong model decided by its own verdict, {strong or 'which is missing'}."
+    given = " → ".join(tree.chain) or "the thought"
+    weak = "no answer" if tree.weak_p_a is None else f"p_a {tree.weak_p_a:.3f}"
+    return f"The weak model decided given {given}: {weak}." + (
+        f" The strong model's own verdict: {strong}." if strong else ""
     )
 
 
-def _pluralize(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _parse_node(node: Mapping[str, Any], first: str) -> SearchNode:
+    p_first = node["p_first"]
+    return SearchNode(
+        chain=tuple(node["chain"]),
+        level=node["level"],
+        thought=tuple(node["thought"]),
+        information=node["information"],
+        weight=node["weight"],
+        p_a=p_first if p_first is None or first == "a" else 1.0 - p_first,
+        drop_reason=node["drop_reason"],
+        status=node["status"],
+    )
+
+
+def _pluralize(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
