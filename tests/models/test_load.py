@@ -116,7 +116,7 @@ def test_keeping_all_layers_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_more_layers_than_there_are_is_an_error_with_both_numbers(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="tiny llama has 4 decoder layers, and 5 are to be kept"):
+    with pytest.raises(ModelError, match="tiny llama has 4 decoder layers, fewer than the 5 to keep"):
         load_model(settings(layers=5), saved(tmp_path, "llama"))
 
 
@@ -139,7 +139,7 @@ def test_weights_left_out_are_an_error_and_never_drawn_at_random(tmp_path: Path)
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"leaves out 1 weights .*model\.layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(ModelError, match=r"lacks 1 weights .*model\.layers\.1\.mlp\.up_proj\.weight"):
         load_model(settings(), weights)
 
 
@@ -214,7 +214,7 @@ def test_the_pad_token_is_the_end_token_where_there_is_none(tmp_path: Path) -> N
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no end token"):
+    with pytest.raises(ModelError, match="has no EOS token"):
         load_tokenizer(settings(), tokenizer_folder(tmp_path, ends=False))
 
 

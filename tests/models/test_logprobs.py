@@ -414,7 +414,9 @@ def test_a_beginning_is_held_once_from_sixteen_tokens_on(length: int, shared: in
 
 def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
     batch = collate_pairs(
-        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "separate", 0
+        [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))],
+        "separate",
+        0,
     )
     assert batch.tokens.tolist() == [[1, 2, 3, 4], [1, 2, 5, 6], [7, 8, 0, 0]]
     assert batch.response_indices.tolist() == [0, 0, 1, 1, 2]

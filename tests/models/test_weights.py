@@ -235,13 +235,12 @@ def hub_offline(home: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 def test_offline_a_hub_model_that_is_not_there_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
     done = hub_offline(
-        tmp_path, "assert compute_model_hash(Model(base='org/name')) is None; resolve_weights(Model(base='org/name'), print)"
+        tmp_path,
+        "assert compute_model_hash(Model(base='org/name')) is None; resolve_weights(Model(base='org/name'), print)",
     )
-    assert done.stdout == "org/name: not in the local copy of the hub; downloading\n"
+    assert done.stdout == "org/name: not in the local Hub cache; downloading\n"
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(
-        "trimtab.errors.ModelError: 'org/name' is no folder here, is not in the local copy of the hub"
-    )
+    assert last.startswith("trimtab.errors.ModelError: 'org/name' is not a local folder, is not in the local Hub cache")
     assert "HF_HUB_OFFLINE" in last
     assert "pypi:DIST==VERSION/FILE.gguf" in last
 

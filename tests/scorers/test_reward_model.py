@@ -72,7 +72,7 @@ def test_a_model_without_a_chat_template_is_refused_before_any_weights_are_read_
     folder = classifier(tiny_model, tmp_path / "rm", 1)
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(
-        ModelError, match=r"its tokenizer has no chat template, .*; set `chat_template` to a Jinja file"
+        ModelError, match=r"the tokenizer has no chat template\. .*Set `chat_template` to a Jinja file"
     ):
         RewardModel(model=Model(base=str(folder), dtype="float32")).preflight(runtime)
     RewardModel(model=Model(base=str(folder), dtype="float32", chat_template="trimtab")).preflight(runtime)
@@ -86,7 +86,7 @@ def test_a_tokenizer_without_an_end_token_is_refused_before_any_weights_are_read
     folder = classifier(tiny_model, tmp_path / "rm", 1)
     (folder / "model.safetensors").write_bytes(b"")
     tokenizer_says(folder, eos_token=None)
-    with pytest.raises(ModelError, match="its tokenizer has no end token"):
+    with pytest.raises(ModelError, match="the tokenizer has no EOS token"):
         RewardModel(model=Model(base=str(folder), chat_template="trimtab")).preflight(runtime)
 
 

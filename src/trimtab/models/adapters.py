@@ -1,4 +1,4 @@
-"""LoRA adapters on a causal model: put on for training, saved, loaded, and merged."""
+"""LoRA adapters on a causal language model: create, save, load and merge."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from trimtab.models.lora_fusion import fuse_lora_layers
 
 
 def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
-    """The model with a fresh LoRA adapter on every linear layer but the output head; its other weights are frozen.
+    """Add a new LoRA adapter to every linear layer except the output head, and freeze the other weights.
 
-    Adapter weights are float32 and B is zero, so that at first the model answers exactly as without it. No dropout: the
-    policy must equal the reference before the first step.
+    Adapter weights are float32. B is zero, so the model's outputs are unchanged until the first step. There is no dropout,
+    because the policy must equal the reference before the first step. `alpha` defaults to `2 * rank`.
     """
     config = LoraConfig(
         r=rank, lora_alpha=alpha or 2 * rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
@@ -26,7 +26,7 @@ def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
     with temporary_seed(seed), _suppress_peft_warnings():
         adapted = get_peft_model(model, config)
     for module in adapted.modules():
-        # under autocast the layer's input stays narrow and A is narrowed instead: a twentieth of the bytes to convert
+        # Under autocast the layer's input stays in bfloat16 and A is cast instead: a twentieth of the bytes to convert.
         if hasattr(module, "lora_A"):
             module.cast_input_dtype_enabled = False
     fuse_lora_layers(adapted)
@@ -34,32 +34,32 @@ def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
-    """The model with a saved adapter in force, in the model's own precision, for reading and writing text."""
+    """Apply a saved adapter to a model for inference, in the model's own precision."""
     with _suppress_peft_warnings():
         adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     return adapted.to(next(model.parameters()).dtype).eval()
 
 
 def merge_adapter(adapted: Any) -> Any:
-    """The plain model with the adapter's change added to its weights: summed in float32, then rounded once."""
+    """Merge the adapter into the base weights and return the plain model. The sum is float32 and is rounded once."""
     dtype = next(adapted.get_base_model().parameters()).dtype
     return adapted.float().merge_and_unload().to(dtype)
 
 
 def has_bf16_weights(model: Any) -> bool:
-    """Whether the model's weights are bfloat16."""
+    """Whether any weight of the model is bfloat16."""
     return any(weight.dtype == torch.bfloat16 for weight in model.parameters())
 
 
 def autocast_bf16(model: Any, enabled: bool) -> AbstractContextManager[Any]:
-    """Matrix products in bfloat16 on the model's device where `on`; nothing otherwise."""
+    """Compute matrix products in bfloat16 on the model's device if `enabled`; otherwise do nothing."""
     return torch.autocast(next(model.parameters()).device.type, torch.bfloat16) if enabled else nullcontext()
 
 
 @contextmanager
 def _suppress_peft_warnings() -> Iterator[None]:
-    """What peft still calls of transformers is announced to go, and GPT-2's layers lie the other way round, which peft sees
-    for itself; nothing a user could do about either."""
+    """Hide two peft warnings that users cannot act on: deprecated transformers calls, and GPT-2's transposed layers, which
+    peft detects itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
@@ -68,7 +68,7 @@ def _suppress_peft_warnings() -> Iterator[None]:
 
 @contextmanager
 def temporary_seed(seed: int) -> Iterator[None]:
-    """Runs with torch's generator at this seed and leaves it as it was."""
+    """Seed torch's random number generators inside the block and restore their state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

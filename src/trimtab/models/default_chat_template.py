@@ -1,4 +1,4 @@
-"""The chat template for models that come without one: plain text marks, so that any tokenizer can read it."""
+"""The chat template for models that have none: plain-text role headings that any tokenizer can encode."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ BOS_PREFIX = "{{- bos_token }}\n"
 
 
 def build_default_template(*, add_bos: bool) -> str:
-    """The Jinja source; with `begins` it writes the begin token, for a tokenizer that puts one before every text.
+    """The Jinja source. `add_bos` writes the BOS token, for tokenizers that put one at the start of every text.
 
-    A prompt rendered with the generation prompt is the exact beginning of the same prompt rendered with its answer, and
-    an answer ends with the end token.
+    A prompt rendered with the generation prompt is an exact prefix of the same prompt rendered with its response. A response
+    ends with the EOS token.
     """
     return (BOS_PREFIX if add_bos else "") + DEFAULT_CHAT_TEMPLATE
 
 
 def template_hash(source: str) -> str:
-    """12 hex digits of the sha256 of a template's text."""
+    """The first 12 hex digits of the SHA-256 of a template's source."""
     return hashlib.sha256(source.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""From a model's last hidden states to its logits, as its family computes them."""
+"""Map a model's last hidden states to logits the way its family does."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LogitTransform = Callable[[Tensor], Tensor]
 
 
 def get_lm_head(causal: Any) -> LogitTransform:
-    """From hidden states to logits, with what the family does to them."""
-    project, bend = causal.get_output_embeddings(), get_logit_transform(causal)
-    return project if bend is None else lambda states: bend(project(states))
+    """The function from hidden states to logits, including the family's logit transform."""
+    project, transform = causal.get_output_embeddings(), get_logit_transform(causal)
+    return project if transform is None else lambda states: transform(project(states))
 
 
 def get_logit_transform(causal: Any) -> LogitTransform | None:
-    """What a family does to the logits: it scales them (Cohere, Granite, HyperCLOVA X) or caps them (Gemma). None where
-    they stay as they are."""
+    """The family's change to the output head's logits: scaling (Cohere, Granite, HyperCLOVA X) or soft-capping (Gemma).
+    None if there is none."""
     config = causal.config.get_text_config()
     cap = getattr(config, "final_logit_softcapping", None)
     if cap:

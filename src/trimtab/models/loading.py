@@ -1,4 +1,4 @@
-"""From weights on disk to a model and a tokenizer in memory, in evaluation mode, with nothing printed."""
+"""Load a model and a tokenizer from weights on disk, in evaluation mode, without console output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -> PreTrainedModel:
-    """The model on its device, in evaluation mode, cut to its first `layers` decoder layers where the settings say so.
+    """Load the model on its device in evaluation mode. If the settings give `layers`, keep only the first N decoder layers.
 
-    The final norm and the output head stay, so a cut model still predicts tokens. Raises `ModelError` where the folder
-    holds no causal language model, leaves weights out, or has fewer layers than are to be kept.
+    The final norm and the output head stay, so a truncated model still predicts tokens. Raises `ModelError` if the folder
+    is not a causal language model, has missing weights, or has fewer decoder layers than `layers`.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     try:
         with silence_transformers():
-            loaded, found = AutoModelForCausalLM.from_pretrained(
+            loaded, info = AutoModelForCausalLM.from_pretrained(
                 weights.folder,
                 dtype=getattr(torch, resolve_dtype_name(model, device)),
                 use_safetensors=True,
@@ -35,11 +35,11 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
             )
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(f"{weights.name}: cannot load {weights.folder}: {error}") from error
-    if found["missing_keys"]:
-        names = ", ".join(sorted(found["missing_keys"])[:3])
+    if info["missing_keys"]:
+        names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(
-            f"{weights.name}: {weights.folder} leaves out {len(found['missing_keys'])} weights that "
-            f"{type(loaded).__name__} needs ({names}, …); it is not a whole causal language model"
+            f"{weights.name}: {weights.folder} lacks {len(info['missing_keys'])} weights that "
+            f"{type(loaded).__name__} needs ({names}, …); it is not a complete causal language model"
         )
     if model.layers is not None:
         _keep_first_layers(loaded, model.layers, weights.name)
@@ -49,9 +49,9 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
 def load_tokenizer(
     model: Model, weights: ResolvedWeights, *, allow_default_template: bool = True
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a pad token (its end token if it has none) and the chat template of the settings.
+    """Load the tokenizer with the chat template of the settings. The EOS token is the pad token if there is none.
 
-    Without `lend`, a tokenizer that has no template and is given none is refused instead of lent ours.
+    Raises `ModelError` if there is no EOS token, or if there is no chat template and `allow_default_template` is false.
     """
     from transformers import AutoTokenizer
 
@@ -63,13 +63,14 @@ def load_tokenizer(
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(f"{weights.name}: cannot load a tokenizer from {weights.folder}: {error}") from error
     if tokenizer.eos_token is None:
-        raise ModelError(f"{weights.name}: its tokenizer has no end token, so no answer could end")
+        raise ModelError(f"{weights.name}: the tokenizer has no EOS token, so no response could end")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if not allow_default_template and model.chat_template is None and not tokenizer.chat_template:
         raise ModelError(
-            f"{weights.name}: its tokenizer has no chat template, and what the model says of texts in a form that it was not "
-            f"trained on means little; set `chat_template` to a Jinja file of its form, or to {BUILTIN_TEMPLATE!r} for the one that ships"
+            f"{weights.name}: the tokenizer has no chat template. Outputs for a prompt format that the model was not trained "
+            f"on are not meaningful. Set `chat_template` to a Jinja file with its format, or to {BUILTIN_TEMPLATE!r} for the "
+            "built-in template"
         )
     if model.chat_template == BUILTIN_TEMPLATE or (model.chat_template is None and not tokenizer.chat_template):
         tokenizer.chat_template = build_default_template(add_bos=_adds_bos_token(tokenizer))
@@ -88,11 +89,11 @@ def resolve_dtype_name(model: Model, device: str) -> str:
 def _has_fast_bf16(device: str) -> bool:
     import torch
 
-    kind = torch.device(device).type
-    if kind == "cuda":
+    device_type = torch.device(device).type
+    if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if kind == "cpu":
-        # Every x86 processor accepts bfloat16; those without these instructions are many times slower in it.
+    if device_type == "cpu":
+        # Every x86 CPU accepts bfloat16; those without these instructions are many times slower in it.
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
 
@@ -101,28 +102,28 @@ def _adds_bos_token(tokenizer: PreTrainedTokenizerBase) -> bool:
     return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
 
 
-def _keep_first_layers(model: PreTrainedModel, keep: int, name: str) -> None:
-    holder, attribute = find_decoder_layers(model, name)
-    layers: Any = getattr(holder, attribute)
+def _keep_first_layers(model: PreTrainedModel, num_layers: int, name: str) -> None:
+    module, attribute = find_decoder_layers(model, name)
+    layers: Any = getattr(module, attribute)
     total = len(layers)
-    if keep > total:
-        raise ModelError(f"layers: {name} has {total} decoder layers, and {keep} are to be kept")
-    setattr(holder, attribute, layers[:keep])
+    if num_layers > total:
+        raise ModelError(f"layers: {name} has {total} decoder layers, fewer than the {num_layers} to keep")
+    setattr(module, attribute, layers[:num_layers])
     config = model.config.get_text_config()
-    config.num_hidden_layers = keep
+    config.num_hidden_layers = num_layers
     for key, value in config.to_dict().items():
         if "layer" in key and isinstance(value, list) and len(value) == total:
-            setattr(config, key, value[:keep])
+            setattr(config, key, value[:num_layers])
 
 
 def find_decoder_layers(model: PreTrainedModel, name: str = "the model") -> tuple[Module, str]:
-    """The module that holds the decoder layers, and under which name. Raises `ModelError` where they are not found."""
+    """The module that contains the decoder layers, and the name of its attribute. Raises `ModelError` if none is found."""
     import torch
 
     total = model.config.get_text_config().num_hidden_layers
-    for holder in (model.get_decoder(), model.base_model):
+    for module in (model.get_decoder(), model.base_model):
         for attribute in ("layers", "h", "blocks", "block"):
-            layers = getattr(holder, attribute, None)
+            layers = getattr(module, attribute, None)
             if isinstance(layers, torch.nn.ModuleList) and len(layers) == total:
-                return holder, attribute
-    raise ModelError(f"layers: cannot tell where {name} ({type(model).__name__}) keeps its {total} decoder layers")
+                return module, attribute
+    raise ModelError(f"layers: cannot find the {total} decoder layers of {name} ({type(model).__name__})")

@@ -1,7 +1,7 @@
-"""A frozen linear layer and its LoRA adapter as one operation, with the gradient written out.
+"""Compute a frozen linear layer and its LoRA adapter as one operation with a hand-written gradient.
 
-y = W x + b + s B A x. Taken apart, as modules of their own, the adapter's two thin products come with conversions, a
-scaling and a sum over the whole output, each way; here the sum is part of the product.
+y = W x + b + s B A x. As separate modules, the adapter's two thin products add dtype conversions, a scaling and a sum over
+the full output, both forward and backward. Here the sum is part of the matrix product.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def fuse_lora_layers(adapted: Any) -> None:
-    """Lets every plain adapted linear layer of the model compute as one operation; others stay as they are."""
+    """Replace the forward pass of every plain LoRA linear layer with the fused one. Other layers are unchanged."""
     for module in adapted.modules():
         if type(module) is Linear and type(module.base_layer) is nn.Linear and not module.lora_variant:
             module.forward = partial(_fused_forward, module)
@@ -32,26 +32,26 @@ def _fused_forward(module: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 class _FusedLoraLinear(torch.autograd.Function):
-    """Inputs of shape (..., in), weights (out, in), A of (r, in) and B of (out, r) in float32; outputs (..., out)."""
+    """Shapes: x (..., in), weight (out, in), A (r, in) and B (out, r) in float32, output (..., out)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1])
-        narrow_a, narrow_b = a.to(x.dtype), b.to(x.dtype)
-        inner = flat @ narrow_a.T
-        out = nn.functional.linear(flat, weight, bias).addmm_(inner, narrow_b.T, alpha=scale)
-        ctx.save_for_backward(flat, inner, weight, narrow_a, narrow_b)
+        x_flat = x.reshape(-1, x.shape[-1])
+        a_cast, b_cast = a.to(x.dtype), b.to(x.dtype)
+        hidden = x_flat @ a_cast.T
+        out = nn.functional.linear(x_flat, weight, bias).addmm_(hidden, b_cast.T, alpha=scale)
+        ctx.save_for_backward(x_flat, hidden, weight, a_cast, b_cast)
         ctx.scale, ctx.dtype = scale, a.dtype
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        flat, inner, weight, a, b = ctx.saved_tensors
-        grad = grads[0].reshape(-1, weight.shape[0]).to(flat.dtype)
-        to_inner = (grad @ b).mul_(ctx.scale)
-        to_b = (grad.T @ inner).to(ctx.dtype).mul_(ctx.scale)
-        to_a = (to_inner.T @ flat).to(ctx.dtype)
-        to_x = None
+        x_flat, hidden, weight, a, b = ctx.saved_tensors
+        grad = grads[0].reshape(-1, weight.shape[0]).to(x_flat.dtype)
+        d_hidden = (grad @ b).mul_(ctx.scale)
+        db = (grad.T @ hidden).to(ctx.dtype).mul_(ctx.scale)
+        da = (d_hidden.T @ x_flat).to(ctx.dtype)
+        dx = None
         if ctx.needs_input_grad[0]:
-            to_x = (grad @ weight).addmm_(to_inner, a).view(*grads[0].shape[:-1], -1)
-        return to_x, None, None, to_a, to_b, None
+            dx = (grad @ weight).addmm_(d_hidden, a).view(*grads[0].shape[:-1], -1)
+        return dx, None, None, da, db, None

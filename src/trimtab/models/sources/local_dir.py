@@ -1,4 +1,4 @@
-"""A folder of safetensors: whether it holds a whole model, and the hash of what loading it reads."""
+"""A local folder of safetensors: check that it is a complete model, and hash the files that loading reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOADED_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class LocalDir:
-    """A folder of safetensors on this machine. With `code`, the Python files in it are part of the model."""
+    """A folder of safetensors on this machine. With `trust_remote_code`, its Python files are part of the model."""
 
     path: Path
     trust_remote_code: bool = False
@@ -47,29 +47,31 @@ class LocalDir:
 
 
 def describe_missing_files(folder: Path) -> str | None:
-    """What keeps the folder from being a whole model in safetensors form, None where nothing does."""
+    """What the folder lacks to be a complete safetensors model, or None."""
     if not (folder / "config.json").is_file():
         return "no config.json"
     if (folder / INDEX_FILE).is_file():
         shards = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
         absent = sorted(shard for shard in shards if not (folder / shard).is_file())
-        return f"no {', '.join(absent)}, which {INDEX_FILE} names" if absent else None
+        return f"no {', '.join(absent)}, which {INDEX_FILE} lists" if absent else None
     return None if any(folder.glob("*.safetensors")) else "no .safetensors file"
 
 
 def require_model_files(folder: Path) -> None:
-    """Raise `ModelError` naming what is missing and what is there instead."""
+    """Raise `ModelError` if the folder is not a complete model. The message lists what is missing and what is there."""
     missing = describe_missing_files(folder)
     if missing is None:
         return
-    there = sorted(path.name for path in folder.iterdir())[:12]
-    pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in there)
-    hint = "; weights in .bin or .pt files can run code and are not read: save them as safetensors" if pickled else ""
-    raise ModelError(f"{folder} is not a model: {missing} (it holds {', '.join(there) or 'nothing'}){hint}")
+    names = sorted(path.name for path in folder.iterdir())[:12]
+    pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in names)
+    hint = (
+        "; weights in .bin or .pt files can run code and are not loaded; convert them to safetensors" if pickled else ""
+    )
+    raise ModelError(f"{folder} is not a model: {missing} (it contains {', '.join(names) or 'nothing'}){hint}")
 
 
 def folder_hash(folder: Path, *, trust_remote_code: bool) -> str:
-    """Hex sha256 over the names and hashes of the files that loading reads, wherever the folder stands."""
+    """Hex SHA-256 over the names and hashes of the files that loading reads. Independent of the location of the folder."""
     files = set(folder.glob("*.safetensors")) | {folder / name for name in LOADED_FILES}
     if trust_remote_code:
         files |= set(folder.glob("*.py"))

