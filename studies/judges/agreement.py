@@ -83,7 +83,7 @@ def parse_judge(text: str) -> tuple[str, Pairwise]:
     """A judge by the name of its model, or by a name of its own and its settings."""
     name, equals, settings = text.partition("=")
     given = yaml.safe_load(settings) if equals else {"engine": text}
-    made = build_component("evaluation", {"kind": "pairwise", **given})
+    made = build_component("judges", {"kind": "pairwise", **given})
     if not isinstance(made, Pairwise):
         raise StudyError(f"--judge {text}: not a pairwise judge")
     return name, made

@@ -1,4 +1,4 @@
-"""Settings are strict: what is wrong is said with its place, what was found, and what would be right."""
+"""Settings are strict: an error states the location, what was found and what was expected."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 import yaml
 from pydantic import Field, ValidationError
-from trimtab.annotators.longest import Longest
 
+from trimtab.annotators.length import Length
 from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.core.component import (
     Component,
@@ -46,32 +46,32 @@ class Mine(Component):
     weight: float = 1.0
 
 
-def complaint(settings: Any) -> str:
+def error_message(settings: Any) -> str:
     with pytest.raises(StudyError) as caught:
         validate_settings(Tree, settings)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"nmae": "x"}, "nmae: there is no such setting; did you mean 'name'? (there are: arms, name, optimizer)"),
+        ({"nmae": "x"}, "nmae: unknown setting; did you mean 'name'? (expected one of: arms, name, optimizer)"),
         (
             {"optimizer": {"stepps": 3}},
-            "optimizer.stepps: there is no such setting; did you mean 'steps'? (there are: nesterov, rate, steps)",
+            "optimizer.stepps: unknown setting; did you mean 'steps'? (expected one of: nesterov, rate, steps)",
         ),
         (
             {"optimizer": {"zzz": 3}},
-            "optimizer.zzz: there is no such setting (there are: nesterov, rate, steps)",
+            "optimizer.zzz: unknown setting (expected one of: nesterov, rate, steps)",
         ),
     ],
 )
-def test_an_unknown_setting_names_its_place_and_the_nearest_right_name(settings: Any, said: str) -> None:
-    assert complaint(settings) == said
+def test_an_unknown_setting_gives_its_location_and_the_most_similar_name(settings: Any, message: str) -> None:
+    assert error_message(settings) == message
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"optimizer": {"rate": "fast"}}, "optimizer.rate: expected a number, got 'fast'"),
         ({"optimizer": {"steps": 2.5}}, "optimizer.steps: expected a whole number, got 2.5"),
@@ -80,12 +80,12 @@ def test_an_unknown_setting_names_its_place_and_the_nearest_right_name(settings:
         ({"name": 3}, "name: expected text, got 3"),
     ],
 )
-def test_a_wrong_type_says_what_was_expected_and_what_was_found(settings: Any, said: str) -> None:
-    assert complaint(settings) == said
+def test_a_wrong_type_gives_the_expected_type_and_the_value(settings: Any, message: str) -> None:
+    assert error_message(settings) == message
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"optimizer": {"rate": 0}}, "optimizer.rate: must be greater than 0, got 0"),
         ({"optimizer": {"rate": 1.5}}, "optimizer.rate: must be less than or equal to 1, got 1.5"),
@@ -93,99 +93,100 @@ def test_a_wrong_type_says_what_was_expected_and_what_was_found(settings: Any, s
         ({"optimizer": {"steps": 0}}, "optimizer.steps: must be greater than or equal to 1, got 0"),
     ],
 )
-def test_a_value_out_of_range_names_the_range(settings: Any, said: str) -> None:
-    assert complaint(settings) == said
+def test_a_value_out_of_range_gives_the_range(settings: Any, message: str) -> None:
+    assert error_message(settings) == message
 
 
 @pytest.mark.parametrize(
-    ("annotator", "said"),
+    ("annotator", "message"),
     [
-        ({"kind": "longest", "gap": -1}, "arms.x.annotator.gap: must be greater than or equal to 0, got -1"),
         (
-            {"kind": "longest", "gop": 1},
-            "arms.x.annotator.gop: there is no such setting; did you mean 'gap'? (there are: gap)",
+            {"kind": "length", "tie_threshold": -1},
+            "arms.x.annotator.tie_threshold: must be greater than or equal to 0, got -1",
         ),
-        ({"kind": "flip"}, "arms.x.annotator: give either rate or like"),
+        (
+            {"kind": "length", "tie_treshold": 1},
+            "arms.x.annotator.tie_treshold: unknown setting; did you mean 'tie_threshold'? "
+            "(expected one of: prefer, tie_threshold)",
+        ),
+        ({"kind": "noisy_human"}, "arms.x.annotator: set either noise_rate or arm"),
     ],
 )
-def test_what_is_wrong_in_a_component_carries_the_whole_path(annotator: Any, said: str) -> None:
-    assert complaint({"arms": {"x": {"annotator": annotator}}}) == said
+def test_an_error_in_a_component_gives_the_full_path(annotator: Any, message: str) -> None:
+    assert error_message({"arms": {"x": {"annotator": annotator}}}) == message
 
 
 @pytest.mark.parametrize(
-    ("annotator", "said"),
+    ("annotator", "message"),
     [
-        ("longst", "arms.x.annotator.kind: no 'longst' among the annotators"),
-        ({"gap": 1}, "arms.x.annotator: expected a mapping with `kind`, one of: "),
+        ("lenght", "arms.x.annotator.kind: unknown kind 'lenght' in annotators"),
+        ({"tie_threshold": 1}, "arms.x.annotator: expected a mapping with `kind`, one of: "),
         (5, "arms.x.annotator: expected a mapping with `kind`, one of: "),
         ("nowhere_at_all:Thing", "arms.x.annotator.kind: cannot load 'nowhere_at_all:Thing'"),
         ("fractions:Nothing", "arms.x.annotator.kind: cannot load 'fractions:Nothing'"),
         ("fractions:Fraction", "arms.x.annotator.kind: 'fractions:Fraction' is not a trimtab Component"),
     ],
 )
-def test_a_kind_that_cannot_be_found_says_so_at_its_place(annotator: Any, said: str) -> None:
-    assert complaint({"arms": {"x": {"annotator": annotator}}}).startswith(said)
+def test_an_unknown_kind_is_reported_with_its_location(annotator: Any, message: str) -> None:
+    assert error_message({"arms": {"x": {"annotator": annotator}}}).startswith(message)
 
 
-def test_a_misspelled_kind_is_told_the_nearest_one() -> None:
-    assert complaint({"arms": {"x": {"annotator": "longst"}}}).endswith("did you mean 'longest'?")
+def test_a_misspelled_kind_gets_a_suggestion() -> None:
+    assert "did you mean 'length'?" in error_message({"arms": {"x": {"annotator": "lenght"}}})
 
 
-def test_everything_that_is_wrong_is_told_at_once_a_line_each() -> None:
-    wrong = {"nmae": "x", "optimizer": {"rate": -1}, "arms": {"x": {"annotator": "longst"}, "y": {}}}
-    places = [line.split(":")[0] for line in complaint(wrong).splitlines()]
-    assert sorted(places) == ["arms.x.annotator.kind", "arms.y.annotator", "nmae", "optimizer.rate"]
+def test_all_errors_are_reported_at_once_on_one_line_each() -> None:
+    wrong = {"nmae": "x", "optimizer": {"rate": -1}, "arms": {"x": {"annotator": "lenght"}, "y": {}}}
+    locations = [line.split(":")[0] for line in error_message(wrong).splitlines()]
+    assert sorted(locations) == ["arms.x.annotator.kind", "arms.y.annotator", "nmae", "optimizer.rate"]
 
 
-def test_a_place_that_is_given_stands_before_the_path() -> None:
+def test_a_location_precedes_the_path() -> None:
     with pytest.raises(StudyError, match=r"^study\.optimizer\.rate: "):
         validate_settings(Tree, {"optimizer": {"rate": -1}}, location="study")
 
 
-def test_a_bare_word_is_a_kind_with_its_defaults() -> None:
-    assert (
-        build_component("annotators", "longest") == build_component("annotators", {"kind": "longest"}) == Longest(gap=0)
-    )
+def test_a_bare_word_is_a_kind_with_default_settings() -> None:
+    assert build_component("annotators", "length") == build_component("annotators", {"kind": "length"}) == Length()
 
 
-def test_a_component_passes_as_it_is() -> None:
-    made = Longest(gap=3)
-    assert build_component("annotators", made) is made
+def test_a_component_is_returned_unchanged() -> None:
+    component = Length(tie_threshold=3)
+    assert build_component("annotators", component) is component
 
 
-def test_a_file_is_a_kind_of_its_own_name_and_a_hidden_file_is_none() -> None:
+def test_a_module_is_a_kind_and_a_private_module_is_not() -> None:
     assert find_component_class("annotators", "implicit_reward").__name__ == "ImplicitReward"
-    assert {"flip", "human", "implicit_reward", "longest"} <= set(list_kinds("annotators"))
-    assert not any(name.startswith("_") for name in list_kinds("data"))
+    assert {"noisy_human", "human", "implicit_reward", "length"} <= set(list_kinds("annotators"))
+    assert not any(name.startswith("_") for name in list_kinds("sources"))
 
 
-def test_settings_are_never_changed() -> None:
-    made = Longest()
+def test_settings_are_immutable() -> None:
+    component = Length()
     with pytest.raises(ValidationError):
-        made.gap = 4  # type: ignore[misc]
+        component.tie_threshold = 4  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    "component", [Longest(), Longest(gap=3), NoisyHuman(arm="weak", seed=5), NoisyHuman(noise_rate=0.25)]
+    "component", [Length(), Length(tie_threshold=3), NoisyHuman(arm="weak", seed=5), NoisyHuman(noise_rate=0.25)]
 )
-def test_a_component_survives_yaml_and_back(component: Component) -> None:
+def test_a_component_survives_a_round_trip_through_yaml(component: Component) -> None:
     assert build_component("annotators", yaml.safe_load(yaml.safe_dump(dump_component(component)))) == component
 
 
 def test_only_settings_that_differ_from_their_defaults_are_dumped() -> None:
-    assert dump_component(Longest()) == {"kind": "longest"}
-    assert dump_component(Longest(gap=3)) == {"kind": "longest", "gap": 3}
+    assert dump_component(Length()) == {"kind": "length"}
+    assert dump_component(Length(tie_threshold=3)) == {"kind": "length", "tie_threshold": 3}
 
 
-def test_a_component_of_ones_own_is_found_again_by_its_module_and_name() -> None:
+def test_a_custom_component_is_found_by_its_module_and_class_name() -> None:
     assert get_kind(Mine()) == f"{__name__}:Mine"
     assert build_component("annotators", dump_component(Mine(weight=0.5))) == Mine(weight=0.5)
 
 
-def test_a_tree_with_components_survives_yaml_and_back() -> None:
-    tree = validate_settings(
-        Tree, {"arms": {"x": {"annotator": {"kind": "longest", "gap": 2}, "optimizer": {"rate": 0.5}}}}
-    )
+def test_a_tree_with_components_survives_a_round_trip_through_yaml() -> None:
+    settings = {"arms": {"x": {"annotator": {"kind": "length", "tie_threshold": 2}, "optimizer": {"rate": 0.5}}}}
+    tree = validate_settings(Tree, settings)
     document = yaml.safe_load(yaml.safe_dump(tree.model_dump(mode="json", exclude_defaults=True)))
-    assert document == {"arms": {"x": {"annotator": {"kind": "longest", "gap": 2}, "optimizer": {"rate": 0.5}}}}
+    assert document == settings
     assert validate_settings(Tree, document) == tree

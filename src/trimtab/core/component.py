@@ -1,17 +1,18 @@
-"""From `kind:` to a class: a file's name is its component's name, and nothing is registered anywhere."""
+"""Settings and components. A `kind` names the module that defines its class, so no registration is needed."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic_core import CoreSchema, core_schema
 
+from trimtab.core.renamed_settings import rename_kind, rename_settings
+from trimtab.core.validation_errors import format_error, format_suggestion
 from trimtab.errors import StudyError
 
 
@@ -27,17 +28,17 @@ T = TypeVar("T", bound=Settings)
 
 
 class Component(Settings):
-    """Settings that also work. `VERSION` is bumped by hand when the same settings come to mean another result."""
+    """Settings that also do work. Increment `VERSION` by hand when the same settings start to give different results."""
 
     VERSION: ClassVar[int] = 1
-    # Settings that say where something lies; what it holds enters a fingerprint by its hash instead.
+    # Settings such as file paths, whose contents enter a fingerprint by hash instead.
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset()
 
 
 class ComponentField:
-    """Marks a field that holds a component: `Annotated[Component, Kind("annotators")]` reads `{kind: length, …}`.
+    """Marks a field that holds a component: `Annotated[Component, ComponentField("annotators")]` reads `{kind: length, …}`.
 
-    `bare` says what a bare word stands for where it is not a kind.
+    `expand_word` converts a bare word to the mapping that it abbreviates; by default a bare word is a kind.
     """
 
     def __init__(self, package: str, expand_word: Callable[[str], Mapping[str, Any]] | None = None) -> None:
@@ -52,175 +53,127 @@ class ComponentField:
         )
 
 
-# A model's name alone is asked through transformers: `weak: "@weak"`, `strong: gemma3-270m`.
+# A bare model name is run with the transformers engine: `weak: "@weak"`, `strong: gemma3-270m`.
 ENGINE_FIELD = ComponentField("engines", lambda name: {"kind": "transformers", "model": name})
 
 
 def build_component(package: str, value: Any) -> Component:
-    """The component that a mapping with `kind` describes. A component passes as it is; a bare word is its kind."""
+    """Builds the component that a mapping with `kind` describes. Components are returned unchanged; a word is a kind."""
     if isinstance(value, Component):
         return value
-    given = {"kind": value} if isinstance(value, str) else value
-    if not isinstance(given, Mapping) or not isinstance(given.get("kind"), str):
+    document = {"kind": value} if isinstance(value, str) else value
+    if not isinstance(document, Mapping) or not isinstance(document.get("kind"), str):
         raise StudyError(f"expected a mapping with `kind`, one of: {', '.join(list_kinds(package))}")
-    kind, settings = given["kind"], {key: each for key, each in given.items() if key != "kind"}
-    return validate_settings(find_component_class(package, kind), settings)
+    kind, settings = document["kind"], {key: setting for key, setting in document.items() if key != "kind"}
+    renamed = rename_kind(package, kind)
+    if renamed is None:
+        return validate_settings(find_component_class(package, kind), settings)
+    new_kind, message = renamed
+    try:
+        validate_settings(find_component_class(package, new_kind), settings)
+    except StudyError as error:
+        raise StudyError(f"{message}\n{error}") from error
+    raise StudyError(message)
 
 
 def build_component_from_options(package: str, kind: str, settings: Sequence[str]) -> Component:
-    """The component whose kind and `key=value` settings were given on the command line; values are read as YAML."""
-    given: dict[str, Any] = {}
-    for each in settings:
-        if each.partition("=")[0].strip() == "kind":
-            raise StudyError(f"{each!r}: the kind of annotator is named by --with")
-        given = apply_override(given, each)
-    return build_component(package, {"kind": kind, **given})
+    """Builds a component from a kind and `key=value` settings given on the command line; values are read as YAML."""
+    document: dict[str, Any] = {}
+    for setting in settings:
+        if setting.partition("=")[0].strip() == "kind":
+            raise StudyError(f"{setting!r}: set the kind of annotator with --annotator")
+        document = apply_override(document, setting)
+    return build_component(package, {"kind": kind, **document})
 
 
-def apply_override(document: Mapping[str, Any], change: str) -> dict[str, Any]:
-    """The document with `key.sub=value` put in; the value is read as YAML."""
-    key, equals, value = change.partition("=")
+def apply_override(document: Mapping[str, Any], override: str) -> dict[str, Any]:
+    """Returns the document with `key.sub=value` applied; the value is read as YAML."""
+    key, equals, value = override.partition("=")
     if not equals or not key.strip():
-        raise StudyError(f"{change!r}: a change is written key=value or key.sub=value")
+        raise StudyError(f"{override!r}: write an override as key=value or key.sub=value")
     head, _, rest = key.strip().partition(".")
     if not rest:
-        # `@` cannot begin a YAML word, and `@weak` is how a study's own model is named
-        return {**document, head: value.strip() if value.strip().startswith("@") else _parse_yaml_value(change, value)}
+        # `@` cannot start a YAML word, and `@weak` names a model of the study
+        return {
+            **document,
+            head: value.strip() if value.strip().startswith("@") else _parse_yaml_value(override, value),
+        }
     inner = document.get(head) or {}
     if not isinstance(inner, Mapping):
-        raise StudyError(f"{change!r}: {head} is {inner!r}, not a mapping of settings")
+        raise StudyError(f"{override!r}: {head} is {inner!r}, not a mapping of settings")
     return {**document, head: apply_override(inner, f"{rest}={value}")}
 
 
 def validate_settings(cls: type[T], settings: Any, location: str = "") -> T:
-    """The settings as an object. Raises `StudyError` with a line for each thing that is wrong, in our words."""
-    try:
-        return cls.model_validate(settings)
-    except ValidationError as error:
-        lines = [_format_error(cls, details, location) for details in error.errors()]
-        raise StudyError("\n".join(lines)) from error
+    """Validates settings into an object of `cls`. Raises `StudyError` with one line per error.
+
+    Settings under an old name are reported with the new name, together with all other errors.
+    """
+    renamed: list[str] = []
+    while True:
+        try:
+            validated = cls.model_validate(settings)
+        except ValidationError as error:
+            messages, renamed_settings = rename_settings(cls, settings, error.errors(), location)
+            if messages:
+                renamed, settings = [*renamed, *messages], renamed_settings
+                continue
+            lines = [format_error(cls, details, location) for details in error.errors()]
+            raise StudyError("\n".join([*renamed, *lines])) from error
+        if renamed:
+            raise StudyError("\n".join(renamed))
+        return validated
 
 
 def dump_component(component: Component) -> dict[str, Any]:
-    """The mapping that `build` reads back: the kind and the settings that differ from their defaults."""
+    """The mapping that `build_component` accepts: the kind and the settings that differ from their defaults."""
     return {"kind": get_kind(component), **component.model_dump(mode="json", exclude_defaults=True, by_alias=True)}
 
 
 def list_kinds(package: str) -> list[str]:
-    """The kinds that ship in `trimtab.<package>`, by file name, without importing them."""
+    """The built-in kinds in `trimtab.<package>`, from its module names; the modules are not imported."""
     folder = importlib.import_module(f"trimtab.{package}")
-    return sorted(
-        info.name
-        for info in pkgutil.iter_modules(folder.__path__)
-        if not info.name.startswith("_") and info.name not in getattr(folder, "NOT_COMPONENTS", ())
-    )
+    return sorted(info.name for info in pkgutil.iter_modules(folder.__path__) if not info.name.startswith("_"))
 
 
 def find_component_class(package: str, kind: str) -> type[Component]:
-    """The class of a kind: `length` is `Length` in `trimtab/<package>/length.py`; `my_module:Mine` is anyone's own."""
+    """Imports the class of a kind.
+
+    `length` is the class `Length` in `trimtab/<package>/length.py`; `my_module:MyClass` is a custom class.
+    """
     if ":" in kind:
         module_name, _, class_name = kind.partition(":")
     else:
-        known = list_kinds(package)
-        if kind not in known:
-            among = {"data": "sources", "evaluation": "scorers and judges"}.get(package, package)
+        kinds = list_kinds(package)
+        if kind not in kinds:
             raise StudyError(
-                f"kind: no {kind!r} among the {among} (there are: {', '.join(known)}){format_suggestion(kind, known)}"
+                f"kind: unknown kind {kind!r} in {package}{format_suggestion(kind, kinds)} (expected one of: {', '.join(kinds)})"
             )
         module_name = f"trimtab.{package}.{kind}"
         class_name = _kind_to_class_name(kind)
     try:
-        found: Any = getattr(importlib.import_module(module_name), class_name)
+        cls: Any = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise StudyError(f"kind: cannot load {kind!r}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Component)):
+    if not (isinstance(cls, type) and issubclass(cls, Component)):
         raise StudyError(f"kind: {kind!r} is not a trimtab Component")
-    return found
+    return cls
 
 
 def get_kind(component: Component) -> str:
-    """The `kind` that finds this component's class again."""
+    """The `kind` under which `find_component_class` finds this component's class."""
     module, name = type(component).__module__, type(component).__name__
     package, _, file = module.rpartition(".")
-    shipped = package.startswith("trimtab.") and name == _kind_to_class_name(file)
-    return file if shipped else f"{module}:{name}"
-
-
-def format_suggestion(word: str, known: Sequence[str]) -> str:
-    """`; did you mean 'beta'?` where a known word is near, else nothing."""
-    found = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    is_built_in = package.startswith("trimtab.") and name == _kind_to_class_name(file)
+    return file if is_built_in else f"{module}:{name}"
 
 
 def _kind_to_class_name(kind: str) -> str:
     return "".join(word.capitalize() for word in kind.split("_"))
 
 
-def _format_error(cls: type[Settings], details: ErrorDetails, place: str) -> str:
-    """One thing that is wrong: the place, what was found, and what would be right."""
-    path = [str(part) for part in details["loc"]]
-    where = ".".join([place, *path] if place else path)
-    if details["type"] == "extra_forbidden":
-        known = _list_valid_keys(cls, path[:-1])
-        return f"{where}: there is no such setting{format_suggestion(path[-1], known)} (there are: {', '.join(known)})"
-    if details["type"] == "missing":
-        return f"{where}: this setting is needed and was not given"
-    where = where.replace(".function-plain[<lambda>()]", "")
-    inner = details.get("ctx", {}).get("error")
-    if isinstance(inner, StudyError):
-        return "\n".join(_prefix_message(where, line) for line in str(inner).splitlines())
-    if inner is not None:
-        return _prefix_message(where, str(inner))
-    found = details["input"]
-    return (
-        f"{where}: {_describe_expectation(details)}, got {found!r}"
-        if where
-        else f"{_describe_expectation(details)}, got {found!r}"
-    )
-
-
-def _prefix_message(where: str, line: str) -> str:
-    """An inner message under an outer place: `annotator` and `kind: no such` make `annotator.kind: no such`."""
-    head = line.split(":", 1)[0]
-    within = head.replace("_", "").replace(".", "").isalnum() and ": " in line
-    return f"{where}{'.' if within and where else ': ' if where else ''}{line}"
-
-
-def _describe_expectation(details: ErrorDetails) -> str:
-    wanted = {
-        "int_parsing": "expected a whole number",
-        "int_type": "expected a whole number",
-        "int_from_float": "expected a whole number",
-        "float_parsing": "expected a number",
-        "float_type": "expected a number",
-        "string_type": "expected text",
-        "bool_parsing": "expected true or false",
-        "model_type": "expected a mapping of settings",
-        "string_pattern_mismatch": f"expected text of the form {details.get('ctx', {}).get('pattern')}",
-    }
-    message = wanted.get(details["type"], details["msg"])
-    return message.replace("Input should be a valid", "expected a").replace("Input should be", "must be")
-
-
-def _list_valid_keys(cls: type[Settings], path: Sequence[str]) -> list[str]:
-    """The settings that exist where the path leads, as far as the field types tell."""
-    current: Any = cls
-    for part in path:
-        fields = getattr(current, "model_fields", {})
-        if part in fields:
-            current = _find_settings_class(fields[part].annotation)
-    return sorted(each.alias or name for name, each in getattr(current, "model_fields", {}).items())
-
-
-def _find_settings_class(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation
-    inside: list[Callable[..., Any]] = [found for each in get_args(annotation) if (found := _find_settings_class(each))]
-    return inside[0] if inside else None
-
-
-def _parse_yaml_value(change: str, text: str) -> Any:
+def _parse_yaml_value(override: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise StudyError(f"{change!r}: the value is not YAML: {error}") from error
+        raise StudyError(f"{override!r}: the value is not valid YAML: {error}") from error

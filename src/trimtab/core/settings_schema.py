@@ -1,4 +1,4 @@
-"""What the settings of a class are, for people: name, default, what is accepted, and what it means."""
+"""Describes the settings of a class for display: name, default, accepted values and description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from trimtab.core.component import ComponentField
 
-# `…` stands for a setting that must be given.
+# Shown as the default of a required setting.
 REQUIRED = "…"
 TYPE_NAMES = {
     bool: "true or false",
@@ -26,9 +26,10 @@ TYPE_NAMES = {
 NUMBER_TYPE_NAMES = (TYPE_NAMES[int], TYPE_NAMES[float])
 COMPONENT_NAMES = {
     "annotators": "annotator",
-    "data": "source",
+    "sources": "source",
     "engines": "engine",
-    "evaluation": "scorer or judge",
+    "scorers": "scorer",
+    "judges": "judge",
     "filters": "filter",
 }
 BOUND_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -36,7 +37,7 @@ BOUND_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 @dataclass(frozen=True, slots=True)
 class SettingInfo:
-    """`default` is as it is typed on the command line; `meaning` is empty where the class's own text says it."""
+    """One setting. `default` is written as on the command line; `description` is empty if the class docstring covers it."""
 
     name: str
     default: str
@@ -45,7 +46,7 @@ class SettingInfo:
 
 
 def describe_settings(cls: type[BaseModel], exclude: Collection[str] = ()) -> list[SettingInfo]:
-    """The settings of a class by the names that a study gives them, in the order in which they stand."""
+    """Describes the settings of a class, by their names in a study, in definition order."""
     return [
         SettingInfo(field.alias or name, format_default(field), format_accepted_values(field), field.description or "")
         for name, field in cls.model_fields.items()
@@ -67,32 +68,32 @@ def format_setting_value(value: Any) -> str:
 
 
 def format_accepted_values(field: FieldInfo) -> str:
-    """What a setting may be, as it is written in YAML: `number > 0`, `hard, soft or weighted`, `{NAME: annotator, …}`."""
+    """Formats the accepted values as in YAML: `number > 0`, `hard, soft or weighted`, `{NAME: annotator, …}`."""
     return _join_alternatives(_list_type_names(field.annotation, field.metadata))
 
 
 def _list_type_names(annotation: Any, metadata: Sequence[Any] = ()) -> list[str]:
-    """The kinds of value that a type allows, bounds with the numbers that they are of."""
-    origin, inside = get_origin(annotation), get_args(annotation)
+    """The kinds of values that a type allows, including numeric bounds."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _list_type_names(inside[0], [*metadata, *inside[1:]])
+        return _list_type_names(arguments[0], [*metadata, *arguments[1:]])
     if origin in (Union, UnionType):
-        return [word for each in inside for word in _list_type_names(each, metadata)]
+        return [name for argument in arguments for name in _list_type_names(argument, metadata)]
     if origin is Literal:
-        return [format_setting_value(each) for each in inside]
-    kinds = [COMPONENT_NAMES[each.package] for each in metadata if isinstance(each, ComponentField)]
-    if kinds and annotation is not NoneType:
-        return kinds[:1]
-    word = _get_type_name(annotation, origin, inside)
-    bounds = " and ".join(_format_bounds(metadata)) if word in NUMBER_TYPE_NAMES else ""
-    return [f"{word} {bounds}".rstrip()]
+        return [format_setting_value(value) for value in arguments]
+    components = [COMPONENT_NAMES[mark.package] for mark in metadata if isinstance(mark, ComponentField)]
+    if components and annotation is not NoneType:
+        return components[:1]
+    name = _get_type_name(annotation, origin, arguments)
+    bounds = " and ".join(_format_bounds(metadata)) if name in NUMBER_TYPE_NAMES else ""
+    return [f"{name} {bounds}".rstrip()]
 
 
-def _get_type_name(annotation: Any, origin: Any, inside: Sequence[Any]) -> str:
+def _get_type_name(annotation: Any, origin: Any, arguments: Sequence[Any]) -> str:
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"{{NAME: {_join_alternatives(_list_type_names(inside[1]))}, …}}"
+        return f"{{NAME: {_join_alternatives(_list_type_names(arguments[1]))}, …}}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"[{_join_alternatives(_list_type_names(inside[0]))}, …]"
+        return f"[{_join_alternatives(_list_type_names(arguments[0]))}, …]"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "settings"
     return TYPE_NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))
@@ -107,6 +108,6 @@ def _format_bounds(metadata: Sequence[Any]) -> list[str]:
     ]
 
 
-def _join_alternatives(words: Sequence[str]) -> str:
-    *others, last = dict.fromkeys(words)
+def _join_alternatives(names: Sequence[str]) -> str:
+    *others, last = dict.fromkeys(names)
     return f"{', '.join(others)} or {last}" if others else last

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from trimtab.core.component import Component, format_suggestion
+from trimtab.core.component import Component
+from trimtab.core.validation_errors import format_suggestion
 from trimtab.errors import StudyError
 from trimtab.starter import (
     FAMILIES,

@@ -174,7 +174,7 @@ def _train_and_label(
     component: Component, file: Path, pairs: Sequence[Pair], fit: TrainingPairs, folder: Path, runtime: Runtime
 ) -> list[Annotation]:
     """Labels by an annotator that learns from the pairs of `fit`; pairs that are too long for its model are failed."""
-    arms = {TRAINED_ARM: Arm(annotator=component, train=False)}
+    arms = {TRAINED_ARM: Arm(annotator=component, labels_only=True)}
     study = build_ad_hoc_study("labels", file, arms, max_length=fit.max_length)
     split = build_file_split(study, File(path=str(fit.file), limit=fit.limit), File(path=str(file)))
     labels = LabelingPlanner(study, split).raw_labels(TRAINED_ARM)

@@ -118,7 +118,7 @@ class StudentPlanner:
     def _arm_row(self, name: str, arm: Arm) -> RowStages:
         labels, kind = self.labeling.final_labels(name), type(arm.annotator).__name__
         row = RowStages(name=name, description=arm.description, labels=labels, annotator=kind)
-        if not arm.train:
+        if arm.labels_only:
             return RowStages(**{**vars(row), "skipped": LABELS_ONLY})
         if self._trains_preference_models:
             recipe = arm.preference_model or self.study.training.preference_model

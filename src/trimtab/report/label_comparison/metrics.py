@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trimtab import stats
-from trimtab.core.component import format_suggestion
+from trimtab.core.validation_errors import format_suggestion
 from trimtab.errors import DataError, StudyError
 from trimtab.report.label_comparison.sources import LabelSource, LabelSourcePair, read_label_sources
 from trimtab.storage.artifacts import write_output

@@ -61,9 +61,9 @@ class AuditRequest:
     @cached_property
     def study(self) -> Study:
         """The audit as a study of labels alone."""
-        arms = {AUDITED_ARM: Arm(annotator=self.annotator, train=False)}
+        arms = {AUDITED_ARM: Arm(annotator=self.annotator, labels_only=True)}
         if self.reference_model:
-            arms[REFERENCE_ARM] = Arm(annotator=Prompted(weak=Transformers(model=self.reference_model)), train=False)
+            arms[REFERENCE_ARM] = Arm(annotator=Prompted(weak=Transformers(model=self.reference_model)), labels_only=True)
         return build_ad_hoc_study("audit", self.labeled, arms, self.source_study, self.max_length)
 
     @property

@@ -1,2 +1,0 @@
-# Asked for by a setting of its own: it gives no answer a score.
-NOT_COMPONENTS = ("similarity",)
