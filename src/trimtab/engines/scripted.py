@@ -1,4 +1,4 @@
-"""The engine that ships for tests and for trying things out: it answers by rules instead of a model."""
+"""The `scripted` engine: rules instead of a model, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 class Scripted(Component):
-    """Rules instead of a model, for tests and for trying things out.
+    """Answers by rules instead of a model, for tests and experiments.
 
-    The first pattern that is found in the question's text decides; without one, `otherwise` is written and all candidates
-    weigh the same.
+    `replies` and `choice_weights` map regular expressions to replies and to candidate weights; the first pattern found in
+    the text of the request applies. If none matches, the reply is `default_reply` and all candidates have the same weight.
 
-    `weighs` holds a figure for each candidate, in their order; only their proportions count.
+    `choice_weights` lists one weight per candidate, in order; only their ratios matter.
     """
 
     replies: Mapping[str, str] = Field(default_factory=dict)
@@ -34,23 +34,23 @@ class Scripted(Component):
 
     @field_validator("replies", "choice_weights")
     @classmethod
-    def _validate_patterns(cls, given: Mapping[str, T]) -> Mapping[str, T]:
-        for pattern in given:
+    def _validate_patterns(cls, rules: Mapping[str, T]) -> Mapping[str, T]:
+        for pattern in rules:
             try:
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return given
+        return rules
 
     @field_validator("choice_weights")
     @classmethod
-    def _validate_weights(cls, weighs: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
-        for pattern, figures in weighs.items():
-            if any(figure < 0 for figure in figures) or not 0 < sum(figures) < math.inf:
+    def _validate_weights(cls, rules: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
+        for pattern, weights in rules.items():
+            if any(weight < 0 for weight in weights) or not 0 < sum(weights) < math.inf:
                 raise ValueError(
-                    f"{pattern!r}: weights must not be negative and not all be zero, with a finite sum, got {list(figures)}"
+                    f"{pattern!r}: weights must be non-negative with a positive, finite sum, got {list(weights)}"
                 )
-        return weighs
+        return rules
 
     def start(self, runtime: Runtime) -> ScriptedEngine:
         del runtime
@@ -59,23 +59,25 @@ class Scripted(Component):
     def content_hash(self) -> str:
         return hashlib.sha256(json.dumps(self.model_dump(mode="json")).encode()).hexdigest()[:16]
 
-    def _find_reply(self, question: EngineRequest) -> str:
-        return next((text for pattern, text in self.replies.items() if _matches(pattern, question)), self.default_reply)
+    def _find_reply(self, request: EngineRequest) -> str:
+        return next((text for pattern, text in self.replies.items() if _matches(pattern, request)), self.default_reply)
 
-    def _find_weights(self, question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
-        for pattern, figures in self.choice_weights.items():
-            if _matches(pattern, question):
-                if len(figures) != len(candidates):
-                    raise ValueError(f"weighs.{pattern}: {len(figures)} weights for {len(candidates)} candidates")
-                return figures
+    def _find_weights(self, request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        for pattern, weights in self.choice_weights.items():
+            if _matches(pattern, request):
+                if len(weights) != len(candidates):
+                    raise ValueError(
+                        f"choice_weights.{pattern}: {len(weights)} weights for {len(candidates)} candidates"
+                    )
+                return weights
         return [1.0] * len(candidates)
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedEngine:
-    """Answers by two functions of the question; `asked` keeps every question in the order in which they came.
+    """Answers by two functions of the request. `requests` records every request in order.
 
-    `weigh` gives figures whose proportions are the shares. A token is a word here.
+    `choice_weights` returns weights whose ratios are the candidates' probabilities. A token is a word.
     """
 
     reply_fn: Callable[[EngineRequest], str]
@@ -89,9 +91,9 @@ class ScriptedEngine:
             [1.0] * len(candidates)
         ),
     ) -> None:
-        object.__setattr__(self, "write_as", reply)
-        object.__setattr__(self, "weigh_as", choice_weights)
-        object.__setattr__(self, "asked", [])
+        object.__setattr__(self, "reply_fn", reply)
+        object.__setattr__(self, "weights_fn", choice_weights)
+        object.__setattr__(self, "requests", [])
 
     def generate(
         self,
@@ -103,19 +105,18 @@ class ScriptedEngine:
         seed: int = 0,
     ) -> list[Generation]:
         del temperature, seed
-        return [self._generate_one(question, max_new_tokens, stop) for question in requests]
+        return [self._generate_one(request, max_new_tokens, stop) for request in requests]
 
-    def _generate_one(self, question: EngineRequest, max_tokens: int, stop: Sequence[str]) -> Generation:
-        self.requests.append(question)
-        text = self.reply_fn(question)
-        for mark in stop:
-            text = text.split(mark, 1)[0]
+    def _generate_one(self, request: EngineRequest, max_new_tokens: int, stop: Sequence[str]) -> Generation:
+        self.requests.append(request)
+        text = self.reply_fn(request)
+        for stop_text in stop:
+            text = text.split(stop_text, 1)[0]
         words = text.split(" ") if text else []
-        cut = len(words) > max_tokens
         return Generation(
-            text=" ".join(words[:max_tokens]),
-            finish_reason="length" if cut else "end",
-            cost=Cost(prompt_tokens=_count_words(question), generated_tokens=min(len(words), max_tokens), calls=1),
+            text=" ".join(words[:max_new_tokens]),
+            finish_reason="length" if len(words) > max_new_tokens else "end",
+            cost=Cost(prompt_tokens=_count_words(request), generated_tokens=min(len(words), max_new_tokens), calls=1),
         )
 
     def score_choices(
@@ -126,27 +127,32 @@ class ScriptedEngine:
         first_token_only: bool = False,
         include_end_of_turn: bool = False,
     ) -> list[ChoiceScores]:
-        found = []
-        for question, among in zip(requests, candidates, strict=True):
-            self.requests.append(question)
-            figures = self.weights_fn(question, among)
-            if len(figures) != len(among) or sum(figures) == 0:
-                raise ValueError(f"weigh: {list(figures)} for {len(among)} candidates; one weight each, not all zero")
-            shares = tuple(figure / sum(figures) for figure in figures)
-            found.append(
+        scores = []
+        for request, choices in zip(requests, candidates, strict=True):
+            self.requests.append(request)
+            weights = self.weights_fn(request, choices)
+            if len(weights) != len(choices) or sum(weights) == 0:
+                raise ValueError(
+                    f"choice_weights returned {list(weights)} for {len(choices)} candidates; expected one weight each, not "
+                    "all zero"
+                )
+            probabilities = tuple(weight / sum(weights) for weight in weights)
+            scores.append(
                 ChoiceScores(
-                    probabilities=shares,
-                    logprobs=tuple(math.log(share) if share else -math.inf for share in shares),
-                    tokens=tuple(1 if first_token_only else len(each.split()) + include_end_of_turn for each in among),
-                    cost=Cost(prompt_tokens=_count_words(question), calls=1),
+                    probabilities=probabilities,
+                    logprobs=tuple(math.log(p) if p else -math.inf for p in probabilities),
+                    tokens=tuple(
+                        1 if first_token_only else len(choice.split()) + include_end_of_turn for choice in choices
+                    ),
+                    cost=Cost(prompt_tokens=_count_words(request), calls=1),
                 )
             )
-        return found
+        return scores
 
 
-def _matches(pattern: str, question: EngineRequest) -> bool:
-    return re.search(pattern, f"{format_conversation(question.prompt)}\n{question.prefill}") is not None
+def _matches(pattern: str, request: EngineRequest) -> bool:
+    return re.search(pattern, f"{format_conversation(request.prompt)}\n{request.prefill}") is not None
 
 
-def _count_words(question: EngineRequest) -> int:
-    return len(format_conversation(question.prompt).split()) + len(question.prefill.split())
+def _count_words(request: EngineRequest) -> int:
+    return len(format_conversation(request.prompt).split()) + len(request.prefill.split())

@@ -1,4 +1,4 @@
-"""A local model, asked through transformers."""
+"""The `transformers` engine: a local model in this process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trimtab.engines._shared.tokenization import (
     decode_generation,
     encode_candidates,
     encode_request,
+    format_too_long,
     select_scored_tokens,
     softmax,
 )
 from trimtab.errors import EngineError
-from trimtab.models.config import Model
-from trimtab.models.config import compute_model_hash as weights_identity
+from trimtab.models.config import Model, compute_model_hash
 from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation
 
 if TYPE_CHECKING:
@@ -31,32 +31,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# So far back the text is looked at for a stop text.
+# Number of trailing tokens that are searched for a stop text after each step.
 STOP_TEXT_WINDOW = 24
 
 
 class Transformers(Component):
-    """A model by name, folder or hub id; in a study also `@weak` and `@student`, its models as they are when they label."""
+    """A model by short name, folder or hub id. In a study also `@weak` and `@student`, the study's models as they are when
+    labeling starts."""
 
     model: str
 
     def start(self, runtime: Runtime) -> Engine:
-        """The model in memory. Raises `EngineError` for a study's model where there is no study."""
+        """Loads the model. Raises `EngineError` for a study's model outside a study."""
         from trimtab.models.checkpoint import load_base_model  # noqa: PLC0415 - loads torch
 
         if self.model.startswith("@"):
-            raise EngineError(f"{self.model} is a model of a study: make the annotator an arm of one, or name a model")
-        return TransformersEngine(
-            load_base_model(Model(base=self.model), runtime.notify, runtime.device), runtime.token_budget
-        )
+            raise EngineError(
+                f"{self.model} is a model of a study: use the annotator in an arm of a study, or name a published model"
+            )
+        loaded_model = load_base_model(Model(base=self.model), runtime.notify, runtime.device)
+        return TransformersEngine(loaded_model, runtime.token_budget)
 
     def content_hash(self) -> str:
-        return weights_identity(Model(base=self.model)) or self.model
+        return compute_model_hash(Model(base=self.model)) or self.model
 
 
 @dataclass(frozen=True, slots=True)
 class TransformersEngine:
-    """A model in memory. Beginnings that questions share are read once; all candidates of a question in one pass."""
+    """A loaded model. Prefixes that requests share are computed once, and all candidates of a request in one pass."""
 
     loaded_model: LoadedModel
     token_budget: int
@@ -68,7 +70,7 @@ class TransformersEngine:
 
         select_layout(self.loaded_model.model)
         require_mask_support(self.loaded_model.model)
-        object.__setattr__(self, "beginnings", PrefixCache())
+        object.__setattr__(self, "prefix_cache", PrefixCache())
 
     def generate(
         self,
@@ -93,32 +95,33 @@ class TransformersEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> Iterator[Mapping[int, Generation]]:
-        """Draws come from the seed and the question's own tokens, so that neither order nor batching moves them. A question
-        that leaves no room for its answer in what the model reads fails."""
+        """Samples from a generator seeded by `seed` and the request's own tokens, so that neither order nor batching
+        changes the result. A request that leaves no room for its response in the model's context fails."""
         from trimtab.models.inference.batched_inference import generate_tokens  # noqa: PLC0415 - loads torch
 
         chat = self.loaded_model.chat
-        texts = [self._encode(question) for question in requests]
-        long = self._too_long_notes([len(ids) for ids in texts], [max_new_tokens] * len(texts))
-        if long:
-            yield {place: Generation(text="", status="failed", note=note) for place, note in long.items()}
-        came = generate_tokens(
+        prompts = [encode_request(chat, request) for request in requests]
+        too_long = self._too_long_notes([len(ids) for ids in prompts], [max_new_tokens] * len(prompts))
+        if too_long:
+            yield {index: Generation(text="", status="failed", note=note) for index, note in too_long.items()}
+        batches = generate_tokens(
             self.loaded_model.model,
-            texts,
+            prompts,
             lambda ids: (
-                ids[-1] in chat.stop_token_ids or any(mark in chat.decode(ids[-STOP_TEXT_WINDOW:]) for mark in stop)
+                ids[-1] in chat.stop_token_ids
+                or any(stop_text in chat.decode(ids[-STOP_TEXT_WINDOW:]) for stop_text in stop)
             ),
-            [random.Random(f"{seed}:{ids}") for ids in texts],
+            [random.Random(f"{seed}:{ids}") for ids in prompts],
             self.token_budget,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             prefix_cache=self.prefix_cache,
-            completed={place for place in range(len(texts)) if place in skip or place in long},
+            completed={index for index in range(len(prompts)) if index in skip or index in too_long},
         )
-        for found, seconds in _time_batches(came):
+        for batch, seconds in _time_batches(batches):
             yield {
-                place: self._to_generation(each.token_ids, stop, _generation_cost(each, seconds))
-                for place, each in found.items()
+                index: decode_generation(chat, tokens.token_ids, stop, _generation_cost(tokens, seconds))
+                for index, tokens in batch.items()
             }
 
     def score_choices(
@@ -146,63 +149,57 @@ class TransformersEngine:
     ) -> Iterator[Mapping[int, ChoiceScores]]:
         from trimtab.models.inference.batched_inference import score_choices  # noqa: PLC0415 - loads torch
 
-        split = [self._encode_candidates(question, among) for question, among in zip(requests, candidates, strict=True)]
-        end = self.loaded_model.chat.end_of_turn_ids if include_end_of_turn else ()
-        rest = [select_scored_tokens(left, end, first_token=first_token_only) for _, left in split]
-        # the last token of a candidate is predicted, never read
-        long = self._too_long_notes(
-            [len(text) for text, _ in split], [max(len(each) - 1 for each in among) for among in rest]
+        chat = self.loaded_model.chat
+        encoded = [encode_candidates(chat, *pair) for pair in zip(requests, candidates, strict=True)]
+        prefixes = [prefix for prefix, _ in encoded]
+        end_ids = chat.end_of_turn_ids if include_end_of_turn else ()
+        scored = [select_scored_tokens(suffixes, end_ids, first_token_only=first_token_only) for _, suffixes in encoded]
+        # The last token of a candidate is predicted but never fed to the model.
+        read_tokens = [max(len(ids) - 1 for ids in choices) for choices in scored]
+        too_long = self._too_long_notes([len(prefix) for prefix in prefixes], read_tokens)
+        if too_long:
+            yield {
+                index: ChoiceScores(probabilities=(), status="failed", note=note) for index, note in too_long.items()
+            }
+        completed = {index for index in range(len(prefixes)) if index in skip or index in too_long}
+        batches = score_choices(
+            self.loaded_model.model, prefixes, scored, self.token_budget, self.prefix_cache, completed
         )
-        if long:
-            yield {place: ChoiceScores(probabilities=(), status="failed", note=note) for place, note in long.items()}
-        left_out = {place for place in range(len(split)) if place in skip or place in long}
-        came = score_choices(
-            self.loaded_model.model, [text for text, _ in split], rest, self.token_budget, self.prefix_cache, left_out
-        )
-        for found, seconds in _time_batches(came):
-            yield {place: _to_choice_scores(sums, rest[place], seconds) for place, sums in found.items()}
+        for batch, seconds in _time_batches(batches):
+            yield {index: _to_choice_scores(sums, scored[index], seconds) for index, sums in batch.items()}
 
-    def _too_long_notes(self, lengths: Sequence[int], room: Sequence[int]) -> dict[int, str]:
-        """Why questions of so many tokens cannot be asked, where the model does not read them with so many more."""
-        most = self.loaded_model.max_positions
+    def _too_long_notes(self, lengths: Sequence[int], extra_tokens: Sequence[int]) -> dict[int, str]:
+        """Notes, by index, on the prompts that exceed the model's maximum length together with their extra tokens."""
+        max_length = self.loaded_model.max_positions
         return {
-            place: f"the question has {length} tokens and its answer up to {more} more to read, and the model reads {most}"
-            for place, (length, more) in enumerate(zip(lengths, room, strict=True))
-            if most is not None and length + more > most
+            index: format_too_long(length, extra, max_length)
+            for index, (length, extra) in enumerate(zip(lengths, extra_tokens, strict=True))
+            if max_length is not None and length + extra > max_length
         }
 
-    def _encode(self, question: EngineRequest) -> list[int]:
-        return encode_request(self.loaded_model.chat, question)
 
-    def _encode_candidates(self, question: EngineRequest, among: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        return encode_candidates(self.loaded_model.chat, question, among)
-
-    def _to_generation(self, ids: Sequence[int], stop: Sequence[str], cost: Cost) -> Generation:
-        return decode_generation(self.loaded_model.chat, ids, stop, cost)
-
-
-def _time_batches(came: Iterator[dict[int, T]]) -> Iterator[tuple[dict[int, T], float]]:
-    """What comes, a pass at a time, with the seconds that each of it took."""
+def _time_batches(batches: Iterator[dict[int, T]]) -> Iterator[tuple[dict[int, T], float]]:
+    """The batches with the seconds that each item took."""
     start = time.monotonic()
-    for found in came:
-        yield found, (time.monotonic() - start) / len(found)
+    for batch in batches:
+        yield batch, (time.monotonic() - start) / len(batch)
         start = time.monotonic()
 
 
-def _generation_cost(written: GeneratedTokens, seconds: float) -> Cost:
+def _generation_cost(tokens: GeneratedTokens, seconds: float) -> Cost:
     return Cost(
-        prompt_tokens=written.computed_tokens,
-        generated_tokens=len(written.token_ids),
+        prompt_tokens=tokens.computed_tokens,
+        generated_tokens=len(tokens.token_ids),
         seconds=seconds,
-        cached_tokens=written.cached_tokens,
+        cached_tokens=tokens.cached_tokens,
         calls=1,
     )
 
 
-def _to_choice_scores(sums: ChoiceLogprobs, among: Sequence[Sequence[int]], seconds: float) -> ChoiceScores:
+def _to_choice_scores(sums: ChoiceLogprobs, scored: Sequence[Sequence[int]], seconds: float) -> ChoiceScores:
     return ChoiceScores(
         probabilities=softmax(sums.logprobs),
         logprobs=sums.logprobs,
-        tokens=tuple(map(len, among)),
+        tokens=tuple(map(len, scored)),
         cost=Cost(prompt_tokens=sums.computed_tokens, cached_tokens=sums.cached_tokens, seconds=seconds, calls=1),
     )

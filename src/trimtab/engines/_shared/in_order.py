@@ -1,4 +1,4 @@
-"""Answers that came one by one, as a list."""
+"""Collects results that arrive out of order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def collect_in_order(came: Iterable[Mapping[int, T]]) -> list[T]:
-    """The answers to all questions, by the places of these, which must all be there."""
-    found = {place: answer for each in came for place, answer in each.items()}
-    return [found[place] for place in range(len(found))]
+def collect_in_order(batches: Iterable[Mapping[int, T]]) -> list[T]:
+    """The results of all batches ordered by index. The indices must be exactly 0 to n - 1."""
+    results = {index: result for batch in batches for index, result in batch.items()}
+    return [results[index] for index in range(len(results))]

@@ -1,4 +1,4 @@
-"""What is asked, and what is answered, as tokens: the same for every engine that has the model's own tokenizer. Pure."""
+"""Tokenizes engine requests and candidates, the same way for every engine with the model's own tokenizer. Pure."""
 
 from __future__ import annotations
 
@@ -10,68 +10,80 @@ from trimtab.models.chat import ChatTokenizer
 from trimtab.types import Cost, EngineRequest, Generation
 
 
-def encode_request(chat: ChatTokenizer, question: EngineRequest) -> list[int]:
-    """The conversation and how its answer begins."""
-    return chat.encode_prompt(question.prompt) + chat.encode_text(question.prefill)
+def encode_request(chat: ChatTokenizer, request: EngineRequest) -> list[int]:
+    """The token ids of the conversation and the prefill."""
+    return chat.encode_prompt(request.prompt) + chat.encode_text(request.prefill)
 
 
 def encode_candidates(
-    chat: ChatTokenizer, question: EngineRequest, among: Sequence[str]
+    chat: ChatTokenizer, request: EngineRequest, candidates: Sequence[str]
 ) -> tuple[list[int], list[list[int]]]:
-    """The text up to where the candidates part, and what is left of each: one token at least.
+    """Splits the tokens into the prefix that all candidates share and the rest of each, which has at least one token.
 
-    Candidates are tokenized together with the text before them, as the model would have written them.
+    Each candidate is tokenized together with the text before it, as the model would generate it.
     """
-    prompt = chat.encode_prompt(question.prompt)
-    whole = [prompt + chat.encode_text(question.prefill + each) for each in among]
-    most = min(map(len, whole)) - 1
-    parted = next((place for place in range(most) if len({ids[place] for ids in whole}) > 1), most)
-    # candidates are weighed as they stand where there is but one
-    parted = parted if len(whole) > 1 else len(encode_request(chat, question))
-    return whole[0][:parted], [ids[parted:] for ids in whole]
+    prompt = chat.encode_prompt(request.prompt)
+    sequences = [prompt + chat.encode_text(request.prefill + candidate) for candidate in candidates]
+    longest_prefix = min(map(len, sequences)) - 1
+    differing = (index for index in range(longest_prefix) if len({ids[index] for ids in sequences}) > 1)
+    # A single candidate is scored in full: nothing shows which of its tokens would be shared.
+    split = next(differing, longest_prefix) if len(sequences) > 1 else len(encode_request(chat, request))
+    return sequences[0][:split], [ids[split:] for ids in sequences]
 
 
-def select_scored_tokens(rest: Sequence[list[int]], end: Sequence[int], *, first_token: bool) -> list[list[int]]:
-    """What is weighed of what is left of each candidate: where they part alone, or all of it with what is to end it."""
-    return [each[:1] if first_token else [*each, *end] for each in rest]
+def select_scored_tokens(
+    suffixes: Sequence[list[int]], end_ids: Sequence[int], *, first_token_only: bool
+) -> list[list[int]]:
+    """The tokens to score of each candidate: its first differing token, or all of them followed by `end_ids`."""
+    return [suffix[:1] if first_token_only else [*suffix, *end_ids] for suffix in suffixes]
 
 
 def decode_generation(
     chat: ChatTokenizer, ids: Sequence[int], stop: Sequence[str], cost: Cost, *, finished: bool = False
 ) -> Generation:
-    """The text before the first stop text. `over`: a stop text or the end of the turn is known to have ended it."""
+    """The text up to the first stop text. `finished`: a stop text or the end of the turn is known to have ended it."""
     text = chat.decode(ids)
-    marks = [text.index(mark) for mark in stop if mark in text]
-    finished = finished or bool(marks) or (bool(ids) and ids[-1] in chat.stop_token_ids)
-    reply = Generation(
-        text=text[: min(marks)].rstrip() if marks else text, finish_reason="end" if finished else "length", cost=cost
+    stop_positions = [text.index(stop_text) for stop_text in stop if stop_text in text]
+    finished = finished or bool(stop_positions) or (bool(ids) and ids[-1] in chat.stop_token_ids)
+    generation = Generation(
+        text=text[: min(stop_positions)].rstrip() if stop_positions else text,
+        finish_reason="end" if finished else "length",
+        cost=cost,
     )
-    return reply if reply.text or finished else replace(reply, note="nothing was written")
+    return generation if generation.text or finished else replace(generation, note="the model generated no text")
 
 
 def softmax(logprobs: Sequence[float]) -> tuple[float, ...]:
-    """Softmax over the candidates."""
-    top = max(logprobs)
-    raw = [math.exp(each - top) for each in logprobs]
-    return tuple(each / sum(raw) for each in raw)
+    """Probabilities over the candidates, from their log-probabilities in nats."""
+    largest = max(logprobs)
+    unnormalized = [math.exp(logprob - largest) for logprob in logprobs]
+    return tuple(value / sum(unnormalized) for value in unnormalized)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringStep:
-    """A place within some candidates: the tokens that stand `before` it, and those that any of them has there."""
+    """One position within the candidates: the `prefix` before it, and the `tokens` that candidates have there."""
 
     prefix: tuple[int, ...]
     tokens: tuple[int, ...]
 
 
-def build_scoring_steps(rest: Sequence[Sequence[int]], most: int) -> list[ScoringStep]:
-    """Every place within the candidates once, where they begin alike too; at most so many tokens a step."""
-    found: dict[tuple[int, ...], dict[int, None]] = {}
-    for ids in rest:
-        for place, token in enumerate(ids):
-            found.setdefault(tuple(ids[:place]), {})[token] = None
+def build_scoring_steps(suffixes: Sequence[Sequence[int]], max_tokens: int) -> list[ScoringStep]:
+    """Every distinct position within the candidates once, with at most `max_tokens` tokens per step."""
+    tokens_by_prefix: dict[tuple[int, ...], dict[int, None]] = {}
+    for ids in suffixes:
+        for index, token in enumerate(ids):
+            tokens_by_prefix.setdefault(tuple(ids[:index]), {})[token] = None
     return [
-        ScoringStep(before, tuple(tokens)[start : start + most])
-        for before, tokens in found.items()
-        for start in range(0, len(tokens), most)
+        ScoringStep(prefix, tuple(tokens)[start : start + max_tokens])
+        for prefix, tokens in tokens_by_prefix.items()
+        for start in range(0, len(tokens), max_tokens)
     ]
+
+
+def format_too_long(prompt_tokens: int, extra_tokens: int, max_length: int) -> str:
+    """The note of a request that does not fit into the model's context length."""
+    return (
+        f"the prompt has {prompt_tokens} tokens and needs up to {extra_tokens} more for the response, but the model's "
+        f"maximum length is {max_length}"
+    )

@@ -1,4 +1,4 @@
-"""Requests to a server that speaks OpenAI's protocol: what it answered, or what went wrong in words without the key."""
+"""HTTP client for the OpenAI protocol: responses, and errors with the API key redacted."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from trimtab.types import Cost
 if TYPE_CHECKING:
     from trimtab.engines.openai import Openai
 
-# What no other question can mend: the key, the bill, and a server that has moved.
+# Errors that affect every request: a wrong key, an unpaid bill, a server that has moved.
 FATAL_STATUSES = frozenset({301, 302, 307, 308, 401, 402})
-# The code of a 429 by which an account has run dry, and nothing is gained by waiting.
+# Error code of a 429 that means the account's quota is used up, so that waiting does not help.
 TOO_MANY_REQUESTS, QUOTA_EXHAUSTED = 429, "insufficient_quota"
-# What may be said of the key, the model and the address, or of this question alone (moderation, a way of asking).
+# Errors that may concern the key, the model or the address, or only this request (moderation, an unsupported field).
 AMBIGUOUS_STATUSES = frozenset({403, 404})
-# A refusal of a way of weighing: what else is refused would be refused in any other way.
+# Error messages of an unsupported scoring strategy. Other rejections would occur with every strategy.
 UNSUPPORTED_STRATEGY = re.compile(r"logprob|echo|requested parameters", re.IGNORECASE)
 REJECTED_STATUSES = frozenset({400, 404, 422})
-# A refusal of how it is told the beginning of an answer.
+# Error messages of an unsupported way to send a prefill.
 PREFILL_ERROR = re.compile(r"continue_final_message|add_generation_prompt|prefix|prefill", re.IGNORECASE)
-# What is asked to find out whether any question is answered, and what of the request that was not is left out of it.
+# Prompt that checks whether the server answers at all, and the fields of the failed request that the check omits.
 PROBE_PROMPT = "Say hello."
 REQUEST_SPECIFIC_FIELDS = frozenset(
     {"messages", "prompt", "stop", "seed", "logprobs", "top_logprobs", "echo", "continue_final_message"}
     | {"add_generation_prompt"}
 )
-# Tries of the first request: an address that is wrong is told without delay.
+# Attempts of the first request: few, so that a wrong address is reported quickly.
 CONNECTION_CHECK_ATTEMPTS = 3
-# Seconds to wait for a server to take the connection, however long its answers may take.
+# Seconds to wait for a connection, regardless of the timeout of responses.
 CONNECT_TIMEOUT = 10.0
 MAX_ERROR_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
 class ServerResponse:
-    """The server's JSON, empty where `note` says what went wrong; `refused` where the server does not weigh in this way."""
+    """The server's JSON; empty with a `note` if the request failed. `unsupported`: it rejected the scoring strategy."""
 
     body: Mapping[str, Any]
     cost: Cost
@@ -64,7 +64,7 @@ class _RequestFailure:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Connection:
-    """A server that can be asked from many threads. Neither it nor anything that it says shows the key."""
+    """Thread-safe connection to a server. Its repr and its messages never contain the API key."""
 
     address: str
     model: str
@@ -78,134 +78,141 @@ class Connection:
     probe_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def check_connection(self) -> None:
-        """Raises `EngineError` where nobody answers, the server has moved, or the key is not known.
+        """Raises `EngineError` if no server answers, the server has moved, or it rejects the key.
 
-        A server without a list of models will do, and so will a key that may not read it.
+        A server without a list of models passes, and so does a key without access to the list.
         """
         options: Any = {"max_retries": min(self.max_attempts, CONNECTION_CHECK_ATTEMPTS) - 1}
-        found, _ = self._send(lambda: self.client.get("/models", cast_to=httpx2.Response, options=options))
-        if isinstance(found, _RequestFailure) and found.fatal:
-            raise EngineError(found.note)
+        result, _ = self._send(lambda: self.client.get("/models", cast_to=httpx2.Response, options=options))
+        if isinstance(result, _RequestFailure) and result.fatal:
+            raise EngineError(result.note)
 
     def request(self, path: str, body: Mapping[str, Any]) -> ServerResponse:
-        """Raises `EngineError` where no question can be answered: nobody there, the key or the model not known."""
-        found, spent = self._post(path, body)
-        if isinstance(found, _RequestFailure):
-            if found.status in AMBIGUOUS_STATUSES and not found.unsupported:
-                spent += self._probe_server(path, body, found)
-            if found.fatal:
-                raise EngineError(found.note)
-            return ServerResponse({}, spent, found.note, unsupported=found.unsupported)
-        decoded = _decode_json(found)
+        """Posts a request. Raises `EngineError` if every request would fail: no server, an invalid key, an unknown model."""
+        result, cost = self._post(path, body)
+        if isinstance(result, _RequestFailure):
+            if result.status in AMBIGUOUS_STATUSES and not result.unsupported:
+                cost += self._probe_server(path, body, result)
+            if result.fatal:
+                raise EngineError(result.note)
+            return ServerResponse({}, cost, result.note, unsupported=result.unsupported)
+        decoded = _decode_json(result)
         if isinstance(decoded, str):
-            return ServerResponse({}, spent, self._redact_key(decoded)[:MAX_ERROR_LENGTH])
+            return ServerResponse({}, cost, self._redact_key(decoded)[:MAX_ERROR_LENGTH])
         self.has_answered.set()
-        taken = parse_cost(decoded)
-        self.rate_limiter.record_tokens(taken.prompt_tokens + taken.cached_tokens + taken.generated_tokens)
-        return ServerResponse(decoded, spent + taken)
+        tokens = parse_cost(decoded)
+        self.rate_limiter.record_tokens(tokens.prompt_tokens + tokens.cached_tokens + tokens.generated_tokens)
+        return ServerResponse(decoded, cost + tokens)
 
-    def _probe_server(self, path: str, body: Mapping[str, Any], trouble: _RequestFailure) -> Cost:
-        """What it took to know that the server answers others. Raises `EngineError` where it does not."""
+    def _probe_server(self, path: str, body: Mapping[str, Any], failure: _RequestFailure) -> Cost:
+        """Sends a harmless request unless one has succeeded, and returns its cost. Raises `EngineError` if it fails too."""
         with self.probe_lock:
             if self.has_answered.is_set():
                 return Cost()
             chat = "messages" in body
-            asked = {"messages": [{"role": "user", "content": PROBE_PROMPT}]} if chat else {"prompt": PROBE_PROMPT}
-            same = {name: value for name, value in body.items() if name not in REQUEST_SPECIFIC_FIELDS}
-            found, spent = self._post(path, {**same, **asked})
-            if isinstance(found, _RequestFailure) or isinstance(_decode_json(found), str):
-                raise EngineError(trouble.note)
+            prompt = {"messages": [{"role": "user", "content": PROBE_PROMPT}]} if chat else {"prompt": PROBE_PROMPT}
+            fields = {name: value for name, value in body.items() if name not in REQUEST_SPECIFIC_FIELDS}
+            result, cost = self._post(path, {**fields, **prompt})
+            if isinstance(result, _RequestFailure) or isinstance(_decode_json(result), str):
+                raise EngineError(failure.note)
             self.has_answered.set()
-            return spent
+            return cost
 
     def _post(self, path: str, body: Mapping[str, Any]) -> tuple[httpx2.Response | _RequestFailure, Cost]:
-        found, seconds = self._send(lambda: self.client.post(path, cast_to=httpx2.Response, body=dict(body)))
-        return found, Cost(seconds=seconds, calls=1)
+        result, seconds = self._send(lambda: self.client.post(path, cast_to=httpx2.Response, body=dict(body)))
+        return result, Cost(seconds=seconds, calls=1)
 
     def _send(self, send: Callable[[], httpx2.Response]) -> tuple[httpx2.Response | _RequestFailure, float]:
-        """The response and the seconds that it took. Trouble is a value, so that an error raised from it has no error behind
-        it that could show the key."""
+        """The response or the failure, and the seconds charged to it.
+
+        Failures are values, so that an error raised from one has no `__context__` that could contain the key.
+        """
         self.timer.start()
-        found: httpx2.Response | _RequestFailure
+        result: httpx2.Response | _RequestFailure
         try:
-            found = send()
+            result = send()
         except openai.APIStatusError as error:
-            found = self._status_failure(error)
+            result = self._status_failure(error)
         except openai.APIConnectionError as error:
-            found = self._connection_failure(error)
+            result = self._connection_failure(error)
         finally:
             seconds = self.timer.stop()
-        return found, seconds
+        return result, seconds
 
     def _status_failure(self, error: openai.APIStatusError) -> _RequestFailure:
-        status, said = error.status_code, self._redact_key(_error_message(error.body))
+        status, message = error.status_code, self._redact_key(_error_message(error.body))
         hint = {
-            401: "; the key is taken from the environment variable that api_key_env names",
-            404: f"; is {self.model!r} the server's name for the model, and does base_url end as it should, mostly in /v1?",
+            401: "; check the environment variable that api_key_env names",
+            404: f"; check that {self.model!r} is the server's name for the model and that base_url, which usually ends in "
+            "/v1, is right",
         }.get(status, "")
-        refused = status in REJECTED_STATUSES and UNSUPPORTED_STRATEGY.search(said) is not None
-        if status in REJECTED_STATUSES and not refused and PREFILL_ERROR.search(said):
-            hint = "; prefill says how the server is told the beginning of an answer"
-        hopeless = status in FATAL_STATUSES or error.code == QUOTA_EXHAUSTED
-        tries = f", asked up to {self.max_attempts} times" if is_retried(status) and not hopeless else ""
-        return _RequestFailure(
-            status,
-            f"{self.address} answered {status}{tries}: {said[:MAX_ERROR_LENGTH]}{hint}",
-            fatal=hopeless,
-            unsupported=refused,
-        )
+        unsupported = status in REJECTED_STATUSES and UNSUPPORTED_STRATEGY.search(message) is not None
+        if status in REJECTED_STATUSES and not unsupported and PREFILL_ERROR.search(message):
+            hint = "; set prefill to a method that the server supports"
+        fatal = status in FATAL_STATUSES or error.code == QUOTA_EXHAUSTED
+        attempts = f" after up to {self.max_attempts} attempts" if is_retried(status) and not fatal else ""
+        note = f"{self.address} answered {status}{attempts}: {message[:MAX_ERROR_LENGTH]}{hint}"
+        return _RequestFailure(status, note, fatal=fatal, unsupported=unsupported)
 
     def _connection_failure(self, error: openai.APIConnectionError) -> _RequestFailure:
         cause = error.__cause__
-        why = self._redact_key(f"{type(cause).__name__}: {cause}")[:MAX_ERROR_LENGTH]
+        reason = self._redact_key(f"{type(cause).__name__}: {cause}")[:MAX_ERROR_LENGTH]
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
-            note = f"no server answers at {self.address} ({why}): start it, or correct base_url"
+            note = f"no server answers at {self.address} ({reason}): start it or correct base_url"
             return _RequestFailure(None, note, fatal=True)
         if isinstance(error, openai.APITimeoutError):
-            note = f"{self.address} gave no answer within {self.timeout:g} s, asked up to {self.max_attempts} times"
+            note = f"{self.address} did not answer within {self.timeout:g} s in up to {self.max_attempts} attempts"
             return _RequestFailure(None, note)
-        note = f"the answer of {self.address} was cut off, asked up to {self.max_attempts} times ({why})"
+        note = f"the connection to {self.address} was lost in up to {self.max_attempts} attempts ({reason})"
         return _RequestFailure(None, note)
 
     def _redact_key(self, text: str) -> str:
         return text.replace(self.key, "[key]") if self.key else text
 
 
-def connect(settings: Openai, key: str, pace: RateLimiter) -> Connection:
-    """Nothing is sent yet. Every try of every request waits for the pace, and every answer tells it how busy the server is."""
-    meter = RequestTimer()
+def connect(settings: Openai, key: str, rate_limiter: RateLimiter) -> Connection:
+    """Builds the connection without sending anything. Every attempt waits for the rate limiter and reports back to it."""
+    timer = RequestTimer()
     http = openai.DefaultHttpxClient(
         event_hooks={
-            "request": [lambda request: meter.run_paused(pace.wait)],
-            "response": [lambda response: _handle_response(response, pace, meter)],
+            "request": [lambda request: timer.run_paused(rate_limiter.wait)],
+            "response": [lambda response: _handle_response(response, rate_limiter, timer)],
         },
         limits=httpx2.Limits(max_connections=settings.concurrency),
-        # a key must not travel to wherever a server points
+        # A redirect must not forward the key to another server.
         follow_redirects=False,
     )
     client = openai.OpenAI(
         base_url=settings.base_url,
         api_key=key or "none",
-        # said outright, since the package would let variables of its own come before it
+        # Set explicitly, because environment variables of the package would override it.
         default_headers={"Authorization": f"Bearer {key or 'none'}"},
         timeout=httpx2.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_TIMEOUT)),
         max_retries=settings.max_retries,
         http_client=http,
     )
-    tries = settings.max_retries + 1
-    connection = Connection(settings.address, settings.model, settings.timeout, tries, client, key, pace, meter)
+    connection = Connection(
+        address=settings.address,
+        model=settings.model,
+        timeout=settings.timeout,
+        max_attempts=settings.max_retries + 1,
+        client=client,
+        key=key,
+        rate_limiter=rate_limiter,
+        timer=timer,
+    )
     weakref.finalize(connection, http.close)
     return connection
 
 
-def _handle_response(response: httpx2.Response, pace: RateLimiter, meter: RequestTimer) -> None:
+def _handle_response(response: httpx2.Response, rate_limiter: RateLimiter, timer: RequestTimer) -> None:
     if _is_quota_exhausted(response):
-        response.headers["x-should-retry"] = "false"  # the package goes by it
+        response.headers["x-should-retry"] = "false"  # read by the package
         return
-    pace.record_response(response.status_code, response.headers)
+    rate_limiter.record_response(response.status_code, response.headers)
     if is_retried(response.status_code):
-        # the package waits before the next try
-        meter.pause()
+        # The package waits before the next attempt.
+        timer.pause()
 
 
 def _is_quota_exhausted(response: httpx2.Response) -> bool:
@@ -221,7 +228,7 @@ def _is_quota_exhausted(response: httpx2.Response) -> bool:
 
 
 def _decode_json(response: httpx2.Response) -> dict[str, Any] | str:
-    """The answer's JSON, or what is wrong with it."""
+    """The JSON object of the response, or an error message."""
     try:
         body = response.json()
     except ValueError as error:
@@ -229,12 +236,12 @@ def _decode_json(response: httpx2.Response) -> dict[str, Any] | str:
     if not isinstance(body, dict):
         return f"expected a JSON object, got {response.text}"
     if body.get("error"):
-        return f"an error instead of an answer: {_error_message(body['error'])}"
+        return f"the response is an error: {_error_message(body['error'])}"
     return body
 
 
 def _error_message(body: object) -> str:
-    """The server's own words, wherever it puts them."""
+    """The server's error message, from any of the fields that servers use."""
     if isinstance(body, Mapping):
         return str(next((body[name] for name in ("message", "detail", "error") if body.get(name)), dict(body)))
     return str(body or "no reason given")

@@ -1,4 +1,4 @@
-"""Questions put to a server that speaks OpenAI's protocol, many at a time, answered in order."""
+"""Sends requests to a server with the OpenAI protocol, many at a time, and returns the results in order."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Strategy = Callable[[EngineRequest, Sequence[str], bool, bool], ChoiceScores | Inconclusive]
 
-# Tokens more for what a draw may repeat of its beginning's last lines.
+# Extra tokens of a sample that may repeat the last lines of its prefill.
 REPEATED_PREFILL_TOKENS = 32
-# A beginning that no model comes to by itself, let alone in one token.
+# A prefill that no model generates by itself, let alone in one token.
 PREFILL_PROBE = EngineRequest(prompt=build_user_prompt("Go on."), prefill="Zq7-Xw3-Kv9")
 
 
 @dataclass(slots=True)
 class PrefillEcho:
-    """Whether the server gives the beginning of an answer back with the answer, as llama.cpp does in 2026.
+    """Whether the server returns the prefill as part of the reply, as llama.cpp does in 2026.
 
-    Not frozen: it is found out when it first matters, and shared by all threads.
+    Mutable and shared by all threads: it is detected when it first matters.
     """
 
     detected: bool | None = None
@@ -47,24 +47,24 @@ class PrefillEcho:
 
 @dataclass(frozen=True, slots=True)
 class StrategyRecord:
-    """Ways of weighing, by name, that the server never goes, each with the reason, and those that it has gone.
+    """The scoring strategies that the server does not support, each with the reason, and those that have succeeded.
 
-    They are not asked for with every question again. A way that it has gone before is not given up for one refusal.
+    Unsupported strategies are not tried again. A strategy that has succeeded before is not given up after one rejection.
     """
 
     unsupported: dict[str, str] = field(default_factory=dict)
     succeeded: set[str] = field(default_factory=set)
 
-    def record(self, name: str, found: ChoiceScores | Inconclusive) -> None:
-        if isinstance(found, Inconclusive) and found.unsupported and name not in self.succeeded:
-            self.unsupported[name] = found.reason
-        elif isinstance(found, ChoiceScores) and found.status == "ok":
+    def record(self, name: str, result: ChoiceScores | Inconclusive) -> None:
+        if isinstance(result, Inconclusive) and result.unsupported and name not in self.succeeded:
+            self.unsupported[name] = result.reason
+        elif isinstance(result, ChoiceScores) and result.status == "ok":
             self.succeeded.add(name)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenaiEngine:
-    """An open server. The answer to a question depends neither on the others nor on how many are asked at a time."""
+    """A connected server. The result of a request depends neither on the other requests nor on the concurrency."""
 
     settings: Openai
     connection: Connection
@@ -94,9 +94,9 @@ class OpenaiEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> Iterator[Mapping[int, Generation]]:
-        """The server's draws come from the seed and the question; servers without seeds draw as they please."""
+        """Derives a sampling seed from `seed` and each request; servers without seeds ignore it."""
         return self._run_requests(
-            lambda place: self._generate_one(requests[place], max_new_tokens, temperature, stop, seed),
+            lambda index: self._generate_one(requests[index], max_new_tokens, temperature, stop, seed),
             len(requests),
             skip,
         )
@@ -124,209 +124,214 @@ class OpenaiEngine:
         first_token_only: bool = False,
         include_end_of_turn: bool = False,
     ) -> Iterator[Mapping[int, ChoiceScores]]:
-        """The first way that can tell, as the settings say. What ends a turn is weighed by echoes and draws alone."""
-        asked = list(zip(requests, candidates, strict=True))
+        """Uses the first strategy that works. Only echo and sampling can include the end of the turn."""
+        pairs = list(zip(requests, candidates, strict=True))
         return self._run_requests(
-            lambda place: self._score_one(*asked[place], first_token_only, include_end_of_turn), len(asked), skip
+            lambda index: self._score_one(*pairs[index], first_token_only, include_end_of_turn), len(pairs), skip
         )
 
-    def _run_requests(self, work: Callable[[int], T], count: int, known: Container[int]) -> Iterator[Mapping[int, T]]:
-        """Each answer when it comes; after an error those that are under way too, since they are paid for."""
+    def _run_requests(self, run: Callable[[int], T], count: int, skip: Container[int]) -> Iterator[Mapping[int, T]]:
+        """Yields each result as it arrives. After an error, the requests in flight still finish: they are paid for."""
         with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="trimtab-openai") as pool:
-            waiting = {pool.submit(work, place): place for place in range(count) if place not in known}
-            failed: EngineError | None = None
+            futures = {pool.submit(run, index): index for index in range(count) if index not in skip}
+            first_error: EngineError | None = None
             try:
-                for done in as_completed(waiting):
-                    if done.cancelled():
+                for future in as_completed(futures):
+                    if future.cancelled():
                         continue
                     try:
-                        found = done.result()
+                        result = future.result()
                     except EngineError as error:
-                        failed = failed or error
-                        for each in waiting:
-                            each.cancel()
+                        first_error = first_error or error
+                        for pending in futures:
+                            pending.cancel()
                         continue
-                    yield {waiting[done]: found}
-                if failed is not None:
-                    raise failed
+                    yield {futures[future]: result}
+                if first_error is not None:
+                    raise first_error
             finally:
-                # after an error, questions that wait are not asked any more
+                # After an error, requests that have not started are not sent.
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _generate_one(
         self,
-        question: EngineRequest,
-        max_tokens: int,
+        request: EngineRequest,
+        max_new_tokens: int,
         temperature: float,
         stop: Sequence[str],
         seed: int,
-        draw: int = 0,
+        sample: int = 0,
     ) -> Generation:
-        fields: dict[str, Any] = {self.settings.max_tokens_field: max_tokens, "temperature": temperature}
+        fields: dict[str, Any] = {self.settings.max_tokens_field: max_new_tokens, "temperature": temperature}
         if temperature > 0:
-            fields |= {"top_p": 1.0, "seed": _request_seed(question, seed, draw)}
-        marks = [*stop] if self.settings.chat else [*stop, TURN_END]
-        answer = self._request(question, {**fields, "stop": marks} if marks else fields)
-        if answer.note:
-            return Generation(text="", status="failed", note=answer.note, cost=answer.cost)
-        return self._strip_prefill(question, parse_generation(answer.body, answer.cost))
+            fields |= {"top_p": 1.0, "seed": _request_seed(request, seed, sample)}
+        stop_texts = [*stop] if self.settings.chat else [*stop, TURN_END]
+        response = self._request(request, {**fields, "stop": stop_texts} if stop_texts else fields)
+        if response.note:
+            return Generation(text="", status="failed", note=response.note, cost=response.cost)
+        return self._strip_prefill(request, parse_generation(response.body, response.cost))
 
-    def _strip_prefill(self, question: EngineRequest, reply: Generation) -> Generation:
-        """A model may begin its answer twice by itself, so the server is asked whether it was the one to do so.
+    def _strip_prefill(self, request: EngineRequest, generation: Generation) -> Generation:
+        """Removes the prefill from the reply if the server, not the model, repeated it. A probe request detects which.
 
-        Where the beginning was put in words, it was the model, against what it was told.
+        If the prefill is part of the prompt, it was the model, against its instructions.
         """
-        if self._prefill_is_in_prompt(question):
-            return replace(reply, text=strip_repeated_prefill(question.prefill, reply.text))
-        written = next(
-            (each for each in (question.prefill, question.prefill.rstrip()) if reply.text.startswith(each)), ""
-        )
-        if not written or not self.settings.chat:
-            return reply
+        if self._prefill_is_in_prompt(request):
+            return replace(generation, text=strip_repeated_prefill(request.prefill, generation.text))
+        variants = (request.prefill, request.prefill.rstrip())
+        repeated = next((text for text in variants if generation.text.startswith(text)), "")
+        if not repeated or not self.settings.chat:
+            return generation
         with self.prefill_echo.lock:
             if self.prefill_echo.detected is None:
-                answer = self._request(PREFILL_PROBE, {self.settings.max_tokens_field: 1, "temperature": 0.0})
-                reply = replace(reply, cost=reply.cost + answer.cost)
-                if answer.note:
-                    note = f"whether the server repeats how the answer begins could not be found out: {answer.note}"
-                    return replace(reply, text="", status="failed", note=note)
-                self.prefill_echo.detected = parse_generation(answer.body, answer.cost).text.startswith(
-                    PREFILL_PROBE.prefill
-                )
-        return replace(reply, text=reply.text.removeprefix(written)) if self.prefill_echo.detected else reply
+                response = self._request(PREFILL_PROBE, {self.settings.max_tokens_field: 1, "temperature": 0.0})
+                generation = replace(generation, cost=generation.cost + response.cost)
+                if response.note:
+                    note = f"could not determine whether the server repeats the prefill: {response.note}"
+                    return replace(generation, text="", status="failed", note=note)
+                probe = parse_generation(response.body, response.cost)
+                self.prefill_echo.detected = probe.text.startswith(PREFILL_PROBE.prefill)
+        if not self.prefill_echo.detected:
+            return generation
+        return replace(generation, text=generation.text.removeprefix(repeated))
 
-    def _score_one(self, question: EngineRequest, among: Sequence[str], first_token: bool, ended: bool) -> ChoiceScores:
-        if len({each.strip() for each in among}) < len(among) or not all(each.strip() for each in among):
-            return ChoiceScores(
-                probabilities=(), status="failed", note=f"candidates must be texts that differ, got {list(among)}"
-            )
-        why, spent = list[str](), Cost()
-        for name, way in self._select_strategies(first_token).items():
+    def _score_one(
+        self, request: EngineRequest, candidates: Sequence[str], first_token_only: bool, include_end_of_turn: bool
+    ) -> ChoiceScores:
+        names = [candidate.strip() for candidate in candidates]
+        if len(set(names)) < len(names) or not all(names):
+            note = f"candidates must be distinct and not empty, got {list(candidates)}"
+            return ChoiceScores(probabilities=(), status="failed", note=note)
+        reasons, cost = list[str](), Cost()
+        for name, strategy in self._select_strategies(first_token_only).items():
             if name in self.strategies.unsupported:
-                why.append(self.strategies.unsupported[name])
+                reasons.append(self.strategies.unsupported[name])
                 continue
-            found = way(question, among, first_token, ended)
-            self.strategies.record(name, found)
-            spent += found.cost
-            if isinstance(found, ChoiceScores):
-                return replace(found, note="; ".join([found.note, *why]), cost=spent)
-            why.append(found.reason)
-        return ChoiceScores(probabilities=(), status="failed", note="; ".join(why), cost=spent)
+            result = strategy(request, candidates, first_token_only, include_end_of_turn)
+            self.strategies.record(name, result)
+            cost += result.cost
+            if isinstance(result, ChoiceScores):
+                return replace(result, note="; ".join([result.note, *reasons]), cost=cost)
+            reasons.append(result.reason)
+        return ChoiceScores(probabilities=(), status="failed", note="; ".join(reasons), cost=cost)
 
-    def _select_strategies(self, first_token: bool) -> dict[str, Strategy]:
-        echo: dict[str, Strategy] = {} if self.settings.chat or first_token else {"echo": self._score_by_echo}
-        told: dict[str, Strategy] = {**echo, "first token": self._score_by_first_token}
-        return {
-            **(told if self.settings.logprobs is not False else {}),
-            **({"draws": self._score_by_samples} if self.settings.logprobs is not True else {}),
-        }
+    def _select_strategies(self, first_token_only: bool) -> dict[str, Strategy]:
+        strategies: dict[str, Strategy] = {}
+        if self.settings.logprobs is not False:
+            if not self.settings.chat and not first_token_only:
+                strategies["echo"] = self._score_by_echo
+            strategies["first token"] = self._score_by_first_token
+        if self.settings.logprobs is not True:
+            strategies["samples"] = self._score_by_samples
+        return strategies
 
     def _score_by_first_token(
-        self, question: EngineRequest, among: Sequence[str], first_token: bool, ended: bool
+        self, request: EngineRequest, candidates: Sequence[str], first_token_only: bool, include_end_of_turn: bool
     ) -> ChoiceScores | Inconclusive:
-        if self._prefill_is_in_prompt(question):
-            return Inconclusive("with prefill: none an answer's first token may be of its beginning, and tells nothing")
-        shared, rest = ("", among) if first_token else split_common_words(among)
+        if self._prefill_is_in_prompt(request):
+            return Inconclusive("with prefill: unsupported the first token of a reply may repeat the prefill")
+        common, rest = ("", candidates) if first_token_only else split_common_words(candidates)
         count = self.settings.top_logprob_count
-        wanted = {"logprobs": True, "top_logprobs": count} if self.settings.chat else {"logprobs": count}
-        # at temperature 1 servers agree on what a log-probability is, whether or not they scale it
-        answer = self._request(
-            _extend_prefill(question, shared), {self.settings.max_tokens_field: 1, "temperature": 1.0, **wanted}
+        logprob_fields = {"logprobs": True, "top_logprobs": count} if self.settings.chat else {"logprobs": count}
+        # At temperature 1, servers that scale log-probabilities by the temperature agree with those that do not.
+        fields = {self.settings.max_tokens_field: 1, "temperature": 1.0, **logprob_fields}
+        response = self._request(_extend_prefill(request, common), fields)
+        if response.note:
+            return _to_strategy_failure(response)
+        tokens = parse_token_logprobs(parse_choice(response.body))
+        if not tokens or not tokens[0].top_logprobs:
+            # An empty reply has no token, so it does not show whether the server supports log-probabilities.
+            text = parse_generation(response.body, response.cost).text
+            return Inconclusive("the server returns no log-probabilities", response.cost, unsupported=text != "")
+        result = score_by_first_token(
+            rest, tokens[0], first_token_only=first_token_only, include_end_of_turn=include_end_of_turn
         )
-        if answer.note:
-            return _to_strategy_failure(answer)
-        positions = parse_token_logprobs(parse_choice(answer.body))
-        if not positions or not positions[0].top_logprobs:
-            # where nothing was written there is no token to tell the log-probability of
-            written = parse_generation(answer.body, answer.cost).text
-            return Inconclusive("the server gives no log-probabilities", answer.cost, unsupported=written != "")
-        found = score_by_first_token(rest, positions[0], first_token=first_token, ended=ended)
-        if isinstance(found, ChoiceScores) and shared:
-            # of what follows the shared words, not of whole candidates
-            found = replace(found, logprobs=None, tokens=None, note=f"{found.note}; after {shared!r}")
-        return replace(found, cost=answer.cost)
+        if isinstance(result, ChoiceScores) and common:
+            # The log-probabilities are those of the text after the common words, not of whole candidates.
+            result = replace(result, logprobs=None, tokens=None, note=f"{result.note}; after {common!r}")
+        return replace(result, cost=response.cost)
 
     def _score_by_echo(
-        self, question: EngineRequest, among: Sequence[str], first_token: bool, ended: bool
+        self, request: EngineRequest, candidates: Sequence[str], first_token_only: bool, include_end_of_turn: bool
     ) -> ChoiceScores | Inconclusive:
-        del first_token
-        ends, spent, echoed = [each + TURN_END * ended for each in among], Cost(), list[list[TokenLogprob]]()
-        for end in ends:
-            text = to_text(question) + end
-            # a token is written and passed over, since not every server takes a limit of 0
-            answer = self._request(
-                question, {"prompt": text, "echo": True, "logprobs": 1, self.settings.max_tokens_field: 1}
-            )
-            spent += answer.cost
-            if answer.note:
-                return replace(_to_strategy_failure(answer), cost=spent)
-            choice = parse_choice(answer.body)
-            if not str(choice.get("text")).startswith(text):
-                return _echo_failure(text, parse_generation(answer.body, answer.cost).text, spent)
+        del first_token_only
+        texts = [candidate + TURN_END * include_end_of_turn for candidate in candidates]
+        cost, echoed = Cost(), list[list[TokenLogprob]]()
+        for text in texts:
+            prompt = to_text(request) + text
+            # Generates one token and drops it, because not every server accepts a limit of 0.
+            fields = {"prompt": prompt, "echo": True, "logprobs": 1, self.settings.max_tokens_field: 1}
+            response = self._request(request, fields)
+            cost += response.cost
+            if response.note:
+                return replace(_to_strategy_failure(response), cost=cost)
+            choice = parse_choice(response.body)
+            if not str(choice.get("text")).startswith(prompt):
+                return _echo_failure(prompt, parse_generation(response.body, response.cost).text, cost)
             echoed.append(parse_token_logprobs(choice)[:-1])
-        return replace(score_by_echo(ends, echoed), cost=spent)
+        return replace(score_by_echo(texts, echoed), cost=cost)
 
     def _score_by_samples(
-        self, question: EngineRequest, among: Sequence[str], first_token: bool, ended: bool
+        self, request: EngineRequest, candidates: Sequence[str], first_token_only: bool, include_end_of_turn: bool
     ) -> ChoiceScores | Inconclusive:
-        del first_token
-        if self._prefill_is_in_prompt(question):
-            drawn = [
-                _skip_to_candidate(question, among, each)
-                for each in self._sample_generations(question, among, REPEATED_PREFILL_TOKENS)
-            ]
-            return score_by_samples(among, drawn, ended=ended)
-        shared, rest = split_common_words(among)
-        drawn = self._sample_generations(_extend_prefill(question, shared), rest, len(shared.encode()))
-        # a model that begins anew says the shared words again, and names a candidate all the same
-        return score_by_samples(
-            rest, [replace(each, text=strip_repeated_prefill(shared, each.text)) for each in drawn], ended=ended
-        )
+        del first_token_only
+        if self._prefill_is_in_prompt(request):
+            samples = self._sample_generations(request, candidates, REPEATED_PREFILL_TOKENS)
+            samples = [_skip_to_candidate(request, candidates, sample) for sample in samples]
+            return score_by_samples(candidates, samples, include_end_of_turn=include_end_of_turn)
+        common, rest = split_common_words(candidates)
+        samples = self._sample_generations(_extend_prefill(request, common), rest, len(common.encode()))
+        # A model that starts its reply over repeats the common words, and still names a candidate.
+        samples = [replace(sample, text=strip_repeated_prefill(common, sample.text)) for sample in samples]
+        return score_by_samples(rest, samples, include_end_of_turn=include_end_of_turn)
 
-    def _sample_generations(self, question: EngineRequest, among: Sequence[str], more: int = 0) -> list[Generation]:
-        # no token is shorter than a byte; two more for a space in front and the end
-        longest = max(len(each.encode()) for each in among) + 2 + more
+    def _sample_generations(
+        self, request: EngineRequest, candidates: Sequence[str], extra_tokens: int = 0
+    ) -> list[Generation]:
+        # Every token has at least one byte; two more for a leading space and the end of the turn.
+        max_new_tokens = max(len(candidate.encode()) for candidate in candidates) + 2 + extra_tokens
         return [
-            self._generate_one(question, longest, 1.0, (), 0, draw) for draw in range(self.settings.num_choice_samples)
+            self._generate_one(request, max_new_tokens, 1.0, (), 0, sample)
+            for sample in range(self.settings.num_choice_samples)
         ]
 
-    def _request(self, question: EngineRequest, fields: dict[str, Any]) -> ServerResponse:
+    def _request(self, request: EngineRequest, fields: dict[str, Any]) -> ServerResponse:
         settings = self.settings
-        asked = to_messages(question, settings.prefill) if settings.chat else {"prompt": to_text(question)}
-        body = {"model": settings.model, **asked, **fields, **settings.extra_body}
+        prompt = to_messages(request, settings.prefill) if settings.chat else {"prompt": to_text(request)}
+        body = {"model": settings.model, **prompt, **fields, **settings.extra_body}
         path = "/chat/completions" if settings.chat else "/completions"
         return self.connection.request(path, {name: value for name, value in body.items() if value is not None})
 
-    def _prefill_is_in_prompt(self, question: EngineRequest) -> bool:
-        return self.settings.chat and self.settings.prefill == "none" and question.prefill != ""
+    def _prefill_is_in_prompt(self, request: EngineRequest) -> bool:
+        return self.settings.chat and self.settings.prefill == "unsupported" and request.prefill != ""
 
 
-def _extend_prefill(question: EngineRequest, more: str) -> EngineRequest:
-    return replace(question, prefill=question.prefill + more) if more else question
+def _extend_prefill(request: EngineRequest, text: str) -> EngineRequest:
+    return replace(request, prefill=request.prefill + text) if text else request
 
 
-def _echo_failure(prompt: str, came: str, spent: Cost) -> Inconclusive:
-    """A tokenizer may spell this prompt in other letters, and a model may write nothing: neither tells of the server."""
-    if 2 * len(came) >= len(prompt):
-        return Inconclusive("the server echoes this prompt in other letters", spent)
-    return Inconclusive("the server echoes no prompts", spent, unsupported=came != "")
+def _echo_failure(prompt: str, text: str, cost: Cost) -> Inconclusive:
+    """An altered echo (the tokenizer normalizes this prompt) or an empty reply does not show that echo is unsupported."""
+    if 2 * len(text) >= len(prompt):
+        return Inconclusive("the server echoes this prompt in a different spelling", cost)
+    return Inconclusive("the server does not echo prompts", cost, unsupported=text != "")
 
 
-def _skip_to_candidate(question: EngineRequest, among: Sequence[str], drawn: Generation) -> Generation:
-    """The draw from where it names a candidate on: it may repeat some last words of its beginning first."""
-    if drawn.text.strip().startswith(tuple(each.strip() for each in among)):
-        return drawn
-    return replace(drawn, text=strip_repeated_prefill(question.prefill, drawn.text, by_word=True))
+def _skip_to_candidate(request: EngineRequest, candidates: Sequence[str], sample: Generation) -> Generation:
+    """The sample from the candidate on: it may repeat the last words of its prefill first."""
+    if sample.text.strip().startswith(tuple(candidate.strip() for candidate in candidates)):
+        return sample
+    return replace(sample, text=strip_repeated_prefill(request.prefill, sample.text, by_word=True))
 
 
-def _to_strategy_failure(answer: ServerResponse) -> ChoiceScores | Inconclusive:
-    """A way that was refused may be gone round; what failed would be another answer if it were asked again."""
-    if answer.unsupported:
-        return Inconclusive(answer.note, answer.cost, unsupported=True)
-    return ChoiceScores(probabilities=(), status="failed", note=answer.note, cost=answer.cost)
+def _to_strategy_failure(response: ServerResponse) -> ChoiceScores | Inconclusive:
+    """Inconclusive if the server rejected the strategy, so that another is tried; failed after any other error."""
+    if response.unsupported:
+        return Inconclusive(response.note, response.cost, unsupported=True)
+    return ChoiceScores(probabilities=(), status="failed", note=response.note, cost=response.cost)
 
 
-def _request_seed(question: EngineRequest, seed: int, draw: int) -> int:
-    """A seed of its own for every question, so that draws of different questions have nothing in common."""
-    turns = (part for each in question.prompt for part in (each.role, each.content))
-    return int(text_hash(str(seed), str(draw), question.prefill, *turns)[:7], 16)
+def _request_seed(request: EngineRequest, seed: int, sample: int) -> int:
+    """A separate seed for each request and sample, so that the samples of different requests are independent."""
+    turns = (part for message in request.prompt for part in (message.role, message.content))
+    return int(text_hash(str(seed), str(sample), request.prefill, *turns)[:7], 16)

@@ -1,4 +1,4 @@
-"""When requests may begin, and how the time that they take is shared out among those that are under way together."""
+"""Limits the rate of requests and attributes elapsed time to concurrent requests."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-# Statuses by which a server says that it is too much for it, whoever asks.
+# Status codes of an overloaded server, whichever request receives them.
 BUSY_STATUSES = frozenset({429, 503})
-# Where statuses begin that tell of something wrong, and of something wrong with the server.
+# Lowest status codes of an error and of a server error.
 MIN_ERROR_STATUS, MIN_SERVER_ERROR_STATUS = 400, 500
-# Statuses below those after which a request is tried again.
+# Status codes below 500 after which a request is retried.
 RETRIED_CLIENT_ERRORS = frozenset({408, 409, 429})
-# Seconds that all requests wait after a busy server that does not say how long: the first time, and at most.
+# Shortest and longest pause of all requests, in seconds, after a busy response without Retry-After.
 MIN_PAUSE, MAX_PAUSE = 1.0, 60.0
-# A server that says to wait for longer than so many seconds is not waited for.
+# Requests do not wait for a server that asks for a longer pause, in seconds.
 MAX_RETRY_AFTER = 120.0
 
 
 @dataclass(slots=True)
 class RateLimiter:
-    """Lets calls through so that each begins at least 60 / `per_minute` seconds after the one before, not before the tokens
-    that were spent fit into `tokens_per_minute`, and not while a server is known to be busy; None sets no limit.
+    """Delays requests until the rate limits allow them and the server is not busy. A limit of None is unlimited.
 
-    Not frozen: when the next may begin is shared by all threads.
+    Requests start at least 60 / `requests_per_minute` seconds apart, and not before the tokens spent so far fit into
+    `tokens_per_minute`. Mutable, because all threads share the time of the next request.
     """
 
     requests_per_minute: float | None = None
@@ -38,48 +38,47 @@ class RateLimiter:
     lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def wait(self) -> None:
-        # looked at again after each sleep, since a server may have become busy meanwhile
-        while (left := self._seconds_until_next()) > 0:
-            self.sleep(left)
+        """Blocks until the next request may start."""
+        # Checked again after each sleep, because the server may have become busy in the meantime.
+        while (remaining := self._seconds_until_next()) > 0:
+            self.sleep(remaining)
 
     def record_tokens(self, tokens: int) -> None:
-        """What an answer took holds up those that begin after it."""
+        """Delays later requests by the tokens of a response."""
         if self.tokens_per_minute is not None:
             with self.lock:
                 self.next_request_at = max(self.clock(), self.next_request_at) + tokens * 60 / self.tokens_per_minute
 
     def record_response(self, status: int, headers: Mapping[str, str]) -> None:
-        """All requests wait where one was told that the server is busy: each alone would spend its tries on hearing it too."""
+        """Pauses all requests after a busy response, so that the others do not use up their retries on the same condition."""
         with self.lock:
             if status not in BUSY_STATUSES:
                 self.pause = 0.0 if status < MIN_ERROR_STATUS else self.pause
                 return
-            now, told = self.clock(), parse_retry_after(headers)
-            if told is not None:
-                self.busy_until = max(self.busy_until, now + told if told <= MAX_RETRY_AFTER else now)
-            elif (
-                now >= self.busy_until
-            ):  # else it is an answer to a request that was under way when the last pause began
+            now, retry_after = self.clock(), parse_retry_after(headers)
+            if retry_after is not None:
+                self.busy_until = max(self.busy_until, now + retry_after if retry_after <= MAX_RETRY_AFTER else now)
+            elif now >= self.busy_until:  # otherwise the request was already in flight when the last pause began
                 self.pause = min(MAX_PAUSE, max(MIN_PAUSE, 2 * self.pause))
                 self.busy_until = now + self.pause
 
     def _seconds_until_next(self) -> float:
-        """Seconds until the next may begin; where that is none, it is taken to begin now."""
+        """Seconds until the next request may start. If the result is not positive, that request counts as started."""
         with self.lock:
             now = self.clock()
-            left = max(self.next_request_at, self.busy_until) - now
-            if left <= 0 and self.requests_per_minute is not None:
+            remaining = max(self.next_request_at, self.busy_until) - now
+            if remaining <= 0 and self.requests_per_minute is not None:
                 self.next_request_at = now + 60 / self.requests_per_minute
-            return left
+            return remaining
 
 
 def is_retried(status: int) -> bool:
-    """Whether a request that was answered so is tried again."""
+    """Whether a request with a response of this status code is retried."""
     return status in RETRIED_CLIENT_ERRORS or status >= MIN_SERVER_ERROR_STATUS
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds for which a server says to wait; None where it does not say, or in no known way."""
+    """Seconds to wait according to the server; None if it does not say or the format is unknown."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
             return max(0.0, float(headers[name]) / unit)
@@ -93,10 +92,10 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 
 @dataclass(slots=True)
 class RequestTimer:
-    """A clock that goes slower the more requests are under way: its time between a request's beginning and end is that
-    request's share, and all shares add up to the seconds in which any was under way.
+    """Splits elapsed time among concurrent requests.
 
-    Not frozen: it counts what is under way in all threads.
+    With n requests in flight, each is charged 1/n of the elapsed time, so the charges of all requests add up to the seconds
+    during which at least one was in flight. Mutable, because it counts the requests of all threads.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -107,25 +106,25 @@ class RequestTimer:
     lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def start(self) -> None:
-        """This thread's request begins."""
-        self.thread_state.seconds, self.thread_state.since = 0.0, self._advance(+1)
+        """Starts the request of the current thread."""
+        self.thread_state.seconds, self.thread_state.started_at = 0.0, self._advance(+1)
 
     def pause(self) -> None:
-        """This thread's request waits to be tried again, which is no part of it, until it does `wait` or `end`."""
-        if self.thread_state.since is not None:
-            self.thread_state.seconds += self._advance(-1) - self.thread_state.since
-            self.thread_state.since = None
+        """Stops charging the current thread's request, while it waits for a retry, until `run_paused` or `stop`."""
+        if self.thread_state.started_at is not None:
+            self.thread_state.seconds += self._advance(-1) - self.thread_state.started_at
+            self.thread_state.started_at = None
 
-    def run_paused(self, waiting: Callable[[], None]) -> None:
-        """Waits, which is no part of this thread's request."""
+    def run_paused(self, wait: Callable[[], None]) -> None:
+        """Calls `wait` without charging the time to the current thread's request."""
         self.pause()
         try:
-            waiting()
+            wait()
         finally:
-            self.thread_state.since = self._advance(+1)
+            self.thread_state.started_at = self._advance(+1)
 
     def stop(self) -> float:
-        """Seconds that this thread's request took, by its share."""
+        """Ends the current thread's request and returns the seconds charged to it."""
         self.pause()
         return float(self.thread_state.seconds)
 

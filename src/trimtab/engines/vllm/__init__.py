@@ -1,4 +1,4 @@
-"""A local model, asked through vLLM: for graphics cards, and for models that several of them share."""
+"""The `vllm` engine: a local model run by vLLM, for GPUs and for models that several GPUs share."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from trimtab.core.component import Component
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import Runtime
 from trimtab.errors import EngineError
-from trimtab.models.config import Dtype, Model
-from trimtab.models.config import compute_model_hash as weights_identity
+from trimtab.models.config import Dtype, Model, compute_model_hash
 
-# What a user sets stands: vLLM's log belongs to whoever looks for a fault in it, and nothing is told to its makers.
+# Defaults of environment variables: values that the user has set stay. Reduces vLLM's logging and disables its telemetry.
 DEFAULT_ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
-VLLM_REQUIRED = "engines of kind vllm need vLLM 0.32 or newer"
+VLLM_REQUIRED = "engines of kind vllm require vLLM 0.32 or newer"
 
 
 class Vllm(Component):
-    """A model by name, folder or hub id, asked through vLLM in this machine's memory; what questions share is read once.
+    """A model by short name, folder or hub id, run by vLLM on this machine. Shared prefixes are computed once.
 
-    The same tokens are asked, and the same answers come, as with the engine `transformers`, but for rounding, and but for
-    draws: above temperature 0 these come from the seed and the question too, and are others.
+    Requests have the same tokens as with the engine `transformers`, and results agree up to rounding. Samples above
+    temperature 0 also depend only on the seed and the request, but differ from those of `transformers`.
 
-    `dtype: auto` is bfloat16 where it is fast, else float32; log-probabilities are always taken in float32.
-    `max_model_len` is the most tokens that a question may have with its answer, by default what the model was made for:
-    less leaves more memory for many questions at a time. `gpu_memory_utilization` is the share of the card's memory that
-    is taken at once and kept, weights included; of the machine's, where vLLM was built for processors. In a study the
-    models that it trains need theirs beside it. `tensor_parallel_size` is how many cards share the model. `extra` goes to
-    `vllm.LLM` as it is: `{enforce_eager: true}` starts sooner and answers more slowly.
+    `dtype: auto` is bfloat16 where it is fast, else float32; log-probabilities are always computed in float32.
+    `max_model_len` is the maximum number of tokens of a prompt with its response, by default the model's own; a smaller
+    value leaves more memory for concurrent requests. `gpu_memory_utilization` is the fraction of GPU memory that vLLM
+    reserves, weights included (of main memory, if vLLM was built for CPUs). In a study, the models to be trained need their
+    memory in addition. `tensor_parallel_size` is the number of GPUs that share the model. `engine_args` are passed to
+    `vllm.LLM`: `{enforce_eager: true}` starts sooner but runs more slowly.
     """
 
-    # 2: a question that leaves no room for its whole answer fails, as with `transformers`
+    # 2: a request that leaves no room for its whole response fails, as with `transformers`
     VERSION: ClassVar[int] = 2
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset(
@@ -54,37 +53,37 @@ class Vllm(Component):
     def _reject_study_models(cls, model: str) -> str:
         if model.startswith("@"):
             raise ValueError(
-                f"{model} is a model of a study, which is asked through transformers: write {model!r} alone"
+                f"{model} is a model of a study, which only the engine transformers runs: write {model!r} instead"
             )
         return model
 
     @field_validator("engine_args")
     @classmethod
-    def _reject_duplicate_settings(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if twice := sorted(set(extra) & set(cls.model_fields)):
-            raise ValueError(f"{', '.join(twice)} is a setting of its own: put it beside extra, not into it")
-        return extra
+    def _reject_duplicate_settings(cls, engine_args: dict[str, Any]) -> dict[str, Any]:
+        if duplicates := sorted(set(engine_args) & set(cls.model_fields)):
+            raise ValueError(f"{', '.join(duplicates)}: set this next to engine_args, not inside it")
+        return engine_args
 
     def preflight(self, runtime: Runtime) -> None:
-        """Raises `EngineError` where vLLM is missing; whether it can hold the model is seen when it starts."""
+        """Raises `EngineError` if vLLM is not installed. Whether it can load the model shows only in `start`."""
         del runtime
         if importlib.util.find_spec("vllm") is None:
-            raise EngineError(f"{VLLM_REQUIRED}: in Trimtab's folder, pip install '.[vllm]'")
+            raise EngineError(f"{VLLM_REQUIRED}: in Trimtab's folder, run pip install '.[vllm]'")
 
     def start(self, runtime: Runtime) -> Engine:
-        """Raises `EngineError` where vLLM is missing, or cannot hold the model with these settings."""
+        """Loads the model. Raises `EngineError` if vLLM is not installed or cannot load the model with these settings."""
         for name, value in DEFAULT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
             import vllm  # noqa: F401, PLC0415 - takes seconds, and is an extra
         except ImportError as error:
-            raise EngineError(f"{VLLM_REQUIRED} ({error}): in Trimtab's folder, pip install '.[vllm]'") from error
+            raise EngineError(f"{VLLM_REQUIRED} ({error}): in Trimtab's folder, run pip install '.[vllm]'") from error
         from trimtab.engines.vllm.engine import open_vllm_engine  # noqa: PLC0415 - loads vllm
 
         return open_vllm_engine(self._to_model(), self._options(), runtime.notify)
 
     def content_hash(self) -> str:
-        return weights_identity(self._to_model()) or self.model
+        return compute_model_hash(self._to_model()) or self.model
 
     def _to_model(self) -> Model:
         return Model(base=self.model, dtype=self.dtype)

@@ -1,4 +1,4 @@
-"""Questions put to vLLM in this process: token ids go in, and candidates are weighed without being read whole."""
+"""Runs requests through vLLM in this process. Candidates are scored from token ids, without reading each one in full."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from trimtab.engines._shared.tokenization import (
     decode_generation,
     encode_candidates,
     encode_request,
+    format_too_long,
     select_scored_tokens,
     softmax,
 )
@@ -27,13 +28,13 @@ from trimtab.models.config import Model, resolve_weights
 from trimtab.models.loading import load_tokenizer, resolve_dtype_name
 from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation
 
-# So many tokens of one place vLLM tells the log-probabilities of in one request.
+# The most tokens at one position whose log-probabilities vLLM returns in one request.
 MAX_LOGPROB_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class VllmEngine:
-    """A model that vLLM holds. Beginnings that questions share are read once, as long as they stay in its cache."""
+    """A model loaded by vLLM. Prefixes that requests share are computed once, as long as they stay in the prefix cache."""
 
     llm: LLM
     chat: ChatTokenizer
@@ -47,18 +48,22 @@ class VllmEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Generation]:
-        """Draws come from the seed and the question's own tokens. A question that leaves no room for its answer fails."""
-        texts = [encode_request(self.chat, question) for question in requests]
-        fixed = {"max_tokens": max_new_tokens, "temperature": temperature, "stop": list(stop)}
-        # what ends a turn is ours to say: the model's own files may name other tokens
-        ends = {"stop_token_ids": list(self.chat.stop_token_ids), "ignore_eos": True}
-        params = [SamplingParams(**fixed, **ends, seed=random.Random(f"{seed}:{ids}").getrandbits(32)) for ids in texts]
-        outputs, seconds = self._run(texts, params, max_new_tokens)
+        """Samples from a seed derived from `seed` and the request's own tokens. A request that leaves no room for its
+        response fails."""
+        prompts = [encode_request(self.chat, request) for request in requests]
+        shared = {"max_tokens": max_new_tokens, "temperature": temperature, "stop": list(stop)}
+        # The end of a turn is defined by the chat template: the model's own files may name other tokens.
+        end_of_turn = {"stop_token_ids": list(self.chat.stop_token_ids), "ignore_eos": True}
+        params = [
+            SamplingParams(**shared, **end_of_turn, seed=random.Random(f"{seed}:{ids}").getrandbits(32))
+            for ids in prompts
+        ]
+        outputs, seconds = self._run(prompts, params, max_new_tokens)
         return [
             self._to_generation(output, stop, seconds)
             if output
             else Generation(text="", status="failed", note=self._too_long_note(len(ids), max_new_tokens))
-            for output, ids in zip(outputs, texts, strict=True)
+            for output, ids in zip(outputs, prompts, strict=True)
         ]
 
     def score_choices(
@@ -69,109 +74,111 @@ class VllmEngine:
         first_token_only: bool = False,
         include_end_of_turn: bool = False,
     ) -> list[ChoiceScores]:
-        """A request for each place at which candidates part or go on; behind the first, all have the question in the cache.
+        """Runs one vLLM request for each position within the candidates; after the first, the prompt is in the cache.
 
-        Log-probabilities of whole prompts, the other way, would read every candidate's prompt anew: vLLM looks into its
-        cache for none of them.
+        The alternative, `prompt_logprobs` of whole candidates, would recompute the prompt for each candidate, because vLLM
+        does not use its prefix cache for them.
         """
-        end = self.chat.end_of_turn_ids if include_end_of_turn else ()
-        split = [
-            (text, select_scored_tokens(left, end, first_token=first_token_only))
-            for text, left in (encode_candidates(self.chat, *each) for each in zip(requests, candidates, strict=True))
+        end_ids = self.chat.end_of_turn_ids if include_end_of_turn else ()
+        encoded = [encode_candidates(self.chat, *pair) for pair in zip(requests, candidates, strict=True)]
+        inputs = [
+            (prefix, select_scored_tokens(suffixes, end_ids, first_token_only=first_token_only))
+            for prefix, suffixes in encoded
         ]
         steps = [
-            (number, step)
-            for number, (_, rest) in enumerate(split)
-            for step in build_scoring_steps(rest, MAX_LOGPROB_TOKENS)
+            (index, step)
+            for index, (_, scored) in enumerate(inputs)
+            for step in build_scoring_steps(scored, MAX_LOGPROB_TOKENS)
         ]
-        texts = [[*split[number][0], *step.prefix] for number, step in steps]
+        prompts = [[*inputs[index][0], *step.prefix] for index, step in steps]
         params = [
             SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(step.tokens), detokenize=False)
             for _, step in steps
         ]
-        outputs, seconds = self._run(texts, params)
-        told: list[list[tuple[ScoringStep, Any]]] = [[] for _ in split]
-        for (number, step), output in zip(steps, outputs, strict=True):
-            told[number].append((step, output))
+        outputs, seconds = self._run(prompts, params)
+        outputs_by_request: list[list[tuple[ScoringStep, Any]]] = [[] for _ in inputs]
+        for (index, step), output in zip(steps, outputs, strict=True):
+            outputs_by_request[index].append((step, output))
         return [
-            self._to_choice_scores(text, rest, found, seconds * len(found))
-            for (text, rest), found in zip(split, told, strict=True)
+            self._to_choice_scores(prefix, scored, step_outputs, seconds * len(step_outputs))
+            for (prefix, scored), step_outputs in zip(inputs, outputs_by_request, strict=True)
         ]
 
     def _run(
-        self, texts: Sequence[list[int]], params: Sequence[SamplingParams], room: int = 1
+        self, prompts: Sequence[list[int]], params: Sequence[SamplingParams], extra_tokens: int = 1
     ) -> tuple[list[Any], float]:
-        """An output for each text, None where it is longer with so many tokens more than the model reads; seconds for each."""
+        """One output per prompt, and the mean seconds per prompt.
+
+        The output is None if the prompt plus `extra_tokens` exceeds the model's maximum length.
+        """
         start = time.monotonic()
-        fits = [place for place, ids in enumerate(texts) if len(ids) + room <= self._max_length]
-        prompts: list[Any] = [{"prompt_token_ids": texts[place]} for place in fits]
+        fitting = [index for index, ids in enumerate(prompts) if len(ids) + extra_tokens <= self._max_length]
+        inputs: list[Any] = [{"prompt_token_ids": prompts[index]} for index in fitting]
         try:
-            came = self.llm.generate(prompts, [params[place] for place in fits], use_tqdm=False) if fits else []
+            results = self.llm.generate(inputs, [params[index] for index in fitting], use_tqdm=False) if fitting else []
         except EngineDeadError as error:
             raise EngineError(
-                f"vLLM broke down while it was asked; VLLM_LOGGING_LEVEL=INFO shows why: {error}"
+                f"vLLM stopped while running a request; set VLLM_LOGGING_LEVEL=INFO to see why: {error}"
             ) from error
-        outputs = dict(zip(fits, came, strict=True))
-        return [outputs.get(place) for place in range(len(texts))], (time.monotonic() - start) / max(1, len(texts))
+        outputs = dict(zip(fitting, results, strict=True))
+        seconds = (time.monotonic() - start) / max(1, len(prompts))
+        return [outputs.get(index) for index in range(len(prompts))], seconds
 
     @property
     def _max_length(self) -> int:
         return int(self.llm.model_config.max_model_len)
 
-    def _too_long_note(self, length: int, room: int) -> str:
-        return (
-            f"the question has {length} tokens and its answer up to {room} more to read, and the model reads {self._max_length} "
-            "(max_model_len)"
-        )
+    def _too_long_note(self, prompt_tokens: int, extra_tokens: int) -> str:
+        return f"{format_too_long(prompt_tokens, extra_tokens, self._max_length)} (max_model_len)"
 
     def _to_generation(self, output: Any, stop: Sequence[str], seconds: float) -> Generation:
-        (written,) = output.outputs
-        cost = _sum_cost([output]) + Cost(generated_tokens=len(written.token_ids), seconds=seconds, calls=1)
-        return decode_generation(self.chat, written.token_ids, stop, cost, finished=written.finish_reason == "stop")
+        (completion,) = output.outputs
+        ids = completion.token_ids
+        cost = _sum_cost([output]) + Cost(generated_tokens=len(ids), seconds=seconds, calls=1)
+        return decode_generation(self.chat, ids, stop, cost, finished=completion.finish_reason == "stop")
 
     def _to_choice_scores(
-        self, text: list[int], rest: list[list[int]], found: Sequence[tuple[ScoringStep, Any]], seconds: float
+        self, prefix: list[int], scored: list[list[int]], outputs: Sequence[tuple[ScoringStep, Any]], seconds: float
     ) -> ChoiceScores:
-        if any(output is None for _, output in found):
-            return ChoiceScores(
-                probabilities=(), status="failed", note=self._too_long_note(len(text), max(map(len, rest)))
-            )
+        if any(output is None for _, output in outputs):
+            note = self._too_long_note(len(prefix), max(map(len, scored)))
+            return ChoiceScores(probabilities=(), status="failed", note=note)
         logprobs = {
             (*step.prefix, token): output.outputs[0].logprobs[0][token].logprob
-            for step, output in found
+            for step, output in outputs
             for token in step.tokens
         }
-        sums = [sum(logprobs[tuple(ids[: end + 1])] for end in range(len(ids))) for ids in rest]
+        sums = [sum(logprobs[tuple(ids[: end + 1])] for end in range(len(ids))) for ids in scored]
         return ChoiceScores(
             probabilities=softmax(sums),
             logprobs=tuple(sums),
-            tokens=tuple(map(len, rest)),
-            cost=_sum_cost([output for _, output in found]) + Cost(seconds=seconds, calls=1),
+            tokens=tuple(map(len, scored)),
+            cost=_sum_cost([output for _, output in outputs]) + Cost(seconds=seconds, calls=1),
         )
 
 
 def open_vllm_engine(model: Model, options: Mapping[str, Any], notify: Callable[[str], None]) -> VllmEngine:
-    """The model in vLLM's memory. Raises `EngineError` where it does not get there."""
+    """Loads the model in vLLM. Raises `EngineError` if vLLM cannot load it."""
     weights = resolve_weights(model, notify)
     dtype = resolve_dtype_name(model, current_platform.device_type)
-    given = {
+    arguments = {
         "enable_prefix_caching": True,
-        # the settings for writing that a model is published with are not what a study says
+        # Ignores the generation settings that were published with the model: the study sets its own.
         "generation_config": "vllm",
-        # differences of log-probabilities that are finer than bfloat16
+        # Differences of log-probabilities are finer than bfloat16.
         "hf_overrides": {"head_dtype": "float32"},
         **options,
     }
     try:
-        llm = LLM(model=str(weights.folder), dtype=dtype, **given)
+        llm = LLM(model=str(weights.folder), dtype=dtype, **arguments)
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise EngineError(
-            f"vLLM cannot hold {weights.name} with {dict(options)}: {error}; VLLM_LOGGING_LEVEL=INFO shows more"
+            f"vLLM cannot load {weights.name} with {dict(options)}: {error}; set VLLM_LOGGING_LEVEL=INFO to see more"
         ) from error
     return VllmEngine(llm, ChatTokenizer.from_tokenizer(load_tokenizer(model, weights), model.system))
 
 
 def _sum_cost(outputs: Sequence[Any]) -> Cost:
-    read = sum(len(output.prompt_token_ids) for output in outputs)
-    reused = sum(output.num_cached_tokens or 0 for output in outputs)
-    return Cost(prompt_tokens=read - reused, cached_tokens=reused)
+    prompt_tokens = sum(len(output.prompt_token_ids) for output in outputs)
+    cached_tokens = sum(output.num_cached_tokens or 0 for output in outputs)
+    return Cost(prompt_tokens=prompt_tokens - cached_tokens, cached_tokens=cached_tokens)
