@@ -6,8 +6,8 @@ DEVICE ?= cpu
 VLLM   := .venv-vllm
 LLAMA  := build/xllamacpp-2026.10.11549
 
-.PHONY: help install quickstart check fix test test-servers test-vllm bench clean
-help:            ## what can be made
+.PHONY: help install quickstart check fix test docs test-servers test-vllm bench clean
+help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -15,28 +15,31 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-install: $(VENV)/.installed  ## the environment in .venv
+install: $(VENV)/.installed  ## create the environment in .venv
 
-quickstart: install  ## a whole study on the models and pairs that ship
+quickstart: install  ## run a complete study on a built-in model and built-in pairs
 	$(BIN)/trimtab quickstart --out $(OUT)
 
-check: install   ## formatting, lint, types, import directions
+check: install   ## formatting, lint, types, architecture, vocabulary
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_imports_point_down.py
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_vocabulary.py
 
-fix: install     ## format, and mend what lint can mend
+fix: install     ## format, and apply automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: install    ## the whole suite, slow tests included
+test: install    ## the full suite, including slow tests
 	$(BIN)/python -m pytest
+
+docs: install    ## build the documentation site into build/site; needs no network
+	NO_COLOR=1 $(BIN)/zensical build --clean --strict
 
 $(LLAMA):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(subst -,==,$(@F))
 
-test-servers: install $(LLAMA)  ## the openai engine against llama.cpp's server, which is fetched into build/
+test-servers: install $(LLAMA)  ## the openai engine against llama.cpp's server, installed into build/
 	PYTHONPATH=$(LLAMA) $(BIN)/python -m pytest tests/engines/test_real_servers.py
 
 $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
@@ -45,12 +48,12 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# torch for processors alone is not on the common index: set PIP_EXTRA_INDEX_URL to one that has such builds.
-test-vllm: $(VLLM)/.installed  ## vLLM as engine and as server, on a processor, in an environment of its own (4 GB)
+# CPU-only builds of torch are not on the default index: set PIP_EXTRA_INDEX_URL to an index that has them.
+test-vllm: $(VLLM)/.installed  ## vLLM as engine and as server on a CPU, in its own environment (4 GB)
 	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py tests/engines/test_real_servers.py
 
 # PAIRS=file DEVICE=cuda ONLY="dpo_smollm2" ROUNDS=5 SHARE=0.25
-bench: install   ## Trimtab beside TRL and transformers; nothing else may run
+bench: install   ## compare speed with TRL and transformers; run nothing else meanwhile
 	$(BIN)/python -m benchmarks.run --device $(DEVICE) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SHARE),--share $(SHARE))
 

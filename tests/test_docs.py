@@ -1,11 +1,14 @@
-"""What the pages show works: examples are run, and commands, options, settings, files and headings that they name exist."""
+"""The pages are correct: examples run, commands, options, settings, files and headings exist, and the site builds."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import re
+import shutil
+import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -36,13 +39,14 @@ PAGES = [
 ]
 COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 WIDEST = 128
-# What a block of YAML on a page is put into; one that names models alone is a block of `models`.
+# The study that a YAML block is merged into. A block with only `weak` and `student` is a block of `models`.
 BASE = {
     "name": "base",
     "data": {"kind": "starter"},
     "models": {"weak": "smollm2-135m-instruct", "student": "gemma3-270m"},
 }
-EXAMPLE = ROOT / "docs" / "add-an-annotator.md"
+EXAMPLE = DOCS / "internals" / "add-an-annotator.md"
+REFERENCE = DOCS / "reference"
 ON_TOPIC, OFF_TOPIC = "The capital of France is Paris.", "Blue."
 PAIR = Pair.from_responses(build_user_prompt("What is the capital of France?"), ON_TOPIC, OFF_TOPIC)
 
@@ -51,8 +55,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 def blocks(page: Path, language: str) -> list[str]:
     """The page's blocks of code in a language, or in none."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [text for each, text in found if each == language]
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for name, text in fenced if name == language]
 
 
 def prose(page: Path) -> str:
@@ -60,20 +64,24 @@ def prose(page: Path) -> str:
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
-def said(page: Path) -> list[str]:
-    """What stands in backticks, and the lines of blocks without a language, those joined that a backslash parts."""
+def code_spans(page: Path) -> list[str]:
+    """Text in backticks, and the lines of blocks without a language. Lines that end in a backslash are joined."""
     lines = [line for block in blocks(page, "") for line in block.replace("\\\n", " ").splitlines()]
     return [*lines, *(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(page)))]
 
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
-    """Every command that the page shows, with the words behind it."""
-    shown = (found for text in said(page) for found in re.finditer(r"(?<!from )\btrimtab ([a-z]+)\b([^;#]*)", text))
-    return [(found[1], found[2].split()) for found in shown]
+    """Every command on the page, with its arguments."""
+    shown = (
+        match
+        for text in code_spans(page)
+        for match in re.finditer(r"(?<!from )\btrimtab ([a-z]+(?:-[a-z]+)*)\b([^;#]*)", text)
+    )
+    return [(match[1], match[2].split()) for match in shown]
 
 
 def options(names: Sequence[str]) -> set[str]:
-    """What the commands of these names take."""
+    """The options that these commands accept."""
     params = [param for name in names for param in COMMANDS[name].params]
     return {"--help", *(option for param in params for option in (*param.opts, *param.secondary_opts))}
 
@@ -84,12 +92,12 @@ def slugs(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def reached(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """The class, and every class of settings that its fields hold."""
+def nested_settings(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The class and every settings class in its fields, recursively."""
     yield cls
     for field in cls.model_fields.values():
         for inner in _classes(field.annotation):
-            yield from reached(inner)
+            yield from nested_settings(inner)
 
 
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -101,7 +109,7 @@ def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
 
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The page's own module where Python finds it, and the page's study."""
+    """Makes the page's module importable; returns the page's study."""
     (module,), (study,) = blocks(EXAMPLE, "python"), blocks(EXAMPLE, "yaml")
     (tmp_path / "my_module.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
@@ -123,7 +131,7 @@ def test_the_annotator_on_the_page_labels_pairs(example: str) -> None:
     assert tie.status == "abstained"
 
 
-def test_the_annotator_on_the_page_keeps_its_promises(example: str) -> None:
+def test_the_annotator_on_the_page_meets_the_contract(example: str) -> None:
     mine = build_component("annotators", "my_module:Mine")
     assert isinstance(mine, Annotator)
     assert isinstance(mine, Component)
@@ -134,7 +142,7 @@ def test_the_annotator_on_the_page_keeps_its_promises(example: str) -> None:
     assert build_component("annotators", dump_component(mine)) == mine
 
 
-def test_the_study_on_the_page_unfolds_with_the_annotator_in_it(example: str) -> None:
+def test_the_study_on_the_page_plans_its_annotator(example: str) -> None:
     plan = build_plan(Study.parse(example))
     (row,) = [arm for arm in plan.rows if arm.name == "words"]
     assert row.labels is not None
@@ -143,17 +151,18 @@ def test_the_study_on_the_page_unfolds_with_the_annotator_in_it(example: str) ->
 
 def test_the_study_of_the_readme_can_be_read() -> None:
     (text,) = blocks(ROOT / "README.md", "yaml")
-    assert list(Study.parse(text).arms) == ["longest"]
+    assert list(Study.parse(text).arms) == ["longer"]
 
 
 @each_page
-def test_every_yaml_on_a_page_is_part_of_a_study(page: Path) -> None:
+def test_every_yaml_block_on_a_page_is_valid(page: Path) -> None:
     for block in blocks(page, "yaml"):
         if "my_module:" in block:  # the page's own module, which other tests load
             continue
-        told = yaml.safe_load(block.replace("0123…", "0a" * 32))
-        whole = {**BASE, **({"models": {**BASE["models"], **told}} if set(told) <= {"weak", "student"} else told)}  # type: ignore[dict-item]
-        assert Study.parse(yaml.safe_dump(whole)).name == whole["name"]
+        settings = yaml.safe_load(block.replace("0123…", "0a" * 32))
+        only_models = set(settings) <= {"weak", "student"}
+        study = {**BASE, **({"models": {**BASE["models"], **settings}} if only_models else settings)}  # type: ignore[dict-item]
+        assert Study.parse(yaml.safe_dump(study)).name == study["name"]
 
 
 @each_page
@@ -167,16 +176,16 @@ def test_every_name_that_python_on_a_page_imports_exists(page: Path) -> None:
 
 
 @each_page
-def test_every_command_on_a_page_exists_and_takes_the_options_that_it_is_given(page: Path) -> None:
-    found = commands(page)
-    assert {name for name, _ in found} <= set(COMMANDS)
-    given = [(name, word) for name, words in found for word in words if re.match(r"--?[a-z]", word)]
+def test_every_command_on_a_page_exists_and_accepts_its_options(page: Path) -> None:
+    shown = commands(page)
+    assert {name for name, _ in shown} <= set(COMMANDS)
+    given = [(name, word) for name, words in shown for word in words if re.match(r"--?[a-z]", word)]
     assert [each for each in given if each[1] not in options([each[0]])] == []
 
 
 @each_page
-def test_every_option_that_a_page_speaks_of_exists(page: Path) -> None:
-    alone = {text.split()[0] for text in said(page) if text.startswith("--")}
+def test_every_option_on_a_page_exists(page: Path) -> None:
+    alone = {text.split()[0] for text in code_spans(page) if text.startswith("--")}
     assert alone - options(list(COMMANDS)) - {"--version"} == set()
 
 
@@ -186,17 +195,17 @@ def test_every_kind_that_a_command_on_a_page_names_exists(page: Path) -> None:
         small = [word for word in words if re.fullmatch("[a-z_]+", word)]
         if name == "list" and len(small) == len(words) == 2:
             assert describe_catalog_entry(*words).text
-        if "--with" in words and (kind := words[words.index("--with") + 1]).islower():
+        if "--annotator" in words and (kind := words[words.index("--annotator") + 1]).islower():
             assert kind in list_kinds("annotators")
 
 
-def test_every_command_stands_in_the_readme() -> None:
+def test_the_readme_lists_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"`trimtab {name}" in text for name in COMMANDS)
 
 
 @each_page
-def test_every_link_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     wrong = []
     for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", prose(page)):
         file, _, anchor = link.partition("#")
@@ -207,41 +216,48 @@ def test_every_link_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
 
 
 @each_page
-def test_no_line_of_prose_is_wider_than_the_code(page: Path) -> None:
+def test_no_line_of_prose_is_too_wide(page: Path) -> None:
     lines = [line for line in prose(page).splitlines() if not line.startswith(("|", "!["))]
     assert [line for line in lines if len(line) > WIDEST] == []
 
 
 # `Model` and `Similarity` stand on pages of their own.
-ELSEWHERE: set[type[BaseModel]] = {Model, ResponseSimilarity, Component}
-BLOCKS = sorted(set(reached(Study)) - ELSEWHERE, key=lambda cls: cls.__name__)
+ON_OTHER_PAGES: set[type[BaseModel]] = {Model, ResponseSimilarity, Component}
+BLOCKS = sorted(set(nested_settings(Study)) - ON_OTHER_PAGES, key=lambda cls: cls.__name__)
 
 
 @pytest.mark.parametrize("cls", BLOCKS, ids=lambda cls: cls.__name__)
-def test_every_setting_of_a_study_stands_on_its_page_as_it_is(cls: type[BaseModel]) -> None:
+def test_the_studies_page_has_the_settings_tables(cls: type[BaseModel]) -> None:
     rows = (f"| `{s.name}` | `{s.default}` | {s.accepted_values} | {s.description} |" for s in describe_settings(cls))
     table = "\n".join(["| setting | default | may be | |", "|---|---|---|---|", *rows])
-    assert table in (DOCS / "studies.md").read_text(encoding="utf-8"), f"the table is:\n{table}"
+    assert table in (REFERENCE / "studies.md").read_text(encoding="utf-8"), f"the table is:\n{table}"
 
 
-def test_every_setting_of_a_study_means_something() -> None:
+def test_every_setting_of_a_study_has_a_description() -> None:
     silent = [
         f"{cls.__name__}.{each.name}" for cls in BLOCKS for each in describe_settings(cls) if not each.description
     ]
     assert silent == []
 
 
-def test_every_setting_of_a_model_stands_on_its_page() -> None:
-    text = (DOCS / "models.md").read_text(encoding="utf-8")
+def test_the_models_page_has_every_setting() -> None:
+    text = (REFERENCE / "models.md").read_text(encoding="utf-8")
     assert [name for name in Model.model_fields if name != "base" and f"\n| `{name}` |" not in text] == []
 
 
 @pytest.mark.parametrize(
     ("package", "page"),
-    [("annotators", "annotators.md"), ("filters", "filters.md"), ("engines", "asking-models.md"), ("data", "data.md")],
+    [
+        ("annotators", "annotators.md"),
+        ("filters", "filters.md"),
+        ("engines", "engines.md"),
+        ("sources", "data-formats.md"),
+        ("judges", "judges.md"),
+        ("scorers", "metrics.md"),
+    ],
 )
-def test_every_kind_that_ships_stands_on_the_page_of_its_sort(package: str, page: str) -> None:
-    text = " ".join((DOCS / page).read_text(encoding="utf-8").split())
+def test_every_built_in_kind_is_on_its_page(package: str, page: str) -> None:
+    text = " ".join((REFERENCE / page).read_text(encoding="utf-8").split())
     assert [kind for kind in list_kinds(package) if not re.search(rf"(`|kind: ){kind}\b", text)] == []
 
 
@@ -250,3 +266,28 @@ def test_every_make_target_on_a_page_exists() -> None:
     named = {name for page in PAGES for name in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.MULTILINE)}
     assert named
     assert named <= targets
+
+
+def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
+    for name in ("docs", "src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    site = tmp_path / "build" / "site"
+    assert "annotate" in (site / "reference" / "python-api.html").read_text(encoding="utf-8")
+    assert "implicit reward" in (site / "search.json").read_text(encoding="utf-8")
+    built = {str(path.relative_to(site).with_suffix(".md")) for path in site.rglob("*.html")}
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} <= built | {"results/README.md"}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+
+    def pages(entries: Any) -> Iterator[str]:
+        for entry in entries:
+            for value in entry.values():
+                yield from [value] if isinstance(value, str) else pages(value)
+
+    assert sorted(pages(config["project"]["nav"])) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
