@@ -197,14 +197,14 @@ def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_s
     told: list[str] = []
     bloom = build_logprob_reader(replace(loaded, model=tiny(FAMILIES["bloom"])), told.append)
     assert told == ["BloomForCausalLM cannot read a pair as one row: each response is read alone, at half the speed"]
-    assert bloom.layout_description == "one text a response"
-    assert build_logprob_reader(loaded, told.append).layout_description == "pair rows, packed"
+    assert bloom.layout_description == "one sequence per response"
+    assert build_logprob_reader(loaded, told.append).layout_description == "packed pairs"
     assert len(told) == 1
 
 
 def test_a_family_that_does_something_unknown_to_its_logits_is_refused_and_not_scored_wrongly() -> None:
     config = FalconH1Config(**GROUPED, lm_head_multiplier=0.5, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8)
-    with pytest.raises(ModelError, match=r"FalconH1ForCausalLM does more to its logits .*its family \(falcon_h1\)"):
+    with pytest.raises(ModelError, match=r"FalconH1ForCausalLM computes logits in a way .*its family \(falcon_h1\)"):
         select_layout(tiny(config))
 
 
@@ -229,7 +229,7 @@ def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkey
 
     monkeypatch.setattr(layout_probe, "_compute_predictor_states", rough)
     assert select_layout(model) == "packed"  # the root of 0.125² / 15 is 0.03
-    with pytest.raises(ModelError, match="does more to its logits"):
+    with pytest.raises(ModelError, match="computes logits in a way that its output head alone does not reproduce"):
         select_layout(tiny(FAMILIES["llama"]))
 
 

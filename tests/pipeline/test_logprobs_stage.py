@@ -54,7 +54,7 @@ def test_a_run_with_another_beta_reads_no_reference_again(
     assert same
     for name, facts in tables["second"].items():
         assert facts["recalled"] == (facts["pairs"] if name in same else 0), name
-        assert facts["path"] == "pair rows, packed"
+        assert facts["path"] == "packed pairs"
     for name in tables["first"]:
         found, without = (folder / "stages" / name / "logprobs.parquet" for folder in (folders["first"], finished_run))
         assert found.read_bytes() == without.read_bytes(), name

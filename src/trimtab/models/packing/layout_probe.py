@@ -1,4 +1,4 @@
-"""From pairs laid out in a form to a model's hidden states, and which form a model takes."""
+"""Compute hidden states of pair batches, and select the batch layout that a model supports."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from trimtab.models.packing.pair_batch import (
 )
 
 BATCH_LAYOUTS: tuple[BatchLayout, ...] = ("packed", "padded", "separate")
-# What model code raises when it is given inputs that it does not know.
+# Exceptions that model code raises for inputs that it does not support.
 UNSUPPORTED_INPUT_ERRORS = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
 LAYOUT_DESCRIPTIONS = {
-    "packed": "pair rows, packed",
-    "padded": "pair rows, padded",
-    "separate": "one text a response",
+    "packed": "packed pairs",
+    "padded": "padded pairs",
+    "separate": "one sequence per response",
 }
 
 
 def unwrap_adapter(model: Any) -> Any:
-    """The causal model itself: an adapter lives inside its layers and stays in force."""
+    """The causal language model itself. An adapter is inside its layers and stays active."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 class DropoutDisabled(nn.Module):
-    """What is trained around a causal language model. The model computes in training as it does in reading: dropout that
-    its settings name stays off, since policy and reference would otherwise differ by its noise."""
+    """A trainable wrapper around a causal language model that keeps dropout off, so that training computes what inference
+    computes. Dropout noise would make policy and reference differ."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -46,28 +46,28 @@ class DropoutDisabled(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        # some families drop by functions that look at their module's mode, so setting p = 0 would not reach all of it
+        # Some families call dropout functions that check the module's mode, so p = 0 alone would not disable all of it.
         self.model.eval()
         return self
 
 
 def compute_hidden_states(model: Any, batch: PairBatch, cache: Any = None) -> Tensor:
-    """The model's last hidden states of every token of the batch, flattened: shape (tokens, d). Keys and values go into the
-    cache where one is given."""
+    """The last hidden states of all tokens of the batch, flattened: shape (tokens, d). Adds keys and values to `cache` if
+    one is given."""
     causal = unwrap_adapter(model)
     config = causal.config
-    given: dict[str, Any] = {"position_ids": batch.positions}
+    inputs: dict[str, Any] = {"position_ids": batch.positions}
     if config._attn_implementation == attention.ATTENTION_NAME and batch.tokens.shape[0] == 1:
         layout = attention.PackedLayout(tuple(map(tuple, batch.lengths.tolist())), int(batch.prefix_length))
-        given |= build_packed_inputs(causal, layout)
+        inputs |= build_packed_inputs(causal, layout)
     elif cache is None and not bool((batch.segments == SECOND).any()):
-        # ordinary texts: any model reads them, those that know no positions and no masks of more dimensions among them
-        given = {"attention_mask": (batch.segments != PADDING).long()}
+        # Ordinary sequences, which every model supports, including those without position ids or 4-D masks.
+        inputs = {"attention_mask": (batch.segments != PADDING).long()}
     else:
-        given["attention_mask"] = build_masks_by_layer_type(config, lambda window: build_attention_mask(batch, window))
+        inputs["attention_mask"] = build_masks_by_layer_type(config, lambda window: build_attention_mask(batch, window))
     if cache is not None:
-        given["past_key_values"] = cache
-    states = get_backbone(causal)(input_ids=batch.tokens, use_cache=cache is not None, **given).last_hidden_state
+        inputs["past_key_values"] = cache
+    states = get_backbone(causal)(input_ids=batch.tokens, use_cache=cache is not None, **inputs).last_hidden_state
     return states.reshape(-1, states.shape[-1])  # type: ignore[no-any-return]
 
 
@@ -77,42 +77,43 @@ def get_backbone(causal: Any) -> Any:
 
 
 def build_packed_inputs(causal: Any, layout: attention.PackedLayout) -> dict[str, Any]:
-    """What a model is given besides tokens and positions where rows are packed."""
-    # a mask of four dimensions is taken as it is, so that none is made: the layout says what may be seen
-    none = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=causal.device)
-    return {"attention_mask": build_masks_by_layer_type(causal.config, lambda _: none), "layout": layout}
+    """Model inputs for packed rows, besides tokens and positions."""
+    # transformers passes a 4-D mask through unchanged, so it builds none. The layout determines the attention.
+    placeholder = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=causal.device)
+    return {"attention_mask": build_masks_by_layer_type(causal.config, lambda _: placeholder), "layout": layout}
 
 
-def build_masks_by_layer_type(config: Any, make: Callable[[int | None], Tensor]) -> Any:
-    """Masks as the model wants them: one tensor, or one for each kind of layer where the kinds are mixed.
+def build_masks_by_layer_type(config: Any, build_mask: Callable[[int | None], Tensor]) -> Any:
+    """Masks in the form that the model expects: one tensor, or one per layer type if the model mixes them.
 
-    `make` says what may be seen, given the width of a sliding window or None.
+    `build_mask` takes the size of the sliding window, or None, and returns a boolean mask, True for visible keys.
     """
-    kinds = set(getattr(config, "layer_types", None) or ())
+    layer_types = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
-    if not kinds:
-        kinds = {"sliding_attention" if window else "full_attention"}
-    seen = {kind: make(window if kind == "sliding_attention" else None) for kind in sorted(kinds)}
-    # eager attention adds its mask to the scores, the other kinds read it as what may be seen
-    made = (
-        {kind: _to_additive_mask(mask) for kind, mask in seen.items()}
-        if config._attn_implementation == "eager"
-        else seen
-    )
-    return made if len(made) > 1 else next(iter(made.values()))
+    if not layer_types:
+        layer_types = {"sliding_attention" if window else "full_attention"}
+    masks = {
+        layer_type: build_mask(window if layer_type == "sliding_attention" else None)
+        for layer_type in sorted(layer_types)
+    }
+    # Eager attention adds its mask to the scores; the other implementations expect a boolean mask.
+    if config._attn_implementation == "eager":
+        masks = {layer_type: _to_additive_mask(mask) for layer_type, mask in masks.items()}
+    return masks if len(masks) > 1 else next(iter(masks.values()))
 
 
-def _to_additive_mask(seen: Tensor) -> Tensor:
-    return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+def _to_additive_mask(mask: Tensor) -> Tensor:
+    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
 
 
 @torch.no_grad()
 def select_layout(model: Any) -> BatchLayout:
-    """The first form in which the model reads pairs as it reads each response alone, asked of the model itself.
+    """Select the fastest batch layout in which the model gives the same states as for each response alone.
 
-    Some families derive positions from the mask, add biases of their own or know no layout. The model is left with
-    the attention that the form wants. On a graphics card rows are padded: blocks one after another would leave it idle.
-    Raises `ModelError` where even texts read alone do not give the logits that the model itself gives.
+    This is tested on the model itself: some families derive positions from the mask, add biases of their own, or do not
+    support a layout. The model keeps the attention implementation that the layout needs. On a GPU pairs are padded, because
+    a sequence of small blocks would leave it idle. Raises `ModelError` if even separate texts do not reproduce the model's
+    own logits.
     """
     causal = unwrap_adapter(model)
     if causal.config._attn_implementation == attention.ATTENTION_NAME:
@@ -129,8 +130,8 @@ def select_layout(model: Any) -> BatchLayout:
 
 @torch.no_grad()
 def require_mask_support(model: Any) -> None:
-    """Raises `ModelError` where the model does not take masks that say what each token may look at, without which it can be
-    scored and trained, and neither write many answers at a time nor be asked."""
+    """Raise `ModelError` if the model does not support attention masks per token. Without them it can be scored and
+    trained, but it cannot generate in batches or be prompted."""
     causal = unwrap_adapter(model)
     if uses_packed_attention(model):
         return
@@ -139,77 +140,78 @@ def require_mask_support(model: Any) -> None:
         _compute_predictor_states(model, [TokenizedPair(prompt=ids[:8], first=ids[8:17], second=ids[17:24])], "padded")
     except UNSUPPORTED_INPUT_ERRORS as error:
         raise ModelError(
-            f"{type(causal).__name__} can be scored and trained, and can neither write nor be asked: it does not take the "
-            f"masks that this needs ({error}); choose a model of another family ({causal.config.model_type} it is)"
+            f"{type(causal).__name__} can be scored and trained, but cannot generate or be prompted: it does not support the "
+            f"attention masks that this requires ({error}); choose a model of a family other than {causal.config.model_type}"
         ) from error
 
 
 def uses_packed_attention(model: Any) -> bool:
-    """Whether the model was found to take packed rows."""
+    """Whether `select_layout` selected packed rows for the model."""
     return bool(unwrap_adapter(model).config._attn_implementation == attention.ATTENTION_NAME)
 
 
 def _check_separate_texts(model: Any) -> None:
-    """Two texts padded to one length, against the model's own logits of each."""
+    """Compare two texts, padded to one length, with the model's own logits of each."""
     causal, name = unwrap_adapter(model), type(unwrap_adapter(model)).__name__
     ids = _random_token_ids(causal)
     texts = [TokenizedPair(prompt=ids[:8], first=ids[8:17]), TokenizedPair(prompt=ids[17:20], first=ids[20:24])]
     try:
-        found = get_lm_head(causal)(_compute_predictor_states(model, texts, "separate"))
+        logits = get_lm_head(causal)(_compute_predictor_states(model, texts, "separate"))
     except UNSUPPORTED_INPUT_ERRORS as error:
-        raise ModelError(f"{name} cannot be read with its output head apart from its layers: {error}") from error
-    own = [_compute_model_logits(causal, row) for row in texts]
-    predicting = [logits[len(row.prompt) - 1 : -1] for logits, row in zip(own, texts, strict=True)]
-    away = _relative_error(found, torch.cat([*predicting, *(logits[-1:] for logits in own)]))
-    # weights that are not numbers are told of where they are read
-    if away >= _tolerance(found):
+        raise ModelError(f"{name}: cannot run its output head separately from its layers: {error}") from error
+    model_logits = [_compute_model_logits(causal, text) for text in texts]
+    predictor_logits = [each[len(text.prompt) - 1 : -1] for each, text in zip(model_logits, texts, strict=True)]
+    relative_error = _relative_error(logits, torch.cat([*predictor_logits, *(each[-1:] for each in model_logits)]))
+    # NaN weights are reported when they are read.
+    if relative_error >= _tolerance(logits):
         raise ModelError(
-            f"{name} does more to its logits than its output head: they are {away:.2g} of their size away from what the head "
-            f"gives; choose another model, or add its family ({causal.config.model_type}) to trimtab/models/lm_head.py"
+            f"{name} computes logits in a way that its output head alone does not reproduce: the relative error is "
+            f"{relative_error:.2g}; choose another model, or add its family ({causal.config.model_type}) to "
+            "trimtab/models/lm_head.py"
         )
 
 
-def _compute_model_logits(causal: Any, row: TokenizedPair) -> Tensor:
-    ids = torch.tensor([row.prompt + row.first], device=causal.device)
+def _compute_model_logits(causal: Any, text: TokenizedPair) -> Tensor:
+    ids = torch.tensor([text.prompt + text.first], device=causal.device)
     return causal(input_ids=ids, use_cache=False).logits[0]  # type: ignore[no-any-return]
 
 
-def _layout_agrees(model: Any, form: BatchLayout) -> bool:
+def _layout_agrees(model: Any, layout: BatchLayout) -> bool:
     ids = _random_token_ids(unwrap_adapter(model))
-    rows = [
+    pairs = [
         TokenizedPair(prompt=ids[:8], first=ids[8:17], second=ids[17:24]),
         TokenizedPair(prompt=ids[24:27], first=ids[27:]),
     ]
     try:
-        found = _compute_predictor_states(model, rows, form)
+        states = _compute_predictor_states(model, pairs, layout)
     except UNSUPPORTED_INPUT_ERRORS:
         return False
-    return _relative_error(found, _compute_predictor_states(model, rows, "separate")) < _tolerance(found)
+    return _relative_error(states, _compute_predictor_states(model, pairs, "separate")) < _tolerance(states)
 
 
 def _random_token_ids(causal: Any) -> tuple[int, ...]:
-    draw = torch.Generator().manual_seed(0)
-    return tuple(int(i) for i in torch.randint(5, causal.config.get_text_config().vocab_size, (31,), generator=draw))
+    generator = torch.Generator().manual_seed(0)
+    vocab_size = causal.config.get_text_config().vocab_size
+    return tuple(int(i) for i in torch.randint(5, vocab_size, (31,), generator=generator))
 
 
-def _relative_error(found: Tensor, wanted: Tensor) -> float:
-    """How far the rows, shape (n, d) each, are from those that are wanted, as a share of their size.
+def _relative_error(actual: Tensor, expected: Tensor) -> float:
+    """The relative error of rows, shape (n, d) each: in float32 the largest over the rows, otherwise the root mean square.
 
-    In float32 the farthest row's. In rougher types rounding alone can move one row in many by more than a tenth (Gemma-3-270M
-    once it was trained, beside a longer text), where a wrong mask or position moves many rows by far more: there it is the root
-    of the mean square over the rows.
+    In lower precision, rounding alone can move one row in many by more than a tenth (Gemma-3-270M after training, next to a
+    longer text). A wrong mask or position moves many rows by far more.
     """
-    rows = (found - wanted).float().norm(dim=1) / wanted.float().norm(dim=1)
-    return float(rows.max() if found.dtype == torch.float32 else rows.square().mean().sqrt())
+    errors = (actual - expected).float().norm(dim=1) / expected.float().norm(dim=1)
+    return float(errors.max() if actual.dtype == torch.float32 else errors.square().mean().sqrt())
 
 
 def _tolerance(states: Tensor) -> float:
     return 1e-4 if states.dtype == torch.float32 else 0.1
 
 
-def _compute_predictor_states(model: Any, rows: list[TokenizedPair], form: BatchLayout) -> Tensor:
-    """The states that predict each response token, then those of the last ones: in one order, whatever the form."""
-    batch = collate_pairs(rows, form, 0).to(unwrap_adapter(model).device)
-    return compute_hidden_states(model, batch)[
-        torch.cat([batch.source_indices, batch.last_token_indices[batch.last_token_indices >= 0]])
-    ]
+def _compute_predictor_states(model: Any, pairs: list[TokenizedPair], layout: BatchLayout) -> Tensor:
+    """The states that predict each response token, then those of the last tokens. Their order does not depend on the
+    layout."""
+    batch = collate_pairs(pairs, layout, 0).to(unwrap_adapter(model).device)
+    last = batch.last_token_indices
+    return compute_hidden_states(model, batch)[torch.cat([batch.source_indices, last[last >= 0]])]

@@ -1,7 +1,7 @@
-"""The pair row: one prompt, then both responses as branches that cannot see each other.
+"""Batches of pairs: one prompt, then both responses as branches that cannot attend to each other.
 
-A row is laid out as `prompt · a · b`. Positions restart after the prompt for `b`, and `b` may not attend to `a`, so that
-each response is read exactly as if it alone followed the prompt, while the prompt is read once.
+The tokens of a pair are `prompt · a · b`. Positions restart after the prompt for `b`, and `b` does not attend to `a`. Each
+response is computed exactly as if it alone followed the prompt, and the prompt is computed once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 PROMPT, FIRST, SECOND, PADDING = 0, 1, 2, 3
 
-# Tokens that prompts must have in common at their beginning for packed rows to hold it once. Fewer save less than the
-# further products of attention take; the system prompt that SmolLM2's template writes has 24.
+# The minimum length of a common prompt prefix for packed rows to store it once. A shorter prefix saves less time than the
+# additional attention products take. The system prompt in SmolLM2's template has 24 tokens.
 MIN_SHARED_TOKENS = 16
 
-# How pairs are laid out for a model: one behind another without padding; a padded row each; a padded row for each response.
+# How pairs are arranged in a batch. packed: one row of concatenated pairs without padding; padded: one padded row per pair;
+# separate: one padded row per response.
 BatchLayout = Literal["packed", "padded", "separate"]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPair:
-    """Token ids of one prompt and of one or two responses to it; `second` is empty where there is only one."""
+    """Token ids of one prompt and of one or two responses to it. `second` is empty if there is only one."""
 
     prompt: tuple[int, ...]
     first: tuple[int, ...]
@@ -39,12 +40,12 @@ class TokenizedPair:
 
     @property
     def max_text_length(self) -> int:
-        """Tokens of the prompt with the longer response: what a length limit speaks of."""
+        """Tokens of the prompt with the longer response. Length limits apply to this number."""
         return len(self.prompt) + max(len(self.first), len(self.second))
 
 
 def tokenize_pair(chat: ChatTokenizer, prompt: Prompt, first: str, second: str | None = None) -> TokenizedPair:
-    """The row of a prompt and one or two responses, each with its end of turn."""
+    """Tokenize a prompt and one or two responses, each with its end of turn."""
     return TokenizedPair(
         prompt=tuple(chat.encode_prompt(prompt)),
         first=tuple(chat.encode_response(first)),
@@ -53,44 +54,46 @@ def tokenize_pair(chat: ChatTokenizer, prompt: Prompt, first: str, second: str |
 
 
 def common_prefix_length(texts: Sequence[Sequence[int]]) -> int:
-    """Tokens that all texts begin with, leaving each at least one of its own."""
+    """The length of the longest common prefix that leaves every text at least one token of its own."""
     low, high = min(map(tuple, texts)), max(map(tuple, texts))
-    most = max(0, min(map(len, texts)) - 1)
-    return next((place for place in range(most) if low[place] != high[place]), most)
+    limit = max(0, min(map(len, texts)) - 1)
+    return next((index for index in range(limit) if low[index] != high[index]), limit)
 
 
-def shared_prompt_length(rows: Sequence[TokenizedPair]) -> int:
-    """Tokens that the prompts of these rows begin with and that packed rows hold once; 0 where they are too few to matter."""
-    shared = common_prefix_length([row.prompt for row in rows]) if len(rows) > 1 else 0
-    return shared if shared >= MIN_SHARED_TOKENS else 0
+def shared_prompt_length(pairs: Sequence[TokenizedPair]) -> int:
+    """The length of the common prompt prefix that packed rows store once. 0 if it is too short to save time."""
+    length = common_prefix_length([pair.prompt for pair in pairs]) if len(pairs) > 1 else 0
+    return length if length >= MIN_SHARED_TOKENS else 0
 
 
-def batch_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Places of rows grouped by length, longest first, each group at most `budget` tokens once padded (or one row).
+def batch_by_length(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+    """Group the indices of sequences by length, longest first. A padded group has at most `token_budget` tokens, or one
+    sequence.
 
-    The groups depend on the whole list alone, so a run that is resumed forms the same ones, to the last bit of their scores.
+    The groups depend only on all lengths. A resumed run therefore forms the same groups and gets the same scores, to the
+    last bit.
     """
-    order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     group: list[int] = []
-    for place in order:
-        if group and (len(group) + 1) * lengths[group[0]] > budget:
+    for index in order:
+        if group and (len(group) + 1) * lengths[group[0]] > token_budget:
             yield group
             group = []
-        group.append(place)
+        group.append(index)
     if group:
         yield group
 
 
 @dataclass(frozen=True, slots=True)
 class PairBatch:
-    """Pairs laid out as a model reads them, as integer tensors.
+    """Pairs as integer tensors, ready for a model.
 
-    `tokens`, `positions`, `segments`: shape (rows, T). A row is a pair, or a text of its own, or, where the rows are packed,
-    all pairs one behind another: then the `shared` tokens, a tensor of no dimension, that all prompts begin with stand first,
-    once. `lengths`, shape (pairs, 3): tokens of each prompt, less the shared, and of its responses. For every response
-    token of the batch: `sources`, the place in the flattened rows whose output predicts it; `targets`, its id; `owners`,
-    `2 * pair` for the first response of a pair and `2 * pair + 1` for the second. `lasts`, shape (pairs, 2): the place of
-    each response's last token, -1 where there is none.
+    `tokens`, `positions`, `segments`: shape (rows, T). A row is a pair, a single response with its prompt, or, if packed, all
+    pairs concatenated. A packed row starts with the first `prefix_length` (a 0-dim tensor) tokens of all prompts, once.
+    `lengths`, shape (pairs, 3): tokens of each prompt without that prefix, and of its two responses. For every response
+    token of the batch: `source_indices`, the index in the flattened rows whose output predicts it; `targets`, its id;
+    `response_indices`, `2 * pair` for the first response of a pair and `2 * pair + 1` for the second.
+    `last_token_indices`, shape (pairs, 2): the index of each response's last token, -1 if there is none.
     """
 
     tokens: torch.Tensor
@@ -110,94 +113,96 @@ class PairBatch:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def collate_pairs(rows: Sequence[TokenizedPair], layout: BatchLayout, pad_id: int) -> PairBatch:
-    """The pairs of `rows` in the form that a model reads."""
+def collate_pairs(pairs: Sequence[TokenizedPair], layout: BatchLayout, pad_id: int) -> PairBatch:
+    """Collate pairs to one batch in a layout."""
     if layout == "separate":
-        texts = [
-            (place, branch, text) for place, row in enumerate(rows) for branch, text in enumerate(_split_responses(row))
+        sequences = [
+            (index, branch, text) for index, pair in enumerate(pairs) for branch, text in enumerate(_split_pair(pair))
         ]
-        return _collate(texts, pad_id, packed=False)
+        return _collate(sequences, pad_id, packed=False)
     packed = layout == "packed"
-    shared = shared_prompt_length(rows) if packed else 0
-    own = [TokenizedPair(row.prompt[shared:], row.first, row.second) for row in rows]
-    return _collate([(place, 0, row) for place, row in enumerate(own)], pad_id, packed, rows[0].prompt[:shared])
+    prefix_length = shared_prompt_length(pairs) if packed else 0
+    suffixes = [TokenizedPair(pair.prompt[prefix_length:], pair.first, pair.second) for pair in pairs]
+    sequences = [(index, 0, suffix) for index, suffix in enumerate(suffixes)]
+    return _collate(sequences, pad_id, packed, pairs[0].prompt[:prefix_length])
 
 
-def _split_responses(row: TokenizedPair) -> list[TokenizedPair]:
-    """The row as one ordinary text per response."""
-    first = TokenizedPair(prompt=row.prompt, first=row.first)
-    return [first, TokenizedPair(prompt=row.prompt, first=row.second)] if row.second else [first]
+def _split_pair(pair: TokenizedPair) -> list[TokenizedPair]:
+    """One ordinary sequence per response."""
+    first = TokenizedPair(prompt=pair.prompt, first=pair.first)
+    return [first, TokenizedPair(prompt=pair.prompt, first=pair.second)] if pair.second else [first]
 
 
 def _collate(
-    texts: Sequence[tuple[int, int, TokenizedPair]], pad_id: int, packed: bool, shared: Sequence[int] = ()
+    sequences: Sequence[tuple[int, int, TokenizedPair]], pad_id: int, packed: bool, prefix: Sequence[int] = ()
 ) -> PairBatch:
-    """Texts `(pair, its first branch, row)` padded on the right to the longest, or one behind another after the shared."""
+    """Collate sequences `(index of the pair, index of its first response, tokens)`, padded on the right to the longest, or
+    concatenated after the prefix."""
     import torch
 
-    behind = len(shared)
-    total = behind + sum(len(row) for _, _, row in texts)
-    shape = (1, total) if packed else (len(texts), max(len(row) for _, _, row in texts))
+    offset = len(prefix)
+    total = offset + sum(len(pair) for _, _, pair in sequences)
+    shape = (1, total) if packed else (len(sequences), max(len(pair) for _, _, pair in sequences))
     tokens = torch.full((shape[0] * shape[1],), pad_id, dtype=torch.long)
     positions = torch.zeros_like(tokens)
     segments = torch.full_like(tokens, PADDING)
-    tokens[:behind] = torch.tensor(shared, dtype=torch.long)
-    positions[:behind] = torch.arange(behind)
-    segments[:behind] = PROMPT
-    pairs = texts[-1][0] + 1
-    lasts = torch.full((pairs, 2), -1)
-    lengths = torch.zeros((pairs, 3), dtype=torch.long)
-    sources: list[int] = []
+    tokens[:offset] = torch.tensor(prefix, dtype=torch.long)
+    positions[:offset] = torch.arange(offset)
+    segments[:offset] = PROMPT
+    num_pairs = sequences[-1][0] + 1
+    last_token_indices = torch.full((num_pairs, 2), -1)
+    lengths = torch.zeros((num_pairs, 3), dtype=torch.long)
+    source_indices: list[int] = []
     targets: list[int] = []
-    owners: list[int] = []
-    start = behind
-    for number, (pair, branch, row) in enumerate(texts):
-        p, a, b = len(row.prompt), len(row.first), len(row.second)
-        start = start if packed else number * shape[1]
+    response_indices: list[int] = []
+    start = offset
+    for row, (index, branch, pair) in enumerate(sequences):
+        p, a, b = len(pair.prompt), len(pair.first), len(pair.second)
+        start = start if packed else row * shape[1]
         end = start + p + a + b
-        lengths[pair] = torch.tensor([p, a, b])
-        tokens[start:end] = torch.tensor(row.prompt + row.first + row.second)
-        positions[start : end - b] = torch.arange(behind, behind + p + a)
-        positions[end - b : end] = torch.arange(behind + p, behind + p + b)
+        lengths[index] = torch.tensor([p, a, b])
+        tokens[start:end] = torch.tensor(pair.prompt + pair.first + pair.second)
+        positions[start : end - b] = torch.arange(offset, offset + p + a)
+        positions[end - b : end] = torch.arange(offset + p, offset + p + b)
         segments[start:end] = torch.tensor([PROMPT] * p + [FIRST] * a + [SECOND] * b)
-        for offset, response in enumerate((row.first, row.second)):
+        for which, response in enumerate((pair.first, pair.second)):
             if response:
-                begin = start + p + offset * a
-                # the first token of either response is predicted by the prompt's last one
-                sources += [start + p - 1, *range(begin, begin + len(response) - 1)]
+                begin = start + p + which * a
+                # the prompt's last token predicts the first token of either response
+                source_indices += [start + p - 1, *range(begin, begin + len(response) - 1)]
                 targets += response
-                owners += [2 * pair + branch + offset] * len(response)
-                lasts[pair, branch + offset] = begin + len(response) - 1
+                response_indices += [2 * index + branch + which] * len(response)
+                last_token_indices[index, branch + which] = begin + len(response) - 1
         start = end
     return PairBatch(
         tokens=tokens.view(shape),
         positions=positions.view(shape),
         segments=segments.view(shape),
         lengths=lengths,
-        prefix_length=torch.tensor(behind),
-        source_indices=torch.tensor(sources),
+        prefix_length=torch.tensor(offset),
+        source_indices=torch.tensor(source_indices),
         targets=torch.tensor(targets),
-        response_indices=torch.tensor(owners),
-        last_token_indices=lasts,
+        response_indices=torch.tensor(response_indices),
+        last_token_indices=last_token_indices,
     )
 
 
 def build_attention_mask(batch: PairBatch, window: int | None = None) -> torch.Tensor:
-    """True where a token may look: boolean, shape (rows, 1, T, T).
+    """The attention mask: boolean, shape (rows, 1, T, T), True for visible keys.
 
-    A token sees the earlier tokens of its own branch and of the prompt; with a sliding `window`, only those fewer than
-    `window` positions back. A padding token sees itself alone, so that no row of the softmax is empty.
+    A token attends to the earlier tokens of its own branch and of the prompt; with a sliding `window`, only to those fewer
+    than `window` positions back. A padding token attends to itself only, so that no row of the softmax is empty.
     """
     import torch
 
     width = batch.tokens.shape[1]
-    place = torch.arange(width, device=batch.tokens.device)
-    earlier = place[:, None] >= place[None, :]
+    index = torch.arange(width, device=batch.tokens.device)
+    causal = index[:, None] >= index[None, :]
     segment = batch.segments
-    same = segment[:, :, None] == segment[:, None, :]
-    seen = same | ((segment == PROMPT)[:, None, :] & (segment != PADDING)[:, :, None])
+    same_segment = segment[:, :, None] == segment[:, None, :]
+    visible = same_segment | ((segment == PROMPT)[:, None, :] & (segment != PADDING)[:, :, None])
     if window is not None:
-        seen = seen & (batch.positions[:, :, None] - batch.positions[:, None, :] < window)
-    mask = seen & earlier & (segment != PADDING)[:, None, :]
+        visible = visible & (batch.positions[:, :, None] - batch.positions[:, None, :] < window)
+    mask = visible & causal & (segment != PADDING)[:, None, :]
     mask = mask | torch.eye(width, dtype=torch.bool, device=mask.device)
     return mask[:, None]
