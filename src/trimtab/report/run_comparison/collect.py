@@ -1,4 +1,4 @@
-"""Several studies side by side: the figures that they have in common, and paired differences where test rows are the same."""
+"""Compares runs: the metrics they share, with paired differences on shared test pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from trimtab import stats
 from trimtab.errors import DataError, StudyError
-from trimtab.report.collect.report import ArmValues, build_report, load_arm_values
+from trimtab.report.collect.arm_values import ArmValues, load_arm_values
+from trimtab.report.collect.report import build_report
 from trimtab.report.collect.rewards import GOLD_REWARD, PROXY_REWARD, display_metric_name
 from trimtab.report.collect.trained_rewards import relabel_trained_rewards
 from trimtab.report.metric_registry import get_metric_info
@@ -28,7 +29,7 @@ from trimtab.types import Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedRun:
-    """One study: what it is called here, its folder and its report."""
+    """A run with its display name, folder and report."""
 
     name: str
     folder: Path
@@ -37,7 +38,7 @@ class ComparedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRow:
-    """One arm by one metric: its figure by study, and paired differences to the first study by the others' names."""
+    """One metric of one arm, by run, with each other run's paired difference to the first run."""
 
     arm: str
     metric: str
@@ -47,8 +48,11 @@ class MetricRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunComparison:
-    """The studies, what at least two of them have a figure of, and what a reader must know of it. `seeds` are the figures over
-    all of them where they are one study with several seeds, and `seeds_speak_of` says what their intervals speak of."""
+    """The runs, the metrics that at least two of them share, and notes for the reader.
+
+    If the runs are one study with several seeds, `seed_aggregates` has the metrics over all seeds and `seed_note` says what
+    their intervals cover.
+    """
 
     runs: tuple[ComparedRun, ...]
     metric_rows: tuple[MetricRow, ...]
@@ -58,115 +62,121 @@ class RunComparison:
 
     @property
     def metric_names(self) -> list[str]:
-        return list(dict.fromkeys(entry.metric for entry in self.metric_rows))
+        return list(dict.fromkeys(row.metric for row in self.metric_rows))
+
+    @property
+    def seed_metric_names(self) -> list[str]:
+        return list(dict.fromkeys(aggregate.metric for aggregate in self.seed_aggregates))
 
     def rows_for_metric(self, metric: str) -> list[MetricRow]:
-        """The metric's entries, in the order of every table."""
-        by_arm = {entry.arm: entry for entry in self.metric_rows if entry.metric == metric}
+        """The rows of a metric, in table order."""
+        by_arm = {row.arm: row for row in self.metric_rows if row.metric == metric}
         return [by_arm[arm] for arm in sort_arm_names(by_arm)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LoadedRun:
-    """A study with what its figures are averaged from, under the names of its tables."""
+    """A run with the values behind its metrics, under their display names."""
 
     compared: ComparedRun
     run: Run
-    rows: Mapping[str, ArmValues]
+    values_by_arm: Mapping[str, ArmValues]
+
+    def values(self, arm: str, metric: str) -> Mapping[str, float]:
+        return self.values_by_arm[arm].values.get(metric, {}) if arm in self.values_by_arm else {}
 
 
 def compare_runs(folders: Sequence[Path]) -> RunComparison:
-    """The studies in these folders, the first of which is what the others are compared with.
+    """Compares the runs in these folders; differences are to the first.
 
-    Raises `StudyError` for fewer than two, `StoreError` where a folder holds no run, and `DataError` where no arm of one
-    study has a figure that an arm of that name has in another.
+    Raises `StudyError` for fewer than two folders, `StoreError` if a folder holds no run, and `DataError` if no arm has a
+    metric in more than one run.
     """
     if len({folder.resolve() for folder in folders}) < 2:
-        raise StudyError("compare: name the folders of at least two runs")
-    read = [_load_run(name, folder) for name, folder in zip(_distinct_names(folders), folders, strict=True)]
-    entries = _metric_rows(read)
-    if not entries:
+        raise StudyError("compare: expected the folders of at least two runs")
+    loaded = [_load_run(name, folder) for name, folder in zip(_distinct_names(folders), folders, strict=True)]
+    metric_rows = _metric_rows(loaded)
+    if not metric_rows:
         raise DataError(
-            f"the studies have nothing in common: {'; '.join(_describe_metrics(each.compared) for each in read)}"
+            f"the runs have no metric in common: {'; '.join(_describe_metrics(run.compared) for run in loaded)}"
         )
-    shared = have_same_test_pairs([each.run.test for each in read])
-    seeds = _aggregate_seeds(read, shared)
+    has_shared_pairs = have_same_test_pairs([run.run.test for run in loaded])
+    seed_aggregates = _aggregate_seeds(loaded, has_shared_pairs)
     return RunComparison(
-        runs=tuple(each.compared for each in read),
-        metric_rows=tuple(entries),
-        notes=tuple(_notes(read, {parse_judge_name(each.metric) for each in entries})),
-        seed_aggregates=tuple(seeds),
-        seed_note=(SHARED_SPLIT_NOTE if shared else SEPARATE_SPLITS_NOTE) if seeds else "",
+        runs=tuple(run.compared for run in loaded),
+        metric_rows=tuple(metric_rows),
+        notes=tuple(_notes(loaded, {parse_judge_name(row.metric) for row in metric_rows})),
+        seed_aggregates=tuple(seed_aggregates),
+        seed_note=(SHARED_SPLIT_NOTE if has_shared_pairs else SEPARATE_SPLITS_NOTE) if seed_aggregates else "",
     )
 
 
-def _aggregate_seeds(read: Sequence[_LoadedRun], shared: bool) -> list[SeedAggregate]:
-    if not differ_only_in_seed([each.run.study for each in read]):
+def _aggregate_seeds(loaded: Sequence[_LoadedRun], has_shared_pairs: bool) -> list[SeedAggregate]:
+    if not differ_only_in_seed([run.run.study for run in loaded]):
         return []
-    first = read[0].run
-    asked = {name: arm.compare_with for name, arm in first.study.arms.items()}
-    return aggregate_over_seeds([each.rows for each in read], first.prompt_ids, asked, shared_test_pairs=shared)
+    first = loaded[0].run
+    compare_with = {name: arm.compare_with for name, arm in first.study.arms.items()}
+    values = [run.values_by_arm for run in loaded]
+    return aggregate_over_seeds(values, first.prompt_ids, compare_with, shared_test_pairs=has_shared_pairs)
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
-    """The folders' own names, or as much of their paths as tells them apart."""
-    parts = [folder.resolve().parts for folder in folders]
+    """The folder names, with as many parent folders as needed to make them distinct."""
+    paths = [folder.resolve().parts for folder in folders]
     depth = next(
         depth
-        for depth in range(1, 1 + max(map(len, parts)))
-        if len({each[-depth:] for each in parts}) == len(set(parts))
+        for depth in range(1, 1 + max(map(len, paths)))
+        if len({path[-depth:] for path in paths}) == len(set(paths))
     )
-    return ["/".join(each[-depth:]) for each in parts]
+    return ["/".join(path[-depth:]) for path in paths]
 
 
 def _load_run(name: str, folder: Path) -> _LoadedRun:
     run = Run(folder)
     report = relabel_trained_rewards(build_report(run))
-    rows = {
+    values_by_arm = {
         arm: replace(
-            each, values={display_metric_name(metric, report.rewards): found for metric, found in each.values.items()}
+            arm_values,
+            values={display_metric_name(name, report.rewards): values for name, values in arm_values.values.items()},
         )
-        for arm, each in load_arm_values(run).items()
+        for arm, arm_values in load_arm_values(run).items()
     }
-    return _LoadedRun(compared=ComparedRun(name=name, folder=folder, report=report), run=run, rows=rows)
+    return _LoadedRun(
+        compared=ComparedRun(name=name, folder=folder, report=report), run=run, values_by_arm=values_by_arm
+    )
 
 
-def _metric_rows(read: Sequence[_LoadedRun]) -> list[MetricRow]:
-    found: dict[tuple[str, str], dict[str, Metric]] = {}
-    other_judges = {name for name, same in _shared_judges(read).items() if not same}
-    for each in read:
-        for key, figure in collect_arm_metrics(each.compared.report).items():
-            if parse_judge_name(key[1]) not in other_judges:
-                found.setdefault(key, {})[each.compared.name] = figure
+def _metric_rows(loaded: Sequence[_LoadedRun]) -> list[MetricRow]:
+    different_judges = {name for name, is_same in _shared_judges(loaded).items() if not is_same}
+    metrics: dict[tuple[str, str], dict[str, Metric]] = {}
+    for run in loaded:
+        for (arm, name), metric in collect_arm_metrics(run.compared.report).items():
+            if parse_judge_name(name) not in different_judges:
+                metrics.setdefault((arm, name), {})[run.compared.name] = metric
     return [
-        MetricRow(arm=arm, metric=metric, metrics_by_run=figures, differences=_paired_differences(read, arm, metric))
-        for (arm, metric), figures in found.items()
-        if len(figures) > 1
+        MetricRow(arm=arm, metric=name, metrics_by_run=by_run, differences=_paired_differences(loaded, arm, name))
+        for (arm, name), by_run in metrics.items()
+        if len(by_run) > 1
     ]
 
 
-def _paired_differences(read: Sequence[_LoadedRun], arm: str, metric: str) -> dict[str, Metric]:
-    first, *others = read
-    theirs = _values(first, arm, metric)
-    clusters = first.run.prompt_ids
-    found = {}
-    for each in others:
-        ours = _values(each, arm, metric)
-        common = ours.keys() & theirs.keys()
-        if common and _same_scorer(first.run, each.run, arm, metric):
-            found[each.compared.name] = stats.paired_difference(
-                ours, theirs, clusters={key: clusters.get(key, key) for key in common}
-            )
-    return found
+def _paired_differences(loaded: Sequence[_LoadedRun], arm: str, metric: str) -> dict[str, Metric]:
+    first, *others = loaded
+    baseline = first.values(arm, metric)
+    prompt_ids = first.run.prompt_ids
+    differences = {}
+    for other in others:
+        values = other.values(arm, metric)
+        shared = values.keys() & baseline.keys()
+        if shared and _has_same_scorer(first.run, other.run, arm, metric):
+            clusters = {key: prompt_ids.get(key, key) for key in shared}
+            differences[other.compared.name] = stats.paired_difference(values, baseline, clusters=clusters)
+    return differences
 
 
-def _values(each: _LoadedRun, arm: str, metric: str) -> Mapping[str, float]:
-    return each.rows[arm].values.get(metric, {}) if arm in each.rows else {}
-
-
-def _same_scorer(one: Run, other: Run, arm: str, metric: str) -> bool:
-    """Rewards of different scorers have no difference."""
-    return not _is_reward(metric) or _scorer_identity(one, arm, metric) == _scorer_identity(other, arm, metric)
+def _has_same_scorer(a: Run, b: Run, arm: str, metric: str) -> bool:
+    """Rewards from different scorers cannot be subtracted; other metrics always can."""
+    return not _is_reward(metric) or _scorer_identity(a, arm, metric) == _scorer_identity(b, arm, metric)
 
 
 def _is_reward(metric: str) -> bool:
@@ -174,107 +184,107 @@ def _is_reward(metric: str) -> bool:
 
 
 def _scorer_identity(run: Run, arm: str, metric: str) -> object:
-    """What gave an arm's reward, settings and weights: the scorer that the metric names, or the only one."""
-    scores: Mapping[str, str] = next(each.scores for each in run.arms if each.name == arm)
+    """The settings and weights of the scorer that the metric names, or of the only scorer."""
+    scores = next(row.scores for row in run.arms if row.name == arm)
     name = metric.partition(".")[2] or next(iter(scores))
     return _stage_identity(run, scores[name], "completions")
 
 
-def _stage_identity(run: Run, stage: str, *answers: str) -> tuple[object, object]:
-    """A stage's settings and what it read, but for the `answers` that it read on."""
+def _stage_identity(run: Run, stage: str, *excluded_inputs: str) -> tuple[object, object]:
+    """A stage's settings and inputs, without the responses that it read."""
     record = run.artifact(stage).record
-    return record["settings"], {key: value for key, value in record["inputs"].items() if key not in answers}
+    return record["settings"], {key: value for key, value in record["inputs"].items() if key not in excluded_inputs}
 
 
-def _shared_judges(read: Sequence[_LoadedRun]) -> dict[str, bool]:
-    """The judges that two studies or more have by name, and whether all of these are the same and compared answers with those
-    of the same row."""
-    makers: dict[str, list[object]] = {}
-    for each in read:
-        for name, maker in _judge_identities(each).items():
-            makers.setdefault(name, []).append(maker)
-    return {name: all(each == found[0] for each in found) for name, found in makers.items() if len(found) > 1}
-
-
-def _judge_identities(read: _LoadedRun) -> dict[str, object]:
-    """What gave each judge's verdicts, and against which row."""
-    stages = {
-        name: stage
-        for arm in read.run.arms
-        for name, stage in arm.verdicts.items()
-        if stage and read.run.is_finished(stage)
-    }
-    against = {judge.name: judge.baseline for judge in read.compared.report.judges}
+def _shared_judges(loaded: Sequence[_LoadedRun]) -> dict[str, bool]:
+    """The judge names that at least two runs have, and whether settings, weights and baseline are the same in all of them."""
+    identities: dict[str, list[object]] = {}
+    for run in loaded:
+        for name, identity in _judge_identities(run).items():
+            identities.setdefault(name, []).append(identity)
     return {
-        name: (against.get(name), _stage_identity(read.run, stage, "candidate", "baseline")) for name, stage in stages.items()
+        name: all(identity == found[0] for identity in found) for name, found in identities.items() if len(found) > 1
     }
 
 
-def _notes(read: Sequence[_LoadedRun], judges: Container[str]) -> list[str]:
-    """What a reader must know of the studies, and of the `judges` whose figures are shown."""
-    first, *others = read
+def _judge_identities(loaded: _LoadedRun) -> dict[str, object]:
+    """The baseline, settings and weights of each judge."""
+    run = loaded.run
+    stages = {
+        name: stage for row in run.arms for name, stage in row.verdicts.items() if stage and run.is_finished(stage)
+    }
+    baselines = {judge.name: judge.baseline for judge in loaded.compared.report.judges}
+    return {
+        name: (baselines.get(name), _stage_identity(run, stage, "candidate", "baseline"))
+        for name, stage in stages.items()
+    }
+
+
+def _notes(loaded: Sequence[_LoadedRun], judges: Container[str]) -> list[str]:
+    """Notes on test pairs, scorers, the shown `judges`, and unfinished runs."""
+    first, *others = loaded
     return [
-        *(_test_overlap_note(first, each) for each in others),
-        *(note for place, each in enumerate(read) for note in _scorer_notes(read[:place], each)),
-        *_judge_notes(read, judges),
+        *(_test_overlap_note(first, other) for other in others),
+        *(note for index, run in enumerate(loaded) for note in _scorer_notes(loaded[:index], run)),
+        *_judge_notes(loaded, judges),
         *(
-            f"{each.compared.name}: {each.compared.report.notes[0]}"
-            for each in read
-            if each.compared.report.missing_stages
+            f"{run.compared.name}: {run.compared.report.notes[0]}"
+            for run in loaded
+            if run.compared.report.missing_stages
         ),
     ]
 
 
-def _scorer_notes(before: Sequence[_LoadedRun], each: _LoadedRun) -> list[str]:
-    """Which rewards are by another scorer than in the first of the studies before that has them."""
-    found = set()
-    for arm, rows in each.rows.items():
-        for metric in filter(_is_reward, rows.values):
-            other = next((one for one in before if metric in _arm_metric_names(one, arm)), None)
-            if other is not None and not _same_scorer(other.run, each.run, arm, metric):
-                found.add((metric, other.compared.name))
+def _scorer_notes(earlier: Sequence[_LoadedRun], run: _LoadedRun) -> list[str]:
+    """The rewards with another scorer than in the first earlier run that has them."""
+    different = set()
+    for arm, arm_values in run.values_by_arm.items():
+        for metric in filter(_is_reward, arm_values.values):
+            other = next((other for other in earlier if metric in _arm_metric_names(other, arm)), None)
+            if other is not None and not _has_same_scorer(other.run, run.run, arm, metric):
+                different.add((metric, other.compared.name))
     return [
-        f"{get_metric_info(metric).label} of {each.compared.name} and of {other} is by different scorers: the figures stand side by "
-        "side and have no difference."
-        for metric, other in sorted(found)
+        f"{get_metric_info(metric).label} of {run.compared.name} and of {other} comes from different scorers: the values are "
+        "listed without a difference."
+        for metric, other in sorted(different)
     ]
 
 
-def _judge_notes(read: Sequence[_LoadedRun], shown: Container[str]) -> list[str]:
-    """What the judges that are shown compare answers with, and which judges are left out."""
-    against = {judge.name: judge.baseline for each in read for judge in each.compared.report.judges}
+def _judge_notes(loaded: Sequence[_LoadedRun], shown: Container[str]) -> list[str]:
+    """The baseline of each shown judge, and the judges that are left out."""
+    baselines = {judge.name: judge.baseline for run in loaded for judge in run.compared.report.judges}
     return [
-        f"Judge {name} compares answers with those of {against[name]}: at a win rate of 0.5 both are as good."
-        if same
-        else f"Judge {name} is not the same in all studies, or compares with another row: its figures are left out."
-        for name, same in _shared_judges(read).items()
-        if name in shown or not same
+        f"Judge {name} compares responses with those of {baselines[name]}; a win rate of 0.5 means equally good."
+        if is_same
+        else f"Judge {name} or its baseline differs between runs: its metrics are left out."
+        for name, is_same in _shared_judges(loaded).items()
+        if name in shown or not is_same
     ]
 
 
-def _arm_metric_names(each: _LoadedRun, arm: str) -> set[str]:
-    return set(each.rows[arm].values) if arm in each.rows else set()
+def _arm_metric_names(run: _LoadedRun, arm: str) -> set[str]:
+    return set(run.values_by_arm[arm].values) if arm in run.values_by_arm else set()
 
 
 def _test_overlap_note(first: _LoadedRun, other: _LoadedRun) -> str:
-    """Whether two studies were tested on the same pairs."""
-    ours, theirs = ({pair.id for pair in each.run.test} for each in (other, first))
-    common = len(ours & theirs)
+    """Whether two runs share their test pairs."""
+    other_ids, first_ids = ({pair.id for pair in run.run.test} for run in (other, first))
+    num_shared = len(other_ids & first_ids)
     names = f"{other.compared.name} and {first.compared.name}"
-    if ours == theirs:
-        return f"{names} have the same {common:,} test pairs."
-    if not common:
+    if other_ids == first_ids:
+        return f"{names} have the same {num_shared:,} test pairs."
+    if not num_shared:
         return (
-            f"{names} have no test pair in common ({len(ours):,} and {len(theirs):,}): their figures stand side by side, but "
-            "what differs may be the pairs."
+            f"{names} have no test pair in common ({len(other_ids):,} and {len(first_ids):,}): different metrics may be due "
+            "to different pairs."
         )
     return (
-        f"{names} share {common:,} test pairs, of {len(ours):,} and {len(theirs):,}: differences are taken over what both "
-        "have, and figures are of all that each has."
+        f"{names} share {num_shared:,} test pairs, of {len(other_ids):,} and {len(first_ids):,}: differences are over the "
+        "shared pairs, all other metrics over each run's own pairs."
     )
 
 
-def _describe_metrics(side: ComparedRun) -> str:
-    arms = ", ".join(arm.name for arm in side.report.arms) or "none"
-    metrics = ", ".join(dict.fromkeys(name for _, name in collect_arm_metrics(side.report))) or "none"
-    return f"{side.name} has the arms {arms} with the figures {metrics}"
+def _describe_metrics(run: ComparedRun) -> str:
+    arms = ", ".join(arm.name for arm in run.report.arms) or "none"
+    metrics = ", ".join(dict.fromkeys(name for _, name in collect_arm_metrics(run.report))) or "none"
+    return f"{run.name} has the arms {arms} with the metrics {metrics}"

@@ -1,4 +1,4 @@
-"""What of a report can stand beside another's: figures by arm, of students, judges, labels and likeness."""
+"""The metrics of a report that can be compared across runs, by arm."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ from trimtab.report.model import LabelInfo, Report
 from trimtab.types import Metric
 
 ArmMetrics = dict[tuple[str, str], Metric]
+_JUDGE_METRICS = ("win_rate", "length_controlled_win_rate", "order_inconsistency")
 
 
 def collect_arm_metrics(report: Report) -> ArmMetrics:
-    """By arm and metric: the arms' own, then what each judge says of their answers (`win_rate.JUDGE`), then of their labels and
-    what these cost, then how alike their answers are to others (`cosine.ROW`)."""
-    own = {(arm.name, name): figure for arm in report.arms for name, figure in arm.metrics.items()}
+    """Metrics keyed by (arm, metric name).
+
+    In this order: the arms' own metrics, judge metrics (`win_rate.JUDGE`), label metrics with labeling costs, and response
+    similarity (`cosine.ROW`).
+    """
+    own = {(arm.name, name): metric for arm in report.arms for name, metric in arm.metrics.items()}
     judged = {
-        (row, f"{name}.{judge.name}"): figure
+        (arm, f"{name}.{judge.name}"): metric
         for judge in report.judges
-        for row, found in judge.arms.items()
-        for name, figure in found.metrics.items()
+        for arm, judged_arm in judge.arms.items()
+        for name, metric in judged_arm.metrics.items()
     }
     labels = {
-        (each.arm, name): figure
-        for each in report.labels
-        for name, figure in {**each.metrics, **_label_cost_metrics(each)}.items()
+        (label.arm, name): metric
+        for label in report.labels
+        for name, metric in {**label.metrics, **_label_cost_metrics(label)}.items()
     }
-    alike = {(each.arm, f"cosine.{each.compared_to}"): each.cosine for each in report.similarities}
-    return {**own, **judged, **labels, **alike}
+    similarities = {(info.arm, f"cosine.{info.compared_to}"): info.cosine for info in report.similarities}
+    return {**own, **judged, **labels, **similarities}
 
 
 def parse_judge_name(metric: str) -> str:
-    """The judge that gave a figure of `figures_of`; empty where none did."""
+    """The judge in a metric name of `collect_arm_metrics`; empty if the metric is not a judge's."""
     family, _, name = metric.partition(".")
-    return name if family in ("win_rate", "length_controlled_win_rate", "order_flips") else ""
+    return name if family in _JUDGE_METRICS else ""
 
 
 def _label_cost_metrics(label: LabelInfo) -> dict[str, Metric]:
-    """A pair's tokens and seconds; counted, so without an interval."""
+    """Tokens and seconds per pair. These are counts, so they have no interval."""
     if not label.n_pairs:
         return {}
     tokens = label.cost.prompt_tokens + label.cost.generated_tokens
-    totals = {"label_tokens": float(tokens), "label_seconds": label.cost.seconds}
+    totals = {"tokens_per_pair": float(tokens), "seconds_per_pair": label.cost.seconds}
     return {
         name: Metric(value=total / label.n_pairs, low=None, high=None, n=label.n_pairs)
         for name, total in totals.items()

@@ -1,4 +1,4 @@
-"""Studies side by side as JSON, for programs."""
+"""The run comparison as JSON."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from typing import Any
 from trimtab.report.run_comparison.collect import RunComparison
 
 
-def run_comparison_to_json(found: RunComparison) -> dict[str, Any]:
-    """`studies` in their order, `figures` (one for each arm and metric, by study, with paired differences to the first study),
-    `seeds` and `notes`. A figure is {"value", "low", "high", "n", "n_failed"}."""
+def run_comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
+    """`runs`, `metrics` (one row per arm and metric, with paired differences to the first run), `seeds` and `notes`.
+
+    A metric value is {"value", "low", "high", "n", "n_failed"}.
+    """
     return {
-        "studies": [
-            {"name": side.name, "study": side.report.study.name, "seed": side.report.study.seed} for side in found.runs
+        "runs": [
+            {"name": run.name, "study": run.report.study.name, "seed": run.report.study.seed} for run in comparison.runs
         ],
-        "figures": [
+        "metrics": [
             {
-                "arm": each.arm,
-                "metric": each.metric,
-                "studies": {name: asdict(figure) for name, figure in each.metrics_by_run.items()},
-                "differences": {name: asdict(figure) for name, figure in each.differences.items()},
+                "arm": row.arm,
+                "metric": row.metric,
+                "runs": {name: asdict(metric) for name, metric in row.metrics_by_run.items()},
+                "differences": {name: asdict(metric) for name, metric in row.differences.items()},
             }
-            for each in found.metric_rows
+            for row in comparison.metric_rows
         ],
         "seeds": [
             {
-                "arm": each.arm,
-                "metric": each.metric,
-                "mean": asdict(each.mean),
-                "spread": asdict(each.std),
-                "leads": {name: asdict(lead) for name, lead in each.differences.items()},
+                "arm": aggregate.arm,
+                "metric": aggregate.metric,
+                "mean": asdict(aggregate.mean),
+                "std": asdict(aggregate.std),
+                "differences": {name: asdict(metric) for name, metric in aggregate.differences.items()},
             }
-            for each in found.seed_aggregates
+            for aggregate in comparison.seed_aggregates
         ],
-        "notes": [*found.notes, *([found.seed_note] if found.seed_note else [])],
+        "notes": [*comparison.notes, *([comparison.seed_note] if comparison.seed_note else [])],
     }
