@@ -33,7 +33,6 @@ from trimtab.metrics.judge_quality import (
     ON_TEST_PAIRS,
     RaterAgreement,
     Verdicts,
-    build_judge_warnings,
     compute_first_position_rate,
     compute_human_agreement,
     compute_order_inconsistency,
@@ -42,6 +41,7 @@ from trimtab.metrics.judge_quality import (
 )
 from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.pipeline.engine_resources import list_engine_configs
+from trimtab.report.text.judge_summary import build_judge_warnings
 from trimtab.sources.file import File
 from trimtab.types import Choice, Comparison, Pair, Verdict, text_hash
 

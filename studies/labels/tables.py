@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab.report.collect.report import load_arm_values
+from trimtab.report.collect.arm_values import load_arm_values
 from trimtab.report.run_comparison.seeds import aggregate_over_seeds
 from trimtab.report.run_reader import Run
 from trimtab.types import Metric

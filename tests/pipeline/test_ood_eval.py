@@ -12,7 +12,8 @@ from trimtab import stats
 from trimtab.config.study import Study
 from trimtab.errors import DataError
 from trimtab.pipeline.dry_run import plan_dry_run
-from trimtab.report.collect.report import collect_report, load_arm_values
+from trimtab.report.collect.arm_values import load_arm_values
+from trimtab.report.collect.report import collect_report
 from trimtab.report.run_reader import Run
 from trimtab.storage.schemas import load_split_pairs
 

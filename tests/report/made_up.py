@@ -25,7 +25,7 @@ def figures(gold: float, accuracy: float, length: float, ended: float) -> dict[s
         "gold_reward": metric(gold, 0.031),
         "accuracy": metric(accuracy, 0.044, n=512),
         "length": metric(length, 4.2),
-        "ended": metric(ended, 0.02, n_failed=3),
+        "eos_rate": metric(ended, 0.02, n_failed=3),
     }
 
 
@@ -95,7 +95,7 @@ LABELS = (
         annotator="seam",
         source="annotate.seam-1f",
         n_pairs=1600,
-        metrics={"agreement": metric(0.81, 0.03, n=800), "agreement_all": metric(0.72, 0.03, n=1598)},
+        metrics={"agreement": metric(0.81, 0.03, n=800), "agreement_before_filter": metric(0.72, 0.03, n=1598)},
         cost=Cost(
             calls=24_000, prompt_tokens=5_000_000, cached_tokens=61_000_000, generated_tokens=900_000, seconds=7200.0
         ),
@@ -122,7 +122,7 @@ TREE = SearchTree(
             information=0.3,
             weight=0.3,
             p_a=0.8,
-            status="cut",
+            status="truncated",
         ),
     ),
     first_response="b",

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from trimtab.config.study import Study
 from trimtab.report.collect.comparisons import build_comparisons, format_p_value, select_main_comparisons
-from trimtab.report.collect.report import compute_mean_metric
+from trimtab.report.collect.arm_values import compute_mean_metric
 from trimtab.report.model import Arm, Comparison, Report, report_from_json, report_to_json
 from trimtab.report.page.html import render_html
 from trimtab.report.terminal.tables import render_report_summary
@@ -20,7 +20,7 @@ from trimtab.types import Metric
 
 STUDIES = Path(__file__).parents[2] / "studies"
 ROWS = {
-    name: {"accuracy": {str(i): float(i < right) for i in range(100)}, "refusals": {str(i): 0.0 for i in range(100)}}
+    name: {"accuracy": {str(i): float(i < right) for i in range(100)}, "refusal_rate": {str(i): 0.0 for i in range(100)}}
     for name, right in (("sft", 50), ("human", 80), ("one", 60), ("other", 56))
 }
 OWN = {"one": ("other",), "other": ("nowhere",)}
@@ -47,11 +47,11 @@ def test_a_comparison_tells_the_rows_that_differ_and_an_exact_p_value() -> None:
     assert asked.p_value == pytest.approx(0.125)
     assert asked.difference.value == pytest.approx(0.04)
     assert asked.difference.low is not None and asked.difference.low <= 0
-    assert found["one", "other", "refusals"].p_value is None
+    assert found["one", "other", "refusal_rate"].p_value is None
 
 
 def test_side_effects_are_told_against_where_students_began_and_where_a_study_asks() -> None:
-    pairs = {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, OWN) if each.metric == "refusals"}
+    pairs = {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, OWN) if each.metric == "refusal_rate"}
     assert pairs == {("human", "sft"), ("one", "sft"), ("other", "sft"), ("one", "other")}
 
 
@@ -114,7 +114,7 @@ def test_the_match_mismatch_study_asks_for_the_comparisons_that_it_is_for() -> N
     } <= asked
 
 
-@pytest.mark.parametrize("name", ["refusals", "surer_and_wrong", "accuracy.helpful", "ended"])
+@pytest.mark.parametrize("name", ["refusal_rate", "overconfident_error_rate", "accuracy.helpful", "eos_rate"])
 def test_shares_of_none_keep_a_width(name: str) -> None:
     values = {str(i): 0.0 for i in range(200)}
     found = compute_mean_metric(name, values, 3, {})

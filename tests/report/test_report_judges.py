@@ -112,10 +112,10 @@ def test_repeated_votes_are_told_beyond_what_a_coin_would_do() -> None:
         "y": voted("y", ["second", "second", "second"], ["second", "first", None]),  # a half is what two flips share
     }
     found = compute_vote_agreement(votes, own(votes))
-    assert found["vote_majority"].value == pytest.approx((1 + 2 / 3 + 1 + 1 / 2) / 4)
+    assert found["vote_agreement"].value == pytest.approx((1 + 2 / 3 + 1 + 1 / 2) / 4)
     # three flips share 3/4 on average, two of them 3/4
     majority, coin = (1 + 2 / 3 + 1 + 1 / 2) / 4, 0.75
-    assert found["vote_consistency"].value == pytest.approx((majority - coin) / (1 - coin))
+    assert found["self_consistency"].value == pytest.approx((majority - coin) / (1 - coin))
 
 
 def test_a_judge_that_was_asked_once_has_no_consistency() -> None:
@@ -126,7 +126,7 @@ def test_agreement_with_people_counts_ties_half() -> None:
     verdicts = said(WIN, LOSS, FLIP, WIN)
     human: dict[str, Choice] = {"p0": "a", "p1": "b", "p2": "a", "p3": "b"}
     found = compute_human_agreement(verdicts, human, own(verdicts))
-    assert found["with_people"].value == (1 + 1 + 0.5 + 0) / 4
+    assert found["human_agreement"].value == (1 + 1 + 0.5 + 0) / 4
     # alike on 2 of 4; by chance a·a 2/4·2/4 and b·b 1/4·2/4
     assert found["kappa"].value == pytest.approx((0.5 - 0.375) / (1 - 0.375))
 
@@ -155,7 +155,7 @@ def test_judges_that_judged_different_ids_are_refused_with_the_ids() -> None:
 
 
 def figures(flips: Metric, people: Metric | None = None) -> dict[str, Metric]:
-    return {"order_flips": flips, **({"with_people": people} if people else {})}
+    return {"order_inconsistency": flips, **({"human_agreement": people} if people else {})}
 
 
 def test_a_judge_that_says_the_first_is_called_unusable() -> None:
@@ -213,8 +213,8 @@ def test_the_report_of_a_run_says_what_its_judge_is_not_good_for(judged_run: Pat
     for row in judge.arms.values():
         assert row.metrics["win_rate"].value == 0.5
         assert (row.counts["win"], row.counts["loss"], row.counts["tie"]) == (0, 0, 6)
-    assert judge.metrics["order_flips"].value == judge.metrics["first_named"].value == 1.0
-    assert judge.metrics["with_people"].value == 0.5
+    assert judge.metrics["order_inconsistency"].value == judge.metrics["first_position_rate"].value == 1.0
+    assert judge.metrics["human_agreement"].value == 0.5
     # Six prompts cannot show that even a judge that always says the first is worse than a coin.
     (flips,) = [note for note in report.notes if "names the same place" in note]
     assert flips.startswith("Judge says-first names the same place in both orders on 1.000 [")
@@ -231,10 +231,10 @@ def test_the_report_of_a_run_says_what_its_judge_is_not_good_for(judged_run: Pat
 def test_flips_are_told_apart_by_whether_the_weak_model_sides_with_people(judged_run: Path) -> None:
     (judge,) = collect_report(judged_run).judges
     parts = [
-        judge.metrics[f"order_flips.{part}"] for part in ("match", "mismatch") if f"order_flips.{part}" in judge.metrics
+        judge.metrics[f"order_inconsistency.{part}"] for part in ("match", "mismatch") if f"order_inconsistency.{part}" in judge.metrics
     ]
     assert [part.value for part in parts] == [1.0] * len(parts)
-    assert sum(part.n for part in parts) == judge.metrics["with_people"].n > 0
+    assert sum(part.n for part in parts) == judge.metrics["human_agreement"].n > 0
 
 
 def test_the_names_of_judges_are_escaped(judged_run: Path) -> None:

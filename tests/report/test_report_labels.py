@@ -26,7 +26,7 @@ def test_a_thought_that_stands_under_two_pairs_is_of_neither() -> None:
     trees = [[node("Copied.")], [node("Own."), node("Copied.")], [node("Copied."), node("Of this pair.")]]
     share = told(*({"nodes": nodes} for nodes in trees), {"nodes": [node("Fair."), node("Of this pair.", kept=False)]})
     # the third tree hands down a thought of its own, and so does the fourth, whose last node does not stay
-    assert (share["said_of_others"].value, share["said_of_others"].n) == (0.5, 4)
+    assert (share["duplicate_text_rate"].value, share["duplicate_text_rate"].n) == (0.5, 4)
 
 
 def test_one_argument_that_is_of_the_pair_alone_is_enough() -> None:
@@ -35,10 +35,10 @@ def test_one_argument_that_is_of_the_pair_alone_is_enough() -> None:
 
     share = told(argued("It helps.", "It is kind."), argued("It helps.", "It helps."), argued("Mine.", "Mine."), None)
     # a text counts once a pair: what is said twice of one pair is still its own
-    assert (share["said_of_others"].value, share["said_of_others"].n, share["said_of_others"].n_failed) == (1 / 3, 3, 1)
+    assert (share["duplicate_text_rate"].value, share["duplicate_text_rate"].n, share["duplicate_text_rate"].n_failed) == (1 / 3, 3, 1)
 
 
 def test_reasoning_counts_and_labels_without_any_text_say_nothing() -> None:
     reasons = [{"reasoning": {"a_first": said}} for said in ("Hm.", "Hm.", "Hm.", "Well.")]
-    assert told(*reasons)["said_of_others"].value == 0.75
-    assert "said_of_others" not in told(None, None, {"orders": {"a_first": 0.6}}, None)
+    assert told(*reasons)["duplicate_text_rate"].value == 0.75
+    assert "duplicate_text_rate" not in told(None, None, {"orders": {"a_first": 0.6}}, None)

@@ -38,9 +38,9 @@ def test_an_empty_report_survives_json_and_back() -> None:
 def test_programs_find_a_figure_by_arm_and_metric() -> None:
     document = report_to_json(REPORT)
     assert set(document["arms"]["weak"]["gold_reward"]) == {"value", "low", "high", "n", "n_failed"}
-    assert document["arms"]["weak"]["ended"]["n_failed"] == 3
+    assert document["arms"]["weak"]["eos_rate"]["n_failed"] == 3
     assert document["arms"]["weak_filtered_by_uncertainty"] == {}
-    assert document["arms_about"]["weak_filtered_by_uncertainty"]["skipped"].startswith("the filter left")
+    assert document["arm_info"]["weak_filtered_by_uncertainty"]["skipped"].startswith("the filter left")
     assert document["labels"]["weak"]["agreement"]["n"] == 1590
     assert document["data"]["unlabeled"] == {"pairs": 1600, "prompts": 830, "failures": 4, "note": ""}
     assert document["comparisons"][0]["arm"] == "base"
@@ -62,7 +62,7 @@ def test_what_is_not_a_number_is_null_with_its_n() -> None:
 
 def test_a_document_with_a_part_missing_is_refused_by_its_name() -> None:
     document = report_to_json(REPORT)
-    del document["arms_about"]["weak"]
+    del document["arm_info"]["weak"]
     with pytest.raises(DataError, match="there is no 'weak' where one belongs"):
         report_from_json(document)
 

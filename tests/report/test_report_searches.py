@@ -35,7 +35,7 @@ def test_arms_that_differ_in_their_filters_alone_share_their_trees(made_run: Pat
     assert search.n == 4  # the mute pair failed
     assert search.metrics["depth"].value == 3.0
     assert (search.metrics["backtracks"].value, search.metrics["backtracks"].n_failed) == (0.5, 1)
-    assert (search.metrics["backtracked"].value, search.metrics["strong_decided"].value) == (0.25, 0.0)
+    assert (search.metrics["backtrack_rate"].value, search.metrics["strong_decision_rate"].value) == (0.25, 0.0)
     assert search.depth_counts == {3: 4}
 
 
@@ -61,18 +61,18 @@ def test_a_levels_information_is_the_mean_over_all_its_nodes(made_run: Path) -> 
 def test_a_filtered_arm_has_agreement_on_all_pairs_beside_that_on_the_kept_ones(made_run: Path) -> None:
     labels = {label.arm: label.metrics for label in collect_report(made_run).labels}
     everything = labels["seam"]["agreement"]
-    assert labels["seam_filtered"]["agreement_all"] == everything
+    assert labels["seam_filtered"]["agreement_before_filter"] == everything
     assert (everything.value, everything.n) == (0.75, 4)
     assert (labels["seam_filtered"]["agreement"].value, labels["seam_filtered"]["agreement"].n) == (1.0, 2)
-    assert "agreement_all" not in labels["seam"]
+    assert "agreement_before_filter" not in labels["seam"]
 
 
 def test_the_figure_is_in_the_document_for_programs(made_run: Path, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     report = write_report(folder)
     document = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert document["labels"]["seam_filtered"]["agreement_all"]["value"] == 0.75
-    assert document["labels_about"]["seam"]["cost"]["calls"] > 0
+    assert document["labels"]["seam_filtered"]["agreement_before_filter"]["value"] == 0.75
+    assert document["label_info"]["seam"]["cost"]["calls"] > 0
     assert report_from_json(document) == report
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page == rendered(PageContents(report=report, pairs=build_pair_browser(Run(folder)))).html

@@ -124,13 +124,13 @@ def test_the_divergence_is_the_log_ratio_of_the_answers_own_tokens(finished_run:
 def test_the_figures_stand_in_a_table_of_their_own_and_in_the_document(report: Report) -> None:
     arms = {arm.name: arm for arm in report.arms}
     # the tiny students and their weak model may disagree on no pair at all
-    assert set(SIDE_EFFECTS) - {"surer_and_wrong", "order_flips"} <= set(arms["weak"].metrics)
-    assert "divergence" not in arms["sft"].metrics
-    assert "surer_and_wrong" not in arms["weak_model"].metrics
-    assert report.get_difference("weak", "sft", "refusals") is not None
-    assert report.get_difference("weak", "human", "refusals") is None
+    assert set(SIDE_EFFECTS) - {"overconfident_error_rate", "order_inconsistency"} <= set(arms["weak"].metrics)
+    assert "kl_to_reference" not in arms["sft"].metrics
+    assert "overconfident_error_rate" not in arms["weak_model"].metrics
+    assert report.get_difference("weak", "sft", "refusal_rate") is not None
+    assert report.get_difference("weak", "human", "refusal_rate") is None
     document = json.loads(json.dumps(report_to_json(report)))
-    assert set(document["arms"]["weak"]["divergence"]) == {"value", "low", "high", "n", "n_failed"}
+    assert set(document["arms"]["weak"]["kl_to_reference"]) == {"value", "low", "high", "n", "n_failed"}
     assert report_from_json(document) == report
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:

@@ -108,7 +108,7 @@ def rate(value: float, low: float, high: float, n: int = 192) -> JudgedArm:
 
 
 def judge(name: str, against: str = "sft", flips: Metric | None = None, **rows: JudgedArm) -> JudgeInfo:
-    figures = {"order_flips": flips or difference(0.2, 0.15, 0.25)}
+    figures = {"order_inconsistency": flips or difference(0.2, 0.15, 0.25)}
     return JudgeInfo(name=name, engine="scripted", baseline=against, arms=rows, metrics=figures)
 
 
@@ -147,7 +147,7 @@ def test_a_win_rate_whose_interval_holds_one_half_claims_nothing() -> None:
 
 def test_a_judge_that_people_contradict_is_not_the_answer() -> None:
     contrary = judge("small", weak=ABOVE)
-    contrary = replace(contrary, metrics={**contrary.metrics, "with_people": difference(0.3, 0.2, 0.4)})
+    contrary = replace(contrary, metrics={**contrary.metrics, "human_agreement": difference(0.3, 0.2, 0.4)})
     assert build_verdict(accuracy_and(contrary))[0].startswith("Weak labels against human labels: ")
 
 

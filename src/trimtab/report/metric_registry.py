@@ -1,4 +1,4 @@
-"""How each metric is named, written and explained: the one table behind every page."""
+"""Display names, units and definitions of all metrics, and the formatting of their values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BetterDirection = Literal["higher", "lower", "neither"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricInfo:
-    """How a metric is shown. `rows` is the plural of what its `n` counts, `lost` what is said of those that have no figure;
-    `meaning` is one sentence for readers; `digits` is the decimals of figures below ten."""
+    """How a metric is displayed. `count_noun` is the plural noun for what `n` counts, `missing_text` describes the ones that
+    have no value. `description` is one sentence for readers, `digits` the decimals of values below ten."""
 
     name: str
     label: str
@@ -35,24 +35,24 @@ METRICS: Mapping[str, MetricInfo] = {
             label="Gold reward",
             better="higher",
             count_noun="prompts",
-            description="What a scorer that no arm was trained on gives to the model's answers, averaged over prompts.",
+            description="The mean reward of the model's responses by a scorer that no arm was trained on.",
         ),
         MetricInfo(
             name="proxy_reward",
             label="Proxy reward",
             better="higher",
             count_noun="prompts",
-            description="What a reward model that the study trained on human pairs of its own gives to the model's answers, "
-            "averaged over prompts. It stands in for people as far as it agrees with them, and its unit means nothing alone.",
+            description="The mean reward of the model's responses by a reward model that the study trained on human-labeled "
+            "pairs of its own. It approximates human preferences only as well as it agrees with them; its unit is arbitrary.",
         ),
         MetricInfo(
             name="accuracy",
             label="Accuracy",
             better="higher",
             count_noun="pairs",
-            description="The share of human-labeled test pairs on which the model prefers what people preferred: by its implicit "
-            "reward, β log π(y|x) / π_ref(y|x) (Rafailov et al. 2023, section 4), or asked in both orders where students "
-            "learn to say which response is better.",
+            description="The share of human-labeled test pairs on which the model prefers the human-preferred response: by its "
+            "implicit reward, β log π(y|x) / π_ref(y|x) (Rafailov et al. 2023, section 4), or prompted in both orders if "
+            "students are preference models.",
         ),
         MetricInfo(
             name="length",
@@ -61,63 +61,63 @@ METRICS: Mapping[str, MetricInfo] = {
             count_noun="prompts",
             unit="tokens",
             digits=2,
-            description="Tokens in a generated answer. Judges and rewards often favor length: read the rest beside it.",
+            description="Tokens per response. Judges and rewards often favor long responses: compare other metrics with it.",
         ),
         MetricInfo(
-            name="ended",
-            label="Ended",
+            name="eos_rate",
+            label="Finished (EOS) rate",
             better="higher",
             count_noun="prompts",
-            description="The share of generated answers that the model ended by itself, before the length limit.",
+            description="The share of responses that the model ended with an end-of-turn token, before the length limit.",
         ),
         MetricInfo(
-            name="refusals",
+            name="refusal_rate",
             label="Refusals",
             better="neither",
             count_noun="prompts",
-            description="The share of answers that begin by refusing, by a list of phrases: refusals in other words are not found.",
+            description="The share of responses that start with a refusal, by a list of phrases. Other wordings are missed.",
         ),
         MetricInfo(
-            name="distinct",
-            label="Distinct bigrams",
+            name="distinct_2",
+            label="Distinct-2",
             better="neither",
             count_noun="prompts",
-            description="The share of an answer's pairs of neighboring words that are different ones (distinct-2, Li et al. 2016): "
-            "1 where nothing is repeated. Longer answers repeat more.",
+            description="The share of distinct word bigrams in a response (Li et al. 2016): 1 means no repetition. Longer "
+            "responses repeat more.",
         ),
         MetricInfo(
-            name="divergence",
+            name="kl_to_reference",
             label="KL to reference",
             better="neither",
             count_noun="prompts",
             unit="nats",
             digits=2,
-            description="log π(y|x) − log π_ref(y|x) of the policy's own answers: how far it moved from where DPO began. "
-            "Answers are sampled at the study's temperature, so below 1 it is not the KL of the whole policy.",
+            description="log π(y|x) − log π_ref(y|x) of the policy's own responses: the distance from the model that DPO "
+            "started from. Responses are sampled at the study's temperature; below 1, this is not the KL of the full policy.",
         ),
         MetricInfo(
-            name="surer_and_wrong",
-            label="Surer and wrong",
+            name="overconfident_error_rate",
+            label="Overconfident disagreements",
             better="lower",
             count_noun="pairs",
-            description="Of the test pairs on which the student and the weak model prefer different responses, the share on which "
-            "the student is the surer of the two and people are with the weak model.",
+            description="Among test pairs on which the student and the weak model prefer different responses, the share on "
+            "which the student is more confident and the human label agrees with the weak model.",
         ),
         MetricInfo(
             name="cosine",
             label="Similarity",
             better="neither",
             count_noun="prompts",
-            description="The cosine of two answers' vectors by a sentence encoder, over prompts: 1 is the same meaning, about 0 "
-            "none in common. `preferred` are the responses that people preferred. Longer texts are more alike.",
+            description="The cosine similarity of two responses' sentence embeddings, over prompts: 1 is the same meaning, "
+            "about 0 is unrelated. `preferred_responses` are the human-preferred responses. Longer texts are more similar.",
         ),
         MetricInfo(
             name="pgr",
-            label="Gap recovered",
+            label="PGR",
             better="higher",
             count_noun="pairs",
             description="Performance gap recovered, (student − weak) / |ceiling − weak| (Li et al. 2025, equation 4). "
-            "Undefined where the interval of the gap touches zero; the interval is Fieller's (1954).",
+            "Undefined if the interval of the gap contains zero; the interval is Fieller's (1954).",
         ),
         MetricInfo(
             name="agreement",
@@ -125,95 +125,95 @@ METRICS: Mapping[str, MetricInfo] = {
             label="Agreement",
             better="higher",
             count_noun="pairs",
-            description="The share of labeled pairs on which the label and the human label name the same response.",
+            description="The share of labeled pairs on which the label and the human label prefer the same response.",
         ),
         MetricInfo(
-            name="agreement_all",
+            name="agreement_before_filter",
             missing_text="without a label",
-            label="Agreement, all",
+            label="Agreement before filtering",
             better="higher",
             count_noun="pairs",
-            description="Agreement of all labels, before the arm's filter chose which of them are kept.",
+            description="Agreement of all labels, before the arm's filter.",
         ),
         MetricInfo(
             name="kappa",
             label="Kappa",
             better="higher",
             count_noun="pairs",
-            description="Agreement beyond chance, (observed − expected) / (1 − expected) (Cohen 1960).",
+            description="Chance-corrected agreement, (observed − expected) / (1 − expected) (Cohen 1960).",
         ),
         MetricInfo(
             name="coverage",
             label="Coverage",
             better="higher",
             count_noun="pairs",
-            description="The share of pairs that got a label: the rest abstained, failed or were filtered out.",
+            description="The share of pairs with a label. The others abstained, failed or were filtered out.",
         ),
         MetricInfo(
-            name="label_tokens",
-            label="Tokens a pair",
+            name="tokens_per_pair",
+            label="Tokens per pair",
             better="lower",
             count_noun="pairs",
             digits=2,
-            description="Tokens that labeling computed, read and written, over the pairs that were labeled: a count.",
+            description="Input tokens computed plus tokens generated for labeling, per labeled pair: an exact count.",
         ),
         MetricInfo(
-            name="label_seconds",
-            label="Seconds a pair",
+            name="seconds_per_pair",
+            label="Seconds per pair",
             better="lower",
             count_noun="pairs",
-            description="What labeling took, over the pairs that were labeled; it speaks of the machine as well.",
+            description="Labeling time per labeled pair. It depends on the machine.",
         ),
         MetricInfo(
-            name="order_flips",
-            label="Order flips",
+            name="order_inconsistency",
+            label="Position inconsistency",
             better="lower",
             count_noun="pairs",
-            description="The share of what was asked in both orders on which the two verdicts contradict each other.",
+            description="The share of comparisons, presented in both orders, on which the two verdicts contradict each other.",
         ),
         MetricInfo(
             name="win_rate",
             label="Win rate",
             better="higher",
             count_noun="prompts",
-            description="How often a judge prefers the answer to that of the row it is compared with, a tie counting half: 0.5 is "
-            "as good as that row.",
+            description="How often a judge prefers the response to the baseline's, a tie counting one half: 0.5 is as good as "
+            "the baseline.",
         ),
         MetricInfo(
             name="length_controlled_win_rate",
             label="Win rate, length-controlled",
             better="higher",
             count_noun="prompts",
-            description="The win rate to be expected were both answers equally long (after Dubois et al. 2024).",
+            description="The expected win rate if both responses had the same length (after Dubois et al. 2024).",
         ),
         MetricInfo(
-            name="first_named",
-            label="Names the first",
+            name="first_position_rate",
+            label="Position bias (first)",
             better="neither",
-            count_noun="readings",
-            description="How often a judge that names a place names the first: far from 0.5 it prefers a place.",
+            count_noun="single verdicts",
+            description="How often a judge that picks a position picks the first. Far from 0.5, it has position bias.",
         ),
         MetricInfo(
-            name="vote_majority",
-            label="Votes alike",
+            name="vote_agreement",
+            label="Vote agreement",
             better="higher",
-            count_noun="questions",
-            description="The mean share of a question's votes that went to the winner of most: 0.623 for ten flips of a coin.",
+            count_noun="prompts to the judge",
+            description="The mean share of votes for the majority, per prompt to the judge: 0.623 for ten coin flips.",
         ),
         MetricInfo(
-            name="vote_consistency",
-            label="Consistency",
+            name="self_consistency",
+            label="Self-consistency (chance-corrected)",
             better="higher",
-            count_noun="questions",
-            description="Votes that are alike, beyond a coin's: (share − coin's) / (1 − coin's). 0 is a coin's, 1 that "
-            "of a judge that always repeats itself.",
+            count_noun="prompts to the judge",
+            description="Vote agreement beyond chance, (share − chance) / (1 − chance): 0 is a coin flip, 1 a judge that "
+            "always repeats itself.",
         ),
         MetricInfo(
-            name="with_people",
-            label="Agrees with people",
+            name="human_agreement",
+            label="Human agreement",
             better="higher",
             count_noun="pairs",
-            description="How often a judge prefers the response that people preferred, a tie counting one half: 0.5 is a coin's.",
+            description="How often a judge prefers the human-preferred response, a tie counting one half: 0.5 is chance.",
         ),
         MetricInfo(
             name="alpha",
@@ -223,25 +223,25 @@ METRICS: Mapping[str, MetricInfo] = {
             description="Krippendorff's alpha (2011) of the verdicts a, b and tie: 1 is full agreement, 0 is chance.",
         ),
         MetricInfo(
-            name="strong_decided",
-            label="Strong decided",
+            name="strong_decision_rate",
+            label="Labeled by strong model",
             better="neither",
             count_noun="pairs",
-            description="The share of pairs whose label is the strong model's own pick instead of the weak model's decision.",
+            description="The share of pairs whose label is the strong model's own choice instead of the weak model's.",
         ),
         MetricInfo(
-            name="cut_short",
-            label="Cut short",
+            name="truncation_rate",
+            label="Truncated generations",
             better="lower",
             count_noun="pairs",
-            description="The share of pairs for whose label a thought or an argument was written up to its limit and broke off.",
+            description="The share of pairs for which a generated thought or argument reached its length limit.",
         ),
         MetricInfo(
-            name="said_of_others",
-            label="Said of others",
+            name="duplicate_text_rate",
+            label="Duplicate explanations",
             better="lower",
             count_noun="pairs",
-            description="The share of pairs of which a model wrote nothing that it did not also write of another, word for word.",
+            description="The share of pairs whose generated texts all also occur, verbatim, for another pair.",
         ),
         MetricInfo(
             name="depth",
@@ -249,22 +249,22 @@ METRICS: Mapping[str, MetricInfo] = {
             better="neither",
             count_noun="pairs",
             digits=2,
-            description="Levels of the searched tree whose information still grew (SEAM).",
+            description="Levels of the search tree on which information still increased (SEAM).",
         ),
         MetricInfo(
             name="backtracks",
-            label="Steps back",
+            label="Backtracks",
             better="neither",
             count_noun="pairs",
             digits=2,
-            description="How often the search of a tree left a thought that told less than the one before (SEAM).",
+            description="How often a tree search left a thought with less information than the one before (SEAM).",
         ),
         MetricInfo(
-            name="backtracked",
-            label="Went back",
+            name="backtrack_rate",
+            label="Backtracked",
             better="neither",
             count_noun="pairs",
-            description="The share of trees whose search took at least one step back (SEAM).",
+            description="The share of trees whose search backtracked at least once (SEAM).",
         ),
         MetricInfo(
             name="information",
@@ -272,33 +272,34 @@ METRICS: Mapping[str, MetricInfo] = {
             better="higher",
             count_noun="nodes",
             unit="bits",
-            description="1 − H(p) of the strong model's probability given a thought: 0 where it is undecided, 1 where it is sure.",
+            description="1 − H(p) of the strong model's probability given a thought: 0 if it is undecided, 1 if it is certain.",
         ),
         MetricInfo(
             name="nodes_kept",
-            label="Nodes that stay",
+            label="Nodes kept",
             better="neither",
             count_noun="nodes",
-            description="The share of a level's nodes that stay: not stepped back from, and not below one that told nothing new.",
+            description="The share of a level's nodes that the search keeps: no backtracking from them, and no ancestor "
+            "without new information.",
         ),
         MetricInfo(
             name="principle_use",
             label="Principle use",
             better="neither",
             count_noun="trees",
-            description="The share of trees that have the principle on the path that stays.",
+            description="The share of trees with the principle on the kept path.",
         ),
         MetricInfo(
             name="length_correlation",
-            label="Length corr.",
+            label="Length correlation",
             better="neither",
             count_noun="pairs",
-            description="Pearson's correlation of the label with the difference in length of the two responses "
-            "(interval: Fisher 1921). Far from zero, the labeler may be measuring length.",
+            description="Pearson correlation of the label with the difference in length of the two responses "
+            "(interval: Fisher 1921). Far from zero, the labels may measure length.",
         ),
         MetricInfo(
             name="calibration_error",
-            label="Calib. error",
+            label="ECE",
             better="lower",
             count_noun="pairs",
             description="Expected calibration error, Σ (n_bin / n) |agreement − mean probability| (Naeini et al. 2015).",
@@ -308,21 +309,21 @@ METRICS: Mapping[str, MetricInfo] = {
 
 
 def get_metric_info(name: str) -> MetricInfo:
-    """How to show a metric: `gold_reward.short` is `gold_reward` by the scorer `short`; others show as they are."""
+    """How to display a metric. `gold_reward.short` is `gold_reward` by the scorer `short`; unknown names are their own label."""
     family, _, variant = name.partition(".")
-    known = METRICS.get(family)
-    if known is None:
-        return MetricInfo(name=name, label=name, better="neither", count_noun="rows", description="")
+    info = METRICS.get(family)
+    if info is None:
+        return MetricInfo(name=name, label=name, better="neither", count_noun="items", description="")
     if not variant:
-        return known
-    return replace(known, name=name, label=f"{known.label} ({variant})")
+        return info
+    return replace(info, name=name, label=f"{info.label} ({variant})")
 
 
 def format_value(metric: Metric, info: MetricInfo, *, signed: bool = False) -> tuple[str, str]:
-    """The value and its interval as people read them, such as `0.612` and `[0.580, 0.641]`.
+    """The value and the interval, such as `0.612` and `[0.580, 0.641]`.
 
-    Where there are no rows a value is an en dash; one that its rows leave undefined says so. A missing interval is the empty
-    string. Large figures get fewer decimals; a bound that is not zero gets as many as it takes not to look like it, up to six.
+    The value is an en dash if n is 0, and `undefined` if n is positive. The interval is empty if there is none. Large values
+    have fewer decimals. A nonzero bound has enough decimals, up to six, not to be displayed as zero.
     """
     digits = _count_decimals(metric, info)
     missing = "undefined" if metric.n else "–"
@@ -333,12 +334,11 @@ def format_value(metric: Metric, info: MetricInfo, *, signed: bool = False) -> t
 
 
 def _count_decimals(metric: Metric, info: MetricInfo) -> int:
-    figures = [abs(each) for each in (metric.value, metric.low, metric.high) if each is not None]
-    largest = max(figures, default=0.0)
+    magnitudes = [abs(number) for number in (metric.value, metric.low, metric.high) if number is not None]
+    largest = max(magnitudes, default=0.0)
     digits = max(0, info.digits - max(0, math.floor(math.log10(largest)))) if largest else info.digits
-    bounds = [abs(each) for each in (metric.low, metric.high) if each]
-    smallest = min(bounds, default=1.0)
-    return min(6, max(digits, math.ceil(-math.log10(2 * smallest)))) if smallest < 1 else digits
+    smallest_bound = min([abs(bound) for bound in (metric.low, metric.high) if bound], default=1.0)
+    return min(6, max(digits, math.ceil(-math.log10(2 * smallest_bound)))) if smallest_bound < 1 else digits
 
 
 def _format_number(value: float, digits: int, signed: bool = False) -> str:

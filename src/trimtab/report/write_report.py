@@ -1,4 +1,4 @@
-"""The report of a run, written beside it."""
+"""Writes the report of a run into its folder."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from trimtab.storage.artifacts import atomic_write_text
 
 
 def write_report(folder: Path) -> Report:
-    """Writes `report.json`, `report.html` and `figures/*.svg` of a run. Raises `StoreError` where there is none."""
+    """Writes `report.json`, `report.html` and `figures/*.svg`. Raises `StoreError` if the folder holds no run."""
     run = Run(folder)
-    made = build_report(run)
-    shown = render_page(PageContents(report=made, pairs=build_pair_browser(run)))
-    atomic_write_text(
-        folder / "report.json", json.dumps(report_to_json(made), indent=1, ensure_ascii=False, allow_nan=False)
-    )
-    atomic_write_text(folder / "report.html", shown.html)
-    _write_figures(folder / "figures", shown.figures)
-    return made
+    report = build_report(run)
+    page = render_page(PageContents(report=report, pairs=build_pair_browser(run)))
+    document = json.dumps(report_to_json(report), indent=1, ensure_ascii=False, allow_nan=False)
+    atomic_write_text(folder / "report.json", document)
+    atomic_write_text(folder / "report.html", page.html)
+    _write_figures(folder / "figures", page.figures)
+    return report
 
 
 def _write_figures(folder: Path, figures: tuple[Figure, ...]) -> None:
-    """A file a figure; those of an earlier report that this one does not have are taken away."""
+    """One SVG file per figure. Deletes the files of an earlier report's figures that no longer exist."""
     folder.mkdir(exist_ok=True)
-    names = {re.sub(r"[^A-Za-z0-9._-]", "-", each.name) + ".svg": each for each in figures}
-    for name, each in names.items():
-        atomic_write_text(folder / name, to_standalone_svg(each.svg))
+    by_file = {re.sub(r"[^A-Za-z0-9._-]", "-", figure.name) + ".svg": figure for figure in figures}
+    for file_name, figure in by_file.items():
+        atomic_write_text(folder / file_name, to_standalone_svg(figure.svg))
     for old in folder.glob("*.svg"):
-        if old.name not in names:
+        if old.name not in by_file:
             old.unlink()

@@ -1,4 +1,4 @@
-"""Which rows of the results are compared with which, and how."""
+"""Paired comparisons between arms."""
 
 from __future__ import annotations
 
@@ -9,82 +9,89 @@ from trimtab.report.collect.side_effects import SIDE_EFFECT_ONLY
 from trimtab.report.model import Comparison, Report
 from trimtab.report.text.verdict import select_main_arm
 
-# What every arm is compared with, as far as a study has it.
+# Every arm is compared with these, if the study has them.
 COMMON_BASELINES = ("sft", "base", "human", "flipped")
-# What the main arm is compared with besides SFT alone, which every table has.
+# The main arm's baselines in the table of main comparisons. Every table has the difference to SFT.
 _MAIN_ARM_BASELINES = ("human", "flipped")
 _TESTED_METRICS = ("gold_reward", "accuracy")
 _SHOWN_METRICS = (*_TESTED_METRICS, "proxy_reward")
 _MIN_SHOWN_P_VALUE = 0.001
 
+# Values by metric and by prompt or pair id.
 MetricValues = Mapping[str, Mapping[str, float]]
 
 
 def build_comparisons(
-    rows: Mapping[str, MetricValues], clusters: Mapping[str, Hashable], requested: Mapping[str, Sequence[str]]
+    arms: Mapping[str, MetricValues], clusters: Mapping[str, Hashable], requested: Mapping[str, Sequence[str]]
 ) -> list[Comparison]:
-    """Paired by prompt or pair, on what both rows have, `rows` being each row's figures by metric and id. `asked` are the rows
-    that a study has an arm compared with; `clusters` gives the prompt of a pair, and other ids are their own."""
+    """Comparisons paired by prompt or pair id, over the ids that both arms have.
+
+    `requested` lists the arms that the study compares an arm with. `clusters` maps pair ids to prompts; ids that are not in
+    it are clusters of their own.
+    """
     return [
-        _build_comparison(name, against, metric, rows, clusters)
-        for name, against in _iter_arm_pairs(rows, requested)
-        for metric in rows[name]
-        if metric in rows[against] and _is_compared(metric, against, requested.get(name, ()))
+        _build_comparison(arm, baseline, metric, arms, clusters)
+        for arm, baseline in _iter_arm_pairs(arms, requested)
+        for metric in arms[arm]
+        if metric in arms[baseline] and _is_compared(metric, baseline, requested.get(arm, ()))
     ]
 
 
 def select_main_comparisons(report: Report) -> list[Comparison]:
-    """The comparisons that a study asks for with `against`, and its main arm's with human and flipped labels, by the figures
-    that matter most."""
+    """The comparisons under `compare_with` and those of the main arm with human and flipped labels, by the main metrics."""
     main = select_main_arm(report)
-    wanted = [(arm.name, against) for arm in report.arms for against in arm.compare_with]
-    wanted += [(main.name, against) for against in _MAIN_ARM_BASELINES] if main else []
+    arm_pairs = [(arm.name, baseline) for arm in report.arms for baseline in arm.compare_with]
+    arm_pairs += [(main.name, baseline) for baseline in _MAIN_ARM_BASELINES] if main else []
     by_pair: dict[tuple[str, str], list[Comparison]] = {}
-    for each in report.comparisons:
-        if each.metric.partition(".")[0] in _SHOWN_METRICS:
-            by_pair.setdefault((each.arm, each.baseline), []).append(each)
-    return [each for pair in dict.fromkeys(wanted) for each in by_pair.get(pair, [])]
+    for comparison in report.comparisons:
+        if comparison.metric.partition(".")[0] in _SHOWN_METRICS:
+            by_pair.setdefault((comparison.arm, comparison.baseline), []).append(comparison)
+    return [comparison for arm_pair in dict.fromkeys(arm_pairs) for comparison in by_pair.get(arm_pair, [])]
 
 
 def format_p_value(p_value: float | None) -> str:
-    """`0.125`, `< 0.001`, or a dash where nothing differs."""
+    """`0.125`, `< 0.001`, or a dash if there is none."""
     if p_value is None:
         return "–"
     return f"< {_MIN_SHOWN_P_VALUE}" if p_value < _MIN_SHOWN_P_VALUE else f"{p_value:.3f}"
 
 
-def _iter_arm_pairs(rows: Mapping[str, MetricValues], asked: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
-    always = [
-        (name, against)
-        for against in COMMON_BASELINES
-        if against in rows
-        for name in rows
-        if name != against and (against != "base" or "sft" not in rows or name == "sft")
+def _iter_arm_pairs(
+    arms: Mapping[str, MetricValues], requested: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str]]:
+    """(arm, baseline), without duplicates. Only SFT is compared with the base model, or every arm if there is no SFT."""
+    common = [
+        (arm, baseline)
+        for baseline in COMMON_BASELINES
+        if baseline in arms
+        for arm in arms
+        if arm != baseline and (baseline != "base" or "sft" not in arms or arm == "sft")
     ]
-    own = [(name, against) for name in rows for against in asked.get(name, ()) if against in rows]
-    yield from dict.fromkeys([*always, *own])
+    by_request = [(arm, baseline) for arm in arms for baseline in requested.get(arm, ()) if baseline in arms]
+    yield from dict.fromkeys([*common, *by_request])
 
 
-def _is_compared(metric: str, against: str, asked: Sequence[str]) -> bool:
-    """Side effects are told against where a student began, and against what a study asks for."""
-    return metric != "ended" and (metric not in SIDE_EFFECT_ONLY or against in ("sft", "base") or against in asked)
+def _is_compared(metric: str, baseline: str, requested: Sequence[str]) -> bool:
+    """Side effects are compared with the model that training started from, and with requested arms."""
+    is_side_effect = metric in SIDE_EFFECT_ONLY
+    return metric != "eos_rate" and (not is_side_effect or baseline in ("sft", "base") or baseline in requested)
 
 
 def _build_comparison(
-    name: str, against: str, metric: str, rows: Mapping[str, MetricValues], clusters: Mapping[str, Hashable]
+    arm: str, baseline: str, metric: str, arms: Mapping[str, MetricValues], clusters: Mapping[str, Hashable]
 ) -> Comparison:
-    ours, theirs = rows[name][metric], rows[against][metric]
-    prompts = {key: clusters.get(key, key) for key in ours}
-    difference = stats.paired_difference(ours, theirs, clusters=prompts)
+    values, baseline_values = arms[arm][metric], arms[baseline][metric]
+    prompts = {key: clusters.get(key, key) for key in values}
+    difference = stats.paired_difference(values, baseline_values, clusters=prompts)
     if metric.partition(".")[0] not in _TESTED_METRICS:
-        return Comparison(arm=name, baseline=against, metric=metric, difference=difference)
-    found = stats.mcnemar_test(ours, theirs, clusters=prompts)
+        return Comparison(arm=arm, baseline=baseline, metric=metric, difference=difference)
+    test = stats.mcnemar_test(values, baseline_values, clusters=prompts)
     return Comparison(
-        arm=name,
-        baseline=against,
+        arm=arm,
+        baseline=baseline,
         metric=metric,
         difference=difference,
-        wins=found.wins,
-        losses=found.losses,
-        p_value=found.p_value,
+        wins=test.wins,
+        losses=test.losses,
+        p_value=test.p_value,
     )

@@ -1,8 +1,8 @@
-"""Labels in bins of their probability, with what humans say of each bin."""
+"""Histogram of label probabilities, with the share of human labels in each bin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trimtab.report.model import HistogramBin
 from trimtab.stats import proportion
@@ -12,20 +12,22 @@ from trimtab.types import Choice
 def build_label_histogram(
     p_a: Mapping[str, float | None], human: Mapping[str, Choice | None], *, bins: int = 10
 ) -> tuple[HistogramBin, ...]:
-    """`bins` bins of equal width over [0, 1], by pair id. Labels of None, abstained or failed, are in none of them."""
+    """`bins` bins of equal width over [0, 1], from values by pair id. Labels without a probability are left out."""
     members: list[list[tuple[str, float]]] = [[] for _ in range(bins)]
     for pair_id, p in p_a.items():
         if p is not None:
             members[min(int(p * bins), bins - 1)].append((pair_id, p))
-    return tuple(_build_bin(index / bins, (index + 1) / bins, rows, human) for index, rows in enumerate(members))
+    return tuple(_build_bin(index / bins, (index + 1) / bins, labels, human) for index, labels in enumerate(members))
 
 
 def _build_bin(
-    low: float, high: float, rows: list[tuple[str, float]], human: Mapping[str, Choice | None]
+    low: float, high: float, labels: Sequence[tuple[str, float]], human: Mapping[str, Choice | None]
 ) -> HistogramBin:
-    choices = [human.get(pair_id) for pair_id, _ in rows]
-    known = [choice for choice in choices if choice is not None]
-    mean_p = sum(p for _, p in rows) / len(rows) if rows else None
+    choices = [choice for pair_id, _ in labels if (choice := human.get(pair_id)) is not None]
     return HistogramBin(
-        low=low, high=high, n=len(rows), mean_p_a=mean_p, human_a_rate=proportion(known.count("a"), len(known))
+        low=low,
+        high=high,
+        n=len(labels),
+        mean_p_a=sum(p for _, p in labels) / len(labels) if labels else None,
+        human_a_rate=proportion(choices.count("a"), len(choices)),
     )

@@ -1,4 +1,4 @@
-"""From a run's folders to what its judges said."""
+"""Collects the results of a run's judges."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from trimtab.metrics.judge_quality import (
     ON_RESPONSES,
     ON_TEST_PAIRS,
     Clusters,
-    JudgeInfo,
     RaterAgreement,
     Verdicts,
-    build_judge_warnings,
     compute_first_position_rate,
     compute_human_agreement,
     compute_order_inconsistency,
@@ -23,141 +21,157 @@ from trimtab.metrics.judge_quality import (
     summarize_arm_verdicts,
 )
 from trimtab.report.collect.side_effects import compute_preference_probabilities
+from trimtab.report.model import JudgeInfo
 from trimtab.report.run_reader import Run
+from trimtab.report.text.judge_summary import build_judge_warnings
 from trimtab.storage.schemas import load_completions
 from trimtab.storage.verdict_schema import load_verdicts
-from trimtab.types import Choice
+from trimtab.types import Choice, Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeResults:
-    """The judges of a run, and how far they agree with one another and with people."""
+    """The judges of a run, and their agreement with each other and with human labels."""
 
     judges: tuple[JudgeInfo, ...] = ()
     agreements: tuple[RaterAgreement, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _JudgingContext:
+    """What all judges of a run share: human labels, prompt ids and subsets of the test pairs, and response lengths."""
+
+    human: Mapping[str, Choice]
+    prompt_ids: Clusters
+    subsets: Mapping[str, set[str]]
+    length_differences: Mapping[str, Mapping[str, float]]
+    baseline: str
+
+
 def collect_judge_results(run: Run) -> JudgeResults:
-    """What there is of it: a judge whose verdicts are not there yet is left out."""
+    """The results of every judge that has verdicts. Unfinished stages are left out."""
     if not run.study.judges:
         return JudgeResults()
-    rows = {name: _load_response_verdicts(run, name) for name in run.study.judges}
-    people = {name: _load_human_pair_verdicts(run, name) for name in run.study.judges}
+    by_arm = {name: _load_response_verdicts(run, name) for name in run.study.judges}
+    on_pairs = {name: _load_human_pair_verdicts(run, name) for name in run.study.judges}
     human = {pair.id: pair.human for pair in run.test if pair.human is not None}
-    leads, parts = _compute_length_differences(run), _split_by_weak_agreement(run, human)
-    found = tuple(
-        _build_judge_info(
-            name, judge, run.index.baseline, rows[name], people[name], leads, human, run.prompt_ids, parts
-        )
-        for name, judge in run.study.judges.items()
-        if rows[name] or people[name]
+    context = _JudgingContext(
+        human=human,
+        prompt_ids=run.prompt_ids,
+        subsets=_split_by_weak_agreement(run, human),
+        length_differences=_compute_length_differences(run),
+        baseline=run.index.baseline,
     )
     return JudgeResults(
-        judges=found, agreements=(*_agreements_on_responses(rows), *_agreements_on_pairs(people, human, run.prompt_ids))
+        judges=tuple(
+            _build_judge_info(name, judge, by_arm[name], on_pairs[name], context)
+            for name, judge in run.study.judges.items()
+            if by_arm[name] or on_pairs[name]
+        ),
+        agreements=(*_agreements_on_responses(by_arm), *_agreements_on_pairs(on_pairs, human, run.prompt_ids)),
     )
 
 
 def _build_judge_info(
-    name: str,
-    judge: Component,
-    against: str,
-    rows: Mapping[str, Verdicts],
-    people: Verdicts,
-    leads: Mapping[str, Mapping[str, float]],
-    human: Mapping[str, Choice],
-    prompts: Clusters,
-    parts: Mapping[str, set[str]],
+    name: str, judge: Component, by_arm: Mapping[str, Verdicts], on_pairs: Verdicts, context: _JudgingContext
 ) -> JudgeInfo:
-    every = {f"{row}/{key}": each for row, verdicts in rows.items() for key, each in verdicts.items()} | dict(people)
-    clusters = {**prompts, **{key: key.rpartition("/")[2] for key in every if "/" in key}}
-    figures = {
-        "order_flips": compute_order_inconsistency(every, clusters),
-        "first_named": compute_first_position_rate(every, clusters),
-    }
-    figures |= compute_vote_agreement(every, clusters)
-    if people:
-        figures |= compute_human_agreement(people, human, prompts)
-    for part, keys in parts.items():
-        some = {key: each for key, each in people.items() if key in keys}
-        told = (
-            {"order_flips": compute_order_inconsistency(some, prompts), **compute_vote_agreement(some, prompts)}
-            if some
-            else {}
-        )
-        figures |= {f"{figure}.{part}": metric for figure, metric in told.items()}
-    failed = sum(each.outcome == "failed" for each in every.values())
+    on_responses = {f"{arm}/{key}": each for arm, verdicts in by_arm.items() for key, each in verdicts.items()}
+    verdicts = on_responses | dict(on_pairs)
+    metrics = _compute_judge_metrics(verdicts, on_pairs, context)
+    n_failed = sum(verdict.outcome == "failed" for verdict in verdicts.values())
     return JudgeInfo(
         name=name,
         engine=_describe_engine(judge),
-        baseline=against,
-        arms={row: summarize_arm_verdicts(verdicts, leads[row]) for row, verdicts in rows.items()},
-        metrics=figures,
-        warnings=build_judge_warnings(name, figures, failed, len(every)),
-        cost=sum_costs([every]),
+        baseline=context.baseline,
+        arms={arm: summarize_arm_verdicts(each, context.length_differences[arm]) for arm, each in by_arm.items()},
+        metrics=metrics,
+        warnings=build_judge_warnings(name, metrics, n_failed, len(verdicts)),
+        cost=sum_costs([verdicts]),
     )
 
 
-def _split_by_weak_agreement(run: Run, human: Mapping[str, Choice]) -> dict[str, set[str]]:
-    """The test pairs on which the weak model prefers what people do, and those on which it does not (Tao & Li, table 5)."""
-    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm.name == "weak_model"), {})
-    told = {key: (p > 0.5) == (human[key] == "a") for key, p in weak.items() if key in human and p != 0.5}
-    sides = {
-        "match": {key for key, same in told.items() if same},
-        "mismatch": {key for key, same in told.items() if not same},
+def _compute_judge_metrics(verdicts: Verdicts, on_pairs: Verdicts, context: _JudgingContext) -> dict[str, Metric]:
+    """Metrics over all verdicts, and over each subset of the human-labeled pairs. Verdicts on responses have ARM/PROMPT ids."""
+    clusters = {**context.prompt_ids, **{key: key.rpartition("/")[2] for key in verdicts if "/" in key}}
+    metrics = {
+        "order_inconsistency": compute_order_inconsistency(verdicts, clusters),
+        "first_position_rate": compute_first_position_rate(verdicts, clusters),
+        **compute_vote_agreement(verdicts, clusters),
     }
-    return {part: keys for part, keys in sides.items() if keys}
+    if on_pairs:
+        metrics |= compute_human_agreement(on_pairs, context.human, context.prompt_ids)
+    for subset, pair_ids in context.subsets.items():
+        subset_verdicts = {key: verdict for key, verdict in on_pairs.items() if key in pair_ids}
+        if subset_verdicts:
+            inconsistency = compute_order_inconsistency(subset_verdicts, context.prompt_ids)
+            votes = compute_vote_agreement(subset_verdicts, context.prompt_ids)
+            subset_metrics = {"order_inconsistency": inconsistency, **votes}
+            metrics |= {f"{metric}.{subset}": value for metric, value in subset_metrics.items()}
+    return metrics
+
+
+def _split_by_weak_agreement(run: Run, human: Mapping[str, Choice]) -> dict[str, set[str]]:
+    """The test pairs on which the weak model agrees with the human label, and those on which it does not (Tao & Li, table 5)."""
+    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm.name == "weak_model"), {})
+    agrees = {key: (p > 0.5) == (human[key] == "a") for key, p in weak.items() if key in human and p != 0.5}
+    subsets = {
+        "match": {key for key, same in agrees.items() if same},
+        "mismatch": {key for key, same in agrees.items() if not same},
+    }
+    return {subset: pair_ids for subset, pair_ids in subsets.items() if pair_ids}
 
 
 def _load_response_verdicts(run: Run, judge: str) -> dict[str, Verdicts]:
-    """A judge's verdicts on each row's answers, by prompt."""
+    """A judge's verdicts on each arm's responses, by prompt id."""
     stages = {arm.name: arm.verdicts.get(judge) for arm in run.arms}
     return {
-        row: load_verdicts(run.artifact(stage)) for row, stage in stages.items() if stage and run.is_finished(stage)
+        arm: load_verdicts(run.artifact(stage)) for arm, stage in stages.items() if stage and run.is_finished(stage)
     }
 
 
 def _load_human_pair_verdicts(run: Run, judge: str) -> Verdicts:
+    """A judge's verdicts on human-labeled test pairs, by pair id."""
     stage = run.index.human_verdicts.get(judge)
     return load_verdicts(run.artifact(stage)) if stage and run.is_finished(stage) else {}
 
 
 def _compute_length_differences(run: Run) -> dict[str, dict[str, float]]:
-    """How many tokens longer each row's answer is than the one that it was compared with, by prompt."""
+    """Tokens of each arm's response minus tokens of the baseline's, by prompt id."""
     lengths = {
         arm.name: {each.prompt_id: each.n_tokens for each in load_completions(run.artifact(arm.completions))}
         for arm in run.arms
         if arm.completions
     }
-    theirs = lengths.get(run.index.baseline, {})
+    baseline = lengths.get(run.index.baseline, {})
     return {
-        row: {key: float(count - theirs[key]) for key, count in ours.items() if key in theirs}
-        for row, ours in lengths.items()
+        arm: {key: float(count - baseline[key]) for key, count in counts.items() if key in baseline}
+        for arm, counts in lengths.items()
     }
 
 
-def _agreements_on_responses(rows: Mapping[str, Mapping[str, Verdicts]]) -> list[RaterAgreement]:
-    """On the rows that every judge judged."""
-    shared = [row for row in next(iter(rows.values()), {}) if all(row in each for each in rows.values())]
-    if len(rows) < 2 or not shared:
+def _agreements_on_responses(by_arm: Mapping[str, Mapping[str, Verdicts]]) -> list[RaterAgreement]:
+    """Agreement of the judges on the responses of arms that all of them judged."""
+    first = next(iter(by_arm.values()), {})
+    shared = [arm for arm in first if all(arm in arms for arms in by_arm.values())]
+    if len(by_arm) < 2 or not shared:
         return []
-    every = {
-        judge: {f"{row}/{key}": each for row in shared for key, each in found[row].items()}
-        for judge, found in rows.items()
+    verdicts = {
+        judge: {f"{arm}/{key}": each for arm in shared for key, each in arms[arm].items()}
+        for judge, arms in by_arm.items()
     }
-    return compute_rater_agreements(
-        every, ON_RESPONSES, {key: key.rpartition("/")[2] for each in every.values() for key in each}
-    )
+    clusters = {key: key.rpartition("/")[2] for each in verdicts.values() for key in each}
+    return compute_rater_agreements(verdicts, ON_RESPONSES, clusters)
 
 
 def _agreements_on_pairs(
-    people: Mapping[str, Verdicts], human: Mapping[str, Choice], prompts: Clusters
+    on_pairs: Mapping[str, Verdicts], human: Mapping[str, Choice], prompt_ids: Clusters
 ) -> list[RaterAgreement]:
-    there = {judge: verdicts for judge, verdicts in people.items() if verdicts}
-    return compute_rater_agreements(there, ON_TEST_PAIRS, prompts, human) if there else []
+    verdicts = {judge: each for judge, each in on_pairs.items() if each}
+    return compute_rater_agreements(verdicts, ON_TEST_PAIRS, prompt_ids, human) if verdicts else []
 
 
 def _describe_engine(judge: Component) -> str:
-    """What a judge asks, in a few words."""
+    """The kind and model of the judge's engine, or the judge's kind if it has no engine."""
     engine = getattr(judge, "engine", None)
     if not isinstance(engine, Component):
         return get_kind(judge)

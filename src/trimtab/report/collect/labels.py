@@ -39,7 +39,7 @@ def build_label_info(
         metrics["agreement"] = stats.agreement_rate(choices, human, clusters=prompts)
         if unfiltered is not None:
             everything = {key: each.choice for key, each in unfiltered.items()}
-            metrics["agreement_all"] = stats.agreement_rate(everything, human, clusters=prompts)
+            metrics["agreement_before_filter"] = stats.agreement_rate(everything, human, clusters=prompts)
         metrics["kappa"] = stats.cohen_kappa(choices, human, clusters=prompts)
         metrics["calibration_error"] = _compute_calibration_error(annotations, human)
     metrics["length_correlation"] = _compute_length_correlation(pairs, annotations)
@@ -72,18 +72,18 @@ def _compute_prompting_metrics(annotations: Mapping[str, Annotation]) -> dict[st
     often the label rests on a text that ran into its limit, or on none that is of this pair alone."""
     details = [each.detail for each in annotations.values() if each.detail and each.status != "failed"]
     found = {}
-    for name, key, said in (("order_flips", "flipped", True), ("strong_decided", "decided_by", "strong")):
+    for name, key, said in (("order_inconsistency", "order_inconsistent", True), ("strong_decision_rate", "decided_by", "strong")):
         told = [detail[key] == said for detail in details if key in detail]
         if told:
             found[name] = stats.proportion(sum(told), len(told), len(annotations) - len(told))
-    cuts = [detail[key] > 0 for detail in details for key in ("cut", "cut_thoughts") if key in detail]
+    cuts = [detail[key] > 0 for detail in details for key in ("num_truncated", "num_truncated_thoughts") if key in detail]
     if cuts:
-        found["cut_short"] = stats.proportion(sum(cuts), len(cuts), len(annotations) - len(cuts))
+        found["truncation_rate"] = stats.proportion(sum(cuts), len(cuts), len(annotations) - len(cuts))
     written = [texts for detail in details if (texts := set(_iter_generated_texts(detail)))]
     if written:
         pairs = Counter(text for texts in written for text in texts)
         told = [all(pairs[text] > 1 for text in texts) for texts in written]
-        found["said_of_others"] = stats.proportion(sum(told), len(told), len(annotations) - len(told))
+        found["duplicate_text_rate"] = stats.proportion(sum(told), len(told), len(annotations) - len(told))
     depths = [float(detail["depth"]) for detail in details if "depth" in detail]
     return {**found, **({"depth": stats.mean(depths, n_failed=len(annotations) - len(depths))} if depths else {})}
 

@@ -1,10 +1,9 @@
-"""What gold rewards are worth: who gives them, and how far they agree with people on the test pairs."""
+"""Gold rewards of a run, and their agreement with human labels on the test pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from trimtab import stats
 from trimtab.core.component import get_kind
@@ -14,17 +13,18 @@ from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.types import Metric, Pair
 
 GOLD_REWARD, PROXY_REWARD = "gold_reward", "proxy_reward"
-# Agreement with people by a coin.
 _CHANCE_AGREEMENT = 0.5
 _EMPTY_METRIC = Metric(value=None, low=None, high=None, n=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardInfo:
-    """A gold reward. `agreement` is with people on the test pairs that they labeled and it has read, ties counting as halves,
-    `longer` that of the rule that the longer response is the better, on the same pairs, and `lead` the paired difference.
-    `proxy`: the study trains it, on `examples` human pairs of its own, 0 where that is still to come. `warnings` are
-    sentences on what it is not good for."""
+    """A gold reward and its agreement with human labels on the test pairs that it scored. Ties count one half.
+
+    `length_baseline` is the agreement of the rule that the longer response is better, on the same pairs, and
+    `gain_over_length` the paired difference. `is_proxy`: the study trains the reward model, on `n_training_pairs` human-labeled
+    pairs of its own (0 if it is not trained yet). `warnings` are sentences about its limits.
+    """
 
     name: str
     kind: str
@@ -37,25 +37,31 @@ class RewardInfo:
     warnings: tuple[str, ...] = ()
 
 
-def reward_metric_name(name: str, scorers: int) -> str:
-    """What the figures of a scorer are called: by its name where there are several."""
-    return GOLD_REWARD if scorers == 1 else f"{GOLD_REWARD}.{name}"
+def reward_metric_name(scorer: str, num_scorers: int) -> str:
+    """`gold_reward`, or `gold_reward.SCORER` if the study has several scorers."""
+    return GOLD_REWARD if num_scorers == 1 else f"{GOLD_REWARD}.{scorer}"
+
+
+def display_metric_name(metric: str, rewards: tuple[RewardInfo, ...]) -> str:
+    """The name of the metric on the page and in the terminal: rewards that the study trains are `proxy_reward` there."""
+    proxies = {reward.metric for reward in rewards if reward.is_proxy}
+    return metric.replace(GOLD_REWARD, PROXY_REWARD, 1) if metric in proxies else metric
 
 
 def collect_rewards(run: Run) -> list[RewardInfo]:
-    """One for each scorer that has read the test pairs, and for each that the study trains: it is a proxy from the first on."""
-    found = []
+    """One for each scorer that has scored the test pairs, and for each that the study trains, even before it is trained."""
+    rewards = []
     for name, scorer in run.study.scorers.items():
         stage = run.index.test_rewards.get(name)
         if stage is not None and run.is_finished(stage):
-            found.append(_build_reward_info(run, name, stage))
+            rewards.append(_build_reward_info(run, name, stage))
         elif isinstance(scorer, StudyRewardModel):
-            found.append(_build_pending_reward(run, name))
-    return found
+            rewards.append(_build_pending_reward(run, name))
+    return rewards
 
 
 def _build_pending_reward(run: Run, name: str) -> RewardInfo:
-    """A proxy that has scored answers, or will, and has not read the test pairs yet."""
+    """A proxy that has not scored the test pairs yet."""
     return RewardInfo(
         name=name,
         kind=get_kind(run.study.scorers[name]),
@@ -68,91 +74,77 @@ def _build_pending_reward(run: Run, name: str) -> RewardInfo:
 
 def _build_reward_info(run: Run, name: str, stage: str) -> RewardInfo:
     artifact, scorer = run.artifact(stage), run.study.scorers[name]
-    gaps = {row["id"]: row["a"] - row["b"] for row in artifact.read_rows("rewards")}
-    ours, theirs = compute_reward_correctness(run.test, gaps)
-    agreement, longer = (_compute_agreement(each, run) for each in (ours, theirs))
-    lead = stats.paired_difference(ours, theirs, clusters=run.prompt_ids)
+    margins = {row["id"]: row["a"] - row["b"] for row in artifact.read_rows("rewards")}
+    by_reward, by_length = compute_reward_correctness(run.test, margins)
+    agreement, length_baseline = (_compute_agreement(correctness, run) for correctness in (by_reward, by_length))
+    gain_over_length = stats.paired_difference(by_reward, by_length, clusters=run.prompt_ids)
     return RewardInfo(
         name=name,
         kind=get_kind(scorer),
         metric=reward_metric_name(name, len(run.study.scorers)),
         is_proxy=isinstance(scorer, StudyRewardModel),
-        agreement=replace(agreement, n_failed=sum(pair.human is not None for pair in run.test) - len(ours)),
-        length_baseline=longer,
-        gain_over_length=lead,
+        agreement=replace(agreement, n_failed=sum(pair.human is not None for pair in run.test) - len(by_reward)),
+        length_baseline=length_baseline,
+        gain_over_length=gain_over_length,
         n_training_pairs=artifact.record["facts"].get("examples", 0),
-        warnings=build_reward_warnings(name, agreement, longer, lead),
+        warnings=build_reward_warnings(name, agreement, length_baseline, gain_over_length),
     )
 
 
 def compute_reward_correctness(
-    test: Sequence[Pair], gaps: Mapping[str, float]
+    test: Sequence[Pair], margins: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Of the pairs that people labeled and that have a gap, the reward of `a` minus that of `b`: 1 where it prefers what people
-    preferred, 0 where not, a half on a tie; and the same of the rule that the longer response is the better."""
-    known = [pair for pair in test if pair.human is not None and pair.id in gaps]
-    ours = {pair.id: _score_correctness(gaps[pair.id], pair) for pair in known}
-    return ours, {pair.id: _score_correctness(len(pair.a) - len(pair.b), pair) for pair in known}
+    """Correctness by pair id of the reward, and of the rule that the longer response is better.
+
+    1 if the human-preferred response is preferred, 0 if not, 0.5 on a tie. Both are over the human-labeled pairs that have a
+    margin, which is the reward of `a` minus the reward of `b`.
+    """
+    scored = [pair for pair in test if pair.human is not None and pair.id in margins]
+    by_reward = {pair.id: _score_correctness(margins[pair.id], pair) for pair in scored}
+    return by_reward, {pair.id: _score_correctness(len(pair.a) - len(pair.b), pair) for pair in scored}
 
 
-def _score_correctness(gap: float, pair: Pair) -> float:
-    return 0.5 if gap == 0 else float((gap > 0) == (pair.human == "a"))
+def _score_correctness(margin: float, pair: Pair) -> float:
+    return 0.5 if margin == 0 else float((margin > 0) == (pair.human == "a"))
 
 
-def _compute_agreement(found: Mapping[str, float], run: Run) -> Metric:
-    return stats.bounded_mean(
-        list(found.values()), null=_CHANCE_AGREEMENT, clusters=[run.prompt_ids[key] for key in found]
-    )
+def _compute_agreement(correctness: Mapping[str, float], run: Run) -> Metric:
+    clusters = [run.prompt_ids[key] for key in correctness]
+    return stats.bounded_mean(list(correctness.values()), null=_CHANCE_AGREEMENT, clusters=clusters)
 
 
 def build_reward_warnings(
     name: str, agreement: Metric, length_baseline: Metric, gain_over_length: Metric
 ) -> tuple[str, ...]:
-    """What a reader must know before believing this reward, none of it more than the intervals allow."""
+    """What readers must know before they trust this reward. No warning claims more than the intervals support."""
     if agreement.value is None:
         return ()
-    told = f"{_format_agreement(agreement)} (n = {agreement.n:,} pairs, ties as halves)"
+    rate = f"{_format_agreement(agreement)} (n = {agreement.n:,} pairs, ties count one half)"
     if agreement.high is not None and agreement.high < _CHANCE_AGREEMENT:
-        return (f"Gold reward {name} prefers what people do not: it agrees with them on {told}.",)
+        return (f"Gold reward {name} contradicts human preferences: it agrees with human labels on {rate}.",)
     if agreement.low is None or agreement.low <= _CHANCE_AGREEMENT:
-        return (f"Gold reward {name} is not told apart from a coin by its agreement with people, {told}.",)
+        return (f"The human agreement of gold reward {name} is not significantly different from chance: {rate}.",)
     if gain_over_length.low is None or gain_over_length.low <= 0:
         return (
-            f"Gold reward {name} is not shown to know more than length: it agrees with people on {told}, and the rule that the "
-            f"longer response is the better on {_format_agreement(length_baseline)} of the same pairs, a difference of {_format_agreement(gain_over_length, signed=True)}.",
+            f"Gold reward {name} is not shown to measure more than length: its human agreement is {rate}, and that of the rule "
+            f"that the longer response is better {_format_agreement(length_baseline)} on the same pairs, a difference of "
+            f"{_format_agreement(gain_over_length, signed=True)}.",
         )
     return ()
 
 
 def format_proxy_note(info: RewardInfo) -> str:
-    """What a reader must know of a reward that the study trains."""
-    begins = f"Gold reward {info.name} is a proxy: a reward model"
+    """What readers must know about a reward that the study trains."""
+    subject = f"Gold reward {info.name} is a proxy: a reward model"
     if not info.n_training_pairs and info.agreement.value is None:
-        return f"{begins} that the study trains on human pairs; how far it agrees with people is still to come."
+        return f"{subject} that the study trains on human labels; its human agreement is not measured yet."
     return (
-        f"{begins} trained on {info.n_training_pairs} human pairs that the study does not use. It agrees with people on "
-        f"{_format_agreement(info.agreement)} of the {info.agreement.n} test pairs that they labeled, where the longer response is right "
-        f"on {_format_agreement(info.length_baseline)}."
+        f"{subject} trained on {info.n_training_pairs} human-labeled pairs that the study does not use otherwise. It agrees with "
+        f"human labels on {_format_agreement(info.agreement)} of the {info.agreement.n} test pairs that have one; the longer "
+        f"response is the preferred one on {_format_agreement(info.length_baseline)}."
     )
 
 
 def _format_agreement(metric: Metric, *, signed: bool = False) -> str:
     value, interval = format_value(metric, get_metric_info("agreement"), signed=signed)
     return f"{value} {interval}".rstrip()
-
-
-def display_metric_name(metric: str, rewards: tuple[RewardInfo, ...]) -> str:
-    """The metric's name in tables: rewards that the study trains are called proxies there."""
-    proxies = {each.metric for each in rewards if each.is_proxy}
-    return metric.replace(GOLD_REWARD, PROXY_REWARD, 1) if metric in proxies else metric
-
-
-def reward_to_json(info: RewardInfo) -> dict[str, Any]:
-    """As JSON holds it, without the name."""
-    return {key: value for key, value in asdict(info).items() if key != "name"}
-
-
-def reward_from_json(name: str, document: Mapping[str, Any]) -> RewardInfo:
-    """What `plain` gave. Raises `KeyError` or `TypeError` where a part is missing or of another kind."""
-    figures = {key: Metric(**document[key]) for key in ("agreement", "longer", "lead") if key in document}
-    return RewardInfo(name=name, **{**document, **figures, "warnings": tuple(document.get("warnings", ()))})

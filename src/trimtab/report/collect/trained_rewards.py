@@ -1,4 +1,4 @@
-"""The report as people read it: rewards that the study trained are called proxies, and never gold."""
+"""Renames rewards that the study trained from gold reward to proxy reward, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from trimtab.report.model import Report
 
 
 def relabel_trained_rewards(report: Report) -> Report:
-    """The same report under the names of its tables; `report.json` keeps one name for all rewards, so that programs need not
-    know who gave them."""
+    """The report with display names of rewards. `report.json` has one name for all rewards, so programs need no special case."""
     rewards = report.rewards
     return replace(
         report,
@@ -19,7 +18,10 @@ def relabel_trained_rewards(report: Report) -> Report:
             for arm in report.arms
         ),
         comparisons=tuple(
-            replace(each, metric=display_metric_name(each.metric, rewards)) for each in report.comparisons
+            replace(comparison, metric=display_metric_name(comparison.metric, rewards))
+            for comparison in report.comparisons
         ),
-        samples=tuple(replace(each, metric=display_metric_name(each.metric, rewards)) for each in report.samples),
+        samples=tuple(
+            replace(sample, metric=display_metric_name(sample.metric, rewards)) for sample in report.samples
+        ),
     )

@@ -1,4 +1,4 @@
-"""The logs of a run's trainings, read as curves."""
+"""Reads training logs of a run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ TRAINING_LOG = "log.jsonl"
 
 
 def collect_training_curves(run: Run) -> tuple[TrainingCurve, ...]:
-    """One for each stage that trained or is training, in the order in which they are made."""
-    logs = ((name, run.folder / "stages" / name / TRAINING_LOG) for name in run.index.stages)
+    """One curve for each stage that trained or is training, in execution order."""
+    logs = ((folder, run.folder / "stages" / folder / TRAINING_LOG) for folder in run.index.stages)
     return tuple(
-        build_training_curve(name.rpartition("-")[0], records, finished=run.is_finished(name))
-        for name, path in logs
+        build_training_curve(folder.rpartition("-")[0], records, finished=run.is_finished(folder))
+        for folder, path in logs
         if (records := _read_records(path))
     )
 
 
 def _read_records(path: Path) -> list[dict[str, Any]]:
-    """The log's lines that are whole: training may be writing the next."""
+    """The complete lines of a log. Training may be writing the last line."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.metrics.judge_quality import JudgeInfo, RaterAgreement
+from trimtab.metrics.judge_quality import RaterAgreement
 from trimtab.report.metric_registry import format_value, get_metric_info
-from trimtab.report.model import Report, sort_arm_names
+from trimtab.report.model import JudgeInfo, Report, sort_arm_names
 from trimtab.types import Metric
 
 # What 80 columns hold beside the names of the rows; flips of each row are on the page.

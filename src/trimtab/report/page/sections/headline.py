@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.metrics.judge_quality import CHANCE_RATE, JudgeInfo
+from trimtab.metrics.judge_quality import CHANCE_RATE
 from trimtab.report.metric_registry import get_metric_info
-from trimtab.report.model import Report, sort_arm_names
+from trimtab.report.model import JudgeInfo, Report, sort_arm_names
 from trimtab.report.page.figures import draw_arm_differences, draw_arm_values, draw_intervals
 from trimtab.report.page.sections.section import Figure, PageContents, Section
 from trimtab.report.text import judge_summary

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trimtab.metrics.judge_quality import OUTCOMES, JudgeInfo, RaterAgreement
+from trimtab.metrics.judge_quality import OUTCOMES, RaterAgreement
 from trimtab.report.duration import format_duration
 from trimtab.report.formatting import MetricCell, format_metric_cell
 from trimtab.report.metric_registry import MetricInfo, get_metric_info
-from trimtab.report.model import sort_arm_names
+from trimtab.report.model import JudgeInfo, sort_arm_names
 from trimtab.report.page.sections.section import PageContents, Section
 
 ARM_METRICS = ("win_rate", "length_controlled_win_rate", "order_flips")
