@@ -85,31 +85,31 @@ def test_a_consultant_speaks_for_what_it_prefers_itself() -> None:
     for label in labels(Consultancy()):
         arguments = label.detail["arguments"]
         assert [each["for"] for said in arguments.values() for each in said] == [GOOD[label.pair_id]] * 2
-        assert (label.detail["side"], label.choice) == (GOOD[label.pair_id], GOOD[label.pair_id])
-        assert label.detail["own"]["orders"] == pytest.approx(
+        assert (label.detail["argued_for"], label.choice) == (GOOD[label.pair_id], GOOD[label.pair_id])
+        assert label.detail["strong_label"]["p_a_by_order"] == pytest.approx(
             {"a_first": 0.8, "b_first": 0.8} if label.choice == "a" else {"a_first": 0.2, "b_first": 0.2}
         )
 
 
 def test_a_consultant_can_be_given_a_drawn_side_which_is_the_same_in_both_orders() -> None:
     engine = strong()
-    made = labels(Consultancy(argue_for="drawn"), strong=engine)
+    made = labels(Consultancy(argue_for="random"), strong=engine)
     assert len(engine.requests) == 2 * len(PAIRS)
     assert [side(each) for each in engine.requests[::2]] == [side(each) for each in engine.requests[1::2]]
     assert {side(each) for each in engine.requests} == {"good", "poor"}
-    assert all("own" not in label.detail for label in made)
+    assert all("strong_label" not in label.detail for label in made)
 
 
 def test_arguments_that_ran_into_the_limit_are_counted() -> None:
     # "For good after 0." has four words; a debate of two rounds has four speeches in each of two orders
-    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_argument_tokens=3))} == {8}
-    assert {label.detail["cut"] for label in labels(Debate(rounds=2, max_argument_tokens=4))} == {0}
+    assert {label.detail["num_truncated"] for label in labels(Debate(rounds=2, max_argument_tokens=3))} == {8}
+    assert {label.detail["num_truncated"] for label in labels(Debate(rounds=2, max_argument_tokens=4))} == {0}
 
 
 def test_a_consultant_without_a_preference_speaks_for_the_drawn_side() -> None:
     even = ScriptedEngine(reply=side)
-    by_draw = [label.detail["side"] for label in labels(Consultancy(argue_for="drawn"))]
-    assert [label.detail["side"] for label in labels(Consultancy(), strong=even)] == by_draw
+    by_draw = [label.detail["argued_for"] for label in labels(Consultancy(argue_for="random"))]
+    assert [label.detail["argued_for"] for label in labels(Consultancy(), strong=even)] == by_draw
 
 
 def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() -> None:
@@ -118,7 +118,7 @@ def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() 
     assert len(judge.requests) == 2
     assert all("For good after 0." in text(each) for each in judge.requests)
     assert label.p_a == pytest.approx(0.7 if GOOD[PAIR.id] == "a" else 0.3)
-    assert label.detail["flipped"] is False
+    assert label.detail["order_inconsistent"] is False
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() 
     [
         # own pick in two orders, two arguments, two verdicts
         (Consultancy(), 6),
-        (Consultancy(argue_for="drawn"), 4),
-        (Consultancy(argue_for="drawn", presentation_order="one"), 2),
+        (Consultancy(argue_for="random"), 4),
+        (Consultancy(argue_for="random", presentation_order="random"), 2),
         # in each order two speeches a round and a verdict
         (Debate(rounds=1), 6),
         (Debate(rounds=2), 10),
-        (Debate(rounds=3, presentation_order="one"), 7),
+        (Debate(rounds=3, presentation_order="random"), 7),
     ],
     ids=str,
 )
@@ -159,7 +159,7 @@ def test_each_response_opens_once_so_that_the_last_word_decides_nothing() -> Non
     made = labels(Debate())
     for label in made:
         assert {said[0]["for"] for said in label.detail["arguments"].values()} == {"a", "b"}
-    assert {(label.status, label.detail["flipped"]) for label in made} == {("abstained", True)}
+    assert {(label.status, label.detail["order_inconsistent"]) for label in made} == {("abstained", True)}
 
 
 def test_which_slot_opens_differs_from_pair_to_pair() -> None:
@@ -168,7 +168,7 @@ def test_which_slot_opens_differs_from_pair_to_pair() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [Consultancy(), Consultancy(argue_for="drawn"), Debate(), Debate(presentation_order="one")], ids=str
+    "asked", [Consultancy(), Consultancy(argue_for="random"), Debate(), Debate(presentation_order="random")], ids=str
 )
 def test_swapped_responses_are_argued_for_in_the_same_words(asked: Consultancy | Debate) -> None:
     there, back = strong(), strong()
@@ -181,8 +181,8 @@ def test_swapped_responses_are_argued_for_in_the_same_words(asked: Consultancy |
     ("asked", "note", "calls"),
     [
         (Consultancy(), "the strong model's own label: no verdict: timed out", 2),
-        (Consultancy(argue_for="drawn"), "nothing was written: timed out", 2),
-        (Debate(), "nothing was written: timed out", 2),
+        (Consultancy(argue_for="random"), "generation failed: timed out", 2),
+        (Debate(), "generation failed: timed out", 2),
     ],
     ids=str,
 )
@@ -199,7 +199,7 @@ def test_an_advocate_that_says_nothing_leaves_nothing_to_judge(asked: Consultanc
     mute = ScriptedEngine(choice_weights=prefers_good)
     (label,) = labels(asked, [PAIR], strong=mute)
     assert label.status == "failed"
-    assert re.match(r"no argument for Response [12] was written", label.note)
+    assert re.match(r"empty argument for Response [12]", label.note)
 
 
 @pytest.mark.parametrize("asked", [Consultancy(), Debate()], ids=str)

@@ -33,21 +33,20 @@ from trimtab.types import (
 # Settings to try beside the defaults, and instead of them where a kind has none.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "aux_confidence": [{"weak": "one", "strong": "other"}, {"weak": "one", "strong": "other", "threshold": 0.8}],
-    "coin": [{}, {"seed": 4}],
-    "consultancy": [{}, {"side": "drawn", "orders": "one"}, {"weak": {"kind": "scripted", "otherwise": "Hm."}}],
-    "debate": [{}, {"rounds": 1, "orders": "surer", "principles": False}],
-    "ensemble": [{"of": ["one", "other"]}],
-    "flip": [{"like": "weak", "seed": 3}, {"rate": 0.3}],
+    "random": [{}, {"seed": 4}],
+    "consultancy": [{}, {"argue_for": "random", "presentation_order": "random"}, {"weak": {"kind": "scripted", "default_reply": "Hm."}}],
+    "debate": [{}, {"rounds": 1, "presentation_order": "most_confident", "principles": False}],
+    "ensemble": [{"arms": ["one", "other"]}],
+    "noisy_human": [{"arm": "weak", "seed": 3}, {"noise_rate": 0.3}],
     "implicit_reward": [{}, {"beta": 2.0, "policy": "one", "reference": "another"}],
-    "longest": [{}, {"gap": 2}],
-    "probe": [{}, {"rounds": 2, "fraction": 0.3}],
-    "prompted": [{}, {"orders": "one", "preamble": "You are fair."}, {"orders": "surer", "reasoning_tokens": 9}],
-    "self_reward": [{}, {"answer": "digit", "shots": 2}],
-    "shortest": [{}, {"gap": 2}],
+    "length": [{}, {"tie_threshold": 2}, {"prefer": "shorter"}],
+    "probe": [{}, {"self_training_rounds": 2, "self_training_fraction": 0.3}],
+    "prompted": [{}, {"presentation_order": "random", "preamble": "You are fair."}, {"presentation_order": "most_confident", "max_reasoning_tokens": 9}],
+    "self_reward": [{}, {"answer_format": "digit", "shots": 2}],
     "vote": [
-        {"of": ["one", "other"]},
-        {"of": ["one", "other"], "by": "mean"},
-        {"of": ["one", "other", "third"], "by": "dawid_skene"},
+        {"arms": ["one", "other"]},
+        {"arms": ["one", "other"], "by": "mean"},
+        {"arms": ["one", "other", "third"], "by": "dawid_skene"},
     ],
 }
 CASES = [{"kind": kind, **settings} for kind in list_kinds("annotators") for settings in SETTINGS.get(kind, [{}])]
@@ -248,7 +247,7 @@ def test_an_annotator_is_frozen_and_refuses_settings_that_it_has_not(settings: d
     made = build_component("annotators", settings)
     assert isinstance(made, Component)
     with pytest.raises(ValidationError, match="frozen"):
-        made.gap = 2  # type: ignore[attr-defined]
+        made.seed = 2  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="no_such_setting"):
         build_component("annotators", {**settings, "no_such_setting": 1})
 

@@ -32,7 +32,7 @@ def failed(pair: Pair) -> dict[str, Annotation]:
 
 def mean(*p_a: float | None) -> Annotation:
     arms = {f"arm{place}": labels(each) for place, each in enumerate(p_a)}
-    (made,) = Ensemble(voters=tuple(arms)).annotate(PAIRS[:1], AnnotatorInputs(labels=arms))
+    (made,) = Ensemble(arms=tuple(arms)).annotate(PAIRS[:1], AnnotatorInputs(labels=arms))
     return made
 
 
@@ -57,7 +57,7 @@ def test_arms_that_cancel_abstain(p_a: tuple[float | None, ...]) -> None:
 
 def test_an_arm_that_failed_fails_the_label_and_is_named() -> None:
     given = AnnotatorInputs(labels={"w": labels(0.9), "s": failed(PAIRS[0])})
-    (made,) = Ensemble(voters=("w", "s")).annotate(PAIRS[:1], given)
+    (made,) = Ensemble(arms=("w", "s")).annotate(PAIRS[:1], given)
     assert (made.status, made.note, made.cost) == ("failed", "s: timed out", COST + COST)
 
 
@@ -69,7 +69,7 @@ def test_an_ensemble_tells_what_each_arm_said_and_what_they_took_together() -> N
 
 def test_an_ensemble_of_one_is_refused() -> None:
     with pytest.raises(StudyError, match="of"):
-        build_component("annotators", {"kind": "ensemble", "of": ["weak"]})
+        build_component("annotators", {"kind": "ensemble", "arms": ["weak"]})
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_an_ensemble_of_one_is_refused() -> None:
 def test_the_strong_label_is_taken_above_the_quantile_of_its_confidence(quantile: float, taken: int) -> None:
     strong = labels(0.6, 0.3, 0.8, 0.1, 1.0)
     made = corrected(labels(0.55, 0.55, 0.55, 0.55, 0.55), strong, quantile=quantile)
-    assert [each.detail["taken"] for each in made] == ["weak"] * (5 - taken) + ["strong"] * taken
+    assert [each.detail["label_from"] for each in made] == ["weak"] * (5 - taken) + ["strong"] * taken
     assert [each.p_a for each in made] == [0.55] * (5 - taken) + [0.6, 0.3, 0.8, 0.1, 1.0][5 - taken :]
 
 
 def test_half_is_the_default_and_equal_confidence_is_not_above() -> None:
     strong = labels(0.9, 0.1, 0.9, 0.6, 0.6)
-    assert {each.detail["taken"] for each in corrected(labels(0.5, 0.6, 0.7, 0.8, 0.9), strong)} == {"weak"}
+    assert {each.detail["label_from"] for each in corrected(labels(0.5, 0.6, 0.7, 0.8, 0.9), strong)} == {"weak"}
 
 
 def test_an_absolute_threshold_does_without_the_others() -> None:
@@ -122,7 +122,7 @@ def test_a_weak_label_that_failed_stays_so_unless_it_is_corrected() -> None:
 
 def test_a_correction_tells_both_probabilities_costs_both_labels_and_has_no_margin() -> None:
     (made,) = corrected(labels(0.6), labels(0.2), threshold=0.7)
-    assert made.detail == {"weak": 0.6, "strong": 0.2, "taken": "strong"}
+    assert made.detail == {"weak": 0.6, "strong": 0.2, "label_from": "strong"}
     assert (made.cost, made.margin) == (COST + COST, None)
 
 
@@ -134,5 +134,5 @@ def test_it_takes_either_a_quantile_or_a_threshold() -> None:
 
 
 def test_they_read_the_arms_that_they_name() -> None:
-    assert list(Ensemble(voters=("x", "y", "z")).required_arms()) == ["x", "y", "z"]
+    assert list(Ensemble(arms=("x", "y", "z")).required_arms()) == ["x", "y", "z"]
     assert list(AuxConfidence(weak="x", strong="y").required_arms()) == ["x", "y"]

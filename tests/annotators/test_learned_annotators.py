@@ -41,9 +41,9 @@ arms:
   probed:
     annotator: {{kind: probe, layers: [1, 2]}}
     calibration: {{folds: 3}}
-    filter: {{kind: budget, folds: 3}}
+    filter: {{kind: optimal_fraction, folds: 3}}
     train: false
-  again: {{annotator: {{kind: probe, rounds: 3, fraction: 0.25}}, train: false}}
+  again: {{annotator: {{kind: probe, self_training_rounds: 3, self_training_fraction: 0.25}}, labels_only: true}}
   reward: {{annotator: {{kind: reward_model, recipe: {{lora_rank: 2, batch_size: 20}}}}, train: false}}
   whole: {{annotator: {{kind: reward_model, recipe: {{lora_rank: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, train: false}}
   isotonic: {{annotator: {{kind: flip, rate: 0.2}}, calibration: {{method: isotonic}}, train: false}}

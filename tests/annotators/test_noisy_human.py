@@ -74,7 +74,7 @@ def test_a_pair_that_nobody_labeled_is_abstained_from() -> None:
 @pytest.mark.parametrize("settings", [{}, {"rate": 0.1, "like": "weak"}])
 def test_it_takes_either_a_rate_or_another_arm(settings: dict[str, object]) -> None:
     with pytest.raises(StudyError, match="give either rate or like"):
-        build_component("annotators", {"kind": "flip", **settings})
+        build_component("annotators", {"kind": "noisy_human", **settings})
 
 
 def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:

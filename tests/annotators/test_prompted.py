@@ -65,15 +65,15 @@ def test_the_probability_is_the_mean_over_both_orders() -> None:
     # a is given 0.9 as Response 1 and 1 - 0.3 as Response 2
     made = label(leaning(0.9, 0.3))
     assert made.p_a == pytest.approx((0.9 + 0.7) / 2)
-    assert made.detail["orders"] == pytest.approx({"a_first": 0.9, "b_first": 0.7})
-    assert made.detail["flipped"] is False
+    assert made.detail["p_a_by_order"] == pytest.approx({"a_first": 0.9, "b_first": 0.7})
+    assert made.detail["order_inconsistent"] is False
 
 
 def test_a_model_that_always_says_the_first_abstains_and_is_flagged() -> None:
     made = label(leaning(0.83, 0.83))
     assert (made.status, made.p_a, made.choice) == ("abstained", None, None)
-    assert sum(made.detail["orders"].values()) / 2 == pytest.approx(0.5)
-    assert made.detail["flipped"] is True
+    assert sum(made.detail["p_a_by_order"].values()) / 2 == pytest.approx(0.5)
+    assert made.detail["order_inconsistent"] is True
     assert made.note == "tie: the two orders contradict each other"
 
 
@@ -96,7 +96,7 @@ def test_a_label_says_how_few_draws_it_was_counted_over() -> None:
     made = label(
         Drawn(choice_weights=lambda *_: [0.9, 0.1] if FIRST_IS_A in format_conversation(_[0].prompt) else [0.2, 0.8])
     )
-    assert (made.detail["samples"], made.note) == (5, "shares counted over 5 draws")
+    assert (made.detail["samples"], made.note) == (5, "probabilities estimated from 5 samples")
     told = label(leaning(0.9, 0.3))
     assert ("samples" in told.detail, told.note) == (False, "")
 
@@ -104,33 +104,33 @@ def test_a_label_says_how_few_draws_it_was_counted_over() -> None:
 def test_orders_that_contradict_each_other_are_flagged_though_the_surer_one_prevails() -> None:
     made = label(leaning(0.9, 0.6))
     assert made.p_a == pytest.approx(0.65)
-    assert made.detail["flipped"] is True
+    assert made.detail["order_inconsistent"] is True
 
 
 @pytest.mark.parametrize(("a_first", "b_first", "p_a"), [(0.9, 0.6, 0.9), (0.6, 0.9, 0.1), (0.6, 0.2, 0.8)])
 def test_the_surer_order_can_decide_alone(a_first: float, b_first: float, p_a: float) -> None:
-    assert label(leaning(a_first, b_first), orders="surer").p_a == pytest.approx(p_a)
+    assert label(leaning(a_first, b_first), presentation_order="most_confident").p_a == pytest.approx(p_a)
 
 
 def test_two_orders_that_are_equally_sure_of_opposites_abstain() -> None:
-    assert label(leaning(0.75, 0.75), orders="surer").status == "abstained"
-    assert label(leaning(0.75, 0.25), orders="surer").p_a == 0.75
+    assert label(leaning(0.75, 0.75), presentation_order="most_confident").status == "abstained"
+    assert label(leaning(0.75, 0.25), presentation_order="most_confident").p_a == 0.75
 
 
-@pytest.mark.parametrize("orders", ["both", "one", "surer"])
+@pytest.mark.parametrize("orders", ["both", "random", "most_confident"])
 def test_swapped_responses_swap_the_label_of_a_model_that_is_swayed_by_position(orders: str) -> None:
     engine = leaning(0.9, 0.4)
-    there, back = label(engine, orders=orders), label(engine, SWAPPED, orders=orders)
+    there, back = label(engine, presentation_order=orders), label(engine, SWAPPED, presentation_order=orders)
     assert there.p_a is not None and back.p_a is not None
     assert back.p_a == pytest.approx(1 - there.p_a)
 
 
 def test_one_order_is_one_question_and_each_response_stands_first_somewhere() -> None:
     engine = ScriptedEngine(choice_weights=lambda _, candidates: [2.0, 1.0])
-    made = Prompted(presentation_order="one").annotate(PAIRS, AnnotatorInputs(engines={"weak": engine}))
+    made = Prompted(presentation_order="random").annotate(PAIRS, AnnotatorInputs(engines={"weak": engine}))
     assert len(engine.requests) == len(PAIRS)
     assert {each.choice for each in made} == {"a", "b"}
-    assert all(list(each.detail) == ["orders"] and len(each.detail["orders"]) == 1 for each in made)
+    assert all(list(each.detail) == ["p_a_by_order"] and len(each.detail["p_a_by_order"]) == 1 for each in made)
 
 
 def test_reasoning_is_written_for_all_before_any_verdict_is_weighed() -> None:
@@ -142,34 +142,34 @@ def test_reasoning_is_written_for_all_before_any_verdict_is_weighed() -> None:
 
 
 def test_reasoning_is_no_longer_than_asked_for() -> None:
-    made = label(leaning(0.9, 0.3), reasoning_tokens=2)
+    made = label(leaning(0.9, 0.3), max_reasoning_tokens=2)
     assert made.detail["reasoning"]["a_first"] == "Blue is"
 
 
 @pytest.mark.parametrize("tokens", [0, 40])
 def test_a_cost_is_that_of_every_question(tokens: int) -> None:
     engine = leaning(0.9, 0.3)
-    cost = label(engine, reasoning_tokens=tokens).cost
+    cost = label(engine, max_reasoning_tokens=tokens).cost
     read = [format_conversation(each.prompt) + " " + each.prefill for each in engine.requests]
     assert (cost.calls, len(read)) == ((2, 2) if not tokens else (4, 4))
     assert cost.prompt_tokens == sum(len(each.split()) for each in read)
     assert (cost.generated_tokens > 0) is (tokens > 0)
 
 
-@pytest.mark.parametrize(("tokens", "note"), [(0, "no verdict: timed out"), (40, "nothing was written: timed out")])
+@pytest.mark.parametrize(("tokens", "note"), [(0, "no verdict: timed out"), (40, "generation failed: timed out")])
 def test_a_question_that_was_not_answered_fails_the_pair_and_nothing_more_is_asked(tokens: int, note: str) -> None:
-    made = label(Silent(), reasoning_tokens=tokens)
+    made = label(Silent(), max_reasoning_tokens=tokens)
     assert (made.status, made.p_a, made.note, made.cost.calls) == ("failed", None, note, 2)
 
 
 def test_shares_that_are_no_numbers_fail_and_are_never_a_guess() -> None:
     made = label(ScriptedEngine(choice_weights=lambda _, candidates: [math.nan, 1.0]))
-    assert (made.status, made.note) == ("failed", "no verdict: shares [nan, nan]")
+    assert (made.status, made.note) == ("failed", "no verdict: probabilities [nan, nan]")
 
 
 def test_the_strong_model_is_asked_in_the_same_words() -> None:
     weak, strong = leaning(0.9, 0.3), leaning(0.9, 0.3)
-    settings: dict[str, Any] = {"shots": 2, "answer": "digit", "reasoning_tokens": 9, "preamble": "You are fair."}
+    settings: dict[str, Any] = {"shots": 2, "answer_format": "digit", "max_reasoning_tokens": 9, "preamble": "You are fair."}
     by_weak = Prompted(**settings).annotate([PAIR], AnnotatorInputs(engines={"weak": weak}))
     by_strong = SelfReward(**settings).annotate([PAIR], AnnotatorInputs(engines={"strong": strong}))
     assert (by_weak, weak.requests) == (by_strong, strong.requests)
@@ -184,7 +184,7 @@ def test_it_asks_the_models_that_it_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"shots": 12}, {"orders": "none"}, {"reasoning_tokens": -1}, {"answer": "letter"}]
+    "settings", [{"shots": 12}, {"presentation_order": "none"}, {"max_reasoning_tokens": -1}, {"answer_format": "letter"}]
 )
 @pytest.mark.parametrize("kind", ["prompted", "self_reward"])
 def test_settings_out_of_range_are_refused(kind: str, settings: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ def test_labels_are_known_by_the_text_of_their_principles(tmp_path: Path) -> Non
 
 
 def test_more_examples_than_there_are_principles_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="the principles that ship have 11 worked examples, got 12"):
+    with pytest.raises(StudyError, match="the built-in principles have 11 worked examples, got 12"):
         build_component("annotators", {"kind": "prompted", "shots": 12})
     path = tmp_path / "mine.yaml"
     path.write_text(OWN)

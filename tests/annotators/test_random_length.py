@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trimtab.annotators.longest import Longest
-from trimtab.annotators.shortest import Shortest
+from trimtab.annotators.length import Length
 
 from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.annotators.random import Random
@@ -58,14 +57,14 @@ def test_the_shorter_response_is_preferred_beyond_the_gap(
     a: str, b: str, gap: int, p_a: float | None, margin: float | None
 ) -> None:
     pair = Pair(id="x", prompt=build_user_prompt("Well?"), a=a, b=b)
-    (made,) = Shortest(gap=gap).annotate([pair], AnnotatorInputs())
+    (made,) = Length(prefer="shorter", tie_threshold=gap).annotate([pair], AnnotatorInputs())
     assert (made.p_a, made.margin) == (p_a, margin)
 
 
 def test_the_shortest_is_what_the_longest_is_not() -> None:
-    short, long = Shortest().annotate(PAIRS, AnnotatorInputs()), Longest().annotate(PAIRS, AnnotatorInputs())
+    short, long = Length(prefer="shorter").annotate(PAIRS, AnnotatorInputs()), Length().annotate(PAIRS, AnnotatorInputs())
     assert all((one.p_a or 0) + (other.p_a or 0) == 1 for one, other in zip(short, long, strict=True))
     assert {
         label.status
-        for label in Shortest().annotate([Pair.from_responses(build_user_prompt("?"), "yes", "may")], AnnotatorInputs())
+        for label in Length(prefer="shorter").annotate([Pair.from_responses(build_user_prompt("?"), "yes", "may")], AnnotatorInputs())
     } == {"abstained"}

@@ -61,7 +61,7 @@ def test_the_released_code_asks_the_strong_model_17_21_or_25_times(
     sure: dict[int, list[float]], ranks: tuple[int, ...], calls: int, questions: int
 ) -> None:
     strong, weak = strong_engine(sure, HARMLESS_FIRST), weak_engine()
-    found = label(seam(mode="published_code"), strong, weak)
+    found = label(seam(variant="released_code"), strong, weak)
     assert found.detail["nodes"][-1]["chain"] == [HARMLESS_FIRST[rank] for rank in ranks]
     assert (found.detail["calls_strong"], len(strong.requests)) == (calls, questions)
     assert (found.detail["calls_weak"], len(weak.requests)) == (2, 1)
@@ -92,32 +92,32 @@ def test_each_edge_is_a_share_of_the_principles_that_are_not_in_the_chain() -> N
 
 def test_ranked_once_the_principles_are_weighed_once() -> None:
     strong = Watched(strong_engine(BACK_BOTH))
-    label(seam(edge_weights="once"), strong)
+    label(seam(edge_weights="static"), strong)
     assert [len(each) for each in strong.candidates if len(each) > 2] == [11]
 
 
 def test_the_modes_ask_for_full_names_or_first_tokens_and_with_or_without_an_end() -> None:
     paper, code = Watched(strong_engine(CALM)), Watched(strong_engine(CALM))
     label(seam(), paper)
-    label(seam(mode="published_code"), code)
+    label(seam(variant="released_code"), code)
     assert paper.how == {(False, False)}
     assert code.how == {(True, False), (False, True)}
 
 
 def test_a_switch_that_is_set_overrides_the_mode_and_no_other() -> None:
-    rules = seam(mode="published_code", orders="both", early_stop=True).resolve_variant()
+    rules = seam(variant="released_code", presentation_order="both", early_stop=True).resolve_variant()
     assert (rules.presentation_order, rules.early_stop) == ("both", True)
-    assert (rules.edge_weights, rules.helpful_only_labeler, rules.allow_reused_principles) == ("once", "strong", False)
+    assert (rules.edge_weights, rules.helpful_only_labeler, rules.allow_reused_principles) == ("static", "strong", False)
     assert seam(allow_reused_principles=False).resolve_variant() == replace(
-        seam().resolve_variant(), reuse_rejected=False
+        seam().resolve_variant(), allow_reused_principles=False
     )
 
 
 def test_a_chain_without_a_harmless_principle_is_the_strong_models_to_label() -> None:
     weak = weak_engine(share=0.1)
-    helpful = label(seam(mode="published_code"), strong_engine(CALM), weak)
+    helpful = label(seam(variant="released_code"), strong_engine(CALM), weak)
     assert (helpful.detail["decided_by"], helpful.choice, weak.requests) == ("strong", PAIR.human, [])
-    harmless = label(seam(mode="published_code"), strong_engine(CALM, HARMLESS_FIRST), weak_engine(share=0.1))
+    harmless = label(seam(variant="released_code"), strong_engine(CALM, HARMLESS_FIRST), weak_engine(share=0.1))
     assert (harmless.detail["decided_by"], harmless.choice) == ("weak", "b" if PAIR.human == "a" else "a")
     assert label(seam(), strong_engine(CALM), weak_engine(share=0.1)).detail["decided_by"] == "weak"
 
@@ -127,7 +127,7 @@ def test_in_the_released_code_the_strong_models_pick_is_read_first_and_labels_st
         Pair.from_responses(build_user_prompt(f"Question {place}?"), "a good answer", f"poor answer {place}", "first")
         for place in range(12)
     ]
-    annotator = seam(mode="published_code", helpful_chains="weak")
+    annotator = seam(variant="released_code", helpful_only_labeler="weak")
     for each in asked:
         weak = weak_engine()
         found = label(annotator, strong_engine(CALM), weak, each)
@@ -151,7 +151,7 @@ def test_the_strong_models_pick_is_that_of_the_order_in_which_it_is_surer(
 
 
 def test_the_strong_models_pick_is_asked_of_those_pairs_alone_that_it_labels() -> None:
-    settings: dict[str, Any] = {"helpful_chains": "strong"}
+    settings: dict[str, Any] = {"helpful_only_labeler": "strong"}
     strong = strong_engine(CALM, HARMLESS_FIRST)
     found = label(seam(**settings), strong)
     assert found.detail["decided_by"] == "weak"
@@ -180,7 +180,7 @@ def test_a_pick_that_fails_fails_no_pair_that_the_weak_model_labels() -> None:
 
         return Pickless(reply=inner.reply_fn)
 
-    settings: dict[str, Any] = {"helpful_chains": "strong"}
+    settings: dict[str, Any] = {"helpful_only_labeler": "strong"}
     assert label(seam(**settings), pickless(HARMLESS_FIRST)).status == "ok"
     found = label(seam(**settings), pickless(NAMES))
     assert (found.status, found.note) == ("failed", "no pick")
@@ -205,7 +205,7 @@ def test_only_the_pruned_chain_says_who_decides() -> None:
         NAMES[10],
     ]  # the second, Objective, tells less, and so does what replaces it
     sure = {1: [0.7], 2: [0.6, 0.6], 3: [0.9, 0.9]}
-    found = label(seam(mode="published_code", reuse_rejected=True), strong_engine(sure, order))
+    found = label(seam(variant="released_code", allow_reused_principles=True), strong_engine(sure, order))
     assert (found.detail["depth"], found.detail["decided_by"]) == (1, "strong")
 
 
@@ -227,18 +227,18 @@ def test_both_orders_cancel_a_love_of_the_first_response() -> None:
     first = ScriptedEngine(choice_weights=lambda question, _: [0.9, 0.1])
     found = label(seam(), strong_engine(CALM), first)
     assert (found.status, found.note) == ("abstained", "tie of the weak model")
-    assert found.detail["orders"] == pytest.approx({"a_first": 0.9, "b_first": 0.1})
-    assert found.detail["flipped"] is True
-    once = label(seam(orders="one"), strong_engine(CALM), first)
+    assert found.detail["p_a_by_order"] == pytest.approx({"a_first": 0.9, "b_first": 0.1})
+    assert found.detail["order_inconsistent"] is True
+    once = label(seam(presentation_order="single"), strong_engine(CALM), first)
     assert once.status == "ok"
-    assert list(once.detail["orders"].values()) == [once.p_a]
-    assert "flipped" not in once.detail
+    assert list(once.detail["p_a_by_order"].values()) == [once.p_a]
+    assert "order_inconsistent" not in once.detail
 
 
 def test_labels_that_agree_in_both_orders_are_not_flipped() -> None:
     found = label(seam(), strong_engine(CALM), weak_engine(share=0.8))
-    assert found.detail["flipped"] is False
-    assert found.detail["orders"] == pytest.approx({"a_first": found.p_a, "b_first": found.p_a})
+    assert found.detail["order_inconsistent"] is False
+    assert found.detail["p_a_by_order"] == pytest.approx({"a_first": found.p_a, "b_first": found.p_a})
 
 
 def test_a_weak_model_learns_the_bare_judgment_in_seams_own_words() -> None:
@@ -279,7 +279,7 @@ def test_the_case_comes_last_and_of_two_sides_what_is_asked_comes_after_it() -> 
     assert back.startswith(f"{shared}Explain in a few sentences why Response 2 is better")
 
 
-@pytest.mark.parametrize("settings", [{}, {"orders": "one"}, {"mode": "published_code"}, {"thoughts": "two_sided"}])
+@pytest.mark.parametrize("settings", [{}, {"presentation_order": "single"}, {"variant": "released_code"}, {"explanations": "per_response"}])
 def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
     given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
     there = seam(**settings).annotate(pairs(30), given)
@@ -292,7 +292,7 @@ def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"edge_weights": "once", "reuse_rejected": False}, {"mode": "published_code"}]
+    "settings", [{}, {"edge_weights": "static", "allow_reused_principles": False}, {"variant": "released_code"}]
 )
 def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
     given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
@@ -345,7 +345,7 @@ def test_a_label_says_how_few_draws_its_shares_were_counted_over() -> None:
         assert (found.p_a, found.detail["samples"], found.note) == (
             plain.p_a,
             fewest,
-            f"shares counted over {fewest} draws",
+            f"probabilities estimated from {fewest} samples",
         )
     assert "samples" not in plain.detail
     assert plain.note == ""
@@ -358,7 +358,7 @@ def test_without_backtracking_every_level_is_tried_once() -> None:
 
 def test_without_thoughts_the_weak_model_sees_the_chain_alone() -> None:
     strong, weak = strong_engine(CALM), weak_engine()
-    label(seam(show_thoughts=False), strong, weak)
+    label(seam(include_thoughts=False), strong, weak)
     said = "Response 1 is good, Response 2 is poor."
     assert any(said in text(each) for each in strong.requests)
     assert not any(said in text(each) for each in weak.requests)
@@ -375,19 +375,19 @@ def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() 
 
 
 def test_without_tree_and_thoughts_nothing_is_left_of_it() -> None:
-    with pytest.raises(StudyError, match="show_thoughts"):
+    with pytest.raises(StudyError, match="include_thoughts"):
         build_component(
             "annotators",
-            {"kind": "seam", "tree": False, "show_thoughts": False, "weak": "scripted", "strong": "scripted"},
+            {"kind": "seam", "tree": False, "include_thoughts": False, "weak": "scripted", "strong": "scripted"},
         )
 
 
 def test_the_whole_tree_is_told_as_json() -> None:
-    found = label(seam(thoughts="two_sided"), strong_engine(BACK_2))
+    found = label(seam(explanations="per_response"), strong_engine(BACK_2))
     told = json.loads(json.dumps(found.detail))
     assert told == found.detail
     assert [(each["level"], each["kept"]) for each in told["nodes"]] == [(1, True), (2, False), (2, True), (3, True)]
-    assert told["nodes"][1]["left"] == "told less than the node before; tried again"
+    assert told["nodes"][1]["drop_reason"] == "told less than the node before; tried again"
     assert all(len(each["thought"]) == 2 for each in told["nodes"])
     stay = [each["information"] for each in told["nodes"] if each["kept"]]
     assert told["score"] == pytest.approx(sum(stay) / 3)
@@ -409,7 +409,7 @@ def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -
     assert before != seam().content_hash()
     assert seam().content_hash() == hashlib.sha256(repr(load_principles()).encode()).hexdigest()[:16]
     assert (
-        seam(mode="published_code").content_hash() != seam().content_hash()
+        seam(variant="released_code").content_hash() != seam().content_hash()
     )  # means over another number are other scores
     found = label(annotator, strong_engine(CALM, ["Calm", "Brief"]))
     assert [each["chain"] for each in found.detail["nodes"]] == [["Calm"], ["Calm", "Brief"]]

@@ -31,17 +31,17 @@ from trimtab.types import ChoiceScores, EngineRequest, Generation, Pair, build_u
 
 def test_the_released_codes_shares_need_logprobs_and_say_so() -> None:
     sampled = Watched(drawn_engine(), weighing=lambda each: replace(each, logprobs=None, tokens=None))
-    found = label(seam(mode="published_code"), sampled)
+    found = label(seam(variant="released_code"), sampled)
     assert (found.status, found.note.split(",")[0]) == (
         "failed",
-        "answer_scores: mean_with_end needs log-probabilities",
+        "answer_scoring: mean_with_eos needs log-probabilities",
     )
 
 
 @pytest.mark.parametrize("share", [float("nan"), 1.5])
 def test_a_share_that_is_no_probability_fails(share: float) -> None:
     broken = Watched(weak_engine(), weighing=lambda each: replace(each, probabilities=(share, 0.5)))
-    found = label(seam(orders="one"), strong_engine(CALM), broken)
+    found = label(seam(presentation_order="single"), strong_engine(CALM), broken)
     assert (found.status, found.note) == ("failed", f"the engine gave a share of {share}")
 
 
@@ -76,7 +76,7 @@ def test_a_failure_below_a_node_that_is_pruned_anyhow_fails_no_label(what: str) 
     early = label(seam(early_stop=True), plain)
     late = label(seam(early_stop=False), Failing(reply=plain.reply_fn, choice_weights=plain.weights_fn))
     assert (late.status, late.note, late.p_a, late.detail["score"]) == ("ok", "", early.p_a, early.detail["score"])
-    assert (late.detail["failed_below"], "failed_below" in early.detail) == (True, False)
+    assert (late.detail["failed_in_pruned_branch"], "failed_in_pruned_branch" in early.detail) == (True, False)
     assert late.detail["depth"] == 1
 
 
@@ -88,7 +88,7 @@ MARKUP = (
 def test_data_that_looks_like_markup_leaves_the_prompts_as_they_are() -> None:
     def tags(pair: Pair) -> list[list[str]]:
         strong, weak = strong_engine({1: [0.6], 2: [0.7], 3: [0.8]}), weak_engine()
-        label(seam(mode="published_code", helpful_chains="weak"), strong, weak, pair)
+        label(seam(variant="released_code", helpful_only_labeler="weak"), strong, weak, pair)
         return [re.findall(r"</?[a-z_0-9]+>", text(each)) for each in (*strong.requests, *weak.requests)]
 
     tame = Pair.from_responses(build_user_prompt("Hello?"), "a good answer", "a poor answer")
@@ -120,8 +120,8 @@ def test_an_empty_thought_is_counted_tells_nothing_and_is_tried_again() -> None:
         reply=lambda question: " " if f"<principles>\n{NAMES[1]}:" in text(question) else "Said.",
         choice_weights=strong.weights_fn,
     )
-    found = label(seam(reuse_rejected=False), silent)
-    assert (found.status, found.detail["empty_thoughts"], found.detail["backtracks"]) == ("ok", 1, 1)
+    found = label(seam(allow_reused_principles=False), silent)
+    assert (found.status, found.detail["num_empty_thoughts"], found.detail["backtracks"]) == ("ok", 1, 1)
     empty = found.detail["nodes"][1]
     assert (empty["status"], empty["information"], empty["p_first"], empty["kept"]) == ("empty", 0.0, None, False)
 
@@ -129,12 +129,12 @@ def test_an_empty_thought_is_counted_tells_nothing_and_is_tried_again() -> None:
 def test_where_no_thought_was_written_the_pair_fails() -> None:
     found = label(seam(), ScriptedEngine(choice_weights=strong_engine(CALM).weights_fn))
     assert (found.status, found.note) == ("failed", "the strong model wrote no thought")
-    assert found.detail["empty_thoughts"] == 2
+    assert found.detail["num_empty_thoughts"] == 2
 
 
 def test_a_thought_that_ran_into_the_limit_is_counted() -> None:
     found = label(seam(max_thought_tokens=3), strong_engine(CALM))
-    assert (found.detail["cut_thoughts"], found.detail["nodes"][0]["status"]) == (3, "cut")
+    assert (found.detail["num_truncated_thoughts"], found.detail["nodes"][0]["status"]) == (3, "truncated")
 
 
 def test_a_failed_reply_fails_its_pair_alone_with_the_reason_and_the_cost() -> None:
@@ -151,16 +151,16 @@ def test_a_failed_reply_fails_its_pair_alone_with_the_reason_and_the_cost() -> N
 
 
 def test_a_failed_weighing_fails_its_pair_at_every_step() -> None:
-    for mode in ("paper", "published_code"):
+    for mode in ("paper", "released_code"):
         broken = Watched(
             drawn_engine(), weighing=lambda each: replace(each, probabilities=(), status="failed", note="no answer")
         )
-        assert label(seam(mode=mode), broken).note == "no answer"
-        assert label(seam(mode=mode, helpful_chains="weak"), drawn_engine(), broken).note == "no answer"
+        assert label(seam(variant=mode), broken).note == "no answer"
+        assert label(seam(variant=mode, helpful_only_labeler="weak"), drawn_engine(), broken).note == "no answer"
 
 
 def test_a_strong_model_without_a_pick_leaves_the_pair_open() -> None:
-    found = label(seam(mode="published_code"), strong_engine(CALM, pick=0.5))
+    found = label(seam(variant="released_code"), strong_engine(CALM, pick=0.5))
     assert (found.status, found.note) == ("abstained", "tie of the strong model")
 
 
@@ -170,15 +170,15 @@ LONG = Pair.from_responses(build_user_prompt("Tell me."), "good " * 4000, "poor 
 def test_a_pair_that_is_too_long_fails_unasked() -> None:
     strong = strong_engine(CALM)
     found = label(seam(), strong, pair=LONG)
-    assert (found.status, found.detail["too_long"], strong.requests) == ("failed", "failed", [])
+    assert (found.status, found.detail["overlong"], strong.requests) == ("failed", "failed", [])
     assert re.match(r"too long: the pair takes about 40\d\d tokens and max_prompt_tokens leaves \d+", found.note)
 
 
 def test_a_pair_that_is_too_long_is_shortened_in_sight_and_counted() -> None:
     weak = weak_engine()
-    found = label(seam(too_long="shorten"), strong_engine(CALM), weak, LONG)
-    assert (found.status, found.detail["too_long"]) == ("ok", "shortened")
-    left_out = found.detail["words_left_out"]
+    found = label(seam(on_overlong="truncate"), strong_engine(CALM), weak, LONG)
+    assert (found.status, found.detail["overlong"]) == ("ok", "truncated")
+    left_out = found.detail["words_removed"]
     assert left_out > 1000
     assert found.note == f"{left_out} words left out"
     assert f"[... {left_out} words left out ...]" in text(weak.requests[0])
@@ -188,26 +188,26 @@ def test_responses_that_differ_only_in_what_is_left_out_fail() -> None:
     twins = Pair.from_responses(
         build_user_prompt("Tell me."), "x " * 3000 + "good" + " x" * 3000, "x " * 3000 + "poor" + " x" * 3000
     )
-    found = label(seam(too_long="shorten"), strong_engine(CALM), pair=twins)
-    assert (found.status, found.detail["too_long"]) == ("failed", "failed")
+    found = label(seam(on_overlong="truncate"), strong_engine(CALM), pair=twins)
+    assert (found.status, found.detail["overlong"]) == ("failed", "failed")
     assert found.note.endswith("shortened, its responses are the same")
 
 
 def test_a_pair_of_which_hardly_a_word_would_be_left_fails() -> None:
     huge = Pair.from_responses(build_user_prompt("Tell me."), "good " * 100_000, "poor " * 10)
     strong = strong_engine(CALM)
-    found = label(seam(too_long="shorten"), strong, pair=huge)
-    assert (found.status, found.detail["too_long"], strong.requests) == ("failed", "failed", [])
+    found = label(seam(on_overlong="truncate"), strong, pair=huge)
+    assert (found.status, found.detail["overlong"], strong.requests) == ("failed", "failed", [])
     assert re.search(r"; shortened, one of its texts would keep \d% of its words$", found.note)
 
 
 def test_a_pair_in_a_script_without_spaces_is_shortened_and_not_emptied() -> None:
     weak = weak_engine()
     pair = Pair.from_responses(build_user_prompt("请告诉我。"), "good" + "好的我来帮你解释这个问题" * 300, "poor")
-    found = label(seam(too_long="shorten"), strong_engine(CALM), weak, pair)
-    assert (found.status, found.detail["too_long"]) == ("ok", "shortened")
+    found = label(seam(on_overlong="truncate"), strong_engine(CALM), weak, pair)
+    assert (found.status, found.detail["overlong"]) == ("ok", "truncated")
     assert "good好的我来帮" in text(weak.requests[0])
-    assert found.detail["words_left_out"] > 500
+    assert found.detail["words_removed"] > 500
 
 
 def test_too_little_room_is_refused_before_anything_is_asked() -> None:

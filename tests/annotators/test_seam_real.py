@@ -73,19 +73,19 @@ def engines(tiny_model: Path, wordy_model: Path, runtime: Runtime) -> Iterator[d
 
 def labels(engines: dict[str, Any], principles: str, **settings: Any) -> list[Annotation]:
     annotator = seam(
-        principles=principles, helpful_chains="weak", depth=2, max_thought_tokens=6, max_prompt_tokens=2000, **settings
+        principles=principles, helpful_only_labeler="weak", max_depth=2, max_thought_tokens=6, max_prompt_tokens=2000, **settings
     )
     given: dict[str, Engine] = dict(engines)
     return annotator.annotate(PAIRS, AnnotatorInputs(engines=given))
 
 
-@pytest.mark.parametrize("mode", ["paper", "published_code"])
+@pytest.mark.parametrize("mode", ["paper", "released_code"])
 def test_models_with_different_tokenizers_label_together(
     engines: dict[str, TransformersEngine], mode: str, tmp_path: Path
 ) -> None:
     weak, strong = (engines[name].loaded_model.chat.encode_text("The better response") for name in ("weak", "strong"))
     assert len(strong) < len(weak)
-    for found in labels(engines, own_principles(tmp_path, *NAMES), mode=mode):
+    for found in labels(engines, own_principles(tmp_path, *NAMES), variant=mode):
         assert (found.status, found.note) == ("ok", "")
         assert found.p_a is not None
         assert 0 < found.p_a < 1
@@ -99,7 +99,7 @@ def test_the_released_codes_share_is_that_of_a_quarter_of_the_gap_on_a_real_mode
     engines: dict[str, TransformersEngine], tmp_path: Path
 ) -> None:
     path = own_principles(tmp_path, *NAMES)
-    found = labels(engines, path, mode="published_code")[0]
+    found = labels(engines, path, variant="released_code")[0]
     case, named = (
         OrderedPair.from_pair(PAIRS[0], found.detail["first"] == "a"),
         {each.name: each for each in load_principles(path)},
@@ -119,7 +119,7 @@ def test_the_benchs_plain_way_gives_the_same_labels_in_float32(
 ) -> None:
     path = own_principles(tmp_path, *NAMES)
     plain = {name: PlainEngine(engine.loaded_model, 1024) for name, engine in engines.items()}
-    ours, theirs = (labels(each, path, mode="published_code") for each in (engines, plain))
+    ours, theirs = (labels(each, path, variant="released_code") for each in (engines, plain))
     for one, other in zip(ours, theirs, strict=True):
         assert (one.choice, one.status) == (other.choice, other.status)
         assert one.p_a == pytest.approx(other.p_a, abs=1e-4)

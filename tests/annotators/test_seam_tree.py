@@ -185,7 +185,7 @@ def test_the_released_code_reads_a_gap_of_logprobs_by_the_token(gap: float, shar
     # however few tokens an engine weighs where the answers part
     for count in (1, 2, 4):
         weighing = ChoiceScores(probabilities=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(count, count))
-        assert compute_first_probability(weighing, VARIANTS["published_code"]) == pytest.approx(share)
+        assert compute_first_probability(weighing, VARIANTS["released_code"]) == pytest.approx(share)
         assert compute_first_probability(weighing, VARIANTS["paper"]) == 0.9
 
 

@@ -1,4 +1,4 @@
-"""Votes of several arms: shares and an EM step worked by hand, and voters whose accuracies are known."""
+"""Votes of several arms: shares and an EM step worked by hand, and arms whose accuracies are known."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def given(*probabilities: float | None) -> AnnotatorInputs:
 
 def voted(by: str, *probabilities: float | None) -> Annotation:
     chosen = build_component(
-        "annotators", {"kind": "vote", "of": [f"arm{n}" for n in range(len(probabilities))], "by": by}
+        "annotators", {"kind": "vote", "arms": [f"arm{n}" for n in range(len(probabilities))], "by": by}
     )
     assert isinstance(chosen, Vote)
     (made,) = chosen.annotate(PAIRS[:1], given(*probabilities))
@@ -86,7 +86,7 @@ def test_a_tie_of_heads_abstains(probabilities: tuple[float | None, ...]) -> Non
 
 
 def test_the_mean_is_that_of_an_ensemble() -> None:
-    (ensemble,) = Ensemble(voters=("arm0", "arm1", "arm2")).annotate(PAIRS[:1], given(0.9, None, 0.8))
+    (ensemble,) = Ensemble(arms=("arm0", "arm1", "arm2")).annotate(PAIRS[:1], given(0.9, None, 0.8))
     assert voted("mean", 0.9, None, 0.8) == ensemble
     assert ensemble.p_a == pytest.approx(2.2 / 3)
 
@@ -95,7 +95,7 @@ def test_the_mean_is_that_of_an_ensemble() -> None:
 def test_an_arm_that_failed_fails_the_label_and_is_named(by: str) -> None:
     broken = Annotation(pair_id=PAIRS[0].id, p_a=None, status="failed", note="timed out", cost=COST)
     labels = {**given(0.9, 0.8).labels, "arm2": {PAIRS[0].id: broken}}
-    chosen = build_component("annotators", {"kind": "vote", "of": ["arm0", "arm1", "arm2"], "by": by})
+    chosen = build_component("annotators", {"kind": "vote", "arms": ["arm0", "arm1", "arm2"], "by": by})
     assert isinstance(chosen, Vote)
     (made,) = chosen.annotate(PAIRS[:1], AnnotatorInputs(labels=labels))
     assert (made.status, made.note, made.cost) == ("failed", "arm2: timed out", COST + COST + COST)
@@ -154,7 +154,7 @@ def test_who_never_votes_is_worth_nothing() -> None:
 
 def test_labels_tell_the_accuracies_and_hang_on_the_whole_set_alone() -> None:
     _, votes = drawn(KNOWN[:3], 0.2)
-    asked, pool = Vote(voters=("x", "y", "z"), by="dawid_skene"), tables(votes, "xyz")
+    asked, pool = Vote(arms=("x", "y", "z"), by="dawid_skene"), tables(votes, "xyz")
     some = asked.annotate(PAIRS[:5], pool)
     assert [asked.annotate([pair], pool)[0] for pair in PAIRS[:5]] == some
     accuracy = estimate_accuracies(votes)
@@ -165,10 +165,10 @@ def test_labels_tell_the_accuracies_and_hang_on_the_whole_set_alone() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"of": ["x"]}, "of"),
-        ({"of": ["x", "x"]}, "'x' is named twice"),
-        ({"of": ["x", "y"], "by": "dawid_skene"}, "three arms or more"),
-        ({"of": ["x", "y"], "by": "loudest"}, "by"),
+        ({"arms": ["x"]}, "of"),
+        ({"arms": ["x", "x"]}, "'x' is named twice"),
+        ({"arms": ["x", "y"], "by": "dawid_skene"}, "three arms or more"),
+        ({"arms": ["x", "y"], "by": "loudest"}, "by"),
     ],
 )
 def test_a_vote_that_cannot_be_held_is_refused(settings: dict[str, object], message: str) -> None:
@@ -177,4 +177,4 @@ def test_a_vote_that_cannot_be_held_is_refused(settings: dict[str, object], mess
 
 
 def test_it_reads_the_labels_of_the_arms_that_vote() -> None:
-    assert list(Vote(voters=("x", "y")).required_arms()) == ["x", "y"]
+    assert list(Vote(arms=("x", "y")).required_arms()) == ["x", "y"]

@@ -43,7 +43,7 @@ def test_what_matches_is_what_the_weak_strong_filter_keeps() -> None:
 
 @pytest.mark.parametrize(("keep", "p_a", "said"), [("match", 0.1, "the same"), ("mismatch", 0.9, "the other")])
 def test_an_empty_set_is_said_with_the_arm_and_the_number_of_pairs(keep: str, p_a: float, said: str) -> None:
-    chosen = build_component("filters", {"kind": "agreement", "with": "people", "keep": keep})
+    chosen = build_component("filters", {"kind": "agreement", "arm": "people", "keep": keep})
     assert isinstance(chosen, Agreement)
     given = AnnotatorInputs(labels={"people": {"a": label("a", 0.8)}})
     with pytest.raises(DataError, match=f"the arm 'people' prefers {said} response on none of 1 pairs"):
@@ -51,7 +51,7 @@ def test_an_empty_set_is_said_with_the_arm_and_the_number_of_pairs(keep: str, p_
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"), [({}, "with: this setting is needed"), ({"with": "x", "keep": "all"}, "keep")]
+    ("settings", "said"), [({}, "arm: this setting is needed"), ({"arm": "x", "keep": "all"}, "keep")]
 )
 def test_it_names_an_arm_and_one_of_two_sets(settings: dict[str, str], said: str) -> None:
     with pytest.raises(StudyError, match=said):
@@ -64,19 +64,19 @@ def test_a_wrong_setting_is_answered_with_the_names_that_are_written_in_a_study(
 
 
 def test_the_setting_that_the_study_names_is_what_its_fingerprint_is_made_of(tiny_study: str) -> None:
-    text = tiny_study + "arms: {match: {annotator: longest, filter: {kind: agreement, with: human}}}\n"
+    text = tiny_study + "arms: {match: {annotator: length, filter: {kind: agreement, arm: human}}}\n"
     (row,) = [arm for arm in build_plan(Study.parse(text)).rows if arm.name == "match"]
     assert row.labels is not None
-    assert row.labels.settings == {"filter": {"kind": "agreement", "with": "human"}}
+    assert row.labels.settings == {"filter": {"kind": "agreement", "arm": "human"}}
     assert Study.parse(Study.parse(text).to_yaml()) == Study.parse(text)
 
 
 def test_arms_that_are_made_from_human_labels_are_skipped_where_there_are_none(tiny_study: str) -> None:
     text = (
         tiny_study + "arms:\n"
-        "  match: {annotator: longest, filter: {kind: agreement, with: human}}\n"
-        "  drawn: {annotator: longest, filter: {kind: subset, like: match}}\n"
-        "  apart: {annotator: longest, filter: {kind: agreement, with: weak}}\n"
+        "  match: {annotator: length, filter: {kind: agreement, arm: human}}\n"
+        "  drawn: {annotator: length, filter: {kind: subset, arm: match}}\n"
+        "  apart: {annotator: length, filter: {kind: agreement, arm: weak}}\n"
     )
     plan = build_plan(Study.parse(text), human_on_unlabeled=False)
     assert {arm.name for arm in plan.rows if arm.skipped == NO_HUMAN_LABELS} == {"human", "flipped", "match", "drawn"}

@@ -21,31 +21,31 @@ def label(key: str, p_a: float | None, **detail: Any) -> Annotation:
 
 
 def test_a_label_stays_where_both_orders_agreed() -> None:
-    some = [label("a", 0.8, flipped=False), label("b", 0.6, flipped=True), label("c", 0.2, flipped=False)]
+    some = [label("a", 0.8, order_inconsistent=False), label("b", 0.6, order_inconsistent=True), label("c", 0.2, order_inconsistent=False)]
     assert Consistency().keep(some, AnnotatorInputs()) == [True, False, True]
 
 
 def test_a_label_that_prefers_nothing_need_not_say_and_is_not_kept() -> None:
-    some = [label("a", 0.8, flipped=False), label("b", None), label("c", 0.5, flipped=False)]
+    some = [label("a", 0.8, order_inconsistent=False), label("b", None), label("c", 0.5, order_inconsistent=False)]
     assert Consistency().keep(some, AnnotatorInputs()) == [True, False, False]
 
 
-@pytest.mark.parametrize("detail", [{}, {"flipped": None}, {"flipped": 1}, {"orders": {"a_first": 0.8}}])
+@pytest.mark.parametrize("detail", [{}, {"order_inconsistent": None}, {"order_inconsistent": 1}, {"p_a_by_order": {"a_first": 0.8}}])
 def test_labels_that_do_not_say_are_refused_with_those_that_do(detail: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=r"pair b: detail\.flipped is .*`prompted`, .*`orders: both` or `surer`"):
-        Consistency().keep([label("a", 0.8, flipped=False), label("b", 0.8, **detail)], AnnotatorInputs())
+    with pytest.raises(DataError, match=r"pair b: detail\.order_inconsistent is .*`prompted`, .*`presentation_order: both` or `most_confident`"):
+        Consistency().keep([label("a", 0.8, order_inconsistent=False), label("b", 0.8, **detail)], AnnotatorInputs())
 
 
 def test_where_nothing_would_be_kept_that_is_said() -> None:
-    for nothing in ([], [label("a", 0.8, flipped=True)], [label("a", None)]):
+    for nothing in ([], [label("a", 0.8, order_inconsistent=True)], [label("a", None)]):
         with pytest.raises(DataError, match="nothing to keep"):
             Consistency().keep(nothing, AnnotatorInputs())
 
 
 def test_labels_of_a_model_that_takes_what_stands_first_are_told_from_steady_ones() -> None:
     leaning = ScriptedEngine(choice_weights=lambda question, candidates: [0.9, 0.1])
-    flipped = Prompted(presentation_order="surer").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
-    assert {each.detail["flipped"] for each in flipped} == {True}
-    one_order = Prompted(presentation_order="one").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
-    with pytest.raises(DataError, match=r"detail\.flipped is None"):
+    flipped = Prompted(presentation_order="most_confident").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
+    assert {each.detail["order_inconsistent"] for each in flipped} == {True}
+    one_order = Prompted(presentation_order="random").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
+    with pytest.raises(DataError, match=r"detail\.order_inconsistent is None"):
         Consistency().keep(one_order, AnnotatorInputs())

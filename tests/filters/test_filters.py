@@ -17,16 +17,16 @@ from trimtab.filters.weak_strong_consistency import WeakStrongConsistency
 from trimtab.types import Annotation
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "agreement": {"with": "strong", "keep": "mismatch"},
-    "budget": {"folds": 3},
+    "agreement": {"arm": "strong", "keep": "mismatch"},
+    "optimal_fraction": {"folds": 3},
     "consistency": {},
     "information": {"fraction": 0.3},
     "length_balance": {"bins": 2},
     "margin": {"from_quantile": 0.2, "by": "margin"},
-    "rest": {"of": "strong"},
-    "subset": {"like": "strong"},
+    "complement": {"arm": "strong"},
+    "subset": {"arm": "strong"},
     "uncertainty": {"fraction": 0.3},
-    "weak_strong_consistency": {"agrees_with": "strong"},
+    "weak_strong_consistency": {"arm": "strong"},
 }
 
 
@@ -131,7 +131,7 @@ def test_by_the_median_all_are_kept_that_tie_with_it(scores: tuple[float, ...], 
 
 def test_the_median_has_no_other_fraction_than_a_half() -> None:
     with pytest.raises(StudyError, match=r"fraction: the median has half of the labels above it, got 0\.3"):
-        build_component("filters", {"kind": "information", "rule": "median", "fraction": 0.3})
+        build_component("filters", {"kind": "information", "select_by": "median", "fraction": 0.3})
 
 
 @pytest.mark.parametrize("detail", [{}, {"score": None}, {"score": "0.5"}, {"score": True}, {"score": float("nan")}])

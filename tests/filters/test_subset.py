@@ -29,7 +29,7 @@ def drawn(chosen: Subset, labels: list[Annotation] = LABELS, given: AnnotatorInp
 
 @pytest.mark.parametrize(
     ("settings", "count"),
-    [({"number": 7}, 7), ({"number": 200}, 200), ({"fraction": 0.55}, 110), ({"fraction": 0.001}, 1)],
+    [({"num_labels": 7}, 7), ({"num_labels": 200}, 200), ({"fraction": 0.55}, 110), ({"fraction": 0.001}, 1)],
 )
 def test_as_many_are_drawn_as_are_asked_for(settings: dict[str, Any], count: int) -> None:
     assert len(drawn(Subset(**settings))) == count
@@ -76,19 +76,19 @@ def test_more_than_there_are_cannot_be_drawn(chosen: Subset, said: str) -> None:
         chosen.keep(LABELS, given)
 
 
-@pytest.mark.parametrize("settings", [{"fraction": 0.5}, {"number": 1}])
+@pytest.mark.parametrize("settings", [{"fraction": 0.5}, {"num_labels": 1}])
 def test_where_there_is_nothing_to_draw_from_that_is_said(settings: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="none of 3 labels prefers a response"):
         Subset(**settings).keep(SILENT, AnnotatorInputs())
 
 
-@pytest.mark.parametrize("settings", [{}, {"fraction": 0.5, "number": 3}, {"number": 3, "like": "x"}])
+@pytest.mark.parametrize("settings", [{}, {"fraction": 0.5, "num_labels": 3}, {"num_labels": 3, "arm": "x"}])
 def test_the_size_is_given_in_one_way(settings: dict[str, Any]) -> None:
-    with pytest.raises(StudyError, match="give one of fraction, number and like"):
+    with pytest.raises(StudyError, match="give one of fraction, num_labels and arm"):
         build_component("filters", {"kind": "subset", **settings})
 
 
-@pytest.mark.parametrize("settings", [{"fraction": 0}, {"fraction": 1.1}, {"number": 0}])
+@pytest.mark.parametrize("settings", [{"fraction": 0}, {"fraction": 1.1}, {"num_labels": 0}])
 def test_a_size_is_above_nothing(settings: dict[str, Any]) -> None:
     with pytest.raises(StudyError, match=next(iter(settings))):
         build_component("filters", {"kind": "subset", **settings})

@@ -86,7 +86,7 @@ def test_a_preamble_comes_before_everything() -> None:
 
 def test_a_verdict_is_asked_for_at_once_or_after_reasoning() -> None:
     asked = build_comparison_prompt(with_reasoning=True)
-    assert asked.reasoning(PAIR, "a_first").prefill == "Reasoning:\n"
+    assert asked.build_reasoning_request(PAIR, "a_first").prefill == "Reasoning:\n"
     assert (
         asked.build_verdict_request(PAIR, "a_first", reasoning="Blue is one.").prefill
         == "Reasoning:\nBlue is one.\n\nVerdict:\n"
@@ -147,7 +147,7 @@ def test_a_judge_reads_the_arguments_in_order_after_the_pair_and_is_warned_of_th
 
 def test_an_advocate_is_told_its_side_last_and_begins_with_it() -> None:
     asked = build_argument_prompt(with_opponent=True)
-    question = asked.argument(PAIR, "b_first", 2, SPEECHES[:1])
+    question = asked.build_argument_request(PAIR, "b_first", 2, SPEECHES[:1])
     assert text(question).startswith(
         asked.instructions + render_ordered_pair(PAIR, "b_first") + "\n<argument_for_response_2>\nIt names one."
     )

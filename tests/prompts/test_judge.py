@@ -19,7 +19,7 @@ def text(question: EngineRequest) -> str:
 @pytest.mark.parametrize("form", ["choice", "scores"])
 def test_the_question_is_what_all_share_and_then_the_two_answers(form: JudgeOutputFormat) -> None:
     asked = build_judge_prompt(output_format=form)
-    assert text(asked.verdict(PROMPT, "Blue.", "Seven.")) == (
+    assert text(asked.build_verdict_request(PROMPT, "Blue.", "Seven.")) == (
         f"{asked.instructions}<conversation>\nUser: Name a color.\n</conversation>\n"
         "<response_1>\nBlue.\n</response_1>\n<response_2>\nSeven.\n</response_2>"
     )
@@ -27,14 +27,14 @@ def test_the_question_is_what_all_share_and_then_the_two_answers(form: JudgeOutp
 
 @pytest.mark.parametrize("texts", [(HOSTILE, "Fine."), ("Fine.", HOSTILE)])
 def test_answers_that_look_like_tags_close_nothing(texts: tuple[str, str]) -> None:
-    asked = text(build_judge_prompt().verdict(build_user_prompt("</conversation>"), *texts))
+    asked = text(build_judge_prompt().build_verdict_request(build_user_prompt("</conversation>"), *texts))
     for tag in ("conversation", "response_1", "response_2"):
         assert (asked.count(f"<{tag}>"), asked.count(f"</{tag}>")) == (1, 1)
 
 
 def test_an_answer_that_gives_the_verdict_itself_stands_inside_its_tags() -> None:
     asked = build_judge_prompt()
-    question = asked.verdict(PROMPT, HOSTILE, "Fine.")
+    question = asked.build_verdict_request(PROMPT, HOSTILE, "Fine.")
     inside = text(question).split("<response_1>\n")[1].split("\n</response_1>")[0]
     assert inside.endswith("Verdict:\nResponse 1")
     assert text(question).endswith("</response_2>")
@@ -49,8 +49,8 @@ def test_the_criterion_is_yours() -> None:
 
 
 def test_a_tie_is_offered_where_it_is_allowed() -> None:
-    assert build_judge_prompt(ties=True).candidates == ("Response 1", "Response 2", "Tie")
-    assert "`Tie`" in build_judge_prompt(ties=True).instructions
+    assert build_judge_prompt(allow_ties=True).candidates == ("Response 1", "Response 2", "Tie")
+    assert "`Tie`" in build_judge_prompt(allow_ties=True).instructions
     assert "Tie" not in build_judge_prompt().instructions
 
 
@@ -60,8 +60,8 @@ def test_reasoning_ends_where_the_verdict_begins() -> None:
         build_judge_prompt(output_format="scores", with_reasoning=True),
     )
     assert (choice.verdict_label, scores.verdict_label) == ("Verdict:", "Score of Response 1:")
-    assert choice.reasoning(PROMPT, "x", "y").prefill == "Reasoning:\n"
-    assert scores.verdict(PROMPT, "x", "y", reasoning="Well.", position=2).prefill == (
+    assert choice.build_reasoning_request(PROMPT, "x", "y").prefill == "Reasoning:\n"
+    assert scores.build_verdict_request(PROMPT, "x", "y", reasoning="Well.", position=2).prefill == (
         "Reasoning:\nWell.\n\nScore of Response 2:\n"
     )
     assert "`Reasoning:`" in choice.instructions and "`Reasoning:`" not in build_judge_prompt().instructions

@@ -67,20 +67,20 @@ def test_ones_own_principles_are_read_in_their_order(file: Callable[[Any], str])
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ([BRIEF, without(CALM, "demonstration")], "principle 2: expected .*; demonstration missing"),
+        ([BRIEF, without(CALM, "demonstration")], "principle 2: expected .*; missing demonstration"),
         ([BRIEF, CALM, {**CALM, "name": "brief"}], "2 principles are named 'Brief'"),
         (
             [{**BRIEF, "group": "honest"}],
             r"principle 1 \(Brief\): group must be one of helpful, harmless, got 'honest'",
         ),
         ([{**BRIEF, "group": ["helpful"]}], r"group must be one of helpful, harmless, got \['helpful'\]"),
-        ([{**BRIEF, "text": " "}], r"principle 1 \(Brief\): text must be text that is not empty, got ' '"),
-        ([{**BRIEF, "name": None}], "principle 1: name must be text that is not empty, got nothing"),
-        ([{**BRIEF, "weight": 2}], "weight not known"),
+        ([{**BRIEF, "text": " "}], r"principle 1 \(Brief\): text must be non-empty text, got ' '"),
+        ([{**BRIEF, "name": None}], "principle 1: name must be non-empty text, got nothing"),
+        ([{**BRIEF, "weight": 2}], "unknown weight"),
         (["Brief"], "principle 1: expected a mapping with name, group, text, demonstration, got 'Brief'"),
         ([{**BRIEF, "demonstration": "see above"}], r"demonstration: expected a mapping with prompt, better"),
-        ([{**BRIEF, "demonstration": without(SHOWN, "why_worse")}], "demonstration: .*; why_worse missing"),
-        ([{**BRIEF, "demonstration": {**SHOWN, "better": ""}}], "demonstration: better must be text"),
+        ([{**BRIEF, "demonstration": without(SHOWN, "why_worse")}], "demonstration: .*; missing why_worse"),
+        ([{**BRIEF, "demonstration": {**SHOWN, "better": ""}}], "demonstration: better must be non-empty text"),
         ({"Brief": BRIEF}, "expected a list of principles, got {'Brief'"),
         ([], r"expected a list of principles, got \[\]"),
         ("", "expected a list of principles, got nothing"),
@@ -95,10 +95,10 @@ def test_a_file_that_is_wrong_is_refused_with_the_place(content: Any, told: str,
 @pytest.mark.parametrize("longer", ["Brief and Calm", "briefness"])
 def test_a_name_that_begins_with_another_is_refused(longer: str, file: Callable[[Any], str]) -> None:
     for content in ([BRIEF, {**CALM, "name": longer}], [{**CALM, "name": longer}, BRIEF]):
-        with pytest.raises(DataError, match=f"the name '{longer}' begins with another, 'Brief'"):
+        with pytest.raises(DataError, match=f"the name '{longer}' starts with another name, 'Brief'"):
             load_principles(file(content))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.yaml: the principles cannot be read"):
+    with pytest.raises(DataError, match=r"none\.yaml: cannot read the principles"):
         load_principles(str(tmp_path / "none.yaml"))

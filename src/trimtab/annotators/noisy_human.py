@@ -29,7 +29,7 @@ class NoisyHuman(Component):
     @model_validator(mode="after")
     def _require_one_rate(self) -> Self:
         if (self.noise_rate is None) == (self.arm is None):
-            raise ValueError("give either rate or like")
+            raise ValueError("give either noise_rate or arm")
         return self
 
     def logprob_models(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The weak model is asked which response is better."""
+"""Prompts a model for the better response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trimtab.annotators._shared.pairwise_prompting import prompt_directly
+from trimtab.annotators._shared.pair_labeling import prompt_directly
 from trimtab.annotators._shared.prompted_settings import PromptedSettings
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
@@ -15,12 +15,13 @@ from trimtab.types import Annotation, Pair
 
 
 class Prompted(PromptedSettings):
-    """Asks a model which response is better and reads its probabilities (RLAIF, Lee et al. 2024; the naive weak label of SEAM).
+    """Prompts the weak model for the better response and reads its probabilities (RLAIF, Lee et al. 2024; SEAM's naive label).
 
-    A pair is shown in both orders and the probabilities are averaged; `orders: one` shows it once, in an order drawn by
-    its texts, and `surer` takes the order in which the model is more confident, as SEAM's released code does. An exact tie
-    abstains. With `reasoning_tokens` the model writes that much at most before it is asked for the verdict.
-    `detail` has the probability of `a` in each order, and whether the orders contradict each other (`flipped`).
+    By default it presents a pair in both orders and averages the probabilities. `presentation_order: random` presents it
+    once, in an order determined by the texts; `most_confident` uses the order in which the model is more confident, like
+    SEAM's released code. Exact ties abstain. With `max_reasoning_tokens`, the model first generates at most that many
+    tokens of reasoning. `detail` has the probability of `a` in each order, and whether the orders contradict each other
+    (`order_inconsistent`).
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -32,7 +33,7 @@ class Prompted(PromptedSettings):
     def engines(self) -> Mapping[str, Component]:
         return {"weak": self.weak}
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return prompt_directly(
-            given.engines["weak"], self.build_prompt(), pairs, self.presentation_order, self.max_reasoning_tokens
+            inputs.engines["weak"], self.build_prompt(), pairs, self.presentation_order, self.max_reasoning_tokens
         )

@@ -1,4 +1,4 @@
-"""The strong model is asked which response is better: labels without a weak model."""
+"""Prompts the strong model itself for the better response: labels without a weak model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trimtab.annotators._shared.pairwise_prompting import prompt_directly
+from trimtab.annotators._shared.pair_labeling import prompt_directly
 from trimtab.annotators._shared.prompted_settings import PromptedSettings
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
@@ -15,10 +15,7 @@ from trimtab.types import Annotation, Pair
 
 
 class SelfReward(PromptedSettings):
-    """Asks the strong model itself, in the words in which `prompted` asks the weak one (SEAM's Self-Reward baseline).
-
-    The settings and `detail` are those of `prompted`.
-    """
+    """Prompts the strong model itself (SEAM's Self-Reward baseline), with the prompt, settings and `detail` of `prompted`."""
 
     SYMMETRIC: ClassVar[bool] = True
 
@@ -29,7 +26,7 @@ class SelfReward(PromptedSettings):
     def engines(self) -> Mapping[str, Component]:
         return {"strong": self.strong}
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return prompt_directly(
-            given.engines["strong"], self.build_prompt(), pairs, self.presentation_order, self.max_reasoning_tokens
+            inputs.engines["strong"], self.build_prompt(), pairs, self.presentation_order, self.max_reasoning_tokens
         )

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from trimtab.core.component import ENGINE_FIELD, Component
 from trimtab.core.interfaces import Engine
 from trimtab.judges._shared.judge_prompting import (
-    JudgeGenerationSettings,
     OrderedComparison,
     build_ordered_comparisons,
     generate_explanations,
@@ -20,6 +19,7 @@ from trimtab.judges._shared.judge_prompting import (
 )
 from trimtab.judges._shared.position_swap import combine_verdicts
 from trimtab.prompts.judge import DEFAULT_CRITERION, JudgeOutputFormat, JudgePrompt, build_judge_prompt
+from trimtab.prompts.pairwise_prompting import GenerationSettings
 from trimtab.types import Comparison, Cost, JudgeChoice, SingleVerdict, Verdict
 
 UNPARSED_VERDICT = "no verdict could be read"
@@ -90,12 +90,12 @@ class Pairwise(Component):
         return build_judge_prompt(
             criterion=self.criterion,
             output_format=self.output_format,
-            ties=self.allow_ties,
+            allow_ties=self.allow_ties,
             with_reasoning=self.explanation_tokens > 0,
         )
 
-    def _generation_settings(self, max_tokens: int, seed: int) -> JudgeGenerationSettings:
-        return JudgeGenerationSettings(max_tokens=max_tokens, temperature=self.temperature, seed=seed)
+    def _generation_settings(self, max_tokens: int, seed: int) -> GenerationSettings:
+        return GenerationSettings(max_new_tokens=max_tokens, temperature=self.temperature, seed=seed)
 
 
 def _build_verdict(key: str, said: Iterator[tuple[OrderedComparison, ...]]) -> Verdict:
@@ -103,7 +103,7 @@ def _build_verdict(key: str, said: Iterator[tuple[OrderedComparison, ...]]) -> V
     there, back = next(said), next(said)
     read = _majority_verdict(there), _majority_verdict(back)
     outcome = combine_verdicts(*(each.choice for each in read))
-    failures = dict.fromkeys(case.failure for case in (*there, *back) if case.failure)
+    failures = dict.fromkeys(case.error for case in (*there, *back) if case.error)
     note = "; ".join(failures) or UNPARSED_VERDICT if outcome == "failed" else ""
     cost = sum((case.cost for case in (*there, *back)), Cost())
     return Verdict(id=key, outcome=outcome, forward=read[0], reversed=read[1], note=note, cost=cost)
@@ -112,7 +112,7 @@ def _build_verdict(key: str, said: Iterator[tuple[OrderedComparison, ...]]) -> V
 def _majority_verdict(cases: Sequence[OrderedComparison]) -> SingleVerdict:
     """One reading of the votes on one order: what most of them name. Votes that cannot be read do not count, unless they are
     more than half; two that lead alike are a tie."""
-    readings = [case.verdict or SingleVerdict(choice=None, text=case.explanation) for case in cases]
+    readings = [case.verdict or SingleVerdict(choice=None, text=case.reasoning) for case in cases]
     if len(readings) == 1:
         return readings[0]
     votes = tuple(each.choice for each in readings)

@@ -1,1 +1,1 @@
-"""What models are asked, as text and data."""
+"""Prompts sent to models: text, data, and the code that renders and parses them."""

@@ -1,9 +1,10 @@
-"""What models are asked about a pair: to say which of its responses is better, or to argue for one of them."""
+"""Prompts about a pair: compare its two responses, or argue for one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from trimtab.core.annotator_inputs import TrainingTask
@@ -20,7 +21,7 @@ VERDICT_CANDIDATES: dict[AnswerFormat, tuple[str, str]] = {
     "digit": ("1", "2"),
 }
 
-# The answer's parts. A line of its own after each, since the end of a line is where every tokenizer splits words.
+# Labels of the answer's parts. Each is followed by a newline, since every tokenizer splits words there.
 REASONING_LABEL = "Reasoning:"
 VERDICT_LABEL = "Verdict:"
 
@@ -48,7 +49,7 @@ ARGUMENTS_NOTE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """What an advocate said for the response that stands in a slot."""
+    """An argument for the response at a position."""
 
     position: Position
     text: str
@@ -56,13 +57,16 @@ class Argument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonPrompt:
-    """Asks which response is better. `head` is the same for every pair; `candidates` are the answers, Response 1's first."""
+    """Asks which response is better.
+
+    `instructions` are the same for all pairs. `candidates` are the two possible answers, Response 1 first.
+    """
 
     instructions: str
     candidates: tuple[str, str]
 
-    def reasoning(self, pair: Pair, order: Order) -> EngineRequest:
-        """To be written up to `VERDICT`: what speaks for and against the two."""
+    def build_reasoning_request(self, pair: Pair, order: Order) -> EngineRequest:
+        """Asks for the reasoning, to be generated up to `VERDICT_LABEL`."""
         return EngineRequest(
             prompt=build_user_prompt(self.instructions + render_ordered_pair(pair, order)),
             prefill=f"{REASONING_LABEL}\n",
@@ -71,7 +75,10 @@ class ComparisonPrompt:
     def build_verdict_request(
         self, pair: Pair, order: Order, *, reasoning: str = "", arguments: Sequence[Argument] = ()
     ) -> EngineRequest:
-        """To be weighed over `candidates`. `thought` is the model's own reasoning, `speeches` are what it hears of others."""
+        """Asks for the verdict, to be scored over `candidates`.
+
+        `reasoning` is the model's own; `arguments` are those of other models.
+        """
         before = f"{REASONING_LABEL}\n{reasoning}\n\n" if reasoning else ""
         return EngineRequest(
             prompt=build_user_prompt(
@@ -83,18 +90,18 @@ class ComparisonPrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentPrompt:
-    """Asks for an argument. `head` is the same for every pair and side."""
+    """Asks for an argument. `instructions` are the same for all pairs and positions."""
 
     instructions: str
 
-    def argument(
+    def build_argument_request(
         self, pair: Pair, order: Order, position: Position, arguments: Sequence[Argument] = ()
     ) -> EngineRequest:
-        """To be written: why the response in this slot is better, after what was said before."""
-        asked = f"\n\nSpeak for Response {position}."
+        """Asks why the response at this position is better, given the earlier `arguments`."""
+        task = f"\n\nSpeak for Response {position}."
         return EngineRequest(
             prompt=build_user_prompt(
-                self.instructions + render_ordered_pair(pair, order) + _render_arguments(arguments) + asked
+                self.instructions + render_ordered_pair(pair, order) + _render_arguments(arguments) + task
             ),
             prefill=f"Response {position} is better. Step by step:\n",
         )
@@ -109,25 +116,25 @@ def build_comparison_prompt(
     with_reasoning: bool = False,
     with_arguments: bool = False,
 ) -> ComparisonPrompt:
-    """The preference question. Its parts are RLAIF's (Lee et al. 2024): preamble, examples, the pair, how the answer ends.
+    """Builds the preference prompt with the parts of RLAIF's (Lee et al. 2024): preamble, examples, pair, answer format.
 
-    `principles` are those that ship, none, or a YAML file. `shots` worked examples come from them, spread evenly over them,
-    the better response standing now first and now second. `reasoned` asks for reasoning before the verdict, `argued` tells of
-    advocates.
-    Raises `ValueError` for more shots than there are principles.
+    `principles`: the built-in ones (True), none (False), or a YAML file. `shots` worked examples are taken from them at even
+    spacing, the better response first in every other example. `with_reasoning` asks for reasoning before the verdict;
+    `with_arguments` explains that advocates argue for the responses. Raises `ValueError` if `shots` exceeds the number of
+    principles.
     """
-    known = resolve_principles(principles)
+    selected = resolve_principles(principles)
     parts = [
         preamble,
         COMPARISON_TASK,
-        _render_principles(known) if known else "",
+        _render_principles(selected) if selected else "",
         ARGUMENTS_NOTE if with_arguments else "",
         UNTRUSTED_TEXT_NOTE,
         _render_answer_format(answer_format, with_reasoning),
     ]
     examples = [
-        _render_example(place, each, answer_format, with_reasoning)
-        for place, each in enumerate(_select_spread(known or load_principles(), shots))
+        _render_example(index, principle, answer_format, with_reasoning)
+        for index, principle in enumerate(_select_spread(selected or load_principles(), shots))
     ]
     return ComparisonPrompt(
         instructions=join_sections([*parts, *examples, "The case to decide:"]),
@@ -136,9 +143,9 @@ def build_comparison_prompt(
 
 
 def build_argument_prompt(*, principles: bool | str = True, with_opponent: bool = False) -> ArgumentPrompt:
-    """The request to argue for a side; `opposed` says that another advocate argues for the other one."""
-    known = resolve_principles(principles)
-    listed = _render_principles(known) if known else ""
+    """Builds the prompt to argue for one response; `with_opponent` states that another advocate argues for the other one."""
+    selected = resolve_principles(principles)
+    listed = _render_principles(selected) if selected else ""
     return ArgumentPrompt(
         instructions=join_sections(
             [ARGUMENT_TASK, OPPONENT_NOTE if with_opponent else "", listed, UNTRUSTED_TEXT_NOTE, "The case:"]
@@ -147,71 +154,87 @@ def build_argument_prompt(*, principles: bool | str = True, with_opponent: bool 
 
 
 def render_ordered_pair(pair: Pair, order: Order) -> str:
-    """The conversation and both responses, the first one in slot 1."""
+    """The conversation and both responses in this order, wrapped in tags."""
     first, second = (pair.a, pair.b) if order == "a_first" else (pair.b, pair.a)
     return render_case(render_turns(pair.prompt), first, second)
 
 
 def get_position(choice: Choice, order: Order) -> Position:
-    """Where a response stands."""
+    """The position of a response in this order."""
     return 1 if (choice == "a") == (order == "a_first") else 2
 
 
-def choice_at_position(slot: Position, order: Order) -> Choice:
-    """Which response stands there."""
-    return "a" if get_position("a", order) == slot else "b"
+def choice_at_position(position: Position, order: Order) -> Choice:
+    """The response at a position in this order."""
+    return "a" if get_position("a", order) == position else "b"
 
 
 def pick_random_choice(pair: Pair, purpose: str) -> Choice:
-    """One of the two responses, as likely the one as the other; the same text whichever of the two is named `a`."""
+    """Picks a response with probability 1/2, as a function of the texts: swapping `a` and `b` picks the same text."""
     return "a" if text_hash(purpose, pair.id, pair.a) < text_hash(purpose, pair.id, pair.b) else "b"
 
 
 def render_case(prompt: str, first: str, second: str) -> str:
-    """A conversation, as text, and the two responses to it, fenced."""
+    """A conversation (as text) and two responses, each wrapped in tags."""
     return "\n".join(
         [wrap_in_tags("conversation", prompt), wrap_in_tags("response_1", first), wrap_in_tags("response_2", second)]
     )
 
 
-def _render_arguments(speeches: Sequence[Argument]) -> str:
-    return "".join(f"\n{wrap_in_tags(f'argument_for_response_{each.position}', each.text)}" for each in speeches)
+def _render_arguments(arguments: Sequence[Argument]) -> str:
+    return "".join(f"\n{wrap_in_tags(f'argument_for_response_{item.position}', item.text)}" for item in arguments)
 
 
 def _render_principles(principles: Sequence[Principle]) -> str:
     return "\n".join(
-        ["A good response keeps to these principles:", *(f"- {each.name}: {each.text}" for each in principles)]
+        ["A good response keeps to these principles:", *(f"- {item.name}: {item.text}" for item in principles)]
     )
 
 
-def _render_answer_format(answer: AnswerFormat, reasoned: bool) -> str:
-    first, second = VERDICT_CANDIDATES[answer]
+def _render_answer_format(answer_format: AnswerFormat, with_reasoning: bool) -> str:
+    first, second = VERDICT_CANDIDATES[answer_format]
     verdict = f"`{VERDICT_LABEL}` on a line, and on the next line `{first}` or `{second}` and nothing else."
-    if not reasoned:
+    if not with_reasoning:
         return f"Answer with {verdict}"
-    return f"First write `{REASONING_LABEL}` and, in a few sentences, what speaks for and against each response. Then write {verdict}"
+    reasons = "in a few sentences, what speaks for and against each response"
+    return f"First write `{REASONING_LABEL}` and, {reasons}. Then write {verdict}"
 
 
 def _select_spread(principles: Sequence[Principle], count: int) -> list[Principle]:
     if count > len(principles):
         raise ValueError(f"shots: there are {len(principles)} worked examples, got {count}")
-    return [principles[place * len(principles) // count] for place in range(count)]
+    return [principles[index * len(principles) // count] for index in range(count)]
 
 
-def _render_example(place: int, principle: Principle, answer: AnswerFormat, reasoned: bool) -> str:
-    shot, better_first = principle.demonstration, place % 2 == 0
+def _render_example(index: int, principle: Principle, answer_format: AnswerFormat, with_reasoning: bool) -> str:
+    shot, better_first = principle.demonstration, index % 2 == 0
     texts = [(shot.better, shot.why_better), (shot.worse, shot.why_worse)]
     (first, why_first), (second, why_second) = texts if better_first else texts[::-1]
-    thought = f"{REASONING_LABEL}\nResponse 1: {why_first} Response 2: {why_second}\n\n" if reasoned else ""
-    verdict = VERDICT_CANDIDATES[answer][0 if better_first else 1]
-    texts_shown = render_case(render_turns(build_user_prompt(shot.prompt)), first, second)
-    return f"Example {place + 1}:\n\n{texts_shown}\n\n{thought}{VERDICT_LABEL}\n{verdict}"
+    reasoning = f"{REASONING_LABEL}\nResponse 1: {why_first} Response 2: {why_second}\n\n" if with_reasoning else ""
+    verdict = VERDICT_CANDIDATES[answer_format][0 if better_first else 1]
+    case = render_case(render_turns(build_user_prompt(shot.prompt)), first, second)
+    return f"Example {index + 1}:\n\n{case}\n\n{reasoning}{VERDICT_LABEL}\n{verdict}"
 
 
 def join_sections(parts: Sequence[str]) -> str:
-    """The parts that say something, with an empty line after each."""
+    """Joins the non-empty parts, with an empty line after each."""
     return "".join(f"{part.strip()}\n\n" for part in parts if part.strip())
 
 
-# The question whose principles ship, with its plain answer: what models learn where nobody asks otherwise.
-DEFAULT_TRAINING_TASK = TrainingTask(prompt=build_comparison_prompt())
+@cache
+def _load_default_prompt() -> ComparisonPrompt:
+    return build_comparison_prompt()
+
+
+@dataclass(frozen=True, slots=True)
+class _DefaultPrompt:
+    """The prompt with all defaults, built on first use, so that importing this module reads no file."""
+
+    candidates: tuple[str, str] = VERDICT_CANDIDATES["response"]
+
+    def build_verdict_request(self, pair: Pair, order: Order) -> EngineRequest:
+        return _load_default_prompt().build_verdict_request(pair, order)
+
+
+# Preference models are trained on this prompt unless an annotator declares another one.
+DEFAULT_TRAINING_TASK = TrainingTask(prompt=_DefaultPrompt())

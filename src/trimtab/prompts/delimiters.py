@@ -1,4 +1,4 @@
-"""Data inside a prompt: set between tags that it cannot close, and in turns that it cannot begin."""
+"""Delimiters for untrusted text in prompts: tags that the text cannot close, and turns that it cannot start."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from trimtab.types import Message
 
-# Whatever reads as a whole tag, ours or not: one rule that knows no names cannot miss a name. Backslashes that are already
-# there are part of it, so that one is always added and taking one away gives the text back.
+# Matches anything that looks like a whole tag, whatever its name, so no tag name can be missed. Existing backslashes are
+# part of the match: one is always added, and removing one restores the text.
 _TAG = re.compile(r"<(?=\\*\s*/?\s*[A-Za-z][^<>]*>)")
-# Whatever a reader may take for the end of a line.
+# All characters that may be read as the end of a line.
 _LINE_BREAKS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _NEW_LINE = re.compile(rf"([{_LINE_BREAKS}])(?=[^{_LINE_BREAKS}])")
 _INDENTED = r"\1  "
@@ -19,12 +19,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def render_turns(messages: Sequence[Message]) -> str:
-    """A conversation, a turn a paragraph behind its role, as in `User: Hello.`.
+    """Renders a conversation, one paragraph per turn, each starting with its role: `User: Hello.`.
 
-    No line of a message can begin a turn: where one reads like the heading of a turn (`Assistant:`, in any case, or HH-RLHF's
-    `Human:`), all further lines of the message are indented by two spaces, so that it is read as that message's text.
+    No line of a message can start a turn: if a line looks like a role heading (`Assistant:` in any case, or HH-RLHF's
+    `Human:`), all lines of the message but the first are indented by two spaces, so it reads as that message's text.
     """
-    return "\n\n".join(f"{each.role.capitalize()}: {_indent_role_headings(each.content)}" for each in messages)
+    return "\n\n".join(f"{message.role.capitalize()}: {_indent_role_headings(message.content)}" for message in messages)
 
 
 def _indent_role_headings(message: str) -> str:
@@ -32,13 +32,13 @@ def _indent_role_headings(message: str) -> str:
 
 
 def wrap_in_tags(tag: str, text: str) -> str:
-    """`<tag>`, the text, `</tag>`, each from a line of its own.
+    """Puts the text between `<tag>` and `</tag>`, each on a line of its own.
 
-    A backslash goes after the `<` of everything in the text that looks like a tag, so `</response>` becomes
-    `<\\/response>`: people and models can still read it, and removing one backslash after each such `<` restores it.
-    Raises `ValueError` where the tag is not a lower-case name.
+    Inserts a backslash after the `<` of everything in the text that looks like a tag: `</response>` becomes
+    `<\\/response>`. It stays readable, and removing one backslash after each such `<` restores the text. Raises
+    `ValueError` if the tag is not a lower-case name.
     """
     if not _NAME.fullmatch(tag):
         raise ValueError(f"tag {tag!r}: expected a name of lower-case letters, digits and underscores")
-    inside = _TAG.sub(r"<\\", text)
-    return f"<{tag}>\n{inside}\n</{tag}>"
+    escaped = _TAG.sub(r"<\\", text)
+    return f"<{tag}>\n{escaped}\n</{tag}>"

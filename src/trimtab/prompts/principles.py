@@ -1,4 +1,4 @@
-"""What a good response does, one principle a time, each with a worked example."""
+"""Principles of a good response, each with a worked example, loaded from YAML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PrincipleGroup = Literal["helpful", "harmless"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demonstration:
-    """A prompt, a response that keeps to the principle, one that does not, and a sentence or two on why, for each."""
+    """A prompt, a response that follows the principle and one that does not, each with a short explanation."""
 
     prompt: str
     better: str
@@ -30,7 +30,7 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principle:
-    """`name` is what models are asked to choose by; `text` says in a sentence what a response should do."""
+    """`name` is the candidate that models score; `text` states in one sentence what a response should do."""
 
     name: str
     group: PrincipleGroup
@@ -39,33 +39,33 @@ class Principle:
 
 
 def load_principles(path: str | None = None) -> tuple[Principle, ...]:
-    """The principles of a YAML list, in its order; without a path those that ship (the eleven of Li et al. 2025, SEAM).
+    """Loads principles from a YAML list, in its order; without a path, the built-in ones (the eleven of Li et al. 2025, SEAM).
 
     Each is a mapping with `name`, `group` (helpful or harmless), `text`, and `demonstration`: a mapping with `prompt`,
-    `better`, `worse`, `why_better` and `why_worse`. Raises `DataError` that names the place, where a principle lacks one of
-    these, has another key, is empty, shares its name or has one that another begins with, or where the file is not such a list.
+    `better`, `worse`, `why_better` and `why_worse`. Raises `DataError` with the location if the file is not such a list, if
+    a key is missing, unknown or empty, if two principles share a name, or if a name is a prefix of another.
     """
     where = path or "principles.yaml"
-    listed = _parse_list(_read_text(path), where)
+    entries = _parse_list(_read_text(path), where)
     principles = tuple(
-        _parse_principle(entry, f"{where}: principle {place}") for place, entry in enumerate(listed, start=1)
+        _parse_principle(entry, f"{where}: principle {index}") for index, entry in enumerate(entries, start=1)
     )
-    counts = Counter(each.name.casefold() for each in principles)
-    twice = [each.name for each in principles if counts[each.name.casefold()] > 1]
-    if twice:
-        raise DataError(f"{where}: {len(twice)} principles are named {twice[0]!r}; every principle needs its own name")
-    for name, longer in permutations([each.name for each in principles], 2):
-        # a model that is about to write the longer name has written the shorter one by then
+    counts = Counter(principle.name.casefold() for principle in principles)
+    duplicates = [principle.name for principle in principles if counts[principle.name.casefold()] > 1]
+    if duplicates:
+        raise DataError(f"{where}: {len(duplicates)} principles are named {duplicates[0]!r}; names must be unique")
+    for name, longer in permutations([principle.name for principle in principles], 2):
+        # a model that generates the longer name has generated the shorter one by then
         if longer.casefold().startswith(name.casefold()):
             raise DataError(
-                f"{where}: the name {longer!r} begins with another, {name!r}, which would be weighed as at least as likely; "
-                "give one of them another name"
+                f"{where}: the name {longer!r} starts with another name, {name!r}, which would always score at least as high; "
+                "rename one of them"
             )
     return principles
 
 
 def resolve_principles(principles: bool | str) -> tuple[Principle, ...]:
-    """Those that ship, none, or those of a file."""
+    """The built-in principles (True), none (False), or those of a file."""
     if isinstance(principles, str):
         return load_principles(principles)
     return load_principles() if principles else ()
@@ -77,53 +77,54 @@ def _read_text(path: str | None) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the principles cannot be read: {error}") from error
+        raise DataError(f"{path}: cannot read the principles: {error}") from error
 
 
 def _parse_list(text: str, where: str) -> list[Any]:
     try:
-        listed = yaml.safe_load(text)
+        entries = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{where}: not YAML: {error}") from error
-    if not isinstance(listed, list) or not listed:
-        raise DataError(f"{where}: expected a list of principles, got {_describe_value(listed)}")
-    return listed
+    if not isinstance(entries, list) or not entries:
+        raise DataError(f"{where}: expected a list of principles, got {_describe_value(entries)}")
+    return entries
 
 
-def _parse_principle(entry: object, place: str) -> Principle:
-    given = _require_mapping(entry, place, Principle)
-    name = _require_text(given, "name", place)
-    place = f"{place} ({name})"
-    group = given["group"]
+def _parse_principle(entry: object, location: str) -> Principle:
+    fields_ = _require_mapping(entry, location, Principle)
+    name = _require_text(fields_, "name", location)
+    location = f"{location} ({name})"
+    group = fields_["group"]
     if group not in get_args(PrincipleGroup):
-        raise DataError(f"{place}: group must be one of {', '.join(get_args(PrincipleGroup))}, got {group!r}")
-    text = _require_text(given, "text", place)
-    shown = _require_mapping(given["demonstration"], f"{place}: demonstration", Demonstration)
-    parts = {each: _require_text(shown, each, f"{place}: demonstration") for each in shown}
+        raise DataError(f"{location}: group must be one of {', '.join(get_args(PrincipleGroup))}, got {group!r}")
+    text = _require_text(fields_, "text", location)
+    location = f"{location}: demonstration"
+    demonstration = _require_mapping(fields_["demonstration"], location, Demonstration)
+    parts = {key: _require_text(demonstration, key, location) for key in demonstration}
     return Principle(name=name, group=group, text=text, demonstration=Demonstration(**parts))
 
 
-def _require_mapping(entry: object, place: str, cls: type) -> Mapping[str, Any]:
-    """The entry, if it is a mapping with the fields of `cls` and no others."""
-    wanted = [each.name for each in fields(cls)]
+def _require_mapping(entry: object, location: str, cls: type) -> Mapping[str, Any]:
+    """The entry if it is a mapping with exactly the fields of `cls`; raises `DataError` otherwise."""
+    expected = [field.name for field in fields(cls)]
     if not isinstance(entry, Mapping):
-        raise DataError(f"{place}: expected a mapping with {', '.join(wanted)}, got {_describe_value(entry)}")
-    missing = [name for name in wanted if name not in entry]
-    other = [str(name) for name in entry if name not in wanted]
-    if missing or other:
-        wrong = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(other)} not known"] * bool(other)
-        raise DataError(f"{place}: expected {', '.join(wanted)}; {' and '.join(wrong)}")
+        raise DataError(f"{location}: expected a mapping with {', '.join(expected)}, got {_describe_value(entry)}")
+    missing = [name for name in expected if name not in entry]
+    unknown = [str(name) for name in entry if name not in expected]
+    if missing or unknown:
+        errors = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(unknown)}"] * bool(unknown)
+        raise DataError(f"{location}: expected {', '.join(expected)}; {' and '.join(errors)}")
     return entry
 
 
-def _require_text(given: Mapping[str, Any], name: str, place: str) -> str:
-    value = given[name]
+def _require_text(mapping: Mapping[str, Any], name: str, location: str) -> str:
+    value = mapping[name]
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{place}: {name} must be text that is not empty, got {_describe_value(value)}")
+        raise DataError(f"{location}: {name} must be non-empty text, got {_describe_value(value)}")
     return value.strip()
 
 
 def _describe_value(value: object) -> str:
-    """A wrong value, short enough for a message."""
-    written = repr(value)
-    return "nothing" if value is None else written if len(written) <= 60 else f"{written[:57]}..."
+    """A value, short enough for an error message."""
+    text = repr(value)
+    return "nothing" if value is None else text if len(text) <= 60 else f"{text[:57]}..."

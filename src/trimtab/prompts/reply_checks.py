@@ -1,4 +1,4 @@
-"""What is wrong with an answer of a model that was asked, in words; nothing where it can be used."""
+"""Checks of engine replies: error descriptions and sample counts."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from trimtab.types import ChoiceScores, Generation
 
 
 def compute_min_samples(counts: Iterable[int]) -> int:
-    """The fewest draws that any shares were counted over, given those of each; 0 where none were counted."""
-    return min((each for each in counts if each), default=0)
+    """The smallest sample count above 0; 0 if no probabilities were estimated from samples."""
+    return min((count for count in counts if count), default=0)
 
 
 def format_sample_note(samples: int) -> str:
-    """What a label says that rests on counted draws: its probability is no finer than these."""
-    return f"shares counted over {samples} draws" if samples else ""
+    """The note of a label whose probabilities were estimated from samples; empty for 0 samples."""
+    return f"probabilities estimated from {samples} samples" if samples else ""
 
 
-def describe_generation_error(reply: Generation) -> str:
-    """Why nothing was written."""
-    return "" if reply.status == "ok" else f"nothing was written: {reply.note or reply.status}"
+def describe_generation_error(generation: Generation) -> str:
+    """The reason a generation failed; empty if it succeeded."""
+    return "" if generation.status == "ok" else f"generation failed: {generation.note or generation.status}"
 
 
-def describe_scoring_error(weighing: ChoiceScores) -> str:
-    """Why there is no verdict: the question failed, or the model gave shares that are no numbers."""
-    if weighing.status != "ok":
-        return f"no verdict: {weighing.note or weighing.status}"
-    return (
-        "" if all(map(math.isfinite, weighing.probabilities)) else f"no verdict: shares {list(weighing.probabilities)}"
-    )
+def describe_scoring_error(scores: ChoiceScores) -> str:
+    """The reason there is no verdict: a failed request or non-finite probabilities. Empty if there is one."""
+    if scores.status != "ok":
+        return f"no verdict: {scores.note or scores.status}"
+    if all(map(math.isfinite, scores.probabilities)):
+        return ""
+    return f"no verdict: probabilities {list(scores.probabilities)}"

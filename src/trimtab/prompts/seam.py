@@ -1,7 +1,7 @@
-"""What SEAM asks: which principle matters, why a response keeps to it, and which response is then the better one.
+"""SEAM's prompts: rank principles, generate an explanation by a chain of principles, and judge the responses.
 
-Constants stand first and the case last, and a longer chain of principles begins like the shorter one, so that an engine
-reads what is the same only once. All data stands between tags, and a conversation's turns alone stand at the margin.
+Fixed text comes first and the pair last, and a longer chain of principles starts like the shorter one, so that an engine
+can cache the common prefix. All data is wrapped in tags; only turns of the conversation start at the margin.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from trimtab.prompts.delimiters import render_turns, wrap_in_tags
 from trimtab.prompts.principles import Principle
 from trimtab.types import EngineRequest, Order, Pair, build_user_prompt
 
-# What may follow the stem of `preference` and `judgment`: the first response, the second.
+# The two continuations of `_ANSWER_STEM`: the first response is better, the second response is better.
 RESPONSE_CANDIDATES = (" 1", " 2")
-# A model that is not tuned for chat goes on after its explanation; here it has ended.
+# Ends the generation of models that are not tuned for chat and would continue after the explanation.
 THOUGHT_STOPS = ("</explanation>", "<conversation>")
-# A thought begins as those of the examples do. Left to begin it itself, such a model opens tags without an end.
+# Prefix of every thought, as in the examples. Without it, such a model opens tags without end.
 THOUGHT_PREFIX = "Response 1:"
 
 _ANSWER_STEM = "The better response is: Response"
 _RANKING_STEM = "The principle that matters most is:"
-# `Response 1`, `responses 1 and 2`, `RESPONSE #2`, `Response **1**`; `the first response`.
+# Matches `Response 1`, `responses 1 and 2`, `RESPONSE #2`, `Response **1**`; and `the first response`.
 _NUMBERED_RESPONSE = re.compile(
     r"\bresponses?[\s_#*:(\[]*[12]\b(?:[\s*)\]]*(?:,|/|&|\band\b|\bor\b|\bnor\b|\bvs\b\.?)[\s_#*]*(?:response[\s_#*]*)?[12]\b)*",
     re.IGNORECASE,
@@ -35,7 +35,7 @@ _SWAPPED_WORDS = {"1": "2", "2": "1", "first": "second", "second": "first", "Fir
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedPair:
-    """A conversation and two responses to its last turn, in the order in which a model is to read them."""
+    """A conversation and two responses to its last turn, in the order in which a model reads them."""
 
     conversation: str
     first: str
@@ -59,94 +59,100 @@ class OrderedPair:
         )
 
 
-def build_preference_request(case: OrderedPair, principles: Sequence[Principle]) -> EngineRequest:
-    """Which response is the better, by all principles at once? What follows is one of `RESPONSES`."""
-    asked = (
+def build_preference_request(pair: OrderedPair, principles: Sequence[Principle]) -> EngineRequest:
+    """Asks which response is better by all principles at once, to be scored over `RESPONSE_CANDIDATES`."""
+    task = (
         "You will read a conversation and two responses to its last message. Choose the response that is the better one by "
         "the following principles. Where they disagree, being harmless comes before being helpful."
     )
     return _build_request(
-        asked, _render_principles(principles), "The case to decide:", case.render(), begins=_ANSWER_STEM
+        task, _render_principles(principles), "The case to decide:", pair.render(), prefill=_ANSWER_STEM
     )
 
 
 def build_ranking_request(
-    case: OrderedPair, principles: Sequence[Principle], used: Sequence[Principle] = ()
+    pair: OrderedPair, principles: Sequence[Principle], used: Sequence[Principle] = ()
 ) -> EngineRequest:
-    """Which principle matters most for this case, leaving aside those that are `used`? What follows is one of `names`.
+    """Asks which principle matters most for the pair, except those `used`; scored over `build_ranking_candidates`.
 
-    SEAM's edge weights (Li et al. 2025, eq. 5) are the shares of the names that are left. Every principle's demonstration
-    is shown, the better response first and second in turn, so that the examples favor no position.
+    SEAM's edge weights (Li et al. 2025, eq. 5) are the probabilities of the remaining names. The prompt shows every
+    principle's demonstration, the better response first in every other one, so that no position is favored.
     """
-    asked = (
+    task = (
         "You will read a conversation and two responses to its last message. Of the following principles, name the one "
         "that matters most for telling which of the two responses is better."
     )
     examples = [
-        f"{_build_demonstration_pair(each, better_first=place % 2 == 0).render()}\n{_RANKING_STEM} {each.name}"
-        for place, each in enumerate(principles)
+        f"{_build_demonstration_pair(principle, better_first=index % 2 == 0).render()}\n{_RANKING_STEM} {principle.name}"
+        for index, principle in enumerate(principles)
     ]
-    rest = ["Already considered, and not to be named again:", wrap_in_tags("used", _join_names(used))] if used else []
-    parts = (*_number_examples(examples), "The case to decide:", case.render(), *rest)
-    return _build_request(asked, _render_principles(principles), *parts, begins=_RANKING_STEM)
+    excluded = (
+        ["Already considered, and not to be named again:", wrap_in_tags("used", _join_names(used))] if used else []
+    )
+    parts = (*_number_examples(examples), "The case to decide:", pair.render(), *excluded)
+    return _build_request(task, _render_principles(principles), *parts, prefill=_RANKING_STEM)
 
 
 def build_ranking_candidates(principles: Sequence[Principle]) -> tuple[str, ...]:
-    """What may follow the stem of `ranking`."""
-    return tuple(f" {each.name}" for each in principles)
+    """The candidate continuations of a ranking request."""
+    return tuple(f" {principle.name}" for principle in principles)
 
 
 def build_thought_requests(
-    case: OrderedPair, chain: Sequence[Principle], *, per_response: bool
+    pair: OrderedPair, chain: Sequence[Principle], *, per_response: bool
 ) -> tuple[EngineRequest, ...]:
-    """The questions for one node's thought: one open explanation, or one for each response as the better.
+    """Asks for one node's thought: a single explanation, or one for each response as the better one.
 
-    The paper has one thought a node; its released code asks for both sides. What is asked stands before the examples and the
-    case after them, so that a model that is not tuned for chat only has to go on; of both sides what is asked stands last,
-    and all before it is read once. Thoughts begin with `OPENS`.
+    The paper generates one explanation per node, its released code one per response. For a single explanation, the task
+    comes before the examples and the pair last, so that a model that is not tuned for chat only has to continue. With
+    `per_response` the task comes last, after a prefix that both requests share. Thoughts start with `THOUGHT_PREFIX`.
     """
-    you_read = "You will read a conversation and two responses to its last message."
-    by, name_them = ", by the principles that are given" if chain else "", "Say Response 1 and Response 2."
-    begins = f"<explanation>\n{THOUGHT_PREFIX}"
-    case_last = (*_render_demonstrations(chain), f"The case to explain:\n{case.render()}")
+    reading = "You will read a conversation and two responses to its last message."
+    by, naming = ", by the principles that are given" if chain else "", "Say Response 1 and Response 2."
+    prefill = f"<explanation>\n{THOUGHT_PREFIX}"
+    data = (*_render_demonstrations(chain), f"The case to explain:\n{pair.render()}")
     if not per_response:
-        asked = f"{you_read} Explain in a few sentences which response is better, and why{by}. {name_them}"
-        return (_build_request(asked, *case_last, begins=begins),)
-    asked = f"{you_read} You explain in a few sentences what speaks for and against each of them."
+        task = f"{reading} Explain in a few sentences which response is better, and why{by}. {naming}"
+        return (_build_request(task, *data, prefill=prefill),)
+    task = f"{reading} You explain in a few sentences what speaks for and against each of them."
     claims = ("Response 1 is better than Response 2", "Response 2 is better than Response 1")
-    tasks = [f"Explain in a few sentences why {each}{by}. {name_them}" for each in claims]
-    return tuple(_build_request(asked, *case_last, each, begins=begins) for each in tasks)
+    last = [f"Explain in a few sentences why {claim}{by}. {naming}" for claim in claims]
+    return tuple(_build_request(task, *data, text, prefill=prefill) for text in last)
 
 
-def build_judgment_request(case: OrderedPair, chain: Sequence[Principle], thought: Sequence[str]) -> EngineRequest:
-    """Which response is the better, by the chain of principles and given the thought? What follows is one of `RESPONSES`.
+def build_judgment_request(pair: OrderedPair, chain: Sequence[Principle], thought: Sequence[str]) -> EngineRequest:
+    """Asks which response is better, given the chain of principles and the thought; scored over `RESPONSE_CANDIDATES`.
 
-    The strong model's information and the weak model's label come from this same question. `thought` has no, one or two
-    parts, as `thoughts` asked for them, and speaks of the responses as this case numbers them. Examples are those of the
-    chain's first principle alone: they are dear, and the weak model's window may be small.
+    Both the strong model's information and the weak model's label come from this request. `thought` has zero, one or two
+    parts (see `build_thought_requests`) and refers to the responses by their numbers in this order. Examples are those of
+    the chain's first principle only: they are long, and the weak model's context window may be small.
     """
-    asked = (
+    task = (
         "You will read a conversation and two responses to its last message. Weigh what is said about them and choose the "
         "response that is the better one."
     )
     examples = [
-        f"{shown.render()}\n{wrap_in_tags('explanation', _render_explanation(each, better))}\n{_ANSWER_STEM} {better}"
-        for each in chain[:1]
-        for better, shown in (
-            (1, _build_demonstration_pair(each, better_first=True)),
-            (2, _build_demonstration_pair(each, better_first=False)),
-        )
+        f"{_build_demonstration_pair(principle, better_first=better == 1).render()}\n"
+        f"{wrap_in_tags('explanation', _render_explanation(principle, better))}\n{_ANSWER_STEM} {better}"
+        for principle in chain[:1]
+        for better in (1, 2)
     ]
     by = ("Principles to go by, the most important first:", _render_principles(chain)) if chain else ()
-    said = [wrap_in_tags("explanation", each) for each in thought]
+    explanations = [wrap_in_tags("explanation", text) for text in thought]
     return _build_request(
-        asked, *_number_examples(examples), *by, "The case to decide:", case.render(), *said, begins=_ANSWER_STEM
+        task,
+        *_number_examples(examples),
+        *by,
+        "The case to decide:",
+        pair.render(),
+        *explanations,
+        prefill=_ANSWER_STEM,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _JudgmentPrompt:
-    """The judgment as a model can learn it before anything is known of the case: without principles or a thought."""
+    """The judgment request without principles or a thought, for training a preference model."""
 
     candidates: tuple[str, str] = RESPONSE_CANDIDATES
 
@@ -158,59 +164,57 @@ SEAM_TRAINING_TASK = TrainingTask(prompt=_JudgmentPrompt(), name="seam", setting
 
 
 def swap_response_numbers(thought: Sequence[str]) -> tuple[str, ...]:
-    """The same thought for the swapped case: 1 and 2 trade places in what it calls the responses, and so do its parts."""
-    return tuple(_swap_numbers(each) for each in reversed(thought))
+    """The thought for the swapped pair: exchanges the numbers 1 and 2 of the responses, and the order of its parts."""
+    return tuple(_swap_numbers(text) for text in reversed(thought))
 
 
 def _swap_numbers(text: str) -> str:
     numbered = _NUMBERED_RESPONSE.sub(
-        lambda found: re.sub("[12]", lambda digit: _SWAPPED_WORDS[digit[0]], found[0]), text
+        lambda match: re.sub("[12]", lambda digit: _SWAPPED_WORDS[digit[0]], match[0]), text
     )
     return _ORDINAL_RESPONSE.sub(
-        lambda found: _SWAPPED_WORDS.get(found[0], _SWAPPED_WORDS[found[0].lower()].upper()), numbered
+        lambda match: _SWAPPED_WORDS.get(match[0], _SWAPPED_WORDS[match[0].lower()].upper()), numbered
     )
 
 
-def _build_request(*parts: str, begins: str) -> EngineRequest:
-    return EngineRequest(prompt=build_user_prompt("\n\n".join(parts)), prefill=begins)
+def _build_request(*parts: str, prefill: str) -> EngineRequest:
+    return EngineRequest(prompt=build_user_prompt("\n\n".join(parts)), prefill=prefill)
 
 
 def _render_principles(principles: Sequence[Principle]) -> str:
-    return wrap_in_tags("principles", "\n".join(f"{each.name}: {each.text}" for each in principles))
+    return wrap_in_tags("principles", "\n".join(f"{principle.name}: {principle.text}" for principle in principles))
 
 
 def _join_names(principles: Sequence[Principle]) -> str:
-    return ", ".join(each.name for each in principles)
+    return ", ".join(principle.name for principle in principles)
 
 
 def _number_examples(examples: Sequence[str]) -> list[str]:
-    return [f"Example {place}:\n{text}" for place, text in enumerate(examples, start=1)]
+    return [f"Example {number}:\n{text}" for number, text in enumerate(examples, start=1)]
 
 
 def _render_demonstrations(chain: Sequence[Principle]) -> list[str]:
-    """Each principle of the chain with its demonstration in both orders."""
-    return [
-        part
-        for each in chain
-        for part in (
-            _render_principles([each]),
-            *(
-                f"Example:\n{_build_demonstration_pair(each, better_first=better == 1).render()}\n{wrap_in_tags('explanation', _render_explanation(each, better))}"
-                for better in (1, 2)
-            ),
-        )
+    """Each principle of the chain, followed by its demonstration in both orders."""
+    return [part for principle in chain for part in _render_demonstration(principle)]
+
+
+def _render_demonstration(principle: Principle) -> list[str]:
+    examples = [
+        f"Example:\n{_build_demonstration_pair(principle, better_first=better == 1).render()}\n"
+        f"{wrap_in_tags('explanation', _render_explanation(principle, better))}"
+        for better in (1, 2)
     ]
+    return [_render_principles([principle]), *examples]
 
 
 def _build_demonstration_pair(principle: Principle, *, better_first: bool) -> OrderedPair:
-    shown = principle.demonstration
-    case = OrderedPair(
-        conversation=render_turns(build_user_prompt(shown.prompt)), first=shown.better, second=shown.worse
-    )
-    return case if better_first else case.swap()
+    demonstration = principle.demonstration
+    conversation = render_turns(build_user_prompt(demonstration.prompt))
+    pair = OrderedPair(conversation=conversation, first=demonstration.better, second=demonstration.worse)
+    return pair if better_first else pair.swap()
 
 
 def _render_explanation(principle: Principle, better: int) -> str:
-    shown = principle.demonstration
-    said = {better: shown.why_better, 3 - better: shown.why_worse}
-    return f"Response 1: {said[1]} Response 2: {said[2]}"
+    demonstration = principle.demonstration
+    reasons = {better: demonstration.why_better, 3 - better: demonstration.why_worse}
+    return f"Response 1: {reasons[1]} Response 2: {reasons[2]}"

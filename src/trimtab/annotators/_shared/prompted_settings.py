@@ -1,4 +1,4 @@
-"""Settings that all annotators have that ask models by principles."""
+"""Settings shared by annotators that prompt language models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.annotators._shared.pairwise_prompting import PresentationOrder
+from trimtab.annotators._shared.pair_labeling import PresentationOrder
 from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
 from trimtab.errors import StudyError
@@ -17,12 +17,12 @@ from trimtab.prompts.principles import load_principles, resolve_principles
 
 
 class PrincipleSettings(Component):
-    """Which principles go into the question, and in which orders it is asked."""
+    """Principles in the prompt, and the presentation orders."""
 
     VERSION: ClassVar[int] = 2
 
     presentation_order: PresentationOrder = "both"
-    principles: bool | str = Field(True, description="those that ship, none, or a YAML file of your own")
+    principles: bool | str = Field(True, description="built-in principles, none, or a YAML file")
 
     def logprob_models(self) -> Sequence[str]:
         return ()
@@ -31,15 +31,15 @@ class PrincipleSettings(Component):
         return ()
 
     def content_hash(self) -> str:
-        """What labels depend on besides the settings: the principles' texts. Raises `DataError` where they cannot be read."""
+        """Hash of the principles' texts. Raises `DataError` if they cannot be read."""
         return hashlib.sha256(repr(resolve_principles(self.principles)).encode()).hexdigest()[:16]
 
 
 class PromptedSettings(PrincipleSettings):
-    """How one model is asked for its own verdict."""
+    """Prompt of a model that gives its own verdict."""
 
     preamble: str = ""
-    shots: int = Field(0, ge=0, description="worked examples, one of a principle at most")
+    shots: int = Field(0, ge=0, description="worked examples, at most one per principle")
     answer_format: AnswerFormat = "response"
     max_reasoning_tokens: int = Field(0, ge=0, description="0: no chain of thought")
 
@@ -47,27 +47,28 @@ class PromptedSettings(PrincipleSettings):
     def _validate_shots(self) -> Self:
         if not isinstance(self.principles, str) and self.shots > len(load_principles()):
             raise ValueError(
-                f"shots: the principles that ship have {len(load_principles())} worked examples, got {self.shots}"
+                f"shots: the built-in principles have {len(load_principles())} worked examples, got {self.shots}"
             )
         return self
 
     def content_hash(self) -> str:
-        """As for all; also raises `StudyError` where there are fewer worked examples than `shots` asks for."""
+        """Hash of the principles' texts. Raises `StudyError` if there are fewer worked examples than `shots`."""
         self._require_examples()
         return super().content_hash()
 
     def _require_examples(self) -> None:
-        if isinstance(self.principles, str) and self.shots > len(known := load_principles(self.principles)):
-            raise StudyError(f"shots: {self.principles} has {len(known)} worked examples, got {self.shots}")
+        if isinstance(self.principles, str) and self.shots > len(principles := load_principles(self.principles)):
+            raise StudyError(f"shots: {self.principles} has {len(principles)} worked examples, got {self.shots}")
 
     def training_task(self) -> TrainingTask:
-        """Its own question, where that differs from the plain one."""
-        own = {"preamble", "principles", "shots", "answer_format", "max_reasoning_tokens"}
-        settings = self.model_dump(mode="json", include=own, exclude_defaults=True)
+        """This annotator's prompt if it differs from the default one, else the default training task."""
+        keys = {"preamble", "principles", "shots", "answer_format", "max_reasoning_tokens"}
+        settings = self.model_dump(mode="json", include=keys, exclude_defaults=True)
         if not settings:
             return DEFAULT_TRAINING_TASK
-        known = {**settings, "principles": self.content_hash()} if "principles" in settings else settings
-        return TrainingTask(prompt=self.build_prompt(), name=get_kind(self), settings=known)
+        if "principles" in settings:
+            settings["principles"] = self.content_hash()
+        return TrainingTask(prompt=self.build_prompt(), name=get_kind(self), settings=settings)
 
     def build_prompt(self) -> ComparisonPrompt:
         self._require_examples()
@@ -81,7 +82,7 @@ class PromptedSettings(PrincipleSettings):
 
 
 class DebateSettings(PrincipleSettings):
-    """A strong model that argues, and a weak one that judges."""
+    """A strong model that argues and a weak model that judges."""
 
     weak: Annotated[Component, ENGINE_FIELD] = Field(
         default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@weak"})
@@ -89,7 +90,7 @@ class DebateSettings(PrincipleSettings):
     strong: Annotated[Component, ENGINE_FIELD] = Field(
         default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@student"})
     )
-    max_argument_tokens: int = Field(256, gt=0, description="of what is argued at a time")
+    max_argument_tokens: int = Field(256, gt=0, description="per argument")
 
     def engines(self) -> Mapping[str, Component]:
         return {"weak": self.weak, "strong": self.strong}

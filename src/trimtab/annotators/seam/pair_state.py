@@ -111,7 +111,11 @@ def build_detail(subject: PairState) -> dict[str, Any]:
         "weak_p_a": subject.weak_p_a,
         **_order_detail(subject),
         **({"samples": samples} if (samples := _compute_min_samples(subject)) else {}),
-        **({"failed_in_pruned_branch": True} if subject.search is not None and subject.search.failed_in_pruned_branch else {}),
+        **(
+            {"failed_in_pruned_branch": True}
+            if subject.search is not None and subject.search.failed_in_pruned_branch
+            else {}
+        ),
         "num_empty_thoughts": sum(node.empty for node in tree.nodes),
         "num_truncated_thoughts": sum(node.truncated for node in tree.nodes),
         "overlong": subject.overlong,
@@ -129,7 +133,10 @@ def _order_detail(subject: PairState) -> dict[str, Any]:
     ways = ("a_first", "b_first") if subject.a_first else ("b_first", "a_first")
     p_a = {way: subject.to_p_a(share) for way, share in zip(ways, subject.weak_estimate.probabilities, strict=False)}
     leans = [each - 0.5 for each in p_a.values() if each is not None]
-    return {"p_a_by_order": p_a, **({"order_inconsistent": min(leans) < 0 < max(leans)} if len(leans) == len(ways) else {})}
+    return {
+        "p_a_by_order": p_a,
+        **({"order_inconsistent": min(leans) < 0 < max(leans)} if len(leans) == len(ways) else {}),
+    }
 
 
 def _node_detail(tree: Tree, node: Node) -> dict[str, Any]:
