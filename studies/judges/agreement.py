@@ -25,6 +25,7 @@ import torch
 import yaml
 
 from trimtab.core.component import build_component
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.errors import StudyError
@@ -40,7 +41,6 @@ from trimtab.metrics.judge_quality import (
     sum_costs,
 )
 from trimtab.pipeline.completion_cache import CachedEngine
-from trimtab.pipeline.engine_resources import list_engine_configs
 from trimtab.report.text.judge_summary import build_judge_warnings
 from trimtab.sources.file import File
 from trimtab.types import Choice, Comparison, Pair, Verdict, text_hash

@@ -12,11 +12,12 @@ import pytest
 
 from trimtab.config.study import Study
 from trimtab.core.component import Component, build_component
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError, StudyError
-from trimtab.pipeline.engine_resources import EngineResources, list_engine_configs
+from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.plan import Plan, build_plan, required_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.judge import judge_stage, match_completions

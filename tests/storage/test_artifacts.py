@@ -1,4 +1,4 @@
-"""A folder is finished or it is not, what was done is not done again, and the same work gives the same bytes."""
+"""A folder is complete or a draft, finished work is reused, and equal rows give identical bytes."""
 
 from __future__ import annotations
 
@@ -14,54 +14,55 @@ import pyarrow as pa
 import pytest
 
 from trimtab.errors import StoreError
-from trimtab.storage.artifacts import Artifact, Draft, Recipe, Store, atomic_write_text, open_artifact, write_output
+from trimtab.storage.artifacts import Artifact, Draft, Recipe, Store, open_artifact
+from trimtab.storage.atomic import atomic_write_text, write_output
 
 RECIPE = Recipe(stage="count", version=1, settings={"beta": 0.1, "seed": 3}, inputs={"split": "ab", "model": "cd"})
 SCHEMA = pa.schema([("id", pa.string()), ("value", pa.float64())])
 ROWS: list[dict[str, Any]] = [{"id": "one", "value": 1.0}, {"id": "two", "value": None}]
 KEYS = ["a", "b", "c", "d", "e"]
-HOLD = """
+LOCK = """
 import sys
 from pathlib import Path
-from trimtab.store import Store
-with Store(Path(sys.argv[1])).hold():
-    print("held", flush=True)
+from trimtab.storage.artifacts import Store
+with Store(Path(sys.argv[1])).lock():
+    print("locked", flush=True)
     sys.stdin.read()
 """
 
 
-# A link to it stands where the bytes would go: the system itself says that no space is left.
-needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+# A symbolic link to it replaces the output file, so that the operating system reports a full disk.
+needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 
 
 class StopError(Exception):
-    """What a stage is stopped with here."""
+    """Stops a stage."""
 
 
-def counted(draft: Draft) -> Mapping[str, Any]:
+def write_two_rows(draft: Draft) -> Mapping[str, Any]:
     draft.write_rows("rows", ROWS, SCHEMA)
     return {"rows": len(ROWS)}
 
 
-def stopped(draft: Draft) -> Mapping[str, Any]:
+def fail_after_rows(draft: Draft) -> Mapping[str, Any]:
     draft.write_rows("rows", ROWS, SCHEMA)
     raise StopError
 
 
-def draft_in(folder: Path) -> Draft:
+def make_draft(folder: Path) -> Draft:
     folder.mkdir(exist_ok=True)
     return Draft(folder=folder)
 
 
-class Maker:
-    """Makes a row a key, two to a chunk, and stops before the chunk that holds `stop`."""
+class RowMaker:
+    """Computes one row per key in chunks of two, and stops before the chunk that contains `stop`."""
 
     def __init__(self, stop: str = "") -> None:
         self.stop = stop
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def __call__(self, keys: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        self.asked = list(keys)
+        self.requested = list(keys)
         for start in range(0, len(keys), 2):
             chunk = keys[start : start + 2]
             if self.stop in chunk:
@@ -69,13 +70,15 @@ class Maker:
             yield [{"key": key, "text": key * 3} for key in chunk]
 
 
-def rows_of(keys: Sequence[str]) -> list[dict[str, Any]]:
+def expected_rows(keys: Sequence[str]) -> list[dict[str, Any]]:
     return [{"key": key, "text": key * 3} for key in keys]
 
 
-def test_a_fingerprint_is_the_same_whatever_the_order_of_the_keys() -> None:
-    turned = Recipe(stage="count", version=1, settings={"seed": 3, "beta": 0.1}, inputs={"model": "cd", "split": "ab"})
-    assert turned.fingerprint == RECIPE.fingerprint
+def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
+    reordered = Recipe(
+        stage="count", version=1, settings={"seed": 3, "beta": 0.1}, inputs={"model": "cd", "split": "ab"}
+    )
+    assert reordered.fingerprint == RECIPE.fingerprint
     assert len(RECIPE.fingerprint) == 12
 
 
@@ -92,139 +95,139 @@ def test_a_fingerprint_changes_with_each_part_of_the_recipe(other: Recipe) -> No
     assert other.fingerprint != RECIPE.fingerprint
 
 
-def test_what_is_made_is_found_again_and_not_made_twice(tmp_path: Path) -> None:
+def test_an_artifact_is_found_and_not_created_twice(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.find("count.x", RECIPE) is None
-    made = store.get_or_create("count.x", RECIPE, counted)
-    assert made.folder.name == f"count.x-{RECIPE.fingerprint}"
-    assert made.read_rows("rows") == ROWS
-    assert made.record["facts"] == {"rows": 2}
-    # `stopped` would raise
-    assert store.get_or_create("count.x", RECIPE, stopped) == store.find("count.x", RECIPE) == made
+    artifact = store.get_or_create("count.x", RECIPE, write_two_rows)
+    assert artifact.folder.name == f"count.x-{RECIPE.fingerprint}"
+    assert artifact.read_rows("rows") == ROWS
+    assert artifact.record["facts"] == {"rows": 2}
+    # `fail_after_rows` would raise
+    assert store.get_or_create("count.x", RECIPE, fail_after_rows) == store.find("count.x", RECIPE) == artifact
 
 
 def test_the_record_is_written_last(tmp_path: Path) -> None:
-    def look(draft: Draft) -> Mapping[str, Any]:
+    def check_no_record(draft: Draft) -> Mapping[str, Any]:
         assert not (draft.folder / "record.json").exists()
-        return counted(draft)
+        return write_two_rows(draft)
 
-    folder = Store(tmp_path).get_or_create("count", RECIPE, look).folder
+    folder = Store(tmp_path).get_or_create("count", RECIPE, check_no_record).folder
     assert sorted(path.name for path in folder.iterdir()) == ["record.json", "rows.parquet"]
 
 
-def test_a_folder_without_a_record_is_not_finished(tmp_path: Path) -> None:
+def test_a_folder_without_a_record_is_incomplete(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(StopError):
-        store.get_or_create("count", RECIPE, stopped)
+        store.get_or_create("count", RECIPE, fail_after_rows)
     folder = store.folder("count", RECIPE)
     assert (folder / "rows.parquet").is_file()
     assert store.find("count", RECIPE) is None
     with pytest.raises(StoreError, match=rf"{folder.name} is not finished .*run the study again"):
         open_artifact(folder)
-    assert store.get_or_create("count", RECIPE, counted).read_rows("rows") == ROWS
+    assert store.get_or_create("count", RECIPE, write_two_rows).read_rows("rows") == ROWS
 
 
-def test_the_time_of_an_attempt_that_failed_is_counted(tmp_path: Path) -> None:
+def test_the_time_of_a_failed_attempt_counts(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(StopError):
-        store.get_or_create("count", RECIPE, stopped)
-    spent = store.folder("count", RECIPE) / "spent.json"
-    assert 0 <= json.loads(spent.read_text()) < 60
-    spent.write_text("3600.0")
-    assert 3600 <= store.get_or_create("count", RECIPE, counted).record["seconds"] < 3660
-    assert not spent.exists()
+        store.get_or_create("count", RECIPE, fail_after_rows)
+    elapsed = store.folder("count", RECIPE) / "elapsed.json"
+    assert 0 <= json.loads(elapsed.read_text()) < 60
+    elapsed.write_text("3600.0")
+    assert 3600 <= store.get_or_create("count", RECIPE, write_two_rows).record["seconds"] < 3660
+    assert not elapsed.exists()
 
 
 @pytest.mark.parametrize("text", ["", '{"name": "cou', "not json"])
-def test_a_damaged_record_names_the_folder_and_the_way_out(tmp_path: Path, text: str) -> None:
+def test_a_damaged_record_gives_the_folder_and_the_fix(tmp_path: Path, text: str) -> None:
     store = Store(tmp_path)
-    folder = store.get_or_create("count", RECIPE, counted).folder
+    folder = store.get_or_create("count", RECIPE, write_two_rows).folder
     (folder / "record.json").write_text(text)
     with pytest.raises(StoreError, match=rf"record\.json is damaged .*; delete .*{folder.name} and run again"):
         store.find("count", RECIPE)
 
 
-def test_equal_rows_are_equal_bytes(tmp_path: Path) -> None:
+def test_equal_rows_give_identical_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        draft_in(tmp_path / name).write_rows("rows", [dict(row) for row in ROWS], SCHEMA)
+        make_draft(tmp_path / name).write_rows("rows", [dict(row) for row in ROWS], SCHEMA)
     one, two = ((tmp_path / name / "rows.parquet").read_bytes() for name in ("one", "two"))
     assert one == two
-    draft_in(tmp_path / "two").write_rows("rows", ROWS[:1], SCHEMA)
+    make_draft(tmp_path / "two").write_rows("rows", ROWS[:1], SCHEMA)
     assert (tmp_path / "two" / "rows.parquet").read_bytes() != one
 
 
-def test_rows_and_values_come_back_as_they_were(tmp_path: Path) -> None:
-    draft = draft_in(tmp_path / "x")
+def test_rows_and_json_values_survive_a_round_trip(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path / "x")
     draft.write_rows("rows", ROWS, SCHEMA)
-    draft.write_json("said", {"ä": [1, None]})
-    found = Artifact(folder=draft.folder, record={})
-    assert (found.read_rows("rows"), found.read_json("said")) == (ROWS, {"ä": [1, None]})
+    draft.write_json("notes", {"ä": [1, None]})
+    artifact = Artifact(folder=draft.folder, record={})
+    assert (artifact.read_rows("rows"), artifact.read_json("notes")) == (ROWS, {"ä": [1, None]})
 
 
-def test_rows_are_kept_in_the_order_of_the_keys(tmp_path: Path) -> None:
+def test_rows_are_returned_in_the_order_of_the_keys(tmp_path: Path) -> None:
     def backwards(keys: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        yield from ([row] for row in rows_of(keys[::-1]))
+        yield from ([row] for row in expected_rows(keys[::-1]))
 
-    assert draft_in(tmp_path / "x").resumable_rows("texts", KEYS, backwards) == rows_of(KEYS)
+    assert make_draft(tmp_path / "x").resumable_rows("texts", KEYS, backwards) == expected_rows(KEYS)
 
 
-def test_a_stage_that_was_stopped_goes_on_with_what_is_missing(tmp_path: Path) -> None:
-    draft = draft_in(tmp_path / "x")
+def test_a_stopped_stage_resumes_with_the_missing_rows(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path / "x")
     with pytest.raises(StopError):
-        draft.resumable_rows("texts", KEYS, Maker(stop="c"))
-    again = Maker()
-    assert draft.resumable_rows("texts", KEYS, again) == rows_of(KEYS)
-    assert again.asked == ["c", "d", "e"]
+        draft.resumable_rows("texts", KEYS, RowMaker(stop="c"))
+    second = RowMaker()
+    assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
+    assert second.requested == ["c", "d", "e"]
     assert (draft.folder / "texts.jsonl.part").read_text().count("\n") == len(KEYS)
 
 
-def test_a_line_cut_short_by_a_kill_is_made_again(tmp_path: Path) -> None:
-    draft = draft_in(tmp_path / "x")
-    draft.resumable_rows("texts", KEYS, Maker())
+def test_a_truncated_last_line_is_computed_again(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path / "x")
+    draft.resumable_rows("texts", KEYS, RowMaker())
     part = draft.folder / "texts.jsonl.part"
     part.write_bytes(part.read_bytes()[:-9])
-    again = Maker()
-    assert draft.resumable_rows("texts", KEYS, again) == rows_of(KEYS)
-    assert again.asked == ["e"]
+    second = RowMaker()
+    assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
+    assert second.requested == ["e"]
 
 
-def test_parts_are_cleared_away_when_a_folder_is_finished(tmp_path: Path) -> None:
-    def keeping(draft: Draft) -> Mapping[str, Any]:
-        return {"rows": len(draft.resumable_rows("texts", KEYS, Maker()))}
+def test_partial_files_are_deleted_when_a_folder_is_complete(tmp_path: Path) -> None:
+    def write_resumable(draft: Draft) -> Mapping[str, Any]:
+        return {"rows": len(draft.resumable_rows("texts", KEYS, RowMaker()))}
 
-    folder = Store(tmp_path).get_or_create("count", RECIPE, keeping).folder
+    folder = Store(tmp_path).get_or_create("count", RECIPE, write_resumable).folder
     assert [path.name for path in folder.iterdir()] == ["record.json"]
 
 
-def test_a_folder_is_held_by_one_run_at_a_time_and_the_other_is_named(tmp_path: Path) -> None:
+def test_one_run_at_a_time_locks_a_folder_and_the_error_gives_its_process(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
-    command = [sys.executable, "-c", HOLD, str(store.root)]
+    command = [sys.executable, "-c", LOCK, str(store.root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+        assert other.stdout.readline() == "locked\n"
         with (
-            pytest.raises(StoreError, match=rf"held by another run \(process {other.pid} on .*use --out"),
+            pytest.raises(StoreError, match=rf"in use by another run \(process {other.pid} on .*use --out"),
             store.lock(),
         ):
             pass
         other.kill()
     with store.lock():
-        assert json.loads((store.root / "run.holder.json").read_text())["process"] == os.getpid()
-    assert not (store.root / "run.holder.json").exists()
+        assert json.loads((store.root / "run.lock.json").read_text())["process"] == os.getpid()
+    assert not (store.root / "run.lock.json").exists()
 
 
 @needs_full_device
-def test_a_value_that_does_not_fit_says_what_to_do(tmp_path: Path) -> None:
-    draft = draft_in(tmp_path / "x")
-    (draft.folder / "said.json.writing").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match=rf"no space left for {draft.folder}: free some, or use --out"):
-        draft.write_json("said", {"a": 1})
-    assert not (draft.folder / "said.json").exists()
+def test_a_full_disk_gives_the_fix_when_a_value_is_written(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path / "x")
+    (draft.folder / "notes.json.writing").symlink_to("/dev/full")
+    with pytest.raises(StoreError, match=rf"no space left for {draft.folder}: free some space, or use --out"):
+        draft.write_json("notes", {"a": 1})
+    assert not (draft.folder / "notes.json").exists()
 
 
 @needs_full_device
-def test_a_table_that_does_not_fit_says_what_to_do(tmp_path: Path) -> None:
-    draft = draft_in(tmp_path / "x")
+def test_a_full_disk_gives_the_fix_when_a_table_is_written(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path / "x")
     (draft.folder / "rows.parquet.part").symlink_to("/dev/full")
     with pytest.raises(StoreError, match=rf"no space left for {draft.folder}"):
         draft.write_rows("rows", ROWS, SCHEMA)
@@ -232,43 +235,46 @@ def test_a_table_that_does_not_fit_says_what_to_do(tmp_path: Path) -> None:
 
 
 @needs_full_device
-def test_a_run_goes_on_once_there_is_room_again(tmp_path: Path) -> None:
-    draft = draft_in(tmp_path / "x")
+def test_a_run_resumes_once_there_is_space(tmp_path: Path) -> None:
+    draft = make_draft(tmp_path / "x")
     with pytest.raises(StopError):
-        draft.resumable_rows("texts", KEYS, Maker(stop="c"))
-    # the first lines stand; this renames the link onto the part file, as a disk that fills up in between
+        draft.resumable_rows("texts", KEYS, RowMaker(stop="c"))
+    # the first lines are saved; then the link replaces the partial file, as if the disk filled up
     part, spare = draft.folder / "texts.jsonl.part", draft.folder / "spare"
     spare.write_bytes(part.read_bytes())
     (draft.folder / "texts.jsonl.part.writing").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match=r"no space left .* the same command goes on from there"):
-        draft.resumable_rows("texts", KEYS, Maker())
+    with pytest.raises(StoreError, match=r"no space left .* the same command resumes from there"):
+        draft.resumable_rows("texts", KEYS, RowMaker())
     (draft.folder / "texts.jsonl.part.writing").unlink(missing_ok=True)
     spare.replace(part)
-    again = Maker()
-    assert draft.resumable_rows("texts", KEYS, again) == rows_of(KEYS)
-    assert again.asked == ["c", "d", "e"]
+    second = RowMaker()
+    assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
+    assert second.requested == ["c", "d", "e"]
 
 
-def test_a_place_below_a_file_cannot_be_written_and_says_so(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(tmp_path / "file" / "run")
-    with pytest.raises(StoreError, match=r"cannot write .*file/run: Not a directory; use --out"), store.lock():
+    with (
+        pytest.raises(StoreError, match=r"cannot write .*file/run: Not a directory; choose another folder with --out"),
+        store.lock(),
+    ):
         pass
 
 
-def test_a_file_that_was_asked_for_has_its_folder_made_or_says_why_it_cannot_be(tmp_path: Path) -> None:
+def test_an_output_file_gets_its_folder_or_an_error_that_gives_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deeper" / "text"
-    write_output(path, "as asked")
-    assert path.read_text() == "as asked"
-    with pytest.raises(StoreError, match=r"cannot write .*deeper: that is a folder; name a file in it"):
+    write_output(path, "contents")
+    assert path.read_text() == "contents"
+    with pytest.raises(StoreError, match=r"cannot write .*deeper: it is a folder; give the path of a file"):
         write_output(path.parent, "a folder")
-    with pytest.raises(StoreError, match=r"cannot write .*text/below: .*text is no folder; name another file"):
+    with pytest.raises(StoreError, match=r"cannot write .*text/below: .*text is not a folder; choose another file"):
         write_output(path / "below", "below a file")
 
 
-def test_a_file_is_never_half_written(tmp_path: Path) -> None:
+def test_a_file_is_never_partially_written(tmp_path: Path) -> None:
     path = tmp_path / "text"
-    atomic_write_text(path, "as it was")
+    atomic_write_text(path, "before")
     with pytest.raises(UnicodeEncodeError):
-        atomic_write_text(path, "half of it \ud800")
-    assert path.read_text() == "as it was"
+        atomic_write_text(path, "partial \ud800")
+    assert path.read_text() == "before"

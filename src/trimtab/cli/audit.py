@@ -77,7 +77,7 @@ def audit(
 
     from trimtab.config.study import Study
     from trimtab.core.component import build_component_from_options
-    from trimtab.storage.artifacts import write_output
+    from trimtab.storage.atomic import write_output
     from trimtab.workflows.audit import run_audit as audited
     from trimtab.workflows.audit.request import AuditRequest
     from trimtab.workflows.audit.terminal import render_audit

@@ -49,7 +49,7 @@ def compare(
     from trimtab.report.run_comparison.json_format import run_comparison_to_json
     from trimtab.report.run_comparison.page import render_run_comparison_page
     from trimtab.report.run_comparison.terminal import render_run_comparison_tables
-    from trimtab.storage.artifacts import write_output
+    from trimtab.storage.atomic import write_output
 
     found = compare_runs(folders)
     out.print(render_run_comparison_tables(found))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
+from trimtab.config.calibration import Calibration
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
 from trimtab.core.component import (
@@ -20,13 +21,12 @@ from trimtab.core.component import (
     dump_component,
     validate_settings,
 )
+from trimtab.core.engine_configs import list_engine_configs
+from trimtab.core.interfaces import Judge
 from trimtab.data.split import SplitSettings
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.models.inference.sampling import Sampling
-from trimtab.pipeline.engine_resources import list_engine_configs
-from trimtab.pipeline.stages.calibrate import Calibration
-from trimtab.pipeline.stages.judge import as_judge
 
 SourceField = Annotated[Component, ComponentField("sources")]
 AnnotatorField = Annotated[Component, ComponentField("annotators")]
@@ -147,7 +147,9 @@ class Study(Settings):
     response_similarity: ResponseSimilarity | None = Field(
         None, description="semantic similarity of responses; null: not computed"
     )
-    kl_to_reference: bool = Field(True, description="KL divergence of each policy from its reference, on its own responses")
+    kl_to_reference: bool = Field(
+        True, description="KL divergence of each policy from its reference, on its own responses"
+    )
     judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="pairwise judges by name")
     judging: Judging = Field(default_factory=Judging, description="what the judges compare")
     ood_eval: Mapping[str, SourceField] = Field(
@@ -161,7 +163,8 @@ class Study(Settings):
         for name, judge in judges.items():
             if not _is_valid_name(name):
                 raise ValueError(f"{name!r}: a name consists of letters, digits, - and _")
-            as_judge(judge)
+            if not isinstance(judge, Judge):
+                raise ValueError(f"{name}: {type(judge).__name__} is not a judge (it needs `judge`)")
         return judges
 
     @field_validator("arms")
@@ -179,7 +182,9 @@ class Study(Settings):
         for name, arm in self.arms.items():
             for other in arm.compare_with:
                 if other not in rows:
-                    raise ValueError(f"arms.{name}.compare_with: unknown row {other!r} (expected one of: {', '.join(rows)})")
+                    raise ValueError(
+                        f"arms.{name}.compare_with: unknown row {other!r} (expected one of: {', '.join(rows)})"
+                    )
                 if other == name:
                     raise ValueError(f"arms.{name}.compare_with: an arm cannot be compared with itself")
                 untrained = [each for each in (name, other) if each in self.arms and self.arms[each].labels_only]

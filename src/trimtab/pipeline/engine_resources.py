@@ -6,25 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trimtab.core.component import Component, Settings
-from trimtab.core.interfaces import Engine, EngineConfig, UsesEngines
+from trimtab.core.component import Settings
+from trimtab.core.interfaces import Engine, EngineConfig
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
-from trimtab.errors import StudyError
 from trimtab.pipeline.completion_cache import COMPLETIONS_DIR, CachedEngine
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
 from trimtab.storage.artifacts import Draft, canonical_json
-
-
-def list_engine_configs(component: Component) -> dict[str, EngineConfig]:
-    """The engines that a component asks, by the names that it gives them. Raises `StudyError` where one is none."""
-    found: dict[str, EngineConfig] = {}
-    for name, engine in (component.engines() if isinstance(component, UsesEngines) else {}).items():
-        if not isinstance(engine, EngineConfig):
-            raise StudyError(f"{name}: {type(engine).__name__} is not an engine (it needs `start` and `identity`)")
-        found[name] = engine
-    return found
 
 
 def completions_dir(draft: Draft) -> Path:

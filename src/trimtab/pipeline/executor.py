@@ -13,17 +13,18 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.config.study import Study
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import EngineConfig, HasPreflight
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, ModelError, StoreError
 from trimtab.models.config import compute_model_hash, resolve_weights
-from trimtab.pipeline.engine_resources import list_engine_configs
 from trimtab.pipeline.plan import ROW_STAGES, Plan, RowStages, build_plan, required_models
 from trimtab.pipeline.run_index import RowIndex, RunIndex
 from trimtab.pipeline.stage import TABLE_KINDS, TRAINING_KINDS, Stage, identity_settings
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
 from trimtab.pipeline.stale_stages import find_stale_stages
-from trimtab.storage.artifacts import Artifact, Draft, Store, atomic_write_text
+from trimtab.storage.artifacts import Artifact, Draft, Store
+from trimtab.storage.atomic import atomic_write_text
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 
 LABEL_SCHEMA = pa.schema(

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trimtab.errors import StoreError
-from trimtab.storage.artifacts import atomic_write_text
+from trimtab.storage.atomic import atomic_write_text
 
 RUN_INDEX_FILE = "run.json"
 

@@ -13,7 +13,7 @@ from trimtab.report.page.html import render_page
 from trimtab.report.page.pair_browser import build_pair_browser
 from trimtab.report.page.sections.section import Figure, PageContents
 from trimtab.report.run_reader import Run
-from trimtab.storage.artifacts import atomic_write_text
+from trimtab.storage.atomic import atomic_write_text
 
 
 def write_report(folder: Path) -> Report:

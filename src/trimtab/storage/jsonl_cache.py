@@ -1,4 +1,4 @@
-"""Values that are dear, in files that only grow."""
+"""An append-only JSONL cache for expensive values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from trimtab.errors import StoreError
-from trimtab.storage.artifacts import translate_os_errors
+from trimtab.storage.atomic import translate_os_errors
 
 
 class JsonlCache:
-    """Values by key in one file that only grows, so that what was added is safe on disk; the first of a key stands.
+    """Values by key in one append-only file; added values are on disk at once, and the first value of a key wins.
 
-    Values are those of Python's JSON, which knows infinity. A line that a kill cut short is dropped. Several may stand on one
-    file in one process. Not frozen: it knows where in the file each value begins, and how far it has looked.
+    Values are Python JSON, which includes infinity. A truncated last line, left by a kill, is discarded. Several instances
+    in one process may share a file. Not frozen: it keeps the byte offset of each value and the number of bytes scanned.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,16 +24,16 @@ class JsonlCache:
         self._scanned_bytes = 0
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The values of those keys that have one."""
+        """Returns the values of the keys that have one."""
         self._scan_new_lines()
-        wanted = {key: self._offsets[key] for key in keys if key in self._offsets}
-        if not wanted:
+        offsets = {key: self._offsets[key] for key in keys if key in self._offsets}
+        if not offsets:
             return {}
         with self.path.open("rb") as file:
-            return {key: _read_line_at(file, place)["value"] for key, place in wanted.items()}
+            return {key: _read_line_at(file, offset)["value"] for key, offset in offsets.items()}
 
     def put_many(self, values: Mapping[str, Any]) -> None:
-        lines = [json.dumps({"key": key, "value": each}, ensure_ascii=False) + "\n" for key, each in values.items()]
+        lines = [json.dumps({"key": key, "value": value}, ensure_ascii=False) + "\n" for key, value in values.items()]
         if not lines:
             return
         with translate_os_errors(self.path.parent):
@@ -44,7 +44,7 @@ class JsonlCache:
                 out.write("".join(lines).encode())
 
     def _scan_new_lines(self) -> None:
-        """Finds what was added since, here or by another that stands on the file, up to a line that is not whole."""
+        """Indexes lines added by this or another instance since the last scan, up to an incomplete line."""
         if not self.path.is_file():
             return
         with self.path.open("rb") as file:
@@ -60,10 +60,10 @@ class JsonlCache:
             return str(json.loads(line)["key"])
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{self.path} is damaged at byte {self._scanned_bytes} ({error}); delete it, and what it holds is asked again"
+                f"{self.path} is damaged at byte {self._scanned_bytes} ({error}); delete it, and its values are computed again"
             ) from error
 
 
-def _read_line_at(file: BinaryIO, place: int) -> dict[str, Any]:
-    file.seek(place)
+def _read_line_at(file: BinaryIO, offset: int) -> dict[str, Any]:
+    file.seek(offset)
     return json.loads(file.readline())  # type: ignore[no-any-return]

@@ -20,11 +20,11 @@ from trimtab.annotators.length import Length
 from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, build_component, build_component_from_options, get_kind
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.pipeline.completion_cache import CachedEngine
-from trimtab.pipeline.engine_resources import list_engine_configs
 from trimtab.pipeline.executor import LABEL_SCHEMA, execute_stages, prefetch_models
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
@@ -34,7 +34,8 @@ from trimtab.pipeline.stages.filter import apply_filter, as_filter
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.sources.file import File
 from trimtab.stats import agreement_rate
-from trimtab.storage.artifacts import Artifact, Draft, Store, atomic_write_text
+from trimtab.storage.artifacts import Artifact, Draft, Store
+from trimtab.storage.atomic import atomic_write_text
 from trimtab.storage.schemas import load_annotations
 from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
 from trimtab.workflows.model_references import ModelRef, ModelResolver, hash_model_ref, load_lazy_model_ref

@@ -9,7 +9,8 @@ from typing import Any
 
 from trimtab.errors import StudyError
 from trimtab.pipeline.run_index import RowIndex, RunIndex, load_run_index
-from trimtab.storage.artifacts import atomic_write_text, open_artifact
+from trimtab.storage.artifacts import open_artifact
+from trimtab.storage.atomic import atomic_write_text
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Message, Preference
 

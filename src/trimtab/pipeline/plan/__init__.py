@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from trimtab.config.study import Study
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import UsesFeatures, UsesRewardModel
 from trimtab.engines.transformers import Transformers
 from trimtab.models.config import Model
-from trimtab.pipeline.engine_resources import list_engine_configs
 from trimtab.pipeline.plan.model import ROW_STAGES, Plan, RowStages, sort_stages
 from trimtab.pipeline.plan.student_stages import NO_HUMAN_LABELS, StudentPlanner
 from trimtab.pipeline.stages.annotate import as_annotator

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from trimtab.config.study import Study
 from trimtab.core.component import Component
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.errors import StudyError
-from trimtab.pipeline.engine_resources import EngineResources, list_engine_configs
+from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import RowStages
 from trimtab.pipeline.plan.order import test_pairs_in_file_order

@@ -11,11 +11,11 @@ from trimtab.config.study import Arm, Study
 from trimtab.config.training import PreferenceModelSettings, SftSettings
 from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.component import Component
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
-from trimtab.pipeline.engine_resources import list_engine_configs
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.annotate import AnnotatorDependencies, LabelSplit, annotate_stage, as_annotator

@@ -7,8 +7,8 @@ from typing import Literal
 from trimtab.annotators.prompted import Prompted
 from trimtab.config.study import Arm, PredefinedSplits, Study
 from trimtab.core.component import Component
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.models.config import Model
-from trimtab.pipeline.engine_resources import list_engine_configs
 from trimtab.pipeline.plan.judge_stages import build_judge_stages
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import Plan, RowStages

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component
+from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import Annotator, Engine, HasContentHash
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, StudyError
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
-from trimtab.pipeline.engine_resources import EngineResources, completions_dir, list_engine_configs
+from trimtab.pipeline.engine_resources import EngineResources, completions_dir
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.hidden_states import load_hidden_states

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from trimtab.core.component import Settings
+from trimtab.config.calibration import Calibration
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
@@ -19,15 +17,6 @@ from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load
 from trimtab.types import Annotation, Choice, Pair
 
 N_BINS = 10
-
-
-class Calibration(Settings):
-    """How an arm's probabilities are made honest (`trimtab.stats.calibration`)."""
-
-    method: Literal["temperature", "platt", "isotonic"] = Field(
-        "temperature", description="Guo et al. 2017; Platt 1999"
-    )
-    folds: int = Field(5, ge=2, le=50, description="ours; what the annotator learns is learned once for each")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from trimtab import stats
 from trimtab.core.validation_errors import format_suggestion
 from trimtab.errors import DataError, StudyError
 from trimtab.report.label_comparison.sources import LabelSource, LabelSourcePair, read_label_sources
-from trimtab.storage.artifacts import write_output
+from trimtab.storage.atomic import write_output
 from trimtab.types import Annotation, Choice, Metric
 
 BinVariable = Literal["confidence", "length", "gold"]
