@@ -51,7 +51,7 @@ FAMILIES: dict[str, PreTrainedConfig] = {
     "opt": OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=32),
     "gpt2": GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64),
 }
-ROWS = [
+PAIRS = [
     TokenizedPair(prompt=(5, 6, 7 + n % 5), first=tuple(range(10, 13 + n % 3)), second=tuple(range(30, 32 + n % 4)))
     for n in range(8)
 ]
@@ -69,7 +69,7 @@ def one_thread() -> Iterator[None]:
 
 
 def tiny(family: str, dtype: torch.dtype, layout: str) -> tuple[Any, BatchLayout]:
-    """A random model and its layout. Reading without a layout is forced by an attention that knows none."""
+    """A random model and its batch layout. Eager attention does not support the packed layout."""
     torch.manual_seed(0)
     attention = "sdpa" if layout == "packed" else "eager"
     config = copy.deepcopy(FAMILIES[family])
@@ -77,24 +77,32 @@ def tiny(family: str, dtype: torch.dtype, layout: str) -> tuple[Any, BatchLayout
     return model, select_layout(model)
 
 
-def train_kind(kind: str, rank: int, model: Any, form: BatchLayout, folder: Path) -> list[dict[str, float]]:
-    """The log of six steps of one kind of training."""
-    setup = TrainingRuntime(name=kind, seed=3, pad_id=0, layout=form, token_budget=64)
-    recipe: dict[str, Any] = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 8, "warmup": 0, "lora_rank": rank}
+def train_kind(kind: str, rank: int, model: Any, layout: BatchLayout, folder: Path) -> list[dict[str, float]]:
+    """Trains for six steps and returns the log."""
+    runtime = TrainingRuntime(name=kind, seed=3, pad_id=0, layout=layout, token_budget=64)
+    settings: dict[str, Any] = {
+        "learning_rate": 1e-2,
+        "num_train_epochs": 6,
+        "batch_size": 8,
+        "warmup_ratio": 0,
+        "lora_r": rank,
+    }
     if kind == "sft":
-        rows = [TokenizedPair(prompt=row.prompt, first=row.first) for row in ROWS]
-        return train_sft(model, rows, SftSettings(**recipe), setup, folder, lambda done=1: None)[1]
+        pairs = [TokenizedPair(prompt=pair.prompt, first=pair.first) for pair in PAIRS]
+        return train_sft(model, pairs, SftSettings(**settings), runtime, folder, lambda done=1: None)[1]
     if kind == "reward":
-        return train_reward_model(model, ROWS, RewardModelSettings(**recipe), setup, folder, lambda done=1: None)[1]
+        return train_reward_model(model, PAIRS, RewardModelSettings(**settings), runtime, folder, lambda done=1: None)[
+            1
+        ]
     if kind == "preference":
-        answered = [TrainingExample(row, label=SoftLabel(1.0)) for row in ROWS]
+        examples = [TrainingExample(pair, label=SoftLabel(1.0)) for pair in PAIRS]
         return train_preference_model(
-            model, answered, PreferenceModelSettings(**recipe), setup, folder, lambda done=1: None
+            model, examples, PreferenceModelSettings(**settings), runtime, folder, lambda done=1: None
         )[1]
     with torch.no_grad():
-        table = LogprobReader(ResponseLogprobs(model), 0, form)(ROWS).tolist()
-    pairs = [TrainingExample(row, (first, second)) for row, (first, second) in zip(ROWS, table, strict=True)]
-    return train_dpo(model, pairs, DpoSettings(**recipe), setup, folder, lambda done=1: None)[1]
+        logprobs = LogprobReader(ResponseLogprobs(model), 0, layout)(PAIRS).tolist()
+    examples = [TrainingExample(pair, (first, second)) for pair, (first, second) in zip(PAIRS, logprobs, strict=True)]
+    return train_dpo(model, examples, DpoSettings(**settings), runtime, folder, lambda done=1: None)[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -102,8 +110,8 @@ def train_kind(kind: str, rank: int, model: Any, form: BatchLayout, folder: Path
 @pytest.mark.parametrize("layout", ["packed", "unpacked"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_training_lowers_its_loss(tmp_path: Path, dtype: str, layout: str, rank: int, kind: str, family: str) -> None:
-    model, form = tiny(family, DTYPES[dtype], layout)
-    log = train_kind(kind, rank, model, form, tmp_path)
+    model, selected = tiny(family, DTYPES[dtype], layout)
+    log = train_kind(kind, rank, model, selected, tmp_path)
     assert len(log) == 6
     assert log[-1]["loss"] < log[0]["loss"] - 0.02
 
@@ -113,7 +121,7 @@ def test_training_lowers_its_loss(tmp_path: Path, dtype: str, layout: str, rank:
 def test_full_training_in_bfloat16_has_the_gradient_of_float32(tmp_path: Path, kind: str, family: str) -> None:
     norms = {}
     for name, dtype in DTYPES.items():
-        model, form = tiny(family, dtype, "packed")
-        assert form == "packed"
-        norms[name] = train_kind(kind, 0, model, form, tmp_path / name)[0]["grad_norm"]
+        model, selected = tiny(family, dtype, "packed")
+        assert selected == "packed"
+        norms[name] = train_kind(kind, 0, model, selected, tmp_path / name)[0]["grad_norm"]
     assert norms["bfloat16"] == pytest.approx(norms["float32"], rel=0.03)

@@ -1,4 +1,4 @@
-"""Losses and gradients are those that TRL computes for the same pairs."""
+"""Losses and gradients match those of TRL on the same pairs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIG = LlamaConfig(
     max_position_embeddings=64,
     pad_token_id=0,
 )
-ROWS = [
+PAIRS = [
     TokenizedPair(prompt=(5, 6, 7, 8), first=(9, 10, 11), second=(12, 13, 14, 15, 16)),
     TokenizedPair(prompt=(20, 21), first=(22,), second=(23, 24)),
     TokenizedPair(prompt=(30, 31, 32, 33, 34, 35, 36), first=(37, 38, 39, 40), second=(41,)),
@@ -39,15 +39,15 @@ ROWS = [
 BETA = 0.3
 
 
-class Given(DPOTrainer):  # type: ignore[misc]
-    """Takes tokens as they are."""
+class PretokenizedDPOTrainer(DPOTrainer):  # type: ignore[misc]
+    """Uses token ids without preprocessing."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
 
 
-def started(model: Any) -> Any:
-    """The model with an adapter that has left its start, so that policy and reference differ."""
+def with_adapter(model: Any) -> Any:
+    """The model with a nonzero adapter, so that policy and reference differ."""
     adapted = add_adapter(model, rank=4, alpha=8, seed=1)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
@@ -56,26 +56,26 @@ def started(model: Any) -> Any:
     return adapted
 
 
-def trl_says(
-    model: Any, adapter: dict[str, torch.Tensor], tokenizer: Any, folder: Path, recipe: DpoSettings
+def compute_with_trl(
+    model: Any, adapter: dict[str, torch.Tensor], tokenizer: Any, folder: Path, settings: DpoSettings
 ) -> tuple[float, dict[str, torch.Tensor]]:
     columns = [
         {"prompt_ids": list(row.prompt), "chosen_ids": list(row.first), "rejected_ids": list(row.second)}
-        for row in ROWS
+        for row in PAIRS
     ]
-    told = DPOConfig(
+    arguments = DPOConfig(
         output_dir=str(folder),
         beta=BETA,
-        loss_type=[recipe.loss_type],
-        label_smoothing=float(recipe.label_smoothing),
+        loss_type=[settings.loss_type],
+        label_smoothing=float(settings.label_smoothing),
         use_cpu=True,
         bf16=False,
         report_to="none",
         max_length=None,
     )
-    trainer = Given(
+    trainer = PretokenizedDPOTrainer(
         model=model,
-        args=told,
+        args=arguments,
         train_dataset=Dataset.from_list(columns),
         processing_class=tokenizer,
         peft_config=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"),
@@ -92,45 +92,45 @@ def trl_says(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "recipe",
+    "settings",
     [
         DpoSettings(beta=BETA),
         DpoSettings(beta=BETA, loss_type="robust", label_smoothing=0.2),
         DpoSettings(beta=BETA, loss_type="ipo"),
         DpoSettings(beta=BETA, loss_type="hinge"),
     ],
-    ids=lambda recipe: recipe.loss,
+    ids=lambda settings: settings.loss_type,
 )
-def test_loss_and_gradients_are_those_of_trl(tiny_model: Path, tmp_path: Path, recipe: DpoSettings) -> None:
+def test_loss_and_gradients_match_trl(tiny_model: Path, tmp_path: Path, settings: DpoSettings) -> None:
     torch.manual_seed(0)
     base = LlamaForCausalLM(CONFIG).eval()
-    ours = started(copy.deepcopy(base))
-    adapter = {name: weight.detach().clone() for name, weight in ours.named_parameters() if "lora_" in name}
+    policy = with_adapter(copy.deepcopy(base))
+    adapter = {name: weight.detach().clone() for name, weight in policy.named_parameters() if "lora_" in name}
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_model)
-    wanted, slopes = trl_says(copy.deepcopy(base), adapter, tokenizer, tmp_path, recipe)
-    for form in BATCH_LAYOUTS:
-        loss, found = we_say(started(copy.deepcopy(base)), base, form, recipe)
-        assert loss == pytest.approx(wanted, abs=1e-4), form
-        assert set(found) == set(slopes)
-        for name, slope in found.items():
-            assert torch.allclose(slope, slopes[name], atol=1e-4), (form, name)
+    expected_loss, expected_gradients = compute_with_trl(copy.deepcopy(base), adapter, tokenizer, tmp_path, settings)
+    for layout in BATCH_LAYOUTS:
+        loss, gradients = compute_with_trimtab(with_adapter(copy.deepcopy(base)), base, layout, settings)
+        assert loss == pytest.approx(expected_loss, abs=1e-4), layout
+        assert set(gradients) == set(expected_gradients)
+        for name, gradient in gradients.items():
+            assert torch.allclose(gradient, expected_gradients[name], atol=1e-4), (layout, name)
 
 
-def we_say(
-    policy: Any, reference: Any, form: BatchLayout, recipe: DpoSettings
+def compute_with_trimtab(
+    policy: Any, reference: Any, layout: BatchLayout, settings: DpoSettings
 ) -> tuple[float, dict[str, torch.Tensor]]:
     for model in (policy, reference):
-        if form == "packed":
+        if layout == "packed":
             assert select_layout(model) == "packed"
-    batch = collate_pairs(ROWS, form, 0).tensors()
+    batch = collate_pairs(PAIRS, layout, 0).tensors()
     with torch.no_grad():
-        table = ResponseLogprobs(reference)(**batch)
+        reference_logprobs = ResponseLogprobs(reference)(**batch)
     inputs = {
-        "reference": table,
-        "counts": torch.tensor([[len(row.first), len(row.second)] for row in ROWS]),
-        "p_first": torch.ones(len(ROWS)),
-        "weight": torch.ones(len(ROWS)),
+        "reference": reference_logprobs,
+        "counts": torch.tensor([[len(row.first), len(row.second)] for row in PAIRS]),
+        "p_first": torch.ones(len(PAIRS)),
+        "weight": torch.ones(len(PAIRS)),
     }
-    loss = build_dpo_loss(recipe)(ResponseLogprobs(policy)(**batch), inputs, 0.0)[0] / len(ROWS)
+    loss = build_dpo_loss(settings)(ResponseLogprobs(policy)(**batch), inputs, 0.0)[0] / len(PAIRS)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.item(), {name: weight.grad for name, weight in policy.named_parameters() if weight.requires_grad}

@@ -1,4 +1,4 @@
-"""From the settings of DPO to the loss of a step."""
+"""Builds the loss of a training step from the DPO settings."""
 
 from __future__ import annotations
 
@@ -12,64 +12,62 @@ from trimtab.config.training import DpoSettings
 from trimtab.training import losses
 from trimtab.training.trainer import LossFunction
 
-# With one epsilon a pair, robust DPO divides by 1 - 2 epsilon: at 0.45 a pair counts ten times, beyond it is noise.
+# Robust DPO divides by 1 - 2 epsilon. With one epsilon per pair, a pair at 0.45 has a tenfold weight; more would add noise.
 MAX_PAIR_LABEL_SMOOTHING = 0.45
 
 
 @dataclass(frozen=True, slots=True)
 class PairLogprobs:
-    """Log-probabilities and token counts of chosen and rejected responses, each of the shape (pairs, 2)."""
+    """Log-probabilities and token counts of the chosen and rejected responses, each of shape (pairs, 2)."""
 
     policy: Tensor
     reference: Tensor
     lengths: Tensor
 
     def swap_labels(self) -> PairLogprobs:
-        """The same pairs under the opposite labels."""
+        """The same pairs with chosen and rejected swapped."""
         return PairLogprobs(self.policy.flip(1), self.reference.flip(1), self.lengths.flip(1))
 
 
 def build_dpo_loss(settings: DpoSettings) -> LossFunction:
-    """The loss of pairs under these settings, summed over them, with their accuracy and mean margin in nats.
+    """The loss summed over pairs. Logs accuracy and the mean margin, in nats, or in nats per token for a reference-free loss.
 
-    The first response of a pair is the chosen one. The margin of a loss without a reference is in nats a token.
+    The first response of a pair is the chosen one.
     """
 
-    def loss(summed: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        pairs = PairLogprobs(summed, inputs["reference"], inputs["counts"])
-        each = compute_pair_losses(settings, pairs, inputs["p_first"])
-        weights = (
-            inputs["weight"] * losses.confidence_weight(inputs["p_first"])
-            if settings.label_mode == "weighted"
-            else inputs["weight"]
-        )
+    def loss(logprobs: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        pairs = PairLogprobs(logprobs, inputs["reference"], inputs["counts"])
+        pair_losses = compute_pair_losses(settings, pairs, inputs["p_first"])
+        weights = inputs["weight"]
+        if settings.label_mode == "weighted":
+            weights = weights * losses.confidence_weight(inputs["p_first"])
         margins = _compute_margins(settings, pairs).detach()
-        facts = {"accuracy": float(losses.preference_accuracy(margins)), "margin": float(margins.mean())}
+        metrics = {"accuracy": float(losses.preference_accuracy(margins)), "margin": float(margins.mean())}
         if settings.loss_type == "dr_dpo":
-            return len(each) * losses.dr_dpo_loss(each, weights, dr_dpo_beta=settings.dr_dpo_beta), facts
-        return (weights * each).sum(), facts
+            step_loss = losses.dr_dpo_loss(pair_losses, weights, dr_dpo_beta=settings.dr_dpo_beta)
+            return len(pair_losses) * step_loss, metrics
+        return (weights * pair_losses).sum(), metrics
 
     return loss
 
 
 def compute_pair_losses(settings: DpoSettings, pairs: PairLogprobs, p_chosen: Tensor) -> Tensor:
-    """The loss of each pair, shape (pairs,); under soft labels p L(chosen, rejected) + (1 - p) L(rejected, chosen)."""
+    """The loss of each pair, shape (pairs,). Soft labels give p L(chosen, rejected) + (1 - p) L(rejected, chosen)."""
+    forward = _pair_losses(settings, pairs, p_chosen)
     if settings.label_mode != "soft":
-        return _pair_losses(settings, pairs, p_chosen)
-    return p_chosen * _pair_losses(settings, pairs, p_chosen) + (1.0 - p_chosen) * _pair_losses(
-        settings, pairs.swap_labels(), p_chosen
-    )
+        return forward
+    return p_chosen * forward + (1.0 - p_chosen) * _pair_losses(settings, pairs.swap_labels(), p_chosen)
 
 
 def _pair_losses(settings: DpoSettings, pairs: PairLogprobs, p_chosen: Tensor) -> Tensor:
     policy, reference, lengths, beta = pairs.policy, pairs.reference, pairs.lengths, settings.beta
     match settings.loss_type:
         case "sigmoid" | "dr_dpo":
-            return losses.dpo_loss(policy, reference, beta=beta, label_smoothing=_label_smoothing(settings, p_chosen))
+            epsilon = _label_smoothing(settings, p_chosen)
+            return losses.dpo_loss(policy, reference, beta=beta, label_smoothing=epsilon)
         case "robust":
-            return losses.robust_dpo_loss(
-                policy, reference, beta=beta, label_smoothing=_label_smoothing(settings, p_chosen)
-            )
+            epsilon = _label_smoothing(settings, p_chosen)
+            return losses.robust_dpo_loss(policy, reference, beta=beta, label_smoothing=epsilon)
         case "ipo":
             return losses.ipo_loss(policy, reference, lengths, beta=beta)
         case "hinge":
@@ -79,7 +77,7 @@ def _pair_losses(settings: DpoSettings, pairs: PairLogprobs, p_chosen: Tensor) -
         case "length_regularized":
             penalty = settings.length_penalty
             return losses.length_regularized_dpo_loss(policy, reference, lengths, beta=beta, length_penalty=penalty)
-    assert_never(settings.loss)
+    assert_never(settings.loss_type)
 
 
 def _label_smoothing(settings: DpoSettings, p_chosen: Tensor) -> float | Tensor:

@@ -1,7 +1,7 @@
-"""The losses, pure: tensors in, one value a pair out. docs/losses.md says when which is of use.
+"""Loss functions on tensors, one value per pair. docs/reference/losses.md says when to use which.
 
 `policy` and `reference`: summed log-probabilities of the chosen and the rejected response, float32, shape (pairs, 2), in
-nats. `lengths`: tokens of the same responses, shape (pairs, 2). `gap` below is beta times the implicit margin.
+nats. `lengths`: token counts of the same responses, shape (pairs, 2). `gap` below is beta times the implicit margin.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch.nn.functional import logsigmoid
 def dpo_loss(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: float | Tensor = 0.0) -> Tensor:
     """Direct preference optimization, -log sigmoid(gap) (Rafailov et al. 2023, eq. 7; Tao & Li 2025, eq. 3).
 
-    With `label_smoothing` e in [0, 0.5), one for all or one a pair, the conservative form (Mitchell 2023, cDPO):
-    -(1 - e) log sigmoid(gap) - e log sigmoid(-gap), which is least where gap = log((1 - e) / e). Returns shape (pairs,).
+    If `label_smoothing` e in [0, 0.5), a scalar or one value per pair, is above 0, this is conservative DPO (Mitchell 2023,
+    cDPO): -(1 - e) log sigmoid(gap) - e log sigmoid(-gap), with its minimum at gap = log((1 - e) / e). Returns shape (pairs,).
     """
     gap = beta * implicit_margin(policy, reference)
     return -(1.0 - label_smoothing) * logsigmoid(gap) - label_smoothing * logsigmoid(-gap)
@@ -24,19 +24,19 @@ def dpo_loss(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing:
 def robust_dpo_loss(policy: Tensor, reference: Tensor, *, beta: float, label_smoothing: float | Tensor) -> Tensor:
     """Robust DPO (Chowdhury et al. 2024): [-(1 - e) log sigmoid(gap) + e log sigmoid(-gap)] / (1 - 2e), shape (pairs,).
 
-    Its mean over labels that are flipped with probability e is the loss of dpo under the true ones. `label_smoothing` is e in
-    [0, 0.5), one for all or one a pair. Falls without bound as the gap grows, by e / (1 - 2e) for each unit.
+    Its expectation over labels flipped with probability e is the DPO loss of the true labels. `label_smoothing` is e in
+    [0, 0.5), a scalar or one value per pair. Unbounded below: it falls by e / (1 - 2e) per unit of a large gap.
     """
     gap = beta * implicit_margin(policy, reference)
-    right, wrong = -logsigmoid(gap), -logsigmoid(-gap)
-    return ((1.0 - label_smoothing) * right - label_smoothing * wrong) / (1.0 - 2.0 * label_smoothing)
+    correct, flipped = -logsigmoid(gap), -logsigmoid(-gap)
+    return ((1.0 - label_smoothing) * correct - label_smoothing * flipped) / (1.0 - 2.0 * label_smoothing)
 
 
 def ipo_loss(policy: Tensor, reference: Tensor, lengths: Tensor, *, beta: float) -> Tensor:
-    """Identity preference optimization, (h - 1 / (2 beta))^2 (Azar et al. 2024, eq. 17, whose tau is our beta), shape (pairs,).
+    """Identity preference optimization, (h - 1 / (2 beta))^2 (Azar et al. 2024, eq. 17; beta is their tau), shape (pairs,).
 
-    h is the implicit margin with each response's log-ratio divided by its length, as TRL has it on the authors' word; the
-    equation as printed sums over tokens.
+    h is the implicit margin with each response's log-ratio divided by its length, as in TRL after advice from the authors; the
+    published equation sums over tokens.
     """
     ratio = (policy - reference) / lengths.clamp(min=1)
     return (ratio[:, 0] - ratio[:, 1] - 1.0 / (2.0 * beta)) ** 2
@@ -48,7 +48,9 @@ def hinge_loss(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor:
 
 
 def simpo_loss(policy: Tensor, lengths: Tensor, *, beta: float, gamma: float) -> Tensor:
-    """SimPO, -log sigmoid(beta m - gamma), shape (pairs,); m is `mean_margin` (Meng et al. 2024, eq. 6). No reference."""
+    """SimPO, -log sigmoid(beta m - gamma), shape (pairs,), with m the `length_normalized_margin` (Meng et al. 2024, eq. 6).
+
+    Needs no reference."""
     return -logsigmoid(beta * length_normalized_margin(policy, lengths) - gamma)
 
 
@@ -57,18 +59,18 @@ def length_regularized_dpo_loss(
 ) -> Tensor:
     """-log sigmoid(gap + a (|chosen| - |rejected|)), shape (pairs,): length-regularized DPO (Park et al. 2024, R-DPO).
 
-    `length_penalty` a, in nats a token, is what a token costs in the reward that is maximized: what length alone explains of
-    a label need not be learned.
+    `length_penalty` a, in nats per token, is the cost of a token in the reward that is maximized. The policy need not learn
+    the part of a label that length alone explains.
     """
-    longer = lengths[:, 0] - lengths[:, 1]
-    return -logsigmoid(beta * implicit_margin(policy, reference) + length_penalty * longer)
+    length_difference = lengths[:, 0] - lengths[:, 1]
+    return -logsigmoid(beta * implicit_margin(policy, reference) + length_penalty * length_difference)
 
 
 def dr_dpo_loss(pair_losses: Tensor, weights: Tensor, *, dr_dpo_beta: float) -> Tensor:
-    """-b log(sum w exp(-l / b) / sum w) over the losses l of a whole step, no dimension (Wu et al. 2025, Dr. DPO).
+    """-b log(sum w exp(-l / b) / sum w) over the losses l of a full step, a scalar (Wu et al. 2025, Dr. DPO).
 
-    `each` and `weights`: shape (pairs,). A pair counts in the gradient by w exp(-l / b), so that pairs whose label the policy
-    finds unlikely count less; a large `dr_beta` b gives the weighted mean.
+    `pair_losses` and `weights`: shape (pairs,). A pair's gradient is weighted by w exp(-l / b), which downweights pairs whose
+    label the policy finds unlikely. A large `dr_dpo_beta` b gives the weighted mean.
     """
     return -dr_dpo_beta * ((weights.log() - pair_losses / dr_dpo_beta).logsumexp(0) - weights.sum().log())
 
@@ -76,7 +78,7 @@ def dr_dpo_loss(pair_losses: Tensor, weights: Tensor, *, dr_dpo_beta: float) -> 
 def confidence_weight(p_chosen: Tensor) -> Tensor:
     """2p - 1, in [0, 1] for p in [0.5, 1]: the weight of a pair in CW-PO (Afzali et al. 2026, eq. 8).
 
-    There it is 2 (sigmoid(r_chosen - r_rejected) - 1/2), where the sigmoid is p under Bradley-Terry.
+    They write it as 2 (sigmoid(r_chosen - r_rejected) - 1/2); under Bradley-Terry the sigmoid is p.
     """
     return 2.0 * p_chosen - 1.0
 
@@ -88,7 +90,7 @@ def implicit_margin(policy: Tensor, reference: Tensor) -> Tensor:
 
 
 def length_normalized_margin(policy: Tensor, lengths: Tensor) -> Tensor:
-    """log pi(y1) / |y1| - log pi(y2) / |y2|: nats a token, shape (pairs,)."""
+    """log pi(y1) / |y1| - log pi(y2) / |y2| in nats per token, shape (pairs,)."""
     mean = policy / lengths.clamp(min=1)
     return mean[:, 0] - mean[:, 1]
 
@@ -99,14 +101,14 @@ def bradley_terry_loss(rewards: Tensor) -> Tensor:
 
 
 def preference_accuracy(margins: Tensor) -> Tensor:
-    """Share of margins above zero, a tie counted as a half."""
+    """Share of margins above zero; a tie counts as one half."""
     return (margins > 0).float().mean() + 0.5 * (margins == 0).float().mean()
 
 
 def answer_cross_entropy(logprobs: Tensor, weights: Tensor) -> Tensor:
     """-w1 log p(answer 1) - w2 log p(answer 2), float32, shape (N,): cross-entropy with hard or soft labels.
 
-    Both arguments have the shape (N, 2); a row of `weights` sums to 1.
+    Both arguments have shape (N, 2); each row of `weights` sums to 1.
     """
     return -(logprobs * weights).sum(1)
 
@@ -114,24 +116,24 @@ def answer_cross_entropy(logprobs: Tensor, weights: Tensor) -> Tensor:
 def aux_confidence_loss(logprobs: Tensor, weights: Tensor, *, prediction_weight: float) -> Tensor:
     """(1 - c) CE(label) + c CE(own prediction), shape (N,): the auxiliary confidence loss (Burns et al. 2023, section 4.3).
 
-    Arguments as for `answers`, of a whole step; c is `share`, in [0, 1]. The prediction is `hardened` and takes no gradient.
+    Arguments as in `answer_cross_entropy`, for a full step; c is `prediction_weight`, in [0, 1]. The predictions are those of
+    `harden_predictions`, without gradient.
     """
-    return answer_cross_entropy(
-        logprobs, (1.0 - prediction_weight) * weights + prediction_weight * harden_predictions(logprobs)
-    )
+    targets = (1.0 - prediction_weight) * weights + prediction_weight * harden_predictions(logprobs)
+    return answer_cross_entropy(logprobs, targets)
 
 
 def harden_predictions(logprobs: Tensor) -> Tensor:
-    """The model's own answers as 0 and 1, shape (N, 2): answer 1 for the half that leans to it most, answer 2 for the others.
+    """The model's own answers as 0 and 1, shape (N, 2): answer 1 for the half with the largest margins, answer 2 for the rest.
 
-    The threshold is the median of log p(answer 1) - log p(answer 2) over all N, so that a model that prefers a position says
-    both equally often; what lies on the threshold is half of each.
+    The threshold is the median of log p(answer 1) - log p(answer 2) over all N, so a model with position bias gives both
+    answers equally often. A margin exactly at the threshold counts as half of each.
     """
-    leaning = (logprobs[:, 0] - logprobs[:, 1]).detach()
-    first = 0.5 * (1.0 + (leaning - leaning.quantile(0.5)).sign())
+    margins = (logprobs[:, 0] - logprobs[:, 1]).detach()
+    first = 0.5 * (1.0 + (margins - margins.quantile(0.5)).sign())
     return torch.stack([first, 1.0 - first], dim=1)
 
 
 def linear_warmup(weight: float, warmup_ratio: float, progress: float) -> float:
-    """`weight` after the share `warmup` of the steps, and before that a part of it that grows linearly from 0."""
+    """Grows linearly from 0 to `weight` over the first `warmup_ratio` of training. `progress` is the completed fraction."""
     return weight * min(1.0, progress / warmup_ratio) if warmup_ratio else weight

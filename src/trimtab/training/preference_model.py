@@ -1,4 +1,4 @@
-"""A preference model: a language model with a LoRA adapter that answers which of two responses is better."""
+"""Trains a preference model: a language model with a LoRA adapter that answers which of two responses is better."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from trimtab.core.runtime import ProgressTick
 from trimtab.models.adapters import add_adapter, has_bf16_weights
 from trimtab.models.scoring.logprobs import ResponseLogprobs
 from trimtab.training import losses
-from trimtab.training.trainer import LossFunction, TrainingExample, TrainingJob, TrainingRuntime, run_training
+from trimtab.training.trainer import (
+    LossFunction,
+    TrainingExample,
+    TrainingJob,
+    TrainingRuntime,
+    count_pairs,
+    run_training,
+)
 
 
 def train_preference_model(
@@ -25,19 +32,19 @@ def train_preference_model(
     folder: Path,
     tick: ProgressTick,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """The model with its trained adapter, and the log.
+    """Returns the model with its trained adapter, and the log, one record per step.
 
-    Each example's row holds a question and its two answers; its label says how likely the first is the right one. With
-    `recipe.orders` both, a pair's two examples stand one behind the other.
+    Each example holds a prompt and its two possible answers; its label is the probability that the first answer is correct.
+    If `presentation_order` is both, the two examples of a pair are consecutive.
     """
-    narrow = has_bf16_weights(model)
+    bf16 = has_bf16_weights(model)
     policy = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
     job = TrainingJob(
         settings=settings,
         runtime=runtime,
-        autocast_bf16=narrow,
+        autocast_bf16=bf16,
         loss=build_answer_loss(settings.aux_confidence),
-        count_items=_count_pairs,
+        count_items=count_pairs,
         examples_per_pair=2 if settings.presentation_order == "both" else 1,
         loss_over_full_batch=settings.aux_confidence is not None,
     )
@@ -45,25 +52,21 @@ def train_preference_model(
 
 
 def build_answer_loss(auxiliary: AuxConfidenceSettings | None) -> LossFunction:
-    """The cross-entropy of the answers, summed, and the share of labels that the model leans to.
+    """The summed cross-entropy of the answers. Logs the share of labels that the model agrees with.
 
-    With `auxiliary`, its share of each label is the model's own answer; then the examples are those of a whole step.
+    With `auxiliary`, the model's own hardened predictions are mixed into the labels; the inputs must then be a full step.
     """
 
-    def loss(summed: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        first = inputs["p_first"]
-        weights = torch.stack([first, 1.0 - first], dim=1)
-        leaning = (summed[:, 0] - summed[:, 1]) * (weights[:, 0] - weights[:, 1]).sign()
-        share = losses.linear_warmup(auxiliary.weight, auxiliary.warmup_ratio, progress) if auxiliary else 0.0
-        each = (
-            losses.aux_confidence_loss(summed, weights, prediction_weight=share)
-            if share
-            else losses.answer_cross_entropy(summed, weights)
+    def loss(logprobs: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        p_first = inputs["p_first"]
+        targets = torch.stack([p_first, 1.0 - p_first], dim=1)
+        margins = (logprobs[:, 0] - logprobs[:, 1]) * (targets[:, 0] - targets[:, 1]).sign()
+        weight = losses.linear_warmup(auxiliary.weight, auxiliary.warmup_ratio, progress) if auxiliary else 0.0
+        pair_losses = (
+            losses.aux_confidence_loss(logprobs, targets, prediction_weight=weight)
+            if weight
+            else losses.answer_cross_entropy(logprobs, targets)
         )
-        return each.sum(), {"accuracy": float(losses.preference_accuracy(leaning.detach()))}
+        return pair_losses.sum(), {"accuracy": float(losses.preference_accuracy(margins.detach()))}
 
     return loss
-
-
-def _count_pairs(inputs: Mapping[str, Tensor]) -> int:
-    return len(inputs["reference"])

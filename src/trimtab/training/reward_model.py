@@ -1,4 +1,4 @@
-"""A Bradley-Terry reward model: LoRA and a linear head on the last token of each response."""
+"""Trains a Bradley-Terry reward model: LoRA and a linear head on the last token of each response."""
 
 from __future__ import annotations
 
@@ -14,47 +14,41 @@ from trimtab.models.adapters import add_adapter, has_bf16_weights
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.models.scoring.reward_head import ResponseRewards
 from trimtab.training import losses
-from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, run_training
+from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, count_pairs, run_training
 
 
 def train_reward_model(
     model: Any,
-    rows: Sequence[TokenizedPair],
+    pairs: Sequence[TokenizedPair],
     settings: RewardModelSettings,
     runtime: TrainingRuntime,
     folder: Path,
     tick: ProgressTick,
 ) -> tuple[ResponseRewards, list[dict[str, float]]]:
-    """The model with its head and its adapter, or with all its weights trained, and the log.
+    """Returns the model with its reward head, either with an adapter or fully trained, and the log, one record per step.
 
-    The first response of each row is the chosen one.
+    The first response of each pair is the chosen one.
     """
-    dtype, narrow = next(model.parameters()).dtype, has_bf16_weights(model)
-    tuned = (
+    dtype, bf16 = next(model.parameters()).dtype, has_bf16_weights(model)
+    trainable = (
         add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
         if settings.lora_r
-        # whole weights are trained in float32: a step is often smaller than the last bit of a bfloat16
+        # full weights are trained in float32: an update is often smaller than the precision of bfloat16
         else model.float().requires_grad_(True)
     )
-    module = ResponseRewards(tuned)
+    module = ResponseRewards(trainable)
     job = TrainingJob(
-        settings=settings, runtime=runtime, autocast_bf16=narrow, loss=_bradley_terry_loss, count_items=_count_pairs
+        settings=settings, runtime=runtime, autocast_bf16=bf16, loss=_bradley_terry_loss, count_items=count_pairs
     )
-    log = run_training(module, [TrainingExample(row) for row in rows], job, folder, tick)
+    log = run_training(module, [TrainingExample(pair) for pair in pairs], job, folder, tick)
     if not settings.lora_r:
-        tuned.to(dtype)
+        trainable.to(dtype)
     return module, log
 
 
 def _bradley_terry_loss(
     rewards: Tensor, inputs: Mapping[str, Tensor], progress: float
 ) -> tuple[Tensor, dict[str, float]]:
-    gaps = rewards.detach()[:, 0] - rewards.detach()[:, 1]
-    return losses.bradley_terry_loss(rewards).sum(), {
-        "accuracy": float(losses.preference_accuracy(gaps)),
-        "margin": float(gaps.mean()),
-    }
-
-
-def _count_pairs(inputs: Mapping[str, Tensor]) -> int:
-    return len(inputs["reference"])
+    margins = rewards.detach()[:, 0] - rewards.detach()[:, 1]
+    metrics = {"accuracy": float(losses.preference_accuracy(margins)), "margin": float(margins.mean())}
+    return losses.bradley_terry_loss(rewards).sum(), metrics

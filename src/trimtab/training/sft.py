@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a causal model on one response a prompt."""
+"""Supervised fine-tuning of a causal language model on one response per prompt."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRunti
 
 def train_sft(
     model: Any,
-    rows: Sequence[TokenizedPair],
+    pairs: Sequence[TokenizedPair],
     settings: SftSettings,
     runtime: TrainingRuntime,
     folder: Path,
     tick: ProgressTick,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """The tuned model, whole (an adapter is merged) and in the precision it came in, and the log, a record a step."""
-    dtype, narrow = next(model.parameters()).dtype, has_bf16_weights(model)
+    """Returns the fine-tuned full model in its original precision (an adapter is merged), and the log, one record per step.
+
+    Trains on the first response of each pair.
+    """
+    dtype, bf16 = next(model.parameters()).dtype, has_bf16_weights(model)
     if settings.lora_r:
-        tuned = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
+        trainable = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
     else:
-        # whole weights are trained in float32: a step is often smaller than the last bit of a bfloat16
-        tuned = model.float().requires_grad_(True)
-    job = TrainingJob(
-        settings=settings, runtime=runtime, autocast_bf16=narrow, loss=_sft_loss, count_items=_count_tokens
-    )
-    log = run_training(ResponseLogprobs(tuned), [TrainingExample(row) for row in rows], job, folder, tick)
-    return (merge_adapter(tuned) if settings.lora_r else tuned.to(dtype)), log
+        # full weights are trained in float32: an update is often smaller than the precision of bfloat16
+        trainable = model.float().requires_grad_(True)
+    job = TrainingJob(settings=settings, runtime=runtime, autocast_bf16=bf16, loss=_sft_loss, count_items=_count_tokens)
+    log = run_training(ResponseLogprobs(trainable), [TrainingExample(pair) for pair in pairs], job, folder, tick)
+    return (merge_adapter(trainable) if settings.lora_r else trainable.to(dtype)), log
 
 
-def _sft_loss(summed: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-    return -summed.sum(), {}
+def _sft_loss(logprobs: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+    return -logprobs.sum(), {}
 
 
 def _count_tokens(inputs: Mapping[str, Tensor]) -> int:
