@@ -1,4 +1,4 @@
-"""The bench's plain contender gives the engine's own answers, so that what is compared is the way and not the work."""
+"""The benchmark's plain engine gives the same results, so that the benchmark compares speed for the same work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trimtab.models.config import Model
 from trimtab.types import EngineRequest, build_user_prompt
 
 RULES = "Read the two responses with care and say which of them is the better one. " * 3
-QUESTIONS = [
+REQUESTS = [
     EngineRequest(prompt=build_user_prompt(f"{RULES} Pair {number}: {'x' * number}"), prefill="Response ")
     for number in range(1, 7)
 ]
@@ -29,24 +29,22 @@ def engines(tiny_model: Path, runtime: Runtime) -> Iterator[tuple[TransformersEn
     yield ours, PlainEngine(ours.loaded_model, 1024)
 
 
-@pytest.mark.parametrize("how", [{}, {"ended": True}, {"first_token": True}])
-def test_candidates_weigh_the_same(
-    engines: tuple[TransformersEngine, TransformersEngine], how: dict[str, bool]
-) -> None:
-    ours, plain = (each.score_choices(QUESTIONS, [["1", "2", "33"]] * 6, **how) for each in engines)
+@pytest.mark.parametrize("options", [{}, {"include_end_of_turn": True}, {"first_token_only": True}])
+def test_choice_scores_agree(engines: tuple[TransformersEngine, TransformersEngine], options: dict[str, bool]) -> None:
+    ours, plain = (engine.score_choices(REQUESTS, [["1", "2", "33"]] * 6, **options) for engine in engines)
     for one, other in zip(ours, plain, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
         assert one.tokens == other.tokens
 
 
-def test_the_same_is_written(engines: tuple[TransformersEngine, TransformersEngine]) -> None:
-    ours, plain = (each.generate(QUESTIONS, max_new_tokens=12, stop=["#"]) for each in engines)
-    assert [each.text for each in ours] == [each.text for each in plain]
+def test_generations_agree(engines: tuple[TransformersEngine, TransformersEngine]) -> None:
+    ours, plain = (engine.generate(REQUESTS, max_new_tokens=12, stop=["#"]) for engine in engines)
+    assert [generation.text for generation in ours] == [generation.text for generation in plain]
 
 
-def test_the_plain_way_reads_every_question_whole_for_each_candidate(
+def test_the_plain_engine_reads_the_whole_prompt_for_each_candidate(
     engines: tuple[TransformersEngine, TransformersEngine],
 ) -> None:
-    ours, plain = (each.score_choices(QUESTIONS, [["1", "2"]] * 6) for each in engines)
-    whole = [each.cost.prompt_tokens + each.cost.cached_tokens for each in ours]
-    assert [each.cost.prompt_tokens for each in plain] == [2 * (tokens + 1) for tokens in whole]
+    ours, plain = (engine.score_choices(REQUESTS, [["1", "2"]] * 6) for engine in engines)
+    lengths = [scores.cost.prompt_tokens + scores.cost.cached_tokens for scores in ours]
+    assert [scores.cost.prompt_tokens for scores in plain] == [2 * (length + 1) for length in lengths]

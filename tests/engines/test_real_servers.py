@@ -1,4 +1,4 @@
-"""The openai engine against servers that people run, with a chat model that ships: each where it is installed."""
+"""The openai engine against real servers with a built-in chat model; each test needs its server installed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from trimtab.models.sources.registry import SMOLLM2
 from trimtab.types import EngineRequest, build_user_prompt
 
 DIGITS = "Write the digits from 1 to 9 without spaces: 123456789"
-BEGUN = EngineRequest(prompt=build_user_prompt(DIGITS), prefill="12345")
-# A server that has not begun to answer after so many seconds never will.
-PATIENCE = 300
+REQUEST = EngineRequest(prompt=build_user_prompt(DIGITS), prefill="12345")
+# Seconds to wait for a server to start.
+STARTUP_TIMEOUT = 300
 VLLM_OPTIONS = {"served-model-name": "m", "dtype": "float32", "max-model-len": "1024", "max-num-seqs": "4"}
 pytest.importorskip("openai", reason="needs the openai package: pip install '.[openai]'")
 pytestmark = pytest.mark.slow
@@ -72,14 +72,14 @@ def vllm(scratch: Path) -> Iterator[str]:
 
 
 def wait(address: str, runs: Callable[[], bool], log: Path) -> None:
-    over = time.monotonic() + PATIENCE
-    while runs() and time.monotonic() < over:
+    deadline = time.monotonic() + STARTUP_TIMEOUT
+    while runs() and time.monotonic() < deadline:
         try:
-            with urlopen(address, timeout=5):  # noqa: S310 - our own address
+            with urlopen(address, timeout=5):  # noqa: S310 - a loopback address
                 return
         except URLError:
             time.sleep(0.5)
-    raise AssertionError(f"the server did not begin: {log.read_text()[-2000:]}")
+    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
 
 
 SERVERS: dict[str, tuple[str, Callable[[Path], AbstractContextManager[str]]]] = {
@@ -87,8 +87,8 @@ SERVERS: dict[str, tuple[str, Callable[[Path], AbstractContextManager[str]]]] = 
     "vllm": ("vllm", vllm),
 }
 TARGETS = {"xllamacpp": "test-servers", "vllm": "test-vllm"}
-# Whether whole candidates can be weighed by what a server echoes.
-ECHOES = {"llama.cpp": "the server echoes no prompts", "vllm": "by whole candidates, echoed"}
+# The note of candidates scored without chat: whether the server echoes prompts.
+ECHOES = {"llama.cpp": "the server does not echo prompts", "vllm": "scored by echo of whole candidates"}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -101,30 +101,28 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield request.param, address
 
 
-def opened(server: tuple[str, str], runtime: Runtime, *, chat: bool = True) -> Engine:
+def start_engine(server: tuple[str, str], runtime: Runtime, *, chat: bool = True) -> Engine:
     return Openai(base_url=server[1], model="m", concurrency=1, chat=chat).start(runtime)
 
 
 @pytest.mark.parametrize("chat", [True, False])
-def test_an_answer_goes_on_from_its_beginning_and_does_not_repeat_it(
+def test_a_reply_continues_its_prefill_and_does_not_repeat_it(
     server: tuple[str, str], runtime: Runtime, chat: bool
 ) -> None:
-    reply, again = opened(server, runtime, chat=chat).generate([BEGUN, BEGUN], max_new_tokens=4)
+    reply, again = start_engine(server, runtime, chat=chat).generate([REQUEST, REQUEST], max_new_tokens=4)
     assert (reply.status, reply.text, again.text) == ("ok", "6789", "6789")
     assert reply.cost.prompt_tokens + reply.cost.cached_tokens > 10
 
 
-def test_a_likelier_first_token_weighs_more(server: tuple[str, str], runtime: Runtime) -> None:
-    (found,) = opened(server, runtime).score_choices([BEGUN], [["6", "3"]], first_token_only=True)
-    assert found.status == "ok", found.note
-    assert sum(found.probabilities) == pytest.approx(1)
-    assert found.probabilities[0] > 0.9
+def test_a_more_likely_first_token_has_a_higher_probability(server: tuple[str, str], runtime: Runtime) -> None:
+    (result,) = start_engine(server, runtime).score_choices([REQUEST], [["6", "3"]], first_token_only=True)
+    assert result.status == "ok", result.note
+    assert sum(result.probabilities) == pytest.approx(1)
+    assert result.probabilities[0] > 0.9
 
 
-def test_whole_candidates_are_weighed_where_the_server_echoes_prompts(
-    server: tuple[str, str], runtime: Runtime
-) -> None:
-    (found,) = opened(server, runtime, chat=False).score_choices([BEGUN], [["6", "3"]])
-    assert found.status == "ok", found.note
-    assert ECHOES[server[0]] in found.note
-    assert found.probabilities[0] > found.probabilities[1]
+def test_whole_candidates_are_scored_if_the_server_echoes_prompts(server: tuple[str, str], runtime: Runtime) -> None:
+    (result,) = start_engine(server, runtime, chat=False).score_choices([REQUEST], [["6", "3"]])
+    assert result.status == "ok", result.note
+    assert ECHOES[server[0]] in result.note
+    assert result.probabilities[0] > result.probabilities[1]

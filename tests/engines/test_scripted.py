@@ -1,4 +1,4 @@
-"""The scripted engine answers by its rules, in order, and keeps what it was asked."""
+"""The scripted engine answers by its rules, in order, and records its requests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from trimtab.types import EngineRequest, build_user_prompt
 
 SCRIPT = {
     "kind": "scripted",
-    "writes": {"color": "blue as the sea", "sea": "deep"},
-    "weighs": {"color": [3, 1], "sea": [1, 0]},
-    "otherwise": "nothing",
+    "replies": {"color": "blue as the sea", "sea": "deep"},
+    "choice_weights": {"color": [3, 1], "sea": [1, 0]},
+    "default_reply": "nothing",
 }
 COLOR, SEA, OTHER = (
     EngineRequest(prompt=build_user_prompt("Which color?")),
@@ -29,85 +29,90 @@ COLOR, SEA, OTHER = (
 
 
 @contextmanager
-def bar(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
+def silent_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
     yield lambda done=1: None
 
 
-def engine() -> Engine:
+def start_engine() -> Engine:
     script = build_component("engines", SCRIPT)
     assert isinstance(script, EngineConfig)
-    return script.start(Runtime(progress=bar, notify=lambda message: None))
+    return script.start(Runtime(progress=silent_progress, notify=lambda message: None))
 
 
-def test_the_first_pattern_that_is_found_decides_what_is_written() -> None:
+def test_the_first_pattern_found_decides_the_reply() -> None:
     both = EngineRequest(prompt=build_user_prompt("Which color has the sea?"))
-    replies = engine().generate([SEA, both, OTHER], max_new_tokens=10)
+    replies = start_engine().generate([SEA, both, OTHER], max_new_tokens=10)
     assert [reply.text for reply in replies] == ["deep", "blue as the sea", "nothing"]
 
 
-def test_patterns_are_also_looked_for_in_how_the_answer_begins() -> None:
+def test_patterns_also_match_the_prefill() -> None:
     assert (
-        engine()
+        start_engine()
         .generate([EngineRequest(prompt=build_user_prompt("Why?"), prefill="The sea")], max_new_tokens=5)[0]
         .text
         == "deep"
     )
 
 
-def test_a_text_that_is_longer_than_the_limit_is_cut_and_says_so() -> None:
-    (reply,) = engine().generate([COLOR], max_new_tokens=2)
+def test_a_reply_longer_than_the_limit_is_truncated() -> None:
+    (reply,) = start_engine().generate([COLOR], max_new_tokens=2)
     assert (reply.text, reply.finish_reason, reply.cost.generated_tokens) == ("blue as", "length", 2)
 
 
-def test_a_text_ends_before_the_first_stop_text() -> None:
-    (reply,) = engine().generate([COLOR], max_new_tokens=10, stop=[" sea", " as"])
+def test_a_reply_ends_before_the_first_stop_text() -> None:
+    (reply,) = start_engine().generate([COLOR], max_new_tokens=10, stop=[" sea", " as"])
     assert (reply.text, reply.finish_reason) == ("blue", "end")
 
 
-def test_shares_are_the_weights_over_their_sum_and_logprobs_their_logarithms() -> None:
-    color, sea, other = engine().score_choices([COLOR, SEA, OTHER], [["a", "b"]] * 3)
+def test_probabilities_are_normalized_weights_and_logprobs_their_logarithms() -> None:
+    color, sea, other = start_engine().score_choices([COLOR, SEA, OTHER], [["a", "b"]] * 3)
     assert (color.probabilities, sea.probabilities, other.probabilities) == ((0.75, 0.25), (1.0, 0.0), (0.5, 0.5))
     assert color.logprobs == (math.log(0.75), math.log(0.25))
     assert sea.logprobs == (0.0, -math.inf)
 
 
-def test_tokens_are_words_and_the_end_of_the_turn_is_one_more() -> None:
-    asked: Sequence[Sequence[str]] = [["one", "two words"]]
-    assert engine().score_choices([OTHER], asked)[0].tokens == (1, 2)
-    assert engine().score_choices([OTHER], asked, include_end_of_turn=True)[0].tokens == (2, 3)
-    assert engine().score_choices([OTHER], asked, first_token_only=True)[0].tokens == (1, 1)
+def test_tokens_are_words_plus_one_for_the_end_of_the_turn() -> None:
+    candidates: Sequence[Sequence[str]] = [["one", "two words"]]
+    assert start_engine().score_choices([OTHER], candidates)[0].tokens == (1, 2)
+    assert start_engine().score_choices([OTHER], candidates, include_end_of_turn=True)[0].tokens == (2, 3)
+    assert start_engine().score_choices([OTHER], candidates, first_token_only=True)[0].tokens == (1, 1)
 
 
-def test_every_question_counts_as_one_call_with_the_words_it_holds() -> None:
-    (reply,), (weighing,) = engine().generate([COLOR], max_new_tokens=9), engine().score_choices([COLOR], [["a", "b"]])
+def test_every_request_costs_one_call_and_its_words() -> None:
+    (reply,), (scores,) = (
+        start_engine().generate([COLOR], max_new_tokens=9),
+        start_engine().score_choices([COLOR], [["a", "b"]]),
+    )
     # "User:", "Which", "color?"
     assert (reply.cost.calls, reply.cost.prompt_tokens) == (1, 3)
-    assert (weighing.cost.calls, weighing.cost.prompt_tokens) == (1, 3)
+    assert (scores.cost.calls, scores.cost.prompt_tokens) == (1, 3)
 
 
-def test_all_questions_are_kept_in_the_order_in_which_they_came() -> None:
-    asked = ScriptedEngine(
-        reply=lambda question: question.prefill, choice_weights=lambda question, among: [1.0] * len(among)
+def test_all_requests_are_recorded_in_order() -> None:
+    engine = ScriptedEngine(
+        reply=lambda request: request.prefill, choice_weights=lambda request, candidates: [1.0] * len(candidates)
     )
-    asked.generate([SEA, COLOR], max_new_tokens=1)
-    asked.score_choices([OTHER], [["a", "b"]])
-    assert asked.requests == [SEA, COLOR, OTHER]
+    engine.generate([SEA, COLOR], max_new_tokens=1)
+    engine.score_choices([OTHER], [["a", "b"]])
+    assert engine.requests == [SEA, COLOR, OTHER]
 
 
 @pytest.mark.parametrize("weights", [[0, 0], [-1, 2], [1e308, 1e308]])
-def test_weights_that_make_no_shares_are_refused_with_their_pattern(weights: list[float]) -> None:
-    with pytest.raises(StudyError, match="weighs: 'sea': weights must not be negative and not all be zero"):
-        build_component("engines", {"kind": "scripted", "weighs": {"sea": weights}})
+def test_invalid_weights_are_rejected_with_their_pattern(weights: list[float]) -> None:
+    with pytest.raises(
+        StudyError, match="choice_weights: 'sea': weights must be non-negative with a positive, finite sum"
+    ):
+        build_component("engines", {"kind": "scripted", "choice_weights": {"sea": weights}})
 
 
-def test_weights_for_another_number_of_candidates_are_an_error_that_names_the_pattern() -> None:
-    with pytest.raises(ValueError, match=r"weighs\.color: 2 weights for 3 candidates"):
-        engine().score_choices([COLOR], [["a", "b", "c"]])
+def test_a_wrong_number_of_weights_raises_with_the_pattern() -> None:
+    with pytest.raises(ValueError, match=r"choice_weights\.color: 2 weights for 3 candidates"):
+        start_engine().score_choices([COLOR], [["a", "b", "c"]])
 
 
-def test_a_script_survives_its_settings_and_another_script_has_another_identity() -> None:
+def test_settings_round_trip_and_another_script_has_another_content_hash() -> None:
     script = build_component("engines", SCRIPT)
-    other = build_component("engines", {**SCRIPT, "otherwise": "something"})
+    other = build_component("engines", {**SCRIPT, "default_reply": "something"})
     assert isinstance(script, Scripted) and isinstance(other, Scripted)
     assert build_component("engines", dump_component(script)) == script
     assert script.content_hash() != other.content_hash()

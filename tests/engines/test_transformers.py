@@ -1,4 +1,4 @@
-"""A local model answers each question as if it were asked alone."""
+"""The result of a request does not depend on the requests it is batched with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trimtab.errors import EngineError
 from trimtab.types import EngineRequest, build_user_prompt
 
 RULES = "Read the two responses with care and say which of them is the better one. " * 3
-QUESTIONS = [
+REQUESTS = [
     EngineRequest(prompt=build_user_prompt(f"{RULES} Pair {number}: {'x' * number}"), prefill="Response ")
     for number in range(1, 6)
 ]
@@ -25,95 +25,95 @@ LONG = EngineRequest(prompt=build_user_prompt("x " * 4200))
 
 @pytest.fixture
 def engine(tiny_model: Path, runtime: Runtime) -> Iterator[TransformersEngine]:
-    opened = Transformers(model=str(tiny_model)).start(runtime)
-    assert isinstance(opened, TransformersEngine)
-    yield opened
+    started = Transformers(model=str(tiny_model)).start(runtime)
+    assert isinstance(started, TransformersEngine)
+    yield started
 
 
-def test_shares_sum_to_one_and_are_the_softmax_of_the_sums(engine: TransformersEngine) -> None:
-    for found in engine.score_choices(QUESTIONS, [["1", "2", "33"]] * 5):
-        assert sum(found.probabilities) == pytest.approx(1)
-        assert found.logprobs is not None
-        assert found.probabilities == pytest.approx(torch.tensor(found.logprobs).softmax(0).tolist(), abs=1e-6)
-        assert found.tokens == (1, 1, 2)  # the tiny tokenizer's tokens are bytes
+def test_probabilities_sum_to_one_and_are_the_softmax_of_the_logprobs(engine: TransformersEngine) -> None:
+    for result in engine.score_choices(REQUESTS, [["1", "2", "33"]] * 5):
+        assert sum(result.probabilities) == pytest.approx(1)
+        assert result.logprobs is not None
+        assert result.probabilities == pytest.approx(torch.tensor(result.logprobs).softmax(0).tolist(), abs=1e-6)
+        assert result.tokens == (1, 1, 2)  # the tiny tokenizer's tokens are bytes
 
 
-def test_a_question_weighs_the_same_in_any_company(engine: TransformersEngine) -> None:
-    together = engine.score_choices(QUESTIONS, [["1", "2"]] * 5)
-    for question, found in zip(QUESTIONS, together, strict=True):
-        (alone,) = engine.score_choices([question], [["1", "2"]])
-        assert alone.probabilities == pytest.approx(found.probabilities, abs=1e-5)
+def test_choice_scores_do_not_depend_on_other_requests(engine: TransformersEngine) -> None:
+    together = engine.score_choices(REQUESTS, [["1", "2"]] * 5)
+    for request, result in zip(REQUESTS, together, strict=True):
+        (alone,) = engine.score_choices([request], [["1", "2"]])
+        assert alone.probabilities == pytest.approx(result.probabilities, abs=1e-5)
 
 
-def test_answers_come_a_pass_at_a_time_and_known_questions_are_not_asked(engine: TransformersEngine) -> None:
+def test_results_arrive_in_batches_and_skipped_requests_are_not_run(engine: TransformersEngine) -> None:
     few = TransformersEngine(engine.loaded_model, 64)
-    first, *others = few.iter_score_choices(QUESTIONS, [["1", "2"]] * 5)
+    first, *others = few.iter_score_choices(REQUESTS, [["1", "2"]] * 5)
     assert others
     rest = {
-        place: each
-        for found in few.iter_score_choices(QUESTIONS, [["1", "2"]] * 5, skip=set(first))
-        for place, each in found.items()
+        index: item
+        for result in few.iter_score_choices(REQUESTS, [["1", "2"]] * 5, skip=set(first))
+        for index, item in result.items()
     }
-    assert {place: each.logprobs for place, each in rest.items()} == {
-        place: each.logprobs for found in others for place, each in found.items()
+    assert {index: item.logprobs for index, item in rest.items()} == {
+        index: item.logprobs for result in others for index, item in result.items()
     }
-    assert all(each.cost.seconds > 0 for each in rest.values())
-    assert list(few.iter_generate(QUESTIONS, skip=range(5), max_new_tokens=3)) == []
+    assert all(item.cost.seconds > 0 for item in rest.values())
+    assert list(few.iter_generate(REQUESTS, skip=range(5), max_new_tokens=3)) == []
 
 
-def test_what_all_questions_share_is_read_once(engine: TransformersEngine) -> None:
-    costs = [found.cost for found in engine.score_choices(QUESTIONS, [["1", "2"]] * 5)]
+def test_the_shared_prefix_is_computed_once(engine: TransformersEngine) -> None:
+    costs = [result.cost for result in engine.score_choices(REQUESTS, [["1", "2"]] * 5)]
     assert sum(cost.cached_tokens == 0 for cost in costs) == 1
     assert all(cost.calls == 1 for cost in costs)
     lengths = {cost.prompt_tokens + cost.cached_tokens for cost in costs}
-    assert len(lengths) == 5  # every question is one letter longer than the one before
+    assert len(lengths) == 5  # every prompt is one letter longer than the one before
     assert sum(cost.prompt_tokens for cost in costs) < 2 * max(lengths)
 
 
-def test_first_tokens_alone_cannot_tell_candidates_apart_that_begin_alike(engine: TransformersEngine) -> None:
-    (whole,) = engine.score_choices(QUESTIONS[:1], [["No risk", "No harm", "Yes"]])
-    (first,) = engine.score_choices(QUESTIONS[:1], [["No risk", "No harm", "Yes"]], first_token_only=True)
+def test_first_token_only_does_not_distinguish_candidates_with_the_same_first_token(engine: TransformersEngine) -> None:
+    (whole,) = engine.score_choices(REQUESTS[:1], [["No risk", "No harm", "Yes"]])
+    (first,) = engine.score_choices(REQUESTS[:1], [["No risk", "No harm", "Yes"]], first_token_only=True)
     assert first.probabilities[0] == pytest.approx(first.probabilities[1])
     assert whole.probabilities[0] != pytest.approx(whole.probabilities[1])
 
 
-def test_writing_stops_at_the_limit_or_the_stop_text(engine: TransformersEngine) -> None:
-    for reply in engine.generate(QUESTIONS, max_new_tokens=6):
+def test_generation_stops_at_the_limit_or_the_stop_text(engine: TransformersEngine) -> None:
+    for reply in engine.generate(REQUESTS, max_new_tokens=6):
         assert reply.cost.generated_tokens <= 6
         assert reply.finish_reason == "length" or reply.cost.generated_tokens < 6
-    (free,) = engine.generate(QUESTIONS[:1], max_new_tokens=8, temperature=1.0, seed=3)
-    (again,) = engine.generate(QUESTIONS[:1], max_new_tokens=8, temperature=1.0, seed=3)
+    (free,) = engine.generate(REQUESTS[:1], max_new_tokens=8, temperature=1.0, seed=3)
+    (again,) = engine.generate(REQUESTS[:1], max_new_tokens=8, temperature=1.0, seed=3)
     assert free.text == again.text
     if len(free.text) > 2:
         mark = free.text[1]
-        (stopped,) = engine.generate(QUESTIONS[:1], max_new_tokens=8, temperature=1.0, seed=3, stop=[mark])
+        (stopped,) = engine.generate(REQUESTS[:1], max_new_tokens=8, temperature=1.0, seed=3, stop=[mark])
         assert stopped.finish_reason == "end"
         assert stopped.text == free.text[: free.text.index(mark)].rstrip()
 
 
-def test_a_question_that_the_model_cannot_read_fails_and_takes_no_other_with_it(engine: TransformersEngine) -> None:
-    long, short = engine.generate([LONG, QUESTIONS[0]], max_new_tokens=2)
+def test_a_request_that_is_too_long_fails_alone(engine: TransformersEngine) -> None:
+    long, short = engine.generate([LONG, REQUESTS[0]], max_new_tokens=2)
     assert (long.status, short.status) == ("failed", "ok")
     assert re.fullmatch(
-        r"the question has 8[45]\d\d tokens and its answer up to 2 more .* the model reads 8192", long.note
+        r"the prompt has 8[45]\d\d tokens and needs up to 2 more .* the model\'s maximum length is 8192", long.note
     )
-    heavy, light = engine.score_choices([LONG, QUESTIONS[0]], [["1", "2"]] * 2)
+    heavy, light = engine.score_choices([LONG, REQUESTS[0]], [["1", "2"]] * 2)
     assert (heavy.status, heavy.probabilities, light.status) == ("failed", (), "ok")
     assert light.probabilities == pytest.approx(
-        engine.score_choices(QUESTIONS[:1], [["1", "2"]])[0].probabilities, abs=1e-5
+        engine.score_choices(REQUESTS[:1], [["1", "2"]])[0].probabilities, abs=1e-5
     )
 
 
-def test_a_question_fails_only_where_its_answer_may_not_fit(engine: TransformersEngine) -> None:
+def test_a_request_fails_only_if_its_response_may_not_fit(engine: TransformersEngine) -> None:
     engine.loaded_model.model.config.max_position_embeddings = (
-        len(encode_request(engine.loaded_model.chat, QUESTIONS[0])) + 3
+        len(encode_request(engine.loaded_model.chat, REQUESTS[0])) + 3
     )
-    assert [engine.generate(QUESTIONS[:1], max_new_tokens=n)[0].status for n in (3, 4)] == ["ok", "failed"]
-    # the last letter of a candidate is never read
-    weighed = [engine.score_choices(QUESTIONS[:1], [["a" * n, "b"]])[0].status for n in (4, 5)]
-    assert weighed == ["ok", "failed"]
+    assert [engine.generate(REQUESTS[:1], max_new_tokens=n)[0].status for n in (3, 4)] == ["ok", "failed"]
+    # the last token of a candidate is never fed to the model
+    statuses = [engine.score_choices(REQUESTS[:1], [["a" * n, "b"]])[0].status for n in (4, 5)]
+    assert statuses == ["ok", "failed"]
 
 
-def test_a_studys_model_is_refused_outside_a_study(runtime: Runtime) -> None:
-    with pytest.raises(EngineError, match="@weak is a model of a study: make the annotator an arm of one"):
+def test_a_model_of_a_study_is_rejected_outside_a_study(runtime: Runtime) -> None:
+    with pytest.raises(EngineError, match="@weak is a model of a study: use the annotator in an arm of a study"):
         Transformers(model="@weak").start(runtime)
