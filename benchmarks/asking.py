@@ -20,7 +20,7 @@ from trimtab.annotators.seam import Seam
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
 from trimtab.core.interfaces import Engine
-from trimtab.engines._shared.tokenization import softmax
+from trimtab.engines._shared.tokenization import decode_generation, encode_candidates, encode_request, softmax
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.prompts.principles import load_principles
 from trimtab.prompts.seam import RESPONSE_CANDIDATES, OrderedPair, build_judgment_request
@@ -49,7 +49,7 @@ class PlainEngine(TransformersEngine):
     ) -> list[Generation]:
         found: list[Generation] = []
         for start in range(0, len(questions), 2 * BATCH_SIZE):
-            texts = [self._encode(each) for each in questions[start : start + 2 * BATCH_SIZE]]
+            texts = [encode_request(self.loaded_model.chat, each) for each in questions[start : start + 2 * BATCH_SIZE]]
             ids, mask = self._pad(texts, left=True)
             written = self.loaded_model.model.generate(
                 input_ids=ids,
@@ -63,7 +63,7 @@ class PlainEngine(TransformersEngine):
             for text, row in zip(texts, written[:, ids.shape[1] :].tolist(), strict=True):
                 new = [token for token in row if token != self.loaded_model.pad_id]
                 cost = Cost(prompt_tokens=len(text), generated_tokens=len(new), calls=1)
-                found.append(self._to_generation(new, stop, cost))
+                found.append(decode_generation(self.loaded_model.chat, new, stop, cost))
         return found
 
     @torch.inference_mode()
@@ -79,7 +79,7 @@ class PlainEngine(TransformersEngine):
         found: list[ChoiceScores] = []
         for start in range(0, len(questions), BATCH_SIZE):
             group = zip(questions[start:], candidates[start : start + BATCH_SIZE], strict=False)
-            split = [self._encode_candidates(question, among) for question, among in group]
+            split = [encode_candidates(self.loaded_model.chat, question, among) for question, among in group]
             if first_token_only:
                 found += self._score_first_tokens([(text, [each[0] for each in rest]) for text, rest in split])
             else:
