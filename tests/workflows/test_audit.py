@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from trimtab.cli import app
 from trimtab.errors import DataError, StudyError
-from trimtab.metrics.label_quality import LabelEvaluation
 from trimtab.metrics.optimal_fraction import SelectedFraction
 from trimtab.sources.starter import Starter
 from trimtab.types import Annotation, Metric, Pair, build_user_prompt
+from trimtab.workflows.audit.evaluation import LabelEvaluation
 from trimtab.workflows.audit.recommendation import build_recommendation
 
 Audited = Callable[..., dict[str, Any]]
@@ -204,12 +204,12 @@ def test_agreement_is_counted_by_hand() -> None:
     measured = LabelEvaluation(pairs=PAIRS, labels=LABELS)
     assert measured.compute_agreement().value == 24 / 30
     by_length = measured.agreement_by_length()
-    assert by_length["people_prefer_longer"].value == 1
+    assert by_length["human_prefers_longer"].value == 1
     # pair 0 has two responses of one length, so nine pairs are left in which people prefer the shorter one
-    assert (by_length["people_prefer_shorter"].value, by_length["people_prefer_shorter"].n) == (4 / 9, 9)
+    assert (by_length["human_prefers_shorter"].value, by_length["human_prefers_shorter"].n) == (4 / 9, 9)
     rules = measured.length_baselines()
     # longest: right in 20 pairs, wrong in 9, a tie in 1; the annotator has 24
-    assert measured.improvement_over(rules["longest"]).value == pytest.approx((24 - 20.5) / 30)
+    assert measured.improvement_over(rules["longer"]).value == pytest.approx((24 - 20.5) / 30)
 
 
 def figure(value: float, low: float, high: float, n: int = 500) -> Metric:

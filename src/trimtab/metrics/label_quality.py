@@ -1,32 +1,26 @@
-"""What an audit counts: an annotator's labels beside people's, beside rules that cost nothing, and by length and sureness."""
+"""Metrics of labels: agreement with human labels, calibration, length bias, and how prompted labels came about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trimtab import stats
-from trimtab.annotators.length import Length
-from trimtab.core.annotator_inputs import AnnotatorInputs
-from trimtab.metrics.optimal_fraction import SelectedFraction, iter_fractions, select_optimal_fraction
-from trimtab.pipeline.stages.calibrate import (
-    OutOfFoldLabels,
-    apply_calibrator,
-    collect_out_of_fold_labels,
-    fit_calibrator,
-)
 from trimtab.stats import calibration
-from trimtab.stats.calibration import CalibrationMethod, ReliabilityBin
+from trimtab.stats.calibration import ReliabilityBin
 from trimtab.types import Annotation, Choice, Metric, Pair
 
+# By pair id.
 Labels = Mapping[str, Annotation]
-# Points of the curve of accuracy over the share that is kept.
-KEPT_FRACTIONS = tuple(place / 10 for place in range(1, 11))
+Choices = Mapping[str, Choice | None]
+PromptIds = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationMetrics:
-    """How far probabilities are from what happens, before calibration or after it."""
+    """Calibration of probabilities; `calibration_error` has bins of equal mass."""
 
     brier: Metric
     log_loss: Metric
@@ -34,117 +28,169 @@ class CalibrationMetrics:
     reliability: tuple[ReliabilityBin, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelEvaluation:
-    """Pairs with human labels, and the labels of an annotator that did not learn from them."""
-
-    pairs: Sequence[Pair]
-    labels: Labels
-
-    @property
-    def human_choices(self) -> dict[str, Choice]:
-        return {pair.id: pair.human for pair in self.pairs if pair.human is not None}
-
-    @property
-    def prompt_ids(self) -> dict[str, str]:
-        return {pair.id: pair.prompt_id for pair in self.pairs}
-
-    def compute_agreement(self, labels: Labels | None = None, among: Sequence[Pair] | None = None) -> Metric:
-        """With people, over prompts; of other labels, or among some pairs alone."""
-        found = self.labels if labels is None else labels
-        kept = {pair.id for pair in (self.pairs if among is None else among)}
-        human = {key: choice for key, choice in self.human_choices.items() if key in kept}
-        choices = {key: label.choice for key, label in found.items()}
-        return stats.agreement_rate(choices, human, clusters=self.prompt_ids)
-
-    def compute_correctness(self, labels: Labels | None = None) -> dict[str, float]:
-        """By pair: 1 where the label is people's, 0 where not, a half where it prefers nothing."""
-        found = self.labels if labels is None else labels
-        return {
-            key: 0.5 if found[key].choice is None else float(found[key].choice == choice)
-            for key, choice in self.human_choices.items()
-            if key in found
-        }
-
-    def improvement_over(self, over: Labels) -> Metric:
-        """The annotator's share of right labels less the other's on the same pairs."""
-        return stats.paired_difference(
-            self.compute_correctness(), self.compute_correctness(over), clusters=self.prompt_ids
-        )
-
-    def length_baselines(self) -> dict[str, Labels]:
-        """The labels of the two rules of length."""
-        return {
-            name: {each.pair_id: each for each in rule.annotate(self.pairs, AnnotatorInputs())}
-            for name, rule in (("longest", Length()), ("shortest", Length(prefer="shorter")))
-        }
-
-    def agreement_by_length(self) -> dict[str, Metric]:
-        """Agreement where people prefer the longer response and where the shorter one, and by thirds of how much the lengths
-        differ, in characters over the longer one's."""
-        longer, shorter = ([pair for pair in self.pairs if _prefers_longer(pair) is want] for want in (True, False))
-        ranked = sorted(self.pairs, key=lambda pair: (_relative_length_difference(pair), pair.id))
-        cut = [round(len(ranked) * place / 3) for place in range(4)]
-        thirds = {
-            name: ranked[cut[place] : cut[place + 1]]
-            for place, name in enumerate(("much_alike", "somewhat_apart", "far_apart"))
-        }
-        groups = {"people_prefer_longer": longer, "people_prefer_shorter": shorter, **thirds}
-        return {name: self.compute_agreement(among=pairs) for name, pairs in groups.items()}
-
-    def order_inconsistency(self, *, symmetric: bool) -> Metric | None:
-        """How often the two orders contradict each other: 0 by its make for a symmetric annotator; None where nobody tells."""
-        told = [bool(each.detail["flipped"]) for each in self.labels.values() if "flipped" in each.detail]
-        if told:
-            return stats.proportion(sum(told), len(told), len(self.labels) - len(told))
-        return Metric(value=0.0, low=0.0, high=0.0, n=len(self.labels), n_failed=0) if symmetric else None
-
-    def optimal_selection(self) -> tuple[SelectedFraction, dict[float, Metric]]:
-        """The share of the surest labels that is worth most, and the accuracy at every tenth."""
-        known = self._held_out_labels()
-        sure = [max(p, 1 - p) for p in known.p_a]
-        right = [(p > 0.5) == (choice == "a") for p, choice in zip(known.p_a, known.human, strict=True)]
-        steps = list(iter_fractions(sure, right))
-        curve = {share: min(steps, key=lambda each: abs(each.fraction - share)).accuracy for share in KEPT_FRACTIONS}
-        return select_optimal_fraction(sure, right), curve
-
-    def calibration_metrics(
-        self, method: CalibrationMethod, seed: int
-    ) -> tuple[CalibrationMetrics, CalibrationMetrics]:
-        """Before calibration, and after it, each pair by a map that was fitted without its fold."""
-        known = self._held_out_labels()
-        after = calibration.cross_fit_probabilities(method, known.p_a, known.human, known.prompt_ids, seed=seed)
-        return _compute_calibration_metrics(known.p_a, known, seed), _compute_calibration_metrics(after, known, seed)
-
-    def unlabeled_accuracy(
-        self, pool: Labels, prompts: Mapping[str, str], method: CalibrationMethod, seed: int
-    ) -> Metric:
-        """Expected accuracy of the labels of the pool, whose pairs' prompts are given, prediction-powered by the calibrated
-        sureness of both."""
-        known = self._held_out_labels()
-        after = calibration.cross_fit_probabilities(method, known.p_a, known.human, known.prompt_ids, seed=seed)
-        right = [float((p > 0.5) == (choice == "a")) for p, choice in zip(known.p_a, known.human, strict=True)]
-        mapped = apply_calibrator(fit_calibrator(method, known, "audit"), list(pool.values()))
-        sure = [max(each.p_a, 1 - each.p_a) if each.p_a is not None else 0.5 for each in mapped]
-        return stats.ppi_mean(
-            right,
-            [max(p, 1 - p) for p in after],
-            sure,
-            clusters=known.prompt_ids,
-            unlabeled_clusters=[prompts[each.pair_id] for each in mapped],
-        )
-
-    def _held_out_labels(self) -> OutOfFoldLabels:
-        return collect_out_of_fold_labels(self.pairs, self.labels, "audit")
+def get_choices(labels: Labels) -> dict[str, Choice | None]:
+    return {pair_id: label.choice for pair_id, label in labels.items()}
 
 
-def _compute_calibration_metrics(p_a: Sequence[float], known: OutOfFoldLabels, seed: int) -> CalibrationMetrics:
-    return CalibrationMetrics(
-        brier=calibration.brier_score(p_a, known.human, clusters=known.prompt_ids, seed=seed),
-        log_loss=calibration.log_loss(p_a, known.human, clusters=known.prompt_ids, seed=seed),
-        calibration_error=calibration.equal_mass_calibration_error(p_a, known.human),
-        reliability=calibration.reliability_curve(p_a, known.human),
+def get_human_choices(pairs: Sequence[Pair]) -> dict[str, Choice]:
+    """The human labels, by pair id; pairs without one are left out."""
+    return {pair.id: pair.human for pair in pairs if pair.human is not None}
+
+
+def get_confidence(label: Annotation) -> float:
+    """The probability of the chosen response, in [0.5, 1]; 0.5 without a probability."""
+    return 0.5 if label.p_a is None else max(label.p_a, 1.0 - label.p_a)
+
+
+def compute_coverage(labels: Labels) -> Metric:
+    """The share of pairs whose label prefers a response; `n_failed` counts failed labels."""
+    num_choices = sum(label.choice is not None for label in labels.values())
+    num_failed = sum(label.status == "failed" for label in labels.values())
+    return stats.proportion(num_choices, len(labels), num_failed)
+
+
+def compute_agreement(labels: Labels, reference: Choices, prompt_ids: PromptIds | None) -> Metric:
+    """The share of pairs with the same choice, over pairs that the reference labels.
+
+    Intervals cluster by prompt; without `prompt_ids`, pairs count as independent.
+    """
+    return stats.agreement_rate(get_choices(labels), reference, clusters=prompt_ids)
+
+
+def compute_kappa(labels: Labels, reference: Choices, prompt_ids: PromptIds | None) -> Metric:
+    """Cohen's kappa, with the same clusters as `compute_agreement`."""
+    return stats.cohen_kappa(get_choices(labels), reference, clusters=prompt_ids)
+
+
+def compute_mean_confidence(labels: Labels, prompt_ids: PromptIds | None) -> Metric:
+    return compute_clustered_mean({pair_id: get_confidence(label) for pair_id, label in labels.items()}, prompt_ids)
+
+
+def compute_clustered_mean(values: Mapping[str, float], prompt_ids: PromptIds | None) -> Metric:
+    """The mean over pairs, with an interval over prompts, or over pairs without `prompt_ids`."""
+    clusters = [prompt_ids[pair_id] for pair_id in values] if prompt_ids is not None else None
+    return stats.mean(list(values.values()), clusters=clusters)
+
+
+def compute_correctness(labels: Labels, human: Mapping[str, Choice]) -> dict[str, float]:
+    """By pair: 1 if the label matches the human label, 0 if not, 0.5 if it prefers neither response."""
+    return {
+        pair_id: 0.5 if labels[pair_id].choice is None else float(labels[pair_id].choice == choice)
+        for pair_id, choice in human.items()
+        if pair_id in labels
+    }
+
+
+def compute_confidence_error(labels: Labels, human: Choices) -> Metric:
+    """Expected calibration error of the confidence, over labels with a choice on human-labeled pairs."""
+    judged = [
+        (get_confidence(label), label.choice == human[pair_id])
+        for pair_id, label in labels.items()
+        if label.p_a is not None and label.choice is not None and human.get(pair_id) is not None
+    ]
+    return stats.expected_calibration_error(
+        [confidence for confidence, _ in judged], [is_correct for _, is_correct in judged]
     )
+
+
+def compute_calibration_metrics(
+    p_a: Sequence[float], human: Sequence[Choice], prompt_ids: Sequence[str], seed: int
+) -> CalibrationMetrics:
+    """Calibration of probabilities against human labels, all in the same order."""
+    return CalibrationMetrics(
+        brier=calibration.brier_score(p_a, human, clusters=prompt_ids, seed=seed),
+        log_loss=calibration.log_loss(p_a, human, clusters=prompt_ids, seed=seed),
+        calibration_error=calibration.equal_mass_calibration_error(p_a, human),
+        reliability=calibration.reliability_curve(p_a, human),
+    )
+
+
+def compute_agreement_by_length(labels: Labels, pairs: Sequence[Pair]) -> dict[str, Metric]:
+    """Human agreement by whether humans prefer the longer response, and by thirds of the relative length difference.
+
+    The relative difference is in characters, divided by the length of the longer response.
+    """
+    longer, shorter = ([pair for pair in pairs if _prefers_longer(pair) is value] for value in (True, False))
+    ranked = sorted(pairs, key=lambda pair: (_relative_length_difference(pair), pair.id))
+    bounds = [round(len(ranked) * third / 3) for third in range(4)]
+    thirds = {
+        name: ranked[bounds[third] : bounds[third + 1]]
+        for third, name in enumerate(("small_difference", "medium_difference", "large_difference"))
+    }
+    groups = {"human_prefers_longer": longer, "human_prefers_shorter": shorter, **thirds}
+    prompt_ids = {pair.id: pair.prompt_id for pair in pairs}
+    return {name: compute_agreement(labels, get_human_choices(group), prompt_ids) for name, group in groups.items()}
+
+
+def compute_length_correlation(labels: Labels, pairs: Sequence[Pair]) -> Metric:
+    """Pearson correlation of the choice (+1 for `a`, -1 for `b`) with the length difference in characters."""
+    signs: Mapping[Choice, float] = {"a": 1.0, "b": -1.0}
+    labeled = [
+        (signs[choice], float(pair.length_difference("a")))
+        for pair in pairs
+        if (choice := labels[pair.id].choice) is not None
+    ]
+    return stats.pearson([sign for sign, _ in labeled], [difference for _, difference in labeled])
+
+
+def compute_order_inconsistency(labels: Labels) -> Metric | None:
+    """The share of prompted labels whose verdicts differ between the two orders; None if no label records it."""
+    return _rate_of_detail(labels, "order_inconsistent", True)
+
+
+def compute_prompting_metrics(labels: Labels) -> dict[str, Metric]:
+    """Metrics of prompted labels; those that no label records are left out.
+
+    Order inconsistency, decisions by the strong model, truncated generations, duplicate texts, and search depth. `n_failed`
+    counts the labels that do not record the metric.
+    """
+    details = _successful_details(labels)
+    rates = {
+        "order_inconsistency": compute_order_inconsistency(labels),
+        "strong_decision_rate": _rate_of_detail(labels, "decided_by", "strong"),
+        "truncation_rate": _rate(
+            [
+                detail[key] > 0
+                for detail in details
+                for key in ("num_truncated", "num_truncated_thoughts")
+                if key in detail
+            ],
+            len(labels),
+        ),
+        "duplicate_text_rate": _rate(_are_texts_duplicated(details), len(labels)),
+    }
+    metrics = {name: rate for name, rate in rates.items() if rate is not None}
+    depths = [float(detail["depth"]) for detail in details if "depth" in detail]
+    return {**metrics, **({"depth": stats.mean(depths, n_failed=len(labels) - len(depths))} if depths else {})}
+
+
+def _successful_details(labels: Labels) -> list[Mapping[str, Any]]:
+    return [label.detail for label in labels.values() if label.detail and label.status != "failed"]
+
+
+def _rate_of_detail(labels: Labels, key: str, value: object) -> Metric | None:
+    outcomes = [detail[key] == value for detail in _successful_details(labels) if key in detail]
+    return _rate(outcomes, len(labels))
+
+
+def _rate(outcomes: Sequence[bool], num_labels: int) -> Metric | None:
+    return stats.proportion(sum(outcomes), len(outcomes), num_labels - len(outcomes)) if outcomes else None
+
+
+def _are_texts_duplicated(details: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """For each pair with generated text: whether every text also occurs verbatim for another pair."""
+    texts_by_pair = [texts for detail in details if (texts := set(_iter_generated_texts(detail)))]
+    num_pairs = Counter(text for texts in texts_by_pair for text in texts)
+    return [all(num_pairs[text] > 1 for text in texts) for texts in texts_by_pair]
+
+
+def _iter_generated_texts(detail: Mapping[str, Any]) -> Iterator[str]:
+    """Reasoning, arguments, and the thought of a tree's deepest kept node, which is the one passed to the weak model."""
+    kept = [node for node in detail.get("nodes", ()) if node["kept"]]
+    yield from kept[-1]["thought"] if kept else ()
+    yield from detail.get("reasoning", {}).values()
+    for arguments in detail.get("arguments", {}).values():
+        yield from (argument["text"] for argument in arguments)
 
 
 def _prefers_longer(pair: Pair) -> bool | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
-from trimtab.metrics.label_quality import CalibrationMetrics, LabelEvaluation, Labels
+from trimtab.metrics.label_quality import CalibrationMetrics, Labels
 from trimtab.metrics.optimal_fraction import SelectedFraction
 from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
@@ -18,6 +18,7 @@ from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Metric
 from trimtab.workflows.audit.cost import LabelingCost, compute_labeling_cost
+from trimtab.workflows.audit.evaluation import LabelEvaluation
 from trimtab.workflows.audit.plan import AuditStages, build_audit_stages
 from trimtab.workflows.audit.recommendation import build_recommendation
 from trimtab.workflows.audit.request import AuditRequest

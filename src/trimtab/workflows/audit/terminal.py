@@ -13,11 +13,11 @@ from trimtab.types import Metric
 from trimtab.workflows.audit import Audit
 
 LENGTH_GROUP_TITLES = {
-    "people_prefer_longer": "people prefer the longer response",
-    "people_prefer_shorter": "people prefer the shorter response",
-    "much_alike": "lengths much alike",
-    "somewhat_apart": "lengths somewhat apart",
-    "far_apart": "lengths far apart",
+    "human_prefers_longer": "people prefer the longer response",
+    "human_prefers_shorter": "people prefer the shorter response",
+    "small_difference": "lengths much alike",
+    "medium_difference": "lengths somewhat apart",
+    "large_difference": "lengths far apart",
 }
 
 
