@@ -163,7 +163,7 @@ def test_a_beginning_is_the_same_whatever_was_read_before(family: str, monkeypat
 
 def test_beginnings_that_are_least_used_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefix_cache, "BLOCK_TOKENS", 16)
-    model, used = tiny(FAMILIES["llama"], packed=True), PrefixCache(room=32)
+    model, used = tiny(FAMILIES["llama"], packed=True), PrefixCache(max_tokens=32)
     one, two, three = ([n, *CONSTANT[:15]] for n in (1, 2, 3))
     assert [used.get_or_compute(model, each).computed_tokens for each in (one, two, one, three, one, two)] == [
         16,

@@ -66,7 +66,7 @@ def answers(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
 
 def test_a_model_that_takes_no_masks_is_refused_before_it_writes() -> None:
     with pytest.raises(
-        ModelError, match=r"BloomForCausalLM can be scored and trained, and can neither write nor be asked"
+        ModelError, match=r"BloomForCausalLM can be scored and trained, but cannot generate or be prompted"
     ):
         answers(AutoModelForCausalLM.from_config(BLOOM).eval(), PROMPTS)
 

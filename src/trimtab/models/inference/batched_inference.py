@@ -1,4 +1,4 @@
-"""Questions put to a model in memory: constant beginnings are read once, and all candidates of a question in one pass."""
+"""Batched scoring and generation: shared prefixes are computed once, and all choices of a prompt in one forward pass."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from trimtab.models.packing.attention import PackedLayout
 from trimtab.models.packing.layout_probe import unwrap_adapter, uses_packed_attention
 
 TokenIds = Sequence[int]
-# Rows of the vocabulary-sized tensor that exist at one time.
+# A text and its choices.
+_ChoiceRow = tuple[list[int], list[list[int]]]
+# Rows of the vocabulary-sized logits tensor that exist at one time.
 LOGSUMEXP_CHUNK_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceLogprobs:
-    """Summed log-probabilities of a question's candidates, in nats; tokens that were computed, and read from a cache."""
+    """Summed log-probabilities of a text's choices, in nats, and the numbers of tokens computed and read from the cache."""
 
     logprobs: tuple[float, ...]
     computed_tokens: int
@@ -40,7 +42,8 @@ class ChoiceLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedTokens:
-    """New token ids, the end token included where one was written; tokens of the prompt computed, and read from a cache."""
+    """Generated token ids, including the stop token if there is one, and the numbers of prompt tokens computed and read
+    from the cache."""
 
     token_ids: tuple[int, ...]
     computed_tokens: int
@@ -49,7 +52,7 @@ class GeneratedTokens:
 
 @dataclass(frozen=True, slots=True)
 class _TextGroup:
-    """Places of texts that are to be read together behind the `shared` tokens that they begin with."""
+    """Indices of texts that are computed together after their common prefix of `prefix_length` tokens."""
 
     prefix_length: int
     indices: list[int]
@@ -57,20 +60,21 @@ class _TextGroup:
 
 @dataclass(frozen=True, slots=True)
 class _ForwardPass:
-    """Places of texts that are read together behind a prefix. `fresh` where the prefix was read for this pass."""
+    """Indices of texts that are computed together after a prefix. `prefix_is_new`: the prefix was computed for this pass."""
 
     prefix: CachedPrefix
     indices: list[int]
     prefix_is_new: bool
 
-    def count_cached_tokens(self, number: int) -> int:
-        """Tokens that the text of this number in the pass had from a cache: the first text pays for what was read."""
-        return self.prefix.length - (self.prefix.computed_tokens if self.prefix_is_new and number == 0 else 0)
+    def count_cached_tokens(self, position: int) -> int:
+        """Tokens from the cache for the text at this position in the pass. A new prefix counts for the first text."""
+        is_computed = self.prefix_is_new and position == 0
+        return self.prefix.length - (self.prefix.computed_tokens if is_computed else 0)
 
 
 @dataclass(slots=True)
 class _PrefixReader:
-    """What groups begin with, read when the first of a family comes. Not frozen: it holds the prefix that was read last."""
+    """Computes the prefix of a group when it differs from that of the previous group. Mutable: holds the last prefix."""
 
     model: Any
     texts: Sequence[TokenIds]
@@ -80,38 +84,44 @@ class _PrefixReader:
 
     def read_prefix(self, group: _TextGroup) -> _ForwardPass:
         ids = self.texts[group.indices[0]][: group.prefix_length]
-        fresh = self.prefix is None or ids != self.prefix_ids
-        if self.prefix is None or fresh:
+        is_new = self.prefix is None or ids != self.prefix_ids
+        if self.prefix is None or is_new:
             self.prefix_ids, self.prefix = ids, self.prefix_cache.get_or_compute(self.model, ids)
-        return _ForwardPass(self.prefix, group.indices, fresh)
+        return _ForwardPass(self.prefix, group.indices, is_new)
 
 
-def _group_texts(texts: Sequence[TokenIds], room: Sequence[int], budget: int, model: Any) -> Iterator[_TextGroup]:
-    """Texts with a common beginning together, longest first. `room` is how many more tokens each text needs.
+def _group_texts(
+    texts: Sequence[TokenIds], extra_tokens: Sequence[int], token_budget: int, model: Any
+) -> Iterator[_TextGroup]:
+    """Group texts with a common prefix, longest first. `extra_tokens`: how many tokens each text needs besides its own.
 
-    A group is at most `budget` tokens to read and at most CACHED * budget to hold in a cache, or one text.
+    A group has at most `token_budget` tokens to compute and CACHE_BUDGET_FACTOR * `token_budget` tokens in a cache, or it
+    is one text.
     """
     packed = uses_packed_attention(model)
-    for family in group_by_prefix(texts):
-        own = {place: len(texts[place]) - family.prefix_length + room[place] for place in family.indices}
-        kept = 0 if packed else family.prefix_length  # tokens of the beginning that each row has in its cache
+    for prefix_group in group_by_prefix(texts):
+        prefix_length = prefix_group.prefix_length
+        lengths = {index: len(texts[index]) - prefix_length + extra_tokens[index] for index in prefix_group.indices}
+        cached_per_row = 0 if packed else prefix_length  # each row's cache repeats the prefix
         group = list[int]()
-        for place in sorted(family.indices, key=lambda place: (-own[place], place)):
-            rows, longest = len(group) + 1, own[group[0]] if group else own[place]
-            read = sum(own[each] for each in group) + own[place] if packed else rows * longest
-            if group and (read > budget or rows * (longest + kept) > CACHE_BUDGET_FACTOR * budget):
-                yield _TextGroup(family.prefix_length, group)
+        for index in sorted(prefix_group.indices, key=lambda index: (-lengths[index], index)):
+            rows, longest = len(group) + 1, lengths[group[0]] if group else lengths[index]
+            num_tokens = sum(lengths[member] for member in group) + lengths[index] if packed else rows * longest
+            num_cached = rows * (longest + cached_per_row)
+            if group and (num_tokens > token_budget or num_cached > CACHE_BUDGET_FACTOR * token_budget):
+                yield _TextGroup(prefix_length, group)
                 group = []
-            group.append(place)
+            group.append(index)
         if group:
-            yield _TextGroup(family.prefix_length, group)
+            yield _TextGroup(prefix_length, group)
 
 
-def _exclude_completed(groups: Sequence[_TextGroup], known: Container[int]) -> list[_TextGroup]:
-    """The groups without the places that are known. Those that were read before a kill are whole, and the rest stay as they
-    would have been without it."""
-    left = [replace(each, indices=[place for place in each.indices if place not in known]) for each in groups]
-    return [each for each in left if each.indices]
+def _exclude_completed(groups: Sequence[_TextGroup], completed: Container[int]) -> list[_TextGroup]:
+    """The groups without completed indices. Groups that finished before a kill disappear; the others are as without it."""
+    remaining = [
+        replace(group, indices=[index for index in group.indices if index not in completed]) for group in groups
+    ]
+    return [group for group in remaining if group.indices]
 
 
 def score_choices(
@@ -122,31 +132,33 @@ def score_choices(
     prefix_cache: PrefixCache | None = None,
     completed: Container[int] = (),
 ) -> Iterator[dict[int, ChoiceLogprobs]]:
-    """The summed log-probability of every candidate behind its text, by the text's place, a pass at a time; none for places
-    that are `known`. No text and no candidate may be empty."""
-    # the last token of a candidate is predicted, never read
-    room = [sum(len(each) - 1 for each in among) for among in choices]
+    """Compute the summed log-probability of every choice after its text, by the text's index, one pass at a time.
+
+    Indices in `completed` are skipped. No text and no choice may be empty.
+    """
+    # the last token of a choice is predicted but never an input
+    extra_tokens = [sum(len(choice) - 1 for choice in text_choices) for text_choices in choices]
     prefixes = _PrefixReader(model, texts, prefix_cache or PrefixCache())
-    for wanted in _exclude_completed(list(_group_texts(texts, room, token_budget, model)), completed):
-        group, found = prefixes.read_prefix(wanted), dict[int, ChoiceLogprobs]()
+    for group in _exclude_completed(list(_group_texts(texts, extra_tokens, token_budget, model)), completed):
+        forward_pass, scores = prefixes.read_prefix(group), dict[int, ChoiceLogprobs]()
         rows = [
-            (list(texts[place][group.prefix.length :]), [list(each) for each in choices[place]])
-            for place in group.indices
+            (list(texts[index][forward_pass.prefix.length :]), [list(choice) for choice in choices[index]])
+            for index in forward_pass.indices
         ]
-        for number, (place, logprobs) in enumerate(
-            zip(group.indices, _score_rows(model, group.prefix, rows), strict=True)
-        ):
-            reused = group.count_cached_tokens(number)
-            found[place] = ChoiceLogprobs(logprobs, len(texts[place]) + room[place] - reused, reused)
-        yield found
+        row_logprobs = _score_rows(model, forward_pass.prefix, rows)
+        for position, (index, logprobs) in enumerate(zip(forward_pass.indices, row_logprobs, strict=True)):
+            num_cached = forward_pass.count_cached_tokens(position)
+            num_computed = len(texts[index]) + extra_tokens[index] - num_cached
+            scores[index] = ChoiceLogprobs(logprobs, num_computed, num_cached)
+        yield scores
 
 
 @dataclass(frozen=True, slots=True)
 class _BranchLayout:
-    """Texts with their candidates as branches behind them, all but their last tokens, one text behind another.
+    """Concatenated texts, each followed by its choices without their last tokens, as branches.
 
-    `tokens`, `positions`, `segments` (0 for a text, 1 and up for its branches): a list a text. `sources`: which token of all
-    predicts each target; `owners`: the candidate that a target belongs to.
+    `tokens`, `positions`, `segments` (0 for a text, 1 and up for its branches): one list per text. `source_indices`: the
+    index of the token that predicts each target. `choice_indices`: the choice that each target belongs to.
     """
 
     tokens: list[list[int]]
@@ -157,83 +169,86 @@ class _BranchLayout:
     choice_indices: list[int]
 
     @classmethod
-    def build(cls, rows: Sequence[tuple[list[int], list[list[int]]]], before: int, width: int | None) -> _BranchLayout:
-        """`before` tokens come before every text. Where `width` is given, each text is that many tokens apart."""
-        laid, start = cls([], [], [], [], [], []), 0
-        candidate = 0
-        for text, among in rows:
-            tokens, positions, segments = list(text), list(range(before, before + len(text))), [0] * len(text)
-            for branch, each in enumerate(among, start=1):
+    def build(cls, rows: Sequence[_ChoiceRow], prefix_length: int, width: int | None) -> _BranchLayout:
+        """`prefix_length` tokens precede every text. If `width` is given, texts start `width` tokens apart."""
+        layout, start = cls([], [], [], [], [], []), 0
+        choice_index = 0
+        for text, choices in rows:
+            end = prefix_length + len(text)
+            tokens, positions, segments = list(text), list(range(prefix_length, end)), [0] * len(text)
+            for branch, choice in enumerate(choices, start=1):
                 begin = start + len(tokens)
-                laid.source_indices.extend([start + len(text) - 1, *range(begin, begin + len(each) - 1)])
-                laid.targets.extend(each)
-                laid.choice_indices.extend([candidate] * len(each))
-                tokens += each[:-1]
-                positions += range(before + len(text), before + len(text) + len(each) - 1)
-                segments += [branch] * (len(each) - 1)
-                candidate += 1
-            laid.tokens.append(tokens)
-            laid.positions.append(positions)
-            laid.segments.append(segments)
+                layout.source_indices.extend([start + len(text) - 1, *range(begin, begin + len(choice) - 1)])
+                layout.targets.extend(choice)
+                layout.choice_indices.extend([choice_index] * len(choice))
+                tokens += choice[:-1]
+                positions += range(end, end + len(choice) - 1)
+                segments += [branch] * (len(choice) - 1)
+                choice_index += 1
+            layout.tokens.append(tokens)
+            layout.positions.append(positions)
+            layout.segments.append(segments)
             start += len(tokens) if width is None else width
-        return laid
+        return layout
 
 
 @torch.inference_mode()
-def _score_rows(
-    model: Any, prefix: CachedPrefix, rows: Sequence[tuple[list[int], list[list[int]]]]
-) -> list[tuple[float, ...]]:
+def _score_rows(model: Any, prefix: CachedPrefix, rows: Sequence[_ChoiceRow]) -> list[tuple[float, ...]]:
     packed = uses_packed_attention(model)
-    width = max(len(text) + sum(len(each) - 1 for each in among) for text, among in rows)
-    laid = _BranchLayout.build(rows, prefix.length, None if packed else width)
-    states = (_forward_packed_rows if packed else _forward_padded_rows)(model, prefix, rows, laid, width)
+    width = max(len(text) + sum(len(choice) - 1 for choice in choices) for text, choices in rows)
+    layout = _BranchLayout.build(rows, prefix.length, None if packed else width)
+    states = (_forward_packed_rows if packed else _forward_padded_rows)(model, prefix, rows, layout, width)
     device = states.device
-    places, which = torch.tensor(laid.source_indices, device=device).unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    chosen = states.reshape(-1, states.shape[-1])[places]
-    each_token = _float32_logprobs(model, chosen, which, torch.tensor(laid.targets, device=device)).cpu()
-    sums = torch.zeros(laid.choice_indices[-1] + 1).index_add(0, torch.tensor(laid.choice_indices), each_token)
-    found = iter(sums.tolist())
-    return [tuple(next(found) for _ in among) for _, among in rows]
+    sources, inverse = torch.tensor(layout.source_indices, device=device).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    source_states = states.reshape(-1, states.shape[-1])[sources]
+    logprobs = _float32_logprobs(model, source_states, inverse, torch.tensor(layout.targets, device=device)).cpu()
+    sums = torch.zeros(layout.choice_indices[-1] + 1).index_add(0, torch.tensor(layout.choice_indices), logprobs)
+    remaining = iter(sums.tolist())
+    return [tuple(next(remaining) for _ in choices) for _, choices in rows]
 
 
 def _forward_packed_rows(
-    model: Any, prefix: CachedPrefix, rows: Sequence[tuple[list[int], list[list[int]]]], laid: _BranchLayout, width: int
+    model: Any, prefix: CachedPrefix, rows: Sequence[_ChoiceRow], layout: _BranchLayout, width: int
 ) -> Tensor:
     device = unwrap_adapter(model).device
-    lengths = tuple((len(text), *(len(each) - 1 for each in among)) for text, among in rows)
-    tokens = torch.tensor([list(chain(*laid.tokens))], device=device)
-    positions = torch.tensor([list(chain(*laid.positions))], device=device)
-    return forward_packed(
-        model, tokens, positions, PackedLayout(lengths, prefix.length), prefix.create_cache(1, tokens.shape[1])
-    )
+    lengths = tuple((len(text), *(len(choice) - 1 for choice in choices)) for text, choices in rows)
+    tokens = torch.tensor([list(chain(*layout.tokens))], device=device)
+    positions = torch.tensor([list(chain(*layout.positions))], device=device)
+    cache = prefix.create_cache(1, tokens.shape[1])
+    return forward_packed(model, tokens, positions, PackedLayout(lengths, prefix.length), cache)
 
 
 def _forward_padded_rows(
-    model: Any, prefix: CachedPrefix, rows: Sequence[tuple[list[int], list[list[int]]]], laid: _BranchLayout, width: int
+    model: Any, prefix: CachedPrefix, rows: Sequence[_ChoiceRow], layout: _BranchLayout, width: int
 ) -> Tensor:
-    def padded(lists: list[list[int]], filler: int) -> Tensor:
-        filled = [each + [filler] * (width - len(each)) for each in lists]
-        return torch.tensor(filled, device=unwrap_adapter(model).device)
+    def pad(lists: list[list[int]], filler: int) -> Tensor:
+        padded = [values + [filler] * (width - len(values)) for values in lists]
+        return torch.tensor(padded, device=unwrap_adapter(model).device)
 
-    tokens, positions, segments = padded(laid.tokens, 0), padded(laid.positions, 0), padded(laid.segments, -1)
+    tokens, positions, segments = pad(layout.tokens, 0), pad(layout.positions, 0), pad(layout.segments, -1)
     return forward_with_prefix(model, tokens, positions, segments, prefix, prefix.create_cache(len(rows), width))
 
 
-def _float32_logprobs(model: Any, states: Tensor, which: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each target behind `states[which]`, float32, with differences that are finer than bfloat16.
+def _float32_logprobs(model: Any, states: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
+    """Log-probability of each target given `states[sources]`, float32, at a resolution finer than bfloat16.
 
-    A logit of 20 in bfloat16 is a multiple of an eighth, and candidates that are nearly as likely would often tie. So the
-    targets' own logits are products in float32; what all candidates of a question have in common stays as it is.
+    A bfloat16 logit of 20 is a multiple of 1/8, so choices with similar probabilities would often tie. Therefore the
+    targets' own logits are computed in float32. The normalizer, which all choices of a text share, is not.
     """
     causal = unwrap_adapter(model)
-    project, layer = get_lm_head(causal), causal.get_output_embeddings()
-    totals = torch.cat([project(part).float().logsumexp(1) for part in states.split(LOGSUMEXP_CHUNK_ROWS)])  # type: ignore[no-untyped-call]
-    own = (states[which].float() * layer.weight[targets].float()).sum(1)
-    if layer.bias is not None:
-        own = own + layer.bias[targets].float()
-    bend = get_logit_transform(causal)
-    fine: Tensor = (bend(own) if bend else own) - totals[which]
-    return fine
+    project, output_layer = get_lm_head(causal), causal.get_output_embeddings()
+    normalizers = torch.cat(
+        [
+            project(chunk).float().logsumexp(1)
+            for chunk in states.split(LOGSUMEXP_CHUNK_ROWS)  # type: ignore[no-untyped-call]
+        ]
+    )
+    logits = (states[sources].float() * output_layer.weight[targets].float()).sum(1)
+    if output_layer.bias is not None:
+        logits = logits + output_layer.bias[targets].float()
+    transform = get_logit_transform(causal)
+    logprobs: Tensor = (transform(logits) if transform else logits) - normalizers[sources]
+    return logprobs
 
 
 def generate_tokens(
@@ -248,52 +263,55 @@ def generate_tokens(
     prefix_cache: PrefixCache | None = None,
     completed: Container[int] = (),
 ) -> Iterator[dict[int, GeneratedTokens]]:
-    """What the model writes behind each text, up to and with the token that ended it, by the text's place, as many at a time
-    as are written together; nothing for places that are `known`."""
-    # packed texts are read a few at a time, however many are written on together
-    room = (
-        CACHE_BUDGET_FACTOR * token_budget if uses_packed_attention(model) else CACHE_BUDGET_FACTOR * token_budget // 4
-    )
-    planned = _group_texts(texts, [max_new_tokens] * len(texts), room, model)
+    """Generate a continuation of each text, up to and including its stop token, by the text's index, one batch at a time.
+
+    Indices in `completed` are skipped.
+    """
+    # packed texts are prefilled a few at a time, however many are decoded together
+    cache_budget = CACHE_BUDGET_FACTOR * token_budget
+    group_budget = cache_budget if uses_packed_attention(model) else cache_budget // 4
+    planned = _group_texts(texts, [max_new_tokens] * len(texts), group_budget, model)
     prefixes = _PrefixReader(model, texts, prefix_cache or PrefixCache())
-    for together in _batch_groups(planned, texts, token_budget, model):
-        groups, found = (
-            [prefixes.read_prefix(each) for each in _exclude_completed(together, completed)],
-            dict[int, GeneratedTokens](),
-        )
-        if not groups:
+    for groups in _batch_groups(planned, texts, token_budget, model):
+        passes = [prefixes.read_prefix(group) for group in _exclude_completed(groups, completed)]
+        if not passes:
             continue
-        answers = iter(
+        batches = [
+            PrefixBatch(
+                forward_pass.prefix, [texts[index][forward_pass.prefix.length :] for index in forward_pass.indices]
+            )
+            for forward_pass in passes
+        ]
+        outputs = iter(
             decode_batch(
                 model,
-                [
-                    PrefixBatch(each.prefix, [texts[place][each.prefix.length :] for place in each.indices])
-                    for each in groups
-                ],
+                batches,
                 is_finished,
-                [rngs[place] for each in groups for place in each.indices],
+                [rngs[index] for forward_pass in passes for index in forward_pass.indices],
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
             )
         )
-        for group in groups:
-            for number, place in enumerate(group.indices):
-                reused = group.count_cached_tokens(number)
-                found[place] = GeneratedTokens(tuple(next(answers)), len(texts[place]) - reused, reused)
-        yield found
+        generated = dict[int, GeneratedTokens]()
+        for forward_pass in passes:
+            for position, index in enumerate(forward_pass.indices):
+                num_cached = forward_pass.count_cached_tokens(position)
+                generated[index] = GeneratedTokens(tuple(next(outputs)), len(texts[index]) - num_cached, num_cached)
+        yield generated
 
 
 def _batch_groups(
-    planned: Iterator[_TextGroup], texts: Sequence[TokenIds], budget: int, model: Any
+    planned: Iterator[_TextGroup], texts: Sequence[TokenIds], token_budget: int, model: Any
 ) -> Iterator[list[_TextGroup]]:
-    """Groups that are written on at a time: one, or, where the model takes packed rows, as many as the caches may hold."""
-    groups, held = list[_TextGroup](), 0
-    for each in planned:
-        size = each.prefix_length + sum(len(texts[place]) - each.prefix_length for place in each.indices)
-        if groups and (held + size > CACHE_BUDGET_FACTOR * budget or not uses_packed_attention(model)):
+    """Groups that are decoded together: one, or with packed attention as many as fit in the caches."""
+    groups, num_cached = list[_TextGroup](), 0
+    for group in planned:
+        size = group.prefix_length + sum(len(texts[index]) - group.prefix_length for index in group.indices)
+        exceeds_budget = num_cached + size > CACHE_BUDGET_FACTOR * token_budget
+        if groups and (exceeds_budget or not uses_packed_attention(model)):
             yield groups
-            groups, held = [], 0
-        groups.append(each)
-        held += size
+            groups, num_cached = [], 0
+        groups.append(group)
+        num_cached += size
     if groups:
         yield groups

@@ -1,4 +1,7 @@
-"""Sampling answers. A prompt's draws come from the seed and its own id, so neither order nor batching moves them."""
+"""Generate responses to prompts.
+
+The random numbers of a prompt come from the seed and its ID, so results do not depend on order or batching.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from trimtab.models.inference.sampling import Sampling
 from trimtab.models.packing.layout_probe import require_mask_support, select_layout
 from trimtab.types import Completion, Prompt
 
-# Tokens in the caches of all rows of a batch, as a multiple of those in one forward pass: a step of 150 rows takes little
-# longer than one of 50, since both read every weight once.
+# Tokens in the KV caches of a batch, as a multiple of the tokens in one forward pass. A decoding step with 150 rows takes only
+# slightly longer than one with 50, since both read every weight once.
 CACHE_BUDGET_FACTOR = 16
 
 
@@ -26,11 +29,12 @@ def sample_completions(
     needed_ids: Collection[str],
     token_budget: int,
 ) -> Iterator[list[Completion]]:
-    """Answers to (id, prompt) pairs, a batch at a time, longest prompts first.
+    """Generate responses to (ID, prompt) pairs, one batch at a time, longest prompts first.
 
-    Batches are formed from all prompts, so that a resumed run forms the same ones; those without a `wanted` id are left out.
+    Batches are formed from all prompts, so that a resumed run forms the same batches. Batches without any of `needed_ids` are
+    skipped.
     """
-    select_layout(model)  # and with it the attention that is fastest for a token at a time
+    select_layout(model)  # also selects the fastest attention for single-token steps
     require_mask_support(model)
     encoded = [(prompt_id, prompt, chat.encode_prompt(prompt)) for prompt_id, prompt in prompts]
     encoded.sort(key=lambda item: (-len(item[2]), item[0]))
@@ -40,23 +44,28 @@ def sample_completions(
         batch = encoded[start : start + rows]
         if not any(prompt_id in needed_ids for prompt_id, _, _ in batch):
             continue
-        draws = [random.Random(f"{sampling.seed}:{prompt_id}") for prompt_id, _, _ in batch]
-        answers = decode_batch(
+        rngs = [random.Random(f"{sampling.seed}:{prompt_id}") for prompt_id, _, _ in batch]
+        responses = decode_batch(
             model,
             [PrefixBatch(CachedPrefix(0, ()), [ids for _, _, ids in batch])],
             lambda ids: ids[-1] in chat.stop_token_ids,
-            draws,
+            rngs,
             max_new_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
         )
         yield [
-            _build_completion(chat, prompt_id, prompt, answer)
-            for (prompt_id, prompt, _), answer in zip(batch, answers, strict=True)
+            _build_completion(chat, prompt_id, prompt, response)
+            for (prompt_id, prompt, _), response in zip(batch, responses, strict=True)
         ]
 
 
-def _build_completion(chat: ChatTokenizer, prompt_id: str, prompt: Prompt, answer: list[int]) -> Completion:
-    stop: Literal["end", "length"] = "end" if answer and answer[-1] in chat.stop_token_ids else "length"
+def _build_completion(chat: ChatTokenizer, prompt_id: str, prompt: Prompt, response: list[int]) -> Completion:
+    ended = bool(response) and response[-1] in chat.stop_token_ids
+    finish_reason: Literal["end", "length"] = "end" if ended else "length"
     return Completion(
-        prompt_id=prompt_id, prompt=prompt, text=chat.decode(answer), n_tokens=len(answer), finish_reason=stop
+        prompt_id=prompt_id,
+        prompt=prompt,
+        text=chat.decode(response),
+        n_tokens=len(response),
+        finish_reason=finish_reason,
     )

@@ -1,4 +1,4 @@
-"""Beginnings that many texts share: found, read once, and their keys and values used again."""
+"""Prefixes that many texts share: find them, compute them once, and reuse their keys and values."""
 
 from __future__ import annotations
 
@@ -24,65 +24,65 @@ from trimtab.models.packing.layout_probe import (
 )
 from trimtab.models.packing.pair_batch import common_prefix_length
 
-# Tokens that a branch must add to be worth a cache and, for each new token, a product of its own.
+# The minimum number of tokens that a branch must add to justify its own cache and, for each new token, its own product.
 MIN_BRANCH_TOKENS = 32
-# Tokens of a beginning that are read, and kept, together.
+# Tokens of a prefix that are computed and cached together.
 BLOCK_TOKENS = 128
-# Tokens of beginnings that are kept: about half a gigabyte of a model of 0.3 billion weights.
+# Tokens in the cache: about half a gigabyte for a model with 0.3 billion weights.
 MAX_CACHED_TOKENS = 24_576
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixGroup:
-    """Texts that begin with the same `shared` tokens: their places, and what they share is never the whole of a text."""
+    """Indices of texts with the same first `prefix_length` tokens. The prefix is always shorter than each text."""
 
     prefix_length: int
     indices: tuple[int, ...]
 
 
 def group_by_prefix(texts: Sequence[Sequence[int]]) -> list[PrefixGroup]:
-    """The texts by the longest beginnings that they share: the tree of beginnings, cut where it branches, without those
-    branches that would add fewer than LEAST_BRANCH tokens.
+    """Group texts by their longest shared prefix: a prefix tree, without branches that add fewer than MIN_BRANCH_TOKENS
+    tokens.
 
-    A family's beginning may begin with that of another. Deterministic, and every place is in one family.
+    The prefix of one group may begin with the prefix of another. Deterministic; every index is in exactly one group.
     """
-    found: list[PrefixGroup] = []
+    groups: list[PrefixGroup] = []
 
-    def visit(places: list[int], known: int) -> list[int]:
-        """Adds the families among these texts, which share `known` tokens already; those left over are in none."""
-        shared = common_prefix_length([texts[place] for place in places])
-        worth = shared - known >= MIN_BRANCH_TOKENS
+    def visit(indices: list[int], parent_length: int) -> list[int]:
+        """Add the groups among these texts, which share `parent_length` tokens. Returns the indices without a group."""
+        length = common_prefix_length([texts[index] for index in indices])
+        is_group = length - parent_length >= MIN_BRANCH_TOKENS
         branches: dict[int, list[int]] = defaultdict(list)
-        for place in places:
-            branches[texts[place][shared]].append(place)
-        left: list[int] = []
+        for index in indices:
+            branches[texts[index][length]].append(index)
+        remaining: list[int] = []
         for token in sorted(branches):
             branch = branches[token]
-            alone = len(branch) == 1 or len(branch) == len(places)
-            left += branch if alone else visit(branch, shared if worth else known)
-        if not worth:
-            return left
-        if left:
-            found.append(PrefixGroup(shared, tuple(sorted(left))))
+            is_leaf = len(branch) == 1 or len(branch) == len(indices)
+            remaining += branch if is_leaf else visit(branch, length if is_group else parent_length)
+        if not is_group:
+            return remaining
+        if remaining:
+            groups.append(PrefixGroup(length, tuple(sorted(remaining))))
         return []
 
-    left = visit(list(range(len(texts))), 0) if len(texts) > 1 else list(range(len(texts)))
-    if left:
-        found.append(PrefixGroup(0, tuple(sorted(left))))
-    return sorted(found, key=lambda family: family.indices)
+    remaining = visit(list(range(len(texts))), 0) if len(texts) > 1 else list(range(len(texts)))
+    if remaining:
+        groups.append(PrefixGroup(0, tuple(sorted(remaining))))
+    return sorted(groups, key=lambda group: group.indices)
 
 
 @dataclass(frozen=True, slots=True)
 class CachedPrefix:
-    """A beginning that was read: `states` hold its keys and values a layer, shape (1, heads, length, d). `computed` of its
-    tokens were read now, the others before."""
+    """A computed prefix: `states` are its keys and values per layer, shape (1, heads, length, d). `computed_tokens` of its
+    tokens were computed now; the others came from the cache."""
 
     length: int
     states: tuple[tuple[Tensor, Tensor], ...]
     computed_tokens: int = 0
 
     def create_cache(self, rows: int, capacity: int) -> Any:
-        """A fresh cache for this many texts that go on from the beginning, with up to `room` tokens each."""
+        """A new KV cache for `rows` texts that continue the prefix with up to `capacity` tokens each."""
         cache = allocate_kv_cache(self.length + capacity)
         for layer, (keys, values) in enumerate(self.states):
             cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
@@ -90,43 +90,43 @@ class CachedPrefix:
 
 
 class PrefixCache:
-    """Beginnings of texts that were read, in blocks, so that the next text with the same beginning reads what is new.
+    """Caches the keys and values of prefixes in blocks, so that the next text with the same prefix computes only new tokens.
 
-    A block's keys and values are those of its tokens behind all blocks before it, and it is always read by itself: results
-    do not depend on what was read before. The least used blocks go first. Only for models that take packed rows.
+    A block's keys and values depend on all blocks before it. A block is always computed on its own, so results do not depend
+    on what was cached before. The least recently used blocks are evicted first. Only for models with packed attention.
     """
 
-    def __init__(self, room: int = MAX_CACHED_TOKENS) -> None:
-        self.max_tokens = room
+    def __init__(self, max_tokens: int = MAX_CACHED_TOKENS) -> None:
+        self.max_tokens = max_tokens
         self._blocks: OrderedDict[bytes, tuple[tuple[Tensor, Tensor], ...]] = OrderedDict()
 
     @torch.inference_mode()
     def get_or_compute(self, model: Any, ids: Sequence[int]) -> CachedPrefix:
-        """The beginning `ids`; nothing is read where it is empty."""
+        """The prefix `ids` with its keys and values. An empty prefix needs no computation."""
         if not ids:
             return CachedPrefix(0, ())
         if not uses_packed_attention(model):
             return _compute_whole_prefix(model, ids)
         cache, computed, key = allocate_kv_cache(len(ids)), 0, b""
         for start in range(0, len(ids), BLOCK_TOKENS):
-            part = list(ids[start : start + BLOCK_TOKENS])
-            key = hashlib.blake2b(key + array("q", part).tobytes(), digest_size=16).digest()
-            known = self._blocks.get(key)
-            if known is None:
-                _compute_block(model, part, start, cache)
-                computed += len(part)
-                self._store_block(key, cache, start, len(part))
+            block_ids = list(ids[start : start + BLOCK_TOKENS])
+            key = hashlib.blake2b(key + array("q", block_ids).tobytes(), digest_size=16).digest()
+            block = self._blocks.get(key)
+            if block is None:
+                _compute_block(model, block_ids, start, cache)
+                computed += len(block_ids)
+                self._store_block(key, cache, start, len(block_ids))
             else:
                 self._blocks.move_to_end(key)
-                for layer, (keys, values) in enumerate(known):
+                for layer, (keys, values) in enumerate(block):
                     cache.update(keys, values, layer)
         return CachedPrefix(len(ids), tuple((layer.keys, layer.values) for layer in cache.layers), computed)
 
     def _store_block(self, key: bytes, cache: Any, start: int, length: int) -> None:
         if length == BLOCK_TOKENS:
-            place = slice(start, start + length)
+            tokens = slice(start, start + length)
             self._blocks[key] = tuple(
-                (layer.keys[:, :, place].clone(), layer.values[:, :, place].clone()) for layer in cache.layers
+                (layer.keys[:, :, tokens].clone(), layer.values[:, :, tokens].clone()) for layer in cache.layers
             )
         while len(self._blocks) * BLOCK_TOKENS > self.max_tokens:
             self._blocks.popitem(last=False)
@@ -144,13 +144,13 @@ def _compute_whole_prefix(model: Any, ids: Sequence[int]) -> CachedPrefix:
     device = unwrap_adapter(model).device
     cache = DynamicCache()
     tokens = torch.tensor([list(ids)], device=device)
-    place = torch.arange(len(ids), device=device)[None]
-    forward_with_prefix(model, tokens, place, torch.zeros_like(tokens), CachedPrefix(0, ()), cache)
+    positions = torch.arange(len(ids), device=device)[None]
+    forward_with_prefix(model, tokens, positions, torch.zeros_like(tokens), CachedPrefix(0, ()), cache)
     return CachedPrefix(len(ids), tuple((layer.keys, layer.values) for layer in cache.layers), len(ids))
 
 
 def forward_packed(model: Any, tokens: Tensor, positions: Tensor, layout: PackedLayout, cache: Any) -> Tensor:
-    """The last states of rows that lie one behind another, shape (1, T, d). The cache must hold what they share alone."""
+    """The last hidden states of packed rows, shape (1, T, d). The cache must contain exactly their shared prefix."""
     causal = unwrap_adapter(model)
     return get_backbone(causal)(  # type: ignore[no-any-return]
         input_ids=tokens,
@@ -164,10 +164,10 @@ def forward_packed(model: Any, tokens: Tensor, positions: Tensor, layout: Packed
 def forward_with_prefix(
     model: Any, tokens: Tensor, positions: Tensor, segments: Tensor, prefix: CachedPrefix, cache: Any
 ) -> Tensor:
-    """The last states of rows that go on from a prefix, shape (rows, T, d).
+    """The last hidden states of rows that continue a prefix, shape (rows, T, d).
 
-    `segments`, shape (rows, T): 0 for what follows the prefix, 1 and up for branches that see it and themselves, -1 for
-    padding. The cache must hold the prefix alone.
+    `segments`, shape (rows, T): 0 for the text after the prefix, 1 and up for branches that attend to it and to themselves,
+    -1 for padding. The cache must contain exactly the prefix.
     """
     causal = unwrap_adapter(model)
     return get_backbone(causal)(  # type: ignore[no-any-return]
@@ -181,16 +181,16 @@ def forward_with_prefix(
     ).last_hidden_state
 
 
-def _build_mask(positions: Tensor, segments: Tensor, shared: int, window: int | None) -> Tensor:
-    """True where a token may look: boolean, shape (rows, 1, T, shared + T)."""
+def _build_mask(positions: Tensor, segments: Tensor, prefix_length: int, window: int | None) -> Tensor:
+    """The attention mask: boolean, shape (rows, 1, T, prefix_length + T), True for visible keys."""
     rows, width = positions.shape
-    place = torch.arange(width, device=positions.device)
-    same = (segments[:, :, None] == segments[:, None, :]) | ((segments == 0)[:, None, :] & (segments > 0)[:, :, None])
-    own = same & (place[:, None] >= place) & (segments >= 0)[:, None, :]
-    own |= torch.eye(width, dtype=torch.bool, device=own.device)
-    before = torch.arange(shared, device=positions.device)
-    earlier = torch.ones(rows, width, shared, dtype=torch.bool, device=positions.device)
+    index = torch.arange(width, device=positions.device)
+    same_branch = segments[:, :, None] == segments[:, None, :]
+    visible = same_branch | ((segments == 0)[:, None, :] & (segments > 0)[:, :, None])
+    mask = visible & (index[:, None] >= index) & (segments >= 0)[:, None, :]
+    mask |= torch.eye(width, dtype=torch.bool, device=mask.device)
+    prefix_mask = torch.ones(rows, width, prefix_length, dtype=torch.bool, device=positions.device)
     if window is not None:
-        own &= positions[:, :, None] - positions[:, None, :] < window
-        earlier = positions[:, :, None] - before < window
-    return torch.cat([earlier, own], dim=2)[:, None]
+        mask &= positions[:, :, None] - positions[:, None, :] < window
+        prefix_mask = positions[:, :, None] - torch.arange(prefix_length, device=positions.device) < window
+    return torch.cat([prefix_mask, mask], dim=2)[:, None]

@@ -1,4 +1,4 @@
-"""How answers are drawn."""
+"""Sampling settings for generation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from trimtab.core.component import Settings
 
 
 class Sampling(Settings):
-    """Temperature 0 takes the likeliest token each time; the paper samples at 0.7."""
+    """How responses are sampled. Temperature 0 is greedy decoding; Tao & Li (2025) sample at 0.7."""
 
-    temperature: float = Field(0.7, ge=0, description="paper; 0: the likeliest token each time")
-    max_new_tokens: int = Field(256, ge=1, description="paper; an answer is cut there")
-    seed: int = Field(0, description="ours; with the prompt it decides every draw")
+    temperature: float = Field(0.7, ge=0, description="Tao & Li (2025); 0: greedy decoding")
+    max_new_tokens: int = Field(256, ge=1, description="Tao & Li (2025); longer responses are truncated")
+    seed: int = Field(0, description="our default; the seed and the prompt ID determine all sampling")

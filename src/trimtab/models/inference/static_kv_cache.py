@@ -1,4 +1,4 @@
-"""A cache of keys and values with room for what is to come: growing it copies nothing."""
+"""A preallocated KV cache: appending tokens copies nothing that is already in it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from transformers.cache_utils import DynamicLayer
 
 
 def allocate_kv_cache(capacity: int) -> Any:
-    """An empty cache for texts of up to `room` tokens."""
+    """An empty cache for sequences of up to `capacity` tokens."""
     cache = DynamicCache()
     cache.layer_class_to_replicate = partial(_StaticLayer, capacity)
     return cache
 
 
 class _StaticLayer(DynamicLayer):  # type: ignore[misc]
-    """`keys` and `values` are what is filled of tensors of shape (rows, heads, room, d)."""
+    """`keys` and `values` are views of the filled part of buffers of shape (rows, heads, capacity, d)."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, capacity: int) -> None:
         super().__init__()
-        self.capacity, self.filled_length = room, 0
+        self.capacity, self.filled_length = capacity, 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
@@ -34,9 +34,9 @@ class _StaticLayer(DynamicLayer):  # type: ignore[misc]
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        place = slice(self.filled_length, self.filled_length + key_states.shape[-2])
-        self.key_buffer[:, :, place], self.value_buffer[:, :, place] = key_states, value_states
-        self.filled_length = place.stop
+        new = slice(self.filled_length, self.filled_length + key_states.shape[-2])
+        self.key_buffer[:, :, new], self.value_buffer[:, :, new] = key_states, value_states
+        self.filled_length = new.stop
         return self._update_views()
 
     def batch_select_indices(self, indices: Tensor) -> None:
@@ -44,8 +44,6 @@ class _StaticLayer(DynamicLayer):  # type: ignore[misc]
         self._update_views()
 
     def _update_views(self) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = (
-            self.key_buffer[:, :, : self.filled_length],
-            self.value_buffer[:, :, : self.filled_length],
-        )
+        self.keys = self.key_buffer[:, :, : self.filled_length]
+        self.values = self.value_buffer[:, :, : self.filled_length]
         return self.keys, self.values
