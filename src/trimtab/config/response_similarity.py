@@ -1,4 +1,4 @@
-"""How alike answers are in meaning: to what people preferred, and to other policies' answers."""
+"""Semantic similarity of responses: to the human-preferred responses and to those of other policies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ResponseSimilarity(Component):
-    """The cosine of two texts' vectors by a sentence encoder: 1 is the same meaning, about 0 is none in common.
+    """Cosine similarity of sentence embeddings: 1 for the same meaning, about 0 for unrelated texts.
 
-    It tells how far answers are from one another and not which is the better. Read it beside length: a longer text has more
-    topics to share, and an encoder reads a text's beginning alone (256 tokens for the default).
+    It measures how similar responses are, not which is better. Compare it with length: longer texts share more topics, and
+    an encoder truncates its input (to 256 tokens for the default encoder).
     """
 
     encoder: str = Field("all-minilm-l6-v2", min_length=1, description="a short name, a folder or a hub id")
@@ -35,16 +35,16 @@ class ResponseSimilarity(Component):
         return compute_encoder_hash(self.encoder) or f"not-downloaded:{self.encoder}"
 
     def preflight(self, runtime: Runtime) -> None:
-        """Raises `ModelError` where the encoder is not at hand and cannot be fetched."""
+        """Downloads the encoder if necessary. Raises `ModelError` if that is not possible."""
         from trimtab.models.embeddings.registry import fetch_encoder  # noqa: PLC0415
 
         fetch_encoder(self.encoder, runtime.notify)
 
     def embed(self, texts: Sequence[str], runtime: Runtime) -> NDArray[float32]:
-        """Vectors of length 1, shape (texts, d)."""
+        """Embeddings with unit norm, shape (texts, d)."""
         from trimtab.models.embeddings.encoder import load_encoder  # noqa: PLC0415
         from trimtab.models.embeddings.registry import fetch_encoder  # noqa: PLC0415
 
         encoder = load_encoder(fetch_encoder(self.encoder, runtime.notify), runtime.device)
-        found: NDArray[float32] = encoder(texts, runtime.token_budget).numpy()
-        return found
+        embeddings: NDArray[float32] = encoder(texts, runtime.token_budget).numpy()
+        return embeddings

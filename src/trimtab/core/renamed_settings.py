@@ -52,7 +52,12 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "Vllm": {"extra": "engine_args"},
     "Scripted": {"writes": "replies", "weighs": "choice_weights", "otherwise": "default_reply"},
-    "Pairwise": {"answer": "output_format", "ties": "allow_ties"},
+    "Pairwise": {
+        "answer": "output_format",
+        "ties": "allow_ties",
+        "explanation_tokens": "max_reasoning_tokens",
+        "answer_tokens": "max_verdict_tokens",
+    },
     "Length": {"gap": "tie_threshold"},
     "NoisyHuman": {"rate": "noise_rate", "like": "arm"},
     "Ensemble": {"of": "arms"},

@@ -1,4 +1,4 @@
-"""A gold reward from any published sequence-classification reward model."""
+"""The `reward_model` scorer: a gold reward from a published sequence-classification reward model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from trimtab.errors import ModelError
 from trimtab.models.config import Model, ResolvedWeights, compute_model_hash
 from trimtab.types import Completion, Score
 
-# How the architectures end that predict tokens and score nothing.
+# Suffixes of architectures that predict tokens and have no reward head.
 LANGUAGE_MODEL_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForMaskedLM")
 
 
 class RewardModel(Component):
-    """The model's one logit for the whole conversation, in the model's own unit and with its own chat template.
+    """The model's single logit for the whole conversation, in the model's own unit and with its own chat template.
 
-    A model whose tokenizer has no template needs one in its settings. A conversation that is longer than the model reads has
-    no reward. Tell readers what it was trained on: one that saw the benchmark's human labels imitates them.
+    If the tokenizer has no chat template, the model's settings need one. A conversation longer than the model's maximum
+    length gets a failed score. State what the model was trained on: one that was trained on the benchmark's human labels
+    imitates them.
     """
 
     VERSION: ClassVar[int] = 2
@@ -29,9 +30,9 @@ class RewardModel(Component):
     model: Model
 
     def preflight(self, runtime: Runtime) -> None:
-        """Raises `ModelError` where the model has two outputs or none, or its tokenizer no end token or chat template.
+        """Raises `ModelError` unless the model has exactly one output and its tokenizer an end token and a chat template.
 
-        No weights are read for it.
+        Does not read any weights.
         """
         from trimtab.models.config import resolve_weights  # noqa: PLC0415
         from trimtab.models.loading import load_tokenizer  # noqa: PLC0415
@@ -47,18 +48,18 @@ class RewardModel(Component):
         return list(self.iter_scores(completions, runtime))
 
     def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        """The scores one by one: the model is opened with the first."""
-        reader = _load_reward_model(self.model, runtime)
-        with runtime.progress("Scoring answers", len(completions), "answers") as tick:
-            for each in completions:
-                scored = _score_completion(reader, each)
+        """Yields one score per completion. Loads the model when the first score is requested."""
+        loaded = _load_reward_model(self.model, runtime)
+        with runtime.progress("Scoring responses", len(completions), "responses") as tick:
+            for completion in completions:
+                score = _score_completion(loaded, completion)
                 tick()
-                yield scored
+                yield score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LoadedRewardModel:
-    """A reward model in memory; `most` is how many tokens of a text it reads, None where nothing says so."""
+    """A loaded reward model. `max_length` is its maximum number of tokens per conversation; None if unknown."""
 
     classifier: Any
     tokenizer: Any
@@ -78,17 +79,17 @@ def _load_reward_model(model: Model, runtime: Runtime) -> _LoadedRewardModel:
     _validate_config(model, weights)
     tokenizer = load_tokenizer(model, weights, allow_default_template=False)
     with silence_transformers():
-        classifier, found = AutoModelForSequenceClassification.from_pretrained(
+        classifier, loading_info = AutoModelForSequenceClassification.from_pretrained(
             weights.folder,
             dtype=getattr(torch, resolve_dtype_name(model, runtime.device)),
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
             output_loading_info=True,
         )
-    if found["missing_keys"]:
-        names = ", ".join(sorted(found["missing_keys"])[:3])
+    if loading_info["missing_keys"]:
+        names = ", ".join(sorted(loading_info["missing_keys"])[:3])
         raise ModelError(
-            f"{weights.name} is not a reward model: {weights.folder} leaves out weights of its head ({names})"
+            f"{weights.name} is not a reward model: {weights.folder} does not contain the weights of its head ({names})"
         )
     limits = (read_max_positions(model, runtime.notify), tokenizer.model_max_length)
     return _LoadedRewardModel(
@@ -99,37 +100,37 @@ def _load_reward_model(model: Model, runtime: Runtime) -> _LoadedRewardModel:
 
 
 def _validate_config(model: Model, weights: ResolvedWeights) -> None:
-    """Raises `ModelError` where the configuration speaks of another number of outputs than one, or of none."""
+    """Raises `ModelError` unless the configuration describes a classifier with one output."""
     from transformers import AutoConfig  # noqa: PLC0415
 
     config = AutoConfig.from_pretrained(
         weights.folder, local_files_only=True, trust_remote_code=model.trust_remote_code
     )
-    name = next(iter(config.architectures or ()), "")
-    if name.endswith(LANGUAGE_MODEL_SUFFIXES):
+    architecture = next(iter(config.architectures or ()), "")
+    if architecture.endswith(LANGUAGE_MODEL_SUFFIXES):
         raise ModelError(
-            f"{weights.name} is not a reward model: it is a language model without a head that gives rewards ({name}), and one "
-            "output is needed; trained_reward trains such a head"
+            f"{weights.name} is not a reward model: it is a language model without a reward head ({architecture}), and one "
+            "output is required; the scorer study_reward_model trains such a head"
         )
     if config.num_labels != 1:
         raise ModelError(
             f"{weights.name} is not a reward model: it is a classifier with {config.num_labels} outputs "
-            f"({name or 'num_labels'}), and one is needed"
+            f"({architecture or 'num_labels'}), and one is required"
         )
 
 
-def _score_completion(reader: _LoadedRewardModel, completion: Completion) -> Score:
-    """One conversation at a time: models differ in how they find the last token of a padded row."""
+def _score_completion(loaded: _LoadedRewardModel, completion: Completion) -> Score:
+    """Scores one conversation without padding, because models differ in how they find the last token of a padded row."""
     import torch  # noqa: PLC0415
 
     messages = [{"role": message.role, "content": message.content} for message in completion.prompt]
     messages.append({"role": "assistant", "content": completion.text})
-    text = reader.tokenizer.apply_chat_template(messages, tokenize=False)
-    tokens = reader.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
+    text = loaded.tokenizer.apply_chat_template(messages, tokenize=False)
+    tokens = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
     length = tokens["input_ids"].shape[1]
-    if reader.max_length is not None and length > reader.max_length:
-        note = f"{length} tokens, and the reward model reads texts of at most {reader.max_length}"
+    if loaded.max_length is not None and length > loaded.max_length:
+        note = f"{length} tokens, but the reward model's maximum length is {loaded.max_length}"
         return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=note)
     with torch.inference_mode():
-        value = float(reader.classifier(**tokens.to(reader.classifier.device)).logits[0, 0])
+        value = float(loaded.classifier(**tokens.to(loaded.classifier.device)).logits[0, 0])
     return Score(prompt_id=completion.prompt_id, value=value)

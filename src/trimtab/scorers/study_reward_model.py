@@ -1,4 +1,4 @@
-"""A gold reward that the study trains: a Bradley-Terry model on human pairs that nothing else in the study sees."""
+"""The `study_reward_model` scorer: the study trains a Bradley-Terry reward model on separate human-labeled pairs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from trimtab.types import Completion, Score
 
 
 class StudyRewardModel(Component):
-    """A reward model trained on `data` and nothing else; its agreement with people on the test pairs stands in the report.
+    """A reward model trained on `data` only. The report states its agreement with the human labels of the test pairs.
 
-    It is a proxy: at best it imitates the people who labeled `data`. Its unit is nats of Bradley-Terry log-odds, and only
-    differences mean anything. Keep `data` disjoint from the study's own pairs; pairs whose prompt stands on any
-    of its three sides are left out.
+    It is a proxy: at best it imitates the annotators who labeled `data`. Rewards are Bradley-Terry log-odds in nats, and
+    only differences are meaningful. Keep `data` disjoint from the study's own pairs; pairs whose prompt occurs in any of
+    the study's three splits are excluded.
     """
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"model"})
@@ -35,23 +35,25 @@ class StudyRewardModel(Component):
         return "trained by the study"
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
-        raise StudyError("trained_reward works inside a study, which trains it; use reward_model for one that exists")
+        raise StudyError(
+            "study_reward_model works only in a study, which trains it; use reward_model for a published model"
+        )
 
     def score_with_checkpoint(
         self, folder: Path, completions: Sequence[Completion], indices: AbstractSet[int], runtime: Runtime
     ) -> Iterator[dict[int, Score]]:
-        """Scores by the model that the study trained into `folder`, by the places of the completions that are `wanted`, a
-        batch at a time."""
+        """Yields batches of scores, by index, of the completions at `indices`, from the model trained into `folder`."""
         from trimtab.models.packing.pair_batch import tokenize_pair  # noqa: PLC0415
         from trimtab.models.scoring.reward_head import RewardReader  # noqa: PLC0415
 
         reader = RewardReader.load(folder, runtime.notify, runtime.device)
-        rows = [tokenize_pair(reader.loaded.chat, each.prompt, each.text) for each in completions]
-        with runtime.progress("Scoring answers", len(rows), "answers") as tick:
+        rows = [tokenize_pair(reader.loaded.chat, completion.prompt, completion.text) for completion in completions]
+        with runtime.progress("Scoring responses", len(rows), "responses") as tick:
             tick(len(rows) - len(indices))
-            for found in reader.iter_rewards(rows, runtime.token_budget, indices):
-                new = {place: first for place, (first, _) in found.items() if place in indices}
+            for batch in reader.iter_rewards(rows, runtime.token_budget, indices):
+                rewards = {index: first for index, (first, _) in batch.items() if index in indices}
                 yield {
-                    place: Score(prompt_id=completions[place].prompt_id, value=value) for place, value in new.items()
+                    index: Score(prompt_id=completions[index].prompt_id, value=value)
+                    for index, value in rewards.items()
                 }
-                tick(len(new))
+                tick(len(rewards))

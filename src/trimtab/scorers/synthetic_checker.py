@@ -1,4 +1,4 @@
-"""The gold reward of completions on the starter set: each prompt has a checker of its own."""
+"""The `synthetic_checker` scorer: each prompt of the starter set has its own checker."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from trimtab.types import Completion, Score
 
 
 class SyntheticChecker(Component):
-    """Each starter prompt's own checker, in [0, 1]. A completion of any other prompt is failed, never zero."""
+    """Scores responses to starter prompts with the prompt's own checker, in [0, 1].
+
+    A response to any other prompt gets a failed score, never zero.
+    """
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         scores: list[Score] = []
-        with runtime.progress("Checking answers", len(completions), "answers") as tick:
+        with runtime.progress("Checking responses", len(completions), "responses") as tick:
             for completion in completions:
                 scores.append(_score_completion(completion))
                 tick()
@@ -27,11 +30,11 @@ class SyntheticChecker(Component):
 
 
 def _score_completion(completion: Completion) -> Score:
-    asked = [message.content for message in completion.prompt if message.role == "user"]
-    if not asked:
+    user_turns = [message.content for message in completion.prompt if message.role == "user"]
+    if not user_turns:
         return Score(prompt_id=completion.prompt_id, value=None, status="failed", note="the prompt has no user turn")
     try:
-        value = compute_gold_reward(asked[-1], completion.text)
+        value = compute_gold_reward(user_turns[-1], completion.text)
     except DataError as error:
         return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=str(error))
     return Score(prompt_id=completion.prompt_id, value=value)

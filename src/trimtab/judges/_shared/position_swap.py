@@ -1,4 +1,4 @@
-"""What two verdicts on the same two answers, asked for in both orders, come to."""
+"""Combines a judge's verdicts in both presentation orders into one outcome."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _REVERSED_OUTCOMES: dict[JudgeChoice, Outcome] = {"first": "loss", "second": "wi
 def combine_verdicts(
     forward_choice: JudgeChoice | None, reversed_choice: JudgeChoice | None, *, failed_as_tie: bool = False
 ) -> Outcome:
-    """The outcome for the answer that stood first when asked `there`, and second when asked `back` (Li et al. 2025, figure 4).
+    """The outcome for the response that is first in forward order and second in reversed order (Li et al. 2025, figure 4).
 
-    Opposite verdicts, which is the same place named twice, are a tie; beside one tie the other verdict decides. What could
-    not be read is a failure; SEAM's released code takes it for a tie (`failed_as_tie`).
+    Opposite verdicts, which name the same position twice, are a tie. If one verdict is a tie, the other decides. A verdict
+    that could not be parsed makes the outcome failed; SEAM's released code treats it as a tie (`failed_as_tie`).
     """
     if failed_as_tie:
         forward_choice, reversed_choice = forward_choice or "tie", reversed_choice or "tie"
