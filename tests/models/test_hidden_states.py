@@ -46,5 +46,5 @@ def test_rows_do_not_depend_on_their_batch_and_layers_stand_side_by_side(tiny_mo
 def test_a_layer_about_half_way_up_is_read_unless_others_are_named(tiny_model: Path) -> None:
     loaded = load_base_model(Model(base=str(tiny_model), dtype="float32"), lambda _: None, "cpu")
     assert HiddenStateReader(loaded).layers == (1,)
-    with pytest.raises(ModelError, match=r"layers: 3, and the model has the layers 1 to 2"):
+    with pytest.raises(ModelError, match=r"layers: 3 is not one of the model's layers 1 to 2"):
         HiddenStateReader(loaded, (1, 3))

@@ -147,5 +147,5 @@ def test_a_table_that_cannot_be_written_says_how_to_do_without(tmp_path: Path, m
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", str(blocked))
-    with pytest.raises(ModelError, match="set TRIMTAB_LOGPROB_CACHE to a folder you own, or to off"):
+    with pytest.raises(ModelError, match="set TRIMTAB_LOGPROB_CACHE to a writable folder, or to off"):
         LogprobCache.for_model("x").add([TokenizedPair(prompt=(1,), first=(2,))], CachedBatch("packed", [[0.0, 0.0]]))

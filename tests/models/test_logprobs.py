@@ -196,7 +196,9 @@ def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_s
     loaded = load_base_model(Model(base=str(tiny_model)), lambda message: None, "cpu")
     told: list[str] = []
     bloom = build_logprob_reader(replace(loaded, model=tiny(FAMILIES["bloom"])), told.append)
-    assert told == ["BloomForCausalLM cannot read a pair as one row: each response is read alone, at half the speed"]
+    assert told == [
+        "BloomForCausalLM does not support pairs in one sequence: each response is computed separately, at half the speed"
+    ]
     assert bloom.layout_description == "one sequence per response"
     assert build_logprob_reader(loaded, told.append).layout_description == "packed pairs"
     assert len(told) == 1
@@ -284,7 +286,7 @@ def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
         model.get_input_embeddings().weight[9] = float("nan")
     reader = LogprobReader(ResponseLogprobs(model), 0, "padded")
     assert len(list(read_logprobs(reader, ROWS[1:], 64, [True] * 3))) == 1  # token 9 is in the first row alone
-    with pytest.raises(ModelError, match="the log-probability nan, which no sound weights do; look for nan in them"):
+    with pytest.raises(ModelError, match=r"the log-probability of a response is nan \(.*\); check the weights for NaN"):
         list(read_logprobs(reader, ROWS, 64, [True] * 4))
 
 
@@ -292,7 +294,7 @@ def test_a_model_with_a_layer_that_is_no_number_is_told_to_have_one(tiny_model: 
     loaded = load_base_model(Model(base=str(tiny_model)), lambda message: None, "cpu")
     with torch.no_grad():
         loaded.model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
-    with pytest.raises(ModelError, match="the log-probability nan, which no sound weights do; look for nan in them"):
+    with pytest.raises(ModelError, match=r"the log-probability of a response is nan \(.*\); check the weights for NaN"):
         list(read_logprobs(build_logprob_reader(loaded, lambda message: None), ROWS, 64, [True] * 4))
 
 

