@@ -1,4 +1,7 @@
-"""Match and mismatch of two sources of labels: how often they agree, and what each set is like (Tao & Li 2025, table 2)."""
+"""Match and mismatch of two label sources: agreement, and metrics of the matching and mismatching pairs.
+
+Follows Tao & Li (2025), table 2.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,28 @@ from typing import Any, Literal, get_args
 from trimtab import stats
 from trimtab.core.validation_errors import format_suggestion
 from trimtab.errors import DataError, StudyError
+from trimtab.metrics.label_quality import (
+    Labels,
+    compute_agreement,
+    compute_clustered_mean,
+    compute_kappa,
+    compute_mean_confidence,
+    get_choices,
+    get_confidence,
+    get_human_choices,
+)
 from trimtab.report.label_comparison.sources import LabelSource, LabelSourcePair, read_label_sources
 from trimtab.storage.atomic import write_output
-from trimtab.types import Annotation, Choice, Metric
+from trimtab.types import Choice, Metric
 
 BinVariable = Literal["confidence", "length", "gold"]
 BIN_VARIABLES = get_args(BinVariable)
 NUM_BINS = 4
-MetricsByName = Mapping[str, Metric]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSourceInfo:
-    """A source: its rows, those of them that prefer a response, and whether it is people."""
+    """The number of labels in a source, and of those that prefer a response."""
 
     name: str
     num_labels: int
@@ -34,28 +46,28 @@ class LabelSourceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSubset:
-    """Some of the pairs on which both prefer a response."""
+    """Metrics of a subset of the pairs on which both sources have a choice."""
 
     num_pairs: int
-    metrics: MetricsByName
+    metrics: Mapping[str, Metric]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairBin:
-    """The pairs of which what they are told apart by is in [low, high]."""
+    """Metrics of the pairs whose bin variable is in [low, high]."""
 
     low: float
     high: float
-    metrics: MetricsByName
+    metrics: Mapping[str, Metric]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelComparison:
-    """Two sources on the pairs that both label.
+    """Two label sources on the pairs that both label.
 
-    `sets` holds the figures of `all`, `match` and `mismatch`, the pairs on which both prefer a response, the same, and not the
-    same. `lead` and `length` are of the response that A prefers, in characters; gold rewards of what it prefers, of the other,
-    and the first less the second.
+    `subsets` has the keys `all`, `match` and `mismatch`, for pairs on which both have a choice. Chosen is the response that
+    A prefers: `chosen_length` and `length_difference` (chosen minus rejected) are in characters, and `gold_chosen`,
+    `gold_rejected` and `gold_margin` (chosen minus rejected) are gold rewards.
     """
 
     a: LabelSourceInfo
@@ -69,188 +81,188 @@ class LabelComparison:
     notes: tuple[str, ...] = ()
 
 
-def compare_labels(both: LabelSourcePair, by: BinVariable | None = None) -> LabelComparison:
-    """Raises `DataError` where the sources prefer a response on no pair in common, and `StudyError` for `by` without what it
-    reads."""
-    shared = both.shared_ids
-    ours, theirs = _choices(both.a.labels, shared), _choices(both.b.labels, shared)
-    preferred = [key for key in shared if ours[key] is not None and theirs[key] is not None]
-    if not preferred:
+def compare_labels(sources: LabelSourcePair, bin_variable: BinVariable | None = None) -> LabelComparison:
+    """Raises `DataError` if no shared pair has a choice from both sources, and `StudyError` if the bin variable is unknown
+    for these pairs."""
+    shared = sources.shared_ids
+    labels_a, labels_b = _select(sources.a.labels, shared), _select(sources.b.labels, shared)
+    choices_b = get_choices(labels_b)
+    decided = [key for key in shared if labels_a[key].choice is not None and choices_b[key] is not None]
+    if not decided:
         raise DataError(
-            f"{both.a.name} and {both.b.name} share {len(shared)} pairs, and on none of them do both prefer a response"
+            f"{sources.a.name} and {sources.b.name} share {len(shared)} pairs, and on none of them do both prefer a response"
         )
-    match = [key for key in preferred if ours[key] == theirs[key]]
-    mismatch = [key for key in preferred if ours[key] != theirs[key]]
-    sets = {"all": preferred, "match": match, "mismatch": mismatch}
+    match = [key for key in decided if labels_a[key].choice == choices_b[key]]
+    mismatch = [key for key in decided if labels_a[key].choice != choices_b[key]]
+    prompt_ids = _prompt_ids(sources, shared)
     return LabelComparison(
-        a=_source_info(both.a),
-        b=_source_info(both.b),
+        a=_source_info(sources.a),
+        b=_source_info(sources.b),
         num_shared=len(shared),
-        agreement=stats.agreement_rate(ours, theirs, clusters=_prompt_clusters(both, shared)),
-        kappa=stats.cohen_kappa(ours, theirs, clusters=_prompt_clusters(both, shared)),
+        agreement=compute_agreement(labels_a, choices_b, prompt_ids),
+        kappa=compute_kappa(labels_a, choices_b, prompt_ids),
         subsets={
-            name: PairSubset(num_pairs=len(ids), metrics=_subset_metrics(both, ids, len(preferred)))
-            for name, ids in sets.items()
+            name: PairSubset(num_pairs=len(ids), metrics=_subset_metrics(sources, ids, len(decided)))
+            for name, ids in (("all", decided), ("match", match), ("mismatch", mismatch))
         },
-        bin_variable=by or "",
-        bins=tuple(_bin_pairs(both, by, preferred)) if by else (),
-        notes=tuple(_notes(both)),
+        bin_variable=bin_variable or "",
+        bins=tuple(_bin_pairs(sources, bin_variable, decided)) if bin_variable else (),
+        notes=tuple(_notes(sources)),
     )
 
 
 def _source_info(source: LabelSource) -> LabelSourceInfo:
-    preferring = sum(each.choice is not None for each in source.labels.values())
     return LabelSourceInfo(
-        name=source.name, num_labels=len(source.labels), num_with_choice=preferring, is_human=source.is_human
+        name=source.name,
+        num_labels=len(source.labels),
+        num_with_choice=sum(label.choice is not None for label in source.labels.values()),
+        is_human=source.is_human,
     )
 
 
-def _choices(labels: Mapping[str, Annotation], ids: Iterable[str]) -> dict[str, Choice | None]:
-    return {key: labels[key].choice for key in ids}
+def _select(labels: Labels, ids: Iterable[str]) -> Labels:
+    return {key: labels[key] for key in ids}
 
 
-def _subset_metrics(both: LabelSourcePair, ids: Sequence[str], n: int) -> dict[str, Metric]:
-    """What there is to say of some of the pairs on which both prefer a response, of which there are `n`."""
-    found = {"share": stats.proportion(len(ids), n)}
-    known = {key: both.pairs[key] for key in ids} if both.pairs else {}
-    human = {key: pair.human for key, pair in known.items() if pair.human is not None}
-    for side, source in (("a", both.a), ("b", both.b)):
+def _prompt_ids(sources: LabelSourcePair, ids: Iterable[str]) -> dict[str, str] | None:
+    """The prompt of each pair; None if the pairs are unknown. Pairs with the same prompt are not independent."""
+    return {key: sources.pairs[key].prompt_id for key in ids} if sources.pairs else None
+
+
+def _subset_metrics(sources: LabelSourcePair, ids: Sequence[str], n: int) -> dict[str, Metric]:
+    """The metrics of some of the `n` pairs on which both sources have a choice."""
+    prompt_ids = _prompt_ids(sources, ids)
+    metrics = {"share": stats.proportion(len(ids), n)}
+    pairs = [sources.pairs[key] for key in ids] if sources.pairs else []
+    human = get_human_choices(pairs)
+    for side, source in (("a", sources.a), ("b", sources.b)):
         if not source.is_human:
-            found[f"confidence_{side}"] = _clustered_mean(both, {key: _confidence(source.labels[key]) for key in ids})
+            metrics[f"confidence_{side}"] = compute_mean_confidence(_select(source.labels, ids), prompt_ids)
             if human:
-                found[f"accuracy_{side}"] = stats.agreement_rate(
-                    _choices(source.labels, human), human, clusters=_prompt_clusters(both, human)
-                )
-    if known:
-        preferred = {key: _preferred_by_a(both, key) for key in ids}
-        found["lead"] = _clustered_mean(
-            both, {key: pair.length_difference(preferred[key]) for key, pair in known.items()}
-        )
-        found["length"] = _clustered_mean(
-            both, {key: len(pair.response(preferred[key])) for key, pair in known.items()}
-        )
-    for name, rewards in both.gold_rewards.items():
-        found |= _gold_reward_metrics(both, name, {key: rewards[key] for key in ids if key in rewards})
-    return found
+                metrics[f"accuracy_{side}"] = compute_agreement(_select(source.labels, human), human, prompt_ids)
+    if pairs:
+        chosen = {pair.id: _chosen_by_a(sources, pair.id) for pair in pairs}
+        differences = {pair.id: pair.length_difference(chosen[pair.id]) for pair in pairs}
+        metrics["length_difference"] = compute_clustered_mean(differences, prompt_ids)
+        lengths = {pair.id: len(pair.response(chosen[pair.id])) for pair in pairs}
+        metrics["chosen_length"] = compute_clustered_mean(lengths, prompt_ids)
+    for scorer, rewards in sources.gold_rewards.items():
+        metrics |= _gold_reward_metrics(sources, scorer, {key: rewards[key] for key in ids if key in rewards})
+    return metrics
 
 
 def _gold_reward_metrics(
-    both: LabelSourcePair, name: str, rewards: Mapping[str, tuple[float, float]]
+    sources: LabelSourcePair, scorer: str, rewards: Mapping[str, tuple[float, float]]
 ) -> dict[str, Metric]:
-    """Mean gold rewards of what A prefers, of the other response, and of their difference (Tao & Li 2025, table 2)."""
+    """Mean gold rewards of the chosen and rejected response, and their margin (Tao & Li 2025, table 2)."""
     if not rewards:
         return {}
-    ordered = {key: (a, b) if _preferred_by_a(both, key) == "a" else (b, a) for key, (a, b) in rewards.items()}
-    return {
-        f"gold_preferred.{name}": _clustered_mean(both, {key: first for key, (first, _) in ordered.items()}),
-        f"gold_other.{name}": _clustered_mean(both, {key: second for key, (_, second) in ordered.items()}),
-        f"gold_difference.{name}": _clustered_mean(
-            both, {key: first - second for key, (first, second) in ordered.items()}
-        ),
+    prompt_ids = _prompt_ids(sources, rewards)
+    ordered = {key: (a, b) if _chosen_by_a(sources, key) == "a" else (b, a) for key, (a, b) in rewards.items()}
+    values = {
+        "gold_chosen": {key: chosen for key, (chosen, _) in ordered.items()},
+        "gold_rejected": {key: rejected for key, (_, rejected) in ordered.items()},
+        "gold_margin": {key: chosen - rejected for key, (chosen, rejected) in ordered.items()},
     }
+    return {f"{name}.{scorer}": compute_clustered_mean(by_pair, prompt_ids) for name, by_pair in values.items()}
 
 
-def _prompt_clusters(both: LabelSourcePair, ids: Iterable[str]) -> dict[str, str] | None:
-    """The prompt of each pair, where that is known: pairs of one prompt are not independent."""
-    return {key: both.pairs[key].prompt_id for key in ids} if both.pairs else None
+def _chosen_by_a(sources: LabelSourcePair, key: str) -> Choice:
+    """A's choice, for a pair on which it has one."""
+    return "a" if sources.a.labels[key].choice == "a" else "b"
 
 
-def _clustered_mean(both: LabelSourcePair, values: Mapping[str, float]) -> Metric:
-    """Over pairs, of which those of one prompt are drawn together where prompts are known."""
-    clusters = [both.pairs[key].prompt_id for key in values] if both.pairs else None
-    return stats.mean(list(values.values()), clusters=clusters)
+def _bin_pairs(sources: LabelSourcePair, bin_variable: BinVariable, ids: Sequence[str]) -> list[PairBin]:
+    """Quantile bins of the bin variable. Equal values share a bin, so there may be fewer than `NUM_BINS`."""
+    values = _bin_values(sources, bin_variable, ids)
+    bins: list[list[str]] = []
+    for _, same in groupby(sorted(values, key=lambda key: (values[key], key)), key=values.__getitem__):
+        if not bins or sum(map(len, bins)) >= len(bins) * len(values) / NUM_BINS:
+            bins.append([])
+        bins[-1] += same
+    return [PairBin(low=values[keys[0]], high=values[keys[-1]], metrics=_bin_metrics(sources, keys)) for keys in bins]
 
 
-def _preferred_by_a(both: LabelSourcePair, key: str) -> Choice:
-    """What A prefers. To be asked of pairs on which it prefers a response."""
-    return "a" if both.a.labels[key].choice == "a" else "b"
-
-
-def _confidence(label: Annotation) -> float:
-    return 0.5 if label.p_a is None else max(label.p_a, 1 - label.p_a)
-
-
-def _bin_pairs(both: LabelSourcePair, by: BinVariable, ids: Sequence[str]) -> list[PairBin]:
-    """The pairs in order of A's confidence, of how far apart the responses are in length, or in gold reward; equal ones stay
-    together, so that there may be fewer bins than `BINS`."""
-    sizes = _bin_values(both, by, ids)
-    groups: list[list[str]] = []
-    for _, same in groupby(sorted(sizes, key=lambda key: (sizes[key], key)), key=sizes.__getitem__):
-        if not groups or sum(map(len, groups)) >= len(groups) * len(sizes) / NUM_BINS:
-            groups.append([])
-        groups[-1] += same
-    return [PairBin(low=sizes[each[0]], high=sizes[each[-1]], metrics=_bin_metrics(both, each)) for each in groups]
-
-
-def _bin_metrics(both: LabelSourcePair, ids: Sequence[str]) -> dict[str, Metric]:
-    ours, theirs = (_choices(source.labels, ids) for source in (both.a, both.b))
+def _bin_metrics(sources: LabelSourcePair, ids: Sequence[str]) -> dict[str, Metric]:
+    labels_a, labels_b = (_select(source.labels, ids) for source in (sources.a, sources.b))
     accuracies = {
-        name: each for name, each in _subset_metrics(both, ids, len(ids)).items() if name.startswith("accuracy_")
+        name: metric for name, metric in _subset_metrics(sources, ids, len(ids)).items() if name.startswith("accuracy_")
     }
-    return {"agreement": stats.agreement_rate(ours, theirs, clusters=_prompt_clusters(both, ids)), **accuracies}
+    return {"agreement": compute_agreement(labels_a, get_choices(labels_b), _prompt_ids(sources, ids)), **accuracies}
 
 
-def _bin_values(both: LabelSourcePair, by: BinVariable, ids: Sequence[str]) -> dict[str, float]:
-    """What the pairs are told apart by. Raises `StudyError` where it is not known."""
-    if by == "confidence":
-        return {key: _confidence(both.a.labels[key]) for key in ids}
-    if by == "length" and both.pairs:
-        return {key: float(abs(len(both.pairs[key].a) - len(both.pairs[key].b))) for key in ids}
-    rewards = next(iter(both.gold_rewards.values()), {})
-    if by == "gold" and any(key in rewards for key in ids):
+def _bin_values(sources: LabelSourcePair, bin_variable: BinVariable, ids: Sequence[str]) -> dict[str, float]:
+    """A's confidence, the absolute length difference, or the absolute gold reward margin, by pair.
+
+    Raises `StudyError` if the variable is unknown for these pairs.
+    """
+    if bin_variable == "confidence":
+        return {key: get_confidence(sources.a.labels[key]) for key in ids}
+    if bin_variable == "length" and sources.pairs:
+        return {key: float(abs(sources.pairs[key].length_difference("a"))) for key in ids}
+    rewards = next(iter(sources.gold_rewards.values()), {})
+    if bin_variable == "gold" and any(key in rewards for key in ids):
         return {key: abs(rewards[key][0] - rewards[key][1]) for key in ids if key in rewards}
     raise StudyError(
-        "--by length: the pairs' texts are needed; give --pairs FILE, or an arm of a run as DIR:ARM"
-        if by == "length"
-        else "--by gold: no gold reward has read these pairs; set reward_unlabeled: true in the run's study"
+        "--by length: requires the texts of the pairs; add --pairs FILE, or use an arm of a run as DIR:ARM"
+        if bin_variable == "length"
+        else "--by gold: these pairs have no gold rewards; set score_unlabeled_pairs: true in the run's study"
     )
 
 
-def _notes(both: LabelSourcePair) -> list[str]:
+def _notes(sources: LabelSourcePair) -> list[str]:
     notes = []
-    for source in (both.a, both.b):
-        strange = sum(key not in both.pairs for key in source.labels) if both.pairs else 0
-        if strange:
+    for source in (sources.a, sources.b):
+        num_unknown = sum(key not in sources.pairs for key in source.labels) if sources.pairs else 0
+        if num_unknown:
             notes.append(
-                f"{strange} of the {len(source.labels)} labels of {source.name} are of other pairs and left out"
+                f"{num_unknown} of the {len(source.labels)} labels of {source.name} are for other pairs and left out"
             )
-    if not both.pairs:
-        notes.append(
-            "Lengths and accuracy against people need the pairs: give --pairs FILE, or an arm of a run as DIR:ARM"
-        )
-    elif all(both.pairs[key].human is None for key in both.shared_ids):
-        notes.append("No pair that both label has a human label, so there is no accuracy")
+    if not sources.pairs:
+        notes.append("Lengths and accuracy require the pairs: add --pairs FILE, or use an arm of a run as DIR:ARM")
+    elif all(sources.pairs[key].human is None for key in sources.shared_ids):
+        notes.append("No shared pair has a human label, so there is no accuracy")
     return notes
 
 
-def label_comparison_to_json(compared: LabelComparison) -> dict[str, Any]:
-    """Plain JSON values: every figure is {"value", "low", "high", "n", "n_failed"}."""
+def label_comparison_to_json(comparison: LabelComparison) -> dict[str, Any]:
+    """Plain JSON values; every metric is {"value", "low", "high", "n", "n_failed"}."""
     return {
-        "a": asdict(compared.a),
-        "b": asdict(compared.b),
-        "shared": compared.num_shared,
-        "agreement": asdict(compared.agreement),
-        "kappa": asdict(compared.kappa),
-        "sets": {
-            name: {"pairs": each.num_pairs, **{key: asdict(metric) for key, metric in each.metrics.items()}}
-            for name, each in compared.subsets.items()
+        "a": asdict(comparison.a),
+        "b": asdict(comparison.b),
+        "num_shared": comparison.num_shared,
+        "agreement": asdict(comparison.agreement),
+        "kappa": asdict(comparison.kappa),
+        "subsets": {
+            name: {"num_pairs": subset.num_pairs, **_metrics_to_json(subset.metrics)}
+            for name, subset in comparison.subsets.items()
         },
-        "by": compared.bin_variable,
+        "bin_variable": comparison.bin_variable,
         "bins": [
-            {"low": each.low, "high": each.high, **{key: asdict(metric) for key, metric in each.metrics.items()}}
-            for each in compared.bins
+            {"low": pair_bin.low, "high": pair_bin.high, **_metrics_to_json(pair_bin.metrics)}
+            for pair_bin in comparison.bins
         ],
-        "notes": list(compared.notes),
+        "notes": list(comparison.notes),
     }
 
 
-def compare_label_sources(a: str, b: str, by: str | None, pairs: Path | None, to: Path | None) -> LabelComparison:
-    """Reads the sources, compares them and writes the figures as JSON where `to` is given. Raises as `read_both` and `compare`
-    do, `StudyError` before any reading for `by`, and `StoreError` where `to` cannot be written."""
-    known = next((each for each in BIN_VARIABLES if each == by), None)
-    if by is not None and known is None:
-        raise StudyError(f"--by {by}: must be one of {', '.join(BIN_VARIABLES)}{format_suggestion(by, BIN_VARIABLES)}")
-    compared = compare_labels(read_label_sources(a, b, pairs), known)
-    if to is not None:
-        write_output(to, json.dumps(label_comparison_to_json(compared), indent=1, ensure_ascii=False, allow_nan=False))
-    return compared
+def _metrics_to_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    return {name: asdict(metric) for name, metric in metrics.items()}
+
+
+def compare_label_sources(
+    a: str, b: str, by: str | None, pairs_file: Path | None, output: Path | None
+) -> LabelComparison:
+    """Reads and compares two sources; writes the metrics as JSON to `output` if given.
+
+    Raises `StudyError` for an unknown `by` before any file is read, the errors of `read_label_sources` and `compare_labels`,
+    and `StoreError` if `output` cannot be written.
+    """
+    bin_variable = next((variable for variable in BIN_VARIABLES if variable == by), None)
+    if by is not None and bin_variable is None:
+        raise StudyError(f"--by {by}: expected one of {', '.join(BIN_VARIABLES)}{format_suggestion(by, BIN_VARIABLES)}")
+    comparison = compare_labels(read_label_sources(a, b, pairs_file), bin_variable)
+    if output is not None:
+        document = label_comparison_to_json(comparison)
+        write_output(output, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    return comparison

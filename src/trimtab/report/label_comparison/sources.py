@@ -1,4 +1,4 @@
-"""Two sources of labels and the pairs that they label: files, arms of finished runs, or people."""
+"""Reads two sources of labels and their pairs: label files, arms of runs, or human labels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trimtab.sources.file import File
 from trimtab.types import Annotation, Pair, build_human_annotation
 
 HUMAN = "human"
-# What gold rewards give to the two responses of a pair: {scorer: {pair id: (of a, of b)}}.
+# The gold rewards of a pair's two responses: {scorer: {pair id: (reward of a, reward of b)}}.
 GoldRewards = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSource:
-    """Labels by pair id under the name that they were asked for by. `people`: they are human labels."""
+    """Labels by pair id. `name` is the source as the user gave it; `is_human` marks human labels."""
 
     name: str
     labels: Mapping[str, Annotation]
@@ -28,7 +28,7 @@ class LabelSource:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSourcePair:
-    """Two sources, the pairs of both where their texts are known, and gold rewards of the pairs' responses."""
+    """Two label sources, with their pairs and gold rewards; `pairs` is empty if the texts are unknown."""
 
     a: LabelSource
     b: LabelSource
@@ -37,102 +37,108 @@ class LabelSourcePair:
 
     @property
     def shared_ids(self) -> list[str]:
-        """The ids that both have a row of, whatever it says; where pairs are known, of those pairs."""
-        return [key for key in self.a.labels if key in self.b.labels and (not self.pairs or key in self.pairs)]
+        """The pair ids in both sources (abstentions and failures included), and in `pairs` if these are known."""
+        return [
+            pair_id
+            for pair_id in self.a.labels
+            if pair_id in self.b.labels and (not self.pairs or pair_id in self.pairs)
+        ]
 
 
-def read_label_sources(a: str, b: str, pairs: Path | None) -> LabelSourcePair:
-    """Reads two sources: a file of labels, `DIR:ARM` of a finished run, or `human` for the human labels of the pairs.
+def read_label_sources(a: str, b: str, pairs_file: Path | None) -> LabelSourcePair:
+    """Reads two sources: a label file, `DIR:ARM` of a run, or `human` for the human labels of the pairs.
 
-    The pairs are those of the file `pairs`, or else the unlabeled ones of the runs that are named. Raises `DataError` where
-    labels meet none of the pairs or one another, and `StudyError` for a source that is none.
+    The pairs come from `pairs_file`, or else are the unlabeled pairs of the runs. Raises `DataError` if a source labels none
+    of the pairs or the sources share no pair, and `StudyError` for an invalid source.
     """
-    runs = {text: _open_run(text) for text in (a, b) if text != HUMAN and not is_label_file(text)}
-    texts = _load_pairs(pairs, list(runs.values()))
-    first, second = (_read_source(text, runs, texts) for text in (a, b))
-    for each in (first, second):
-        _require_overlap(each, texts, pairs, list(runs.values()))
-    both = LabelSourcePair(a=first, b=second, pairs=texts, gold_rewards=_read_gold_rewards(list(runs.values())))
-    if not both.shared_ids:
+    runs = {name: _open_run(name) for name in (a, b) if name != HUMAN and not is_label_file(name)}
+    pairs = _load_pairs(pairs_file, list(runs.values()))
+    source_a, source_b = (_read_source(name, runs, pairs) for name in (a, b))
+    for source in (source_a, source_b):
+        _require_overlap(source, pairs, pairs_file, list(runs.values()))
+    sources = LabelSourcePair(a=source_a, b=source_b, pairs=pairs, gold_rewards=_read_gold_rewards(list(runs.values())))
+    if not sources.shared_ids:
         raise DataError(
-            f"{a} and {b} label no pair in common: {len(first.labels)} and {len(second.labels)} pairs, whose ids, hashes of "
-            "their texts, are all different; they are labels of different pairs or of another split"
+            f"{a} and {b} label no pair in common: {len(source_a.labels)} and {len(source_b.labels)} pairs. Ids are hashes of "
+            "the texts, so these are labels of different pairs or of different splits"
         )
-    return both
+    return sources
 
 
-def _open_run(text: str) -> Run:
-    folder, colon, arm = text.rpartition(":")
-    if not colon and Path(text).is_dir():
-        names = ", ".join(each.name for each in Run(Path(text)).arms if each.labels)
-        raise StudyError(f"{text}: name one of its arms, as in {text}:ARM (there are: {names})")
+def _open_run(name: str) -> Run:
+    folder, colon, arm = name.rpartition(":")
+    if not colon and Path(name).is_dir():
+        arms = ", ".join(row.name for row in Run(Path(name)).arms if row.labels)
+        raise StudyError(f"{name}: add the name of an arm, as in {name}:ARM (arms: {arms})")
     if not colon or not arm or not Path(folder).is_dir():
         raise StudyError(
-            f"{text}: no such file of labels, and not DIR:ARM of a finished run; the human labels of the pairs are {HUMAN!r}"
+            f"{name}: not an existing label file, and not DIR:ARM of a finished run; use {HUMAN!r} for the pairs' human labels"
         )
     return Run(Path(folder))
 
 
-def _read_source(text: str, runs: Mapping[str, Run], pairs: Mapping[str, Pair]) -> LabelSource:
-    if text == HUMAN:
-        return LabelSource(name=text, labels=_human_labels(pairs), is_human=True)
-    return _read_arm_labels(runs[text], text) if text in runs else LabelSource(name=text, labels=read_labels(text))
+def _read_source(name: str, runs: Mapping[str, Run], pairs: Mapping[str, Pair]) -> LabelSource:
+    if name == HUMAN:
+        return LabelSource(name=name, labels=_human_labels(pairs), is_human=True)
+    return _read_arm_labels(runs[name], name) if name in runs else LabelSource(name=name, labels=read_labels(name))
 
 
 def _human_labels(pairs: Mapping[str, Pair]) -> dict[str, Annotation]:
-    found = {key: build_human_annotation(pair) for key, pair in pairs.items() if pair.human is not None}
-    if not found:
-        told = f"none of {len(pairs)} pairs has one" if pairs else "no pairs are named; give --pairs FILE or DIR:ARM"
-        raise DataError(f"{HUMAN}: there are no human labels: {told}")
-    return found
+    labels = {pair_id: build_human_annotation(pair) for pair_id, pair in pairs.items() if pair.human is not None}
+    if not labels:
+        reason = f"none of {len(pairs)} pairs has one" if pairs else "no pairs are given; add --pairs FILE or DIR:ARM"
+        raise DataError(f"{HUMAN}: there are no human labels: {reason}")
+    return labels
 
 
-def _read_arm_labels(run: Run, text: str) -> LabelSource:
-    name = text.rpartition(":")[2]
-    arms = {each.name: each for each in run.arms}
-    labeled = [key for key, each in arms.items() if each.labels]
-    if name not in labeled:
-        skipped = arms[name].skipped if name in arms else ""
+def _read_arm_labels(run: Run, name: str) -> LabelSource:
+    arm_name = name.rpartition(":")[2]
+    arms = {row.name: row for row in run.arms}
+    labeled_arms = [row.name for row in run.arms if row.labels]
+    if arm_name not in labeled_arms:
+        skipped = arms[arm_name].skipped if arm_name in arms else ""
         raise StudyError(
-            f"{text}: there is no arm {name!r} with labels{f', {skipped}' if skipped else ''} (there are: {', '.join(labeled)})"
+            f"{name}: there is no arm {arm_name!r} with labels{f', {skipped}' if skipped else ''} "
+            f"(arms: {', '.join(labeled_arms)})"
         )
-    arm = arms[name]
-    return LabelSource(name=text, labels=run.annotations(arm.labels), is_human=arm.annotator == "Human")
+    arm = arms[arm_name]
+    labels = run.annotations(arm.labels) if arm.labels else {}
+    return LabelSource(name=name, labels=labels, is_human=arm.annotator == "Human")
 
 
-def _load_pairs(file: Path | None, runs: list[Run]) -> dict[str, Pair]:
-    if file is not None:
-        return {pair.id: pair for pair in File(path=str(file)).load().pairs}
+def _load_pairs(pairs_file: Path | None, runs: list[Run]) -> dict[str, Pair]:
+    if pairs_file is not None:
+        return {pair.id: pair for pair in File(path=str(pairs_file)).load().pairs}
     return {pair.id: pair for run in runs for pair in run.unlabeled}
 
 
-def _require_overlap(source: LabelSource, pairs: Mapping[str, Pair], file: Path | None, runs: list[Run]) -> None:
-    """Raises `DataError` where pairs are known and the source labels none of them."""
-    if not pairs or any(key in pairs for key in source.labels):
+def _require_overlap(source: LabelSource, pairs: Mapping[str, Pair], pairs_file: Path | None, runs: list[Run]) -> None:
+    """Raises `DataError` if pairs are known and the source labels none of them."""
+    if not pairs or any(pair_id in pairs for pair_id in source.labels):
         return
-    where = str(file) if file else f"the unlabeled pairs of {', '.join(str(run.folder) for run in runs)}"
+    where = str(pairs_file) if pairs_file else f"the unlabeled pairs of {', '.join(str(run.folder) for run in runs)}"
     raise DataError(
-        f"{source.name}: none of its {len(source.labels)} labels is of a pair in {where} ({len(pairs)} pairs)"
+        f"{source.name}: none of its {len(source.labels)} labels is for a pair in {where} ({len(pairs)} pairs)"
         f"{_other_split_hint(source, runs)}"
     )
 
 
 def _other_split_hint(source: LabelSource, runs: list[Run]) -> str:
-    """Which side of a run the labels are of instead, if any."""
+    """The split of a run that the labels are for, if any."""
     for run in runs:
-        for side in SPLIT_NAMES:
-            met = sum(pair.id in source.labels for pair in getattr(run, side))
-            if met:
-                return f"; {met} are of its {side} pairs: labels of another side of the split"
-    return "; they are labels of other pairs or of another split"
+        for split in SPLIT_NAMES:
+            num_labels = sum(pair.id in source.labels for pair in getattr(run, split))
+            if num_labels:
+                return f"; {num_labels} labels are for pairs of its {split} split"
+    return "; the labels are for other pairs or another split"
 
 
 def _read_gold_rewards(runs: list[Run]) -> dict[str, dict[str, tuple[float, float]]]:
-    """What each gold reward of the runs gives to both responses of pairs, where it has read them."""
-    found: dict[str, dict[str, tuple[float, float]]] = {}
+    """The gold rewards of both responses of unlabeled pairs, from the finished scoring stages of the runs."""
+    rewards: dict[str, dict[str, tuple[float, float]]] = {}
     for run in runs:
-        read = {name: stage for name, stage in run.index.unlabeled_rewards.items() if run.is_finished(stage)}
-        for name, stage in read.items():
-            rows = run.artifact(stage).read_rows("rewards")
-            found.setdefault(name, {}).update({row["id"]: (row["a"], row["b"]) for row in rows})
-    return found
+        for scorer, stage in run.index.unlabeled_rewards.items():
+            if run.is_finished(stage):
+                rows = run.artifact(stage).read_rows("rewards")
+                rewards.setdefault(scorer, {}).update({row["id"]: (row["a"], row["b"]) for row in rows})
+    return rewards

@@ -1,119 +1,133 @@
-"""Match and mismatch in a terminal: a line for each measure, a column for each set."""
+"""Renders a label comparison in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from trimtab.report.formatting import MetricCell
 from trimtab.report.label_comparison.metrics import LabelComparison, LabelSourceInfo
 from trimtab.report.metric_registry import MetricInfo, format_value
+from trimtab.report.table import Column, Table, TableRow, render_terminal_table
 from trimtab.types import Metric
 
-# Chance, for a set of pairs on which two sources prefer opposite responses.
+# On mismatching pairs, one of the two sources is right, so chance is one half.
 CHANCE = 0.5
-_LEGEND = "Lengths in characters and gold rewards are of the response that A prefers; a gap is to the other response."
+_LEGEND = "Chosen is the response that A prefers, rejected the other one. Lengths are in characters."
+
+
+def _info(name: str, label: str, digits: int = 3) -> MetricInfo:
+    return MetricInfo(name=name, label=label, better="neither", count_noun="pairs", description="", digits=digits)
+
+
 LABEL_COMPARISON_METRICS = {
     info.name: info
     for info in (
-        MetricInfo(name="share", label="share", better="neither", count_noun="pairs", description=""),
-        MetricInfo(name="agreement", label="agreement", better="neither", count_noun="pairs", description=""),
-        MetricInfo(name="kappa", label="kappa", better="neither", count_noun="pairs", description=""),
-        MetricInfo(name="confidence_a", label="confidence A", better="neither", count_noun="pairs", description=""),
-        MetricInfo(name="confidence_b", label="confidence B", better="neither", count_noun="pairs", description=""),
-        MetricInfo(name="accuracy_a", label="accuracy A", better="higher", count_noun="pairs", description=""),
-        MetricInfo(name="accuracy_b", label="accuracy B", better="higher", count_noun="pairs", description=""),
-        MetricInfo(name="lead", label="A longer by", better="neither", count_noun="pairs", description="", digits=1),
-        MetricInfo(name="length", label="A's length", better="neither", count_noun="pairs", description="", digits=1),
+        _info("share", "share of pairs"),
+        _info("agreement", "agreement"),
+        _info("kappa", "kappa"),
+        _info("confidence_a", "confidence of A"),
+        _info("confidence_b", "confidence of B"),
+        _info("accuracy_a", "accuracy of A"),
+        _info("accuracy_b", "accuracy of B"),
+        _info("length_difference", "length difference", digits=1),
+        _info("chosen_length", "chosen length", digits=1),
     )
 }
 
 
-def render_label_comparison(compared: LabelComparison) -> Group:
-    """The two sources, how often they agree, who is right where they differ, and the sets."""
+def render_label_comparison(comparison: LabelComparison) -> Group:
+    """The two sources, notes, a summary, and tables of the subsets and bins."""
     parts: list[RenderableType] = [
-        Text(f"A: {_source_line(compared.a)}\nB: {_source_line(compared.b)}"),
-        *(Text(f"Note: {note}.", style="yellow") for note in compared.notes),
-        Text(" ".join(summarize_label_comparison(compared))),
+        Text(f"A: {_source_line(comparison.a)}\nB: {_source_line(comparison.b)}"),
+        *(Text(f"Note: {note}.", style="yellow") for note in comparison.notes),
+        Text(" ".join(summarize_label_comparison(comparison))),
         Text(),
-        _subset_table(compared),
-        Text(_LEGEND, style="dim"),
+        render_terminal_table(build_subset_table(comparison)),
     ]
-    return Group(*parts, *([_bin_table(compared)] if compared.bins else []))
+    bins = [Text(), render_terminal_table(build_bin_table(comparison))] if comparison.bins else []
+    return Group(*parts, *bins)
 
 
-def summarize_label_comparison(compared: LabelComparison) -> list[str]:
-    """What the figures say, as far as their intervals let them."""
-    agreement, kappa = (
-        _format_metric(each, name) for each, name in ((compared.agreement, "agreement"), (compared.kappa, "kappa"))
-    )
+def summarize_label_comparison(comparison: LabelComparison) -> list[str]:
+    """Sentences on agreement, and on which source is more accurate if the interval allows a conclusion."""
+    agreement = _format_metric(comparison.agreement, "agreement")
+    kappa = _format_metric(comparison.kappa, "kappa")
     return [
-        f"They prefer the same response on {agreement} of the {compared.agreement.n:,} pairs on which both prefer one; "
-        f"kappa {kappa}.",
-        *_accuracy_sentences(compared),
+        f"They agree on {agreement} of the {comparison.agreement.n:,} pairs on which both prefer a response; kappa {kappa}.",
+        *_accuracy_sentences(comparison),
     ]
 
 
-def _accuracy_sentences(compared: LabelComparison) -> list[str]:
-    right = compared.subsets["mismatch"].metrics.get("accuracy_a")
-    if right is None or right.low is None or right.high is None or compared.b.is_human:
+def _accuracy_sentences(comparison: LabelComparison) -> list[str]:
+    accuracy = comparison.subsets["mismatch"].metrics.get("accuracy_a")
+    if accuracy is None or accuracy.low is None or accuracy.high is None or comparison.b.is_human:
         return []
-    said = "A is" if right.low > CHANCE else "B is" if right.high < CHANCE else "neither can be told to be"
-    told = _format_metric(right, "accuracy_a")
-    return [f"Where they differ, people are with A on {told} of {right.n:,} pairs: {said} the better."]
+    conclusion = (
+        "A is more accurate"
+        if accuracy.low > CHANCE
+        else "B is more accurate"
+        if accuracy.high < CHANCE
+        else "inconclusive"
+    )
+    formatted = _format_metric(accuracy, "accuracy_a")
+    return [f"If they differ, the human label agrees with A on {formatted} of {accuracy.n:,} pairs: {conclusion}."]
 
 
 def _source_line(source: LabelSourceInfo) -> str:
-    people = ", human labels" if source.is_human else ""
-    return f"{source.name}: {source.num_labels:,} labels{people}, {source.num_with_choice:,} of which prefer a response"
+    human = ", human labels" if source.is_human else ""
+    return f"{source.name}: {source.num_labels:,} labels{human}, {source.num_with_choice:,} of which prefer a response"
 
 
-def _subset_table(compared: LabelComparison) -> Table:
-    table = _new_table("", [f"{name}, {each.num_pairs:,} pairs" for name, each in compared.subsets.items()])
-    for name in compared.subsets["all"].metrics:
-        table.add_row(
-            _label_metric_info(name).label,
-            *(_metric_text(each.metrics.get(name), name) for each in compared.subsets.values()),
+def build_subset_table(comparison: LabelComparison) -> Table:
+    """A row per metric; columns for all pairs, the match set and the mismatch set."""
+    subsets = comparison.subsets
+    columns = [
+        Column(title=f"{name}, {subset.num_pairs:,} pairs", keep_with_previous=name == "mismatch")
+        for name, subset in subsets.items()
+    ]
+    rows = [
+        TableRow(
+            name=_label_metric_info(name).label,
+            cells=tuple(_build_cell(subset.metrics.get(name), name) for subset in subsets.values()),
         )
-    return table
+        for name in subsets["all"].metrics
+    ]
+    return Table(title="", row_title="metric", columns=tuple(columns), rows=tuple(rows), legend=_LEGEND)
 
 
-def _bin_table(compared: LabelComparison) -> Table:
-    columns = list(compared.bins[0].metrics)
-    table = _new_table(f"by {compared.bin_variable}", ["pairs", *(_label_metric_info(name).label for name in columns)])
-    for each in compared.bins:
-        cells = [_metric_text(each.metrics.get(name), name) for name in columns]
-        table.add_row(f"{each.low:.4g} to {each.high:.4g}", f"{each.metrics['agreement'].n:,}", *cells)
-    return table
+def build_bin_table(comparison: LabelComparison) -> Table:
+    """A row per bin of the bin variable, with its number of pairs and metrics."""
+    names = list(comparison.bins[0].metrics)
+    rows = [
+        TableRow(
+            name=f"{pair_bin.low:.4g} to {pair_bin.high:.4g}",
+            cells=(
+                f"{pair_bin.metrics['agreement'].n:,}",
+                *(_build_cell(pair_bin.metrics.get(name), name) for name in names),
+            ),
+        )
+        for pair_bin in comparison.bins
+    ]
+    columns = (
+        Column(title="pairs", numeric=True),
+        *(Column(title=_label_metric_info(name).label, keep_with_previous=True) for name in names),
+    )
+    return Table(title="", row_title=f"by {comparison.bin_variable}", columns=columns, rows=tuple(rows))
 
 
 def _label_metric_info(name: str) -> MetricInfo:
-    """`gold_difference.proxy` is how much more the gold reward `proxy` gives to what A prefers than to the other response."""
+    """The display of a metric; `gold_margin.proxy` is shown as `proxy: margin`."""
     family, _, scorer = name.partition(".")
-    if not scorer:
-        return LABEL_COMPARISON_METRICS[name]
-    what = {"gold_preferred": "A's", "gold_other": "other", "gold_difference": "gap"}[family]
-    return MetricInfo(name=name, label=f"{scorer}: {what}", better="neither", count_noun="pairs", description="")
+    return _info(name, f"{scorer}: {family.removeprefix('gold_')}") if scorer else LABEL_COMPARISON_METRICS[name]
 
 
-def _metric_text(metric: Metric | None, name: str) -> Text:
+def _build_cell(metric: Metric | None, name: str) -> MetricCell | None:
     if metric is None:
-        return Text()
+        return None
     value, interval = format_value(metric, _label_metric_info(name))
-    return Text.assemble(value, " ", (interval, "dim"))
+    return MetricCell(value=value, interval=interval, sample_size="")
 
 
 def _format_metric(metric: Metric, name: str) -> str:
     return " ".join(filter(None, format_value(metric, _label_metric_info(name))))
-
-
-def _new_table(first: str, columns: Sequence[str]) -> Table:
-    """Names fold when the terminal is narrow; figures never do."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0), header_style="bold")
-    table.add_column(Text(first), overflow="fold", min_width=10)
-    for column in columns:
-        table.add_column(Text(column), no_wrap=True)
-    return table
