@@ -1,4 +1,4 @@
-"""A judge is asked in both orders, and what it cannot be understood to say is failed."""
+"""The judge is queried in both orders, and a verdict that cannot be parsed makes the comparison failed."""
 
 from __future__ import annotations
 
@@ -16,85 +16,85 @@ from trimtab.errors import StudyError
 from trimtab.judges.pairwise import Pairwise
 from trimtab.types import ChoiceScores, Comparison, Cost, EngineRequest, Generation, Verdict, build_user_prompt
 
-CONTEST = Comparison(id="one", prompt=build_user_prompt("Name a color."), candidate="Blue.", baseline="Seven.")
-SWAPPED = Comparison(id="one", prompt=CONTEST.prompt, candidate="Seven.", baseline="Blue.")
+COMPARISON = Comparison(id="one", prompt=build_user_prompt("Name a color."), candidate="Blue.", baseline="Seven.")
+SWAPPED = Comparison(id="one", prompt=COMPARISON.prompt, candidate="Seven.", baseline="Blue.")
 SCRIPTED = {"kind": "scripted"}
 
 
-def judge(**settings: Any) -> Pairwise:
-    made = build_component("evaluation", {"kind": "pairwise", "engine": SCRIPTED, **settings})
-    assert isinstance(made, Pairwise)
-    return made
+def build_judge(**settings: Any) -> Pairwise:
+    component = build_component("judges", {"kind": "pairwise", "engine": SCRIPTED, **settings})
+    assert isinstance(component, Pairwise)
+    return component
 
 
-def verdict(engine: Engine, contest: Comparison = CONTEST, **settings: Any) -> Verdict:
-    (found,) = judge(**settings).judge([contest], {"judge": engine})
-    return found
+def judge(engine: Engine, comparison: Comparison = COMPARISON, **settings: Any) -> Verdict:
+    (result,) = build_judge(**settings).judge([comparison], {"judge": engine})
+    return result
 
 
-def blue_first(question: EngineRequest) -> bool:
-    return "<response_1>\nBlue." in question.prompt[0].content
+def blue_first(request: EngineRequest) -> bool:
+    return "<response_1>\nBlue." in request.prompt[0].content
 
 
-def leaning(there: Sequence[float], back: Sequence[float]) -> ScriptedEngine:
-    """Weighs so where the good answer stands first, and so where it stands second."""
-    return ScriptedEngine(choice_weights=lambda question, _: there if blue_first(question) else back)
+def weighting(forward: Sequence[float], backward: Sequence[float]) -> ScriptedEngine:
+    """Gives these weights when the good response is first, and these when it is second."""
+    return ScriptedEngine(choice_weights=lambda request, _: forward if blue_first(request) else backward)
 
 
-def writing(there: str, back: str) -> ScriptedEngine:
-    return ScriptedEngine(reply=lambda question: there if blue_first(question) else back)
+def replying(forward: str, backward: str) -> ScriptedEngine:
+    return ScriptedEngine(reply=lambda request: forward if blue_first(request) else backward)
 
 
-def test_it_is_a_judge_that_asks_its_engine() -> None:
-    made = judge()
-    assert isinstance(made, Judge) and isinstance(made, UsesEngines)
-    assert dump_component(made.engines()["judge"]) == SCRIPTED
-    assert build_component("evaluation", dump_component(made)) == made
-    assert dump_component(judge(engine="gemma3-270m").engines()["judge"]) == {
+def test_it_is_a_judge_with_one_engine() -> None:
+    component = build_judge()
+    assert isinstance(component, Judge) and isinstance(component, UsesEngines)
+    assert dump_component(component.engines()["judge"]) == SCRIPTED
+    assert build_component("judges", dump_component(component)) == component
+    assert dump_component(build_judge(engine="gemma3-270m").engines()["judge"]) == {
         "kind": "transformers",
         "model": "gemma3-270m",
     }
 
 
 @pytest.mark.parametrize(
-    ("there", "back", "outcome", "flipped"),
+    ("forward", "backward", "outcome", "inconsistent"),
     [
         ((0.9, 0.1), (0.2, 0.8), "win", False),
         ((0.4, 0.6), (0.7, 0.3), "loss", False),
-        ((0.9, 0.1), (0.6, 0.4), "tie", True),  # the first place twice
+        ((0.9, 0.1), (0.6, 0.4), "tie", True),  # the first position twice
         ((0.1, 0.9), (0.3, 0.7), "tie", True),
-        ((0.5, 0.5), (0.3, 0.7), "win", False),  # neither, and then ours
+        ((0.5, 0.5), (0.3, 0.7), "win", False),  # a tie, then the candidate
         ((0.5, 0.5), (0.5, 0.5), "tie", False),
     ],
 )
-def test_a_verdict_is_read_from_probabilities_in_both_orders(
-    there: Sequence[float], back: Sequence[float], outcome: str, flipped: bool
+def test_verdicts_come_from_probabilities_in_both_orders(
+    forward: Sequence[float], backward: Sequence[float], outcome: str, inconsistent: bool
 ) -> None:
-    engine = leaning(there, back)
-    found = verdict(engine)
-    assert (found.outcome, found.is_order_inconsistent, found.note) == (outcome, flipped, "")
+    engine = weighting(forward, backward)
+    result = judge(engine)
+    assert (result.outcome, result.is_order_inconsistent, result.note) == (outcome, inconsistent, "")
     assert len(engine.requests) == 2
-    assert found.forward is not None and found.reversed is not None
-    assert (found.forward.probability_first, found.reversed.probability_first) == (there[0], back[0])
+    assert result.forward is not None and result.reversed is not None
+    assert (result.forward.probability_first, result.reversed.probability_first) == (forward[0], backward[0])
 
 
-def test_swapped_answers_swap_the_outcome() -> None:
-    assert verdict(leaning((0.9, 0.1), (0.2, 0.8)), SWAPPED).outcome == "loss"
+def test_swapped_responses_swap_the_outcome() -> None:
+    assert judge(weighting((0.9, 0.1), (0.2, 0.8)), SWAPPED).outcome == "loss"
 
 
-def test_a_tie_can_be_allowed_among_the_candidates() -> None:
-    found = verdict(leaning((0.1, 0.2, 0.7), (0.1, 0.6, 0.3)), ties=True)
-    assert found.forward is not None and found.forward.choice == "tie"
-    assert found.outcome == "win"
+def test_allow_ties_adds_a_tie_to_the_candidates() -> None:
+    result = judge(weighting((0.1, 0.2, 0.7), (0.1, 0.6, 0.3)), allow_ties=True)
+    assert result.forward is not None and result.forward.choice == "tie"
+    assert result.outcome == "win"
 
 
 @pytest.mark.parametrize(
     "text", ["Response 1", "**Response 1**.", "[[Response 1]]", "1", "Response 1 is better.\nWhy: …"]
 )
-def test_a_written_verdict_is_parsed(text: str) -> None:
-    found = verdict(writing(text, text.replace("1", "2")), mode="text")
-    assert found.outcome == "win"
-    assert found.forward is not None and found.forward.text == text
+def test_a_generated_verdict_is_parsed(text: str) -> None:
+    result = judge(replying(text, text.replace("1", "2")), mode="text")
+    assert result.outcome == "win"
+    assert result.forward is not None and result.forward.text == text
 
 
 @pytest.mark.parametrize(
@@ -110,18 +110,18 @@ def test_a_written_verdict_is_parsed(text: str) -> None:
         "Response 12",
     ],
 )
-def test_what_cannot_be_read_is_failed_with_the_text_that_was_written_and_never_a_tie(text: str) -> None:
-    found = verdict(writing("Response 1", text), mode="text")
-    assert (found.outcome, found.note, found.is_order_inconsistent) == ("failed", "no verdict could be read", None)
-    assert found.reversed is not None and (found.reversed.choice, found.reversed.text) == (None, text)
+def test_an_unparsable_verdict_is_failed_with_its_text_and_never_a_tie(text: str) -> None:
+    result = judge(replying("Response 1", text), mode="text")
+    assert (result.outcome, result.note, result.is_order_inconsistent) == ("failed", "no verdict could be parsed", None)
+    assert result.reversed is not None and (result.reversed.choice, result.reversed.text) == (None, text)
 
 
-def test_a_written_tie_counts_where_it_was_offered() -> None:
-    assert verdict(writing("Tie", "Response 2"), mode="text", ties=True).outcome == "win"
+def test_a_generated_tie_counts_if_ties_are_allowed() -> None:
+    assert judge(replying("Tie", "Response 2"), mode="text", allow_ties=True).outcome == "win"
 
 
 @pytest.mark.parametrize(
-    ("there", "back", "outcome"),
+    ("forward", "backward", "outcome"),
     [
         ("7\nScore of Response 2:\n4", "3\nScore of Response 2:\n8", "win"),
         ("7/10\n\nResponse 2: 7/10", "3\nScore of Response 2:\n3.0", "tie"),
@@ -132,128 +132,130 @@ def test_a_written_tie_counts_where_it_was_offered() -> None:
         ("good\nScore of Response 2:\n4", "3\nScore of Response 2:\n8", "failed"),
     ],
 )
-def test_scores_are_read_from_text_and_must_be_on_the_scale(there: str, back: str, outcome: str) -> None:
-    assert verdict(writing(there, back), mode="text", answer="scores").outcome == outcome
+def test_scores_are_parsed_from_text_and_must_be_on_the_scale(forward: str, backward: str, outcome: str) -> None:
+    assert judge(replying(forward, backward), mode="text", output_format="scores").outcome == outcome
 
 
 def test_scores_from_probabilities_are_expected_scores() -> None:
-    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
-        assert list(candidates) == [str(each) for each in range(1, 11)]
-        good = blue_first(question) == question.prefill.endswith("Response 1:\n")
+    def weigh(request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        assert list(candidates) == [str(item) for item in range(1, 11)]
+        good = blue_first(request) == request.prefill.endswith("Response 1:\n")
         return [0, 0, 0, 0, 0, 0, 1, 0, 3, 0] if good else [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
 
     engine = ScriptedEngine(choice_weights=weigh)
-    found = verdict(engine, answer="scores")
-    assert found.forward is not None and found.reversed is not None
-    assert found.forward.scores == pytest.approx(((7 + 3 * 9) / 4, 1.5))
-    assert found.reversed.scores == pytest.approx((1.5, 8.5))
-    assert (found.outcome, len(engine.requests)) == ("win", 4)
+    result = judge(engine, output_format="scores")
+    assert result.forward is not None and result.reversed is not None
+    assert result.forward.scores == pytest.approx(((7 + 3 * 9) / 4, 1.5))
+    assert result.reversed.scores == pytest.approx((1.5, 8.5))
+    assert (result.outcome, len(engine.requests)) == ("win", 4)
 
 
-def test_an_explanation_is_written_for_all_before_any_verdict_and_is_kept() -> None:
+def test_all_reasoning_is_generated_before_any_verdict_and_is_recorded() -> None:
     engine = ScriptedEngine(
         reply=lambda _: "Blue is one.\n\nVerdict:\nResponse 2",
-        choice_weights=lambda question, _: [1, 0] if blue_first(question) else [0, 1],
+        choice_weights=lambda request, _: [1, 0] if blue_first(request) else [0, 1],
     )
-    found = verdict(engine, explanation_tokens=40)
-    assert [each.prefill for each in engine.requests] == ["Reasoning:\n"] * 2 + [
+    result = judge(engine, max_reasoning_tokens=40)
+    assert [item.prefill for item in engine.requests] == ["Reasoning:\n"] * 2 + [
         "Reasoning:\nBlue is one.\n\nVerdict:\n"
     ] * 2
-    assert found.forward is not None and found.forward.text == "Blue is one."
-    assert found.outcome == "win"
+    assert result.forward is not None and result.forward.text == "Blue is one."
+    assert result.outcome == "win"
 
 
-def test_a_cost_is_that_of_every_question() -> None:
-    found = verdict(writing("Response 1", "Response 2"), mode="text", explanation_tokens=5)
-    assert (found.cost.calls, found.cost.generated_tokens) == (4, 8)
+def test_the_cost_includes_every_request() -> None:
+    result = judge(replying("Response 1", "Response 2"), mode="text", max_reasoning_tokens=5)
+    assert (result.cost.calls, result.cost.generated_tokens) == (4, 8)
 
 
-def test_the_same_text_twice_is_a_tie_that_costs_nothing() -> None:
-    engine = leaning((0.9, 0.1), (0.9, 0.1))
+def test_identical_responses_tie_at_no_cost() -> None:
+    engine = weighting((0.9, 0.1), (0.9, 0.1))
     same = Comparison(id="two", prompt=build_user_prompt("Name a color."), candidate="Blue.", baseline="Blue.")
-    found = judge().judge([same, CONTEST, same], {"judge": engine})
-    assert [each.id for each in found] == ["two", "one", "two"]
-    assert (found[0].outcome, found[0].is_order_inconsistent, found[0].cost) == ("tie", None, Cost())
+    result = build_judge().judge([same, COMPARISON, same], {"judge": engine})
+    assert [item.id for item in result] == ["two", "one", "two"]
+    assert (result[0].outcome, result[0].is_order_inconsistent, result[0].cost) == ("tie", None, Cost())
     assert len(engine.requests) == 2
 
 
-class Silent:
-    """A server that answers nothing, at a price."""
+class FailingEngine:
+    """An engine whose requests all fail, at a cost."""
 
-    def generate(self, questions: Sequence[EngineRequest], **_: Any) -> list[Generation]:
-        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def generate(self, requests: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
 
-    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
-        return [
-            ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions
-        ]
+    def score_choices(self, requests: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        return [ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
 
 
 @pytest.mark.parametrize(
     ("settings", "note"),
     [
         ({}, "no verdict: timed out"),
-        ({"mode": "text"}, "nothing was written: timed out"),
-        ({"explanation_tokens": 9}, "nothing was written: timed out"),
-        ({"answer": "scores"}, "no verdict: timed out"),
+        ({"mode": "text"}, "generation failed: timed out"),
+        ({"max_reasoning_tokens": 9}, "generation failed: timed out"),
+        ({"output_format": "scores"}, "no verdict: timed out"),
     ],
 )
-def test_a_question_that_was_not_answered_fails_and_nothing_more_is_asked(settings: dict[str, Any], note: str) -> None:
-    found = verdict(Silent(), **settings)
-    assert (found.outcome, found.note, found.cost.calls) == ("failed", note, 2)
+def test_a_failed_request_fails_the_comparison_and_sends_no_more_requests(settings: dict[str, Any], note: str) -> None:
+    result = judge(FailingEngine(), **settings)
+    assert (result.outcome, result.note, result.cost.calls) == ("failed", note, 2)
 
 
-def test_shares_that_are_no_numbers_fail() -> None:
-    assert verdict(leaning((math.nan, 1.0), (0.2, 0.8))).outcome == "failed"
+def test_nan_probabilities_fail() -> None:
+    assert judge(weighting((math.nan, 1.0), (0.2, 0.8))).outcome == "failed"
 
 
 @dataclass
-class Moody:
-    """Writes by the seed of the call."""
+class SeededEngine:
+    """An engine whose replies depend on the seed of the call."""
 
-    says: Callable[[int, bool], str]
+    reply: Callable[[int, bool], str]
     seeds: list[int] = field(default_factory=list)
 
-    def generate(self, questions: Sequence[EngineRequest], *, seed: int = 0, **_: Any) -> list[Generation]:
+    def generate(self, requests: Sequence[EngineRequest], *, seed: int = 0, **_: Any) -> list[Generation]:
         self.seeds.append(seed)
-        return [Generation(text=self.says(seed, blue_first(each)), cost=Cost(calls=1)) for each in questions]
+        return [Generation(text=self.reply(seed, blue_first(item)), cost=Cost(calls=1)) for item in requests]
 
-    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
-        raise AssertionError("mode text weighs nothing")
+    def score_choices(self, requests: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        raise AssertionError("mode text scores no candidates")
 
 
 SAMPLED: dict[str, Any] = {"mode": "text", "temperature": 1.0, "votes": 3, "seed": 7}
 
 
-def test_votes_are_asked_with_seeds_of_their_own_and_the_majority_counts() -> None:
-    engine = Moody(lambda seed, blue: "Response 1" if blue == (seed != 8) else "Response 2")
-    found = verdict(engine, **SAMPLED)
+def test_each_vote_has_its_own_seed_and_the_majority_counts() -> None:
+    engine = SeededEngine(lambda seed, blue: "Response 1" if blue == (seed != 8) else "Response 2")
+    result = judge(engine, **SAMPLED)
     assert engine.seeds == [7, 8, 9]
-    assert found.forward is not None and found.reversed is not None
-    assert found.forward.votes == ("first", "second", "first")
-    assert found.reversed.votes == ("second", "first", "second")
-    assert (found.outcome, found.cost.calls) == ("win", 6)
+    assert result.forward is not None and result.reversed is not None
+    assert result.forward.votes == ("first", "second", "first")
+    assert result.reversed.votes == ("second", "first", "second")
+    assert (result.outcome, result.cost.calls) == ("win", 6)
 
 
-def test_votes_that_cannot_be_read_do_not_count_unless_they_are_more_than_half() -> None:
-    one = verdict(Moody(lambda seed, blue: "?" if seed == 8 else "Response 1" if blue else "Response 2"), **SAMPLED)
-    two = verdict(Moody(lambda seed, blue: "?" if seed != 8 else "Response 1" if blue else "Response 2"), **SAMPLED)
+def test_unparsable_votes_do_not_count_unless_they_are_more_than_half() -> None:
+    one = judge(
+        SeededEngine(lambda seed, blue: "?" if seed == 8 else "Response 1" if blue else "Response 2"), **SAMPLED
+    )
+    two = judge(
+        SeededEngine(lambda seed, blue: "?" if seed != 8 else "Response 1" if blue else "Response 2"), **SAMPLED
+    )
     assert (one.outcome, two.outcome) == ("win", "failed")
     assert two.forward is not None and two.forward.text == "?\n\n?"
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"ties": True, "answer": "scores"}, "ties: with answer: scores"),
-        ({"answer_tokens": 9}, "answer_tokens: mode logits writes no verdict"),
-        ({"temperature": 0.7}, "temperature: nothing is written"),
+        ({"allow_ties": True, "output_format": "scores"}, "allow_ties: not used with output_format: scores"),
+        ({"max_verdict_tokens": 9}, "max_verdict_tokens: not used in mode logits"),
+        ({"temperature": 0.7}, "temperature: not used in mode logits"),
         ({"mode": "text", "votes": 3}, "votes: at temperature 0"),
         ({"mode": "guess"}, "mode"),
         ({"criterion": ""}, "criterion"),
         ({"votes": 0}, "votes"),
     ],
 )
-def test_settings_that_would_not_be_read_are_refused(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(StudyError, match=said):
-        judge(**settings)
+def test_unused_settings_are_rejected(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        build_judge(**settings)

@@ -1,4 +1,4 @@
-"""Two verdicts in both orders come to what the table says, worked by hand."""
+"""The outcomes of all combinations of two verdicts, worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trimtab.judges._shared.position_swap import combine_verdicts
 from trimtab.types import JudgeChoice, Outcome
 
 TABLE: dict[tuple[JudgeChoice | None, JudgeChoice | None], Outcome] = {
-    ("first", "first"): "tie",  # the place and not the answer was named
+    ("first", "first"): "tie",  # names the position, not the response
     ("second", "second"): "tie",
     ("first", "second"): "win",
     ("second", "first"): "loss",
@@ -25,21 +25,21 @@ TABLE: dict[tuple[JudgeChoice | None, JudgeChoice | None], Outcome] = {
 }
 
 
-@pytest.mark.parametrize(("said", "outcome"), TABLE.items())
-def test_two_verdicts_come_to_one_outcome(
-    said: tuple[JudgeChoice | None, JudgeChoice | None], outcome: Outcome
+@pytest.mark.parametrize(("choices", "outcome"), TABLE.items())
+def test_two_verdicts_combine_to_one_outcome(
+    choices: tuple[JudgeChoice | None, JudgeChoice | None], outcome: Outcome
 ) -> None:
-    assert combine_verdicts(*said) == outcome
+    assert combine_verdicts(*choices) == outcome
 
 
-def test_the_released_code_takes_what_it_cannot_read_for_a_tie() -> None:
+def test_the_released_code_treats_unparsable_verdicts_as_ties() -> None:
     assert combine_verdicts(None, None, failed_as_tie=True) == "tie"
     assert combine_verdicts(None, "second", failed_as_tie=True) == "win"
     assert combine_verdicts("second", None, failed_as_tie=True) == "loss"
 
 
-def test_the_other_answer_has_the_opposite_outcome() -> None:
+def test_swapping_the_responses_inverts_the_outcome() -> None:
     opposite = {"win": "loss", "loss": "win", "tie": "tie", "failed": "failed"}
-    said: tuple[JudgeChoice | None, ...] = ("first", "second", "tie", None)
-    for there, back in product(said, said):
-        assert combine_verdicts(back, there) == opposite[combine_verdicts(there, back)]
+    choices: tuple[JudgeChoice | None, ...] = ("first", "second", "tie", None)
+    for forward, backward in product(choices, choices):
+        assert combine_verdicts(backward, forward) == opposite[combine_verdicts(forward, backward)]

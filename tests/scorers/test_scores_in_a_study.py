@@ -1,4 +1,4 @@
-"""Stages that score: what is kept of a scorer's work when it is cut short, and what counts as a reward."""
+"""Scoring stages: what survives an interruption, and which values count as rewards."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from trimtab.storage.schemas import COMPLETION_SCHEMA, PAIR_SCHEMA, completion_t
 from trimtab.types import Completion, Pair, Score, build_user_prompt, prompt_hash
 
 RUNTIME = Runtime(progress=lambda label, total, unit: nullcontext(lambda done=1: None), notify=lambda text: None)
-SIZE = 2 * SCORES_PER_CHUNK + 22  # answers: two whole chunks and a part of one
-PAIRS_OF_TEST = [
+SIZE = 2 * SCORES_PER_CHUNK + 22  # completions: two full chunks and a partial one
+TEST_PAIRS = [
     Pair.from_responses(build_user_prompt(f"Question {n}?"), "yes " * (n + 1), "no", "first") for n in range(SIZE // 2)
 ]
-ANSWERS = [
+COMPLETIONS = [
     Completion(
         prompt_id=prompt_hash(build_user_prompt(f"{n}?")),
         prompt=build_user_prompt(f"{n}?"),
@@ -37,11 +37,11 @@ ANSWERS = [
 ]
 
 
-class Counted(Component):
-    """Scores an answer by its length and notes each in a file; it breaks down at the one of this number."""
+class InterruptedScorer(Component):
+    """Scores a response by its length and logs each call in a file; raises at call number `interrupt_at`."""
 
     calls: str
-    breaks_at: int = 0
+    interrupt_at: int = 0
 
     def content_hash(self) -> str:
         return "the same scorer"
@@ -50,16 +50,16 @@ class Counted(Component):
         return list(self.iter_scores(completions, runtime))
 
     def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        for each in completions:
+        for item in completions:
             with Path(self.calls).open("a") as out:
-                out.write(f"{each.prompt_id}\n")
-            if len(asked(self.calls)) == self.breaks_at:
+                out.write(f"{item.prompt_id}\n")
+            if len(read_calls(self.calls)) == self.interrupt_at:
                 raise KeyboardInterrupt
-            yield Score(prompt_id=each.prompt_id, value=math.log(1 + len(each.text)))
+            yield Score(prompt_id=item.prompt_id, value=math.log(1 + len(item.text)))
 
 
-class Whole(Component):
-    """Gives what it is told to, for all answers at once, and says nothing of how it scores each. `-` is a score that failed."""
+class BatchScorer(Component):
+    """Returns the given values for all responses at once and does not stream scores. `-` is a failed score."""
 
     values: tuple[str, ...]
 
@@ -68,27 +68,29 @@ class Whole(Component):
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         return [
-            Score(prompt_id=each.prompt_id, value=None, status="failed")
+            Score(prompt_id=item.prompt_id, value=None, status="failed")
             if value == "-"
-            else Score(prompt_id=each.prompt_id, value=float(value))
-            for each, value in zip(completions, self.values, strict=False)
+            else Score(prompt_id=item.prompt_id, value=float(value))
+            for item, value in zip(completions, self.values, strict=False)
         ]
 
 
-class Generous(Counted):
-    """Gives a score more than it was asked for."""
+class ExtraScore(InterruptedScorer):
+    """Returns one score too many."""
 
     def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
         yield from super().iter_scores(completions, runtime)
         yield Score(prompt_id="nobody's", value=1.0)
 
 
-def asked(calls: str) -> list[str]:
+def read_calls(calls: str) -> list[str]:
     return Path(calls).read_text().splitlines() if Path(calls).is_file() else []
 
 
-def given(store: Store, kind: str, tables: Mapping[str, tuple[list[dict[str, Any]], Any]]) -> tuple[Stage, Artifact]:
-    """A stage that has written these tables."""
+def make_input(
+    store: Store, kind: str, tables: Mapping[str, tuple[list[dict[str, Any]], Any]]
+) -> tuple[Stage, Artifact]:
+    """A finished stage with these tables."""
 
     def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
         for name, (rows, schema) in tables.items():
@@ -99,68 +101,70 @@ def given(store: Store, kind: str, tables: Mapping[str, tuple[list[dict[str, Any
     return stage, store.get_or_create(kind, stage.recipe, lambda draft: make(draft, {}, RUNTIME))
 
 
-def scored(folder: Path, scorer: Component, answers: Sequence[Completion] = ANSWERS) -> Artifact:
+def score_completions(folder: Path, scorer: Component, completions: Sequence[Completion] = COMPLETIONS) -> Artifact:
     store = Store(folder)
-    stage, made = given(
-        store, "generate", {"completions": ([completion_to_row(each) for each in answers], COMPLETION_SCHEMA)}
+    stage, artifact = make_input(
+        store,
+        "generate",
+        {"completions": ([completion_to_row(completion) for completion in completions], COMPLETION_SCHEMA)},
     )
     score = score_stage("score.x.gold", scorer, stage, None)
-    inputs = {"completions": made}
+    inputs = {"completions": artifact}
     return store.get_or_create(score.name, score.recipe, lambda draft: score.execute(draft, inputs, RUNTIME))
 
 
-def rewarded(folder: Path, scorer: Component, pairs: Sequence[Pair] = PAIRS_OF_TEST) -> Artifact:
+def score_pairs(folder: Path, scorer: Component, pairs: Sequence[Pair] = TEST_PAIRS) -> Artifact:
     store = Store(folder)
-    stage, made = given(store, "split", {"test": (pairs_to_rows(pairs), PAIR_SCHEMA)})
+    stage, artifact = make_input(store, "split", {"test": (pairs_to_rows(pairs), PAIR_SCHEMA)})
     rewards = pair_scores_stage("rewards.test.gold", scorer, stage, "test")
     return store.get_or_create(
-        rewards.name, rewards.recipe, lambda draft: rewards.execute(draft, {"split": made}, RUNTIME)
+        rewards.name, rewards.recipe, lambda draft: rewards.execute(draft, {"split": artifact}, RUNTIME)
     )
 
 
-@pytest.mark.parametrize(("work", "table"), [(scored, "scores"), (rewarded, "rewards")])
-def test_a_scorer_that_was_cut_short_scores_the_last_chunk_again_and_no_other(
+@pytest.mark.parametrize(("work", "table"), [(score_completions, "scores"), (score_pairs, "rewards")])
+def test_an_interrupted_scorer_repeats_only_the_last_chunk(
     work: Callable[[Path, Component], Artifact], table: str, tmp_path: Path
 ) -> None:
-    whole = work(tmp_path / "whole", Counted(calls=str(tmp_path / "calls-whole")))
-    assert len(asked(str(tmp_path / "calls-whole"))) == SIZE
-    cut = Counted(calls=str(tmp_path / "calls-cut"), breaks_at=SCORES_PER_CHUNK + 10)
+    uninterrupted = work(tmp_path / "whole", InterruptedScorer(calls=str(tmp_path / "calls-whole")))
+    assert len(read_calls(str(tmp_path / "calls-whole"))) == SIZE
+    cut = InterruptedScorer(calls=str(tmp_path / "calls-cut"), interrupt_at=SCORES_PER_CHUNK + 10)
     with pytest.raises(KeyboardInterrupt):
         work(tmp_path / "cut", cut)
-    again = work(tmp_path / "cut", cut)
-    assert len(asked(str(tmp_path / "calls-cut"))) == SIZE + 10
-    read, expected = ((each.folder / f"{table}.parquet").read_bytes() for each in (again, whole))
+    resumed = work(tmp_path / "cut", cut)
+    assert len(read_calls(str(tmp_path / "calls-cut"))) == SIZE + 10
+    read, expected = ((item.folder / f"{table}.parquet").read_bytes() for item in (resumed, uninterrupted))
     assert read == expected
-    assert again.record["facts"] == whole.record["facts"]
-    assert not list(again.folder.glob("*.part"))
+    assert resumed.record["facts"] == uninterrupted.record["facts"]
+    assert not list(resumed.folder.glob("*.part"))
 
 
-def test_a_scorer_that_does_not_say_how_it_scores_each_is_given_all_answers_at_once(tmp_path: Path) -> None:
-    scorer = Whole(values=tuple(str(n) for n in range(SIZE)))
+def test_a_scorer_without_streaming_gets_all_completions_at_once(tmp_path: Path) -> None:
+    scorer = BatchScorer(values=tuple(str(n) for n in range(SIZE)))
     assert not isinstance(scorer, StreamingScorer)
-    found = load_scores(scored(tmp_path, scorer))
-    assert found == {each.prompt_id: float(place) for place, each in enumerate(ANSWERS)}
+    scores = load_scores(score_completions(tmp_path, scorer))
+    assert scores == {item.prompt_id: float(place) for place, item in enumerate(COMPLETIONS)}
 
 
-def test_a_reward_that_is_no_number_is_failed_and_says_what_it_was(tmp_path: Path) -> None:
-    made = scored(tmp_path, Whole(values=("0.5", "nan", "inf", "-inf", "-")), ANSWERS[:5])
-    rows = made.read_rows("scores")
+def test_a_reward_that_is_not_finite_is_failed_with_its_value(tmp_path: Path) -> None:
+    artifact = score_completions(tmp_path, BatchScorer(values=("0.5", "nan", "inf", "-inf", "-")), COMPLETIONS[:5])
+    rows = artifact.read_rows("scores")
     assert [(row["value"], row["status"]) for row in rows] == [(0.5, "ok"), *[(None, "failed")] * 4]
-    assert [row["note"] for row in rows] == ["", *(f"the reward is {each}" for each in ("nan", "inf", "-inf")), ""]
-    assert made.record["facts"] == {"prompts": 5, "failed": 4}
+    assert [row["note"] for row in rows] == ["", *(f"the reward is {item}" for item in ("nan", "inf", "-inf")), ""]
+    assert artifact.record["facts"] == {"prompts": 5, "failed": 4}
 
 
-def test_a_pair_of_which_a_reward_is_no_number_is_left_out_and_counted(tmp_path: Path) -> None:
-    made = rewarded(tmp_path, Whole(values=("1", "0", "nan", "0.5", "2", "3")), PAIRS_OF_TEST[:3])
-    first, _, third = PAIRS_OF_TEST[:3]
-    assert made.read_rows("rewards") == [{"id": first.id, "a": 1.0, "b": 0.0}, {"id": third.id, "a": 2.0, "b": 3.0}]
-    assert made.record["facts"] == {"pairs": 3, "failed": 1}
+def test_a_pair_with_a_reward_that_is_not_finite_is_excluded_and_counted(tmp_path: Path) -> None:
+    artifact = score_pairs(tmp_path, BatchScorer(values=("1", "0", "nan", "0.5", "2", "3")), TEST_PAIRS[:3])
+    first, _, third = TEST_PAIRS[:3]
+    assert artifact.read_rows("rewards") == [{"id": first.id, "a": 1.0, "b": 0.0}, {"id": third.id, "a": 2.0, "b": 3.0}]
+    assert artifact.record["facts"] == {"pairs": 3, "failed": 1}
 
 
-@pytest.mark.parametrize("scorer", [Whole(values=("1",)), Generous(calls="calls")], ids=["too few", "too many"])
-def test_a_scorer_must_give_one_score_an_answer(
+@pytest.mark.parametrize("scorer", [BatchScorer(values=("1",)), ExtraScore(calls="calls")], ids=["too few", "too many"])
+def test_a_scorer_must_return_one_score_per_completion(
     scorer: Component, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"score\.x\.gold: the scorer must give one score a completion, in order"):
-        scored(tmp_path, scorer)
+    with pytest.raises(DataError, match=r"score\.x\.gold: the scorer must return one score per completion, in order"):
+        score_completions(tmp_path, scorer)

@@ -10,11 +10,11 @@ from trimtab.scorers.synthetic_checker import SyntheticChecker
 from trimtab.starter import generate_items
 from trimtab.types import Completion, Message, Prompt, build_user_prompt, prompt_hash
 
-KNOWN = generate_items()[0]
+ITEM = generate_items()[0]
 
 
-class Counted:
-    """A progress bar that keeps what it was told."""
+class CountingProgress:
+    """A progress bar that records its calls."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -29,50 +29,50 @@ class Counted:
         self.done += done
 
 
-def runtime(progress: Counted) -> Runtime:
+def runtime(progress: CountingProgress) -> Runtime:
     return Runtime(progress=progress, notify=lambda text: None)
 
 
-def completed(prompt: Prompt, text: str) -> Completion:
+def build_completion(prompt: Prompt, text: str) -> Completion:
     return Completion(prompt_id=prompt_hash(prompt), prompt=prompt, text=text, n_tokens=3, finish_reason="end")
 
 
 def test_a_completion_gets_the_gold_reward_of_its_prompt_in_order() -> None:
-    texts = (KNOWN.better, KNOWN.worse, "")
+    texts = (ITEM.better, ITEM.worse, "")
     scores = SyntheticChecker().score(
-        [completed(build_user_prompt(KNOWN.prompt), text) for text in texts], runtime(Counted())
+        [build_completion(build_user_prompt(ITEM.prompt), text) for text in texts], runtime(CountingProgress())
     )
-    assert [score.value for score in scores] == [KNOWN.gold_better, KNOWN.gold_worse, 0.0]
+    assert [score.value for score in scores] == [ITEM.gold_better, ITEM.gold_worse, 0.0]
     assert all(
-        score.status == "ok" and score.prompt_id == prompt_hash(build_user_prompt(KNOWN.prompt)) for score in scores
+        score.status == "ok" and score.prompt_id == prompt_hash(build_user_prompt(ITEM.prompt)) for score in scores
     )
 
 
-def test_the_last_user_turn_is_what_was_asked() -> None:
+def test_the_last_user_turn_selects_the_checker() -> None:
     prompt = (
         Message(role="system", content="Be brief."),
         *build_user_prompt("Hello."),
-        *build_user_prompt(KNOWN.prompt),
+        *build_user_prompt(ITEM.prompt),
     )
-    (score,) = SyntheticChecker().score([completed(prompt, KNOWN.better)], runtime(Counted()))
-    assert score.value == KNOWN.gold_better
+    (score,) = SyntheticChecker().score([build_completion(prompt, ITEM.better)], runtime(CountingProgress()))
+    assert score.value == ITEM.gold_better
 
 
-def test_a_prompt_of_another_set_is_failed_and_never_zero() -> None:
-    unknown = completed(build_user_prompt("What is love?"), "Love.")
-    silent = completed((Message(role="system", content="Be brief."),), "Yes.")
-    scores = SyntheticChecker().score([unknown, silent], runtime(Counted()))
+def test_an_unknown_prompt_gets_a_failed_score_and_never_zero() -> None:
+    unknown = build_completion(build_user_prompt("What is love?"), "Love.")
+    silent = build_completion((Message(role="system", content="Be brief."),), "Yes.")
+    scores = SyntheticChecker().score([unknown, silent], runtime(CountingProgress()))
     assert [(score.value, score.status) for score in scores] == [(None, "failed"), (None, "failed")]
     assert "What is love?" in scores[0].note
     assert scores[1].note == "the prompt has no user turn"
 
 
-def test_progress_hears_of_every_completion() -> None:
-    counted = Counted()
-    SyntheticChecker().score([completed(build_user_prompt(KNOWN.prompt), "Yes.")] * 3, runtime(counted))
-    assert (counted.done, counted.total) == (3, 3)
+def test_progress_counts_every_completion() -> None:
+    progress = CountingProgress()
+    SyntheticChecker().score([build_completion(build_user_prompt(ITEM.prompt), "Yes.")] * 3, runtime(progress))
+    assert (progress.done, progress.total) == (3, 3)
 
 
 def test_it_is_a_scorer_and_is_found_by_its_kind() -> None:
-    assert find_component_class("scorers", "checker") is SyntheticChecker
+    assert find_component_class("scorers", "synthetic_checker") is SyntheticChecker
     assert isinstance(SyntheticChecker(), Scorer)
