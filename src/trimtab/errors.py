@@ -1,29 +1,29 @@
-"""The few errors that Trimtab raises. Each is also a standard library type, so `except ValueError` keeps working."""
+"""The errors that Trimtab raises. Each is also a standard library type, so `except ValueError` works."""
 
 
 class TrimtabError(Exception):
-    """The common base: the command line prints its message without a traceback."""
+    """Base class: the command line prints its message without a traceback."""
 
 
 class StudyError(TrimtabError, ValueError):
-    """A study or a setting is wrong: the message names the place, what was found and what would be right."""
+    """A study or a setting is invalid: the message gives the location, what was found and what was expected."""
 
 
 class DataError(TrimtabError, ValueError):
-    """A source cannot be read, or what it holds cannot make pairs."""
+    """A source cannot be read, or its contents are not usable as pairs."""
 
 
 class ModelError(TrimtabError, OSError):
-    """A model's weights cannot be found, fetched or trusted."""
+    """A model's weights cannot be found, downloaded or trusted."""
 
 
 class EngineError(TrimtabError, ConnectionError):
-    """A language model cannot be asked at all: no server, a wrong key, a model that is not there."""
+    """A language model is unavailable: no server, a wrong key, an unknown model."""
 
 
 class StoreError(TrimtabError, RuntimeError):
-    """The run folder is held by another run, damaged, or full."""
+    """The run folder is in use by another run, damaged, or on a full disk."""
 
 
 class TrainingError(TrimtabError, ArithmeticError):
-    """Training cannot go on: the loss is not a number, or policy and reference disagree before the first step."""
+    """Training cannot continue: the loss is not a number, or policy and reference differ before the first step."""

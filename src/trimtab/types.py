@@ -1,4 +1,4 @@
-"""The values that flow through a study: frozen, standard library only, equal when their fields are."""
+"""The values that flow through a study: frozen dataclasses that use only the standard library."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Choice = Literal["a", "b"]
-# Which response of a pair is read first.
+# The response of a pair that is presented first.
 Order = Literal["a_first", "b_first"]
 Role = Literal["system", "user", "assistant"]
 Status = Literal["ok", "abstained", "failed"]
-# What a judge names: the answer that it read first, the one that it read second, or neither.
+# A judge's choice by position: the first response, the second, or a tie.
 JudgeChoice = Literal["first", "second", "tie"]
 Outcome = Literal["win", "tie", "loss", "failed"]
 
@@ -21,7 +21,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
 
 def text_hash(*parts: str) -> str:
-    """Hex digest (32 characters) of the parts, unambiguous about where one ends and the next begins."""
+    """Hex digest (32 characters) of the parts; the boundaries between parts affect the result."""
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
@@ -37,21 +37,21 @@ Prompt = tuple[Message, ...]
 
 
 def build_user_prompt(text: str) -> Prompt:
-    """A conversation of one user turn."""
+    """Builds a conversation of one user turn."""
     return (Message(role="user", content=text),)
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """The join key of a prompt: splits, completions and scores meet on it."""
+    """The join key of a prompt for splits, completions and scores."""
     return text_hash(*(part for message in prompt for part in (message.role, message.content)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two responses to one prompt, and which of them a human preferred, where that is known.
+    """Two responses to one prompt, and the human preference if it is known.
 
-    `id` is the hash of the texts, the same whichever response was named first; build pairs with `Pair.of`, which draws
-    the order of `a` and `b` from it, so that the position of a response says nothing of its label.
+    `id` is a hash of the texts that does not depend on the order of the responses. Build pairs with `Pair.from_responses`,
+    which derives the order of `a` and `b` from the hash, so that position carries no information about the label.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Pair:
     def from_responses(
         cls, prompt: Prompt, first: str, second: str, preferred: Literal["first", "second"] | None = None
     ) -> Pair:
-        """The pair of two responses given in any order. Raises `ValueError` when they are the same text."""
+        """Builds a pair from two responses in any order. Raises `ValueError` if they are the same text."""
         if first == second:
             raise ValueError("the two responses are identical")
         low, high = sorted((first, second))
@@ -83,13 +83,13 @@ class Pair:
         return self.a if choice == "a" else self.b
 
     def length_difference(self, choice: Choice) -> int:
-        """How many characters longer the chosen response is than the other."""
+        """Characters of the chosen response minus characters of the other one."""
         return (len(self.a) - len(self.b)) * (1 if choice == "a" else -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFailure:
-    """A row of a source that could not become a pair: where it stood and why."""
+    """A row of a source that is not usable as a pair: its location and the reason."""
 
     location: str
     reason: str
@@ -97,7 +97,7 @@ class RowFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """What a source gave: the pairs, the rows that failed, and how the rows were understood (`layout`)."""
+    """The contents of a source: pairs, unusable rows, and the detected layout of the rows."""
 
     pairs: tuple[Pair, ...]
     failures: tuple[RowFailure, ...] = ()
@@ -106,10 +106,9 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What an answer took: tokens read, tokens written, seconds of wall clock.
+    """The cost of inference: prompt tokens, generated tokens, seconds of wall-clock time.
 
-    `prompt_tokens` were computed; `reused_tokens` of the prompts came from a cache of constant beginnings. `calls` counts the
-    questions put to a model.
+    `prompt_tokens` were computed; `cached_tokens` of the prompts came from a prefix cache. `calls` counts engine requests.
     """
 
     prompt_tokens: int = 0
@@ -119,14 +118,15 @@ class Cost:
     calls: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Cost)})
+        names = [each.name for each in fields(Cost)]
+        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
-    """What a language model is asked: a conversation, and the text with which its answer begins, which may be empty.
+    """A request to a language model: a conversation, and an optional prefill of the assistant's turn.
 
-    What is the same in many questions stands first, so that an engine can read it once.
+    Text shared by many requests comes first, so that an engine can process it once.
     """
 
     prompt: Prompt
@@ -135,9 +135,9 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What a model wrote after the question's `begins`, without the stop text. `stop` says what ended it.
+    """Text that a model generated after the request's `prefill`, without the stop text.
 
-    Where `status` is failed, `text` is empty and `note` says why.
+    If `status` is failed, `text` is empty and `note` gives the reason.
     """
 
     text: str
@@ -149,11 +149,12 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceScores:
-    """How likely each of the candidates is as what comes next.
+    """The probability of each candidate continuation.
 
-    `shares`: probabilities over the candidates alone, in their order, summing to 1. `logprobs`: summed natural
-    log-probabilities of each candidate's tokens, and `tokens` how many; both None where the engine cannot tell, and then
-    `samples` says how many draws the shares were counted over. Where `status` is failed, `shares` is empty.
+    `probabilities`: normalized over the candidates, in their order, summing to 1. `logprobs`: summed natural
+    log-probabilities of each candidate's tokens; `tokens`: the number of these tokens. Both are None if the engine cannot
+    compute them; `samples` is then the number of samples that the probabilities were estimated from. If `status` is failed,
+    `probabilities` is empty.
     """
 
     probabilities: tuple[float, ...]
@@ -167,11 +168,11 @@ class ChoiceScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """What one annotator says of one pair.
+    """One annotator's label of one pair.
 
-    `p_a` in [0, 1] is the probability that `a` is the better; `margin` is the raw score of `a` minus that of `b`, in the
-    annotator's own unit (nats for `implicit_reward`), positive where `a` is preferred. Both are None unless `status` is ok.
-    `detail` is whatever else a person may want to see of how the label came about, as JSON can hold it.
+    `p_a` in [0, 1] is the probability that `a` is better. `margin` is the raw score of `a` minus that of `b`, in the
+    annotator's own unit (nats for `implicit_reward`), positive if `a` is preferred. Both are None unless `status` is ok.
+    `detail` is a JSON-compatible mapping that explains how the label was made.
     """
 
     pair_id: str
@@ -190,14 +191,14 @@ class Annotation:
 
     @property
     def choice(self) -> Choice | None:
-        """The preferred response; None where there is none, which includes p_a of exactly one half."""
+        """The preferred response; None if there is none, including a `p_a` of exactly 0.5."""
         if self.p_a is None or self.p_a == 0.5:
             return None
         return "a" if self.p_a > 0.5 else "b"
 
 
 def build_human_annotation(pair: Pair) -> Annotation:
-    """What people said of the pair, with probability 1; abstained where nobody said."""
+    """The human label of the pair with probability 1, or an abstention if there is none."""
     if pair.human is None:
         return Annotation(pair_id=pair.id, p_a=None, status="abstained", note="no human label")
     return Annotation(pair_id=pair.id, p_a=1.0 if pair.human == "a" else 0.0)
@@ -205,7 +206,7 @@ def build_human_annotation(pair: Pair) -> Annotation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
-    """What a trainer eats: a pair with a label applied. `p_chosen` in [0.5, 1] and `weight` >= 0 come from the label."""
+    """A training example: a pair with a label applied. `p_chosen` in [0.5, 1] and `weight` >= 0 come from the label."""
 
     pair_id: str
     prompt: Prompt
@@ -216,7 +217,7 @@ class Preference:
 
     @classmethod
     def from_annotation(cls, pair: Pair, annotation: Annotation) -> Preference | None:
-        """The pair under this label, or None where the label abstained or failed. Raises if the ids differ."""
+        """Applies a label to a pair; None if the label abstained or failed. Raises `ValueError` if the ids differ."""
         if pair.id != annotation.pair_id:
             raise ValueError(f"annotation of pair {annotation.pair_id} applied to pair {pair.id}")
         choice = annotation.choice
@@ -234,7 +235,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A model's answer to a prompt. `stop` says what ended it: the end token or the length limit."""
+    """A model's response to a prompt, ended by the end-of-turn token or by the length limit."""
 
     prompt_id: str
     prompt: Prompt
@@ -245,7 +246,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One scorer's figure for one completion; `value` is None where `status` is failed, and `note` says why."""
+    """One scorer's score of one completion. If `status` is failed, `value` is None and `note` gives the reason."""
 
     prompt_id: str
     value: float | None
@@ -255,7 +256,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What a judge is given: two answers to one prompt, `ours` and `theirs`. `id` is a prompt's or a pair's."""
+    """The input of a judge: two responses to one prompt. `id` is the id of a prompt or of a pair."""
 
     id: str
     prompt: Prompt
@@ -265,11 +266,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleVerdict:
-    """What a judge said with the answers in one order.
+    """A judge's verdict with the responses in one order.
 
-    `named` is None where nothing could be read in what it said, and then `text` is all that it said. `share` in [0, 1] is the
-    probability of the answer that stood first among those that it could name, where it was read from probabilities; `scores`
-    are those of the first and the second answer, where it gives some. `votes` are what it named each time that it was asked.
+    `choice` is None if the judge's output could not be parsed; `text` is then the complete output. `probability_first` in
+    [0, 1] is the probability of the first response among the possible choices, if the verdict was read from probabilities.
+    `scores` are the scores of the first and the second response, if the judge gives scores. `votes` are the choices of repeated
+    calls.
     """
 
     choice: JudgeChoice | None
@@ -281,9 +283,9 @@ class SingleVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One judge's comparison of two answers, asked `there`, with ours first, and `back`, with theirs first.
+    """One judge's comparison of two responses: `forward` with the candidate first, `reversed` with the baseline first.
 
-    `outcome` is that of our answer. Both readings are None where the judge was not asked, since the answers are the same text.
+    `outcome` is the candidate's. Both verdicts are None if the judge was not called because the responses are identical.
     """
 
     id: str
@@ -295,7 +297,7 @@ class Verdict:
 
     @property
     def is_order_inconsistent(self) -> bool | None:
-        """Whether the judge named the same place in both orders, and so no answer; None where one order cannot be read."""
+        """Whether the judge chose the same position in both orders; None if one order could not be parsed."""
         if self.forward is None or self.reversed is None or self.forward.choice is None or self.reversed.choice is None:
             return None
         return self.forward.choice == self.reversed.choice != "tie"
@@ -303,9 +305,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A figure with its 95 % interval, the number of rows it rests on and the number that failed.
+    """A metric with its 95 % confidence interval, the number of rows used and the number of rows that failed.
 
-    `value` is None where there is nothing to average; `low` and `high` are None where no interval can be given.
+    `value` is None if there are no rows; `low` and `high` are None if no interval can be computed.
     """
 
     value: float | None
@@ -316,5 +318,5 @@ class Metric:
 
 
 def format_conversation(messages: Sequence[Message]) -> str:
-    """A prompt as plain text for people: one turn a paragraph, the role before it."""
+    """Formats a prompt as plain text, with one paragraph per turn that starts with the role."""
     return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in messages)

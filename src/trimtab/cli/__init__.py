@@ -1,26 +1,26 @@
-"""The command line. Messages go to the terminal's error stream, results to its output."""
+"""The command line. Results go to standard output, messages to standard error."""
 
-# ruff: noqa: I001 - --help shows commands in the order in which they are imported
+# ruff: noqa: I001 - --help lists commands in import order
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from trimtab.cli import studies, labels, audit, results, agree, kinds
+from trimtab.cli import studies, labels, audit, results, compare_labels, list_components
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
 
-__all__ = ["agree", "app", "audit", "kinds", "labels", "main", "results", "studies"]
+__all__ = ["app", "audit", "compare_labels", "labels", "list_components", "main", "results", "studies"]
 
 
 def main() -> None:
-    """The command. What Trimtab foresees is printed without a traceback and exits with 1; a stop by hand with 130."""
-    sys.path.append(str(Path.cwd()))  # so that `kind: "my_module:Mine"` finds a file in the working folder
+    """Runs the command. Expected errors are printed without a traceback (exit status 1); an interrupt exits with 130."""
+    sys.path.append(str(Path.cwd()))  # so that `kind: "my_module:MyClass"` finds a file in the working directory
     try:
         app()
     except TrimtabError as error:
         err.print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("\nstopped; the same command goes on from here", highlight=False)
+        err.print("\nstopped; run the same command to resume", highlight=False)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""The command that says whether an annotator is worth its labels."""
+"""The command that estimates an annotator's label quality before training."""
 
 from __future__ import annotations
 
@@ -7,46 +7,58 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import AnnotatorSettings, Device, MaxLength, TokenBudget
-from trimtab.cli.machine import build_runtime
+from trimtab.cli.options import AnnotatorSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo, out, stage_progress_callback
 
 LabeledFile = Annotated[
     Path,
-    typer.Argument(metavar="LABELED", help="A file of pairs that people labeled.", show_default=False),
+    typer.Argument(metavar="LABELED", help="A file of pairs with human labels.", show_default=False),
 ]
 AnnotatorKind = Annotated[
-    str, typer.Option("--with", metavar="KIND", help="Which annotator; trimtab list annotators shows them.")
+    str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
 ]
 TrainOn = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Learn from these labeled pairs and measure on LABELED, instead of cross-fitting."
+        "--train-on",
+        metavar="FILE",
+        help="Train on these labeled pairs and evaluate on LABELED; default: cross-fitting.",
     ),
 ]
 MaxTrainPairs = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Learn from a sample of N of the pairs of --fit.")
+    int | None,
+    typer.Option("--max-train-pairs", metavar="N", min=1, help="Train on a random sample of N of those pairs."),
 ]
 MaxPairs = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Measure on a sample of N of the pairs of LABELED.")
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Evaluate on a random sample of N pairs of LABELED.")
 ]
 UnlabeledFile = Annotated[
     Path | None,
-    typer.Option("--unlabeled", metavar="PAIRS", help="The pairs to be labeled: how right would their labels be?"),
+    typer.Option("--unlabeled", metavar="PAIRS", help="Pairs to be labeled: estimate the accuracy of their labels."),
 ]
 ReferenceModel = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="A strong model to ask, untrained, about 200 of the pairs.")
+    str | None,
+    typer.Option(
+        "--reference-model", metavar="MODEL", help="A strong model to prompt, without training, on 200 of the pairs."
+    ),
 ]
 SourceStudy = Annotated[
     Path | None,
-    typer.Option("--study", metavar="STUDY.yaml", help="The study whose weak model is audited, trained as it says."),
+    typer.Option("--study", metavar="STUDY.yaml", help="A study whose weak model and training are audited."),
 ]
 LearningCurve = Annotated[
     bool | None,
-    typer.Option(help="The learning curve.  [default: where its points cost no training]", show_default=False),
+    typer.Option(
+        "--learning-curve/--no-learning-curve",
+        help="Compute the learning curve.  [default: if its points need no training]",
+        show_default=False,
+    ),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Where all figures go as JSON.")]
-WorkFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the work is kept; run again to go on.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write all metrics as JSON.")]
+WorkFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for intermediate results; run again to resume.")
+]
 
 
 @app.command()
@@ -60,29 +72,29 @@ def audit(
     unlabeled: UnlabeledFile = None,
     reference_model: ReferenceModel = None,
     study: SourceStudy = None,
-    curve: LearningCurve = None,
+    learning_curve: LearningCurve = None,
     max_length: MaxLength = None,
     json_file: JsonFile = None,
     folder: WorkFolder = Path("runs/audit"),
     device: Device = "auto",
     token_budget: TokenBudget = 1024,
 ) -> None:
-    """Say whether an annotator is worth its labels, before training.
+    """Estimate an annotator's label quality before training.
 
-    Measured on pairs that people labeled and that the annotator did not learn from.
+    Evaluates the annotator on pairs with human labels that it was not trained on.
 
-    For example: trimtab audit labeled.jsonl --with probe --unlabeled pool.jsonl
+    For example: trimtab audit labeled.jsonl --annotator probe --unlabeled pool.jsonl
     """
     import json
 
     from trimtab.config.study import Study
     from trimtab.core.component import build_component_from_options
     from trimtab.storage.atomic import write_output
-    from trimtab.workflows.audit import run_audit as audited
+    from trimtab.workflows.audit import run_audit
     from trimtab.workflows.audit.request import AuditRequest
     from trimtab.workflows.audit.terminal import render_audit
 
-    asked = AuditRequest(
+    request = AuditRequest(
         labeled=labeled,
         kind=kind,
         annotator=build_component_from_options("annotators", kind, settings or ()),
@@ -92,11 +104,11 @@ def audit(
         unlabeled=unlabeled,
         reference_model=reference_model,
         source_study=Study.load(study) if study else None,
-        learning_curve=curve,
+        learning_curve=learning_curve,
         max_length=max_length,
     )
-    found = audited(asked, folder, build_runtime(device, token_budget, ()), stage_progress_callback())
-    out.print(render_audit(found))
+    result = run_audit(request, folder, build_runtime(device, token_budget), stage_progress_callback())
+    out.print(render_audit(result))
     if json_file is not None:
-        write_output(json_file, json.dumps(found.to_json(), indent=1))
+        write_output(json_file, json.dumps(result.to_json(), indent=1))
         echo(f"\n{json_file}")

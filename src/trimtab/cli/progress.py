@@ -1,4 +1,4 @@
-"""What the command line shows while it works: progress with time left, and notices."""
+"""Progress bars and notices in a terminal or notebook."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trimtab.core.runtime import ProgressTick
 
 
 class RichProgress:
-    """Progress bars on a terminal; without one, a line when a step begins and one when it ends."""
+    """Shows progress bars in a terminal or notebook; elsewhere prints one line when a step starts."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextmanager
     def __call__(self, label: str, total: int, unit: str) -> Iterator[ProgressTick]:
-        if not self.console.is_terminal:
+        if not (self.console.is_terminal or self.console.is_jupyter):
             self.console.print(f"  {label} ({total} {unit})", highlight=False)
             yield _ignore_progress
             return

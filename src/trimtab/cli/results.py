@@ -1,4 +1,4 @@
-"""Commands about what a run left."""
+"""Commands that read the results of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.arguments import RunFolder
+from trimtab.cli.options import RunFolder
 from trimtab.cli.progress import RichProgress
 from trimtab.cli.studies import write_and_print_report
 from trimtab.cli.terminal import app, echo, err, out
@@ -17,9 +17,9 @@ from trimtab.errors import StudyError
 
 @app.command()
 def report(folder: RunFolder) -> None:
-    """Make report.html and report.json of a run again.
+    """Write report.html and report.json of a run again.
 
-    Prints the tables too. Reads what the run left and trains nothing; needs no torch.
+    Also prints the tables. Reads the run's results and trains nothing; does not need torch.
     """
     write_and_print_report(folder)
 
@@ -34,16 +34,16 @@ def compare(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A page of the same, such as compare.html.", show_default=False),
+        typer.Option("--out", metavar="FILE", help="Also write a page, such as compare.html.", show_default=False),
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Where every figure goes, for programs.", show_default=False),
+        typer.Option("--json", metavar="FILE", help="Also write all metrics as JSON.", show_default=False),
     ] = None,
 ) -> None:
-    """Show studies side by side, with paired differences.
+    """Compare runs side by side, with paired differences.
 
-    Differences are taken where two studies have the same test pairs. Reads what the runs left; needs no torch.
+    Differences are computed if two runs have the same test pairs. Reads the runs' results; does not need torch.
     """
     from trimtab.report.run_comparison.collect import compare_runs
     from trimtab.report.run_comparison.json_format import run_comparison_to_json
@@ -51,15 +51,14 @@ def compare(
     from trimtab.report.run_comparison.terminal import render_run_comparison_tables
     from trimtab.storage.atomic import write_output
 
-    found = compare_runs(folders)
-    out.print(render_run_comparison_tables(found))
+    comparison = compare_runs(folders)
+    out.print(render_run_comparison_tables(comparison))
     if json_file is not None:
-        write_output(
-            json_file, json.dumps(run_comparison_to_json(found), indent=1, ensure_ascii=False, allow_nan=False)
-        )
+        document = run_comparison_to_json(comparison)
+        write_output(json_file, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
         echo(f"\n{json_file}")
     if output is not None:
-        write_output(output, render_run_comparison_page(found))
+        write_output(output, render_run_comparison_page(comparison))
         echo(f"\n{output}")
 
 
@@ -68,16 +67,14 @@ def show(
     folder: RunFolder,
     pair: Annotated[
         str | None,
-        typer.Argument(
-            metavar="PAIR", help="A pair's id, or as much of it as no other begins with.", show_default=False
-        ),
+        typer.Argument(metavar="PAIR", help="A pair's id, or a unique prefix of it.", show_default=False),
     ] = None,
-    arm: Annotated[str | None, typer.Option(metavar="NAME", help="The labels of this arm alone.")] = None,
-    text: Annotated[bool, typer.Option(help="With the pair's texts and what models wrote on it.")] = True,
+    arm: Annotated[str | None, typer.Option(metavar="NAME", help="Only the labels of this arm.")] = None,
+    text: Annotated[bool, typer.Option(help="Include the pair's texts and the text that models generated.")] = True,
 ) -> None:
-    """Show how each arm labeled a pair, trees and arguments included.
+    """Show how each arm labeled a pair.
 
-    Without PAIR, lists some that are worth looking at. Reads what the run left; needs no torch.
+    Includes search trees and arguments. Without PAIR, lists some interesting pairs. Reads the run's results; does not need torch.
     """
     from trimtab.report.pair_view.terminal import render_show_command
 
@@ -87,12 +84,12 @@ def show(
 @app.command()
 def export(
     folder: RunFolder,
-    arm: Annotated[str, typer.Option(metavar="NAME", help="Whose labels, or whose student.")] = "weak",
+    arm: Annotated[str, typer.Option(metavar="NAME", help="The arm whose labels or student to export.")] = "weak",
     format: Annotated[
         str,
         typer.Option(
             metavar="FORMAT",
-            help="trl: its labels as chosen and rejected, in jsonl. model: its student, in safetensors.",
+            help="trl: the labels as chosen and rejected responses, in jsonl. model: the student, in safetensors.",
         ),
     ] = "trl",
     output: Annotated[
@@ -100,11 +97,11 @@ def export(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="A file for trl, a folder for model.  [default: export/ in DIR, by the arm's name]",
+            help="A file for trl, a folder for model.  [default: export/ in DIR, named after the arm]",
         ),
     ] = None,
 ) -> None:
-    """Hand an arm's labels or its student on to other tools."""
+    """Export an arm's labels or its student for other tools."""
     from trimtab.workflows.export import export_model, export_preferences
 
     if format == "trl":
@@ -114,6 +111,6 @@ def export(
     elif format == "model":
         path = output or folder / "export" / arm
         export_model(folder, arm, path, RichProgress(err).notify)
-        echo(f"a whole model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
+        echo(f"a full model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
     else:
         raise StudyError(f"--format: must be trl or model, got {format!r}")

@@ -1,4 +1,4 @@
-"""Commands that run a study, or say what it will do."""
+"""Commands that run a study or show its plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.cli.arguments import (
+from trimtab.cli.options import (
     Device,
     OutputFolder,
     Overrides,
@@ -17,7 +17,7 @@ from trimtab.cli.arguments import (
     TokenBudget,
     TrainerArguments,
 )
-from trimtab.cli.machine import build_runtime
+from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo, err, format_elapsed, out, stage_progress_callback
 from trimtab.core.runtime import Runtime
 
@@ -26,20 +26,20 @@ from trimtab.core.runtime import Runtime
 def quickstart(
     out_dir: OutputFolder = Path("runs/quickstart"), device: Device = "auto", token_budget: TokenBudget = 1024
 ) -> None:
-    """Run a whole study on the model and the pairs that ship.
+    """Run a complete study on the built-in model and pairs.
 
-    No hub, no GPU; about four minutes on two cores. Then open report.html in the folder of --out.
+    No hub, no GPU; about four minutes on two cores. Then open report.html in the folder given by --out.
     """
     from trimtab.config.presets import load_preset
     from trimtab.config.study import Study
 
-    _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget, ()))
+    _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
 
 
 @app.command()
 def run(
     study: StudyPath,
-    changes: Overrides = None,
+    overrides: Overrides = None,
     out_dir: RunOutputFolder = None,
     device: Device = "auto",
     token_budget: TokenBudget = 1024,
@@ -47,57 +47,58 @@ def run(
 ) -> None:
     """Run a study, and write report.html and report.json.
 
-    Run it again to go on from where it stopped; what is there already is not made again.
+    Run it again to resume an interrupted run; finished stages are reused.
     """
     from trimtab.config.study import Study
 
-    read = Study.load(study, changes or ())
-    _run_study(read, out_dir or Path("runs") / read.name, build_runtime(device, token_budget, trainer or ()))
+    loaded = Study.load(study, overrides or ())
+    _run_study(loaded, out_dir or Path("runs") / loaded.name, build_runtime(device, token_budget, trainer or ()))
 
 
 @app.command()
-def plan(study: StudyPath, changes: Overrides = None, out_dir: RunOutputFolder = None) -> None:
-    """Show what a study will do, why, and about how long it takes.
+def plan(study: StudyPath, overrides: Overrides = None, out_dir: RunOutputFolder = None) -> None:
+    """Show what a study will do, and about how long it takes.
 
-    Nothing is run and nothing in the folder changes. Times are taken from what the folder has measured, and from a
-    rough rate for two cores where it has measured nothing.
+    Nothing is run, and nothing in the folder changes. Times are estimated from stages measured in the folder, otherwise
+    from a typical rate for two cores.
     """
     from trimtab.config.study import Study
     from trimtab.pipeline.dry_run import format_estimate, plan_dry_run
 
-    read = Study.load(study, changes or ())
-    folder = out_dir or Path("runs") / read.name
+    loaded = Study.load(study, overrides or ())
+    folder = out_dir or Path("runs") / loaded.name
     table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "state", "why", "about"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "about" else "left")
-    rows = plan_dry_run(read, folder)
-    for row in rows:
-        table.add_row(*map(Text, (row.stage, row.state, row.reason, row.duration)))
+    for heading in ("stage", "state", "reason", "time"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "time" else "left")
+    stages = plan_dry_run(loaded, folder)
+    for stage in stages:
+        table.add_row(*map(Text, (stage.stage, stage.state, stage.reason, stage.duration)))
     out.print(table)
-    todo = [row for row in rows if row.state in ("to run", "resume")]
-    done = sum(row.state == "done" for row in rows)
-    known = [row.seconds for row in todo if row.seconds is not None]
-    length = f", {format_estimate(sum(known))}" if known else ""
-    rest = f", not counting {len(todo) - len(known)} of unknown length" if known and len(known) < len(todo) else ""
-    echo(f"\n{done} stages are done, {len(todo)} to run{length}{rest}, in {folder}")
+    to_run = [stage for stage in stages if stage.state in ("to run", "resume")]
+    done = sum(stage.state == "done" for stage in stages)
+    seconds = [stage.seconds for stage in to_run if stage.seconds is not None]
+    estimate = f", {format_estimate(sum(seconds))}" if seconds else ""
+    unknown = len(to_run) - len(seconds)
+    rest = f", not counting {unknown} without an estimate" if seconds and unknown else ""
+    echo(f"\n{done} stages are done, {len(to_run)} to run{estimate}{rest}, in {folder}")
 
 
 def _run_study(study: Any, folder: Path, runtime: Runtime) -> None:
     from trimtab.pipeline.executor import run_study
 
-    err.print(f"{study.name}: results go to {folder}", highlight=False, markup=False, soft_wrap=True)
-    outcome = run_study(study, folder, runtime, stage_progress_callback())
+    err.print(f"{study.name}: results in {folder}", highlight=False, markup=False, soft_wrap=True)
+    result = run_study(study, folder, runtime, stage_progress_callback())
     if not runtime.is_main_process:
         return
     err.print(
-        f"{len(outcome.created)} stages made, {len(outcome.reused)} were there already; {format_elapsed(outcome.seconds)}",
+        f"{len(result.created)} stages run, {len(result.reused)} reused; {format_elapsed(result.seconds)}",
         highlight=False,
     )
     write_and_print_report(folder)
 
 
 def write_and_print_report(folder: Path) -> None:
-    """Makes the report of a run, and prints its tables."""
+    """Writes the report of a run and prints its tables."""
     from trimtab.report.terminal.tables import render_report_summary
     from trimtab.report.write_report import write_report
 

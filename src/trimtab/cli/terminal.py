@@ -1,4 +1,4 @@
-"""The command itself, and its two streams: results go to one, messages to the other."""
+"""The Typer application and its two output streams: results and messages."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ out = Console()
 err = Console(stderr=True)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         echo(f"trimtab {version('trimtab')}")
         raise typer.Exit
 
 
 @app.callback()
 def _root_command(
-    shown: Annotated[
+    show_version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    del shown
+    del show_version
 
 
 def echo(text: str) -> None:
-    """A result in plain words: never colored, never wrapped, and brackets in it are brackets."""
+    """Prints a result as plain text: no colors, no wrapping, and brackets are literal."""
     out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def stage_progress_callback() -> Callable[[int, int, str], None]:
-    """What tells of each stage as it begins, with the time since now."""
+    """Returns a callback that prints each stage when it starts, with the time since this call."""
     start = time.monotonic()
 
-    def began(place: int, total: int, name: str) -> None:
-        passed = format_elapsed(time.monotonic() - start)
-        err.print(f"[{passed}] {place} of {total}: {name}", highlight=False, markup=False)
+    def print_stage(index: int, total: int, name: str) -> None:
+        elapsed = format_elapsed(time.monotonic() - start)
+        err.print(f"[{elapsed}] {index} of {total}: {name}", highlight=False, markup=False)
 
-    return began
+    return print_stage
 
 
 def format_elapsed(seconds: float) -> str:
+    """`1:05` or `2:01:05`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

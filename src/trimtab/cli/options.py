@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Settings to put over those in the file, such as training.dpo.beta=0.05 or models.weak.layers=10.",
+        help="Settings that override those in the file, such as training.dpo.beta=0.05 or models.weak.layers=10.",
         show_default=False,
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
 OutputFolder = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Where results are kept; run again to go on from there.")
+    Path, typer.Option("--out", metavar="DIR", help="Folder for results; run again with the same folder to resume.")
 ]
 RunOutputFolder = Annotated[
     Path | None,
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Where results are kept; run again to go on from there.  [default: runs/ and the study's name]",
+        help="Folder for results; run again with the same folder to resume.  [default: runs/ and the study's name]",
     ),
 ]
 AnnotatorSettings = Annotated[
@@ -33,21 +33,21 @@ AnnotatorSettings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A setting of the annotator, such as rounds=3 or recipe.epochs=1; may be given again.",
+        help="A setting of the annotator, such as beta=0.5 or recipe.num_train_epochs=1; repeatable.",
     ),
 ]
 MaxLength = Annotated[
     int | None,
     typer.Option(
-        "--max-tokens",
+        "--max-length",
         metavar="N",
         min=8,
-        help="Pairs whose prompt and longer response have more tokens are not read.  [default: 512]",
+        help="Skip pairs whose prompt and longer response have more tokens.  [default: 512]",
         show_default=False,
     ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1, mps, or auto, the best that is there.")
+    str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps, or auto for the best available device.")
 ]
 TokenBudget = Annotated[
     int,
@@ -55,7 +55,7 @@ TokenBudget = Annotated[
         "--token-budget",
         metavar="N",
         min=64,
-        help="Tokens in one forward pass: fewer take less memory, more are faster.",
+        help="Tokens in one forward pass: fewer use less memory, more are faster.",
     ),
 ]
 TrainerArguments = Annotated[
@@ -63,6 +63,6 @@ TrainerArguments = Annotated[
     typer.Option(
         "--trainer",
         metavar="KEY=VALUE",
-        help="Passed on to transformers.TrainingArguments, such as report_to=wandb; may be given again.",
+        help="Passed to transformers.TrainingArguments, such as report_to=wandb; repeatable.",
     ),
 ]

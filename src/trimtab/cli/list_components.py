@@ -1,4 +1,4 @@
-"""The command that lists what ships."""
+"""The command that lists built-in components, models, losses and studies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trimtab.cli.terminal import app, echo, out
 
 
 @app.command("list")
-def list_components(
+def list_command(
     what: Annotated[
         str,
         typer.Argument(
@@ -22,26 +22,26 @@ def list_components(
     ] = "annotators",
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="One of them: all about it, setting by setting.", show_default=False),
+        typer.Argument(metavar="NAME", help="Describe one of them, with all its settings.", show_default=False),
     ] = None,
 ) -> None:
-    """List what ships, with its settings and their defaults.
+    """List built-in components with their settings and defaults.
 
-    All but models, losses and studies are named in a study by `kind:`; … stands for a setting that must be given.
+    In a study, all but models, losses and studies are selected with `kind:`; … marks a required setting.
 
     For example: trimtab list annotators seam
     """
     from trimtab.cli.catalog import describe_catalog_entry, list_catalog
 
     if name is None:
-        _print_rows(("name", "what it is", "settings"), list_catalog(what))
+        _print_rows(("name", "description", "settings"), list_catalog(what))
         return
-    found = describe_catalog_entry(what, name)
-    echo(f"{found.name}\n\n{found.text.rstrip()}")
-    if found.settings:
+    details = describe_catalog_entry(what, name)
+    echo(f"{details.name}\n\n{details.text.rstrip()}")
+    if details.settings:
         echo("")
-        rows = [(each.name, each.default, each.accepted_values, each.description) for each in found.settings]
-        _print_rows(("setting", "default", "accepts", "meaning"), rows)
+        rows = [(each.name, each.default, each.accepted_values, each.description) for each in details.settings]
+        _print_rows(("setting", "default", "accepted values", "description"), rows)
 
 
 def _print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

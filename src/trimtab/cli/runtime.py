@@ -1,0 +1,53 @@
+"""Builds the runtime of a command: device, distributed rank, progress bars."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+
+from rich.console import Console
+
+from trimtab.cli.progress import RichProgress
+from trimtab.cli.terminal import err
+from trimtab.config.trainer_arguments import validate_trainer_arguments
+from trimtab.core.runtime import Runtime
+from trimtab.errors import StudyError
+
+
+def build_runtime(
+    device: str = "auto", token_budget: int = 1024, trainer_arguments: list[str] | tuple[str, ...] = ()
+) -> Runtime:
+    """Builds a runtime from command-line options. Raises `StudyError` for an invalid device or trainer argument."""
+    import yaml
+
+    arguments = {}
+    for argument in trainer_arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise StudyError(f"--trainer {argument}: expected KEY=VALUE")
+        arguments[key] = yaml.safe_load(value)
+    validate_trainer_arguments(arguments)
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    progress = RichProgress(err if rank == 0 else Console(file=io.StringIO()))
+    return Runtime(
+        progress=progress,
+        notify=progress.notify,
+        device=_resolve_device(device),
+        token_budget=token_budget,
+        trainer_arguments=arguments,
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def _resolve_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise StudyError(f"--device {name}: must be auto, cpu, cuda, cuda:N or mps")
+    if name != "auto":
+        return name
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

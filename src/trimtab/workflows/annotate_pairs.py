@@ -1,0 +1,157 @@
+"""Labels pairs with one annotator, without a study."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimtab.config.study import Arm
+from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
+from trimtab.core.component import Component, get_kind
+from trimtab.core.engine_configs import list_engine_configs
+from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
+from trimtab.core.runtime import Runtime
+from trimtab.errors import StudyError
+from trimtab.pipeline.completion_cache import CachedEngine
+from trimtab.pipeline.executor import execute_stages
+from trimtab.pipeline.preflight import prefetch_models
+from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
+from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
+from trimtab.pipeline.plan.model import sort_stages
+from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator
+from trimtab.pipeline.stages.filter import as_filter
+from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
+from trimtab.sources.file import File
+from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.schemas import load_annotations
+from trimtab.types import Annotation, Dataset, Pair
+from trimtab.workflows.model_references import ModelRef, ModelResolver, hash_model_ref, load_lazy_model_ref
+
+TRAINED_ARM = "learned"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPairs:
+    """A file of labeled pairs to learn from, all of them or a random sample of `limit`.
+
+    Pairs with more than `max_length` tokens are not used for training, and their labels fail; None means a study's default.
+    """
+
+    file: Path
+    limit: int | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelingResult:
+    """Labels in the order of the pairs. `weights` identifies the models; `inputs` are the annotator's inputs."""
+
+    labels: list[Annotation]
+    dataset: Dataset
+    inputs: AnnotatorInputs
+    weights: str
+    seconds_per_pair: float
+
+
+def annotate_pairs(
+    annotator: Component,
+    source: File,
+    runtime: Runtime,
+    folder: Path,
+    models_from: Path | None = None,
+    training_pairs: TrainingPairs | None = None,
+) -> LabelingResult:
+    """Labels the pairs in a file.
+
+    Models named with an @ are those of the finished run in `models_from`. An annotator that learns is trained on
+    `training_pairs`. `folder` caches completions and trained models. Raises `StudyError` before any work if the annotator or
+    its models cannot be used, and `EngineError` if a model becomes unavailable.
+    """
+    validate_standalone(annotator, training_pairs)
+    task = annotator.training_task() if isinstance(annotator, HasTrainingTask) else DEFAULT_TRAINING_TASK
+    resolver = ModelResolver(models_from, task)
+    models = {name: resolver.resolve(name) for name in as_annotator(annotator).logprob_models()}
+    configs = list_engine_configs(annotator)
+    weights = [*map(hash_model_ref, models.values()), *(resolver.hash_engine(config) for config in configs.values())]
+    dataset = source.load()
+    pairs, start = dataset.pairs, time.monotonic()
+    # engines are started first: if one fails, nothing has been computed yet
+    engines = {name: resolver.start_engine(config, runtime) for name, config in configs.items()}
+    inputs = AnnotatorInputs(
+        logprobs={name: _compute_logprobs(model, pairs, runtime) for name, model in models.items()},
+        human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
+        engines={
+            name: CachedEngine(engine=engine, cache_key=resolver.cache_key(configs[name]), folder=folder)
+            for name, engine in engines.items()
+        },
+        pairs={pair.id: pair for pair in pairs},
+    )
+    if training_pairs is not None:
+        labels = _train_and_label(annotator, source, pairs, training_pairs, folder, runtime)
+    elif engines:
+        labels = annotate_in_chunks("Prompting", as_annotator(annotator), pairs, inputs, runtime, folder)
+    else:
+        labels = as_annotator(annotator).annotate(pairs, inputs)
+    seconds = (time.monotonic() - start) / max(1, len(pairs))
+    return LabelingResult(
+        labels=labels, dataset=dataset, inputs=inputs, weights=" ".join(weights), seconds_per_pair=seconds
+    )
+
+
+def validate_standalone(annotator: Component, training_pairs: TrainingPairs | None) -> None:
+    """Raises `StudyError` if an annotator needs a study, or if training pairs are missing or unused."""
+    kind = get_kind(annotator)
+    if arms := as_annotator(annotator).required_arms():
+        raise StudyError(
+            f"annotator {kind}: reads the labels of other arms ({', '.join(arms)}), which exist only in a study; "
+            "make it an arm of a study"
+        )
+    learns = isinstance(annotator, UsesFeatures | UsesRewardModel)
+    if learns and training_pairs is None:
+        raise StudyError(f"annotator {kind}: learns from labeled pairs; give a file of them with --train-on FILE")
+    if training_pairs is not None and not learns:
+        raise StudyError(f"--train-on: annotator {kind} does not learn from labeled pairs; omit the option")
+
+
+def validate_standalone_filter(component: Component) -> None:
+    """Raises `StudyError` if a filter needs a study."""
+    kind = get_kind(component)
+    if arms := as_filter(component).required_arms():
+        raise StudyError(
+            f"filter {kind}: reads the labels of other arms ({', '.join(arms)}), which exist only in a study"
+        )
+    if isinstance(component, UsesOutOfFoldLabels):
+        raise StudyError(f"filter {kind}: needs the labeled pairs of a study; make the annotator an arm of a study")
+
+
+def _train_and_label(
+    annotator: Component,
+    source: File,
+    pairs: Sequence[Pair],
+    training_pairs: TrainingPairs,
+    folder: Path,
+    runtime: Runtime,
+) -> list[Annotation]:
+    """Trains the annotator and labels the pairs; pairs that are too long for its model fail."""
+    arms = {TRAINED_ARM: Arm(annotator=annotator, labels_only=True)}
+    study = build_ad_hoc_study("labels", Path(source.path), arms, max_length=training_pairs.max_length)
+    split = build_file_split(study, File(path=str(training_pairs.file), limit=training_pairs.limit), source)
+    stage = LabelingPlanner(study, split).raw_labels(TRAINED_ARM)
+    artifacts: dict[str, Artifact] = {}
+    prefetch_models(study, runtime)
+    execute_stages(sort_stages([stage]), Store(folder), runtime, artifacts, lambda *_: None)
+    labels = load_annotations(artifacts[stage.recipe.fingerprint])
+    note = f"longer than {study.max_length} tokens; raise the limit with --max-length"
+    return [labels.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="failed", note=note)) for pair in pairs]
+
+
+def _compute_logprobs(model: ModelRef, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
+    """Computes a model's log-probabilities of the pairs and frees the model's memory."""
+    from trimtab.models.checkpoint import free_memory  # noqa: PLC0415 - loads torch
+    from trimtab.pipeline.stages.logprobs import compute_pair_logprobs  # noqa: PLC0415
+
+    scores = compute_pair_logprobs(load_lazy_model_ref(model, runtime), pairs, runtime)
+    free_memory()
+    return scores
