@@ -1,4 +1,4 @@
-"""Some rows of many, where not all are asked about."""
+"""Deterministic subsampling by id."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from trimtab.types import text_hash
 
 
 def subsample_ids(ids: Sequence[str], count: int | None, *, shuffle: bool) -> list[str]:
-    """The first `count` ids, all where it is None; with `draw`, the first by their own hash and in its order.
+    """The first `count` ids, or all if it is None. With `shuffle`, ids are first sorted by their own hash.
 
-    Rows that were drawn already are as good as drawn in their order; those of a file may be sorted, and then its beginning
-    speaks of its beginning alone. An id's place depends on nothing else, so that a larger `count` only adds.
+    Shuffle ids that are in the order of a file, which may be sorted. Ids that were sampled already need no shuffling. The
+    position of an id depends on that id alone, so that a larger `count` only adds ids.
     """
-    ordered = sorted(ids, key=lambda each: text_hash("drawn", each)) if shuffle else ids
+    ordered = sorted(ids, key=lambda item_id: text_hash("drawn", item_id)) if shuffle else ids
     return list(ordered[:count])

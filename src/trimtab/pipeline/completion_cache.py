@@ -1,4 +1,4 @@
-"""Answers that were paid for are asked for once: each is kept on disk by its question, as soon as the engine gives it."""
+"""Caches engine responses on disk, one entry per request, as soon as the engine returns them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from trimtab.storage.jsonl_cache import JsonlCache
 from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation
 
 EngineResult = TypeVar("EngineResult", Generation, ChoiceScores)
-# Answers by the places of their questions.
+# Results by the index of their request.
 IndexedResults = Mapping[int, EngineResult]
 
-# The folder of a run that holds them.
+# The folder of a run that holds the cache.
 COMPLETIONS_DIR = "completions"
-# Pairs whose questions go to an engine together: many, since those with the same beginning are read with one another.
+# Pairs whose requests go to an engine together. A large chunk lets requests with a common prefix share its computation.
 PAIRS_PER_CHUNK = 512
-# Questions put at a time to an engine that does not hand out its answers as they come: as many as vLLM answers at a time.
+# Requests per call to an engine that does not stream; vLLM processes this many at a time.
 REQUESTS_PER_CALL = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedEngine:
-    """An engine whose answers are looked up by what was asked of which model, and how.
+    """An engine with a cache on disk, keyed by model, request and generation settings.
 
-    A killed run that goes on has all answers from disk but those of the batch in which it was killed, and arms that ask some of
-    the same questions share theirs. What an answer cost when it was given stays with it, seconds as well. An answer that
-    failed is not kept: a server that was down may be up again.
+    A run that was killed resumes with all results but those of the interrupted batch. Arms that send equal requests share
+    results. A cached result keeps its original cost, including seconds. Failed results are not cached, so they are retried.
     """
 
     engine: Engine
@@ -48,22 +47,22 @@ class CachedEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Generation]:
-        how: dict[str, Any] = {
-            "max_tokens": max_new_tokens,
+        options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
             "temperature": temperature,
             "stop": list(stop),
             "seed": seed,
         }
 
-        def fresh(known: Container[int]) -> Iterator[IndexedResults[Generation]]:
+        def compute(skip: Container[int]) -> Iterator[IndexedResults[Generation]]:
             if isinstance(self.engine, StreamingEngine):
-                return self.engine.iter_generate(requests, skip=known, **how)
+                return self.engine.iter_generate(requests, skip=skip, **options)
             return self._call_in_slices(
-                requests, known, lambda part: self.engine.generate(_select(requests, part), **how)
+                requests, skip, lambda indices: self.engine.generate(_select(requests, indices), **options)
             )
 
-        kept = self._open_cache({"generate": how})
-        return _complete_from_cache([hash_json(asdict(each)) for each in requests], kept, fresh, _parse_generation)
+        keys = [hash_json(asdict(request)) for request in requests]
+        return _complete_from_cache(keys, self._open_cache({"generate": options}), compute, _parse_generation)
 
     def score_choices(
         self,
@@ -73,66 +72,68 @@ class CachedEngine:
         first_token_only: bool = False,
         include_end_of_turn: bool = False,
     ) -> list[ChoiceScores]:
-        how = {"first_token": first_token_only, "ended": include_end_of_turn}
+        options = {"first_token_only": first_token_only, "include_end_of_turn": include_end_of_turn}
 
-        def fresh(known: Container[int]) -> Iterator[IndexedResults[ChoiceScores]]:
+        def compute(skip: Container[int]) -> Iterator[IndexedResults[ChoiceScores]]:
             if isinstance(self.engine, StreamingEngine):
-                return self.engine.iter_score_choices(requests, candidates, skip=known, **how)
+                return self.engine.iter_score_choices(requests, candidates, skip=skip, **options)
             return self._call_in_slices(
                 requests,
-                known,
-                lambda part: self.engine.score_choices(_select(requests, part), _select(candidates, part), **how),
+                skip,
+                lambda indices: self.engine.score_choices(
+                    _select(requests, indices), _select(candidates, indices), **options
+                ),
             )
 
         keys = [
-            hash_json({**asdict(question), "candidates": list(among)})
-            for question, among in zip(requests, candidates, strict=True)
+            hash_json({**asdict(request), "candidates": list(choices)})
+            for request, choices in zip(requests, candidates, strict=True)
         ]
-        return _complete_from_cache(keys, self._open_cache({"score_choices": how}), fresh, _parse_choice_scores)
+        return _complete_from_cache(keys, self._open_cache({"score_choices": options}), compute, _parse_choice_scores)
 
-    def _open_cache(self, how: Mapping[str, Any]) -> JsonlCache:
-        name = hash_json({"engine": self.cache_key, **how})
+    def _open_cache(self, options: Mapping[str, Any]) -> JsonlCache:
+        name = hash_json({"engine": self.cache_key, **options})
         return self.caches.setdefault(name, JsonlCache(self.folder / f"{name}.jsonl"))
 
     def _call_in_slices(
         self,
-        questions: Sequence[EngineRequest],
-        known: Container[int],
-        ask: Callable[[Sequence[int]], Sequence[EngineResult]],
+        requests: Sequence[EngineRequest],
+        skip: Container[int],
+        call: Callable[[Sequence[int]], Sequence[EngineResult]],
     ) -> Iterator[IndexedResults[EngineResult]]:
-        places = [place for place in range(len(questions)) if place not in known]
-        for start in range(0, len(places), self.requests_per_call):
-            part = places[start : start + self.requests_per_call]
-            yield dict(zip(part, ask(part), strict=True))
+        missing = [index for index in range(len(requests)) if index not in skip]
+        for start in range(0, len(missing), self.requests_per_call):
+            indices = missing[start : start + self.requests_per_call]
+            yield dict(zip(indices, call(indices), strict=True))
 
 
 def _complete_from_cache(
     keys: Sequence[str],
-    kept: JsonlCache,
-    fresh: Callable[[Container[int]], Iterator[IndexedResults[EngineResult]]],
-    read: Callable[[dict[str, Any]], EngineResult],
+    cache: JsonlCache,
+    compute: Callable[[Container[int]], Iterator[IndexedResults[EngineResult]]],
+    parse: Callable[[dict[str, Any]], EngineResult],
 ) -> list[EngineResult]:
-    """The answers in the order of the keys. A question that stands there twice is asked once."""
-    found = {key: read(told) for key, told in kept.get_many(keys).items()}
-    first: dict[str, int] = {}
-    for place, key in enumerate(keys):
-        first.setdefault(key, place)
-    known = {place for place, key in enumerate(keys) if key in found or first[key] != place}
-    if len(known) < len(keys):
-        for came in fresh(known):
-            kept.put_many({keys[place]: asdict(answer) for place, answer in came.items() if answer.status == "ok"})
-            found.update({keys[place]: answer for place, answer in came.items()})
-    return [found[key] for key in keys]
+    """The results in the order of the keys, from the cache or computed. Equal requests are computed once."""
+    results = {key: parse(entry) for key, entry in cache.get_many(keys).items()}
+    first_index: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        first_index.setdefault(key, index)
+    skip = {index for index, key in enumerate(keys) if key in results or first_index[key] != index}
+    if len(skip) < len(keys):
+        for batch in compute(skip):
+            cache.put_many({keys[index]: asdict(result) for index, result in batch.items() if result.status == "ok"})
+            results.update({keys[index]: result for index, result in batch.items()})
+    return [results[key] for key in keys]
 
 
-def _select(items: Sequence[Any], places: Sequence[int]) -> list[Any]:
-    return [items[place] for place in places]
+def _select(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:
+    return [items[index] for index in indices]
 
 
-def _parse_generation(told: dict[str, Any]) -> Generation:
-    return Generation(**{**told, "cost": Cost(**told["cost"])})
+def _parse_generation(entry: dict[str, Any]) -> Generation:
+    return Generation(**{**entry, "cost": Cost(**entry["cost"])})
 
 
-def _parse_choice_scores(told: dict[str, Any]) -> ChoiceScores:
-    lists = {name: tuple(told[name]) for name in ("probabilities", "logprobs", "tokens") if told[name] is not None}
-    return ChoiceScores(**{**told, **lists, "cost": Cost(**told["cost"])})
+def _parse_choice_scores(entry: dict[str, Any]) -> ChoiceScores:
+    lists = {name: tuple(entry[name]) for name in ("probabilities", "logprobs", "tokens") if entry[name] is not None}
+    return ChoiceScores(**{**entry, **lists, "cost": Cost(**entry["cost"])})

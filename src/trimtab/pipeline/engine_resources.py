@@ -1,4 +1,4 @@
-"""The engines that a component asks: known by what their answers depend on, opened once, their answers kept."""
+"""The engines of a component: their identity in fingerprints, how they are started, and their completion cache."""
 
 from __future__ import annotations
 
@@ -15,79 +15,91 @@ from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
 from trimtab.storage.artifacts import Draft, canonical_json
 
+ENGINE_PREFIX = "engine."
+
 
 def completions_dir(draft: Draft) -> Path:
-    """The folder of the run's answers."""
+    """The run's folder of cached completions."""
     return draft.folder.parent.parent / COMPLETIONS_DIR
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineResources:
-    """Engines by the names that a component gives them. `ours` are the study's own models among them."""
+    """Engine settings by the names that a component gives them. `study_models` are those that are the study's own models."""
 
     configs: Mapping[str, EngineConfig] = field(default_factory=dict)
     study_models: Mapping[str, ModelSource] = field(default_factory=dict)
 
     def input_stages(self) -> dict[str, Stage]:
-        """The stages that trained them."""
+        """The stages that trained the study's models."""
         return {
-            need: stage
+            input_name: stage
             for name, model in self.study_models.items()
-            for need, stage in as_input_stages(model, f"engine.{name}").items()
+            for input_name, stage in as_input_stages(model, f"{ENGINE_PREFIX}{name}").items()
         }
 
     def external_hashes(self) -> dict[str, str]:
-        """What stands for those that the study did not train."""
-        outside = {
-            f"engine.{name}": engine.content_hash()
-            for name, engine in self.configs.items()
+        """Content hashes of the engines that the study did not train."""
+        external = {
+            f"{ENGINE_PREFIX}{name}": config.content_hash()
+            for name, config in self.configs.items()
             if name not in self.study_models
         }
         published = {
-            place: known
+            input_name: content_hash
             for name, model in self.study_models.items()
-            for place, known in as_external_hashes(model, f"engine.{name}").items()
+            for input_name, content_hash in as_external_hashes(model, f"{ENGINE_PREFIX}{name}").items()
         }
-        return {**outside, **published}
+        return {**external, **published}
+
+    def main_input(self) -> str:
+        """The stage input of the engine that generates most: `engine.strong` if there is one, else `engine.weak`."""
+        return min((*self.input_stages(), *self.external_hashes()), default="")
 
     def open_engines(self, draft: Draft, inputs: StageInputs, runtime: Runtime) -> dict[str, Engine]:
-        """Every engine, open; what it is asked is kept in the run's folder of answers."""
-        kept = completions_dir(draft)
+        """Starts every engine, with the run's completion cache."""
+        folder = completions_dir(draft)
         return {
-            name: CachedEngine(engine=engine, cache_key=self.cache_key(name, inputs), folder=kept)
+            name: CachedEngine(engine=engine, cache_key=self.cache_key(name, inputs), folder=folder)
             for name, engine in self._start_all(inputs, runtime).items()
         }
 
     def cache_key(self, name: str, inputs: StageInputs) -> str:
-        """What the answers of the engine of this name are kept under."""
+        """The key under which completions of this engine are cached."""
         if name not in self.study_models:
             return engine_cache_key(self.configs[name])
         model = self.study_models[name]
-        trained = [each.recipe.fingerprint for each in as_input_stages(model).values()]
-        # one that was trained anew, from labels that came out otherwise, gives answers of its own
-        again = [inputs[need].record.get("regenerated_at") for need in as_input_stages(model, f"engine.{name}")]
-        return " ".join(trained + list(as_external_hashes(model).values()) + [each for each in again if each])
+        stages = as_input_stages(model, f"{ENGINE_PREFIX}{name}")
+        # A model that was retrained on regenerated labels has the same fingerprint but gives other completions.
+        regenerated = [inputs[input_name].record.get("regenerated_at") for input_name in stages]
+        return " ".join(
+            [
+                *(stage.fingerprint for stage in stages.values()),
+                *as_external_hashes(model).values(),
+                *(time for time in regenerated if time),
+            ]
+        )
 
     def _start_all(self, inputs: StageInputs, runtime: Runtime) -> dict[str, Engine]:
-        """Each engine once, also where two names stand for the same one."""
+        """Every engine by name. Equal settings share one engine."""
         started: list[tuple[EngineConfig, Engine]] = []
-        found: dict[str, Engine] = {}
-        for name, settings in self.configs.items():
-            same = next((engine for other, engine in started if other == settings), None)
-            if same is None:
-                same = self._start(name, inputs, runtime)
-                started.append((settings, same))
-            found[name] = same
-        return found
+        engines: dict[str, Engine] = {}
+        for name, config in self.configs.items():
+            engine = next((engine for other, engine in started if other == config), None)
+            if engine is None:
+                engine = self._start(name, inputs, runtime)
+                started.append((config, engine))
+            engines[name] = engine
+        return engines
 
     def _start(self, name: str, inputs: StageInputs, runtime: Runtime) -> Engine:
         if name not in self.study_models:
             return self.configs[name].start(runtime)
-        loaded = load_model_source(self.study_models[name], inputs, runtime, f"engine.{name}", merge=True)
+        loaded = load_model_source(self.study_models[name], inputs, runtime, f"{ENGINE_PREFIX}{name}", merge=True)
         return TransformersEngine(loaded, runtime.token_budget)
 
 
-def engine_cache_key(engine: EngineConfig) -> str:
-    """What the answers of an engine that the study did not train are kept under: kind, settings, and what stands behind."""
-    settings = identity_settings(engine) if isinstance(engine, Settings) else {}
-    return canonical_json({"engine": settings, "content_hash": engine.content_hash()})
+def engine_cache_key(config: EngineConfig) -> str:
+    """The cache key of an engine that the study did not train: its kind, settings and content hash."""
+    settings = identity_settings(config) if isinstance(config, Settings) else {}
+    return canonical_json({"engine": settings, "content_hash": config.content_hash()})

@@ -1,11 +1,11 @@
-"""A stage: a plain function from named inputs and settings to one folder."""
+"""A stage: a function from named inputs and settings to one artifact folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.core.component import Component, Settings, get_kind
 from trimtab.core.runtime import Runtime
@@ -15,23 +15,55 @@ from trimtab.storage.artifacts import Artifact, Draft, Recipe
 StageInputs = Mapping[str, Artifact]
 StageFunction = Callable[[Draft, StageInputs, Runtime], Mapping[str, Any]]
 
-# Kinds that train a model, and those that read pairs with one into a table from which labels cost nothing more.
-TRAINING_KINDS = ("sft", "dpo", "reward_model", "preference_model")
-TABLE_KINDS = ("logprobs", "hidden_states", "reward_table")
+# data: reads, splits or merges pairs and labels. training: trains a model. pair_table: runs a model over pairs, so that labels
+# can be derived without another forward pass. annotation: labels pairs. label_transform: calibrates or filters the labels of
+# its input `labels`. evaluation: everything that is computed from a trained model.
+StageRole = Literal["data", "training", "pair_table", "annotation", "label_transform", "evaluation"]
+NOT_DOWNLOADED = "not-downloaded:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the duration of a stage is proportional to, for time estimates.
+
+    The amount of work is `factor` times the number of units: the tokens or pairs of `splits` (at most `limit` pairs if there
+    are no `splits`), at most `limit` test prompts, or 1 for `once`. `token_fraction` is the share of a pair's tokens that is
+    processed. After execution, the fact named `fact` holds the number of units. `model_input` names the input with the model
+    that does the work. Stages with equal `rate_key` take about the same time per unit and parameter.
+    """
+
+    rate_key: str
+    unit: Literal["once", "tokens", "pairs", "prompts"]
+    fact: str = ""
+    splits: tuple[str, ...] = ()
+    limit: int | None = None
+    factor: float = 1.0
+    token_fraction: float = 1.0
+    model_input: str = "model"
+
+    def measure(self, facts: Mapping[str, Any]) -> float:
+        """The amount of work that was done, from the facts that the stage returned."""
+        return self.factor * float(facts[self.fact] if self.fact else 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One node of a study. `needs` are the stages whose folders it reads; `identities` stand for what lies outside the
-    study, by content: a source's files, a model's weights. `make` writes the draft and returns facts for the record."""
+    """One node of the stage graph.
+
+    `execute` writes the draft and returns facts for the record. `input_stages` are the stages whose folders it reads, by
+    name. `external_hashes` identify inputs from outside the study by content: files of pairs, model weights. `work` is None
+    if the stage takes no noticeable time.
+    """
 
     name: str
     kind: str
     execute: StageFunction
+    role: StageRole = "data"
     version: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     input_stages: Mapping[str, Stage] = field(default_factory=dict)
     external_hashes: Mapping[str, str] = field(default_factory=dict)
+    work: Work | None = None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -40,23 +72,47 @@ class Stage:
             stage=self.kind, version=self.version, settings=self.settings, inputs={**self.external_hashes, **inputs}
         )
 
+    @property
+    def fingerprint(self) -> str:
+        return self.recipe.fingerprint
+
+    @property
+    def model_hash(self) -> str:
+        """The content hash of the published model that does the work, traced through the stages that trained it; else ""."""
+        name = self.work.model_input if self.work else "model"
+        if name in self.input_stages:
+            return self.input_stages[name].model_hash
+        return self.external_hashes.get(name, "")
+
+    def run(self, draft: Draft, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Mapping[str, Any]:
+        """Executes the stage. `artifacts` are keyed by fingerprint. Returns the facts for the record."""
+        inputs = {name: artifacts[stage.fingerprint] for name, stage in self.input_stages.items()}
+        facts = self.execute(draft, inputs, runtime)
+        return {**facts, **self._measured_work(facts)}
+
+    def _measured_work(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        if self.work is None:
+            return {}
+        amount = self.work.measure(facts)
+        return {"work": {"rate_key": self.work.rate_key, "model": self.model_hash, "amount": amount}}
+
 
 def identity_settings(settings: Settings) -> dict[str, Any]:
-    """What of some settings bears on identity: those that differ from their defaults, and a component's kind and version."""
-    places = settings.FINGERPRINT_EXCLUDED if isinstance(settings, Component) else frozenset[str]()
-    fields = settings.model_dump(mode="json", exclude_defaults=True, by_alias=True)
-    bearing = {name: fields[name] for name in fields if name not in places}
-    inside = {each.alias or name: getattr(settings, name) for name, each in type(settings).model_fields.items()}
-    for name in bearing:
-        inner = inside.get(name)
-        if isinstance(inner, Settings):
-            bearing[name] = identity_settings(inner)
+    """The settings that enter a fingerprint: those that differ from their defaults, and a component's kind and version."""
+    excluded = settings.FINGERPRINT_EXCLUDED if isinstance(settings, Component) else frozenset[str]()
+    dumped = settings.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    values = {info.alias or name: getattr(settings, name) for name, info in type(settings).model_fields.items()}
+    identity = {
+        name: identity_settings(value) if isinstance(value := values.get(name), Settings) else dumped[name]
+        for name in dumped
+        if name not in excluded
+    }
     if not isinstance(settings, Component):
-        return bearing
+        return identity
     version = {"version": settings.VERSION} if settings.VERSION != 1 else {}
-    return {"kind": get_kind(settings), **bearing, **version}
+    return {"kind": get_kind(settings), **identity, **version}
 
 
 def model_content_hash(model: Model) -> str:
-    """The hash of a model's weights; before they have been fetched, the name that they will be fetched by."""
-    return compute_model_hash(model) or f"not-downloaded:{model.base}@{model.revision}"
+    """The hash of a model's weights; before they are downloaded, a placeholder with the model's name."""
+    return compute_model_hash(model) or f"{NOT_DOWNLOADED}{model.base}@{model.revision}"

@@ -1,33 +1,31 @@
-"""What no longer belongs to the labels that it was made from, since these are asked for anew."""
+"""Finds artifacts that were made from labels that no longer exist."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trimtab.pipeline.engine_resources import ENGINE_PREFIX
 from trimtab.pipeline.stage import Stage
 from trimtab.storage.artifacts import Store
 
-ENGINE_PREFIX = "engine."
-
 
 def find_stale_stages(stages: Sequence[Stage], store: Store) -> list[Stage]:
-    """Those of the stages, needs first, of which there is something in the store that was made from labels which are not.
+    """The stages with an artifact that depends on labels that will be regenerated. `stages` are in topological order.
 
-    Labels that models are asked for come out otherwise where an answer that had failed is given the second time, under the
-    same fingerprint: nothing else tells what was made from the old ones.
+    Labels from an engine can differ when they are regenerated, because a request that failed before may succeed. The
+    fingerprint stays the same, so nothing else reveals which artifacts depend on the old labels.
     """
-    anew: set[str] = set()
-    found: list[Stage] = []
+    regenerated: set[str] = set()
+    stale: list[Stage] = []
     for stage in stages:
-        recipe = stage.recipe
-        if any(need.recipe.fingerprint in anew for need in stage.input_stages.values()):
-            anew.add(recipe.fingerprint)
-            if store.folders(recipe):
-                found.append(stage)
-        elif _queries_engines(stage) and store.find(stage.name, recipe) is None:
-            anew.add(recipe.fingerprint)
-    return found
+        if any(source.fingerprint in regenerated for source in stage.input_stages.values()):
+            regenerated.add(stage.fingerprint)
+            if store.folders(stage.recipe):
+                stale.append(stage)
+        elif _queries_engines(stage) and store.find(stage.name, stage.recipe) is None:
+            regenerated.add(stage.fingerprint)
+    return stale
 
 
 def _queries_engines(stage: Stage) -> bool:
-    return stage.kind == "annotate" and any(name.startswith(ENGINE_PREFIX) for name in stage.recipe.inputs)
+    return stage.role == "annotation" and any(name.startswith(ENGINE_PREFIX) for name in stage.recipe.inputs)

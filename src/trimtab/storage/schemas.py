@@ -1,4 +1,4 @@
-"""How values lie in tables: a schema for each kind of row, and the way there and back."""
+"""Table schemas of artifacts, and conversions between their rows and values."""
 
 from __future__ import annotations
 
@@ -36,13 +36,27 @@ ANNOTATION_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
+# `labels/ARM.parquet`: labels for use outside a study.
+LABEL_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("p_a", pa.float64()),
+        ("margin", pa.float64()),
+        ("status", pa.string()),
+        ("annotator", pa.string()),
+        ("weights", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("tokens", pa.int64()),
+        ("seconds", pa.float64()),
+    ]
+)
 COMPLETION_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("prompt", pa.string()),
         ("text", pa.string()),
         ("n_tokens", pa.int32()),
-        ("stop", pa.string()),
+        ("finish_reason", pa.string()),
     ]
 )
 REWARD_SCHEMA = pa.schema([("id", pa.string()), ("a", pa.float64()), ("b", pa.float64())])
@@ -50,7 +64,7 @@ SCORE_SCHEMA = pa.schema([("id", pa.string()), ("value", pa.float64()), ("status
 
 
 def serialize_prompt(prompt: Prompt) -> str:
-    """A prompt as JSON, an array of [role, content]."""
+    """A prompt as JSON: an array of [role, content]."""
     return json.dumps([[message.role, message.content] for message in prompt], ensure_ascii=False)
 
 
@@ -59,12 +73,15 @@ def deserialize_prompt(text: str) -> Prompt:
 
 
 def pairs_to_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    return [{"id": p.id, "prompt": serialize_prompt(p.prompt), "a": p.a, "b": p.b, "human": p.human} for p in pairs]
+    return [
+        {"id": pair.id, "prompt": serialize_prompt(pair.prompt), "a": pair.a, "b": pair.b, "human": pair.human}
+        for pair in pairs
+    ]
 
 
-def load_split_pairs(artifact: Artifact, side: str) -> list[Pair]:
-    """The pairs of one side of a split: labeled, unlabeled or test."""
-    return [Pair(**{**row, "prompt": deserialize_prompt(row["prompt"])}) for row in artifact.read_rows(side)]
+def load_split_pairs(artifact: Artifact, split_name: str) -> list[Pair]:
+    """The pairs of one split: `labeled`, `unlabeled` or `test`."""
+    return [Pair(**{**row, "prompt": deserialize_prompt(row["prompt"])}) for row in artifact.read_rows(split_name)]
 
 
 def cost_to_columns(cost: Cost) -> dict[str, float]:
@@ -78,15 +95,15 @@ def cost_from_row(row: Mapping[str, Any]) -> Cost:
 def annotations_to_rows(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
     return [
         {
-            "id": each.pair_id,
-            "p_a": each.p_a,
-            "margin": each.margin,
-            "status": each.status,
-            "note": each.note,
-            **cost_to_columns(each.cost),
-            "detail": json.dumps(each.detail, ensure_ascii=False) if each.detail else "",
+            "id": annotation.pair_id,
+            "p_a": annotation.p_a,
+            "margin": annotation.margin,
+            "status": annotation.status,
+            "note": annotation.note,
+            **cost_to_columns(annotation.cost),
+            "detail": json.dumps(annotation.detail, ensure_ascii=False) if annotation.detail else "",
         }
-        for each in annotations
+        for annotation in annotations
     ]
 
 
@@ -103,22 +120,22 @@ def annotation_from_row(row: Mapping[str, Any]) -> Annotation:
 
 
 def load_annotations(artifact: Artifact) -> dict[str, Annotation]:
-    """The annotations that a stage wrote, by pair id."""
+    """The annotations of a stage, by pair id."""
     return {row["id"]: annotation_from_row(row) for row in artifact.read_rows("annotations")}
 
 
 def load_logprobs(artifact: Artifact) -> dict[str, ResponseScores]:
-    """A table of summed log-probabilities, by pair id."""
+    """Summed log-probabilities, by pair id."""
     return {row.pop("id"): ResponseScores(**row) for row in artifact.read_rows("logprobs")}
 
 
-def completion_to_row(each: Completion) -> dict[str, Any]:
+def completion_to_row(completion: Completion) -> dict[str, Any]:
     return {
-        "id": each.prompt_id,
-        "prompt": serialize_prompt(each.prompt),
-        "text": each.text,
-        "n_tokens": each.n_tokens,
-        "stop": each.finish_reason,
+        "id": completion.prompt_id,
+        "prompt": serialize_prompt(completion.prompt),
+        "text": completion.text,
+        "n_tokens": completion.n_tokens,
+        "finish_reason": completion.finish_reason,
     }
 
 
@@ -128,7 +145,7 @@ def completion_from_row(row: Mapping[str, Any]) -> Completion:
         prompt=deserialize_prompt(row["prompt"]),
         text=row["text"],
         n_tokens=row["n_tokens"],
-        finish_reason=row["stop"],
+        finish_reason=row["finish_reason"],
     )
 
 
@@ -137,9 +154,11 @@ def load_completions(artifact: Artifact) -> list[Completion]:
 
 
 def scores_to_rows(scores: Iterable[Score]) -> list[dict[str, Any]]:
-    return [{"id": each.prompt_id, "value": each.value, "status": each.status, "note": each.note} for each in scores]
+    return [
+        {"id": score.prompt_id, "value": score.value, "status": score.status, "note": score.note} for score in scores
+    ]
 
 
 def load_scores(artifact: Artifact) -> dict[str, float]:
-    """The scores by prompt id; those that failed are left out."""
+    """The scores by prompt id, without those that failed."""
     return {row["id"]: row["value"] for row in artifact.read_rows("scores") if row["status"] == "ok"}

@@ -1,4 +1,4 @@
-"""How verdicts of judges lie in a table, and the way there and back."""
+"""The table schema of judge verdicts, and conversions between its rows and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from trimtab.storage.artifacts import Artifact
 from trimtab.storage.schemas import COST_COLUMNS, cost_from_row, cost_to_columns
 from trimtab.types import SingleVerdict, Verdict
 
-# `there` and `back` are what was named in each order, for people; `readings` has all of it, as JSON.
+# `forward` and `reversed` are the choices in each presentation order, for reading by eye; `single_verdicts` has both single
+# verdicts in full, as JSON.
 VERDICT_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -30,40 +31,40 @@ VERDICT_SCHEMA = pa.schema(
 def verdicts_to_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     return [
         {
-            "id": each.id,
-            "outcome": each.outcome,
-            "forward": each.forward.choice if each.forward else None,
-            "reversed": each.reversed.choice if each.reversed else None,
-            "note": each.note,
-            **cost_to_columns(each.cost),
+            "id": verdict.id,
+            "outcome": verdict.outcome,
+            "forward": verdict.forward.choice if verdict.forward else None,
+            "reversed": verdict.reversed.choice if verdict.reversed else None,
+            "note": verdict.note,
+            **cost_to_columns(verdict.cost),
             "single_verdicts": json.dumps(
-                [None if reading is None else asdict(reading) for reading in (each.forward, each.reversed)],
+                [None if single is None else asdict(single) for single in (verdict.forward, verdict.reversed)],
                 ensure_ascii=False,
             ),
         }
-        for each in verdicts
+        for verdict in verdicts
     ]
 
 
 def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
-    there, back = map(_parse_single_verdict, json.loads(row["single_verdicts"]))
+    forward, reverse = map(_parse_single_verdict, json.loads(row["single_verdicts"]))
     return Verdict(
         id=row["id"],
         outcome=row["outcome"],
-        forward=there,
-        reversed=back,
+        forward=forward,
+        reversed=reverse,
         note=row["note"],
         cost=cost_from_row(row),
     )
 
 
 def load_verdicts(artifact: Artifact) -> dict[str, Verdict]:
-    """The verdicts that a stage wrote, by the id of what was compared."""
+    """The verdicts of a stage, by comparison id."""
     return {row["id"]: verdict_from_row(row) for row in artifact.read_rows("verdicts")}
 
 
-def _parse_single_verdict(told: Mapping[str, Any] | None) -> SingleVerdict | None:
-    if told is None:
+def _parse_single_verdict(fields: Mapping[str, Any] | None) -> SingleVerdict | None:
+    if fields is None:
         return None
-    scores = told["scores"]
-    return SingleVerdict(**{**told, "scores": None if scores is None else tuple(scores), "votes": tuple(told["votes"])})
+    scores = None if fields["scores"] is None else tuple(fields["scores"])
+    return SingleVerdict(**{**fields, "scores": scores, "votes": tuple(fields["votes"])})

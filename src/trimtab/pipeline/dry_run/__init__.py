@@ -11,8 +11,8 @@ from trimtab.config.study import Study
 from trimtab.pipeline.dry_run.cache_miss_reason import explain_cache_miss
 from trimtab.pipeline.dry_run.offline_sources import replace_unreachable_sources
 from trimtab.pipeline.dry_run.time_estimates import TimeEstimator
-from trimtab.pipeline.executor import has_human_labels_on_unlabeled
 from trimtab.pipeline.plan import build_plan
+from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Store, open_artifact

@@ -1,261 +1,139 @@
-"""About how long a stage will take: what this folder has measured comes first, and a rough rate where it has not.
+"""Estimates how long a stage will take: from earlier stages in the same folder, else from rough default rates.
 
-Work is counted in tokens; a token costs in proportion to the model's parameters.
+A stage declares its amount of work (`Work`). The cost of a unit of work is proportional to the model's parameter count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trimtab.config.study import PredefinedSplits, Study
-from trimtab.config.training import DpoSettings
 from trimtab.core.component import Component
-from trimtab.models.inference.sampling import Sampling
 from trimtab.models.parameter_count import count_parameters
 from trimtab.pipeline.plan import required_models
-from trimtab.pipeline.stage import TABLE_KINDS, TRAINING_KINDS, Stage, model_content_hash
+from trimtab.pipeline.stage import Stage, Work, model_content_hash
 from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.storage.artifacts import Artifact
 
-# Seconds a token and a parameter on two cores that multiply bfloat16 fast: measured with a model of 135 million parameters.
+# Seconds per token and parameter on two CPU cores with fast bfloat16, measured with a model of 135 million parameters.
 READ_RATE, TRAIN_RATE, GENERATE_RATE = 7e-12, 3e-11, 4e-11
-TYPICAL_PAIR_TOKENS = 150  # tokens of a prompt and two responses, where no pair has been read yet
-TYPICAL_RESPONSE_TOKENS = 200  # tokens of a prompt and its answer
+TYPICAL_PAIR_TOKENS = 150  # a prompt and two responses, if no pairs have been loaded yet
+TYPICAL_RESPONSE_TOKENS = 200  # a prompt and its response
 DEFAULT_RATES = {
     "logprobs": READ_RATE,
-    "features": READ_RATE * 0.54,  # as deep as is read where nothing is said
-    "read_rewards": READ_RATE,
+    "hidden_states": READ_RATE * 0.54,  # the default relative depth of the layers
+    "reward_table": READ_RATE,
     "sft": TRAIN_RATE,
     "dpo": TRAIN_RATE,
-    "reward": TRAIN_RATE,
+    "reward_model": TRAIN_RATE,
     "generate": GENERATE_RATE,
     "score": READ_RATE * TYPICAL_RESPONSE_TOKENS,
-    "rewards": READ_RATE * TYPICAL_RESPONSE_TOKENS * 2,
-    "divergence": READ_RATE * TYPICAL_RESPONSE_TOKENS * 2,
-    # What all the questions begin with is read once, so that a pair costs its own tokens; asked twice, once in each order.
-    "preference": TRAIN_RATE * TYPICAL_PAIR_TOKENS,
+    "pair_scores": READ_RATE * TYPICAL_RESPONSE_TOKENS * 2,
+    "kl": READ_RATE * TYPICAL_RESPONSE_TOKENS * 2,
+    # The common prefix of all requests is computed once, so a pair costs its own tokens, in each presentation order.
+    "preference_model": TRAIN_RATE * TYPICAL_PAIR_TOKENS,
     "judge": READ_RATE * TYPICAL_PAIR_TOKENS * 2,
     "annotate.prompted": READ_RATE * TYPICAL_PAIR_TOKENS * 2,
     "annotate.self_reward": READ_RATE * TYPICAL_PAIR_TOKENS * 2,
 }
 CHARACTERS_PER_TOKEN = 4
-TEMPLATE_TOKENS = 20  # what a chat template and the ends of two responses add to a pair
-SFT_TOKEN_FRACTION = 0.7  # of a pair's tokens: the prompt and one response
-INSTANT_SECONDS = 0.1  # seconds for what only goes over tables
+TEMPLATE_TOKENS = 20  # the chat template and the ends of two responses
+INSTANT_SECONDS = 0.1  # for a stage without `Work`
 
 
 @dataclass(frozen=True, slots=True)
 class _MeasuredStage:
+    """A finished stage: its work, the model that did it, and the seconds it took."""
+
     rate_key: str
     model: str
-    work: float
+    amount: float
     seconds: float
 
 
 class TimeEstimator:
-    """Seconds of a study's stages. `split` is its finished split; `records` are those of everything in the folder."""
+    """Estimates the seconds of a study's stages. `split` is its finished split; `records` are all records in the folder."""
 
     def __init__(self, study: Study, split: Artifact | None, records: Sequence[Mapping[str, Any]]) -> None:
-        self._sizes = {model_content_hash(model): count_parameters(model) for model in required_models(study)}
-        self._pairs = _max_pairs(study) if split is None else split.record["facts"]["pairs"]
-        self._prompts = self._pairs["test"] if split is None else split.record["facts"]["prompts"]["test"]
+        self._parameters = {model_content_hash(model): count_parameters(model) for model in required_models(study)}
+        self._num_pairs = _max_pairs(study) if split is None else split.record["facts"]["pairs"]
+        self._num_prompts = self._num_pairs["test"] if split is None else split.record["facts"]["prompts"]["test"]
         self._tokens_per_pair = {
-            side: TYPICAL_PAIR_TOKENS if split is None else _mean_tokens_per_pair(split.read_rows(side))
-            for side in SPLIT_NAMES
+            name: TYPICAL_PAIR_TOKENS if split is None else _mean_tokens_per_pair(split.read_rows(name))
+            for name in SPLIT_NAMES
         }
-        by_fingerprint = {record["fingerprint"]: record for record in records}
         self._measured = [
-            _MeasuredStage(
-                _rate_key(record), _model_of_record(record, by_fingerprint), amount, float(record["seconds"])
-            )
+            _MeasuredStage(work["rate_key"], work["model"], work["amount"], float(record["seconds"]))
             for record in records
-            if (amount := _completed_work(record))
+            if (work := record["facts"].get("work")) and work["amount"]
         ]
 
     def estimate_seconds(self, stage: Stage) -> float | None:
-        """About how long, None where there is too little to tell from."""
-        if _is_quick(stage):
+        """The estimated seconds; None if there is too little to estimate from."""
+        if stage.work is None:
             return INSTANT_SECONDS
-        amount = self._stage_work(stage)
-        rate = self._seconds_per_unit(
-            _rate_key({"stage": stage.kind, "settings": stage.settings}), _model_of_stage(stage)
-        )
+        amount = self._estimate_amount(stage, stage.work)
+        rate = self._seconds_per_unit(stage.work.rate_key, stage.model_hash)
         return None if amount is None or rate is None else amount * rate
 
-    def _seconds_per_unit(self, kind: str, root: str) -> float | None:
-        """Seconds a unit of work: as measured with the same model, else with others in proportion to size, else rough."""
-        measured = [each for each in self._measured if each.rate_key == kind]
-        same = [each for each in measured if each.model == root]
-        if same:
-            return sum(each.seconds for each in same) / sum(each.work for each in same)
-        size = self._sizes.get(root)
-        if size is None:
+    def _seconds_per_unit(self, rate_key: str, model: str) -> float | None:
+        """As measured with the same model, else scaled by parameters from other models, else a default rate."""
+        measured = [stage for stage in self._measured if stage.rate_key == rate_key]
+        same_model = [stage for stage in measured if stage.model == model]
+        if same_model:
+            return sum(stage.seconds for stage in same_model) / sum(stage.amount for stage in same_model)
+        parameters = self._parameters.get(model)
+        if parameters is None:
             return None
-        work = sum(each.work * (self._sizes.get(each.model) or 0) for each in measured)
-        if work:
-            return size * sum(each.seconds for each in measured if self._sizes.get(each.model)) / work
-        return size * DEFAULT_RATES[kind] if kind in DEFAULT_RATES else None
+        sized = [stage for stage in measured if self._parameters.get(stage.model)]
+        scaled_work = sum(stage.amount * (self._parameters.get(stage.model) or 0) for stage in sized)
+        if scaled_work:
+            return parameters * sum(stage.seconds for stage in sized) / scaled_work
+        return parameters * DEFAULT_RATES[rate_key] if rate_key in DEFAULT_RATES else None
 
-    def _stage_work(self, stage: Stage) -> float | None:
-        """How much there is to do, in the unit of `_amount_of`."""
-        settings = stage.settings
-        if stage.kind == "reward" and "scorer" in settings:
-            limit = settings["scorer"]["data"].get("limit")
-            epochs = _num_epochs(settings["scorer"].get("recipe", {}))
-            return None if limit is None else limit * self._tokens_per_pair["labeled"] * epochs
-        if stage.kind == "generate":
-            prompts = self._count_prompts(settings["prompts"])
-            return None if prompts is None else prompts * _max_new_tokens(settings)
-        if stage.kind in ("score", "divergence"):
-            return self._count_prompts(stage.input_stages["completions"].settings["prompts"])
-        if stage.kind == "judge":
-            return (
-                self._count_prompts(stage.input_stages["ours"].settings["prompts"])
-                if "ours" in stage.input_stages
-                else stage.settings["pairs"]
-            )
-        return 1 if stage.kind == "split" else self._pair_work(stage)
+    def _estimate_amount(self, stage: Stage, work: Work) -> float | None:
+        """The amount of work, as `Work.measure` gives it after execution."""
+        units = self._count_units(stage, work)
+        return None if units is None else work.factor * units
 
-    def _pair_work(self, stage: Stage) -> float | None:
-        """The same, of a stage that goes over the pairs of one side or more."""
-        settings = stage.settings
-        if stage.kind in TABLE_KINDS:
-            tokens = [self._count_tokens(stage, side) for side in settings["sides"]]
-            return None if None in tokens else sum(each or 0 for each in tokens)
-        if stage.kind in ("annotate", "rewards"):
-            return self._count_pairs(stage, settings.get("side", "unlabeled"))
-        if stage.kind not in TRAINING_KINDS:
-            return None
-        side = "unlabeled" if "labels" in stage.input_stages else "labeled"
-        once = self._count_pairs(stage, side) if stage.kind == "preference" else self._count_tokens(stage, side)
-        share = SFT_TOKEN_FRACTION if stage.kind == "sft" else 1
-        return None if once is None else once * share * _num_epochs(settings["recipe"])
+    def _count_units(self, stage: Stage, work: Work) -> float | None:
+        if work.unit == "once":
+            return 1
+        if work.unit == "prompts":
+            counts = [count for count in (work.limit, self._num_prompts) if count is not None]
+            return min(counts) if counts else None
+        if not work.splits:
+            return self._to_units(work, "labeled", work.limit)
+        units = [self._to_units(work, *self._count_pairs(stage, name)) for name in work.splits]
+        return None if None in units else sum(count or 0 for count in units)
 
-    def _count_tokens(self, stage: Stage, side: str) -> float | None:
-        count = self._count_pairs(stage, side)
-        return None if count is None else count * self._tokens_per_pair["labeled" if _cv_fold_of(stage) else side]
+    def _to_units(self, work: Work, typical_split: str, pairs: float | None) -> float | None:
+        if pairs is None or work.unit == "pairs":
+            return pairs
+        return pairs * self._tokens_per_pair[typical_split] * work.token_fraction
 
-    def _count_pairs(self, stage: Stage, side: str) -> float | None:
-        """Pairs of a side of the stage's own split, which can be a fold of the labeled pairs."""
-        fold, split = _cv_fold_of(stage), stage.input_stages.get("split")
-        if split is not None and split.kind == "elsewhere":
-            return split.settings["source"].get("limit") if side == "test" else 0
-        if fold is None:
-            return self._pairs[side]
-        labeled, folds = self._pairs["labeled"], fold.settings["folds"]
-        inside = {"labeled": 1 - 1 / folds, "unlabeled": 1 / folds, "test": 0.0}[side]
-        return None if labeled is None else labeled * inside
+    def _count_pairs(self, stage: Stage, split_name: str) -> tuple[str, float | None]:
+        """The split of the study that the pairs are like, and the number of pairs in the stage's own split.
 
-    def _count_prompts(self, wanted: int | None) -> int | None:
-        known = [count for count in (wanted, self._prompts) if count is not None]
-        return min(known) if known else None
-
-
-def _completed_work(record: Mapping[str, Any]) -> float:
-    """What a finished stage did, by its kind: tokens, tokens or pairs times epochs, pairs, the most tokens it could write,
-    answers; 0 if not told."""
-    facts, settings, kind = record["facts"], record["settings"], record["stage"]
-    if kind in TRAINING_KINDS:
-        recipe = settings["scorer"].get("recipe", {}) if "scorer" in settings else settings["recipe"]
-        return float(facts["examples" if kind == "preference" else "tokens"]) * _num_epochs(recipe)
-    if kind == "generate":
-        return float(facts["prompts"]) * _max_new_tokens(settings)
-    counted = {
-        "logprobs": "tokens",
-        "features": "tokens",
-        "read_rewards": "tokens",
-        "annotate": "pairs",
-        "rewards": "pairs",
-        "score": "prompts",
-        "divergence": "prompts",
-        "judge": "contests",
-    }
-    if kind in counted:
-        return float(facts[counted[kind]])
-    return 1.0 if kind == "split" else 0.0
-
-
-def _rate_key(record: Mapping[str, Any]) -> str:
-    """Stages whose rates are alike: those of a kind and, where models are asked, of an annotator; one that reasons is
-    another."""
-    if record["stage"] != "annotate":
-        return str(record["stage"])
-    annotator = record["settings"]["annotator"]
-    return f"annotate.{annotator['kind']}" + (".reasoned" if annotator.get("reasoning_tokens") else "")
-
-
-def _cv_fold_of(stage: Stage) -> Stage | None:
-    split = stage.input_stages.get("split")
-    return split if split is not None and split.kind == "fold" else None
-
-
-def _num_epochs(recipe: Mapping[str, Any]) -> float:
-    return float(recipe.get("epochs", DpoSettings().num_train_epochs))
-
-
-def _max_new_tokens(settings: Mapping[str, Any]) -> int:
-    return int(settings["sampling"].get("max_new_tokens", Sampling().max_new_tokens))
-
-
-def _is_quick(stage: Stage) -> bool:
-    """What labels from tables and checks answers by rule; asking models and someone's own annotator may take their time."""
-    if stage.kind == "annotate":
-        asks = any(name.startswith("engine.") for name in (*stage.input_stages, *stage.external_hashes))
-        return ":" not in stage.settings["annotator"]["kind"] and not asks
-    if stage.kind in ("filter", "fold", "part", "held_out", "calibrate"):
-        return True
-    return stage.kind in ("score", "rewards") and stage.settings["scorer"]["kind"] == "checker"
-
-
-def _model_of_stage(stage: Stage) -> str:
-    """The identity of the published model that a stage works with, by way of what was trained from it."""
-    if stage.kind in ("score", "rewards", "read_rewards"):
-        return (
-            _model_of_stage(stage.input_stages["reward"])
-            if "reward" in stage.input_stages
-            else stage.external_hashes["scorer"]
-        )
-    engine = _main_engine([*stage.input_stages, *stage.external_hashes])
-    if engine:
-        return (
-            _model_of_stage(stage.input_stages[engine])
-            if engine in stage.input_stages
-            else stage.external_hashes[engine]
-        )
-    if "policy" in stage.input_stages:
-        return _model_of_stage(stage.input_stages["policy"])
-    while "model" in stage.input_stages:
-        stage = stage.input_stages["model"]
-    return stage.external_hashes.get("model", "")
-
-
-def _main_engine(inputs: Iterable[str]) -> str:
-    """Of the models that are asked the one that writes most: `engine.strong` where there is one, else `engine.weak`."""
-    return min((name for name in inputs if name.startswith("engine.")), default="")
-
-
-def _model_of_record(record: Mapping[str, Any], by_fingerprint: Mapping[str, Mapping[str, Any]]) -> str:
-    """The same as `_root`, of a finished stage."""
-    inputs = record["inputs"]
-    named = (
-        inputs.get(_main_engine(inputs))
-        or inputs.get("model")
-        or inputs.get("policy")
-        or inputs.get("reward")
-        or inputs.get("scorer")
-        or ""
-    )
-    beneath = by_fingerprint.get(named)
-    return str(named) if beneath is None else _model_of_record(beneath, by_fingerprint)
+        The stage's own split can be a fold of the labeled pairs, or pairs of another domain.
+        """
+        split = stage.input_stages.get("split")
+        if split is not None and split.kind == "ood_pairs":
+            return split_name, split.settings["source"].get("limit") if split_name == "test" else 0
+        if split is None or split.kind != "cv_fold":
+            return split_name, self._num_pairs[split_name]
+        labeled, folds = self._num_pairs["labeled"], split.settings["folds"]
+        share = {"labeled": 1 - 1 / folds, "unlabeled": 1 / folds, "test": 0.0}[split_name]
+        return "labeled", None if labeled is None else labeled * share
 
 
 def _max_pairs(study: Study) -> dict[str, int | None]:
-    """The most pairs that each side can hold, None where nothing limits it."""
+    """The maximum number of pairs per split; None if there is no limit."""
     if isinstance(study.data, PredefinedSplits):
-        return {side: _source_limit(getattr(study.data, side)) for side in SPLIT_NAMES}
-    return {side: getattr(study.split, f"max_{side}") for side in SPLIT_NAMES}
+        return {name: _source_limit(getattr(study.data, name)) for name in SPLIT_NAMES}
+    return {name: getattr(study.split, f"max_{name}") for name in SPLIT_NAMES}
 
 
 def _source_limit(source: Component) -> int | None:

@@ -11,7 +11,7 @@ from trimtab.pipeline.plan.model import ROW_STAGES, Plan, RowStages, sort_stages
 from trimtab.pipeline.plan.student_stages import NO_HUMAN_LABELS, StudentPlanner
 from trimtab.pipeline.stages.annotate import as_annotator
 
-__all__ = ["NO_HUMAN_LABELS", "Plan", "ROW_STAGES", "RowStages", "build_plan", "required_models", "sort_stages"]
+__all__ = ["NO_HUMAN_LABELS", "ROW_STAGES", "Plan", "RowStages", "build_plan", "required_models", "sort_stages"]
 
 
 def build_plan(study: Study, *, human_on_unlabeled: bool = True) -> Plan:

@@ -24,9 +24,11 @@ from trimtab.pipeline.stages.cross_fit import cv_fold_stage, out_of_fold_stage, 
 from trimtab.pipeline.stages.filter import as_filter, filter_stage
 from trimtab.pipeline.stages.hidden_states import hidden_states_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
-from trimtab.pipeline.stages.train import dpo_stage, sft_stage
+from trimtab.pipeline.stages.reward_table import reward_table_stage
+from trimtab.pipeline.stages.train_dpo import dpo_stage
 from trimtab.pipeline.stages.train_preference_model import preference_model_stage
-from trimtab.pipeline.stages.train_reward_model import reward_model_stage, reward_table_stage
+from trimtab.pipeline.stages.train_reward_model import reward_model_stage
+from trimtab.pipeline.stages.train_sft import sft_stage
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 
 WEAK_PREFERENCE_MODEL = "@weak.preference_model"

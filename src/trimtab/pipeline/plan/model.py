@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from trimtab.pipeline.stage import Stage
 
-
 # The fields of a row that hold one stage each.
 ROW_STAGES = ("labels", "training", "policy_logprobs", "reference_logprobs", "completions", "predictions")
 

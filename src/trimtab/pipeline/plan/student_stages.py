@@ -20,10 +20,12 @@ from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.annotate import AnnotatorDependencies, annotate_stage
 from trimtab.pipeline.stages.generate import generate_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
+from trimtab.pipeline.stages.reward_table import reward_table_stage
 from trimtab.pipeline.stages.score import pair_scores_stage, score_stage
 from trimtab.pipeline.stages.split import split_stage
-from trimtab.pipeline.stages.train import dpo_stage, sft_stage
-from trimtab.pipeline.stages.train_reward_model import reward_table_stage, study_reward_model_stage
+from trimtab.pipeline.stages.train_dpo import dpo_stage
+from trimtab.pipeline.stages.train_reward_model import study_reward_model_stage
+from trimtab.pipeline.stages.train_sft import sft_stage
 from trimtab.scorers.study_reward_model import StudyRewardModel
 
 NO_HUMAN_LABELS = "no human labels on the unlabeled pairs"

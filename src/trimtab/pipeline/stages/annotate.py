@@ -19,7 +19,7 @@ from trimtab.pipeline.engine_resources import EngineResources, completions_dir
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.hidden_states import load_hidden_states
-from trimtab.pipeline.stages.train_reward_model import load_rewards
+from trimtab.pipeline.stages.reward_table import load_rewards
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import (
     ANNOTATION_SCHEMA,
@@ -102,6 +102,7 @@ def annotate_stage(
     return Stage(
         name=name,
         kind="annotate",
+        role="annotation",
         execute=make,
         settings={
             "annotator": identity_settings(annotator),

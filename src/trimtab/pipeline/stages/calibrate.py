@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a map fitted on labels of labeled pairs that the annotator did not learn from."""
+"""Calibrates label probabilities with a map fitted on out-of-fold labels of the labeled pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ N_BINS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfFoldLabels:
-    """Labels of labeled pairs by annotators that did not learn from them, and what people said; equally long."""
+    """Probabilities of annotators that were not trained on the pair, human labels and prompt ids; lists of equal length."""
 
     p_a: list[float]
     human: list[Choice]
@@ -31,70 +31,69 @@ class OutOfFoldLabels:
 def calibrate_stage(
     name: str, settings: Calibration, split: Stage, labels: Stage, out_of_fold: Stage, seed: int
 ) -> Stage:
-    """The labels of an arm with calibrated probabilities; margins stay as they are."""
+    """The labels of an arm with calibrated probabilities. Margins are unchanged."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
-        known = collect_out_of_fold_labels(
-            load_split_pairs(inputs["split"], "labeled"), load_annotations(inputs["out_of_fold"]), name
-        )
-        calibrator = fit_calibrator(settings.method, known, name)
+        labeled_pairs = load_split_pairs(inputs["split"], "labeled")
+        fit_data = collect_out_of_fold_labels(labeled_pairs, load_annotations(inputs["out_of_fold"]), name)
+        calibrator = fit_calibrator(settings.method, fit_data, name)
         before = list(load_annotations(inputs["labels"]).values())
         after = apply_calibrator(calibrator, before)
-        if any(each.status == "ok" for each in before) and not any(each.status == "ok" for each in after):
+        if any(label.status == "ok" for label in before) and not any(label.status == "ok" for label in after):
             raise DataError(
-                f"{name}: its labels are no better than chance on {len(known.human)} labeled pairs that it did not learn from, "
-                "so none is left to train on"
+                f"{name}: its labels are no better than chance on {len(fit_data.human)} labeled pairs that it was not trained "
+                "on, so no label is left to train on"
             )
         draft.write_rows("annotations", annotations_to_rows(after), ANNOTATION_SCHEMA)
-        return {"map": asdict(calibrator), **measure_calibration(settings.method, known, seed)}  # type: ignore[call-overload]
+        parameters = asdict(calibrator)  # type: ignore[call-overload]
+        return {"calibrator": parameters, **measure_calibration(settings.method, fit_data, seed)}
 
     return Stage(
         name=name,
         kind="calibrate",
-        execute=make,
+        role="label_transform",
+        execute=execute,
         settings={"calibration": identity_settings(settings), "seed": seed},
         input_stages={"split": split, "labels": labels, "out_of_fold": out_of_fold},
     )
 
 
 def collect_out_of_fold_labels(
-    labeled: Sequence[Pair], annotations: Mapping[str, Annotation], name: str
+    labeled_pairs: Sequence[Pair], annotations: Mapping[str, Annotation], name: str
 ) -> OutOfFoldLabels:
-    """Of the pairs that have a probability and a human label. Raises `DataError` for fewer than 20 of them."""
-    both = [
+    """The labels of pairs that have both a probability and a human label. Raises `DataError` for fewer than 20 of them."""
+    usable = [
         (label.p_a, pair.human, pair.prompt_id)
-        for pair in labeled
+        for pair in labeled_pairs
         if (label := annotations[pair.id]).p_a is not None and pair.human is not None
     ]
-    if len(both) < calibration.MIN_CALIBRATION_PAIRS:
+    if len(usable) < calibration.MIN_CALIBRATION_PAIRS:
         raise DataError(
-            f"{name}: {len(both)} of {len(labeled)} labeled pairs got a probability, expected {calibration.MIN_CALIBRATION_PAIRS} or more; an "
-            "annotator that abstains on nearly everything cannot be measured"
+            f"{name}: {len(usable)} of {len(labeled_pairs)} labeled pairs got a probability, expected "
+            f"{calibration.MIN_CALIBRATION_PAIRS} or more; an annotator that abstains on nearly every pair cannot be evaluated"
         )
     return OutOfFoldLabels(
-        p_a=[p for p, _, _ in both], human=[h for _, h, _ in both], prompt_ids=[key for _, _, key in both]
+        p_a=[p_a for p_a, _, _ in usable],
+        human=[human for _, human, _ in usable],
+        prompt_ids=[prompt_id for _, _, prompt_id in usable],
     )
 
 
-def fit_calibrator(method: CalibrationMethod, known: OutOfFoldLabels, name: str) -> Calibrator:
+def fit_calibrator(method: CalibrationMethod, fit_data: OutOfFoldLabels, name: str) -> Calibrator:
     try:
-        return calibration.fit_calibration_map(method, known.p_a, known.human)
+        return calibration.fit_calibration_map(method, fit_data.p_a, fit_data.human)
     except ValueError as error:
         raise DataError(f"{name}: {error}") from error
 
 
 def apply_calibrator(calibrator: Calibrator, annotations: Sequence[Annotation]) -> list[Annotation]:
-    """The annotations with mapped probabilities; one that becomes exactly one half prefers nothing any more and abstains."""
-    known = [each for each in annotations if each.p_a is not None]
-    after = dict(
-        zip(
-            (each.pair_id for each in known),
-            calibrator([each.p_a for each in known if each.p_a is not None]),
-            strict=True,
-        )
-    )
-    return [_replace_probability(each, after[each.pair_id]) if each.p_a is not None else each for each in annotations]
+    """The annotations with calibrated probabilities. A probability of exactly one half becomes an abstention."""
+    labeled = [(label.pair_id, label.p_a) for label in annotations if label.p_a is not None]
+    calibrated = dict(zip((pair_id for pair_id, _ in labeled), calibrator([p_a for _, p_a in labeled]), strict=True))
+    return [
+        label if label.p_a is None else _replace_probability(label, calibrated[label.pair_id]) for label in annotations
+    ]
 
 
 def _replace_probability(label: Annotation, p_a: float) -> Annotation:
@@ -103,26 +102,27 @@ def _replace_probability(label: Annotation, p_a: float) -> Annotation:
     return replace(label, p_a=p_a)
 
 
-def measure_calibration(method: CalibrationMethod, known: OutOfFoldLabels, seed: int) -> dict[str, Any]:
-    """How far probabilities are from what happens, before the map and after it, for the record and the audit.
+def measure_calibration(method: CalibrationMethod, fit_data: OutOfFoldLabels, seed: int) -> dict[str, Any]:
+    """Calibration metrics before and after, for the record and the audit.
 
-    After is cross-fitted: each pair by the map that was fitted without the pairs of its fold.
+    "After" is cross-fitted: each pair is mapped by a calibrator that was fitted without the pair's fold.
     """
-    after = calibration.cross_fit_probabilities(method, known.p_a, known.human, known.prompt_ids, seed=seed)
+    after = calibration.cross_fit_probabilities(method, fit_data.p_a, fit_data.human, fit_data.prompt_ids, seed=seed)
     return {
-        "before": _measure_probabilities(known.p_a, known, seed),
-        "after": _measure_probabilities(after, known, seed),
+        "before": _measure_probabilities(fit_data.p_a, fit_data, seed),
+        "after": _measure_probabilities(after, fit_data, seed),
     }
 
 
-def _measure_probabilities(p_a: Sequence[float], known: OutOfFoldLabels, seed: int) -> dict[str, Any]:
-    figures = {
-        "brier": calibration.brier_score(p_a, known.human, clusters=known.prompt_ids, seed=seed),
-        "log_loss": calibration.log_loss(p_a, known.human, clusters=known.prompt_ids, seed=seed),
-        "calibration_error": calibration.equal_mass_calibration_error(p_a, known.human, bins=N_BINS),
+def _measure_probabilities(p_a: Sequence[float], fit_data: OutOfFoldLabels, seed: int) -> dict[str, Any]:
+    human, clusters = fit_data.human, fit_data.prompt_ids
+    metrics = {
+        "brier": calibration.brier_score(p_a, human, clusters=clusters, seed=seed),
+        "log_loss": calibration.log_loss(p_a, human, clusters=clusters, seed=seed),
+        "calibration_error": calibration.equal_mass_calibration_error(p_a, human, bins=N_BINS),
     }
-    curve = calibration.reliability_curve(p_a, known.human, bins=N_BINS)
+    curve = calibration.reliability_curve(p_a, human, bins=N_BINS)
     return {
-        **{name: asdict(figure) for name, figure in figures.items()},
-        "reliability": [asdict(each) for each in curve],
+        **{name: asdict(metric) for name, metric in metrics.items()},
+        "reliability": [asdict(bin_) for bin_ in curve],
     }

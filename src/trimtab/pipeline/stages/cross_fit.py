@@ -1,4 +1,4 @@
-"""How an annotator does on labeled pairs that it did not learn from: folds of the labeled side, and their labels together."""
+"""Out-of-fold labels: how well an annotator labels pairs that it was not trained on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.pipeline.stage import Stage, StageInputs
 from trimtab.pipeline.stages.annotate import validate_annotations
+from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import (
     ANNOTATION_SCHEMA,
@@ -20,91 +21,97 @@ from trimtab.storage.schemas import (
 )
 from trimtab.types import Pair, text_hash
 
-# A labeled side that is smaller than this tells nothing of how good labels are.
+# Fewer labeled pairs are too few to measure label quality.
 MIN_CROSS_FIT_PAIRS = 20
 
 
 def cv_fold_stage(split: Stage, fold: int, folds: int, seed: int) -> Stage:
-    """A split whose `labeled` pairs are those outside the fold and whose `unlabeled` ones are those in it.
+    """A split whose `labeled` pairs are outside the fold and whose `unlabeled` pairs are in it.
 
-    A pair's fold is drawn from the seed and its prompt. One fold holds all labeled pairs, and nothing is left to learn from:
-    that is for annotators that learn from none.
+    The fold of a pair is drawn from the seed and the prompt. A single fold holds all labeled pairs and leaves none to learn
+    from; this is for annotators that do not learn.
     """
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
         pairs = load_split_pairs(inputs["split"], "labeled")
         if len(pairs) < MIN_CROSS_FIT_PAIRS:
             raise DataError(
-                f"{len(pairs)} labeled pairs are too few to tell how good labels are, expected {MIN_CROSS_FIT_PAIRS} or more"
+                f"{len(pairs)} labeled pairs are too few to measure label quality, expected {MIN_CROSS_FIT_PAIRS} or more"
             )
-        inside = {pair.id for pair in pairs if _assign_fold(pair.prompt_id, folds, seed) == fold}
-        if not inside:
-            raise DataError(f"fold {fold + 1} of {folds} holds none of {len(pairs)} labeled pairs; ask for fewer folds")
-        sides = {
-            "labeled": [pair for pair in pairs if pair.id not in inside],
-            "unlabeled": [pair for pair in pairs if pair.id in inside],
-            "test": [],
-        }
-        return _write_splits(draft, sides)
+        in_fold = {pair.id for pair in pairs if _assign_fold(pair.prompt_id, folds, seed) == fold}
+        if not in_fold:
+            raise DataError(f"fold {fold + 1} of {folds} has none of the {len(pairs)} labeled pairs; use fewer folds")
+        return _write_splits(
+            draft,
+            {
+                "labeled": [pair for pair in pairs if pair.id not in in_fold],
+                "unlabeled": [pair for pair in pairs if pair.id in in_fold],
+                "test": [],
+            },
+        )
 
     return Stage(
-        name=f"fold.{fold + 1}-of-{folds}",
+        name=f"cv-fold.{fold + 1}-of-{folds}",
         kind="cv_fold",
-        execute=make,
+        execute=execute,
         settings={"fold": fold, "folds": folds, "seed": seed},
         input_stages={"split": split},
     )
 
 
 def subsample_stage(split: Stage, max_pairs: Mapping[str, int], seed: int) -> Stage:
-    """A split with at most so many pairs on each of these sides, drawn from the seed and the pairs' ids: what fewer labels
-    would have told. Sides that are not named stay whole."""
+    """A split with at most `max_pairs[name]` pairs per named split, sampled by the seed and the pair ids.
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    Splits that are not named keep all pairs. Used for learning curves.
+    """
+
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
-        sides = {side: load_split_pairs(inputs["split"], side) for side in ("labeled", "unlabeled", "test")}
-        for side, count in max_pairs.items():
-            drawn = sorted(sides[side], key=lambda pair: text_hash("part", str(seed), pair.id))[:count]
-            kept = {pair.id for pair in drawn}
-            sides[side] = [pair for pair in sides[side] if pair.id in kept]
-        return _write_splits(draft, sides)
+        splits = {name: load_split_pairs(inputs["split"], name) for name in SPLIT_NAMES}
+        for name, count in max_pairs.items():
+            sampled = sorted(splits[name], key=lambda pair: text_hash("part", str(seed), pair.id))[:count]
+            kept = {pair.id for pair in sampled}
+            splits[name] = [pair for pair in splits[name] if pair.id in kept]
+        return _write_splits(draft, splits)
 
     return Stage(
-        name=f"part.{'-'.join(f'{count}-{side}' for side, count in max_pairs.items())}",
+        name=f"subsample.{'-'.join(f'{count}-{name}' for name, count in max_pairs.items())}",
         kind="subsample",
-        execute=make,
-        settings={"most": dict(max_pairs), "seed": seed},
+        execute=execute,
+        settings={"max_pairs": dict(max_pairs), "seed": seed},
         input_stages={"split": split},
     )
 
 
-def out_of_fold_stage(name: str, split: Stage, labels: Sequence[Stage]) -> Stage:
-    """The labels of all folds, one for each labeled pair of the split, in its order."""
+def out_of_fold_stage(name: str, split: Stage, fold_labels: Sequence[Stage]) -> Stage:
+    """Merges the labels of all folds: one label per labeled pair, in the order of the split."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
-        found = {
-            key: each for fold in range(len(labels)) for key, each in load_annotations(inputs[f"fold.{fold}"]).items()
+        labels = {
+            pair_id: label
+            for fold in range(len(fold_labels))
+            for pair_id, label in load_annotations(inputs[f"fold.{fold}"]).items()
         }
         pairs = load_split_pairs(inputs["split"], "labeled")
-        annotations = [found[pair.id] for pair in pairs]
+        annotations = [labels[pair.id] for pair in pairs]
         draft.write_rows("annotations", annotations_to_rows(annotations), ANNOTATION_SCHEMA)
         return validate_annotations(name, pairs, annotations, str(draft.folder))
 
     return Stage(
         name=name,
         kind="out_of_fold_labels",
-        execute=make,
-        input_stages={"split": split, **{f"fold.{place}": stage for place, stage in enumerate(labels)}},
+        execute=execute,
+        input_stages={"split": split, **{f"fold.{fold}": stage for fold, stage in enumerate(fold_labels)}},
     )
 
 
-def _write_splits(draft: Draft, sides: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
-    """The sides of a split on disk, and facts for the record."""
-    for side, found in sides.items():
-        draft.write_rows(side, pairs_to_rows(found), PAIR_SCHEMA)
-    return {"pairs": {side: len(found) for side, found in sides.items()}}
+def _write_splits(draft: Draft, splits: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
+    """Writes the splits and returns facts for the record."""
+    for name, pairs in splits.items():
+        draft.write_rows(name, pairs_to_rows(pairs), PAIR_SCHEMA)
+    return {"pairs": {name: len(pairs) for name, pairs in splits.items()}}
 
 
 def _assign_fold(prompt_id: str, folds: int, seed: int) -> int:

@@ -1,4 +1,4 @@
-"""Answers, and the responses that people preferred, as a sentence encoder's vectors."""
+"""Sentence embeddings of responses: those of a model, and the human-preferred ones."""
 
 from __future__ import annotations
 
@@ -11,68 +11,79 @@ from numpy.typing import NDArray
 
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.core.runtime import Runtime
-from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
+from trimtab.pipeline.stage import Stage, StageFunction, StageInputs, Work, identity_settings
+from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_completions, load_split_pairs
 
-# Texts whose vectors are safe on disk together.
+# Number of texts whose embeddings are saved together.
 EMBEDDING_CHUNK = 2048
 EMBEDDING_SCHEMA = pa.schema([("prompt_id", pa.string())])
 
 
 def response_embeddings_stage(name: str, similarity: ResponseSimilarity, completions: Stage) -> Stage:
-    """The vectors of the answers that another stage generated."""
+    """Embeds the responses that another stage generated."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        answers = [(each.prompt_id, each.text) for each in load_completions(inputs["completions"])]
-        return _write_embeddings(draft, name, similarity, answers, runtime)
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        texts = [(completion.prompt_id, completion.text) for completion in load_completions(inputs["completions"])]
+        return _write_embeddings(draft, name, similarity, texts, runtime)
 
-    return _build_stage(name, make, similarity, "completions", completions)
+    return _build_stage(name, execute, similarity, "completions", completions, prompt_limit(completions))
 
 
 def preferred_embeddings_stage(name: str, similarity: ResponseSimilarity, split: Stage) -> Stage:
-    """The vectors of the responses that people preferred, of every test pair with a human label."""
+    """Embeds the human-preferred response of every test pair that has a human label."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        pairs = [pair for pair in load_split_pairs(inputs["split"], "test") if pair.human is not None]
-        preferred = [(pair.prompt_id, pair.response(pair.human)) for pair in pairs if pair.human is not None]
-        return _write_embeddings(draft, name, similarity, preferred, runtime)
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        texts = [
+            (pair.prompt_id, pair.response(pair.human))
+            for pair in load_split_pairs(inputs["split"], "test")
+            if pair.human is not None
+        ]
+        return _write_embeddings(draft, name, similarity, texts, runtime)
 
-    return _build_stage(name, make, similarity, "split", split)
+    return _build_stage(name, execute, similarity, "split", split, None)
 
 
-def _build_stage(name: str, make: Any, similarity: ResponseSimilarity, need: str, stage: Stage) -> Stage:
+def _build_stage(
+    name: str, execute: StageFunction, similarity: ResponseSimilarity, source: str, stage: Stage, limit: int | None
+) -> Stage:
     return Stage(
         name=name,
         kind="embeddings",
-        execute=make,
-        settings={"similarity": identity_settings(similarity), "of": need},
-        input_stages={need: stage},
+        role="evaluation",
+        execute=execute,
+        settings={"similarity": identity_settings(similarity), "source": source},
+        input_stages={source: stage},
         external_hashes={"encoder": similarity.content_hash()},
+        work=Work(rate_key="embeddings", unit="prompts", fact="texts", limit=limit, model_input="encoder"),
     )
 
 
 def _write_embeddings(
     draft: Draft, name: str, similarity: ResponseSimilarity, texts: Sequence[tuple[str, str]], runtime: Runtime
 ) -> dict[str, Any]:
-    draft.write_rows("rows", [{"prompt_id": key} for key, _ in texts], EMBEDDING_SCHEMA)
+    """`texts` are prompt ids and responses."""
+    draft.write_rows("rows", [{"prompt_id": prompt_id} for prompt_id, _ in texts], EMBEDDING_SCHEMA)
     if not texts:
         return {"texts": 0}
-    with runtime.progress(f"Encoding: {name}", len(texts), "texts") as tick:
+    with runtime.progress(f"Embedding: {name}", len(texts), "texts") as tick:
         draft.resumable_array(
             "embeddings",
             len(texts),
             EMBEDDING_CHUNK,
-            lambda place: similarity.embed([text for _, text in texts[place]], runtime),
+            lambda part: similarity.embed([text for _, text in texts[part]], runtime),
             tick,
         )
     return {"texts": len(texts)}
 
 
 def load_embeddings(artifact: Artifact) -> dict[str, NDArray[np.float32]]:
-    """The vectors of each prompt's texts, shape (texts, d); one for an answer, one for each pair that people labeled."""
-    places: dict[str, list[int]] = {}
-    for place, row in enumerate(artifact.read_rows("rows")):
-        places.setdefault(row["prompt_id"], []).append(place)
-    values = artifact.read_array("embeddings") if places else None
-    return {key: values[rows] for key, rows in places.items() if values is not None}
+    """The embeddings of each prompt's texts, shape (texts, d): one text for a response, one per preferred response."""
+    indices: dict[str, list[int]] = {}
+    for index, row in enumerate(artifact.read_rows("rows")):
+        indices.setdefault(row["prompt_id"], []).append(index)
+    if not indices:
+        return {}
+    embeddings = artifact.read_array("embeddings")
+    return {prompt_id: embeddings[rows] for prompt_id, rows in indices.items()}

@@ -48,6 +48,7 @@ def filter_stage(
     return Stage(
         name=name,
         kind="filter",
+        role="label_transform",
         execute=make,
         settings={"filter": identity_settings(label_filter)},
         input_stages={

@@ -1,4 +1,4 @@
-"""A model's answers to the test prompts."""
+"""A model's responses to the test prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
-from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import COMPLETION_SCHEMA, completion_to_row, load_split_pairs
@@ -19,39 +19,52 @@ if TYPE_CHECKING:
 def generate_stage(
     name: str, model: ModelSource, split: Stage, sampling: Sampling, num_prompts: int | None, *, shuffle: bool = False
 ) -> Stage:
-    """Answers the first `prompts` distinct test prompts; all of them where it is None.
+    """Responds to the first `num_prompts` distinct test prompts, or to all of them if it is None.
 
-    With `draw`, which is for a test side that nothing has drawn, they are drawn by their hashes instead.
+    With `shuffle`, the prompts are sampled by their hashes. This is for test pairs that are in the order of a file.
     """
-    drawn = shuffle and num_prompts is not None
+    shuffled = shuffle and num_prompts is not None
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.models.inference.generate import sample_completions
 
-        asked = {pair.prompt_id: pair.prompt for pair in load_split_pairs(inputs["split"], "test")}
-        chosen = {key: asked[key] for key in subsample_ids(list(asked), num_prompts, shuffle=drawn)}
+        test_prompts = {pair.prompt_id: pair.prompt for pair in load_split_pairs(inputs["split"], "test")}
+        prompt_ids = subsample_ids(list(test_prompts), num_prompts, shuffle=shuffled)
+        prompts = [(prompt_id, test_prompts[prompt_id]) for prompt_id in prompt_ids]
         loaded = load_model_source(model, inputs, runtime, merge=True)
 
-        def answer(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-            wanted = set(ids)
-            with runtime.progress(f"Answering: {name}", len(chosen), "prompts") as tick:
-                tick(len(chosen) - len(ids))
+        def respond(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+            with runtime.progress(f"Generating: {name}", len(prompts), "prompts") as tick:
+                tick(len(prompts) - len(missing))
                 for batch in sample_completions(
-                    loaded.model, loaded.chat, list(chosen.items()), sampling, wanted, runtime.token_budget
+                    loaded.model, loaded.chat, prompts, sampling, set(missing), runtime.token_budget
                 ):
-                    yield [{"key": each.prompt_id, **completion_to_row(each)} for each in batch]
+                    yield [{"key": completion.prompt_id, **completion_to_row(completion)} for completion in batch]
                     tick(len(batch))
 
-        kept = draft.resumable_rows("completions", list(chosen), answer)
-        rows = [{field: row[field] for field in COMPLETION_SCHEMA.names} for row in kept]
+        generated = draft.resumable_rows("completions", prompt_ids, respond)
+        rows = [{column: row[column] for column in COMPLETION_SCHEMA.names} for row in generated]
         draft.write_rows("completions", rows, COMPLETION_SCHEMA)
         return {"prompts": len(rows), "tokens": sum(row["n_tokens"] for row in rows)}
 
     return Stage(
         name=name,
         kind="generate",
-        execute=make,
-        settings={"sampling": identity_settings(sampling), "prompts": num_prompts, **({"draw": True} if drawn else {})},
+        role="evaluation",
+        execute=execute,
+        settings={
+            "sampling": identity_settings(sampling),
+            "num_prompts": num_prompts,
+            **({"shuffle": True} if shuffled else {}),
+        },
         input_stages={"split": split, **as_input_stages(model)},
         external_hashes=as_external_hashes(model),
+        work=Work(
+            rate_key="generate", unit="prompts", fact="prompts", limit=num_prompts, factor=sampling.max_new_tokens
+        ),
     )
+
+
+def prompt_limit(completions: Stage) -> int | None:
+    """The maximum number of prompts that a stage responds to; None if there is no limit."""
+    return completions.work.limit if completions.work else None

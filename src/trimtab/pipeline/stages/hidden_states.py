@@ -1,6 +1,6 @@
-"""A table of what a model's layers hold of the pairs' responses: the difference of the two, for annotators that learn from it.
+"""A table of hidden-state differences between the two responses of each pair, for annotators that learn from them.
 
-It is made once for a model and a split; probes of other settings, rounds and folds read it again.
+It is computed once for a model and a split. Probes with other settings, rounds and folds reuse it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 from trimtab.core.annotator_inputs import FeatureSpec, PairFeatures
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs
+from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_split_pairs
@@ -23,53 +23,57 @@ if TYPE_CHECKING:
     from trimtab.models.checkpoint import LoadedModel
 
 HIDDEN_STATE_SCHEMA = pa.schema([("id", pa.string()), ("tokens", pa.int32())])
-# Pairs whose features are safe on disk together.
+# Number of pairs whose hidden states are saved together.
 HIDDEN_STATE_CHUNK = 512
 
 
-def hidden_states_stage(name: str, model: ModelSource, asked: FeatureSpec, split: Stage, sides: Sequence[str]) -> Stage:
-    """Reads the pairs of these sides of the split."""
+def hidden_states_stage(
+    name: str, model: ModelSource, features: FeatureSpec, split: Stage, split_names: Sequence[str]
+) -> Stage:
+    """Computes hidden states for the pairs of these splits. The model in `features` has been resolved to `model`."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        pairs = list({pair.id: pair for side in sides for pair in load_split_pairs(inputs["split"], side)}.values())
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        pairs = {pair.id: pair for name in split_names for pair in load_split_pairs(inputs["split"], name)}
         loaded = load_model_source(model, inputs, runtime)
-        return write_hidden_states(draft, name, loaded, asked.layers, pairs, runtime)
+        return write_hidden_states(draft, name, loaded, features.layers, list(pairs.values()), runtime)
 
     return Stage(
         name=name,
         kind="hidden_states",
-        execute=make,
-        settings={"layers": list(asked.layers), "sides": list(sides)},
+        role="pair_table",
+        execute=execute,
+        settings={"layers": list(features.layers), "splits": list(split_names)},
         input_stages={"split": split, **as_input_stages(model)},
         external_hashes=as_external_hashes(model),
+        work=Work(rate_key="hidden_states", unit="tokens", fact="tokens", splits=tuple(split_names)),
     )
 
 
 def write_hidden_states(
     draft: Draft, name: str, loaded: LoadedModel, layers: Sequence[int], pairs: Sequence[Pair], runtime: Runtime
 ) -> dict[str, Any]:
-    """Writes the table and gives facts for the record. `layers` as in `Features`."""
+    """Writes the table and returns facts for the record. `layers` as in `FeatureSpec`."""
     from trimtab.models.scoring.hidden_states import HiddenStateReader
 
-    read = HiddenStateReader(loaded, layers)
+    reader = HiddenStateReader(loaded, layers)
     rows = [tokenize_pair(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    with runtime.progress(f"Reading layers: {name}", len(pairs), "pairs") as tick:
+    with runtime.progress(f"Computing hidden states: {name}", len(pairs), "pairs") as tick:
         draft.resumable_array(
             "differences",
             len(rows),
             HIDDEN_STATE_CHUNK,
-            lambda place: read.compute_differences(rows[place], runtime.token_budget).numpy(),
+            lambda part: reader.compute_differences(rows[part], runtime.token_budget).numpy(),
             tick,
         )
     table = [{"id": pair.id, "tokens": len(row)} for pair, row in zip(pairs, rows, strict=True)]
     draft.write_rows("rows", table, HIDDEN_STATE_SCHEMA)
-    return {"pairs": len(pairs), "tokens": sum(map(len, rows)), "layers": list(read.layers)}
+    return {"pairs": len(pairs), "tokens": sum(map(len, rows)), "layers": list(reader.layers)}
 
 
 def load_hidden_states(artifact: Artifact) -> dict[str, PairFeatures]:
-    """A table of features, by pair id."""
-    values = artifact.read_array("differences")
+    """The hidden-state differences, by pair id."""
+    differences = artifact.read_array("differences")
     return {
-        row["id"]: PairFeatures(values=values[place], tokens=row["tokens"])
-        for place, row in enumerate(artifact.read_rows("rows"))
+        row["id"]: PairFeatures(values=differences[index], tokens=row["tokens"])
+        for index, row in enumerate(artifact.read_rows("rows"))
     }

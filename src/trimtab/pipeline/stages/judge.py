@@ -1,4 +1,4 @@
-"""Verdicts of one judge: on the answers of two rows, or on pairs of which it is known what people preferred."""
+"""Verdicts of one judge: on the responses of two rows, or on pairs with human labels."""
 
 from __future__ import annotations
 
@@ -12,120 +12,148 @@ from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.engine_resources import EngineResources
-from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import load_completions, load_split_pairs
 from trimtab.storage.verdict_schema import VERDICT_SCHEMA, verdicts_to_rows
 from trimtab.types import Comparison, Completion, Verdict
 
-# Contests that are put to an engine in one call; of these a kill costs those alone that no answer has come to.
+# Comparisons per engine call. If the run is killed, only calls without a response are repeated.
 COMPARISONS_PER_CALL = 64
-# Past this share of verdicts that failed the rest says little of the answers.
+# With a larger fraction of failed verdicts, the others say little about the responses.
 MAX_FAILED_VERDICT_FRACTION = 0.5
 MAX_LISTED_IDS = 3
 
 
 def judge_stage(name: str, judge: Component, engines: EngineResources, candidate: Stage, baseline: Stage) -> Stage:
-    """Compares the answers that two stages generated for the same prompts; outcomes are those of `ours`."""
+    """Compares the responses of two stages to the same prompts. Outcomes are those of `candidate`."""
 
-    def contests(inputs: StageInputs) -> list[Comparison]:
+    def load_comparisons(inputs: StageInputs) -> list[Comparison]:
         return match_completions(name, load_completions(inputs["candidate"]), load_completions(inputs["baseline"]))
 
-    return _build_stage(name, judge, engines, contests, {"candidate": candidate, "baseline": baseline})
+    return _build_stage(
+        name,
+        judge,
+        engines,
+        load_comparisons,
+        input_stages={"candidate": candidate, "baseline": baseline},
+        limit=prompt_limit(candidate),
+    )
 
 
 def judge_human_pairs_stage(
     name: str, judge: Component, engines: EngineResources, split: Stage, count: int, *, shuffle: bool = False
 ) -> Stage:
-    """Compares the two responses of `count` test pairs that people labeled; outcomes are those of `a`.
+    """Compares the two responses of `count` test pairs that have a human label. Outcomes are those of `a`.
 
-    The pairs are the first ones; with `draw`, which is for a test side that nothing has drawn, they are drawn by their ids.
+    The first pairs are used. With `shuffle`, they are sampled by id; this is for test pairs in the order of a file.
     """
 
-    def contests(inputs: StageInputs) -> list[Comparison]:
-        labeled = {pair.id: pair for pair in load_split_pairs(inputs["split"], "test") if pair.human is not None}
-        held = [labeled[key] for key in subsample_ids(list(labeled), count, shuffle=shuffle)]
-        return [Comparison(id=pair.id, prompt=pair.prompt, candidate=pair.a, baseline=pair.b) for pair in held]
+    def load_comparisons(inputs: StageInputs) -> list[Comparison]:
+        pairs = {pair.id: pair for pair in load_split_pairs(inputs["split"], "test") if pair.human is not None}
+        selected = [pairs[pair_id] for pair_id in subsample_ids(list(pairs), count, shuffle=shuffle)]
+        return [Comparison(id=pair.id, prompt=pair.prompt, candidate=pair.a, baseline=pair.b) for pair in selected]
 
-    settings = {"pairs": count, **({"draw": True} if shuffle else {})}
-    return _build_stage(name, judge, engines, contests, {"split": split}, settings)
+    return _build_stage(
+        name,
+        judge,
+        engines,
+        load_comparisons,
+        input_stages={"split": split},
+        settings={"num_pairs": count, **({"shuffle": True} if shuffle else {})},
+        limit=count,
+    )
 
 
-def match_completions(name: str, ours: Sequence[Completion], theirs: Sequence[Completion]) -> list[Comparison]:
-    """The two answers to each prompt, in the order of ours. Raises `DataError` with the ids that one side alone has."""
-    other = {each.prompt_id: each for each in theirs}
-    alone = sorted({each.prompt_id for each in ours} ^ set(other))
-    if alone:
-        listed = ", ".join(alone[:MAX_LISTED_IDS]) + (", …" if len(alone) > MAX_LISTED_IDS else "")
+def match_completions(name: str, candidate: Sequence[Completion], baseline: Sequence[Completion]) -> list[Comparison]:
+    """The two responses to each prompt, in the candidate's order.
+
+    Raises `DataError` with the prompt ids that only one of the two responded to.
+    """
+    baseline_by_prompt = {completion.prompt_id: completion for completion in baseline}
+    unmatched = sorted({completion.prompt_id for completion in candidate} ^ set(baseline_by_prompt))
+    if unmatched:
+        listed = ", ".join(unmatched[:MAX_LISTED_IDS]) + (", …" if len(unmatched) > MAX_LISTED_IDS else "")
         raise DataError(
-            f"{name}: {len(alone)} of the prompts were answered by one side alone ({listed}); both must answer the same prompts"
+            f"{name}: {len(unmatched)} prompts have a response from only one of the two ({listed}); both must respond to the "
+            "same prompts"
         )
     return [
-        Comparison(id=each.prompt_id, prompt=each.prompt, candidate=each.text, baseline=other[each.prompt_id].text)
-        for each in ours
+        Comparison(
+            id=completion.prompt_id,
+            prompt=completion.prompt,
+            candidate=completion.text,
+            baseline=baseline_by_prompt[completion.prompt_id].text,
+        )
+        for completion in candidate
     ]
 
 
 def as_judge(component: Component) -> Judge:
     if not isinstance(component, Judge):
-        raise StudyError(f"{type(component).__name__} is not a judge (it needs `judge`)")
+        raise StudyError(f"{type(component).__name__} is not a judge (it needs `requirements` and `judge`)")
     return component
 
 
 def validate_verdicts(
-    name: str, contests: Sequence[Comparison], verdicts: Sequence[Verdict], where: str
+    name: str, comparisons: Sequence[Comparison], verdicts: Sequence[Verdict], location: str
 ) -> dict[str, Any]:
-    """Facts for the record. Raises `DataError` where verdicts are not one a contest in order, or too many failed."""
-    if [each.id for each in contests] != [each.id for each in verdicts]:
-        raise DataError(f"{name}: the judge must give one verdict a contest, in the order of the contests")
-    outcomes = Counter(each.outcome for each in verdicts)
+    """Facts for the record. Raises `DataError` if there is not one verdict per comparison in order, or if too many failed."""
+    if [comparison.id for comparison in comparisons] != [verdict.id for verdict in verdicts]:
+        raise DataError(f"{name}: the judge must return one verdict per comparison, in the order of the comparisons")
+    outcomes = Counter(verdict.outcome for verdict in verdicts)
     if outcomes["failed"] > MAX_FAILED_VERDICT_FRACTION * len(verdicts):
-        notes = Counter(each.note for each in verdicts if each.outcome == "failed")
+        notes = Counter(verdict.note for verdict in verdicts if verdict.outcome == "failed")
         raise DataError(
-            f"{name}: {outcomes['failed']} of {len(verdicts)} verdicts failed (more than {MAX_FAILED_VERDICT_FRACTION:.0%}), most often with "
-            f"“{notes.most_common(1)[0][0]}”; what was said stands in {where}"
+            f"{name}: {outcomes['failed']} of {len(verdicts)} verdicts failed (more than "
+            f"{MAX_FAILED_VERDICT_FRACTION:.0%}), most often with “{notes.most_common(1)[0][0]}”; the replies are in {location}"
         )
-    tokens = sum(each.cost.prompt_tokens + each.cost.generated_tokens for each in verdicts)
+    tokens = sum(verdict.cost.prompt_tokens + verdict.cost.generated_tokens for verdict in verdicts)
     return {"comparisons": len(verdicts), "outcomes": dict(outcomes), "tokens": tokens}
 
 
 def _build_stage(
     name: str,
-    judge: Component,
+    component: Component,
     engines: EngineResources,
-    contests: Callable[[StageInputs], list[Comparison]],
-    needs: Mapping[str, Stage],
+    load_comparisons: Callable[[StageInputs], list[Comparison]],
+    *,
+    input_stages: Mapping[str, Stage],
+    limit: int | None,
     settings: Mapping[str, Any] | None = None,
 ) -> Stage:
-    asked = as_judge(judge)
+    judge = as_judge(component)
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        found = contests(inputs)
-        verdicts = _judge_in_batches(name, asked, found, engines.open_engines(draft, inputs, runtime), runtime)
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        comparisons = load_comparisons(inputs)
+        verdicts = _judge_in_batches(name, judge, comparisons, engines.open_engines(draft, inputs, runtime), runtime)
         draft.write_rows("verdicts", verdicts_to_rows(verdicts), VERDICT_SCHEMA)
-        return validate_verdicts(name, found, verdicts, f"{draft.folder}/verdicts.parquet")
+        return validate_verdicts(name, comparisons, verdicts, f"{draft.folder}/verdicts.parquet")
 
     return Stage(
         name=name,
         kind="judge",
-        execute=make,
-        settings={"judge": identity_settings(judge), **(settings or {})},
-        input_stages={**needs, **engines.input_stages()},
+        role="evaluation",
+        execute=execute,
+        settings={"judge": identity_settings(component), **(settings or {})},
+        input_stages={**input_stages, **engines.input_stages()},
         external_hashes={
-            **({"judge": judge.content_hash()} if isinstance(judge, HasContentHash) else {}),
+            **({"judge": component.content_hash()} if isinstance(component, HasContentHash) else {}),
             **engines.external_hashes(),
         },
+        work=Work(rate_key="judge", unit="prompts", fact="comparisons", limit=limit, model_input=engines.main_input()),
     )
 
 
 def _judge_in_batches(
-    name: str, judge: Judge, contests: Sequence[Comparison], engines: Mapping[str, Engine], runtime: Runtime
+    name: str, judge: Judge, comparisons: Sequence[Comparison], engines: Mapping[str, Engine], runtime: Runtime
 ) -> list[Verdict]:
-    """Answers that were given before a kill are not asked for again, since engines keep them; verdicts are made anew."""
+    """All verdicts. Engines cache their responses, so an interrupted run recomputes verdicts without new engine calls."""
     verdicts: list[Verdict] = []
-    with runtime.progress(f"Judging: {name}", len(contests), "contests") as tick:
-        for start in range(0, len(contests), COMPARISONS_PER_CALL):
-            batch = contests[start : start + COMPARISONS_PER_CALL]
+    with runtime.progress(f"Judging: {name}", len(comparisons), "comparisons") as tick:
+        for start in range(0, len(comparisons), COMPARISONS_PER_CALL):
+            batch = comparisons[start : start + COMPARISONS_PER_CALL]
             verdicts += judge.judge(batch, engines)
             tick(len(batch))
     return verdicts

@@ -1,4 +1,4 @@
-"""How far a policy has moved from what it began as, on its own answers."""
+"""KL divergence of a policy from its reference, on the policy's own responses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs
+from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, open_lazy_source
+from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_completions
 from trimtab.types import Completion
@@ -31,61 +32,72 @@ KL_SCHEMA = pa.schema(
 
 
 def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions: Stage) -> Stage:
-    """Log-probabilities of the policy's answers under the policy and under its reference, in nats an answer.
+    """Log-probabilities of the policy's responses under the policy and under its reference, in nats per response.
 
-    The mean of their difference estimates KL(policy ‖ reference) where answers are sampled at temperature 1; at a lower one it
-    is the same figure of the answers that were in fact given. An answer that the length limit cut off has no end of turn.
+    The mean of their difference estimates KL(policy ‖ reference) if responses were sampled at temperature 1. At a lower
+    temperature it is the same quantity on the responses that were actually given. A response that was cut off by the length
+    limit has no end of turn.
     """
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        answers = load_completions(inputs["completions"])
-        ours = open_lazy_source(policy, inputs, runtime, "policy")
-        rows = [_tokenize_completion(ours.chat, each) for each in answers]
-        mine = _compute_logprobs(f"{name}, policy", ours, rows, runtime)
-        theirs = _compute_logprobs(
-            f"{name}, reference", open_lazy_source(reference, inputs, runtime, "reference"), rows, runtime
-        )
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        completions = load_completions(inputs["completions"])
+        policy_model = open_lazy_source(policy, inputs, runtime, "policy")
+        rows = [_tokenize_completion(policy_model.chat, completion) for completion in completions]
+        policy_logprobs = _compute_logprobs(f"{name}, policy", policy_model, rows, runtime)
+        reference_model = open_lazy_source(reference, inputs, runtime, "reference")
+        reference_logprobs = _compute_logprobs(f"{name}, reference", reference_model, rows, runtime)
         table = [
-            {"id": each.prompt_id, "policy_logprob": a, "reference_logprob": b, "n_tokens": len(row.first)}
-            for each, a, b, row in zip(answers, mine, theirs, rows, strict=True)
+            {
+                "id": completion.prompt_id,
+                "policy_logprob": policy_logprob,
+                "reference_logprob": reference_logprob,
+                "n_tokens": len(row.first),
+            }
+            for completion, policy_logprob, reference_logprob, row in zip(
+                completions, policy_logprobs, reference_logprobs, rows, strict=True
+            )
         ]
         draft.write_rows("kl", table, KL_SCHEMA)
-        return {"prompts": len(answers), "tokens": 2 * sum(map(len, rows))}
+        return {"prompts": len(completions), "tokens": 2 * sum(map(len, rows))}
 
     return Stage(
         name=name,
         kind="kl",
-        execute=make,
+        role="evaluation",
+        execute=execute,
         input_stages={
             "completions": completions,
             **as_input_stages(policy, "policy"),
             **as_input_stages(reference, "reference"),
         },
         external_hashes={**as_external_hashes(policy, "policy"), **as_external_hashes(reference, "reference")},
+        work=Work(rate_key="kl", unit="prompts", fact="prompts", limit=prompt_limit(completions), model_input="policy"),
     )
 
 
 def load_log_ratios(artifact: Artifact) -> dict[str, float]:
-    """The log-ratio of each answer, in nats, by prompt id."""
+    """The log-ratio of each response, in nats, by prompt id."""
     return {row["id"]: row["policy_logprob"] - row["reference_logprob"] for row in artifact.read_rows("kl")}
 
 
-def _tokenize_completion(chat: ChatTokenizer, answer: Completion) -> TokenizedPair:
-    row = tokenize_pair(chat, answer.prompt, answer.text)
-    written = row.first[: -len(chat.end_of_turn_ids)]
-    return replace(row, first=written) if answer.finish_reason == "length" and written else row
+def _tokenize_completion(chat: ChatTokenizer, completion: Completion) -> TokenizedPair:
+    row = tokenize_pair(chat, completion.prompt, completion.text)
+    without_end_of_turn = row.first[: -len(chat.end_of_turn_ids)]
+    if completion.finish_reason == "length" and without_end_of_turn:
+        return replace(row, first=without_end_of_turn)
+    return row
 
 
 def _compute_logprobs(name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime) -> list[float]:
     from trimtab.models.checkpoint import free_memory
     from trimtab.models.lazy_model import read_logprobs_cached
 
-    found: dict[int, float] = {}
-    with runtime.progress(f"Reading answers: {name}", len(rows), "answers") as tick:
-        for places, known, _ in read_logprobs_cached(
+    logprobs: dict[int, float] = {}
+    with runtime.progress(f"Computing log-probabilities: {name}", len(rows), "responses") as tick:
+        for indices, batch, _ in read_logprobs_cached(
             model, rows, runtime.token_budget, [True] * len(rows), runtime.notify
         ):
-            found.update({place: first for place, (first, _) in zip(places, known.sums, strict=True)})
-            tick(len(places))
+            logprobs.update({index: first for index, (first, _) in zip(indices, batch.sums, strict=True)})
+            tick(len(indices))
     free_memory()
-    return [found[place] for place in range(len(rows))]
+    return [logprobs[index] for index in range(len(rows))]

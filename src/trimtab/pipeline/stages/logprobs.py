@@ -1,6 +1,6 @@
-"""A table of the log-probabilities that a model gives to both responses of each pair.
+"""A table of the log-probabilities that a model assigns to both responses of each pair.
 
-Reference tables, implicit rewards and accuracies are all read from it, so relabeling a pair costs no forward pass.
+Reference log-probabilities, implicit rewards and accuracies are computed from it, so relabeling pairs costs no forward pass.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs
+from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, open_lazy_source
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import LOGPROB_SCHEMA, load_split_pairs
@@ -24,85 +24,99 @@ if TYPE_CHECKING:
 
 
 def logprobs_stage(name: str, model: ModelSource, split: Stage, split_names: Sequence[str]) -> Stage:
-    """Reads the pairs of these sides of the split with the model."""
+    """Computes log-probabilities for the pairs of these splits."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        pairs = [pair for side in split_names for pair in load_split_pairs(inputs["split"], side)]
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        pairs = [pair for name in split_names for pair in load_split_pairs(inputs["split"], name)]
         return _write_table(draft, name, open_lazy_source(model, inputs, runtime), pairs, runtime)
 
     return Stage(
         name=name,
         kind="logprobs",
-        execute=make,
-        settings={"sides": list(split_names)},
+        role="pair_table",
+        execute=execute,
+        settings={"splits": list(split_names)},
         input_stages={"split": split, **as_input_stages(model)},
         external_hashes=as_external_hashes(model),
+        work=Work(rate_key="logprobs", unit="tokens", fact="tokens", splits=tuple(split_names)),
     )
 
 
 def _write_table(draft: Draft, name: str, model: LazyModel, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:
-    from trimtab.models.lazy_model import read_logprobs_cached
     from trimtab.models.packing.layout_probe import LAYOUT_DESCRIPTIONS
 
     rows = [tokenize_pair(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
     for pair, row in zip(pairs, rows, strict=True):
         if not model.fits(row):
             raise DataError(
-                f"{name}: pair {pair.id} has {_describe_overlong(model, row)}; lower the study's max_tokens"
+                f"{name}: pair {pair.id} has {_describe_overlong(model, row)}; lower the study's max_length"
             )
 
-    def make(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        wanted = set(ids)
-        with runtime.progress(f"Reading pairs: {name}", len(pairs), "pairs") as tick:
-            tick(len(pairs) - len(ids))
-            asked = [pair.id in wanted for pair in pairs]
-            for places, found, recalled in read_logprobs_cached(
-                model, rows, runtime.token_budget, asked, runtime.notify
-            ):
-                new = [place for place in places if pairs[place].id in wanted]
-                sums = dict(zip(places, found.sums, strict=True))
-                how = {"form": found.layout, "recalled": recalled}
-                yield [{"key": pairs[place].id, "a": sums[place][0], "b": sums[place][1], **how} for place in new]
-                tick(len(new))
+    def compute(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        return _iter_logprob_rows(name, model, pairs, rows, set(missing), runtime)
 
-    kept = draft.resumable_rows("logprobs", [pair.id for pair in pairs], make)
+    entries = draft.resumable_rows("logprobs", [pair.id for pair in pairs], compute)
     table = [
-        {"id": sums["key"], "a": sums["a"], "b": sums["b"], "n_a": len(row.first), "n_b": len(row.second)}
-        for sums, row in zip(kept, rows, strict=True)
+        {"id": entry["key"], "a": entry["a"], "b": entry["b"], "n_a": len(row.first), "n_b": len(row.second)}
+        for entry, row in zip(entries, rows, strict=True)
     ]
     draft.write_rows("logprobs", table, LOGPROB_SCHEMA)
+    layouts = {LAYOUT_DESCRIPTIONS[entry["layout"]] for entry in entries if "layout" in entry}
     return {
         "pairs": len(pairs),
         "tokens": sum(map(len, rows)),
-        "recalled": sum(bool(sums.get("recalled")) for sums in kept),
-        "path": "; ".join(sorted({LAYOUT_DESCRIPTIONS[sums["form"]] for sums in kept if "form" in sums})),
+        "from_cache": sum(bool(entry.get("from_cache")) for entry in entries),
+        "batch_layouts": "; ".join(sorted(layouts)),
     }
 
 
+def _iter_logprob_rows(
+    name: str,
+    model: LazyModel,
+    pairs: Sequence[Pair],
+    rows: Sequence[TokenizedPair],
+    missing: set[str],
+    runtime: Runtime,
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of the missing pairs, batch by batch. Batches do not depend on what is missing."""
+    from trimtab.models.lazy_model import read_logprobs_cached
+
+    requested = [pair.id in missing for pair in pairs]
+    with runtime.progress(f"Computing log-probabilities: {name}", len(pairs), "pairs") as tick:
+        tick(len(pairs) - len(missing))
+        for indices, batch, from_cache in read_logprobs_cached(
+            model, rows, runtime.token_budget, requested, runtime.notify
+        ):
+            sums = dict(zip(indices, batch.sums, strict=True))
+            new = [index for index in indices if pairs[index].id in missing]
+            source = {"layout": batch.layout, "from_cache": from_cache}
+            yield [{"key": pairs[index].id, "a": sums[index][0], "b": sums[index][1], **source} for index in new]
+            tick(len(new))
+
+
 def compute_pair_logprobs(model: LazyModel, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
-    """The same table in memory, for labels without a study. Pairs that are too long for the model have no sums, and say so."""
+    """The same table in memory, for labeling without a study. Pairs that are too long have NaN scores and a note."""
     from trimtab.models.lazy_model import read_logprobs_cached
 
     rows = [tokenize_pair(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    found: dict[str, ResponseScores] = {}
-    short = [place for place, row in enumerate(rows) if model.fits(row)]
-    read = [rows[place] for place in short]
-    with runtime.progress("Reading pairs", len(pairs), "pairs") as tick:
-        for places, known, _ in read_logprobs_cached(
-            model, read, runtime.token_budget, [True] * len(read), runtime.notify
+    fitting = [index for index, row in enumerate(rows) if model.fits(row)]
+    fitting_rows = [rows[index] for index in fitting]
+    scores: dict[str, ResponseScores] = {}
+    with runtime.progress("Computing log-probabilities", len(pairs), "pairs") as tick:
+        for indices, batch, _ in read_logprobs_cached(
+            model, fitting_rows, runtime.token_budget, [True] * len(fitting_rows), runtime.notify
         ):
-            for place, (a, b) in zip(places, known.sums, strict=True):
-                row = read[place]
-                found[pairs[short[place]].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
-            tick(len(places))
+            for index, (a, b) in zip(indices, batch.sums, strict=True):
+                row = fitting_rows[index]
+                scores[pairs[fitting[index]].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
+            tick(len(indices))
         for pair, row in zip(pairs, rows, strict=True):
             if not model.fits(row):
-                found[pair.id] = ResponseScores(
-                    a=math.nan, b=math.nan, n_a=0, n_b=0, note=_describe_overlong(model, row)
-                )
+                note = _describe_overlong(model, row)
+                scores[pair.id] = ResponseScores(a=math.nan, b=math.nan, n_a=0, n_b=0, note=note)
                 tick(1)
-    return found
+    return scores
 
 
 def _describe_overlong(model: LazyModel, row: TokenizedPair) -> str:
-    return f"{row.max_text_length} tokens, and the model reads texts of at most {model.max_positions}"
+    return f"{row.max_text_length} tokens, more than the model's maximum of {model.max_positions}"

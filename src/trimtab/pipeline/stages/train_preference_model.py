@@ -1,4 +1,4 @@
-"""Training a model to say which of two responses is better, in the words in which it will be asked."""
+"""Trains a model to answer which of two responses is better, on the prompt that annotators will use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.interfaces import PairwisePrompt
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair
-from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
@@ -19,8 +19,14 @@ from trimtab.pipeline.stage_models import (
     load_model_source,
     resolve_adapter_base,
 )
-from trimtab.pipeline.stages.train import build_training_runtime, load_labeled_pairs, summarize_training_log
-from trimtab.prompts.comparison import BOTH_ORDERS, DEFAULT_TRAINING_TASK, choice_at_position
+from trimtab.pipeline.stages.training_data import (
+    as_label_inputs,
+    build_training_runtime,
+    load_labeled_pairs,
+    summarize_training_log,
+    trained_split,
+)
+from trimtab.prompts.comparison import BOTH_ORDERS, choice_at_position
 from trimtab.storage.artifacts import Draft
 from trimtab.types import Annotation, Order, Pair
 
@@ -28,19 +34,21 @@ if TYPE_CHECKING:
     from trimtab.models.checkpoint import LoadedModel
     from trimtab.training.trainer import TrainingExample
 
+PREFERENCE_MODEL_KIND = "preference_model"
+
 
 def preference_model_stage(
     name: str,
     model: ModelSource,
     split: Stage,
     labels: Stage | None,
-    recipe: PreferenceModelSettings,
+    settings: PreferenceModelSettings,
     seed: int,
-    exam: TrainingTask = DEFAULT_TRAINING_TASK,
+    task: TrainingTask,
 ) -> Stage:
-    """Trains on the human labels of the labeled pairs, or on those that `labels` put on the unlabeled, to answer `exam`."""
+    """Trains on the human labels of the labeled pairs, or with `labels` on the unlabeled pairs, to perform `task`."""
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.models.checkpoint import save_adapter
         from trimtab.training.preference_model import train_preference_model
         from trimtab.training.trainer import count_optimizer_steps
@@ -48,33 +56,35 @@ def preference_model_stage(
         loaded = load_model_source(model, inputs, runtime)
         pairs = [(pair, label) for pair, label in load_labeled_pairs(inputs) if label.choice is not None]
         examples = [
-            _build_example(loaded, exam.prompt, pair, label, order, recipe.soft_labels)
+            _build_example(loaded, task.prompt, pair, label, order, settings.soft_labels)
             for pair, label in pairs
-            for order in (BOTH_ORDERS if recipe.presentation_order == "both" else (_random_order(pair, seed),))
+            for order in (BOTH_ORDERS if settings.presentation_order == "both" else (_random_order(pair, seed),))
         ]
-        told_to = build_training_runtime(name, seed, loaded, runtime)
-        with runtime.progress(f"Training: {name}", count_optimizer_steps(len(pairs), recipe), "steps") as tick:
-            policy, log = train_preference_model(loaded.model, examples, recipe, told_to, draft.folder, tick)
+        training_runtime = build_training_runtime(name, seed, loaded, runtime)
+        with runtime.progress(f"Training: {name}", count_optimizer_steps(len(pairs), settings), "steps") as tick:
+            policy, log = train_preference_model(loaded.model, examples, settings, training_runtime, draft.folder, tick)
         if runtime.is_main_process:
             save_adapter(policy, resolve_adapter_base(model, inputs), draft.folder)
-        return {
-            **summarize_training_log(log),
-            "examples": len(examples),
-            "tokens": sum(len(each.pair) for each in examples),
-        }
+        tokens = sum(len(example.pair) for example in examples)
+        return {**summarize_training_log(log), "examples": len(examples), "tokens": tokens}
 
+    task_settings = {"training_task": dict(task.settings)} if task.settings else {}
     return Stage(
         name=name,
-        kind="preference_model",
-        execute=make,
+        kind=PREFERENCE_MODEL_KIND,
+        role="training",
+        execute=execute,
         version=2,
-        settings={
-            "recipe": identity_settings(recipe),
-            "seed": seed,
-            **({"training_task": dict(exam.settings)} if exam.settings else {}),
-        },
-        input_stages={"split": split, **as_input_stages(model), **({"labels": labels} if labels else {})},
+        settings={"recipe": identity_settings(settings), "seed": seed, **task_settings},
+        input_stages={"split": split, **as_input_stages(model), **as_label_inputs(labels)},
         external_hashes=as_external_hashes(model),
+        work=Work(
+            rate_key=PREFERENCE_MODEL_KIND,
+            unit="pairs",
+            fact="examples",
+            splits=trained_split(labels),
+            factor=settings.num_train_epochs,
+        ),
     )
 
 
@@ -83,18 +93,19 @@ def _random_order(pair: Pair, seed: int) -> Order:
 
 
 def _build_example(
-    loaded: LoadedModel, asked: PairwisePrompt, pair: Pair, label: Annotation, order: Order, soft: bool
+    loaded: LoadedModel, prompt: PairwisePrompt, pair: Pair, label: Annotation, order: Order, soft: bool
 ) -> TrainingExample:
-    """The question in this order with both answers, and how much each of them counts."""
+    """The request in this order, both candidate answers, and the probability of the first."""
     from trimtab.training.trainer import SoftLabel, TrainingExample
 
-    question, chat = asked.build_verdict_request(pair, order), loaded.chat
-    begun = chat.encode_text(question.prefill)
-    answers = [chat.encode_text(question.prefill + each)[len(begun) :] for each in asked.candidates]
+    request, chat = prompt.build_verdict_request(pair, order), loaded.chat
+    prefill = chat.encode_text(request.prefill)
+    answers = [tuple(chat.encode_text(request.prefill + candidate)[len(prefill) :]) for candidate in prompt.candidates]
     row = TokenizedPair(
-        prompt=tuple(chat.encode_prompt(question.prompt) + begun),
-        first=tuple(answers[0]) + chat.end_of_turn_ids,
-        second=tuple(answers[1]) + chat.end_of_turn_ids,
+        prompt=tuple(chat.encode_prompt(request.prompt) + prefill),
+        first=answers[0] + chat.end_of_turn_ids,
+        second=answers[1] + chat.end_of_turn_ids,
     )
-    p_first = float(label.p_a or 0.0) if choice_at_position(1, order) == "a" else 1.0 - float(label.p_a or 0.0)
+    p_a = float(label.p_a or 0.0)
+    p_first = p_a if choice_at_position(1, order) == "a" else 1.0 - p_a
     return TrainingExample(row, label=SoftLabel(p_first if soft else float(p_first > 0.5)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from trimtab.pipeline.stage import TABLE_KINDS, TRAINING_KINDS, Stage
+from trimtab.pipeline.stage import Stage, StageRole
 from trimtab.storage.artifacts import Artifact
 from trimtab.types import Annotation, Metric
 
@@ -20,28 +21,30 @@ class LabelingCost:
 
 
 def compute_labeling_cost(
-    labels: Stage, artifacts: Mapping[str, Artifact], found: Mapping[str, Annotation]
+    labels: Stage, artifacts: Mapping[str, Artifact], annotations: Mapping[str, Annotation]
 ) -> LabelingCost:
-    """Of the labels of a stage, from the records of the stages beneath it."""
+    """The cost of the labels of a stage, from the records of all stages it depends on. `artifacts` are by fingerprint."""
     records = {
-        stage.recipe.fingerprint: (stage.kind, artifacts[stage.recipe.fingerprint].record)
-        for stage in _iter_upstream(labels)
+        stage.fingerprint: (stage.role, artifacts[stage.fingerprint].record) for stage in _iter_upstream(labels)
     }
-    n = len(found)
-    a_pair = sum(
+    n = len(annotations)
+    table_seconds = sum(
         float(record["seconds"]) / max(1, record["facts"]["pairs"])
-        for kind, record in records.values()
-        if kind in TABLE_KINDS
+        for role, record in records.values()
+        if role == "pair_table"
     )
-    labeling = sum(float(record["seconds"]) for kind, record in records.values() if kind == "annotate") / max(1, n)
-    asked = sum(each.cost.seconds for each in found.values()) / max(1, n)
-    training = sum(float(record["seconds"]) for kind, record in records.values() if kind in TRAINING_KINDS)
-    tokens = sum(each.cost.prompt_tokens + each.cost.generated_tokens for each in found.values()) / max(1, n)
+    labeling_seconds = _sum_seconds(records.values(), "annotation") / max(1, n)
+    engine_seconds = sum(label.cost.seconds for label in annotations.values()) / max(1, n)
+    tokens = sum(label.cost.prompt_tokens + label.cost.generated_tokens for label in annotations.values()) / max(1, n)
     return LabelingCost(
-        seconds_per_1000=_metric_without_interval(1000 * (a_pair + max(labeling, asked)), n),
+        seconds_per_1000=_metric_without_interval(1000 * (table_seconds + max(labeling_seconds, engine_seconds)), n),
         tokens_per_1000=_metric_without_interval(1000 * tokens, n),
-        training_seconds=_metric_without_interval(training, n),
+        training_seconds=_metric_without_interval(_sum_seconds(records.values(), "training"), n),
     )
+
+
+def _sum_seconds(records: Iterable[tuple[StageRole, Mapping[str, Any]]], role: StageRole) -> float:
+    return sum(float(record["seconds"]) for stage_role, record in records if stage_role == role)
 
 
 def _metric_without_interval(value: float, n: int) -> Metric:
@@ -50,5 +53,5 @@ def _metric_without_interval(value: float, n: int) -> Metric:
 
 def _iter_upstream(stage: Stage) -> Iterator[Stage]:
     yield stage
-    for need in stage.input_stages.values():
-        yield from _iter_upstream(need)
+    for source in stage.input_stages.values():
+        yield from _iter_upstream(source)

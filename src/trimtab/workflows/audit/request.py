@@ -14,7 +14,7 @@ from trimtab.core.interfaces import UsesFeatures
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
-from trimtab.pipeline.executor import prefetch_models
+from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.annotate import as_annotator

@@ -1,0 +1,91 @@
+"""Checks before anything is trained: models are downloaded, scorers and engines are usable, labels suffice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trimtab.config.study import Study
+from trimtab.core.component import Component
+from trimtab.core.engine_configs import list_engine_configs
+from trimtab.core.interfaces import EngineConfig, HasPreflight
+from trimtab.core.runtime import Runtime
+from trimtab.errors import DataError, EngineError, ModelError
+from trimtab.models.config import compute_model_hash, resolve_weights
+from trimtab.pipeline.plan import Plan, required_models
+from trimtab.pipeline.stage import identity_settings
+from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
+from trimtab.pipeline.stale_stages import find_stale_stages
+from trimtab.storage.artifacts import Artifact, Store
+
+
+def prefetch_models(study: Study, runtime: Runtime) -> None:
+    """Downloads every published model of the study. Fingerprints need the hashes of the weights."""
+    for model in required_models(study):
+        if compute_model_hash(model) is None:
+            resolve_weights(model, runtime.notify)
+
+
+def preflight_scorers(study: Study, runtime: Runtime) -> None:
+    """Raises `ModelError` if a scorer's model gives no reward or the sentence encoder is not available."""
+    components = {f"scorers.{name}": scorer for name, scorer in study.scorers.items()}
+    for setting, component in (components | {"response_similarity": study.response_similarity}).items():
+        if isinstance(component, HasPreflight):
+            try:
+                component.preflight(runtime)
+            except ModelError as error:
+                raise ModelError(f"{setting}: {error}") from error
+
+
+def preflight_engines(study: Study, plan: Plan, store: Store, runtime: Runtime) -> None:
+    """Raises `EngineError` if an engine that is still needed is not usable.
+
+    Finished stages need no engine: a finished run can be run again when its servers are gone.
+    """
+    stale = {stage.fingerprint for stage in find_stale_stages(plan.stages, store)}
+    remaining = [
+        stage.settings
+        for stage in plan.stages
+        if stage.fingerprint in stale or store.find(stage.name, stage.recipe) is None
+    ]
+    checked: list[EngineConfig] = []
+    for setting, role, component in _components_with_engines(study):
+        identity = identity_settings(component)
+        if not any(settings.get(role) == identity for settings in remaining):
+            continue
+        for name, engine in list_engine_configs(component).items():
+            if engine not in checked and isinstance(engine, HasPreflight):
+                # a component's name for an engine need not be the name of a setting
+                field = f".{name}" if name in type(component).model_fields else ""
+                _preflight_engine(f"{setting}{field}", engine, runtime)
+                checked.append(engine)
+
+
+def _components_with_engines(study: Study) -> Iterator[tuple[str, str, Component]]:
+    """The setting, the key in a stage's settings, and the component."""
+    for name, arm in study.arms.items():
+        yield f"arms.{name}.annotator", "annotator", arm.annotator
+    for name, judge in study.judges.items():
+        yield f"judges.{name}", "judge", judge
+
+
+def _preflight_engine(setting: str, engine: HasPreflight, runtime: Runtime) -> None:
+    try:
+        engine.preflight(runtime)
+    except EngineError as error:
+        raise EngineError(f"{setting}: {error}") from error
+
+
+def require_labeled_pairs(plan: Plan, split: Artifact) -> None:
+    """Raises `DataError` if arms learn from the labeled pairs and too few of these have a human label."""
+    count = split.record["facts"]["human_labeled"]["labeled"]
+    if plan.supervised_arms and count < MIN_CROSS_FIT_PAIRS:
+        raise DataError(
+            f"arms.{plan.supervised_arms[0]}: it learns from the labeled pairs, of which {count} have a human label, expected "
+            f"{MIN_CROSS_FIT_PAIRS} or more; label more of them, or give this split a larger share"
+        )
+
+
+def has_human_labels_on_unlabeled(split: Artifact) -> bool:
+    """Whether every unlabeled pair has a human label, which some arms need."""
+    facts = split.record["facts"]
+    return bool(facts["human_labeled"]["unlabeled"] == facts["pairs"]["unlabeled"])

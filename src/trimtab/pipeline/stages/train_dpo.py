@@ -1,0 +1,108 @@
+"""Direct preference optimization on labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trimtab.config.training import DpoSettings
+from trimtab.core.annotator_inputs import ResponseScores
+from trimtab.core.runtime import Runtime
+from trimtab.models.packing.pair_batch import tokenize_pair
+from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stage_models import (
+    ModelSource,
+    as_external_hashes,
+    as_input_stages,
+    load_model_source,
+    resolve_adapter_base,
+)
+from trimtab.pipeline.stages.training_data import (
+    as_label_inputs,
+    build_training_runtime,
+    load_labeled_pairs,
+    summarize_training_log,
+    trained_split,
+)
+from trimtab.storage.artifacts import Draft
+from trimtab.storage.schemas import load_logprobs
+from trimtab.types import Preference
+
+if TYPE_CHECKING:
+    from trimtab.models.checkpoint import LoadedModel
+    from trimtab.training.trainer import TrainingExample
+
+
+def dpo_stage(
+    name: str,
+    model: ModelSource,
+    split: Stage,
+    labels: Stage | None,
+    reference: Stage,
+    settings: DpoSettings,
+    seed: int,
+) -> Stage:
+    """Trains on the human labels of the labeled pairs, or with `labels` on the unlabeled pairs.
+
+    `reference` is the table of the reference model's log-probabilities.
+    """
+
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+        from trimtab.models.checkpoint import save_adapter
+        from trimtab.training.dpo import train_dpo
+        from trimtab.training.trainer import count_optimizer_steps
+
+        loaded = load_model_source(model, inputs, runtime)
+        reference_scores = None if settings.reference_free else load_logprobs(inputs["reference"])
+        examples = _build_examples(loaded, inputs, reference_scores)
+        training_runtime = build_training_runtime(name, seed, loaded, runtime)
+        with runtime.progress(f"Aligning: {name}", count_optimizer_steps(len(examples), settings), "steps") as tick:
+            policy, log = train_dpo(loaded.model, examples, settings, training_runtime, draft.folder, tick)
+        if runtime.is_main_process:
+            save_adapter(policy, resolve_adapter_base(model, inputs), draft.folder)
+        tokens = sum(len(example.pair) for example in examples)
+        return {**summarize_training_log(log), "examples": len(examples), "tokens": tokens}
+
+    return Stage(
+        name=name,
+        kind="dpo",
+        role="training",
+        execute=execute,
+        settings={"recipe": identity_settings(settings), "seed": seed},
+        input_stages={
+            "split": split,
+            **({} if settings.reference_free else {"reference": reference}),
+            **as_input_stages(model),
+            **as_label_inputs(labels),
+        },
+        external_hashes=as_external_hashes(model),
+        work=Work(
+            rate_key="dpo",
+            unit="tokens",
+            fact="tokens",
+            splits=trained_split(labels),
+            factor=settings.num_train_epochs,
+        ),
+    )
+
+
+def _build_examples(
+    loaded: LoadedModel, inputs: StageInputs, reference: Mapping[str, ResponseScores] | None
+) -> list[TrainingExample]:
+    """One example per labeled pair, the chosen response first, with the reference's log-probabilities if there are any."""
+    from trimtab.training.trainer import SoftLabel, TrainingExample
+
+    examples = []
+    for pair, label in load_labeled_pairs(inputs):
+        preference = Preference.from_annotation(pair, label)
+        if preference is None:
+            continue
+        row = tokenize_pair(loaded.chat, preference.prompt, preference.chosen, preference.rejected)
+        soft_label = SoftLabel(preference.p_chosen, preference.weight)
+        if reference is None:
+            examples.append(TrainingExample(row, label=soft_label))
+        else:
+            scores = reference[pair.id]
+            ordered = (scores.a, scores.b) if label.choice == "a" else (scores.b, scores.a)
+            examples.append(TrainingExample(row, ordered, soft_label))
+    return examples
