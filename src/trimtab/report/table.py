@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -15,7 +17,7 @@ from trimtab.report.formatting import MetricCell
 TableCell = MetricCell | str | None
 
 # Longer row names fold in a terminal.
-_MAX_NAME_WIDTH = 24
+_MAX_NAME_WIDTH = 22
 # Characters that a terminal table adds to each column, and to the whole line.
 _COLUMN_PADDING, _EDGES = 3, 2
 
@@ -77,48 +79,48 @@ class _TerminalBlocks:
 
 
 def _split_columns(table: Table, width: int) -> Iterator[list[int]]:
-    """Column indices, in blocks that fit the width."""
+    """Column indices, in blocks that fit the width. Columns that belong together are separated only if they do not fit."""
+    available = width - _EDGES - min(_MAX_NAME_WIDTH, _name_width(table))
+    widths = [_column_width(table, index) + _COLUMN_PADDING for index in range(len(table.columns))]
     groups: list[list[int]] = []
     for index, column in enumerate(table.columns):
-        if column.keep_with_previous and groups:
+        if column.keep_with_previous and groups and sum(widths[i] for i in (*groups[-1], index)) <= available:
             groups[-1].append(index)
         else:
             groups.append([index])
-    available = width - _EDGES - min(_MAX_NAME_WIDTH, _name_width(table))
     block: list[int] = []
-    used = 0
     for group in groups:
-        group_width = sum(_column_width(table, index) + _COLUMN_PADDING for index in group)
-        if block and used + group_width > available:
+        if block and sum(widths[index] for index in (*block, *group)) > available:
             yield block
-            block, used = [], 0
-        block, used = [*block, *group], used + group_width
+            block = []
+        block = [*block, *group]
     if block:
         yield block
 
 
 def _name_width(table: Table) -> int:
-    return max(len(text) for text in (table.row_title, *(row.name for row in table.rows), *(r.note for r in table.rows)))
+    return max(len(text) for row in table.rows for text in (table.row_title, row.name, row.note))
 
 
 def _column_width(table: Table, index: int) -> int:
-    heading = _format_heading(table, index)
-    cells = [_format_cell(row.cells[index], "" if _shared_sample_size(table, index) else None) for row in _filled(table)]
-    return max(len(line) for text in (heading, *(cell.plain for cell in cells)) for line in text.split("\n"))
+    common_size = _common_sample_size(table, index)
+    cells = (_format_cell(row.cells[index], common_size).plain for row in _rows_with_cells(table))
+    return max(len(line) for text in (_format_heading(table, index), *cells) for line in text.split("\n"))
 
 
-def _filled(table: Table) -> list[TableRow]:
+def _rows_with_cells(table: Table) -> list[TableRow]:
     return [row for row in table.rows if not row.message]
 
 
-def _shared_sample_size(table: Table, index: int) -> str:
-    """The sample size that all cells of a column have in common; empty if they differ."""
-    sizes = {cell.sample_size for row in _filled(table) if isinstance(cell := row.cells[index], MetricCell)}
-    return sizes.pop() if len(sizes) == 1 else ""
+def _common_sample_size(table: Table, index: int) -> str:
+    """The most common sample size in a column, which is in its heading. Cells with another one have a second line."""
+    cells = (row.cells[index] for row in _rows_with_cells(table))
+    sizes = Counter(cell.sample_size for cell in cells if isinstance(cell, MetricCell))
+    return sizes.most_common(1)[0][0] if sizes else ""
 
 
 def _format_heading(table: Table, index: int) -> str:
-    size = _shared_sample_size(table, index)
+    size = _common_sample_size(table, index)
     return table.columns[index].title + (f"\n{size}" if size else "")
 
 
@@ -127,11 +129,12 @@ def _build_rich_table(table: Table, block: Sequence[int]) -> RichTable:
     rich_table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     rich_table.add_column(Text(table.row_title), overflow="fold")
     for index in block:
-        justify = "right" if table.columns[index].numeric else "left"
-        rich_table.add_column(Text(_format_heading(table, index)), no_wrap=True, justify=justify)  # type: ignore[arg-type]
-    for row in _filled(table):
+        justify: Literal["left", "right"] = "right" if table.columns[index].numeric else "left"
+        rich_table.add_column(Text(_format_heading(table, index)), no_wrap=True, justify=justify)
+    common_sizes = {index: _common_sample_size(table, index) for index in block}
+    for row in _rows_with_cells(table):
         if any(row.cells[index] is not None for index in block):
-            cells = [_format_cell(row.cells[i], "" if _shared_sample_size(table, i) else None) for i in block]
+            cells = (_format_cell(row.cells[index], common_sizes[index]) for index in block)
             rich_table.add_row(_format_name(row), *cells)
     return rich_table
 
@@ -141,12 +144,12 @@ def _format_name(row: TableRow) -> Text:
     return name.append(f"\n{row.note}", style="not bold dim") if row.note else name
 
 
-def _format_cell(cell: TableCell, sample_size: str | None) -> Text:
-    """`sample_size` is the second line; None means the cell's own."""
+def _format_cell(cell: TableCell, common_size: str) -> Text:
     if cell is None or isinstance(cell, str):
         return Text(cell or "")
     text = Text.assemble(cell.value, " " if cell.interval else "", (cell.interval, "dim"))
     if cell.mark:
         text.append(f" {cell.mark}")
-    second_line = cell.sample_size if sample_size is None else sample_size
-    return text.append(f"\n{second_line}", style="dim") if second_line else text
+    if cell.sample_size not in ("", common_size):
+        text.append(f"\n{cell.sample_size}", style="dim")
+    return text

@@ -111,7 +111,7 @@ def _compute_judge_metrics(verdicts: Verdicts, on_pairs: Verdicts, context: _Jud
 
 
 def _split_by_weak_agreement(run: Run, human: Mapping[str, Choice]) -> dict[str, set[str]]:
-    """The test pairs on which the weak model agrees with the human label, and those on which it does not (Tao & Li, table 5)."""
+    """Test pairs on which the weak model agrees with the human label, and the others (Tao & Li 2025, table 5)."""
     weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm.name == "weak_model"), {})
     agrees = {key: (p > 0.5) == (human[key] == "a") for key, p in weak.items() if key in human and p != 0.5}
     subsets = {

@@ -182,9 +182,7 @@ def _collect_samples(run: Run, values: Mapping[str, ArmValues], rewards: Sequenc
     arms = {name: each for name, each in values.items() if each.texts}
     answered = [prompt_id for prompt_id in prompts if arms and all(prompt_id in each.texts for each in arms.values())]
     proxies = {reward.metric for reward in rewards if reward.is_proxy}
-    gold_rewards = dict.fromkeys(
-        name for each in arms.values() for name in each.values if name.startswith(GOLD_REWARD)
-    )
+    gold_rewards = dict.fromkeys(name for each in arms.values() for name in each.values if name.startswith(GOLD_REWARD))
     # Prefer a reward that the study did not train.
     metric = min(gold_rewards, key=lambda name: name in proxies, default=None)
     return [
@@ -218,5 +216,6 @@ def _format_unfinished_note(run: Run) -> str:
     verb = "is" if len(names) == 1 else "are"
     return (
         f"This study is not finished: {len(names)} of its {len(run.index.stages)} stages {verb} missing "
-        f"({', '.join(names[:_MAX_NAMED_STAGES])}{more}). The report shows the finished stages; run the study again to resume it."
+        f"({', '.join(names[:_MAX_NAMED_STAGES])}{more}). The report shows the finished stages; run the study again "
+        "to resume it."
     )

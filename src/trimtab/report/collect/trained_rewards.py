@@ -9,7 +9,7 @@ from trimtab.report.model import Report
 
 
 def relabel_trained_rewards(report: Report) -> Report:
-    """The report with display names of rewards. `report.json` has one name for all rewards, so programs need no special case."""
+    """The report with display names of rewards. `report.json` uses one name for all, so programs need no special case."""
     rewards = report.rewards
     return replace(
         report,
@@ -21,7 +21,5 @@ def relabel_trained_rewards(report: Report) -> Report:
             replace(comparison, metric=display_metric_name(comparison.metric, rewards))
             for comparison in report.comparisons
         ),
-        samples=tuple(
-            replace(sample, metric=display_metric_name(sample.metric, rewards)) for sample in report.samples
-        ),
+        samples=tuple(replace(sample, metric=display_metric_name(sample.metric, rewards)) for sample in report.samples),
     )

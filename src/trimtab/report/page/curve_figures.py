@@ -1,4 +1,4 @@
-"""Training curves as SVG: a panel a figure, one under another."""
+"""Training curves as SVG, one panel per metric."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PLOTTED_METRICS = ("loss", "accuracy")
-_FIGURE_WIDTH = 3.6
+_FIGURE_WIDTH = 3.6  # inches
 
 
 def draw_training_curve(curve: TrainingCurve) -> str:
-    """Loss and, where it was logged, accuracy over the steps; the empty string where there is neither."""
-    shown = [name for name in _PLOTTED_METRICS if name in curve.values]
-    if not shown:
+    """Loss and accuracy by step, as far as they were logged; empty if neither was."""
+    metrics = [name for name in _PLOTTED_METRICS if name in curve.values]
+    if not metrics:
         return ""
     import matplotlib  # noqa: PLC0415
 
     with matplotlib.rc_context(MATPLOTLIB_STYLE):
-        figure, panels = create_panels(0.5 + 1.15 * len(shown), rows=len(shown), width=_FIGURE_WIDTH)
-        for axes, name in zip(panels, shown, strict=True):
+        figure, panels = create_panels(0.5 + 1.15 * len(metrics), rows=len(metrics), width=_FIGURE_WIDTH)
+        for axes, name in zip(panels, metrics, strict=True):
             _draw_line(axes, curve, name)
         for axes in panels[:-1]:
             axes.tick_params(labelbottom=False)
         panels[-1].set_xlabel("step")
-        return render_svg(
-            figure, f"training-{curve.stage}", f"Training of {curve.stage}: {' and '.join(shown)} by step"
-        )
+        title = f"Training of {curve.stage}: {' and '.join(metrics)} by step"
+        return render_svg(figure, f"training-{curve.stage}", title)
 
 
 def _draw_line(axes: Axes, curve: TrainingCurve, name: str) -> None:
-    known = [(step, y) for step, y in zip(curve.steps, curve.values[name], strict=True) if y is not None]
-    lone = "o" if len(known) == 1 else ""
-    axes.plot([step for step, _ in known], [y for _, y in known], color=ARM_COLOR, linewidth=1.8, marker=lone)
+    points = [(step, y) for step, y in zip(curve.steps, curve.values[name], strict=True) if y is not None]
+    marker = "o" if len(points) == 1 else ""
+    axes.plot([step for step, _ in points], [y for _, y in points], color=ARM_COLOR, linewidth=1.8, marker=marker)
     axes.set_ylabel(name)
     axes.set_xlim(0, max(curve.steps[-1], 1))
     if name == "accuracy":

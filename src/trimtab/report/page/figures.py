@@ -1,7 +1,7 @@
-"""Figures as inline SVG: the same report always gives the same bytes, and the page's colors show through.
+"""Figures as inline SVG. The output is deterministic.
 
-Text stays text, in the page's font. Colors are CSS variables (`--arm`, `--reference`, `--grid`, `--zero`), by default
-from the color-blind-safe palette of Okabe and Ito, so one figure reads on light and on dark pages.
+Text is SVG text in the page's font. Colors are CSS variables (`--arm`, `--reference`, `--grid`, `--zero`), so that figures
+follow the light and the dark theme; their defaults are from the color-blind-safe palette of Okabe and Ito.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Matplotlib knows no CSS: each stands for a color of the page and is replaced in the finished SVG.
+# Placeholders: Matplotlib has no CSS colors, so these are replaced by the page's colors in the finished SVG.
 TEXT_COLOR, REFERENCE_COLOR, ARM_COLOR, GRID_COLOR, ZERO_LINE_COLOR = (
     "#010101",
     "#010102",
@@ -48,88 +48,89 @@ MATPLOTLIB_STYLE: dict[Any, Any] = {
     "ytick.color": TEXT_COLOR,
     "axes.unicode_minus": True,
 }
-_FIGURE_WIDTH = 5.6  # inches, 72 points each: two panels fit a page side by side, one a phone
+_FIGURE_WIDTH = 5.6  # inches; a page is two panels wide, a phone one
 
 
 def draw_arm_values(report: Report, metric: str) -> str:
-    """Every arm's value of one metric with its 95 % interval; the empty string where no arm has one."""
+    """Every arm's value of a metric with its 95 % interval; empty if no arm has one."""
     arms = {arm.name: arm for arm in report.arms}
-    rows = [(arms[name], arms[name].metrics[metric]) for name in sort_arm_names(arms) if metric in arms[name].metrics]
-    return draw_intervals(rows, get_metric_info(metric), f"{get_metric_info(metric).label} by arm", is_difference=False)
+    values = [(arms[name], arms[name].metrics[metric]) for name in sort_arm_names(arms) if metric in arms[name].metrics]
+    info = get_metric_info(metric)
+    return draw_intervals(values, info, f"{info.label} by arm", is_difference=False)
 
 
 def draw_arm_differences(report: Report, metric: str, baseline: str = BASELINE) -> str:
-    """Every arm's paired difference to `against` with its 95 % interval; the empty string where there is none."""
+    """Every arm's paired difference to `baseline` with its 95 % interval; empty if there is none."""
     arms = {arm.name: arm for arm in report.arms}
-    found = ((arms[name], report.get_difference(name, baseline, metric)) for name in sort_arm_names(arms))
-    rows = [(arm, difference) for arm, difference in found if difference is not None]
-    return draw_intervals(
-        rows, get_metric_info(metric), f"{get_metric_info(metric).label}, difference to {baseline}", is_difference=True
-    )
+    by_arm = ((arms[name], report.get_difference(name, baseline, metric)) for name in sort_arm_names(arms))
+    differences = [(arm, difference) for arm, difference in by_arm if difference is not None]
+    info = get_metric_info(metric)
+    return draw_intervals(differences, info, f"{info.label}, difference to {baseline}", is_difference=True)
 
 
 def draw_label_histogram(label: LabelInfo) -> str:
-    """How sure the labels are (bars, by `p_a`) and how often humans agree (dots on the diagonal where calibrated).
+    """The histogram of label probabilities (bars), and the human agreement of each bin (dots, on the diagonal if calibrated).
 
-    The empty string where there are no labels to count.
+    Empty if there are no labels.
     """
-    if not sum(each.n for each in label.histogram):
+    if not sum(histogram_bin.n for histogram_bin in label.histogram):
         return ""
     import matplotlib  # noqa: PLC0415
 
     with matplotlib.rc_context(MATPLOTLIB_STYLE):
-        figure, (bars, dots) = create_panels(4.2, rows=2)
-        _draw_histogram(bars, label)
-        _draw_reliability(dots, label)
-        return render_svg(
-            figure, f"labels-{label.arm}", f"Labels of {label.arm}: probabilities, and agreement with humans"
-        )
+        figure, (histogram_axes, reliability_axes) = create_panels(4.2, rows=2)
+        _draw_histogram(histogram_axes, label)
+        _draw_reliability(reliability_axes, label)
+        title = f"Labels of {label.arm}: probabilities, and agreement with humans"
+        return render_svg(figure, f"labels-{label.arm}", title)
 
 
 def draw_intervals(
-    rows: Sequence[tuple[Arm, Metric]],
+    values: Sequence[tuple[Arm, Metric]],
     info: MetricInfo,
     title: str,
     *,
     is_difference: bool,
     reference_line: float | None = None,
 ) -> str:
-    """A line a row from the low to the high bound; `zero` where the figures are differences, `line` where something else than
-    zero is to be told apart from. Empty where there is no figure."""
-    if not any(figure.value is not None for _, figure in rows):
+    """One interval per arm, with a vertical line at zero for differences and at `reference_line` otherwise.
+
+    Empty if no metric has a value.
+    """
+    if not any(metric.value is not None for _, metric in values):
         return ""
     import matplotlib  # noqa: PLC0415
 
     with matplotlib.rc_context(MATPLOTLIB_STYLE):
-        figure, (axes,) = create_panels(0.75 + 0.36 * len(rows))
-        level = 0.0 if is_difference else reference_line
-        if level is not None:
-            axes.axvline(level, color=ZERO_LINE_COLOR, linewidth=1.2, zorder=1)
-        for place, (arm, value) in enumerate(rows):
-            _draw_interval(axes, place, value, ARM_COLOR if arm.role == "arm" else REFERENCE_COLOR)
-        axes.set_yticks(range(len(rows)), labels=[arm.name for arm, _ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        figure, (axes,) = create_panels(0.75 + 0.36 * len(values))
+        line = 0.0 if is_difference else reference_line
+        if line is not None:
+            axes.axvline(line, color=ZERO_LINE_COLOR, linewidth=1.2, zorder=1)
+        for y, (arm, metric) in enumerate(values):
+            _draw_interval(axes, y, metric, ARM_COLOR if arm.role == "arm" else REFERENCE_COLOR)
+        axes.set_yticks(range(len(values)), labels=[arm.name for arm, _ in values])
+        axes.set_ylim(len(values) - 0.5, -0.5)
         axes.locator_params(axis="x", nbins=6)
-        axes.set_xlabel(
-            f"{info.label}{f' ({info.unit})' if info.unit else ''}{', difference' if is_difference else ''}"
-        )
-        _annotate_values(axes, [format_value(value, info, signed=is_difference)[0] for _, value in rows])
+        unit = f" ({info.unit})" if info.unit else ""
+        axes.set_xlabel(f"{info.label}{unit}{', difference' if is_difference else ''}")
+        _annotate_values(axes, [format_value(metric, info, signed=is_difference)[0] for _, metric in values])
         return render_svg(figure, f"{'difference' if is_difference else 'arms'}-{info.name}", title)
 
 
-def _draw_interval(axes: Axes, place: int, metric: Metric, color: str) -> None:
+def _draw_interval(axes: Axes, y: int, metric: Metric, color: str) -> None:
     if metric.value is None:
         return
     if metric.low is not None and metric.high is not None:
-        axes.plot([metric.low, metric.high], [place, place], color=color, linewidth=2.4, solid_capstyle="round")
-    axes.plot([metric.value], [place], color=color, marker="o", markersize=7, linestyle="none")
+        axes.plot([metric.low, metric.high], [y, y], color=color, linewidth=2.4, solid_capstyle="round")
+    axes.plot([metric.value], [y], color=color, marker="o", markersize=7, linestyle="none")
 
 
 def _annotate_values(axes: Axes, values: Sequence[str]) -> None:
-    for place, value in enumerate(values):
+    """Writes the values at the right of the axes."""
+    for y, value in enumerate(values):
         axes.annotate(
             value,
-            (1, place),
+            (1, y),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
             textcoords="offset points",
@@ -138,9 +139,9 @@ def _annotate_values(axes: Axes, values: Sequence[str]) -> None:
 
 
 def _draw_histogram(axes: Axes, label: LabelInfo) -> None:
-    for each in label.histogram:
-        width = each.high - each.low
-        axes.bar(each.low + width / 2, each.n, width=0.86 * width, color=ARM_COLOR, linewidth=0)
+    for histogram_bin in label.histogram:
+        width = histogram_bin.high - histogram_bin.low
+        axes.bar(histogram_bin.low + width / 2, histogram_bin.n, width=0.86 * width, color=ARM_COLOR, linewidth=0)
     axes.set_xlim(0, 1)
     axes.set_ylabel("labels")
     axes.grid(visible=True, axis="y", color=GRID_COLOR, linewidth=0.8)
@@ -149,28 +150,24 @@ def _draw_histogram(axes: Axes, label: LabelInfo) -> None:
 
 def _draw_reliability(axes: Axes, label: LabelInfo) -> None:
     axes.plot([0, 1], [0, 1], color=ZERO_LINE_COLOR, linewidth=1.2, zorder=1)
-    for each in label.histogram:
-        share = each.human_a_rate
-        if each.mean_p_a is None or share.value is None:
+    for histogram_bin in label.histogram:
+        x, rate = histogram_bin.mean_p_a, histogram_bin.human_a_rate
+        if x is None or rate.value is None:
             continue
-        if share.low is not None and share.high is not None:
-            axes.plot(
-                [each.mean_p_a] * 2, [share.low, share.high], color=ARM_COLOR, linewidth=2, solid_capstyle="round"
-            )
-        axes.plot(
-            [each.mean_p_a], [share.value], color=ARM_COLOR, marker="o", markersize=6, linestyle="none", clip_on=False
-        )
+        if rate.low is not None and rate.high is not None:
+            axes.plot([x] * 2, [rate.low, rate.high], color=ARM_COLOR, linewidth=2, solid_capstyle="round")
+        axes.plot([x], [rate.value], color=ARM_COLOR, marker="o", markersize=6, linestyle="none", clip_on=False)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
     axes.tick_params(axis="x", pad=9)
-    axes.set_xlabel("probability that a is better, by the label")
-    axes.set_ylabel("humans say a")
+    axes.set_xlabel("label probability that a is better")
+    axes.set_ylabel("humans prefer a")
     axes.grid(visible=True, axis="y", color=GRID_COLOR, linewidth=0.8)
 
 
 def create_panels(height: float, rows: int = 1, width: float = _FIGURE_WIDTH) -> tuple[Figure, list[Axes]]:
-    """A figure of bare axes under one another: no frame, a light grid, no tick marks."""
+    """A figure with `rows` axes below each other: no frame, a light grid, no tick marks. Sizes are in inches."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -186,24 +183,24 @@ def create_panels(height: float, rows: int = 1, width: float = _FIGURE_WIDTH) ->
 
 
 def render_svg(figure: Figure, name: str, title: str) -> str:
-    """The SVG element alone, with ids of its own, so that several fit one page."""
-    out = io.StringIO()
-    empty: dict[str, Any] = {"Date": None, "Creator": None}
-    figure.savefig(out, format="svg", metadata=empty)
-    text = out.getvalue()
+    """The SVG element without a header. Ids are prefixed with `name`, so that several figures fit one page."""
+    buffer = io.StringIO()
+    no_metadata: dict[str, Any] = {"Date": None, "Creator": None}
+    figure.savefig(buffer, format="svg", metadata=no_metadata)
+    text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # Matplotlib's own style element would reach the whole page, and its list of fonts would override the page's.
+    # Matplotlib's style element would apply to the whole page, and its fonts would override the page's.
     text = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", text, count=1, flags=re.DOTALL)
     text = re.sub(r"font-family: [^;\"]*;", "", text)
     prefix = re.sub(r"[^A-Za-z0-9-]", "-", name)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
-    for stand_in, color in _CSS_COLORS.items():
-        text = text.replace(stand_in, color)
+    for placeholder, color in _CSS_COLORS.items():
+        text = text.replace(placeholder, color)
     label = escape(title, quote=True)
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
 
 
-def to_standalone_svg(drawing: str) -> str:
-    """A figure of the page as a file of its own, in the colors of a light page, for programs that know no CSS variables."""
-    plain = re.sub(r"var\(--[a-z]+, (#[0-9a-f]+)\)", r"\1", drawing).replace("currentColor", "#1b1f24")
-    return plain.replace("<svg ", '<svg style="font-family: sans-serif; background: #ffffff" ', 1) + "\n"
+def to_standalone_svg(svg: str) -> str:
+    """The figure as an SVG file in the colors of the light theme, for programs without CSS variables."""
+    light = re.sub(r"var\(--[a-z]+, (#[0-9a-f]+)\)", r"\1", svg).replace("currentColor", "#1b1f24")
+    return light.replace("<svg ", '<svg style="font-family: sans-serif; background: #ffffff" ', 1) + "\n"

@@ -1,25 +1,34 @@
-"""The sections of the page, in the order in which their tabs have them; each is None where there is nothing to show."""
+"""The sections of the page in tab order, and their tables in the terminal.
+
+A section builder returns None if it has nothing to show. To add a section, write a module with a builder and list it here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from trimtab.report.page.sections.comparisons import build_comparisons_section
+from trimtab.report.model import Report
+from trimtab.report.page.sections.comparisons import build_comparison_tables, build_comparisons_section
 from trimtab.report.page.sections.cost import build_cost_section
 from trimtab.report.page.sections.data import build_data_section
 from trimtab.report.page.sections.headline import build_headline_section
-from trimtab.report.page.sections.judges import build_judges_section
-from trimtab.report.page.sections.labels import build_inference_cost_section, build_labels_section
+from trimtab.report.page.sections.judges import build_judge_tables, build_judges_section
+from trimtab.report.page.sections.labels import (
+    build_inference_cost_section,
+    build_label_tables,
+    build_labels_section,
+)
 from trimtab.report.page.sections.pairs import build_pairs_section
-from trimtab.report.page.sections.results import build_results_section
-from trimtab.report.page.sections.rewards import build_rewards_section
+from trimtab.report.page.sections.results import build_results_section, build_results_tables
+from trimtab.report.page.sections.rewards import build_reward_tables, build_rewards_section
 from trimtab.report.page.sections.samples import build_samples_section
 from trimtab.report.page.sections.searches import build_searches_section
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.page.sections.settings import build_settings_section
-from trimtab.report.page.sections.side_effects import build_side_effects_section
-from trimtab.report.page.sections.similarities import build_similarities_section
+from trimtab.report.page.sections.side_effects import build_side_effect_tables, build_side_effects_section
+from trimtab.report.page.sections.similarities import build_similarities_section, build_similarity_tables
 from trimtab.report.page.sections.training import build_training_section
+from trimtab.report.table import Table
 
 SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_headline_section,
@@ -38,4 +47,15 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_cost_section,
     build_data_section,
     build_settings_section,
+)
+
+# These build tables only, without drawing figures.
+TERMINAL_TABLES: tuple[Callable[[Report], Sequence[Table]], ...] = (
+    build_results_tables,
+    build_comparison_tables,
+    build_side_effect_tables,
+    build_similarity_tables,
+    build_reward_tables,
+    build_label_tables,
+    build_judge_tables,
 )

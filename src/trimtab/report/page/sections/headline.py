@@ -1,4 +1,4 @@
-"""The first screen: what was asked, what came of it, and the arms with their intervals."""
+"""The first screen: the research question, the verdict, and the headline metric of every arm with its interval."""
 
 from __future__ import annotations
 
@@ -19,49 +19,50 @@ from trimtab.report.text.verdict import (
 
 
 def build_headline_section(contents: PageContents) -> Section:
-    """The question, the answer in one sentence, what else is to be said, and the headline metric drawn."""
+    """The question, the first sentence of the verdict as the answer, the other sentences, notes, and figures."""
     report = contents.report
-    first, *others = build_verdict(report)
-    figures = _draw_headline_figures(report)
+    answer, *other_sentences = build_verdict(report)
     return Section(
-        id="answer",
+        id="headline",
         title="",
         tab="Results",
+        figures=_draw_headline_figures(report),
+        template="headline",
         values={
             "study": report.study,
             "question": build_question(report),
-            "answer": first,
-            "others": others,
+            "answer": answer,
+            "other_sentences": other_sentences,
             "notes": report.notes,
-            "figures": figures,
         },
-        figures=figures,
     )
 
 
 def draw_metric_figures(report: Report, metric: str) -> tuple[Figure, ...]:
-    """A metric's arms beside their paired differences to SFT alone; what has nothing to draw is left out."""
-    info = get_metric_info(metric)
+    """The arms' values of a metric, and their paired differences to SFT. Empty figures are left out."""
+    label = get_metric_info(metric).label
     figures = (
-        Figure(name=f"arms-{metric}", title=f"{info.label}, by arm", svg=draw_arm_values(report, metric)),
+        Figure(name=f"arms-{metric}", title=f"{label}, by arm", svg=draw_arm_values(report, metric)),
         Figure(
             name=f"differences-{metric}",
-            title=f"{info.label}, paired difference to {BASELINE}",
+            title=f"{label}, paired difference to {BASELINE}",
             svg=draw_arm_differences(report, metric),
         ),
     )
-    return tuple(each for each in figures if each.svg)
+    return tuple(figure for figure in figures if figure.svg)
 
 
 def select_drawn_metric(report: Report) -> str | None:
-    """The arms' metric that the first screen draws: the one that the answer speaks of, or else the first that matters. None
-    where the answer is a judge's."""
+    """The metric that the first screen draws: the headline metric, or else the most important one that exists.
+
+    None if the headline is a judge's win rate.
+    """
     if select_headline_judge(report) is not None:
         return None
-    found = select_headline_metric(report)
-    if found is not None:
-        return found
-    names = list(dict.fromkeys(name for arm in report.arms for name in arm.metrics))
+    metric = select_headline_metric(report)
+    if metric is not None:
+        return metric
+    names = dict.fromkeys(name for arm in report.arms for name in arm.metrics)
     return next((name for name in names if name.partition(".")[0] in HEADLINE_METRICS), None)
 
 
@@ -73,11 +74,11 @@ def _draw_headline_figures(report: Report) -> tuple[Figure, ...]:
 
 
 def _draw_win_rates(report: Report, judge: JudgeInfo) -> tuple[Figure, ...]:
-    """Every row's win rate against the one that the judge compared it with, beside the line of one half."""
+    """Every arm's win rate over the judge's baseline, with a line at one half."""
     arms, info = {arm.name: arm for arm in report.arms}, get_metric_info("win_rate")
     title = f"{info.label} against {judge.baseline} by judge {judge.name}"
-    rows = [
+    win_rates = [
         (arms[name], judge_summary.get_win_rate(judge, name)) for name in sort_arm_names(judge.arms) if name in arms
     ]
-    svg = draw_intervals(rows, info, title, is_difference=False, reference_line=CHANCE_RATE)
+    svg = draw_intervals(win_rates, info, title, is_difference=False, reference_line=CHANCE_RATE)
     return (Figure(name=f"win-rates-{judge.name}", title=title, svg=svg),) if svg else ()

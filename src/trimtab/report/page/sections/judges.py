@@ -1,4 +1,4 @@
-"""What judges say of each row's answers, and how far they agree with one another and with people."""
+"""Judges' win rates of the arms, and the agreement of judges with each other and with human labels."""
 
 from __future__ import annotations
 
@@ -7,62 +7,102 @@ from dataclasses import dataclass
 from trimtab.metrics.judge_quality import OUTCOMES, RaterAgreement
 from trimtab.report.duration import format_duration
 from trimtab.report.formatting import MetricCell, format_metric_cell
-from trimtab.report.metric_registry import MetricInfo, get_metric_info
-from trimtab.report.model import JudgeInfo, sort_arm_names
+from trimtab.report.metric_registry import get_metric_info
+from trimtab.report.model import JudgeInfo, Report, sort_arm_names
 from trimtab.report.page.sections.section import PageContents, Section
+from trimtab.report.table import Column, Table, TableRow
 
-ARM_METRICS = ("win_rate", "length_controlled_win_rate", "order_flips")
+ARM_METRICS = ("win_rate", "length_controlled_win_rate", "order_inconsistency")
 AGREEMENT_METRICS = ("kappa", "alpha")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeView:
-    """One judge: its own figures, and for each row the counts of outcomes and its figures, in the order of `COLUMNS`."""
+    """One judge, with its tables and a sentence on its cost."""
 
     info: JudgeInfo
-    metrics: list[tuple[MetricInfo, MetricCell]]
-    arms: list[tuple[str, list[int], list[MetricCell]]]
+    tables: tuple[Table, ...]
+    cost: str
 
 
 def build_judges_section(contents: PageContents) -> Section | None:
-    """An article for each judge, and a table of agreement."""
+    """An article per judge, and a table of agreement."""
     report = contents.report
     if not report.judges:
         return None
-    names = [name for each in report.judges for name in each.metrics]
-    values = {
-        "judges": [_build_judge_view(each) for each in report.judges],
-        "outcomes": OUTCOMES,
-        "columns": [get_metric_info(name) for name in ARM_METRICS],
-        "agreements": [_build_agreement_cells(each) for each in report.rater_agreements],
-        "measures": [get_metric_info(name) for name in AGREEMENT_METRICS],
-        "duration": format_duration,
-    }
+    names = [name for judge in report.judges for name in judge.metrics]
     return Section(
         id="judges",
         title="Judges",
         tab="Students",
-        values=values,
+        tables=_build_agreement_tables(report),
+        template="judges",
+        values={"judges": [_build_judge_view(judge) for judge in report.judges]},
         metrics=(*ARM_METRICS, *names, *(AGREEMENT_METRICS if names else ())),
     )
 
 
-def _build_judge_view(info: JudgeInfo) -> JudgeView:
+def build_judge_tables(report: Report) -> tuple[Table, ...]:
+    """The tables of every judge, then the table of agreement."""
+    by_judge = (table for judge in report.judges for table in _build_tables_of_judge(judge))
+    return (*by_judge, *_build_agreement_tables(report))
+
+
+def _build_judge_view(judge: JudgeInfo) -> JudgeView:
+    cost = judge.cost
     return JudgeView(
-        info=info,
-        metrics=[(get_metric_info(name), format_metric_cell(figure, name)) for name, figure in info.metrics.items()],
-        arms=[
-            (
-                name,
-                [info.arms[name].counts.get(outcome, 0) for outcome in OUTCOMES],
-                [format_metric_cell(info.arms[name].metrics[column], column) for column in ARM_METRICS],
-            )
-            for name in sort_arm_names(info.arms)
-        ],
+        info=judge,
+        tables=_build_tables_of_judge(judge),
+        cost=f"{cost.calls:,} model calls, {cost.prompt_tokens:,} input tokens computed, {cost.cached_tokens:,} cached, "
+        f"{cost.generated_tokens:,} generated, {format_duration(cost.seconds)}.",
     )
 
 
-def _build_agreement_cells(each: RaterAgreement) -> tuple[RaterAgreement, list[MetricCell | None]]:
-    return each, [
-        format_metric_cell(each.metrics[name], name) if name in each.metrics else None for name in AGREEMENT_METRICS
-    ]
+def _build_tables_of_judge(judge: JudgeInfo) -> tuple[Table, ...]:
+    metrics = Table(
+        title=f"Judge {judge.name}: quality",
+        row_title="Metric",
+        columns=(Column(title="Value"),),
+        rows=tuple(
+            TableRow(name=get_metric_info(name).label, cells=(format_metric_cell(metric, name),))
+            for name, metric in judge.metrics.items()
+        ),
+    )
+    return (_build_arm_table(judge), metrics) if judge.arms else (metrics,)
+
+
+def _build_arm_table(judge: JudgeInfo) -> Table:
+    """A row per arm: metrics, then the number of responses by outcome."""
+    metric_columns = (Column(title=get_metric_info(name).label) for name in ARM_METRICS)
+    outcome_columns = (Column(title=outcome.capitalize(), numeric=True) for outcome in OUTCOMES)
+    rows = []
+    for name in sort_arm_names(judge.arms):
+        arm = judge.arms[name]
+        metrics = (format_metric_cell(arm.metrics[metric], metric) for metric in ARM_METRICS)
+        counts = (f"{arm.counts.get(outcome, 0):,}" for outcome in OUTCOMES)
+        rows.append(TableRow(name=name, cells=(*metrics, *counts)))
+    return Table(
+        title=f"Judge {judge.name}, against {judge.baseline}",
+        row_title="Arm",
+        columns=(*metric_columns, *outcome_columns),
+        rows=tuple(rows),
+    )
+
+
+def _build_agreement_tables(report: Report) -> tuple[Table, ...]:
+    if not report.rater_agreements:
+        return ()
+    metric_columns = (Column(title=get_metric_info(name).label) for name in AGREEMENT_METRICS)
+    rows = tuple(
+        TableRow(
+            name=", ".join(agreement.raters),
+            cells=(agreement.rated_items, *(_build_cell(agreement, name) for name in AGREEMENT_METRICS)),
+        )
+        for agreement in report.rater_agreements
+    )
+    columns = (Column(title="Rated items"), *metric_columns)
+    return (Table(title="Agreement of raters", row_title="Raters", columns=columns, rows=rows),)
+
+
+def _build_cell(agreement: RaterAgreement, name: str) -> MetricCell | None:
+    return format_metric_cell(agreement.metrics[name], name) if name in agreement.metrics else None

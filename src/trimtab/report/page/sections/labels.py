@@ -1,70 +1,159 @@
-"""The labels of each arm: by whom, how good, how sure, and at what price."""
+"""The labels of each arm: annotator, quality, calibration and cost."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from trimtab.report.duration import format_duration
 from trimtab.report.formatting import MetricCell, format_metric_cell
 from trimtab.report.metric_registry import get_metric_info
-from trimtab.report.model import LabelInfo, sort_arm_names
+from trimtab.report.model import LabelInfo, Report, sort_arm_names
 from trimtab.report.page.figures import draw_label_histogram
 from trimtab.report.page.sections.section import Figure, PageContents, Section
+from trimtab.report.table import Column, Table, TableRow
 
-# What the table of all arms has; the rest stands beside each arm's drawing.
+# The metrics in the table of all arms. The tables of each arm have all metrics.
 _SUMMARY_METRICS = ("agreement", "calibration_error", "coverage")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelView:
+    """One arm's labels: the table of metrics, a sentence on cost, and the histogram as SVG. All but `info` may be empty."""
+
+    info: LabelInfo
+    table: Table | None
+    cost: str
+    svg: str
+
+
 def build_labels_section(contents: PageContents) -> Section | None:
-    """All arms in a table, then each arm's measures beside its probabilities, drawn."""
-    found = _sort_labels(contents)
-    if not found:
+    """A table of all arms, then each arm's metrics and histogram."""
+    report = contents.report
+    if not report.labels:
         return None
-    heads = [name for name in _SUMMARY_METRICS if any(name in each.metrics for each in found)]
-    drawings = {each.arm: draw_label_histogram(each) for each in found}
+    views = [_build_view(label) for label in _sort_labels(report)]
     return Section(
         id="labels",
         title="Labels",
         tab="Labels",
-        values={
-            "labels": [
-                (
-                    each,
-                    [
-                        (get_metric_info(name), format_metric_cell(figure, name))
-                        for name, figure in each.metrics.items()
-                    ],
-                    drawings[each.arm],
-                )
-                for each in found
-            ],
-            "heads": [get_metric_info(name) for name in heads],
-            "rows": [(each, [_build_cell(each, name) for name in heads]) for each in found],
-            "duration": format_duration,
-        },
+        tables=(_build_summary_table(report),),
         figures=tuple(
-            Figure(name=f"labels-{arm}", title=f"Labels of {arm}", svg=svg) for arm, svg in drawings.items() if svg
+            Figure(name=f"labels-{view.info.arm}", title=f"Labels of {view.info.arm}", svg=view.svg)
+            for view in views
+            if view.svg
         ),
-        metrics=tuple(name for each in found for name in each.metrics),
+        template="labels",
+        values={"views": views},
+        metrics=tuple(name for view in views for name in view.info.metrics),
     )
+
+
+def build_label_tables(report: Report) -> tuple[Table, ...]:
+    """The table of all arms, then a table of metrics for each arm."""
+    if not report.labels:
+        return ()
+    tables = (_build_metric_table(label) for label in _sort_labels(report))
+    return (_build_summary_table(report), *(table for table in tables if table is not None))
 
 
 def build_inference_cost_section(contents: PageContents) -> Section | None:
-    """What each asking took, once, with the arms that it served."""
-    served: dict[str, list[str]] = {}
-    asked = {each.arm: each for each in _sort_labels(contents) if each.cost.calls}
-    for arm, each in asked.items():
-        served.setdefault(each.source or arm, []).append(arm)
-    if not served:
+    """The cost of prompted annotators, once for each annotation stage, with the arms that share it."""
+    arms: dict[str, list[str]] = {}
+    prompted = {label.arm: label for label in _sort_labels(contents.report) if label.cost.calls}
+    for arm, label in prompted.items():
+        arms.setdefault(label.source or arm, []).append(arm)
+    if not arms:
         return None
-    rows = [(names, asked[names[0]]) for names in served.values()]
-    return Section(
-        id="ledger", title="What asking took", tab="Labels", values={"rows": rows, "duration": format_duration}
+    titles = (
+        "Calls",
+        "Input tokens computed",
+        "Input tokens cached",
+        "Tokens generated",
+        "Time",
+        "Calls per pair",
     )
+    table = Table(
+        title="Inference cost",
+        row_title="Labels",
+        columns=(Column(title="Annotator"), *(Column(title=title, numeric=True) for title in titles)),
+        rows=tuple(_build_cost_row(names, prompted[names[0]]) for names in arms.values()),
+    )
+    return Section(
+        id="inference_cost",
+        title="Inference cost",
+        tab="Labels",
+        intro="Cached input tokens are prompt prefixes that several prompts share. A response that several annotators use is "
+        "generated once and counted for each of them.",
+        tables=(table,),
+    )
+
+
+def _build_cost_row(arms: list[str], label: LabelInfo) -> TableRow:
+    cost = label.cost
+    cells = (
+        label.annotator,
+        f"{cost.calls:,}",
+        f"{cost.prompt_tokens:,}",
+        f"{cost.cached_tokens:,}",
+        f"{cost.generated_tokens:,}",
+        format_duration(cost.seconds),
+        f"{cost.calls / label.n_pairs:.1f}",
+    )
+    return TableRow(name=", ".join(arms), cells=cells)
+
+
+def _build_summary_table(report: Report) -> Table:
+    labels = _sort_labels(report)
+    metrics = [name for name in _SUMMARY_METRICS if any(name in label.metrics for label in labels)]
+    return Table(
+        title="Labels by arm",
+        row_title="Labels",
+        columns=(
+            Column(title="Annotator"),
+            *(Column(title=get_metric_info(name).label) for name in metrics),
+            Column(title="Tokens", numeric=True),
+            Column(title="Time", numeric=True),
+        ),
+        rows=tuple(
+            TableRow(
+                name=label.arm,
+                cells=(
+                    label.annotator,
+                    *(_build_cell(label, name) for name in metrics),
+                    f"{label.cost.prompt_tokens + label.cost.generated_tokens:,}",
+                    format_duration(label.cost.seconds),
+                ),
+            )
+            for label in labels
+        ),
+    )
+
+
+def _build_view(label: LabelInfo) -> LabelView:
+    cost = label.cost
+    sentence = (
+        f"{format_duration(cost.seconds)}, {cost.prompt_tokens:,} input tokens, {cost.generated_tokens:,} generated."
+        if cost.prompt_tokens and not cost.calls
+        else ""
+    )
+    return LabelView(info=label, table=_build_metric_table(label), cost=sentence, svg=draw_label_histogram(label))
+
+
+def _build_metric_table(label: LabelInfo) -> Table | None:
+    if not label.metrics:
+        return None
+    rows = tuple(
+        TableRow(name=get_metric_info(name).label, cells=(format_metric_cell(metric, name),))
+        for name, metric in label.metrics.items()
+    )
+    title = f"Labels of {label.arm} by {label.annotator}, {label.n_pairs:,} pairs"
+    return Table(title=title, row_title="Metric", columns=(Column(title="Value"),), rows=rows)
 
 
 def _build_cell(label: LabelInfo, name: str) -> MetricCell | None:
     return format_metric_cell(label.metrics[name], name) if name in label.metrics else None
 
 
-def _sort_labels(contents: PageContents) -> list[LabelInfo]:
-    by_arm = {each.arm: each for each in contents.report.labels}
+def _sort_labels(report: Report) -> list[LabelInfo]:
+    by_arm = {label.arm: label for label in report.labels}
     return [by_arm[name] for name in sort_arm_names(by_arm)]

@@ -1,74 +1,85 @@
-"""Every figure of every arm, with its difference to SFT alone."""
+"""All metrics of all arms, with their paired differences to SFT."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from trimtab.report.collect.side_effects import SIDE_EFFECT_ONLY
-from trimtab.report.formatting import MetricCell, format_difference_cell, format_metric_cell
-from trimtab.report.metric_registry import MetricInfo, get_metric_info
+from trimtab.report.formatting import format_difference_cell, format_metric_cell
+from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import Arm, Report, sort_arm_names
 from trimtab.report.page.sections.headline import draw_metric_figures, select_drawn_metric
 from trimtab.report.page.sections.section import PageContents, Section
+from trimtab.report.table import Column, Table, TableCell, TableRow
 from trimtab.report.text.verdict import BASELINE, HEADLINE_METRICS
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRow:
-    """One arm of the table: its figure by metric, and its difference to SFT alone where it was compared."""
-
-    arm: Arm
-    values: Mapping[str, MetricCell]
-    differences: Mapping[str, MetricCell]
+DIFFERENCE_LEGEND = "▲ ▼ the whole 95 % interval of the paired difference is above or below zero."
 
 
 def build_results_section(contents: PageContents) -> Section | None:
-    """A row an arm; and drawings of what the first screen has not drawn."""
+    """The table, and figures of the main metrics that are not on the first screen."""
     report = contents.report
     if not report.arms:
         return None
     metrics = _list_metrics(report)
     figures = tuple(
         figure
-        for info in metrics
-        if info.name.partition(".")[0] in HEADLINE_METRICS and info.name != select_drawn_metric(report)
-        for figure in draw_metric_figures(report, info.name)
+        for name in metrics
+        if name.partition(".")[0] in HEADLINE_METRICS and name != select_drawn_metric(report)
+        for figure in draw_metric_figures(report, name)
     )
     return Section(
         id="results",
-        title="All figures",
+        title="All metrics",
         tab="Results",
-        values={
-            "figures": figures,
-            "metrics": metrics,
-            "rows": _build_rows(report),
-            "baseline": BASELINE,
-            "compared": [info for info in metrics if _has_baseline_comparison(report, info.name)],
-        },
+        tables=build_results_tables(report),
         figures=figures,
-        metrics=tuple(info.name for info in metrics),
+        template="results",
+        metrics=tuple(metrics),
     )
 
 
-def _list_metrics(report: Report) -> list[MetricInfo]:
+def build_results_tables(report: Report) -> tuple[Table, ...]:
+    """All metrics except side effects."""
+    return build_metric_tables(report, "Results", _list_metrics(report), BASELINE, [arm.name for arm in report.arms])
+
+
+def build_metric_tables(
+    report: Report, title: str, metrics: Sequence[str], baseline: str, arms: Sequence[str]
+) -> tuple[Table, ...]:
+    """One table: a row per arm and a column per metric, followed by the paired difference if there is one. None if empty."""
+    by_name = {arm.name: arm for arm in report.arms}
+    compared = {comparison.metric for comparison in report.comparisons if comparison.baseline == baseline}
+    columns = []
+    for metric in metrics:
+        info = get_metric_info(metric)
+        columns.append(Column(title=f"{info.label}, {info.unit}" if info.unit else info.label))
+        if metric in compared:
+            columns.append(Column(title=f"minus {baseline}, paired", keep_with_previous=True))
+    rows = tuple(_build_row(report, by_name[name], metrics, compared, baseline) for name in sort_arm_names(arms))
+    legend = DIFFERENCE_LEGEND if compared & set(metrics) else ""
+    return (Table(title=title, row_title="Arm", columns=tuple(columns), rows=rows, legend=legend),) if rows else ()
+
+
+def _list_metrics(report: Report) -> list[str]:
     names = dict.fromkeys(name for arm in report.arms for name in arm.metrics)
-    return [get_metric_info(name) for name in names if name not in SIDE_EFFECT_ONLY]
+    return [name for name in names if name not in SIDE_EFFECT_ONLY]
 
 
-def _build_rows(report: Report) -> list[ResultRow]:
-    arms = {arm.name: arm for arm in report.arms}
-    return [_build_row(report, arms[name]) for name in sort_arm_names(arms)]
-
-
-def _build_row(report: Report, arm: Arm) -> ResultRow:
-    mine = [each for each in report.comparisons if each.arm == arm.name and each.baseline == BASELINE]
-    return ResultRow(
-        arm=arm,
-        values={name: format_metric_cell(figure, name) for name, figure in arm.metrics.items()},
-        differences={each.metric: format_difference_cell(each.difference, each.metric) for each in mine},
+def _build_row(report: Report, arm: Arm, metrics: Sequence[str], compared: set[str], baseline: str) -> TableRow:
+    is_reference = arm.role == "reference"
+    pending = f"not finished: {', '.join(arm.pending)}" if arm.pending else ""
+    if arm.skipped:
+        message = f"no student: {arm.skipped}"
+        return TableRow(name=arm.name, message=message, description=arm.description, is_reference=is_reference)
+    if pending and not arm.metrics:
+        return TableRow(name=arm.name, message=pending, description=arm.description, is_reference=is_reference)
+    cells: list[TableCell] = []
+    for metric in metrics:
+        cells.append(format_metric_cell(arm.metrics[metric], metric) if metric in arm.metrics else None)
+        if metric in compared:
+            difference = report.get_difference(arm.name, baseline, metric)
+            cells.append(format_difference_cell(difference, metric) if difference is not None else None)
+    return TableRow(
+        name=arm.name, cells=tuple(cells), note=pending, description=arm.description, is_reference=is_reference
     )
-
-
-def _has_baseline_comparison(report: Report, metric: str) -> bool:
-    return any(each.metric == metric and each.baseline == BASELINE for each in report.comparisons)

@@ -1,4 +1,4 @@
-"""Some test prompts, and what each arm's student answered."""
+"""Sample test prompts with each arm's response."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from trimtab.report.text.phrases import lowercase_first
 
 
 def build_samples_section(contents: PageContents) -> Section | None:
-    """As many as the study's `samples` allows."""
-    found = contents.report.samples
-    if not found:
+    samples = contents.report.samples
+    if not samples:
         return None
-    values = {
-        "samples": found,
-        "order": sort_arm_names,
-        "label": lambda metric: lowercase_first(get_metric_info(metric).label),
-    }
-    return Section(id="samples", title="Answers", tab="Students", values=values)
+    return Section(
+        id="samples",
+        title="Sample responses",
+        tab="Students",
+        template="samples",
+        values={
+            "samples": samples,
+            "sort_arm_names": sort_arm_names,
+            "format_metric_label": lambda metric: lowercase_first(get_metric_info(metric).label),
+        },
+    )

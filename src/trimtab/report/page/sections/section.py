@@ -1,22 +1,23 @@
-"""What a section of the page is: a template, and the values that fill it."""
+"""The value classes of page sections."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trimtab.report.model import Report
 from trimtab.report.page.pair_browser import MAX_PAIR_BYTES, PairBrowserData
+from trimtab.report.table import Table
 
 Tab = Literal["Results", "Labels", "Training", "Students", "Pairs", "Cost", "Study"]
-# The order in which the page has them.
+# In page order.
 TABS: tuple[Tab, ...] = ("Results", "Labels", "Training", "Students", "Pairs", "Cost", "Study")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A drawing: `svg` is one SVG element in the page's colors, `name` what its file in `figures/` is called."""
+    """`svg` is one SVG element in the page's colors; `name` is the file name in `figures/`, without the suffix."""
 
     name: str
     title: str
@@ -25,23 +26,26 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One part of a tab. `values` fill `templates/sections/ID.html.j2`; no `title` means no heading of its own.
+    """One section of a tab. Without a `title` it has no heading.
 
-    `figures` are those that the values show, for files of their own; `metrics` are the names of the metrics shown, which the
-    page explains.
+    The default template shows `intro`, `figures` and `tables`. Another one, `templates/sections/TEMPLATE.html.j2`, also gets
+    `values`. `figures` are written to files, too. The page defines the metrics named in `metrics`.
     """
 
     id: str
     title: str
     tab: Tab
-    values: Mapping[str, Any]
+    intro: str = ""
+    tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    template: str = "default"
+    values: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageContents:
-    """What sections are made from. `room` is how many bytes the pairs may take."""
+    """What sections are built from. `max_pair_bytes` limits the size of the embedded pairs."""
 
     report: Report
     pairs: PairBrowserData | None = None

@@ -1,4 +1,4 @@
-"""The study's settings in full."""
+"""All settings of the study."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from trimtab.report.page.sections.section import PageContents, Section
 
 
 def build_settings_section(contents: PageContents) -> Section | None:
-    """As YAML, which runs again."""
+    """YAML that `trimtab run` accepts."""
     yaml = contents.report.study.yaml
-    return Section(id="settings", title="Settings", tab="Study", values={"yaml": yaml}) if yaml else None
+    if not yaml:
+        return None
+    return Section(id="settings", title="Settings", tab="Study", template="settings", values={"yaml": yaml})

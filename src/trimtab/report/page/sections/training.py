@@ -1,4 +1,4 @@
-"""How training went, a panel for each model that was trained."""
+"""Training curves, a panel for each training."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ from trimtab.report.page.sections.section import Figure, PageContents, Section
 
 _KIND_TITLES = {
     "sft": "Supervised fine-tuning",
-    "dpo": "Preferences (DPO and its kin)",
-    "preference": "Learning to say which response is better",
-    "reward": "Reward models",
+    "dpo": "Preference optimization (DPO and variants)",
+    "preference-model": "Preference models",
+    "study-reward-model": "Reward models of scorers",
+    "reward-model": "Reward models of annotators",
 }
 
 
 def build_training_section(contents: PageContents) -> Section | None:
-    """Trainings of a kind stand together, since their figures can be compared."""
+    """The curves, grouped by kind."""
     drawn = [
-        (curve, Figure(name=f"training-{curve.stage}", title=_format_title(curve.stage, curve.finished), svg=svg))
+        (curve.kind, Figure(name=f"training-{curve.stage}", title=_format_title(curve.stage, curve.finished), svg=svg))
         for curve in contents.report.training_curves
         if (svg := draw_training_curve(curve))
     ]
     if not drawn:
         return None
-    kinds = dict.fromkeys(curve.kind for curve, _ in drawn)
     groups = [
-        (_KIND_TITLES.get(kind, kind), [figure for curve, figure in drawn if curve.kind == kind]) for kind in kinds
+        (_KIND_TITLES.get(kind, kind), [figure for figure_kind, figure in drawn if figure_kind == kind])
+        for kind in dict.fromkeys(kind for kind, _ in drawn)
     ]
-    figures = tuple(figure for _, figure in drawn)
-    return Section(id="training", title="Training", tab="Training", values={"groups": groups}, figures=figures)
+    return Section(
+        id="training",
+        title="Training",
+        tab="Training",
+        intro="Metrics of each step on that step's examples, as logged. Long trainings are averaged over windows of steps.",
+        figures=tuple(figure for _, figure in drawn),
+        template="training",
+        values={"groups": groups},
+    )
 
 
 def _format_title(stage: str, finished: bool) -> str:

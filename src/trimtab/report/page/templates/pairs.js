@@ -123,7 +123,7 @@
       })));
 
   const branch = ([name, line, kept, thought, below]) =>
-    make("li", { class: kept ? "kept" : "left" }, make("strong", {}, name), " ", make("small", {}, line),
+    make("li", { class: kept ? "kept" : "pruned" }, make("strong", {}, name), " ", make("small", {}, line),
       thought ? text("text", thought) : "", below.length ? make("ul", {}, ...below.map(branch)) : "");
 
   const details = (row, arm) => {

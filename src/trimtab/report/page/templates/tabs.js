@@ -4,17 +4,17 @@
   const tabs = [...document.querySelectorAll(".tabs a")];
   const panelOf = (tab) => document.getElementById(tab.getAttribute("href").slice(1));
 
-  const show = (tab) => {
-    for (const each of tabs) {
-      const chosen = each === tab;
-      each.setAttribute("aria-selected", String(chosen));
-      each.tabIndex = chosen ? 0 : -1;
-      panelOf(each).hidden = !chosen;
+  const show = (selected) => {
+    for (const tab of tabs) {
+      const isSelected = tab === selected;
+      tab.setAttribute("aria-selected", String(isSelected));
+      tab.tabIndex = isSelected ? 0 : -1;
+      panelOf(tab).hidden = !isSelected;
     }
   };
 
-  // The address names a tab's panel or anything inside one; one that is no text, such as #%, names nothing.
-  const named = () => {
+  // The fragment is the id of a panel or of an element inside one. A malformed fragment such as #% has no target.
+  const fragmentTarget = () => {
     try {
       return document.getElementById(decodeURIComponent(location.hash.slice(1)));
     } catch (error) {
@@ -22,8 +22,8 @@
       throw error;
     }
   };
-  const shown = () => {
-    const target = named();
+  const showTarget = () => {
+    const target = fragmentTarget();
     const tab = target && tabs.find((each) => panelOf(each).contains(target));
     show(tab || tabs[0]);
     (tab || tabs[0]).scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -31,30 +31,29 @@
     else window.scrollTo(0, 0);
   };
 
-  const goes = {
-    ArrowRight: (place) => (place + 1) % tabs.length,
-    ArrowLeft: (place) => (place - 1 + tabs.length) % tabs.length,
+  const nextIndex = {
+    ArrowRight: (index) => (index + 1) % tabs.length,
+    ArrowLeft: (index) => (index - 1 + tabs.length) % tabs.length,
     Home: () => 0,
     End: () => tabs.length - 1,
-    " ": (place) => place,
+    " ": (index) => index,
   };
-  const list = document.querySelector(".tabs");
-  list.setAttribute("role", "tablist");
+  document.querySelector(".tabs").setAttribute("role", "tablist");
   for (const tab of tabs) {
     tab.setAttribute("role", "tab");
     tab.setAttribute("aria-controls", panelOf(tab).id);
     panelOf(tab).setAttribute("role", "tabpanel");
     panelOf(tab).setAttribute("aria-labelledby", tab.id);
     tab.addEventListener("keydown", (event) => {
-      if (!(event.key in goes) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+      if (!(event.key in nextIndex) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
       event.preventDefault();
-      const next = tabs[goes[event.key](tabs.indexOf(tab))];
-      // not by location.hash: going to a fragment takes the focus off the tab
+      const next = tabs[nextIndex[event.key](tabs.indexOf(tab))];
+      // Setting location.hash would take the focus off the tab.
       history.pushState(null, "", next.getAttribute("href"));
-      shown();
+      showTarget();
       next.focus();
     });
   }
-  window.addEventListener("hashchange", shown);
-  shown();
+  window.addEventListener("hashchange", showTarget);
+  showTarget();
 })();
