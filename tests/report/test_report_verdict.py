@@ -26,7 +26,7 @@ def test_the_whole_verdict_of_a_study() -> None:
     assert build_verdict(REPORT) == (
         "Weak labels beat SFT alone by 0.082 [0.042, 0.122] gold reward (n = 192 prompts).",
         "Weak labels against human labels: a difference of −0.010 [−0.045, 0.025] gold reward (n = 192 prompts), "
-        "no difference that these prompts could show; about 4,900 would settle one of this size.",
+        "no significant difference on these prompts; about 4,900 would be needed to detect one of this size.",
         "Of the other arms, seam is above SFT alone.",
     )
 
@@ -40,13 +40,13 @@ def test_an_interval_below_zero_is_a_shortfall_told_as_a_distance() -> None:
 @pytest.mark.parametrize("low", [0.0, -0.001])
 def test_an_interval_that_touches_zero_is_never_called_better(low: float) -> None:
     (sentence,) = build_verdict(compared(difference(0.2, low, 0.4)))
-    assert "no difference that these prompts could show; about " in sentence
+    assert "no significant difference on these prompts; about " in sentence
     assert "beat" not in sentence
 
 
 def test_where_no_difference_was_seen_no_number_of_rows_is_named() -> None:
     (sentence,) = build_verdict(compared(difference(0.0, -0.1, 0.1)))
-    assert sentence.endswith("(n = 192 prompts), no difference that these prompts could show.")
+    assert sentence.endswith("(n = 192 prompts), no significant difference on these prompts.")
 
 
 def test_one_row_is_too_few_for_an_interval() -> None:
@@ -71,7 +71,7 @@ def test_accuracy_stands_in_where_there_is_no_gold_reward() -> None:
 def test_without_other_arms_the_flipped_labels_are_the_third_sentence() -> None:
     report = compared(difference(0.05, 0.01, 0.09), against="flipped")
     assert build_verdict(report) == (
-        "Weak labels beat labels flipped at random by 0.050 [0.010, 0.090] gold reward (n = 192 prompts).",
+        "Weak labels beat randomly flipped labels by 0.050 [0.010, 0.090] gold reward (n = 192 prompts).",
     )
 
 
@@ -129,7 +129,7 @@ def test_without_a_reward_the_answer_is_the_first_usable_judges() -> None:
     assert build_verdict(report)[:2] == (
         "Weak labels beat SFT alone: judge small gives them a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
         "Weak labels against human labels: a difference of −0.010 [−0.050, 0.030] accuracy (n = 512 pairs), "
-        "no difference that these pairs could show; about 17,000 would settle one of this size.",
+        "no significant difference on these pairs; about 17,000 would be needed to detect one of this size.",
     )
     assert build_question(report) == "Is the student better after weak labels than after SFT alone?"
     assert not any("coin" in sentence for sentence in build_verdict(report))
@@ -139,7 +139,7 @@ def test_a_win_rate_whose_interval_holds_one_half_claims_nothing() -> None:
     (sentence, *_) = build_verdict(accuracy_and(judge("small", weak=LEVEL)))
     assert sentence == (
         "Weak labels against SFT alone: judge small gives them a win rate of 0.520 [0.470, 0.570] (n = 192 prompts), "
-        "no difference that these prompts could show; about 2,500 would settle one of this size."
+        "no significant difference on these prompts; about 2,500 would be needed to detect one of this size."
     )
     (sentence, *_) = build_verdict(accuracy_and(judge("small", weak=BELOW)))
     assert sentence.startswith("Weak labels fall short of SFT alone: judge small gives them a win rate of 0.400")
@@ -236,4 +236,4 @@ def test_no_fewer_rows_than_there_are_would_settle_it() -> None:
     five = paired_difference(ours, theirs)
     assert required_sample_size(five) == 4
     (sentence,) = build_verdict(compared(five, name="accuracy"))
-    assert sentence.endswith("accuracy (n = 5 pairs), no difference that these pairs could show.")
+    assert sentence.endswith("accuracy (n = 5 pairs), no significant difference on these pairs.")

@@ -1,4 +1,4 @@
-"""Figures as the page's tables show them."""
+"""Formats metrics as table cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIRECTION_MARKS = {"above": "▲", "below": "▼", "unclear": ""}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricCell:
-    """One figure as the page shows it. `side` is where its interval lies, for differences; `mark` draws it."""
+    """A formatted metric. For differences, `direction` is the side of zero that the interval is on, `mark` its symbol."""
 
     value: str
     interval: str
@@ -23,24 +23,24 @@ class MetricCell:
 
 
 def format_metric_cell(metric: Metric, name: str) -> MetricCell:
-    """The figure of the metric of this name, with its interval and the rows it rests on."""
+    """The value, interval and sample size of a metric with this name."""
     info = get_metric_info(name)
     value, interval = format_value(metric, info)
     return MetricCell(value=value, interval=interval, sample_size=_format_sample_size(metric, info, info.missing_text))
 
 
 def format_difference_cell(metric: Metric, name: str) -> MetricCell:
-    """A paired difference: with its sign, and a mark where its whole interval lies on one side of zero."""
-    info, side = get_metric_info(name), classify_difference(metric)
+    """A paired difference with its sign, marked if the whole interval is on one side of zero."""
+    info, direction = get_metric_info(name), classify_difference(metric)
     value, interval = format_value(metric, info, signed=True)
     return MetricCell(
         value=value,
         interval=interval,
         sample_size=_format_sample_size(metric, info, "left out"),
-        mark=_DIRECTION_MARKS[side],
-        direction=side,
+        mark=_DIRECTION_MARKS[direction],
+        direction=direction,
     )
 
 
-def _format_sample_size(metric: Metric, info: MetricInfo, lost: str) -> str:
-    return f"{metric.n:,} {info.count_noun}" + (f", {metric.n_failed:,} {lost}" if metric.n_failed else "")
+def _format_sample_size(metric: Metric, info: MetricInfo, missing_text: str) -> str:
+    return f"{metric.n:,} {info.count_noun}" + (f", {metric.n_failed:,} {missing_text}" if metric.n_failed else "")

@@ -111,7 +111,7 @@ def build_bin_table(comparison: LabelComparison) -> Table:
     ]
     columns = (
         Column(title="pairs", numeric=True),
-        *(Column(title=_label_metric_info(name).label, keep_with_previous=True) for name in names),
+        *(Column(title=_label_metric_info(name).label) for name in names),
     )
     return Table(title="", row_title=f"by {comparison.bin_variable}", columns=columns, rows=tuple(rows))
 

@@ -1,4 +1,4 @@
-"""Values as JSON that may stand within a page's script element: nothing in it can be read as markup."""
+"""JSON that is safe inside a script element of a page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def to_embedded_json(value: Any) -> str:
-    """Compact JSON without `<`, `>` and `&`, which stand in strings alone and are written as `\\u003c` and so on."""
+    """Compact JSON in which `<`, `>` and `&` are escaped as `\\u003c` and so on, so that no text is parsed as markup."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""A run's labeled pairs for the browser on the page: compact rows of JSON, as many as there is room for, chosen fairly."""
+"""Data of the pair browser: compact JSON rows of labeled pairs, as many as fit on the page."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 
 from trimtab.report.page.embedded_json import to_embedded_json
 from trimtab.report.pair_view.model import unique_prefix_length
-from trimtab.report.pair_view.provenance import describe_provenance
-from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
+from trimtab.report.pair_view.provenance import describe_provenance, truncate_text
+from trimtab.report.run_reader import SPLIT_NAMES, Run
 from trimtab.types import Annotation, Pair, format_conversation
 
-# Bytes of JSON that the pairs may take on the page, and the part of it that trees and arguments may.
+# The limit on bytes of JSON on the page, and the share of it for label provenance.
 MAX_PAIR_BYTES = 3_400_000
 _DETAIL_SHARE = 0.4
 _MAX_CHARACTERS = 4000
+_MAX_NOTE_CHARACTERS = 200
 _KEPT, _DROPPED, _ABSTAINED, _FAILED = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserArm:
-    """An arm whose labels can be looked at. Arms of the same `source` share what is told of how a label came about."""
+    """An arm with labels. Arms with the same `source` share the provenance of their labels."""
 
     name: str
     annotator: str
@@ -32,12 +33,11 @@ class BrowserArm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairBrowserData:
-    """Some of the `total` unlabeled pairs. `rows` are JSON arrays without `<`, `>` and `&`, in the order of the pairs' ids.
+    """Some of the `num_pairs` unlabeled pairs. `rows` are JSON arrays without `<`, `>` and `&`, in order of pair id.
 
-    A row is [id, conversation, a, b, what people prefer or null, labels, details]. There is a label for each of `arms`: its
-    `p_a`, or [`p_a` or null, 0 kept | 1 dropped by a filter | 2 abstained | 3 failed, a note]. Details are what is told of
-    the labels by source, as `told` gives it, or null where there was no room for them. `short` characters of an id tell all
-    pairs of the run apart.
+    A row is [id, conversation, a, b, human label or null, labels, provenance]. `labels` has one label for each of `arms`:
+    its `p_a`, or [`p_a` or null, 0 kept | 1 dropped by a filter | 2 abstained | 3 failed, note]. `provenance` maps a source
+    to `describe_provenance`, or is null if there was no space. `id_length` is the length of a unique id prefix.
     """
 
     arms: tuple[BrowserArm, ...]
@@ -48,7 +48,7 @@ class PairBrowserData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ArmLabels:
-    """An arm's labels as its student reads them, and as they were given."""
+    """An arm's labels before and after calibration and filtering."""
 
     arm: BrowserArm
     raw_labels: Mapping[str, Annotation]
@@ -56,87 +56,82 @@ class _ArmLabels:
 
 
 def build_pair_browser(run: Run, max_bytes: int = MAX_PAIR_BYTES) -> PairBrowserData | None:
-    """Pairs in the order of their ids until the room is full; None where no arm has labels or the study wants no samples.
+    """Pairs in order of id, up to `max_bytes`; None if no arm has labels or the study reports no samples.
 
-    Ids are hashes of the pairs' texts, so their order is as good as drawn: shares among the pairs that are shown are those
-    of all, but for chance.
+    Ids are hashes of the texts, so the first pairs are a random sample: shares among them estimate the shares of all pairs.
     """
     tables = _load_arm_labels(run) if run.study.num_report_samples else []
     if not tables:
         return None
     rows: list[str] = []
-    spent = detailed = 0
-    for pair in sorted(run.unlabeled, key=lambda each: each.id):
+    num_bytes = num_detail_bytes = 0
+    for pair in sorted(run.unlabeled, key=lambda pair: pair.id):
         details = _pair_details(tables, pair)
-        fits = detailed + len(to_embedded_json(details)) <= max_bytes * _DETAIL_SHARE
-        row = to_embedded_json(_pair_row(tables, pair, details if fits else None))
-        spent += count_row_bytes([row])
-        if spent > max_bytes:
+        details_size = len(to_embedded_json(details))
+        has_space = num_detail_bytes + details_size <= max_bytes * _DETAIL_SHARE
+        row = to_embedded_json(_pair_row(tables, pair, details if has_space else None))
+        num_bytes += count_row_bytes([row])
+        if num_bytes > max_bytes:
             break
-        detailed += len(to_embedded_json(details)) if fits else 0
+        num_detail_bytes += details_size if has_space else 0
         rows.append(row)
-    arms = tuple(each.arm for each in tables)
     return PairBrowserData(
-        arms=arms,
+        arms=tuple(table.arm for table in tables),
         rows=tuple(rows),
         num_pairs=len(run.unlabeled),
-        id_length=unique_prefix_length([pair.id for side in SPLIT_NAMES for pair in getattr(run, side)]),
+        id_length=unique_prefix_length([pair.id for split in SPLIT_NAMES for pair in getattr(run, split)]),
     )
 
 
 def count_row_bytes(rows: Iterable[str]) -> int:
-    """Bytes that the rows take on the page, what parts them included."""
+    """The bytes that rows take on the page, separators included."""
     return sum(len(row.encode()) + 2 for row in rows)
 
 
 def _load_arm_labels(run: Run) -> list[_ArmLabels]:
-    sources: dict[str, int] = {}
-    found = []
-    for arm in run.arms:
-        if not arm.labels:
+    source_indices: dict[str, int] = {}
+    tables = []
+    for row in run.arms:
+        if not row.labels:
             continue
-        source = run.source_stage(arm.labels)
-        about = BrowserArm(
-            name=arm.name,
-            annotator=arm.annotator,
-            source=sources.setdefault(source, len(sources)),
-            filter=run.filter_kind(arm.labels),
+        source = run.source_stage(row.labels)
+        arm = BrowserArm(
+            name=row.name,
+            annotator=row.annotator,
+            source=source_indices.setdefault(source, len(source_indices)),
+            filter=run.filter_kind(row.labels),
         )
-        found.append(
-            _ArmLabels(arm=about, raw_labels=run.annotations(source), filtered_labels=run.annotations(arm.labels))
+        tables.append(
+            _ArmLabels(arm=arm, raw_labels=run.annotations(source), filtered_labels=run.annotations(row.labels))
         )
-    return found
+    return tables
 
 
 def _pair_row(tables: Sequence[_ArmLabels], pair: Pair, details: Mapping[str, Any] | None) -> list[Any]:
-    texts = [truncate_text(format_conversation(pair.prompt)), truncate_text(pair.a), truncate_text(pair.b)]
-    labels = [_encode_label(each.raw_labels[pair.id], each.filtered_labels[pair.id]) for each in tables]
+    texts = [truncate_text(text, _MAX_CHARACTERS) for text in (format_conversation(pair.prompt), pair.a, pair.b)]
+    labels = [_encode_label(table.raw_labels[pair.id], table.filtered_labels[pair.id]) for table in tables]
     return [pair.id, *texts, pair.human, labels, details]
 
 
-def _encode_label(given: Annotation, kept: Annotation) -> Any:
-    if kept.status == "ok":
-        return _round_probability(kept.p_a)
-    state = {"ok": _DROPPED, "abstained": _ABSTAINED, "failed": _FAILED}[given.status]
-    return [_round_probability(given.p_a), state, truncate_text(given.note, 200)]
+def _encode_label(raw: Annotation, filtered: Annotation) -> Any:
+    if filtered.status == "ok":
+        return _round_probability(filtered.p_a)
+    state = {"ok": _DROPPED, "abstained": _ABSTAINED, "failed": _FAILED}[raw.status]
+    return [_round_probability(raw.p_a), state, truncate_text(raw.note, _MAX_NOTE_CHARACTERS)]
 
 
 def _pair_details(tables: Sequence[_ArmLabels], pair: Pair) -> dict[str, Any]:
-    found = {}
-    for each in tables:
-        if str(each.arm.source) not in found and (said := describe_provenance(each.raw_labels[pair.id].detail)):
-            found[str(each.arm.source)] = said
-    return found
+    details: dict[str, Any] = {}
+    for table in tables:
+        source = str(table.arm.source)
+        if source not in details and (provenance := describe_provenance(table.raw_labels[pair.id].detail)):
+            details[source] = provenance
+    return details
 
 
 def _round_probability(p_a: float | None) -> float | None:
-    """With four decimals, and on the same side of one half: a label there would name no response."""
+    """Four decimals, but never rounded to 0.5, which would mean no preference."""
     if p_a is None or p_a == 0.5:
         return p_a
-    near = round(p_a, 4)
-    return near if near != 0.5 else round(0.5 + math.copysign(1e-4, p_a - 0.5), 4)
-
-
-def truncate_text(text: str, longest: int = _MAX_CHARACTERS) -> str:
-    """The beginning of a text, and how much of it is left out."""
-    return text if len(text) <= longest else f"{text[:longest]} … {len(text) - longest:,} more characters"
+    rounded = round(p_a, 4)
+    return rounded if rounded != 0.5 else round(0.5 + math.copysign(1e-4, p_a - 0.5), 4)

@@ -54,7 +54,7 @@ def _format_verdicts(detail: Mapping[str, Any]) -> list[str]:
 
 def _branch_row(branch: TreeBranch) -> list[Any]:
     node = branch.node
-    thought = _truncate("\n\n".join(part for part in node.thought if part))
+    thought = truncate_text("\n\n".join(part for part in node.thought if part), _MAX_CHARACTERS)
     children = [_branch_row(child) for child in branch.children]
     return [node.name, format_node(node), node.is_kept, thought, children]
 
@@ -73,9 +73,10 @@ def _detail_parts(detail: Mapping[str, Any]) -> list[list[str]]:
     other = {name: value for name, value in detail.items() if name not in _RENDERED_KEYS}
     if other:
         parts.append(["other details", yaml.safe_dump(other, sort_keys=False, allow_unicode=True)])
-    return [[title, _truncate(text)] for title, text in parts]
+    return [[title, truncate_text(text, _MAX_CHARACTERS)] for title, text in parts]
 
 
-def _truncate(text: str) -> str:
-    excess = len(text) - _MAX_CHARACTERS
-    return f"{text[:_MAX_CHARACTERS]} … {excess:,} more characters" if excess > 0 else text
+def truncate_text(text: str, max_characters: int) -> str:
+    """The start of a text, and the number of omitted characters."""
+    excess = len(text) - max_characters
+    return f"{text[:max_characters]} … {excess:,} more characters" if excess > 0 else text

@@ -1,4 +1,4 @@
-"""Words that sentences of a report are made of: arms as they are called, figures as they are told, and what is unsettled."""
+"""Phrases for sentences in reports: names of arms, values with intervals, and inconclusive results."""
 
 from __future__ import annotations
 
@@ -9,40 +9,46 @@ from trimtab.stats import required_sample_size
 from trimtab.types import Metric
 
 _ARM_NAMES = {
-    "base": "the untuned base",
+    "base": "the base model",
     "sft": "SFT alone",
     "human": "human labels",
     "weak": "weak labels",
-    "flipped": "labels flipped at random",
+    "flipped": "randomly flipped labels",
     "weak_model": "the weak model itself",
 }
 
 
 def format_arm_name(name: str) -> str:
-    """An arm as it is called within a sentence."""
+    """The name of an arm within a sentence."""
     return _ARM_NAMES.get(name, f"“{name}” labels")
 
 
 def format_with_interval(metric: Metric, info: MetricInfo, *, signed: bool = False) -> str:
-    """The value and its interval, where it has one."""
+    """The value, followed by the interval if there is one."""
     value, interval = format_value(metric, info, signed=signed)
     return f"{value} {interval}".rstrip()
 
 
-def format_n(metric: Metric, info: MetricInfo, lost: str) -> str:
-    """`n = 192 prompts`, and how many were `lost`."""
+def format_n(metric: Metric, info: MetricInfo, missing_text: str) -> str:
+    """`n = 192 prompts`, and the number of failed ones, described by `missing_text`."""
     unit = info.count_noun.removesuffix("s") if metric.n == 1 else info.count_noun
-    return f"n = {metric.n:,} {unit}" + (f", {metric.n_failed:,} {lost}" if metric.n_failed else "")
+    return f"n = {metric.n:,} {unit}" + (f", {metric.n_failed:,} {missing_text}" if metric.n_failed else "")
 
 
-def explain_inconclusive(difference: Metric, rows: str) -> str:
-    """Why it is open which is better, and how many rows would tell if the difference is as large as it looks. The number is
-    left out where it is not more than there are: lopsided intervals of a handful of rows know no better."""
+def explain_inconclusive(difference: Metric, count_noun: str) -> str:
+    """Why a difference is inconclusive, and the sample size that could detect a difference of this size.
+
+    The sample size is left out unless it exceeds the current one: intervals of a few rows are too asymmetric to estimate it.
+    """
     if difference.low is None:
         return "too few for an interval"
-    enough = required_sample_size(difference)
-    rest = f"; about {_round_up(enough):,} would settle one of this size" if enough and enough > difference.n else ""
-    return f"no difference that these {rows} could show{rest}"
+    n_required = required_sample_size(difference)
+    if not n_required or n_required <= difference.n:
+        return f"no significant difference on these {count_noun}"
+    return (
+        f"no significant difference on these {count_noun}; about {_round_up(n_required):,} would be needed to detect one of "
+        "this size"
+    )
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -55,11 +61,11 @@ def capitalize_first(text: str) -> str:
 
 
 def lowercase_first(text: str) -> str:
-    """A label within a sentence."""
+    """A label as written within a sentence."""
     return text[:1].lower() + text[1:]
 
 
 def _round_up(count: int) -> int:
-    """Up to two significant digits: more would claim a precision that the difference does not have."""
+    """Rounds up to two significant digits, since the estimate is no more precise."""
     step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step

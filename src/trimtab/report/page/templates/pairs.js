@@ -1,174 +1,184 @@
-// The browser of pairs. Text of the data is put into the page with textContent alone.
+// The pair browser. Text from data is inserted with textContent only, never as markup.
 (() => {
   const source = document.getElementById("pair-rows");
   if (!source) return;
-  const { arms, rows, short } = JSON.parse(source.textContent);
-  const at = (id) => document.getElementById(id);
-  const PAGE = 25, KEPT = 0, DROPPED = 1;
+  const { arms, rows, id_length: idLength } = JSON.parse(source.textContent);
+  const byId = (id) => document.getElementById(id);
+  const PAGE_SIZE = 25, KEPT = 0, DROPPED = 1;
   const STATES = ["", "dropped", "abstained", "failed"];
-  const [ID, PROMPT, A, B, HUMAN, LABELS, DETAILS] = [0, 1, 2, 3, 4, 5, 6];
-  const lower = new Map();
-  let found = [], page = 0, chosen = 0;
+  const [ID, PROMPT, A, B, HUMAN, LABELS, PROVENANCE] = [0, 1, 2, 3, 4, 5, 6];
+  const lowercase = new Map();
+  let filtered = [], page = 0, selected = 0;
 
-  const make = (tag, attributes = {}, ...children) => {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children.filter((each) => each !== null && each !== ""));
-    return made;
+  const createElement = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children.filter((child) => child !== null && child !== ""));
+    return element;
   };
-  const text = (className, words) => make("div", { class: className }, words);
+  const textBlock = (className, text) => createElement("div", { class: className }, text);
 
-  const label = (row, arm) => {
-    const told = row[LABELS][arm];
-    const [p, state, note] = Array.isArray(told) ? told : [told, KEPT, ""];
+  const labelOf = (row, arm) => {
+    const encoded = row[LABELS][arm];
+    const [p, state, note] = Array.isArray(encoded) ? encoded : [encoded, KEPT, ""];
     const choice = p === null || p === 0.5 ? null : p > 0.5 ? "a" : "b";
     return { p, state, note, choice, match: choice && row[HUMAN] ? choice === row[HUMAN] : null };
   };
-  const sure = (each) => (each.p === null ? -1 : Math.max(each.p, 1 - each.p));
+  const confidence = (label) => (label.p === null ? -1 : Math.max(label.p, 1 - label.p));
 
-  const wanted = {
+  const labelFilters = {
     any: () => true,
-    match: (each) => each.match === true,
-    mismatch: (each) => each.match === false,
-    kept: (each) => each.state === KEPT && each.choice !== null,
-    dropped: (each) => each.state === DROPPED,
-    none: (each) => each.state > DROPPED,
+    match: (label) => label.match === true,
+    mismatch: (label) => label.match === false,
+    kept: (label) => label.state === KEPT && label.choice !== null,
+    dropped: (label) => label.state === DROPPED,
+    none: (label) => label.state > DROPPED,
   };
 
-  // Lower-cased texts are kept once they were needed, so that the next letter of a search is quick.
-  const holds = (row, words) => {
-    if (!lower.has(row)) lower.set(row, [row[ID], row[PROMPT], row[A], row[B]].join("\n").toLowerCase());
-    return words.every((word) => lower.get(row).includes(word));
+  // Lowercase texts are cached, so that the next letter of a search is fast.
+  const containsWords = (row, words) => {
+    if (!lowercase.has(row)) lowercase.set(row, [row[ID], row[PROMPT], row[A], row[B]].join("\n").toLowerCase());
+    return words.every((word) => lowercase.get(row).includes(word));
   };
 
   const filter = () => {
-    const arm = Number(at("pair-arm").value), kind = wanted[at("pair-label").value];
-    const low = at("pair-confidence").value === "" ? null : Number(at("pair-confidence").value);
-    const words = at("pair-search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    found = rows.filter((row) => {
-      const each = label(row, arm), confidence = sure(each);
-      const within = low === null || (confidence >= low && (confidence < low + 0.1 || (low === 0.9 && confidence <= 1)));
-      return within && kind(each) && (words.length === 0 || holds(row, words));
+    const arm = Number(byId("pair-arm").value), passes = labelFilters[byId("pair-label").value];
+    const low = byId("pair-confidence").value === "" ? null : Number(byId("pair-confidence").value);
+    const words = byId("pair-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    filtered = rows.filter((row) => {
+      const label = labelOf(row, arm), value = confidence(label);
+      const inBin = low === null || (value >= low && (value < low + 0.1 || (low === 0.9 && value <= 1)));
+      return inBin && passes(label) && (words.length === 0 || containsWords(row, words));
     });
-    const order = at("pair-order").value, sign = order === "sure" ? -1 : 1;
-    if (order !== "drawn") found.sort((x, y) => sign * (sure(label(x, arm)) - sure(label(y, arm))));
-    chosen = 0;
-    draw();
+    const order = byId("pair-order").value, sign = order === "sure" ? -1 : 1;
+    if (order !== "drawn") filtered.sort((x, y) => sign * (confidence(labelOf(x, arm)) - confidence(labelOf(y, arm))));
+    selected = 0;
+    render();
   };
 
-  const mark = (each) => (each.match === null ? "" : each.match ? "✓" : "✗");
-  const side = (each) => (each.match === null ? "" : each.match ? "match" : "mismatch");
-  const chip = (each) =>
-    (each.p === null ? STATES[each.state] : `${each.choice || "–"} ${sure(each).toFixed(3)} ${mark(each)}`.trim());
-  const spoken = (each) => (each.p === null ? STATES[each.state] || "–" : each.p.toFixed(3));
+  const matchMark = (label) => (label.match === null ? "" : label.match ? "✓" : "✗");
+  const matchClass = (label) => (label.match === null ? "" : label.match ? "match" : "mismatch");
+  const chipText = (label) =>
+    (label.p === null ? STATES[label.state] : `${label.choice || "–"} ${confidence(label).toFixed(3)} ${matchMark(label)}`.trim());
+  const formatProbability = (label) => (label.p === null ? STATES[label.state] || "–" : label.p.toFixed(3));
 
-  const item = (row, place, arm) => {
-    const each = label(row, arm);
-    const last = row[PROMPT].split("\n\n").at(-1).replace(/^[A-Z][a-z]+: /, "");
-    const option = make("li", { role: "option", id: `pair-${place}`, "aria-selected": String(place === chosen) },
-      text("begins", last.slice(0, 140) || row[ID].slice(0, short)),
-      make("span", { class: `chip ${side(each)}` }, chip(each)));
-    option.addEventListener("click", () => choose(place, true));
-    return option;
+  const listItem = (row, index, arm) => {
+    const label = labelOf(row, arm);
+    const lastTurn = row[PROMPT].split("\n\n").at(-1).replace(/^[A-Z][a-z]+: /, "");
+    const item = createElement("li", { role: "option", id: `pair-${index}`, "aria-selected": String(index === selected) },
+      textBlock("begins", lastTurn.slice(0, 140) || row[ID].slice(0, idLength)),
+      createElement("span", { class: `chip ${matchClass(label)}` }, chipText(label)));
+    item.addEventListener("click", () => select(index, true));
+    return item;
   };
 
-  const draw = () => {
-    const arm = Number(at("pair-arm").value), pages = Math.max(1, Math.ceil(found.length / PAGE));
-    page = Math.floor(chosen / PAGE);
-    const begin = page * PAGE;
-    at("pair-list").replaceChildren(...found.slice(begin, begin + PAGE).map((row, n) => item(row, begin + n, arm)));
-    at("pair-list").setAttribute("aria-activedescendant", found.length ? `pair-${chosen}` : "");
-    at("pair-count").textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} pairs`;
-    at("pair-page").textContent = `${page + 1} of ${pages}`;
-    at("pair-back").disabled = page === 0;
-    at("pair-on").disabled = page >= pages - 1;
-    at("pair-shown").replaceChildren(...(found.length ? shown(found[chosen], arm) : [text("nothing", "No pair is like that.")]));
+  const render = () => {
+    const arm = Number(byId("pair-arm").value), numPages = Math.max(1, Math.ceil(filtered.length / PAGE_SIZE));
+    page = Math.floor(selected / PAGE_SIZE);
+    const start = page * PAGE_SIZE;
+    byId("pair-list").replaceChildren(
+      ...filtered.slice(start, start + PAGE_SIZE).map((row, offset) => listItem(row, start + offset, arm)));
+    byId("pair-list").setAttribute("aria-activedescendant", filtered.length ? `pair-${selected}` : "");
+    byId("pair-count").textContent =
+      `${filtered.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} pairs`;
+    byId("pair-page").textContent = `${page + 1} of ${numPages}`;
+    byId("pair-back").disabled = page === 0;
+    byId("pair-on").disabled = page >= numPages - 1;
+    byId("pair-shown").replaceChildren(
+      ...(filtered.length ? pairView(filtered[selected], arm) : [textBlock("nothing", "No matching pair.")]));
   };
 
-  const choose = (place, near = false) => {
-    if (place < 0 || place >= found.length) return;
-    chosen = place;
-    draw();
-    const item = at(`pair-${chosen}`), list = at("pair-list");
+  const select = (index, scroll = false) => {
+    if (index < 0 || index >= filtered.length) return;
+    selected = index;
+    render();
+    const item = byId(`pair-${selected}`), list = byId("pair-list");
     if (item.offsetTop < list.scrollTop || item.offsetTop + item.offsetHeight > list.scrollTop + list.clientHeight)
       list.scrollTop = item.offsetTop - list.clientHeight / 2;
-    // Where the pair stands below the list, it is brought into view.
-    const begins = at("pair-shown").getBoundingClientRect().top;
-    if (near && begins > innerHeight * 0.8) at("pair-shown").scrollIntoView({ block: "start" });
+    // On narrow screens the pair is below the list: scroll to it.
+    const top = byId("pair-shown").getBoundingClientRect().top;
+    if (scroll && top > innerHeight * 0.8) byId("pair-shown").scrollIntoView({ block: "start" });
   };
 
   const response = (row, name) =>
-    make("div", { class: `response${row[HUMAN] === name ? " preferred" : ""}` },
-      make("h4", {}, name, row[HUMAN] === name ? make("small", {}, " preferred by people") : ""),
-      text("text", row[name === "a" ? A : B]));
+    createElement("div", { class: `response${row[HUMAN] === name ? " preferred" : ""}` },
+      createElement("h4", {}, name, row[HUMAN] === name ? createElement("small", {}, " preferred by humans") : ""),
+      textBlock("text", row[name === "a" ? A : B]));
 
-  const bar = (p) => {
+  const probabilityBar = (p) => {
     if (p === null) return "";
-    const made = make("span", { class: "share", "aria-hidden": "true" }, make("span"));
-    made.firstChild.style.width = `${100 * p}%`;
-    return made;
+    const bar = createElement("span", { class: "share", "aria-hidden": "true" }, createElement("span"));
+    bar.firstChild.style.width = `${100 * p}%`;
+    return bar;
   };
 
-  const labels = (row, arm) =>
-    make("table", { class: "labels" },
-      make("thead", {}, make("tr", {}, ...["Arm", "p(a better)", "", "People", ""].map((name) => make("th", { scope: "col" }, name)))),
-      make("tbody", {}, ...arms.map((about, place) => {
-        const each = label(row, place);
-        const state = each.state === DROPPED ? `dropped by ${about.filter}` : STATES[each.state];
-        return make("tr", place === arm ? { class: "chosen" } : {},
-          make("th", { scope: "row" }, about.name, make("small", {}, about.annotator)),
-          make("td", {}, spoken(each)), make("td", {}, bar(each.p)),
-          make("td", { class: side(each) }, each.match === null ? "" : each.match ? "✓ match" : "✗ mismatch"),
-          make("td", { class: "state" }, [state, each.note].filter(Boolean).join(": ")));
+  const labelTable = (row, arm) =>
+    createElement("table", { class: "labels" },
+      createElement("thead", {}, createElement("tr", {},
+        ...["Arm", "p(a better)", "", "Human label", ""].map((name) => createElement("th", { scope: "col" }, name)))),
+      createElement("tbody", {}, ...arms.map((info, index) => {
+        const label = labelOf(row, index);
+        const state = label.state === DROPPED ? `dropped by ${info.filter}` : STATES[label.state];
+        return createElement("tr", index === arm ? { class: "chosen" } : {},
+          createElement("th", { scope: "row" }, info.name, createElement("small", {}, info.annotator)),
+          createElement("td", {}, formatProbability(label)), createElement("td", {}, probabilityBar(label.p)),
+          createElement("td", { class: matchClass(label) }, label.match === null ? "" : label.match ? "✓ match" : "✗ mismatch"),
+          createElement("td", { class: "state" }, [state, label.note].filter(Boolean).join(": ")));
       })));
 
-  const branch = ([name, line, kept, thought, below]) =>
-    make("li", { class: kept ? "kept" : "pruned" }, make("strong", {}, name), " ", make("small", {}, line),
-      thought ? text("text", thought) : "", below.length ? make("ul", {}, ...below.map(branch)) : "");
+  const branch = ([name, metrics, kept, thought, children]) =>
+    createElement("li", { class: kept ? "kept" : "pruned" },
+      createElement("strong", {}, name), " ", createElement("small", {}, metrics),
+      thought ? textBlock("text", thought) : "",
+      children.length ? createElement("ul", {}, ...children.map(branch)) : "");
 
-  const details = (row, arm) => {
-    if (row[DETAILS] === null)
-      return [make("p", { class: "key" }, "How this label came about is left out here for its size: ",
-        make("code", {}, `trimtab show DIR ${row[ID].slice(0, short)}`))];
-    const told = row[DETAILS][arms[arm].source];
-    if (!told) return [];
-    if (told.tree)
-      return [make("h4", {}, "Tree ", make("small", {}, told.line)),
-        make("ul", { class: "tree" }, ...told.tree.map(branch)), make("p", {}, told.said)];
-    return told.parts.flatMap(([title, words]) => [make("h4", {}, title), text("text", words)]);
+  const provenance = (row, arm) => {
+    if (row[PROVENANCE] === null)
+      return [createElement("p", { class: "key" }, "The provenance of this label is omitted to limit the page size: ",
+        createElement("code", {}, `trimtab show DIR ${row[ID].slice(0, idLength)}`))];
+    const details = row[PROVENANCE][arms[arm].source];
+    if (!details) return [];
+    if (details.tree)
+      return [createElement("h4", {}, "Tree ", createElement("small", {}, details.summary)),
+        createElement("ul", { class: "tree" }, ...details.tree.map(branch)), createElement("p", {}, details.decision)];
+    return details.parts.flatMap(([title, text]) => [createElement("h4", {}, title), textBlock("text", text)]);
   };
 
-  const shown = (row, arm) => [
-    make("p", { class: "key" }, "pair ", make("code", {}, row[ID]), row[HUMAN] ? "" : ", nobody said which is better"),
-    make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Labels of this pair" }, labels(row, arm)),
-    ...(row[PROMPT] ? [text("text prompt", row[PROMPT]), make("div", { class: "both" }, response(row, "a"), response(row, "b"))] : []),
-    ...details(row, arm),
+  const pairView = (row, arm) => [
+    createElement("p", { class: "key" }, "pair ", createElement("code", {}, row[ID]), row[HUMAN] ? "" : ", no human label"),
+    createElement("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Labels of this pair" },
+      labelTable(row, arm)),
+    ...(row[PROMPT]
+      ? [textBlock("text prompt", row[PROMPT]), createElement("div", { class: "both" }, response(row, "a"), response(row, "b"))]
+      : []),
+    ...provenance(row, arm),
   ];
 
-  const steps = { ArrowLeft: -1, ArrowRight: 1 }, listSteps = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE };
+  const steps = { ArrowLeft: -1, ArrowRight: 1 };
+  const listSteps = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE_SIZE, PageDown: PAGE_SIZE };
   document.addEventListener("keydown", (event) => {
-    const panel = at("browser").closest(".panel");
+    const panel = byId("browser").closest(".panel");
     if (panel.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, select, .tabs")) return;
-    const inList = event.target === at("pair-list"), wide = event.target.closest(".wide");
-    if (event.key === "/") at("pair-search").focus();
-    // With shift, arrows extend what is selected; in a table that is wider than its place they move it.
+    const inList = event.target === byId("pair-list"), wide = event.target.closest(".wide");
+    if (event.key === "/") byId("pair-search").focus();
+    // With shift, arrows extend a selection; in a table wider than its container, they scroll it.
     else if (event.shiftKey || (wide && wide.scrollWidth > wide.clientWidth)) return;
-    else if (event.key in steps) choose(chosen + steps[event.key]);
+    else if (event.key in steps) select(selected + steps[event.key]);
     else if (inList && event.key in listSteps)
-      choose(Math.max(0, Math.min(found.length - 1, chosen + listSteps[event.key])));
+      select(Math.max(0, Math.min(filtered.length - 1, selected + listSteps[event.key])));
     else return;
     event.preventDefault();
   });
-  let waiting = 0;
-  at("pair-search").addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(filter, 120);
+  let timer = 0;
+  byId("pair-search").addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(filter, 120);
   });
-  for (const id of ["pair-arm", "pair-label", "pair-confidence", "pair-order"]) at(id).addEventListener("change", filter);
-  at("pair-filters").addEventListener("submit", (event) => event.preventDefault());
-  at("pair-back").addEventListener("click", () => choose((page - 1) * PAGE));
-  at("pair-on").addEventListener("click", () => choose((page + 1) * PAGE));
-  at("browser").hidden = false;
+  for (const id of ["pair-arm", "pair-label", "pair-confidence", "pair-order"]) byId(id).addEventListener("change", filter);
+  byId("pair-filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("pair-back").addEventListener("click", () => select((page - 1) * PAGE_SIZE));
+  byId("pair-on").addEventListener("click", () => select((page + 1) * PAGE_SIZE));
+  byId("browser").hidden = false;
   filter();
 })();
