@@ -31,8 +31,8 @@ STUDY = """
 name: made-large
 data: {{kind: file, path: pairs.jsonl}}
 models: {{weak: smollm2-135m-instruct, student: gemma3-270m}}
-samples: {samples}
-evaluation: {{gold: checker}}
+num_report_samples: {samples}
+scorers: {{gold: synthetic_checker}}
 arms:
   weak_sure: {{annotator: implicit_reward, filter: {{kind: uncertainty, fraction: 0.5}}}}
 """
@@ -81,8 +81,14 @@ def make_large(folder: Path, n_pairs: int, n_test: int, samples: int = 4, words:
     stages = dict.fromkeys(
         value for value in [split[1].folder.name, *told] if value and (store.root / "stages" / value).is_dir()
     )
-    index = {"trimtab": "0.1.0", "study": "made-large", "split": split[1].folder.name, "rewards": {}, "made": []}
-    (folder / "run.json").write_text(json.dumps({**index, "arms": arms, "stages": list(stages)}), encoding="utf-8")
+    index = {
+        "trimtab_version": "0.1.0",
+        "study": "made-large",
+        "split": split[1].folder.name,
+        "test_rewards": {},
+        "created": [],
+    }
+    (folder / "run.json").write_text(json.dumps({**index, "rows": arms, "stages": list(stages)}), encoding="utf-8")
     (folder / "study.yaml").write_text(STUDY.format(samples=samples), encoding="utf-8")
     return folder
 
@@ -197,12 +203,12 @@ def _arm(
     return {
         "name": name,
         "description": "",
-        "annotator": {"human": "Human", "flipped": "Flip"}.get(name, "ImplicitReward") if labels else "",
+        "annotator": {"human": "Human", "flipped": "NoisyHuman"}.get(name, "ImplicitReward") if labels else "",
         "skipped": "",
         "labels": _name(labels),
         "training": _name(trained),
-        "policy": _name(_table(store, name, draw, test, 0.5)) if chooses else None,
-        "reference": _name(reference) if chooses else None,
+        "policy_logprobs": _name(_table(store, name, draw, test, 0.5)) if chooses else None,
+        "reference_logprobs": _name(reference) if chooses else None,
         "completions": _name(generated),
         "predictions": None,
         "scores": {"gold": _name(scored)},

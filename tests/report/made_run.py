@@ -42,7 +42,7 @@ STUDY = """
 name: made-by-hand
 data: {{kind: file, path: pairs.jsonl}}
 models: {{weak: smollm2-135m-instruct, student: gemma3-270m}}
-samples: {samples}
+num_report_samples: {samples}
 """
 
 
@@ -102,13 +102,13 @@ def make_run(folder: Path, samples: int = 2) -> Path:
     arms = [_arm(name, stages[name]) for name in ("human", "seam", "seam_filtered", "debate", "consultancy")]
     arms.append({**_arm("weak_model", ""), "annotator": "", "labels": None, "predictions": predictions})
     index: dict[str, Any] = {
-        "trimtab": "0.1.0",
+        "trimtab_version": "0.1.0",
         "study": "made-by-hand",
         "split": split[1].folder.name,
-        "rewards": {},
-        "made": [],
+        "test_rewards": {},
+        "created": [],
     }
-    index |= {"arms": arms, "stages": [split[1].folder.name, *dict.fromkeys(stages.values()), predictions]}
+    index |= {"rows": arms, "stages": [split[1].folder.name, *dict.fromkeys(stages.values()), predictions]}
     (folder / "run.json").write_text(json.dumps(index), encoding="utf-8")
     (folder / "study.yaml").write_text(STUDY.format(samples=samples), encoding="utf-8")
     return folder
@@ -159,5 +159,5 @@ def _made(store: Store, stage: Stage, inputs: Mapping[str, Artifact]) -> tuple[S
 
 def _arm(name: str, labels: str) -> dict[str, Any]:
     kind = {"seam_filtered": "Seam"}.get(name, name.capitalize())
-    none = dict.fromkeys(("training", "policy", "reference", "completions", "predictions"))
+    none = dict.fromkeys(("training", "policy_logprobs", "reference_logprobs", "completions", "predictions"))
     return {"name": name, "description": "", "annotator": kind, "skipped": "", "labels": labels, "scores": {}, **none}
