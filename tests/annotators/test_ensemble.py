@@ -127,7 +127,7 @@ def test_a_correction_tells_both_probabilities_costs_both_labels_and_has_no_marg
 
 
 def test_it_takes_either_a_quantile_or_a_threshold() -> None:
-    with pytest.raises(StudyError, match="give either quantile or threshold"):
+    with pytest.raises(StudyError, match="set either quantile or threshold"):
         build_component(
             "annotators", {"kind": "aux_confidence", "weak": "w", "strong": "s", "quantile": 0.5, "threshold": 0.9}
         )

@@ -21,7 +21,7 @@ from trimtab.filters.optimal_fraction import estimate_optimal_fraction
 from trimtab.pipeline.dry_run import plan_dry_run
 from trimtab.pipeline.executor import run_study
 from trimtab.pipeline.stages.hidden_states import load_hidden_states
-from trimtab.pipeline.stages.train_reward_model import load_rewards
+from trimtab.pipeline.stages.reward_table import load_rewards
 from trimtab.storage.artifacts import Artifact, open_artifact
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 

@@ -73,7 +73,7 @@ def test_a_pair_that_nobody_labeled_is_abstained_from() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"rate": 0.1, "like": "weak"}])
 def test_it_takes_either_a_rate_or_another_arm(settings: dict[str, object]) -> None:
-    with pytest.raises(StudyError, match="give either rate or like"):
+    with pytest.raises(StudyError, match="set either noise_rate or arm"):
         build_component("annotators", {"kind": "noisy_human", **settings})
 
 

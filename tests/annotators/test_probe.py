@@ -82,8 +82,8 @@ def test_swapped_responses_get_the_opposite_and_a_tie_abstains() -> None:
 @pytest.mark.parametrize(
     ("labeled", "message"),
     [
-        (LABELED[:19], "probe: 19 labeled pairs to learn from, expected 20 or more"),
-        (pairs(["a"] * N), "people chose 'a' in all 80 labeled pairs"),
+        (LABELED[:19], "probe: 19 labeled pairs to train on, expected at least 20"),
+        (pairs(["a"] * N), "the human label is 'a' for all 80 labeled pairs"),
         (pairs([None] * N), "probe: 0 labeled pairs"),
     ],
 )

@@ -387,7 +387,7 @@ def test_the_whole_tree_is_told_as_json() -> None:
     told = json.loads(json.dumps(found.detail))
     assert told == found.detail
     assert [(each["level"], each["kept"]) for each in told["nodes"]] == [(1, True), (2, False), (2, True), (3, True)]
-    assert told["nodes"][1]["drop_reason"] == "told less than the node before; tried again"
+    assert told["nodes"][1]["drop_reason"] == "less information than its parent; retried"
     assert all(len(each["thought"]) == 2 for each in told["nodes"])
     stay = [each["information"] for each in told["nodes"] if each["kept"]]
     assert told["score"] == pytest.approx(sum(stay) / 3)

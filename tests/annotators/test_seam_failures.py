@@ -42,7 +42,7 @@ def test_the_released_codes_shares_need_logprobs_and_say_so() -> None:
 def test_a_share_that_is_no_probability_fails(share: float) -> None:
     broken = Watched(weak_engine(), weighing=lambda each: replace(each, probabilities=(share, 0.5)))
     found = label(seam(presentation_order="single"), strong_engine(CALM), broken)
-    assert (found.status, found.note) == ("failed", f"the engine gave a share of {share}")
+    assert (found.status, found.note) == ("failed", f"the engine returned a probability of {share}")
 
 
 @pytest.mark.parametrize("share", [float("nan"), -0.5])
@@ -51,7 +51,7 @@ def test_an_edge_that_is_no_probability_fails(share: float) -> None:
         return replace(each, probabilities=(share, *each.probabilities[1:])) if len(each.probabilities) > 2 else each
 
     found = label(seam(), Watched(strong_engine(CALM), weighing=weighing))
-    assert (found.status, found.note) == ("failed", f"the engine gave a share of {share}")
+    assert (found.status, found.note) == ("failed", f"the engine returned a probability of {share}")
     json.dumps(found.detail, allow_nan=False)
 
 
@@ -128,7 +128,7 @@ def test_an_empty_thought_is_counted_tells_nothing_and_is_tried_again() -> None:
 
 def test_where_no_thought_was_written_the_pair_fails() -> None:
     found = label(seam(), ScriptedEngine(choice_weights=strong_engine(CALM).weights_fn))
-    assert (found.status, found.note) == ("failed", "the strong model wrote no thought")
+    assert (found.status, found.note) == ("failed", "the strong model generated no thought")
     assert found.detail["num_empty_thoughts"] == 2
 
 
@@ -171,7 +171,7 @@ def test_a_pair_that_is_too_long_fails_unasked() -> None:
     strong = strong_engine(CALM)
     found = label(seam(), strong, pair=LONG)
     assert (found.status, found.detail["overlong"], strong.requests) == ("failed", "failed", [])
-    assert re.match(r"too long: the pair takes about 40\d\d tokens and max_prompt_tokens leaves \d+", found.note)
+    assert re.match(r"too long: the pair has about 40\d\d tokens and max_prompt_tokens leaves \d+", found.note)
 
 
 def test_a_pair_that_is_too_long_is_shortened_in_sight_and_counted() -> None:
@@ -180,7 +180,7 @@ def test_a_pair_that_is_too_long_is_shortened_in_sight_and_counted() -> None:
     assert (found.status, found.detail["overlong"]) == ("ok", "truncated")
     left_out = found.detail["words_removed"]
     assert left_out > 1000
-    assert found.note == f"{left_out} words left out"
+    assert found.note == f"{left_out} words removed"
     assert f"[... {left_out} words left out ...]" in text(weak.requests[0])
 
 
@@ -190,7 +190,7 @@ def test_responses_that_differ_only_in_what_is_left_out_fail() -> None:
     )
     found = label(seam(on_overlong="truncate"), strong_engine(CALM), pair=twins)
     assert (found.status, found.detail["overlong"]) == ("failed", "failed")
-    assert found.note.endswith("shortened, its responses are the same")
+    assert found.note.endswith("after truncation, its responses are identical")
 
 
 def test_a_pair_of_which_hardly_a_word_would_be_left_fails() -> None:
@@ -198,7 +198,7 @@ def test_a_pair_of_which_hardly_a_word_would_be_left_fails() -> None:
     strong = strong_engine(CALM)
     found = label(seam(on_overlong="truncate"), strong, pair=huge)
     assert (found.status, found.detail["overlong"], strong.requests) == ("failed", "failed", [])
-    assert re.search(r"; shortened, one of its texts would keep \d% of its words$", found.note)
+    assert re.search(r"; after truncation, one of its texts would keep \d% of its words$", found.note)
 
 
 def test_a_pair_in_a_script_without_spaces_is_shortened_and_not_emptied() -> None:
@@ -211,5 +211,5 @@ def test_a_pair_in_a_script_without_spaces_is_shortened_and_not_emptied() -> Non
 
 
 def test_too_little_room_is_refused_before_anything_is_asked() -> None:
-    with pytest.raises(StudyError, match=r"max_prompt_tokens: 900 is too few; .* at least \d+"):
+    with pytest.raises(StudyError, match=r"max_prompt_tokens: 900 is too small: .* at least \d+"):
         seam(max_prompt_tokens=900).content_hash()

@@ -15,8 +15,8 @@ from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
-from trimtab.models.checkpoint import load_base_model
 from trimtab.models.config import Model
+from trimtab.models.references import ModelRef
 from trimtab.prompts.principles import load_principles
 from trimtab.prompts.seam import RESPONSE_CANDIDATES, OrderedPair, build_judgment_request
 from trimtab.types import Annotation, EngineRequest, build_user_prompt
@@ -66,7 +66,7 @@ def wordy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engines(tiny_model: Path, wordy_model: Path, runtime: Runtime) -> Iterator[dict[str, TransformersEngine]]:
     yield {
-        name: TransformersEngine(load_base_model(Model(base=str(folder), dtype="float32"), runtime.notify, "cpu"), 1024)
+        name: TransformersEngine(ModelRef(Model(base=str(folder), dtype="float32")).load(runtime.notify, "cpu"), 1024)
         for name, folder in (("weak", tiny_model), ("strong", wordy_model))
     }
 

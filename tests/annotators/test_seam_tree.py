@@ -142,9 +142,9 @@ def test_every_node_that_does_not_stay_says_why() -> None:
     tree = grow([0.5, 0.3, 0.4, 0.6], CODE)
     assert [describe_drop_reason(tree, node) for node in tree.nodes] == [
         "",
-        "told less than the node before; tried again",
-        "told no more than the node before",
-        "below a node that told no more",
+        "less information than its parent; retried",
+        "no gain over its parent",
+        "below a node without gain",
     ]
 
 

@@ -166,8 +166,8 @@ def test_labels_tell_the_accuracies_and_hang_on_the_whole_set_alone() -> None:
     ("settings", "message"),
     [
         ({"arms": ["x"]}, "of"),
-        ({"arms": ["x", "x"]}, "'x' is named twice"),
-        ({"arms": ["x", "y"], "by": "dawid_skene"}, "three arms or more"),
+        ({"arms": ["x", "x"]}, "'x' is listed twice"),
+        ({"arms": ["x", "y"], "by": "dawid_skene"}, "at least three arms"),
         ({"arms": ["x", "y"], "by": "loudest"}, "by"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_value_out_of_range_gives_the_range(settings: Any, message: str) -> No
             "arms.x.annotator.tie_treshold: unknown setting; did you mean 'tie_threshold'? "
             "(expected one of: prefer, tie_threshold)",
         ),
-        ({"kind": "noisy_human"}, "arms.x.annotator: give either noise_rate or arm"),
+        ({"kind": "noisy_human"}, "arms.x.annotator: set either noise_rate or arm"),
     ],
 )
 def test_an_error_in_a_component_gives_the_full_path(annotator: Any, message: str) -> None:

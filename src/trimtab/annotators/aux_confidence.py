@@ -1,4 +1,4 @@
-"""Weak labels, with the strong model's in their place where it is confident."""
+"""Weak labels, replaced by the strong model's where it is confident."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from trimtab.types import Annotation, Pair
 
 
 class AuxConfidence(Component):
-    """Takes the strong arm's label where its confidence is above a threshold, else the weak arm's (SEAM's AuxConf).
+    """Uses the strong arm's label if its confidence exceeds a threshold, else the weak arm's (SEAM's AuxConf).
 
     `weak` and `strong` name arms. The confidence of a label is max(p_a, 1 - p_a). The threshold is the `quantile` of the
-    strong arm's confidences over its whole set, so that the share 1 - quantile is corrected at most and a pair's label does
-    not hang on which pairs are labeled with it; or give `threshold` itself. A strong label that abstained or failed corrects
-    nothing. `cost` is what both arms' labels took, `detail` has both probabilities and which label was taken.
+    strong arm's confidences over its whole set: at most the fraction 1 - quantile is replaced, and a pair's label does not
+    depend on which pairs are labeled with it. Alternatively, set `threshold`. A strong label that abstained or failed
+    replaces nothing. `cost` is the total cost of both arms' labels; `detail` has both probabilities and the arm whose label
+    was used (`label_from`).
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -34,7 +35,7 @@ class AuxConfidence(Component):
     @model_validator(mode="after")
     def _require_one_threshold(self) -> Self:
         if self.threshold is not None and "quantile" in self.model_fields_set:
-            raise ValueError("give either quantile or threshold")
+            raise ValueError("set either quantile or threshold")
         return self
 
     def logprob_models(self) -> Sequence[str]:
@@ -43,16 +44,16 @@ class AuxConfidence(Component):
     def required_arms(self) -> Sequence[str]:
         return (self.weak, self.strong)
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
-        weak, strong = given.labels[self.weak], given.labels[self.strong]
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
+        weak, strong = inputs.labels[self.weak], inputs.labels[self.strong]
         threshold = self._compute_threshold(list(strong.values())) if self.threshold is None else self.threshold
         return [_annotate(weak[pair.id], strong[pair.id], threshold) for pair in pairs]
 
     def _compute_threshold(self, labels: Sequence[Annotation]) -> float:
-        """The confidence that ceil(n * quantile) of the n labels do not exceed; 0, which all exceed, for a quantile of 0."""
-        ordered = sorted(each for label in labels if (each := _compute_confidence(label)) is not None)
-        count = math.ceil(len(ordered) * Fraction(str(self.quantile)))
-        return ordered[count - 1] if count else 0.0
+        """The confidence that ceil(n * quantile) of the n labels do not exceed; 0 for a quantile of 0, so all exceed it."""
+        confidences = sorted(value for label in labels if (value := _compute_confidence(label)) is not None)
+        count = math.ceil(len(confidences) * Fraction(str(self.quantile)))
+        return confidences[count - 1] if count else 0.0
 
 
 def _compute_confidence(label: Annotation) -> float | None:
@@ -61,7 +62,7 @@ def _compute_confidence(label: Annotation) -> float | None:
 
 def _annotate(weak: Annotation, strong: Annotation, threshold: float) -> Annotation:
     confidence = _compute_confidence(strong)
-    taken = strong if confidence is not None and confidence > threshold else weak
-    detail = {"weak": weak.p_a, "strong": strong.p_a, "label_from": "strong" if taken is strong else "weak"}
-    # Margins of two annotators are in two units, so neither is handed on.
-    return replace(taken, margin=None, cost=weak.cost + strong.cost, detail=detail)
+    selected = strong if confidence is not None and confidence > threshold else weak
+    detail = {"weak": weak.p_a, "strong": strong.p_a, "label_from": "strong" if selected is strong else "weak"}
+    # the margins of two annotators have different units, so neither is kept
+    return replace(selected, margin=None, cost=weak.cost + strong.cost, detail=detail)

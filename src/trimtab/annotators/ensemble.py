@@ -1,4 +1,4 @@
-"""The mean of what several arms say, such as the weak and the strong model."""
+"""Ensemble: averages the probabilities of several arms, such as a weak and a strong one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trimtab.types import Annotation, Pair
 
 
 class Ensemble(Component):
-    """Averages the probabilities that other arms give response `a` (SEAM's WS-Ensemble, over a weak and a strong arm).
+    """Averages the probabilities of the `arms` (SEAM's WS-Ensemble, over a weak and a strong arm).
 
-    `arms` names them. One that abstains counts as one half; where one failed there is no label, and where the mean is
-    exactly one half the label abstains. `cost` is what the arms' labels took together, `detail` has each one's probability.
+    An arm that abstains counts as 1/2. The label fails if an arm failed, and abstains if the mean is exactly 1/2. `cost` is
+    the total cost of the arms' labels; `detail` has each arm's probability.
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -28,8 +28,8 @@ class Ensemble(Component):
     def required_arms(self) -> Sequence[str]:
         return self.arms
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [
-            combine_labels({arm: given.labels[arm][pair.id] for arm in self.arms}, compute_mean_probability)
+            combine_labels({arm: inputs.labels[arm][pair.id] for arm in self.arms}, compute_mean_probability)
             for pair in pairs
         ]

@@ -1,4 +1,4 @@
-"""The human label, where there is one: the ceiling of every study."""
+"""Human labels: the upper bound of every study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trimtab.types import Annotation, Pair, build_human_annotation
 
 
 class Human(Component):
-    """What people said, with probability 1; a pair that nobody labeled is abstained from."""
+    """Returns the human label with probability 1, and abstains on pairs without one."""
 
     SYMMETRIC: ClassVar[bool] = True
 
@@ -21,5 +21,5 @@ class Human(Component):
     def required_arms(self) -> Sequence[str]:
         return ()
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [build_human_annotation(pair) for pair in pairs]

@@ -1,4 +1,4 @@
-"""The implicit reward of a model aligned with DPO: Tao & Li's weak label."""
+"""The implicit reward of a model aligned with DPO: the weak label of Tao & Li (2025)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from trimtab.types import Annotation, Cost, Pair
 
 
 class ImplicitReward(Component):
-    """Prefers the response whose probability DPO raised more (Tao & Li 2025, eq. 5).
+    """Prefers the response whose log-probability DPO increased more (Tao & Li 2025, eq. 5).
 
     `margin` is log[pi(a|x)/pi_ref(a|x)] - log[pi(b|x)/pi_ref(b|x)] in nats, summed over tokens and without beta, so that
-    labels, probabilities and filters can be derived from it again; `p_a` is sigmoid(beta * margin). An exact tie abstains.
-    `policy` and `reference` name models; `@weak` and `@weak.sft` are the study's own.
+    labels, probabilities and filters can be recomputed from it; `p_a` is sigmoid(beta * margin). Exact ties abstain.
+    `policy` and `reference` name models; `@weak` and `@weak.sft` are those of the study.
     """
 
     SYMMETRIC: ClassVar[bool] = True
 
     policy: str = "@weak"
     reference: str = "@weak.sft"
-    beta: float = Field(0.1, gt=0, description="paper; does not change which response is preferred")
+    beta: float = Field(0.1, gt=0, description="Tao & Li (2025); does not change which response is preferred")
 
     def logprob_models(self) -> Sequence[str]:
         return (self.policy, self.reference)
@@ -33,8 +33,8 @@ class ImplicitReward(Component):
     def required_arms(self) -> Sequence[str]:
         return ()
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
-        policy, reference = given.logprobs[self.policy], given.logprobs[self.reference]
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
+        policy, reference = inputs.logprobs[self.policy], inputs.logprobs[self.reference]
         return [self._annotate(pair, policy[pair.id], reference[pair.id]) for pair in pairs]
 
     def _annotate(self, pair: Pair, policy: ResponseScores, reference: ResponseScores) -> Annotation:
@@ -49,6 +49,6 @@ class ImplicitReward(Component):
 
 
 def _sigmoid(value: float) -> float:
-    """Without overflow on either side."""
+    """The logistic function, without overflow."""
     small = math.exp(-abs(value))
     return 1 / (1 + small) if value >= 0 else small / (1 + small)

@@ -1,4 +1,4 @@
-"""A fair coin: what labels are worth that know nothing."""
+"""Random baseline: labels that carry no information."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trimtab.types import Annotation, Pair
 
 
 class Random(Component):
-    """Prefers either response by the toss of a fair coin, and says so with probability 1.
+    """Prefers either response with probability 1/2, and reports a probability of 0 or 1.
 
-    The toss follows from `seed` and the pair's id and picks a text rather than a position. Every such label weighs as much
-    as a person's, so that an arm of them shows what training alone does.
+    The label is a function of `seed` and the pair's id, and selects a text rather than a position. Each label has the same
+    weight as a human one, so an arm of random labels shows the effect of training alone.
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -28,10 +28,10 @@ class Random(Component):
     def required_arms(self) -> Sequence[str]:
         return ()
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [self._annotate(pair) for pair in pairs]
 
     def _annotate(self, pair: Pair) -> Annotation:
-        # JudgeChoice for this annotator: `flip` draws from the same seed and id, and the two must not go together.
-        lower_text = random.Random(f"coin:{self.seed}:{pair.id}").random() < 0.5
-        return Annotation(pair_id=pair.id, p_a=1.0 if lower_text == (pair.a < pair.b) else 0.0)
+        # the salt keeps these draws independent of `noisy_human`, which also draws from the seed and the id
+        prefers_lower_text = random.Random(f"coin:{self.seed}:{pair.id}").random() < 0.5
+        return Annotation(pair_id=pair.id, p_a=1.0 if prefers_lower_text == (pair.a < pair.b) else 0.0)

@@ -1,4 +1,4 @@
-"""A Bradley-Terry reward model trained on the labeled pairs: a weak label without a generator."""
+"""A Bradley-Terry reward model trained on the labeled pairs: weak labels without a generator."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from trimtab.types import Annotation, Cost, Pair
 
 
 class RewardModel(Component):
-    """Prefers the response with the higher reward of a model that is trained on the labeled pairs with a linear head.
+    """Prefers the response with the higher reward, from a model with a linear head trained on the labeled pairs.
 
-    `margin` is the difference of the rewards in nats, `p_a` its sigmoid (Bradley & Terry 1952). An exact tie abstains.
+    `margin` is the difference of the rewards in nats, `p_a` its sigmoid (Bradley & Terry 1952). Exact ties abstain.
     """
 
     SYMMETRIC: ClassVar[bool] = True
 
     model: str = Field(
-        "@weak.base", description="what is trained: the study's weak model as published, or any by its name"
+        "@weak.base", description="model to train: by default the study's weak model before any training"
     )
     recipe: RewardModelSettings = Field(default_factory=RewardModelSettings)
 
@@ -36,15 +36,16 @@ class RewardModel(Component):
     def reward_model(self) -> RewardModelSpec:
         return RewardModelSpec(model=self.model, training=self.recipe)
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
-        return [_label(pair.id, given.rewards[pair.id]) for pair in pairs]
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
+        return [_annotate(pair.id, inputs.rewards[pair.id]) for pair in pairs]
 
 
-def _label(key: str, rewards: ResponseScores) -> Annotation:
+def _annotate(pair_id: str, rewards: ResponseScores) -> Annotation:
     margin, cost = rewards.a - rewards.b, Cost(prompt_tokens=rewards.n_a + rewards.n_b)
     if not math.isfinite(margin):
-        return Annotation(pair_id=key, p_a=None, status="failed", note=f"rewards {rewards.a}, {rewards.b}", cost=cost)
+        note = f"rewards {rewards.a}, {rewards.b}"
+        return Annotation(pair_id=pair_id, p_a=None, status="failed", note=note, cost=cost)
     if margin == 0:
-        return Annotation(pair_id=key, p_a=None, status="abstained", note="tie", cost=cost)
+        return Annotation(pair_id=pair_id, p_a=None, status="abstained", note="tie", cost=cost)
     p_a = 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
-    return Annotation(pair_id=key, p_a=p_a, margin=margin, cost=cost)
+    return Annotation(pair_id=pair_id, p_a=p_a, margin=margin, cost=cost)

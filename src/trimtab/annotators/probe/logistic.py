@@ -1,4 +1,4 @@
-"""A linear probe of differences: logistic regression without intercept, its regularization chosen by cross-validation."""
+"""Logistic regression on differences, without intercept, with cross-validated regularization."""
 
 from __future__ import annotations
 
@@ -12,67 +12,68 @@ from trimtab.types import text_hash
 
 Floats = NDArray[np.float64]
 
-# What is tried, from the strongest penalty to the weakest; columns are scaled so that a row's squares sum to about 1.
+# Inverse regularization strengths, from strong to weak. Columns are scaled so that a row's squares sum to about 1.
 C_GRID = tuple(10.0**power for power in range(-3, 4))
 NUM_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearProbe:
-    """`weights` turn a difference into log-odds of `a`, in nats. `penalty` is the inverse strength that was chosen (C in
-    scikit-learn), `log_loss` its cross-validated loss in nats."""
+    """`weights` map a difference to the log-odds of `a` in nats.
+
+    `regularization_c` is the selected inverse regularization strength (C in scikit-learn), `cv_log_loss` its cross-validated
+    log-loss in nats.
+    """
 
     weights: Floats
     regularization_c: float
     cv_log_loss: float
 
     def compute_log_odds(self, rows: Floats) -> Floats:
-        found: Floats = np.asarray(rows, dtype=np.float64) @ self.weights
-        return found
+        log_odds: Floats = np.asarray(rows, dtype=np.float64) @ self.weights
+        return log_odds
 
 
 def fit_probe(
     rows: Floats, chose_a: Sequence[bool], groups: Sequence[str], weights: Sequence[float] | None = None
 ) -> LinearProbe:
-    """The probe that makes the choices most likely, on rows of shape (n, features) that are scaled here.
+    """Fits a probe by maximum likelihood to rows of shape (n, features), which are scaled here.
 
-    There is no intercept, so that swapped responses get the opposite. Pairs of one group (prompt) are in one fold, drawn from
-    the group's name. Rows are rotated into the space that they span, which has n dimensions at most and leaves the
-    penalty as it was.
+    There is no intercept, so swapped responses get the opposite log-odds. Rows of one group (prompt) share a fold, which is
+    a hash of the group's name. Rows are rotated into the space they span, which has at most n dimensions and does not change
+    the penalty.
     """
     rows, y = np.asarray(rows, dtype=np.float64), np.asarray(chose_a, dtype=bool)
     w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
     scale = np.sqrt((rows**2).mean(axis=0) * rows.shape[1])
     scaled = np.divide(rows, scale, out=np.zeros_like(rows), where=scale > 0)
-    left, sizes, right = np.linalg.svd(scaled, full_matrices=False)
-    rotated = left * sizes
-    fold = np.array([int(text_hash("fold", group), 16) % NUM_FOLDS for group in groups])
-    losses = {each: _compute_cv_loss(rotated, y, w, fold, each) for each in C_GRID}
-    penalty = min(losses, key=lambda each: (losses[each], each))
-    turned = right.T @ _fit_logistic(rotated, y, w, penalty)
-    whole = np.divide(turned, scale, out=np.zeros_like(turned), where=scale > 0)
-    return LinearProbe(weights=whole, regularization_c=penalty, cv_log_loss=losses[penalty])
+    left, singular_values, right = np.linalg.svd(scaled, full_matrices=False)
+    rotated = left * singular_values
+    folds = np.array([int(text_hash("fold", group), 16) % NUM_FOLDS for group in groups])
+    losses = {c: _compute_cv_loss(rotated, y, w, folds, c) for c in C_GRID}
+    best_c = min(losses, key=lambda c: (losses[c], c))
+    coefficients = right.T @ _fit_logistic(rotated, y, w, best_c)
+    unscaled = np.divide(coefficients, scale, out=np.zeros_like(coefficients), where=scale > 0)
+    return LinearProbe(weights=unscaled, regularization_c=best_c, cv_log_loss=losses[best_c])
 
 
-def _compute_cv_loss(
-    rows: Floats, y: NDArray[np.bool_], weights: Floats, fold: NDArray[np.int_], penalty: float
-) -> float:
-    """Mean log-loss of each row by the probe that was fitted without its fold; ln 2 where a fold leaves one choice alone."""
+def _compute_cv_loss(rows: Floats, y: NDArray[np.bool_], weights: Floats, folds: NDArray[np.int_], c: float) -> float:
+    """Weighted mean of the out-of-fold log-loss; ln 2 if the other folds contain a single class."""
     total = 0.0
-    for each in np.unique(fold):
-        out = fold == each
-        kept = ~out
-        if y[kept].all() or not y[kept].any():
-            total += float(np.log(2) * weights[out].sum())
+    for fold in np.unique(folds):
+        test = folds == fold
+        train = ~test
+        if y[train].all() or not y[train].any():
+            total += float(np.log(2) * weights[test].sum())
             continue
-        odds = rows[out] @ _fit_logistic(rows[kept], y[kept], weights[kept], penalty)
-        total += float((weights[out] * np.logaddexp(0.0, np.where(y[out], -odds, odds))).sum())
+        log_odds = rows[test] @ _fit_logistic(rows[train], y[train], weights[train], c)
+        total += float((weights[test] * np.logaddexp(0.0, np.where(y[test], -log_odds, log_odds))).sum())
     return total / float(weights.sum())
 
 
-def _fit_logistic(rows: Floats, y: NDArray[np.bool_], weights: Floats, penalty: float) -> Floats:
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - a second to import
+def _fit_logistic(rows: Floats, y: NDArray[np.bool_], weights: Floats, c: float) -> Floats:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes about a second to import
 
-    model = LogisticRegression(C=penalty, fit_intercept=False, max_iter=5_000, tol=1e-6)
-    found: Floats = model.fit(rows, y, sample_weight=weights).coef_[0]
-    return found
+    model = LogisticRegression(C=c, fit_intercept=False, max_iter=5_000, tol=1e-6)
+    coefficients: Floats = model.fit(rows, y, sample_weight=weights).coef_[0]
+    return coefficients

@@ -1,4 +1,4 @@
-"""SEAM: the strong model searches for the principles that matter and thinks on them; the weak model decides."""
+"""SEAM: the strong model searches over principles and generates thoughts; the weak model labels."""
 
 from __future__ import annotations
 
@@ -45,36 +45,37 @@ from trimtab.prompts.seam import (
 )
 from trimtab.types import Annotation, Pair, text_hash
 
-# Below this there is no use in asking: a conversation and two responses of a few words each.
+# Minimum budget for a pair: a conversation and two responses of a few words each.
 _MIN_PAIR_TOKENS = 64
 
 
 class Seam(Component):
     """Strong Empowered and Aligned Weak Mastered annotation (Li et al. 2025).
 
-    For each pair the `strong` model grows a path of thoughts on principles, best first and with one step back a level; the
-    `weak` model labels by the deepest thought that still told something new. `p_a` is the weak model's (or, where the
-    strong one decides, its own pick's), `margin` its log-odds in nats; an exact tie abstains. `detail` holds the tree, and
-    its `score`, which the filter `information` reads.
+    For each pair, the `strong` model grows a path of thoughts about principles, best first, with one retry per level. The
+    `weak` model labels given the deepest thought that still added information. `p_a` is the weak model's probability (or
+    the strong model's own, for labels it decides), `margin` its log-odds in nats; exact ties abstain. `detail` has the tree
+    and its `score`, which the filter `information` reads.
 
-    `mode` sets every switch that is not set by itself; the paper and its released code differ in all of these:
-    `edge_weights`: principles ranked anew after each choice (`conditional`, eq. 5), or `once`;
-    `principle_scores`: by the `full_name` or its `first_token`, which two names may share;
-    `answer_scores`: the share of each answer (`summed`), or the softmax of the mean log-probability a token, end of turn
-    included (`mean_with_end`), which holds all shares near a half;
-    `thoughts`: one explanation a node (`one_sided`), or one for each response (`two_sided`);
-    `orders`: `both` orders of the responses averaged where a label or a node's information is asked for, or `one`;
-    `orientation`: which response comes first, `drawn` from the texts, or the strong model's own pick (`strong_first`);
-    `early_stop`: nothing below a node without gain, which changes no label; `reuse_rejected`: what was backtracked from may
-    come again deeper down; `helpful_chains`: who labels where no principle of the chain is about being harmless. There the
-    released code takes the strong model's own pick, though the paper has the weak model decide always.
-    Of the released code the filter is `information` with `rule: median`. Not had of it: its prompts, its silent cut of long
-    ones, that a tie goes to the second response, that the strong model's pick is read by a mean over 25 tokens (here over
-    four: the same pick, not as near to a half), and that the student is trained on all tokens, packed into blocks of
-    1024 (here on the answer alone).
+    `variant` sets the defaults of these settings, which all differ between the paper and its released code:
+    `edge_weights`: rank the principles again after each choice (`conditional`, eq. 5), or only once (`static`);
+    `principle_scoring`: by the `full_name`, or by its `first_token`, which two names may share;
+    `answer_scoring`: the probability of each answer (`sum` of log-probabilities), or the softmax of the mean log-probability
+    per token, end of turn included (`mean_with_eos`), which keeps all probabilities near 1/2;
+    `explanations`: a `single` one per node, or one `per_response`;
+    `presentation_order`: average `both` orders for labels and node information, or use a `single` one;
+    `first_response`: which response comes first: `random` (determined by the texts), or the `strong_pick`;
+    `early_stop`: stop below a node without gain, which changes no label;
+    `allow_reused_principles`: a principle that was backtracked from may be used again at deeper levels;
+    `helpful_only_labeler`: which model labels if the chain has no harmlessness principle. The released code uses the strong
+    model's own preference there; in the paper, the weak model always labels.
+    The filter of the released code is `information` with `select_by: median`. Not reproduced: its prompts, its silent
+    truncation of long prompts, ties decided for the second response, the mean over 25 tokens for the strong model's own
+    preference (here over 4: the same preference, but farther from 1/2), and training the student on all tokens, packed into
+    blocks of 1024 (here on the response only).
 
-    Ablations (table 3): `backtracking` off; `show_thoughts` off, where the weak model sees the chain alone; `tree` off, where
-    the strong model explains once and without principles.
+    Ablations (table 3): `backtracking: false`; `include_thoughts: false`, where the weak model sees only the chain;
+    `tree: false`, where the strong model explains once, without principles.
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -96,21 +97,21 @@ class Seam(Component):
     early_stop: bool | None = None
     helpful_only_labeler: Labeler | None = None
     allow_reused_principles: bool | None = None
-    max_depth: int = Field(3, ge=1, description="the released code's; the paper does not say")
-    retries: int = Field(1, ge=0, description="paper: one step back a level")
+    max_depth: int = Field(3, ge=1, description="released code; not stated in the paper")
+    retries: int = Field(1, ge=0, description="paper: one retry per level")
     backtracking: bool = True
     include_thoughts: bool = True
     tree: bool = True
-    principles: str | None = Field(None, description="a YAML file of principles; those that ship otherwise")
+    principles: str | None = Field(None, description="a YAML file of principles; null: the built-in ones")
     max_thought_tokens: int = Field(512, ge=1, description="released code")
-    max_prompt_tokens: int = Field(4096, ge=1, description="estimated from the text; with room for the thoughts")
+    max_prompt_tokens: int = Field(4096, ge=1, description="estimated from the text, thoughts included")
     on_overlong: Literal["fail", "truncate"] = "fail"
 
     @model_validator(mode="after")
     def _validate_ablations(self) -> Self:
         if not self.tree and not self.include_thoughts:
             raise StudyError(
-                "include_thoughts: without a tree there is only the thought to show; use `prompted` for neither"
+                "include_thoughts: without a tree the thought is all there is to include; use `prompted` instead"
             )
         return self
 
@@ -124,160 +125,171 @@ class Seam(Component):
         return {"weak": self.weak, "strong": self.strong}
 
     def content_hash(self) -> str:
-        """What labels depend on besides the settings: the principles' texts, and the figures that bear on those settings
-        that are not the paper's. Raises `DataError` where they cannot be read and `StudyError` where they leave no room for a
-        pair."""
-        known = repr(self._load_principles())
+        """Hash of the principles' texts, and of constants that some settings depend on.
+
+        Raises `DataError` if the principles cannot be read, and `StudyError` if they leave no room for a pair.
+        """
+        content = repr(self._load_principles())
         if self.resolve_variant().answer_scoring == "mean_with_eos":
-            known += f" means over {ANSWER_TOKENS}"
+            content += f" means over {ANSWER_TOKENS}"
         if self.on_overlong == "truncate":
-            known += f" shortened to {MIN_KEPT_FRACTION} at least"
-        return hashlib.sha256(known.encode()).hexdigest()[:16]
+            content += f" truncated to {MIN_KEPT_FRACTION} at least"
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def training_task(self) -> TrainingTask:
-        """The question that a weak model is trained to answer: its judgment, without principles or a thought."""
+        """The task a weak model is trained on: the judgment, without principles or a thought."""
         return SEAM_TRAINING_TASK
 
     def resolve_variant(self) -> VariantSettings:
-        """The mode's switches, with those that are set by themselves."""
-        own = {each.name: getattr(self, each.name) for each in fields(VariantSettings)}
-        return replace(VARIANTS[self.variant], **{name: value for name, value in own.items() if value is not None})
+        """The variant's settings, overridden by those set explicitly."""
+        explicit = {field.name: getattr(self, field.name) for field in fields(VariantSettings)}
+        return replace(VARIANTS[self.variant], **{key: value for key, value in explicit.items() if value is not None})
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         principles = self._load_principles()
-        room = self.max_prompt_tokens - self._estimate_overhead(principles)
-        subjects = [self._build_state(pair, room) for pair in pairs]
+        budget = self.max_prompt_tokens - self._estimate_overhead(principles)
+        states = [self._build_state(pair, budget) for pair in pairs]
         steps = (self._reorder_by_pick, self._search_trees, self._decide_labels)
         for step in steps if self.resolve_variant().first_response == "strong_pick" else steps[1:]:
-            subjects = _apply_step(subjects, partial(step, principles=principles, given=given))
-        return [to_annotation(each) for each in subjects]
+            states = _apply_step(states, partial(step, principles=principles, inputs=inputs))
+        return [to_annotation(state) for state in states]
 
     def _load_principles(self) -> tuple[Principle, ...]:
         principles = load_principles(self.principles)
         overhead = self._estimate_overhead(principles)
         if self.max_prompt_tokens - overhead < _MIN_PAIR_TOKENS:
             raise StudyError(
-                f"max_prompt_tokens: {self.max_prompt_tokens} is too few; instructions, examples and thoughts alone take "
-                f"about {overhead}, so it must be at least {overhead + _MIN_PAIR_TOKENS} (or give fewer principles)"
+                f"max_prompt_tokens: {self.max_prompt_tokens} is too small: instructions, examples and thoughts take about "
+                f"{overhead} tokens, so it must be at least {overhead + _MIN_PAIR_TOKENS} (or use fewer principles)"
             )
         return principles
 
     def _estimate_overhead(self, principles: Sequence[Principle]) -> int:
-        """About how many tokens the longest question takes besides a pair's texts."""
+        """The estimated tokens of the longest request, without the pair's texts."""
         empty = OrderedPair(conversation="", first="", second="")
-        two_sided = self.resolve_variant().explanations == "per_response"
+        per_response = self.resolve_variant().explanations == "per_response"
         by_length = sorted(
             principles,
-            key=lambda each: estimate_request_tokens(build_thought_requests(empty, [each], per_response=False)[0]),
+            key=lambda item: estimate_request_tokens(build_thought_requests(empty, [item], per_response=False)[0]),
         )
         chain = by_length[-self.max_depth :][::-1] if self.tree else []
-        said = self.max_thought_tokens * (1 + two_sided)
-        asked = [
-            *build_thought_requests(empty, chain, per_response=two_sided),
+        thought_tokens = self.max_thought_tokens * (1 + per_response)
+        requests = [
+            *build_thought_requests(empty, chain, per_response=per_response),
             build_preference_request(empty, principles),
         ]
-        asked += [build_ranking_request(empty, principles, chain)] if self.tree else []
+        requests += [build_ranking_request(empty, principles, chain)] if self.tree else []
         return max(
-            said + estimate_request_tokens(build_judgment_request(empty, chain, ())),
-            *map(estimate_request_tokens, asked),
+            thought_tokens + estimate_request_tokens(build_judgment_request(empty, chain, ())),
+            *map(estimate_request_tokens, requests),
         )
 
-    def _build_state(self, pair: Pair, room: int) -> PairState:
-        """The pair as it will be read, or why it will not be. Its order is drawn from the texts, never from `a` and `b`."""
+    def _build_state(self, pair: Pair, budget: int) -> PairState:
+        """The initial state, possibly truncated or failed. The order is a function of the texts, never of `a` and `b`."""
         low_first = int(text_hash("which response is read first", pair.id), 16) % 2 == 0
         a_first = (pair.a < pair.b) == low_first
-        whole = OrderedPair.from_pair(pair, a_first)
-        length = sum(map(estimate_tokens, (whole.conversation, whole.first, whole.second)))
-        subject = PairState(pair=pair, ordered_pair=whole, a_first=a_first)
-        if length <= room:
-            return subject
-        told = f"too long: the pair takes about {length} tokens and max_prompt_tokens leaves {room}"
+        ordered = OrderedPair.from_pair(pair, a_first)
+        length = sum(map(estimate_tokens, (ordered.conversation, ordered.first, ordered.second)))
+        state = PairState(pair=pair, ordered_pair=ordered, a_first=a_first)
+        if length <= budget:
+            return state
+        note = f"too long: the pair has about {length} tokens and max_prompt_tokens leaves {budget}"
         if self.on_overlong == "fail":
-            return replace(subject, note=told, overlong="failed")
-        cut = truncate_pair(whole, room)
-        if cut.kept_fraction < MIN_KEPT_FRACTION:
-            why = f"shortened, one of its texts would keep {cut.kept_fraction:.0%} of its words"
-            return replace(subject, note=f"{told}; {why}", overlong="failed")
-        if cut.ordered_pair.first == cut.ordered_pair.second:
-            return replace(subject, note=f"{told}; shortened, its responses are the same", overlong="failed")
-        return replace(subject, ordered_pair=cut.ordered_pair, overlong="truncated", words_removed=cut.words_removed)
+            return replace(state, note=note, overlong="failed")
+        truncated = truncate_pair(ordered, budget)
+        if truncated.kept_fraction < MIN_KEPT_FRACTION:
+            reason = f"after truncation, one of its texts would keep {truncated.kept_fraction:.0%} of its words"
+            return replace(state, note=f"{note}; {reason}", overlong="failed")
+        if truncated.ordered_pair.first == truncated.ordered_pair.second:
+            return replace(state, note=f"{note}; after truncation, its responses are identical", overlong="failed")
+        return replace(
+            state,
+            ordered_pair=truncated.ordered_pair,
+            overlong="truncated",
+            words_removed=truncated.words_removed,
+        )
 
     def _reorder_by_pick(
-        self, subjects: Sequence[PairState], principles: Sequence[Principle], given: AnnotatorInputs
+        self, states: Sequence[PairState], principles: Sequence[Principle], inputs: AnnotatorInputs
     ) -> list[PairState]:
-        """Each with the strong model's own pick, which is read first."""
-        return [each.reorder_by_pick() for each in self._add_picks(subjects, principles, given)]
+        """Puts the strong model's pick first."""
+        return [state.reorder_by_pick() for state in self._add_picks(states, principles, inputs)]
 
     def _add_picks(
-        self, subjects: Sequence[PairState], principles: Sequence[Principle], given: AnnotatorInputs
+        self, states: Sequence[PairState], principles: Sequence[Principle], inputs: AnnotatorInputs
     ) -> list[PairState]:
-        picks = score_strong_picks(
-            given.engines["strong"], [each.ordered_pair for each in subjects], principles, self.resolve_variant()
-        )
+        pairs = [state.ordered_pair for state in states]
+        picks = score_strong_picks(inputs.engines["strong"], pairs, principles, self.resolve_variant())
         return [
-            replace(each, strong_pick=pick, note=pick.note, strong_p_a=each.to_p_a(pick.p_first))
-            for each, pick in zip(subjects, picks, strict=True)
+            replace(state, strong_pick=pick, note=pick.note, strong_p_a=state.to_p_a(pick.p_first))
+            for state, pick in zip(states, picks, strict=True)
         ]
 
     def _search_trees(
-        self, subjects: Sequence[PairState], principles: Sequence[Principle], given: AnnotatorInputs
+        self, states: Sequence[PairState], principles: Sequence[Principle], inputs: AnnotatorInputs
     ) -> list[PairState]:
-        rules = self.resolve_variant()
+        variant = self.resolve_variant()
         search = TreeSearch(
-            engine=given.engines["strong"],
-            principles={each.name: each for each in principles} if self.tree else {},
-            variant=rules,
+            engine=inputs.engines["strong"],
+            principles={principle.name: principle for principle in principles} if self.tree else {},
+            variant=variant,
             limits=SearchLimits(
                 max_depth=self.max_depth,
                 retries=self.retries if self.backtracking else 0,
-                allow_reused_principles=rules.allow_reused_principles,
-                early_stop=rules.early_stop,
+                allow_reused_principles=variant.allow_reused_principles,
+                early_stop=variant.early_stop,
             ),
             max_thought_tokens=self.max_thought_tokens,
         )
-        found = search([SearchState(ordered_pair=each.ordered_pair) for each in subjects])
+        results = search([SearchState(ordered_pair=state.ordered_pair) for state in states])
         return [
-            replace(each, search=done, note=done.note or describe_empty_thought(done.tree))
-            for each, done in zip(subjects, found, strict=True)
+            replace(state, search=result, note=result.note or describe_empty_thought(result.tree))
+            for state, result in zip(states, results, strict=True)
         ]
 
     def _decide_labels(
-        self, subjects: Sequence[PairState], principles: Sequence[Principle], given: AnnotatorInputs
+        self, states: Sequence[PairState], principles: Sequence[Principle], inputs: AnnotatorInputs
     ) -> list[PairState]:
-        """The label of each: the weak model's by the deepest node that stays, or the strong model's pick, for which it is asked
-        now where it was not before."""
-        harmless = {each.name for each in principles if each.group == "harmless"}
-        who = self.resolve_variant().helpful_only_labeler if self.tree else "weak"
-        told = [replace(each, decided_by=select_labeler(each.deciding_node.chain, harmless, who)) for each in subjects]
-        picks, labels = (
-            partial(step, principles=principles, given=given) for step in (self._add_picks, self._label_with_weak)
+        """Labels each pair by the weak model, given the deciding node, or by the strong model's own preference.
+
+        The strong model is prompted for its preference here unless it was before.
+        """
+        harmless = {principle.name for principle in principles if principle.group == "harmless"}
+        helpful_only_labeler = self.resolve_variant().helpful_only_labeler if self.tree else "weak"
+        states = [
+            replace(state, decided_by=select_labeler(state.deciding_node.chain, harmless, helpful_only_labeler))
+            for state in states
+        ]
+        add_picks, label_with_weak = (
+            partial(step, principles=principles, inputs=inputs) for step in (self._add_picks, self._label_with_weak)
         )
-        told = _apply_step(told, picks, lambda each: each.decided_by == "strong" and each.strong_pick is None)
-        return _apply_step(told, labels, lambda each: each.decided_by == "weak")
+        states = _apply_step(states, add_picks, lambda state: state.decided_by == "strong" and not state.strong_pick)
+        return _apply_step(states, label_with_weak, lambda state: state.decided_by == "weak")
 
     def _label_with_weak(
-        self, subjects: Sequence[PairState], principles: Sequence[Principle], given: AnnotatorInputs
+        self, states: Sequence[PairState], principles: Sequence[Principle], inputs: AnnotatorInputs
     ) -> list[PairState]:
-        named = {each.name: each for each in principles}
-        asked = [
+        by_name = {principle.name: principle for principle in principles}
+        judgments = [
             (
-                each.ordered_pair,
-                [named[name] for name in each.deciding_node.chain],
-                each.deciding_node.thought if self.include_thoughts else (),
+                state.ordered_pair,
+                [by_name[name] for name in state.deciding_node.chain],
+                state.deciding_node.thought if self.include_thoughts else (),
             )
-            for each in subjects
+            for state in states
         ]
-        opinions = score_judgments(given.engines["weak"], asked, self.resolve_variant())
+        estimates = score_judgments(inputs.engines["weak"], judgments, self.resolve_variant())
         return [
-            replace(each, weak_estimate=said, note=said.note) for each, said in zip(subjects, opinions, strict=True)
+            replace(state, weak_estimate=estimate, note=estimate.note)
+            for state, estimate in zip(states, estimates, strict=True)
         ]
 
 
 def _apply_step(
-    subjects: Sequence[PairState],
+    states: Sequence[PairState],
     step: Callable[[Sequence[PairState]], list[PairState]],
-    wanted: Callable[[PairState], bool] = lambda each: not each.note,
+    condition: Callable[[PairState], bool] = lambda state: not state.note,
 ) -> list[PairState]:
-    """The subjects after a step taken by those that want it, which is those that have not failed; the others as they are."""
-    after = iter(step([each for each in subjects if wanted(each)]))
-    return [next(after) if wanted(each) else each for each in subjects]
+    """Applies a step to the states that meet the condition (by default: not failed); the others are unchanged."""
+    updated = iter(step([state for state in states if condition(state)]))
+    return [next(updated) if condition(state) else state for state in states]

@@ -1,4 +1,4 @@
-"""One pair on its way to a label by SEAM, and the label with the whole tree."""
+"""State of one pair during SEAM annotation, and its conversion to an annotation with the whole tree."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trimtab.types import Annotation, Cost, Pair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairState:
-    """What is known of one pair so far. `case` is the pair as models read it, `a` first where `a_first`.
+    """State of one pair. `ordered_pair` is the pair as the models read it, with `a` first if `a_first`.
 
-    `pick` is the strong model's own choice, with `pick_p_a` as its probability for `a`; `left_out` counts the words that
-    were cut from a pair that was too long; a `note` says why the pair failed.
+    `strong_pick` is the strong model's own preference and `strong_p_a` its probability of `a`; `words_removed` counts the
+    words truncated from a pair that was too long; `note` is the reason if the pair failed.
     """
 
     pair: Pair
@@ -38,7 +38,7 @@ class PairState:
         return p_first if p_first is None or self.a_first else 1.0 - p_first
 
     def reorder_by_pick(self) -> PairState:
-        """The strong model's pick first; as it is where there is no pick."""
+        """The state with the strong model's pick first; unchanged without a pick."""
         if self.strong_pick is None or self.strong_pick.p_first is None or self.strong_pick.p_first >= 0.5:
             return self
         return replace(self, ordered_pair=self.ordered_pair.swap(), a_first=not self.a_first)
@@ -53,94 +53,97 @@ class PairState:
 
     @property
     def deciding_node(self) -> Node:
-        """The deepest node that stays, n_h."""
+        """The deepest node kept, n_h."""
         return self.tree.path[count_kept_nodes(self.tree.path) - 1]
 
 
 def describe_empty_thought(tree: Tree) -> str:
-    """Why a finished tree cannot decide; empty where it can."""
-    return "the strong model wrote no thought" if tree.done and tree.path[count_kept_nodes(tree.path) - 1].empty else ""
+    """An error if the deciding node of a finished tree has no thought; empty otherwise."""
+    is_empty = tree.done and tree.path[count_kept_nodes(tree.path) - 1].empty
+    return "the strong model generated no thought" if is_empty else ""
 
 
-def to_annotation(subject: PairState) -> Annotation:
-    """The label. A failed pair keeps what is known of it; an exact tie abstains."""
-    spent = [each.cost for each in (subject.strong_pick, subject.search, subject.weak_estimate) if each is not None]
-    return _build_annotation(
-        subject, subject.strong_p_a if subject.decided_by == "strong" else subject.weak_p_a, add_costs(spent)
-    )
+def to_annotation(state: PairState) -> Annotation:
+    """The label. A failed pair keeps all details collected so far; exact ties abstain."""
+    parts = (state.strong_pick, state.search, state.weak_estimate)
+    cost = add_costs([part.cost for part in parts if part is not None])
+    return _build_annotation(state, state.strong_p_a if state.decided_by == "strong" else state.weak_p_a, cost)
 
 
-def _build_annotation(subject: PairState, p_a: float | None, cost: Cost) -> Annotation:
-    key, told = subject.pair.id, build_detail(subject)
-    if p_a is None or subject.note:
-        return Annotation(pair_id=key, p_a=None, status="failed", note=subject.note, cost=cost, detail=told)
+def _build_annotation(state: PairState, p_a: float | None, cost: Cost) -> Annotation:
+    pair_id, detail = state.pair.id, build_detail(state)
+    if p_a is None or state.note:
+        return Annotation(pair_id=pair_id, p_a=None, status="failed", note=state.note, cost=cost, detail=detail)
     if p_a == 0.5:
-        note = f"tie of the {subject.decided_by} model"
-        return Annotation(pair_id=key, p_a=None, status="abstained", note=note, cost=cost, detail=told)
+        note = f"tie of the {state.decided_by} model"
+        return Annotation(pair_id=pair_id, p_a=None, status="abstained", note=note, cost=cost, detail=detail)
     margin = math.log(p_a / (1.0 - p_a)) if 0.0 < p_a < 1.0 else None
-    return Annotation(pair_id=key, p_a=p_a, margin=margin, note=_format_note(subject), cost=cost, detail=told)
+    return Annotation(pair_id=pair_id, p_a=p_a, margin=margin, note=_format_note(state), cost=cost, detail=detail)
 
 
-def _format_note(subject: PairState) -> str:
-    left_out = f"{subject.words_removed} words left out" if subject.overlong == "truncated" else ""
-    return "; ".join(each for each in (left_out, format_sample_note(_compute_min_samples(subject))) if each)
+def _format_note(state: PairState) -> str:
+    truncation = f"{state.words_removed} words removed" if state.overlong == "truncated" else ""
+    return "; ".join(note for note in (truncation, format_sample_note(_compute_min_samples(state))) if note)
 
 
-def _compute_min_samples(subject: PairState) -> int:
-    asked = (subject.strong_pick, subject.search, subject.weak_estimate)
-    return compute_min_samples(each.samples for each in asked if each is not None)
+def _compute_min_samples(state: PairState) -> int:
+    parts = (state.strong_pick, state.search, state.weak_estimate)
+    return compute_min_samples(part.samples for part in parts if part is not None)
 
 
-def build_detail(subject: PairState) -> dict[str, Any]:
-    """All of it, as JSON can hold it.
+def build_detail(state: PairState) -> dict[str, Any]:
+    """The tree and all other details of the label, as JSON values.
 
-    `nodes` are in the order of their making. `calls_strong` and `calls_weak` count as the released code spends: one for a
-    thought or a ranking, and one for each response that is weighed, though both are weighed by one question here. `samples`,
-    where the engine knows no probabilities, are the fewest draws that any shares were counted over; `failed_below` stands
-    where an answer failed that bears on no label, below a node that is pruned.
+    `nodes` are in order of creation. `calls_strong` and `calls_weak` count like the released code: one per thought or
+    ranking and one per scored response, although both responses are scored by a single request here. `samples`, for engines
+    without log-probabilities, is the smallest number of samples that a probability was estimated from.
+    `failed_in_pruned_branch` is set if a request failed below a pruned node, which affects no label.
     """
-    tree = subject.tree
+    tree = state.tree
+    samples = _compute_min_samples(state)
+    failed_in_pruned_branch = state.search is not None and state.search.failed_in_pruned_branch
     return {
-        "decided_by": subject.decided_by,
-        "first": "a" if subject.a_first else "b",
+        "decided_by": state.decided_by,
+        "first": "a" if state.a_first else "b",
         "nodes": [_node_detail(tree, node) for node in tree.nodes],
         "depth": count_kept_nodes(tree.path),
         "score": compute_tree_score(tree.path) if tree.path else None,
         "backtracks": tree.backtracks,
-        "strong_p_a": subject.strong_p_a,
-        "weak_p_a": subject.weak_p_a,
-        **_order_detail(subject),
-        **({"samples": samples} if (samples := _compute_min_samples(subject)) else {}),
-        **(
-            {"failed_in_pruned_branch": True}
-            if subject.search is not None and subject.search.failed_in_pruned_branch
-            else {}
-        ),
+        "strong_p_a": state.strong_p_a,
+        "weak_p_a": state.weak_p_a,
+        **_order_detail(state),
+        **({"samples": samples} if samples else {}),
+        **({"failed_in_pruned_branch": True} if failed_in_pruned_branch else {}),
         "num_empty_thoughts": sum(node.empty for node in tree.nodes),
         "num_truncated_thoughts": sum(node.truncated for node in tree.nodes),
-        "overlong": subject.overlong,
-        "words_removed": subject.words_removed,
-        "calls_strong": sum(each.calls for each in (subject.strong_pick, subject.search) if each is not None),
-        "calls_weak": 0 if subject.weak_estimate is None else subject.weak_estimate.calls,
+        "overlong": state.overlong,
+        "words_removed": state.words_removed,
+        "calls_strong": sum(part.calls for part in (state.strong_pick, state.search) if part is not None),
+        "calls_weak": 0 if state.weak_estimate is None else state.weak_estimate.calls,
     }
 
 
-def _order_detail(subject: PairState) -> dict[str, Any]:
-    """The weak model's probability of `a` by the order in which the responses stood, and whether the orders contradict each
-    other; nothing where it was not asked."""
-    if subject.weak_estimate is None or not subject.weak_estimate.probabilities:
+def _order_detail(state: PairState) -> dict[str, Any]:
+    """The weak model's probability of `a` by presentation order, and whether the orders contradict each other.
+
+    Empty if the weak model was not prompted.
+    """
+    if state.weak_estimate is None or not state.weak_estimate.probabilities:
         return {}
-    ways = ("a_first", "b_first") if subject.a_first else ("b_first", "a_first")
-    p_a = {way: subject.to_p_a(share) for way, share in zip(ways, subject.weak_estimate.probabilities, strict=False)}
-    leans = [each - 0.5 for each in p_a.values() if each is not None]
-    return {
-        "p_a_by_order": p_a,
-        **({"order_inconsistent": min(leans) < 0 < max(leans)} if len(leans) == len(ways) else {}),
+    orders = ("a_first", "b_first") if state.a_first else ("b_first", "a_first")
+    p_a = {
+        order: state.to_p_a(probability)
+        for order, probability in zip(orders, state.weak_estimate.probabilities, strict=False)
     }
+    detail: dict[str, Any] = {"p_a_by_order": p_a}
+    preferences = [probability - 0.5 for probability in p_a.values() if probability is not None]
+    if len(preferences) == len(orders):
+        detail["order_inconsistent"] = min(preferences) < 0 < max(preferences)
+    return detail
 
 
 def _node_detail(tree: Tree, node: Node) -> dict[str, Any]:
-    left = describe_drop_reason(tree, node)
+    drop_reason = describe_drop_reason(tree, node)
     return {
         "level": max(len(node.chain), 1),
         "chain": list(node.chain),
@@ -148,7 +151,7 @@ def _node_detail(tree: Tree, node: Node) -> dict[str, Any]:
         "information": node.information,
         "p_first": node.p_first,
         "weight": node.weight,
-        "kept": not left,
-        "drop_reason": left,
+        "kept": not drop_reason,
+        "drop_reason": drop_reason,
         "status": "empty" if node.empty else "truncated" if node.truncated else "ok",
     }

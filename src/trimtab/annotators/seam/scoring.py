@@ -1,4 +1,4 @@
-"""What models answer to SEAM's questions, read as the probability that the first response is the better."""
+"""Turns engine scores into the probability that the first response is better."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from trimtab.prompts.seam import (
 )
 from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation
 
-# Over so many tokens the released code takes the mean: `Response`, a space, a digit and the end, as Qwen's tokenizer cuts an
-# answer. An engine counts only those from where the answers part, and the rest adds nothing to their difference.
+# The released code averages over this many tokens: `Response`, a space, a digit and the end of turn, with Qwen's tokenizer. An
+# engine returns only the tokens from the first difference on; the others cancel out in the difference.
 ANSWER_TOKENS = 4
 
 T = TypeVar("T")
-_Combine = Callable[[Sequence[float]], float]
+_CombineOrders = Callable[[Sequence[float]], float]
+# Inputs of one judgment: the pair, the chain of principles, and the parts of the thought.
+Judgment = tuple[OrderedPair, Sequence[Principle], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceEstimate:
-    """`p_first` is None where an answer failed, and `note` says why.
+    """The probability that the first response is better. `p_first` is None if a request failed; `note` gives the reason.
 
-    `shares` are the first response's in each order that was asked. `samples` are the fewest draws that shares were counted
-    over, 0 where the model told them. `calls` counts as the released code spends: a sequence
-    for each response that is weighed.
+    `probabilities` has that of the first response for each presentation order. `samples`: the smallest number of samples that
+    a probability was estimated from, 0 if the engine returned probabilities. `calls` counts like the released code: one
+    sequence per scored response.
     """
 
     p_first: float | None
@@ -49,33 +51,33 @@ class PreferenceEstimate:
 
 
 def score_judgments(
-    engine: Engine, asked: Sequence[tuple[OrderedPair, Sequence[Principle], Sequence[str]]], rules: VariantSettings
+    engine: Engine, judgments: Sequence[Judgment], variant: VariantSettings
 ) -> list[PreferenceEstimate]:
-    """One opinion a case, chain and thought. Asked in both orders, it is the mean of the two, and position falls out."""
+    """One estimate per judgment. With both presentation orders it is their mean, which cancels position bias."""
 
-    def questions(case: OrderedPair, chain: Sequence[Principle], thought: Sequence[str]) -> list[EngineRequest]:
-        there = build_judgment_request(case, chain, thought)
-        if rules.presentation_order == "single":
-            return [there]
-        return [there, build_judgment_request(case.swap(), chain, swap_response_numbers(thought))]
+    def build_requests(pair: OrderedPair, chain: Sequence[Principle], thought: Sequence[str]) -> list[EngineRequest]:
+        request = build_judgment_request(pair, chain, thought)
+        if variant.presentation_order == "single":
+            return [request]
+        return [request, build_judgment_request(pair.swap(), chain, swap_response_numbers(thought))]
 
-    found = _score_requests(engine, [questions(*each) for each in asked], rules)
-    return [_combine_scores(weighings, rules, _average_orders) for weighings in found]
+    scores = _score_requests(engine, [build_requests(*judgment) for judgment in judgments], variant)
+    return [_combine_scores(group, variant, _average_orders) for group in scores]
 
 
 def score_strong_picks(
-    engine: Engine, cases: Sequence[OrderedPair], principles: Sequence[Principle], rules: VariantSettings
+    engine: Engine, pairs: Sequence[OrderedPair], principles: Sequence[Principle], variant: VariantSettings
 ) -> list[PreferenceEstimate]:
-    """The strong model's own pick: of both orders the one that it is surer in, as the released code takes it.
+    """The strong model's own preference, from the order in which it is more confident, as in the released code.
 
-    Where it is equally sure of opposite picks there is no pick: a half.
+    If it is equally confident of opposite preferences, the probability is 1/2.
     """
-    asked = [
-        [build_preference_request(each, principles), build_preference_request(each.swap(), principles)]
-        for each in cases
+    requests = [
+        [build_preference_request(pair, principles), build_preference_request(pair.swap(), principles)]
+        for pair in pairs
     ]
     return [
-        _combine_scores(weighings, rules, _take_most_confident) for weighings in _score_requests(engine, asked, rules)
+        _combine_scores(group, variant, _take_most_confident) for group in _score_requests(engine, requests, variant)
     ]
 
 
@@ -83,82 +85,88 @@ def add_costs(costs: Sequence[Cost]) -> Cost:
     return reduce(add, costs, Cost())
 
 
-def find_error(answers: Sequence[ChoiceScores] | Sequence[Generation]) -> str:
-    """What went wrong with the first answer that is not ok; empty where all are."""
-    wrong = next((each for each in answers if each.status != "ok"), None)
-    return "" if wrong is None else wrong.note or f"the engine's answer {wrong.status}"
+def find_error(replies: Sequence[ChoiceScores] | Sequence[Generation]) -> str:
+    """The reason for the first failed reply; empty if none failed."""
+    failed = next((reply for reply in replies if reply.status != "ok"), None)
+    return "" if failed is None else failed.note or f"the engine's reply {failed.status}"
 
 
-def describe_invalid_probability(shares: Sequence[float]) -> str:
-    """Which of the shares is none, in words; empty where all are in [0, 1], in which nan is not."""
-    wrong = next((share for share in shares if not 0.0 <= share <= 1.0), None)
-    return "" if wrong is None else f"the engine gave a share of {wrong}"
+def describe_invalid_probability(probabilities: Sequence[float]) -> str:
+    """Describes the first value outside [0, 1] or NaN; empty if all are probabilities."""
+    invalid = next((p for p in probabilities if not 0.0 <= p <= 1.0), None)
+    return "" if invalid is None else f"the engine returned a probability of {invalid}"
 
 
-def split_by_sizes(answers: Sequence[T], sizes: Sequence[int]) -> list[list[T]]:
-    rest = iter(answers)
-    return [list(islice(rest, size)) for size in sizes]
+def split_by_sizes(items: Sequence[T], sizes: Sequence[int]) -> list[list[T]]:
+    remaining = iter(items)
+    return [list(islice(remaining, size)) for size in sizes]
 
 
 def _score_requests(
-    engine: Engine, asked: Sequence[Sequence[EngineRequest]], rules: VariantSettings
+    engine: Engine, groups: Sequence[Sequence[EngineRequest]], variant: VariantSettings
 ) -> list[list[ChoiceScores]]:
-    questions = [question for group in asked for question in group]
-    if not questions:
+    requests = [request for group in groups for request in group]
+    if not requests:
         return []
-    ended = rules.answer_scoring == "mean_with_eos"
-    answers = engine.score_choices(questions, [RESPONSE_CANDIDATES] * len(questions), include_end_of_turn=ended)
-    return split_by_sizes(answers, [len(group) for group in asked])
+    include_end_of_turn = variant.answer_scoring == "mean_with_eos"
+    scores = engine.score_choices(
+        requests, [RESPONSE_CANDIDATES] * len(requests), include_end_of_turn=include_end_of_turn
+    )
+    return split_by_sizes(scores, [len(group) for group in groups])
 
 
-def _combine_scores(weighings: Sequence[ChoiceScores], rules: VariantSettings, combine: _Combine) -> PreferenceEstimate:
-    cost, calls = add_costs([each.cost for each in weighings]), len(RESPONSE_CANDIDATES) * len(weighings)
-    note = find_error(weighings)
+def _combine_scores(
+    scores: Sequence[ChoiceScores], variant: VariantSettings, combine: _CombineOrders
+) -> PreferenceEstimate:
+    cost, calls = add_costs([item.cost for item in scores]), len(RESPONSE_CANDIDATES) * len(scores)
+    note = find_error(scores)
     if note:
         return PreferenceEstimate(p_first=None, note=note, cost=cost, calls=calls)
-    shares = [compute_first_probability(each, rules) for each in weighings]
-    known = [share for share in shares if share is not None]
-    if note := describe_invalid_probability(known):
+    probabilities = [compute_first_probability(item, variant) for item in scores]
+    available = [p for p in probabilities if p is not None]
+    if note := describe_invalid_probability(available):
         return PreferenceEstimate(p_first=None, note=note, cost=cost, calls=calls)
-    if len(known) < len(shares):
+    if len(available) < len(probabilities):
         note = "answer_scoring: mean_with_eos needs log-probabilities, which this engine does not return; use sum"
         return PreferenceEstimate(p_first=None, note=note, cost=cost, calls=calls)
-    samples = compute_min_samples(each.samples for each in weighings)
     return PreferenceEstimate(
-        p_first=combine(known), probabilities=tuple(_align_to_first(known)), cost=cost, calls=calls, samples=samples
+        p_first=combine(available),
+        probabilities=tuple(_align_to_first(available)),
+        cost=cost,
+        calls=calls,
+        samples=compute_min_samples(item.samples for item in scores),
     )
 
 
-def compute_first_probability(weighing: ChoiceScores, rules: VariantSettings) -> float | None:
-    """The first candidate's share; None where it cannot be told.
+def compute_first_probability(scores: ChoiceScores, variant: VariantSettings) -> float | None:
+    """The first candidate's probability; None if the engine does not return the log-probabilities it needs.
 
-    `mean_with_end` is the released code's: the softmax of the mean log-probability a token, end of turn included, so that a
-    difference of d nats gives sigmoid(d / 4).
+    `mean_with_eos` is that of the released code: the softmax of the mean log-probability per token, end of turn included, so
+    that a difference of d nats gives sigmoid(d / 4).
     """
-    if rules.answer_scoring == "sum":
-        return weighing.probabilities[0]
-    if weighing.logprobs is None:
+    if variant.answer_scoring == "sum":
+        return scores.probabilities[0]
+    if scores.logprobs is None:
         return None
-    first, second = (each / ANSWER_TOKENS for each in weighing.logprobs)
+    first, second = (logprob / ANSWER_TOKENS for logprob in scores.logprobs)
     if first == second:
         return 0.5
     small = math.exp(-abs(first - second))
     return 1 / (1 + small) if first > second else small / (1 + small)
 
 
-def _align_to_first(shares: Sequence[float]) -> list[float]:
-    """The share of the response that stands first in the case: in the second order it stands second."""
-    return [share if place == 0 else 1.0 - share for place, share in enumerate(shares)]
+def _align_to_first(probabilities: Sequence[float]) -> list[float]:
+    """The probability of the pair's first response, which is presented second in the second order."""
+    return [p if index == 0 else 1.0 - p for index, p in enumerate(probabilities)]
 
 
-def _average_orders(shares: Sequence[float]) -> float:
-    """Of the first response."""
-    return sum(_align_to_first(shares)) / len(shares)
+def _average_orders(probabilities: Sequence[float]) -> float:
+    return sum(_align_to_first(probabilities)) / len(probabilities)
 
 
-def _take_most_confident(shares: Sequence[float]) -> float:
-    there, back = shares[0], 1.0 - shares[1]
-    sure, other = abs(there - 0.5), abs(back - 0.5)
-    if math.isclose(sure, other):
-        return there if (there - 0.5) * (back - 0.5) >= 0 else 0.5
-    return there if sure > other else back
+def _take_most_confident(probabilities: Sequence[float]) -> float:
+    forward, backward = probabilities[0], 1.0 - probabilities[1]
+    forward_confidence, backward_confidence = abs(forward - 0.5), abs(backward - 0.5)
+    if math.isclose(forward_confidence, backward_confidence):
+        return forward if (forward - 0.5) * (backward - 0.5) >= 0 else 0.5
+    return forward if forward_confidence > backward_confidence else backward

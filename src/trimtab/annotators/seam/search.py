@@ -1,4 +1,4 @@
-"""SEAM's search for all pairs at once: in each round every pair that is not finished makes one node."""
+"""SEAM's tree search for all pairs in parallel: in each round, every unfinished pair adds one node."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from trimtab.prompts.seam import (
     build_ranking_request,
     build_thought_requests,
 )
-from trimtab.types import ChoiceScores, Cost
+from trimtab.types import ChoiceScores, Cost, Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchState:
-    """One pair's search: its tree, the node in the making, what it took so far, and why it failed, if it did.
+    """State of one pair's search: its tree, the node being created, the cost so far, and the reason if it failed.
 
-    `samples` are the fewest draws that an edge or a node was counted over, 0 where the model told all shares. `failed_below`:
-    an answer failed where the tree was already known to be pruned, which bears on no label.
+    `samples`: the smallest number of samples that an edge or a node was estimated from, 0 if the engine returned
+    probabilities. `failed_in_pruned_branch`: a request failed in a branch that was already pruned, so no label is affected.
     """
 
     ordered_pair: OrderedPair
@@ -61,7 +61,7 @@ class SearchState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSearch:
-    """The strong model and the rules it searches by. Without `principles` a tree is one node of plain thought."""
+    """Best-first search by the strong model. Without `principles`, a tree is a single node with a thought."""
 
     engine: Engine
     principles: Mapping[str, Principle]
@@ -69,149 +69,155 @@ class TreeSearch:
     limits: SearchLimits
     max_thought_tokens: int
 
-    def __call__(self, searches: Sequence[SearchState]) -> list[SearchState]:
-        """Best-first search with backtracking: a round is at most one `weigh` for edges, one `write`, one `weigh` for
-        nodes, over all pairs that still search. What one pair's answers are does not change what another is asked. Where one
-        principle alone is left there is nothing to rank, and its edge has the whole weight."""
-        found = list(searches)
-        while any(each.is_active for each in found):
-            found = _apply_step(found, self._needs_ranking, self._rank_principles)
-            found = _apply_step(found, _is_active, self._generate_thoughts)
-            found = _apply_step(found, _has_pending_node, self._score_nodes)
-        return [_ignore_pruned_failure(each) for each in found]
+    def __call__(self, states: Sequence[SearchState]) -> list[SearchState]:
+        """Best-first search with backtracking.
 
-    def _needs_ranking(self, search: SearchState) -> bool:
-        return search.is_active and not search.tree.weights and len(self._list_candidates(search)) > 1
+        A round makes at most three engine calls for all active pairs: it scores edges, generates thoughts, and scores nodes.
+        The requests of a pair do not depend on other pairs. With a single candidate principle, nothing is ranked and its
+        edge weight is 1.
+        """
+        states = list(states)
+        while any(state.is_active for state in states):
+            states = _apply_step(states, self._needs_ranking, self._rank_principles)
+            states = _apply_step(states, _is_active, self._generate_thoughts)
+            states = _apply_step(states, _has_pending_node, self._score_nodes)
+        return [_ignore_pruned_failure(state) for state in states]
 
-    def _list_candidates(self, search: SearchState) -> list[str]:
-        return list_candidates(search.tree, list(self.principles), self.limits)
+    def _needs_ranking(self, state: SearchState) -> bool:
+        return state.is_active and not state.tree.weights and len(self._list_candidates(state)) > 1
 
-    def _rank_principles(self, searches: Sequence[SearchState]) -> list[SearchState]:
-        """The edges from the end of each path: shares of what may come next (Li et al. 2025, eq. 5)."""
-        among = [self._list_candidates(each) for each in searches]
-        answers = self.engine.score_choices(
+    def _list_candidates(self, state: SearchState) -> list[str]:
+        return list_candidates(state.tree, list(self.principles), self.limits)
+
+    def _rank_principles(self, states: Sequence[SearchState]) -> list[SearchState]:
+        """Sets the edge weights from the end of each path: probabilities of the next principle (Li et al. 2025, eq. 5)."""
+        candidates = [self._list_candidates(state) for state in states]
+        principles = list(self.principles.values())
+        scores = self.engine.score_choices(
             [
-                build_ranking_request(
-                    each.ordered_pair, list(self.principles.values()), self._resolve_principles(each.tree.chain)
-                )
-                for each in searches
+                build_ranking_request(state.ordered_pair, principles, self._resolve_principles(state.tree.chain))
+                for state in states
             ],
-            [build_ranking_candidates(self._resolve_principles(each)) for each in among],
+            [build_ranking_candidates(self._resolve_principles(names)) for names in candidates],
             first_token_only=self.variant.principle_scoring == "first_token",
         )
         return [
-            replace(_set_edge_weights(search, open_, answer), cost=search.cost + answer.cost, calls=search.calls + 1)
-            for search, open_, answer in zip(searches, among, answers, strict=True)
+            replace(_set_edge_weights(state, names, item), cost=state.cost + item.cost, calls=state.calls + 1)
+            for state, names, item in zip(states, candidates, scores, strict=True)
         ]
 
-    def _generate_thoughts(self, searches: Sequence[SearchState]) -> list[SearchState]:
-        """The next node of each search, before it is known what it tells."""
-        chains = [self._next_chain(each.tree) for each in searches]
-        two_sided = self.variant.explanations == "per_response"
-        asked = [
-            build_thought_requests(each.ordered_pair, self._resolve_principles(chain), per_response=two_sided)
-            for each, chain in zip(searches, chains, strict=True)
+    def _generate_thoughts(self, states: Sequence[SearchState]) -> list[SearchState]:
+        """Creates the next node of each search, before its information is known."""
+        chains = [self._next_chain(state.tree) for state in states]
+        per_response = self.variant.explanations == "per_response"
+        requests = [
+            build_thought_requests(state.ordered_pair, self._resolve_principles(chain), per_response=per_response)
+            for state, chain in zip(states, chains, strict=True)
         ]
-        replies = self.engine.generate(
-            [question for group in asked for question in group],
+        generations = self.engine.generate(
+            [request for group in requests for request in group],
             max_new_tokens=self.max_thought_tokens,
             stop=THOUGHT_STOPS,
         )
-        grouped = split_by_sizes(replies, [len(group) for group in asked])
-        found = []
-        for search, chain, said in zip(searches, chains, grouped, strict=True):
-            thought = tuple(f"{THOUGHT_PREFIX} {text}" if (text := each.text.strip()) else "" for each in said)
-            draft = Node(
-                chain=chain,
-                thought=thought,
-                information=0.0,
-                weight=search.tree.weights.get(chain[-1], 1.0) if chain else 1.0,
-                empty=not all(thought),
-                truncated=any(each.finish_reason == "length" for each in said),
-            )
-            cost = search.cost + add_costs([each.cost for each in said])
-            note = find_error(said)
-            found.append(
-                replace(
-                    search, pending_node=None if note else draft, cost=cost, calls=search.calls + len(said), note=note
-                )
-            )
-        return found
+        groups = split_by_sizes(generations, [len(group) for group in requests])
+        return [_add_thought(state, chain, group) for state, chain, group in zip(states, chains, groups, strict=True)]
 
-    def _score_nodes(self, searches: Sequence[SearchState]) -> list[SearchState]:
-        """Each tree with its new node, and what the node tells. An empty thought tells nothing and is not asked about."""
-        drafts = [(search, search.pending_node) for search in searches if search.pending_node is not None]
-        asked = [
-            (search.ordered_pair, self._resolve_principles(node.chain), node.thought)
-            for search, node in drafts
+    def _score_nodes(self, states: Sequence[SearchState]) -> list[SearchState]:
+        """Adds the pending node to each tree, with its information. Empty thoughts have none and are not scored."""
+        pending = [(state, state.pending_node) for state in states if state.pending_node is not None]
+        judgments = [
+            (state.ordered_pair, self._resolve_principles(node.chain), node.thought)
+            for state, node in pending
             if not node.empty
         ]
-        opinions = iter(score_judgments(self.engine, asked, self.variant))
-        found = []
-        for search, node in drafts:
+        estimates = iter(score_judgments(self.engine, judgments, self.variant))
+        updated = []
+        for state, node in pending:
             if node.empty:
-                found.append(self._add_node(search, node))
+                updated.append(self._add_node(state, node))
                 continue
-            opinion = next(opinions)
-            spent = replace(
-                search,
-                cost=search.cost + opinion.cost,
-                calls=search.calls + opinion.calls,
-                samples=compute_min_samples((search.samples, opinion.samples)),
+            estimate = next(estimates)
+            scored = replace(
+                state,
+                cost=state.cost + estimate.cost,
+                calls=state.calls + estimate.calls,
+                samples=compute_min_samples((state.samples, estimate.samples)),
             )
-            if opinion.p_first is None:
-                found.append(replace(spent, pending_node=None, note=opinion.note))
+            if estimate.p_first is None:
+                updated.append(replace(scored, pending_node=None, note=estimate.note))
             else:
-                known = replace(node, p_first=opinion.p_first, information=compute_information(opinion.p_first))
-                found.append(self._add_node(spent, known))
-        return found
+                information = compute_information(estimate.p_first)
+                updated.append(self._add_node(scored, replace(node, p_first=estimate.p_first, information=information)))
+        return updated
 
-    def _add_node(self, search: SearchState, node: Node) -> SearchState:
-        tree = add_node(search.tree, node, list(self.principles), self.limits)
-        if self.variant.edge_weights == "conditional" and len(tree.path) > len(search.tree.path):
+    def _add_node(self, state: SearchState, node: Node) -> SearchState:
+        tree = add_node(state.tree, node, list(self.principles), self.limits)
+        if self.variant.edge_weights == "conditional" and len(tree.path) > len(state.tree.path):
             tree = replace(tree, weights={})
-        return replace(search, tree=tree, pending_node=None)
+        return replace(state, tree=tree, pending_node=None)
 
     def _next_chain(self, tree: Tree) -> tuple[str, ...]:
         name = select_next_principle(tree, list(self.principles), self.limits)
         return tree.chain if name is None else (*tree.chain, name)
 
-    def _resolve_principles(self, chain: Sequence[str]) -> list[Principle]:
-        return [self.principles[name] for name in chain]
+    def _resolve_principles(self, names: Sequence[str]) -> list[Principle]:
+        return [self.principles[name] for name in names]
 
 
-def _set_edge_weights(search: SearchState, among: Sequence[str], answer: ChoiceScores) -> SearchState:
-    """The search with the shares of these names as edges, or why it has none."""
-    if note := find_error([answer]) or describe_invalid_probability(answer.probabilities):
-        return replace(search, note=note)
-    tree = replace(search.tree, weights=dict(zip(among, answer.probabilities, strict=True)))
-    return replace(search, tree=tree, samples=compute_min_samples((search.samples, answer.samples)))
+def _add_thought(state: SearchState, chain: tuple[str, ...], generations: Sequence[Generation]) -> SearchState:
+    """The state with a pending node for this thought, or with an error."""
+    texts = [generation.text.strip() for generation in generations]
+    thought = tuple(f"{THOUGHT_PREFIX} {text}" if text else "" for text in texts)
+    node = Node(
+        chain=chain,
+        thought=thought,
+        information=0.0,
+        weight=state.tree.weights.get(chain[-1], 1.0) if chain else 1.0,
+        empty=not all(thought),
+        truncated=any(generation.finish_reason == "length" for generation in generations),
+    )
+    error = find_error(generations)
+    return replace(
+        state,
+        pending_node=None if error else node,
+        cost=state.cost + add_costs([generation.cost for generation in generations]),
+        calls=state.calls + len(generations),
+        note=error,
+    )
 
 
-def _ignore_pruned_failure(search: SearchState) -> SearchState:
-    """A search that failed below a node without gain is done: what comes there is pruned whatever it tells."""
-    path = search.tree.path
-    if not search.note or count_kept_nodes(path) == len(path):
-        return search
-    return replace(search, tree=replace(search.tree, done=True), note="", failed_in_pruned_branch=True)
+def _set_edge_weights(state: SearchState, names: Sequence[str], scores: ChoiceScores) -> SearchState:
+    """The state with edge weights for these names, or with an error."""
+    if error := find_error([scores]) or describe_invalid_probability(scores.probabilities):
+        return replace(state, note=error)
+    tree = replace(state.tree, weights=dict(zip(names, scores.probabilities, strict=True)))
+    return replace(state, tree=tree, samples=compute_min_samples((state.samples, scores.samples)))
 
 
-def _is_active(search: SearchState) -> bool:
-    return search.is_active
+def _ignore_pruned_failure(state: SearchState) -> SearchState:
+    """Marks a search that failed below a node without gain as done, since everything below it is pruned."""
+    path = state.tree.path
+    if not state.note or count_kept_nodes(path) == len(path):
+        return state
+    return replace(state, tree=replace(state.tree, done=True), note="", failed_in_pruned_branch=True)
 
 
-def _has_pending_node(search: SearchState) -> bool:
-    return search.pending_node is not None
+def _is_active(state: SearchState) -> bool:
+    return state.is_active
+
+
+def _has_pending_node(state: SearchState) -> bool:
+    return state.pending_node is not None
 
 
 def _apply_step(
-    searches: Sequence[SearchState],
-    wanted: Callable[[SearchState], bool],
+    states: Sequence[SearchState],
+    condition: Callable[[SearchState], bool],
     step: Callable[[Sequence[SearchState]], list[SearchState]],
 ) -> list[SearchState]:
-    """The searches with one step taken by those that want it; the others stay as they are."""
-    chosen = [each for each in searches if wanted(each)]
-    if not chosen:
-        return list(searches)
-    after = iter(step(chosen))
-    return [next(after) if wanted(each) else each for each in searches]
+    """Applies a step to the states that meet the condition; the others are unchanged."""
+    selected = [state for state in states if condition(state)]
+    if not selected:
+        return list(states)
+    updated = iter(step(selected))
+    return [next(updated) if condition(state) else state for state in states]

@@ -1,4 +1,4 @@
-"""SEAM's tree of one pair: its nodes, what they tell, which of them are kept, and who decides."""
+"""SEAM's search tree of one pair: nodes, information, backtracking, pruning, and which model labels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Labeler = Literal["weak", "strong"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A chain of principles, the thought on them, and how sure it makes the strong model (Li et al. 2025: c, t and i).
+    """A chain of principles, the thought about them, and its information (c, t and i in Li et al. 2025).
 
-    `p_first` is the strong model's probability that the case's first response is the better, given the thought;
-    `information` in [0, 1] bits follows from it. `weight` is the share of the edge that led here. A node whose thought came
-    out `empty` tells nothing: its information is 0 and it has no `p_first`. `cut`: the thought ran into the length limit.
+    `p_first` is the strong model's probability that the first response is better, given the thought; `information` in
+    [0, 1] bits is computed from it. `weight` is the weight of the edge to this node. An `empty` thought has information 0
+    and no `p_first`. `truncated`: the thought reached the token limit.
     """
 
     chain: tuple[str, ...]
@@ -30,10 +30,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchLimits:
-    """How a tree may grow. `retries` is how often a level may be tried again after its node told less than the one before.
+    """Limits of the search. `retries`: how often a level may be retried after a node with less information than its parent.
 
-    `reuse_rejected`: a principle that was backtracked from may come again at a deeper level (it is still in P without c(n)).
-    `early_stop`: nothing is grown below a node without gain, which would be pruned anyhow.
+    `allow_reused_principles`: a principle that was backtracked from is a candidate again at deeper levels (it is still in P
+    without c(n)). `early_stop`: stop below a node without gain, since everything there would be pruned.
     """
 
     max_depth: int
@@ -44,9 +44,9 @@ class SearchLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A tree while it grows: the path so far, every node in the order of its making, and what was tried at this level.
+    """State of a tree: the current path, all nodes in order of creation, and the principles tried at this level.
 
-    `weights` are the edges from the end of the path, by name. A tree that is `done` grows no more.
+    `weights` are the edge weights from the end of the path, by principle name. A tree that is `done` does not grow.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -66,80 +66,85 @@ class Tree:
 
 
 def compute_information(p: float) -> float:
-    """1 - H(p) in bits: 0 at a half, 1 where p is 0 or 1.
+    """1 - H(p) in bits: 0 at 1/2, 1 at 0 and 1.
 
-    The paper prints H - H_init, which has the wrong sign: its text and its code take the decrease of entropy.
+    The paper prints H - H_init, which has the wrong sign: its text and its code use the decrease of the entropy.
     """
-    return 1.0 + sum(each * math.log2(each) for each in (p, 1.0 - p) if each > 0.0)
+    return 1.0 + sum(q * math.log2(q) for q in (p, 1.0 - p) if q > 0.0)
 
 
-def list_candidates(tree: Tree, names: Sequence[str], rules: SearchLimits) -> list[str]:
-    """The principles that may come next, in the given order: those not in the chain and not tried at this level."""
-    barred = {*tree.chain, *tree.tried_principles, *(() if rules.allow_reused_principles else tree.rejected_principles)}
-    return [name for name in names if name not in barred]
+def list_candidates(tree: Tree, names: Sequence[str], limits: SearchLimits) -> list[str]:
+    """The principles that may come next, in the given order: neither in the chain nor tried at this level."""
+    rejected = () if limits.allow_reused_principles else tree.rejected_principles
+    excluded = {*tree.chain, *tree.tried_principles, *rejected}
+    return [name for name in names if name not in excluded]
 
 
-def select_next_principle(tree: Tree, names: Sequence[str], rules: SearchLimits) -> str | None:
-    """Rule 1: the heaviest edge's principle, the earlier name on equal weights; None where none is left."""
-    among = list_candidates(tree, names, rules)
-    return max(among, key=lambda name: tree.weights.get(name, 0.0), default=None)
+def select_next_principle(tree: Tree, names: Sequence[str], limits: SearchLimits) -> str | None:
+    """Rule 1: the principle with the highest edge weight, the first one on ties; None without candidates."""
+    candidates = list_candidates(tree, names, limits)
+    return max(candidates, key=lambda name: tree.weights.get(name, 0.0), default=None)
 
 
-def compute_gain(path: Sequence[Node], place: int) -> float:
-    """What a node of the path tells beyond the one before it; beyond nothing for the first."""
-    return path[place].information - (path[place - 1].information if place else 0.0)
+def compute_gain(path: Sequence[Node], index: int) -> float:
+    """The information of a node minus that of its parent; for the first node, its information."""
+    return path[index].information - (path[index - 1].information if index else 0.0)
 
 
-def add_node(tree: Tree, node: Node, names: Sequence[str], rules: SearchLimits) -> Tree:
+def add_node(tree: Tree, node: Node, names: Sequence[str], limits: SearchLimits) -> Tree:
     """The tree with one more node, by rules 2 and 3.
 
-    Less information than before sends the search back to try the level again, while tries and principles are left. The last
-    try stays on the path even where it tells less: the path ends there, or is pruned there. The first level always stays.
+    If the node has less information than its parent, the search backtracks and retries the level while retries and
+    candidates remain. The last try stays on the path even if it has less information: the path ends there or is pruned
+    there. The first level is never retried.
     """
-    made = (*tree.nodes, node)
-    less = bool(tree.path) and node.information < tree.path[-1].information
-    if less and len(tree.tried_principles) < rules.retries:
+    nodes = (*tree.nodes, node)
+    has_less = bool(tree.path) and node.information < tree.path[-1].information
+    if has_less and len(tree.tried_principles) < limits.retries:
         name = node.chain[-1]
-        back = replace(
+        retry = replace(
             tree,
-            nodes=made,
+            nodes=nodes,
             tried_principles=(*tree.tried_principles, name),
             rejected_principles=(*tree.rejected_principles, name),
         )
-        if list_candidates(back, names, rules):
-            return back
+        if list_candidates(retry, names, limits):
+            return retry
     path = (*tree.path, node)
-    after = replace(tree, nodes=made, path=path, tried_principles=())
-    stopped = rules.early_stop and count_kept_nodes(path) < len(path)
-    return replace(after, done=stopped or len(path) >= rules.max_depth or not list_candidates(after, names, rules))
+    extended = replace(tree, nodes=nodes, path=path, tried_principles=())
+    stopped = limits.early_stop and count_kept_nodes(path) < len(path)
+    is_done = stopped or len(path) >= limits.max_depth or not list_candidates(extended, names, limits)
+    return replace(extended, done=is_done)
 
 
 def count_kept_nodes(path: Sequence[Node]) -> int:
-    """How many nodes of the path stay: all before the first, from the second on, that gains nothing over the one before.
+    """The number of nodes before the first one, from the second on, without gain over its parent.
 
-    A gain of exactly 0 is no reason to go back and none to stay. The last that stays is the one that decides, n_h.
+    A gain of exactly 0 neither triggers backtracking nor keeps the node. The last node kept, n_h, determines the label.
     """
-    return next((place for place in range(1, len(path)) if not compute_gain(path, place) > 0), len(path))
+    return next((index for index in range(1, len(path)) if not compute_gain(path, index) > 0), len(path))
 
 
 def compute_tree_score(path: Sequence[Node]) -> float:
-    """The tree's information: the mean over the nodes that stay, in [0, 1]. The filter keeps the trees that have most."""
-    stay = path[: count_kept_nodes(path)]
-    return sum(node.information for node in stay) / len(stay)
+    """The mean information of the kept nodes, in [0, 1]. The filter `information` keeps the trees with the highest scores."""
+    kept = path[: count_kept_nodes(path)]
+    return sum(node.information for node in kept) / len(kept)
 
 
-def select_labeler(chain: Sequence[str], harmless: set[str] | frozenset[str], helpful_chains: Labeler) -> Labeler:
-    """Who labels. In the paper always the weak model; in the released code the strong one, by its own pick, wherever no
-    principle of the pruned chain is about being harmless."""
-    return "weak" if harmless.intersection(chain) else helpful_chains
+def select_labeler(chain: Sequence[str], harmless: set[str] | frozenset[str], helpful_only_labeler: Labeler) -> Labeler:
+    """The model that labels: `helpful_only_labeler` if the pruned chain has no harmlessness principle, else the weak one.
+
+    In the paper it is always the weak model; in the released code, a helpful-only chain is labeled by the strong model.
+    """
+    return "weak" if harmless.intersection(chain) else helpful_only_labeler
 
 
 def describe_drop_reason(tree: Tree, node: Node) -> str:
-    """Why a node does not stay, in words for a person; empty for those that do."""
-    place = next((place for place, each in enumerate(tree.path) if each is node), None)
-    if place is None:
-        return "told less than the node before; tried again"
-    stay = count_kept_nodes(tree.path)
-    if place < stay:
+    """The reason a node was dropped; empty for nodes that are kept."""
+    index = next((index for index, path_node in enumerate(tree.path) if path_node is node), None)
+    if index is None:
+        return "less information than its parent; retried"
+    num_kept = count_kept_nodes(tree.path)
+    if index < num_kept:
         return ""
-    return "told no more than the node before" if place == stay else "below a node that told no more"
+    return "no gain over its parent" if index == num_kept else "below a node without gain"

@@ -1,4 +1,4 @@
-"""How long a prompt is, about, and how the texts of a pair are shortened in sight where it would be too long."""
+"""Estimates prompt lengths and truncates the texts of pairs that are too long, with a visible mark."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from dataclasses import dataclass
 from trimtab.prompts.seam import OrderedPair
 from trimtab.types import EngineRequest, format_conversation
 
-# Longer than any word: what has no space for so long is a script that has none, or code.
-_LONGEST_WORD = 32
+# Longer than any word: text without spaces for so long is code, or a script without spaces.
+_MAX_WORD_LENGTH = 32
 _WORD = re.compile(r"\s*\S+")
-_IN_WORD = re.compile(rf"\s*(?:[A-Za-z0-9_'-]{{1,{_LONGEST_WORD}}}|\S)")
-# A text of which less is left has lost what it said.
+_WORD_PART = re.compile(rf"\s*(?:[A-Za-z0-9_'-]{{1,{_MAX_WORD_LENGTH}}}|\S)")
+# A text that keeps less than this fraction of its words has lost its meaning.
 MIN_KEPT_FRACTION = 0.1
-_PIECE = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
+_TOKEN_LIKE = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
 
 
 def estimate_tokens(text: str) -> int:
-    """An estimate that no tokenizer is needed for, on the high side for English: a token for every five letters of a word
-    begun, and one for every digit, sign and letter of other scripts."""
-    return sum(math.ceil(len(piece) / 5) for piece in _PIECE.findall(text))
+    """Estimates the number of tokens without a tokenizer, on the high side for English.
+
+    Counts one token per five letters of a word (rounded up), and one per digit, sign, and letter of other scripts.
+    """
+    return sum(math.ceil(len(piece) / 5) for piece in _TOKEN_LIKE.findall(text))
 
 
-def estimate_request_tokens(question: EngineRequest) -> int:
-    return estimate_tokens(format_conversation(question.prompt)) + estimate_tokens(question.prefill)
+def estimate_request_tokens(request: EngineRequest) -> int:
+    return estimate_tokens(format_conversation(request.prompt)) + estimate_tokens(request.prefill)
 
 
-def compute_length_limit(lengths: Sequence[int], room: int) -> int:
-    """The length to cut all texts to, so that together they fill the room: short ones stay whole, long ones are cut alike."""
-    left, among = room, sorted(lengths)
-    for place, length in enumerate(among):
-        share = left // (len(among) - place)
-        if length > share:
-            return share
-        left -= length
-    return among[-1]
+def compute_length_limit(lengths: Sequence[int], budget: int) -> int:
+    """The common limit at which texts of these lengths fill the budget: short texts stay whole, long ones are cut to it."""
+    remaining, ordered = budget, sorted(lengths)
+    for index, length in enumerate(ordered):
+        limit = remaining // (len(ordered) - index)
+        if length > limit:
+            return limit
+        remaining -= length
+    return ordered[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruncatedText:
-    """A text with `left_out` of its words gone, `kept` of them, in [0, 1], still there."""
+    """A text, the number of words removed from it, and the fraction of words kept, in [0, 1]."""
 
     text: str
     words_removed: int = 0
@@ -50,15 +52,15 @@ class TruncatedText:
 
 
 def truncate_middle(text: str, limit: int) -> TruncatedText:
-    """The text within about `limit` tokens. What is left out is of the middle, which a mark tells of.
+    """Truncates the text to about `limit` tokens by replacing its middle with a mark.
 
-    In what has no spaces, as Chinese or Thai, every letter counts as a word.
+    In scripts without spaces, such as Chinese or Thai, each letter counts as a word.
     """
     if estimate_tokens(text) <= limit:
         return TruncatedText(text=text)
     words = _split_words(text)
     low, high = 0, len(words) - 1
-    while low < high:  # the most words that fit; more words are never fewer tokens
+    while low < high:  # finds the most words that fit: more words never have fewer tokens
         middle = (low + high + 1) // 2
         low, high = (middle, high) if estimate_tokens(_drop_middle(words, middle)) <= limit else (low, middle - 1)
     return TruncatedText(text=_drop_middle(words, low), words_removed=len(words) - low, kept_fraction=low / len(words))
@@ -66,38 +68,37 @@ def truncate_middle(text: str, limit: int) -> TruncatedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruncatedPair:
-    """A case whose texts were shortened, the words left out of all three, and the share of its words that the text kept that
-    lost most."""
+    """A pair with truncated texts, the number of words removed from all three, and the smallest kept fraction of a text."""
 
     ordered_pair: OrderedPair
     words_removed: int
     kept_fraction: float
 
 
-def truncate_pair(case: OrderedPair, room: int) -> TruncatedPair:
-    """The case with its three texts in about `room` tokens together; all long texts are cut alike."""
-    texts = (case.conversation, case.first, case.second)
-    limit = compute_length_limit([estimate_tokens(text) for text in texts], room)
+def truncate_pair(pair: OrderedPair, budget: int) -> TruncatedPair:
+    """Truncates the three texts to about `budget` tokens in total, all long texts to the same length."""
+    texts = (pair.conversation, pair.first, pair.second)
+    limit = compute_length_limit([estimate_tokens(text) for text in texts], budget)
     parts = [truncate_middle(text, limit) for text in texts]
-    conversation_, first, second = (each.text for each in parts)
+    conversation, first, second = (part.text for part in parts)
     return TruncatedPair(
-        ordered_pair=OrderedPair(conversation=conversation_, first=first, second=second),
-        words_removed=sum(each.words_removed for each in parts),
-        kept_fraction=min(each.kept_fraction for each in parts),
+        ordered_pair=OrderedPair(conversation=conversation, first=first, second=second),
+        words_removed=sum(part.words_removed for part in parts),
+        kept_fraction=min(part.kept_fraction for part in parts),
     )
 
 
 def _split_words(text: str) -> list[str]:
-    """The text's words, each with the space before it."""
+    """The words of a text, each with its preceding whitespace."""
     return [
-        piece
+        part
         for word in _WORD.findall(text)
-        for piece in ([word] if len(word.strip()) <= _LONGEST_WORD else _IN_WORD.findall(word))
+        for part in ([word] if len(word.strip()) <= _MAX_WORD_LENGTH else _WORD_PART.findall(word))
     ]
 
 
 def _drop_middle(words: Sequence[str], count: int) -> str:
-    """The first and last of the words, `count` in all."""
+    """The first and the last words, `count` in total, with a mark between them."""
     head, tail = count - count // 2, count // 2
     end = "".join(words[len(words) - tail :])
     return f"{''.join(words[:head])} [... {len(words) - count} words left out ...]{end}".strip()

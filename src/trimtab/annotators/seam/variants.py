@@ -1,4 +1,4 @@
-"""Where SEAM's paper and its released code part: one switch each, and what each of the two sets them to."""
+"""Differences between SEAM's paper and its released code: one setting each, with the values of both variants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Variant = Literal["paper", "released_code"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSettings:
-    """The switches, all set. What each means stands with the settings of `Seam`."""
+    """The resolved settings. The docstring of `Seam` explains each."""
 
     edge_weights: EdgeWeights
     principle_scoring: PrincipleScoring

@@ -1,4 +1,4 @@
-"""The vote of several arms, by heads, by probabilities, or by how often each of them seems to be right."""
+"""Combines the labels of several arms by majority, mean probability, or estimated accuracy."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from trimtab.types import Annotation, Pair
 
 
 class Vote(Component):
-    """Lets the arms in `arms` vote on each pair.
+    """Lets the `arms` vote on each pair.
 
-    By `majority`, the probability is the share of the votes that are for `a`, and abstaining is no vote. By `mean`, it is the
-    mean of the arms' probabilities, as in `ensemble`. By `dawid_skene` (Dawid & Skene 1979), each arm's accuracy is told from
-    how the arms agree over their whole set, and the probability is that of `a` being the better when such arms vote so; it
-    takes three arms that do not err together, and `detail` has the accuracies. Where an arm failed there is no label, and a
-    tie abstains. `cost` is what the arms' labels took together.
+    `by: majority`: the probability is the share of votes for `a`; an abstention is not a vote. `mean`: the mean of the arms'
+    probabilities, as in `ensemble`. `dawid_skene` (Dawid & Skene 1979): estimates each arm's accuracy from how the arms agree
+    over their whole set, and computes the posterior probability of `a` given the votes; it needs at least three arms whose
+    errors are independent, and `detail` has the accuracies. The label fails if an arm failed; ties abstain. `cost` is the
+    total cost of the arms' labels.
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class Vote(Component):
     def _require_three_arms(self) -> Self:
         if self.by == "dawid_skene" and len(self.arms) < 3:
             raise ValueError(
-                f"by: dawid_skene needs three arms or more, since two tell nothing of who errs; got {self.arms}"
+                f"by: dawid_skene needs at least three arms, since two do not show which one is wrong; got {self.arms}"
             )
         return self
 
@@ -50,21 +50,21 @@ class Vote(Component):
     def required_arms(self) -> Sequence[str]:
         return self.arms
 
-    def annotate(self, pairs: Sequence[Pair], given: AnnotatorInputs) -> list[Annotation]:
+    def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         if not pairs:
             return []
-        combine, detail = self._build_rule(given)
+        combine, detail = self._build_rule(inputs)
         return [
-            combine_labels({arm: given.labels[arm][pair.id] for arm in self.arms}, combine, detail) for pair in pairs
+            combine_labels({arm: inputs.labels[arm][pair.id] for arm in self.arms}, combine, detail) for pair in pairs
         ]
 
-    def _build_rule(self, given: AnnotatorInputs) -> tuple[CombineRule, Mapping[str, Any]]:
-        """How votes become a probability, and what every label tells of it."""
+    def _build_rule(self, inputs: AnnotatorInputs) -> tuple[CombineRule, Mapping[str, Any]]:
+        """The function from votes to a probability, and the details it adds to every label."""
         if self.by != "dawid_skene":
             return compute_vote_share if self.by == "majority" else compute_mean_probability, {}
-        tables = [given.labels[arm] for arm in self.arms]
-        accuracy = estimate_accuracies(tuple(to_vote(table[key]) for table in tables) for key in tables[0])
+        tables = [inputs.labels[arm] for arm in self.arms]
+        accuracies = estimate_accuracies(tuple(to_vote(table[key]) for table in tables) for key in tables[0])
         return (
-            lambda labels: compute_p_a([to_vote(label) for label in labels], accuracy),
-            {"accuracy": dict(zip(self.arms, accuracy, strict=True))},
+            lambda labels: compute_p_a([to_vote(label) for label in labels], accuracies),
+            {"accuracy": dict(zip(self.arms, accuracies, strict=True))},
         )
