@@ -28,7 +28,7 @@ HH_PROMPT = (
 
 
 def read(*rows: dict[str, Any], layout: LayoutName = "auto") -> Dataset:
-    numbered = (SourceRow(where=f"pairs.jsonl:{number}", cells=row) for number, row in enumerate(rows, start=1))
+    numbered = (SourceRow(location=f"pairs.jsonl:{number}", cells=row) for number, row in enumerate(rows, start=1))
     return build_dataset(numbered, "pairs.jsonl", layout=layout)
 
 
@@ -319,7 +319,7 @@ def test_the_last_turn_alone_keeps_the_responses_and_the_label(row: dict[str, An
 def test_rows_that_differ_before_the_last_turn_alone_become_one_pair() -> None:
     other = CONTEXT | {"context": CONTEXT["context"][-1:]}
     dataset = build_dataset(
-        [SourceRow(where=f"p:{n}", cells=row) for n, row in enumerate((CONTEXT, other))], "p", turns="last"
+        [SourceRow(location=f"p:{n}", cells=row) for n, row in enumerate((CONTEXT, other))], "p", turns="last"
     )
     assert dataset.pairs == (BLUE_FIRST,)
     assert [failure.reason for failure in dataset.failures] == ["repeated: the same pair came before"]

@@ -21,7 +21,7 @@ def rows(prompt: str, *answers: tuple[str, Any]) -> list[dict[str, Any]]:
 
 def read(*cells: dict[str, Any], rating: str = "helpfulness") -> Dataset:
     return build_dataset(
-        [SourceRow(where=f"p:{n}", cells=row) for n, row in enumerate(cells, 1)], "p", rating_column=rating
+        [SourceRow(location=f"p:{n}", cells=row) for n, row in enumerate(cells, 1)], "p", rating_column=rating
     )
 
 

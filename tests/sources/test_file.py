@@ -116,8 +116,8 @@ def test_the_identity_is_the_hash_of_the_bytes(tmp_path: Path) -> None:
 
 def test_file_is_found_by_its_name_and_the_split_is_no_source() -> None:
     assert get_kind(File(path="p.jsonl")) == "file"
-    assert {"file", "hub"} <= set(list_kinds("data"))
-    assert "split" not in list_kinds("data")
+    assert {"file", "hub"} <= set(list_kinds("sources"))
+    assert "split" not in list_kinds("sources")
 
 
 @pytest.mark.parametrize("number", range(7))

@@ -26,7 +26,7 @@ def told(**settings):
         return {"error": str(error), "unreachable": isinstance(error, UnreachableError)}
     return {
         "chosen": sorted(pair.response(pair.human) for pair in data.pairs),
-        "failures": [[row.where, row.reason] for row in data.failures],
+        "failures": [[row.location, row.reason] for row in data.failures],
         "layout": data.layout,
         "same": source.identity() == source.identity(),
         "identity": source.identity(),

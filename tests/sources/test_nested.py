@@ -86,7 +86,7 @@ def test_the_sides_of_a_study_can_be_told_apart_by_leaving_out(write: Write) -> 
 
 
 def identity(settings: dict[str, object]) -> str:
-    source = build_component("data", settings)
+    source = build_component("sources", settings)
     assert isinstance(source, Source)
     return source.content_hash()
 
@@ -103,11 +103,11 @@ def test_the_identity_follows_the_bytes_and_the_settings_but_not_the_place(write
 
 def test_a_source_of_sources_survives_its_settings(write: Write) -> None:
     settings = {"kind": "without", "of": write("all", *COLORS), "prompts_of": [write("test", SHOUTED)], "limit": 2}
-    source = build_component("data", settings)
+    source = build_component("sources", settings)
     assert dump_component(source) == settings
-    assert build_component("data", dump_component(source)) == source
+    assert build_component("sources", dump_component(source)) == source
 
 
 def test_a_wrong_setting_of_a_source_within_is_named(write: Write) -> None:
     with pytest.raises(StudyError, match=r"of\.0.*limt: there is no such setting; did you mean 'limit'"):
-        build_component("data", {"kind": "union", "of": [write("one", *COLORS) | {"limt": 3}, write("other", SHOUTED)]})
+        build_component("sources", {"kind": "union", "of": [write("one", *COLORS) | {"limt": 3}, write("other", SHOUTED)]})

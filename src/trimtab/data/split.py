@@ -1,4 +1,4 @@
-"""Labeled, unlabeled, test: disjoint by prompt, each prompt's side drawn from its own text."""
+"""Splits pairs into labeled, unlabeled and test pairs, disjoint by prompt."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from trimtab.core.component import Settings
 from trimtab.errors import DataError
 from trimtab.types import Pair, Prompt, text_hash
 
+SPLITS = ("labeled", "unlabeled", "test")
+
 
 class SplitSettings(Settings):
-    """How pairs of one source part into three. Shares are of prompts and exclusive of 0 and 1; caps are in pairs.
+    """How to split the pairs of one source. Fractions are of prompts, between 0 and 1 exclusive; limits are in pairs.
 
-    `labeled` is the share of the prompts that are not in the test set. A share that grows only adds prompts to its
-    side: no prompt that it held leaves.
+    `labeled` is the fraction of the prompts that are not in the test split. Increasing a fraction only adds prompts to its
+    split: prompts that it already had stay.
     """
 
-    labeled: float = Field(default=0.5, gt=0.0, lt=1.0, description="share of the prompts that are not in the test set")
-    test: float = Field(default=0.1, gt=0.0, lt=1.0, description="share of all prompts")
-    seed: int | None = Field(default=None, description="null: the study's; 22 outside a study, as in the paper")
-    max_labeled: int | None = Field(default=None, ge=1, description="pairs; null: no cap")
-    max_unlabeled: int | None = Field(default=None, ge=1, description="pairs; null: no cap")
-    max_test: int | None = Field(default=None, ge=1, description="pairs; null: no cap")
+    labeled: float = Field(default=0.5, gt=0.0, lt=1.0, description="fraction of the prompts outside the test split")
+    test: float = Field(default=0.1, gt=0.0, lt=1.0, description="fraction of all prompts")
+    seed: int | None = Field(
+        default=None, description="null: the study's seed; 22 outside a study, as in Tao & Li (2025)"
+    )
+    max_labeled: int | None = Field(default=None, ge=1, description="pairs; null: no limit")
+    max_unlabeled: int | None = Field(default=None, ge=1, description="pairs; null: no limit")
+    max_test: int | None = Field(default=None, ge=1, description="pairs; null: no limit")
 
 
 def _effective_seed(settings: SplitSettings) -> int:
@@ -36,7 +40,7 @@ def _effective_seed(settings: SplitSettings) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplits:
-    """The three sides. Every labeled pair has a human label; that of an unlabeled pair serves for diagnosis alone."""
+    """The three splits. Every labeled pair has a human label. Human labels of unlabeled pairs are used only for metrics."""
 
     labeled: tuple[Pair, ...]
     unlabeled: tuple[Pair, ...]
@@ -44,7 +48,7 @@ class DataSplits:
 
 
 def normalized_prompt_hash(prompt: Prompt) -> str:
-    """The prompt with case, width and white space evened out: prompts that meet here never part over two sides."""
+    """Hash of the prompt without differences in case, width and white space. Prompts with equal hashes share a split."""
     parts = (part for turn in prompt for part in (turn.role, _normalize_text(turn.content)))
     return text_hash(*parts)
 
@@ -54,35 +58,35 @@ def _normalize_text(content: str) -> str:
 
 
 def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> DataSplits:
-    """The sides of one source's pairs, each in the order of the seed's hash, so that the rows' order does not matter.
+    """Splits one source's pairs at random. Each split is ordered by a hash, so the order of `pairs` does not matter.
 
-    A prompt's side depends on the seed and its own text, never on the other prompts. Raises `DataError` where a side is
+    The split of a prompt depends on the seed and its own text only, not on other prompts. Raises `DataError` if a split is
     empty or a labeled pair has no human label.
     """
     ordered = sorted(pairs, key=lambda pair: text_hash(str(_effective_seed(settings)), pair.id))
-    sides: dict[str, list[Pair]] = {"labeled": [], "unlabeled": [], "test": []}
+    pairs_by_split: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for pair in ordered:
-        sides[_assign_split(pair.prompt, settings)].append(pair)
+        pairs_by_split[_assign_split(pair.prompt, settings)].append(pair)
     splits = DataSplits(
-        labeled=tuple(sides["labeled"][: settings.max_labeled]),
-        unlabeled=tuple(sides["unlabeled"][: settings.max_unlabeled]),
-        test=tuple(sides["test"][: settings.max_test]),
+        labeled=tuple(pairs_by_split["labeled"][: settings.max_labeled]),
+        unlabeled=tuple(pairs_by_split["unlabeled"][: settings.max_unlabeled]),
+        test=tuple(pairs_by_split["test"][: settings.max_test]),
     )
     n_prompts = len({normalized_prompt_hash(pair.prompt) for pair in pairs})
     _validate_nonempty(
         splits,
         f"{len(pairs)} pairs of {n_prompts} prompts with labeled: {settings.labeled}, test: {settings.test}",
-        "bring the share of `labeled` or `test` nearer to the middle, change `seed`, or give more prompts",
+        "use less extreme fractions for `labeled` and `test`, change `seed`, or provide more prompts",
     )
-    _validate_labeled(splits, "give the labeled and the unlabeled pairs as two sources")
+    _validate_labeled(splits, "provide the labeled and the unlabeled pairs as two sources")
     validate_disjoint(splits)
     return splits
 
 
 def _assign_split(prompt: Prompt, settings: SplitSettings) -> str:
-    # Two independent draws from one hash: to change the share of the test set moves no prompt between the other two.
-    drawn = hashlib.sha256(f"{_effective_seed(settings)}:{normalized_prompt_hash(prompt)}".encode()).digest()
-    for_test, for_labeled = (int.from_bytes(drawn[start : start + 8], "big") / 2**64 for start in (0, 8))
+    # Two independent numbers from one hash: changing the test fraction moves no prompt between labeled and unlabeled.
+    digest = hashlib.sha256(f"{_effective_seed(settings)}:{normalized_prompt_hash(prompt)}".encode()).digest()
+    for_test, for_labeled = (int.from_bytes(digest[start : start + 8], "big") / 2**64 for start in (0, 8))
     if for_test < settings.test:
         return "test"
     return "labeled" if for_labeled < settings.labeled else "unlabeled"
@@ -91,48 +95,51 @@ def _assign_split(prompt: Prompt, settings: SplitSettings) -> str:
 def build_predefined_splits(
     labeled: Sequence[Pair], unlabeled: Sequence[Pair] | None = None, test: Sequence[Pair] | None = None
 ) -> DataSplits:
-    """Sides from sources of their own, as they are; None is a side that is not asked for. Raises `DataError` where one is
-    empty, they share a prompt, or a labeled pair has no human label."""
-    sides = {"labeled": labeled, "unlabeled": unlabeled, "test": test}
-    asked = {name: pairs for name, pairs in sides.items() if pairs is not None}
+    """Splits from separate sources, unchanged. None is a split that is not used.
+
+    Raises `DataError` if a split is empty, two share a prompt, or a labeled pair has no human label.
+    """
+    provided = {
+        name: pairs for name, pairs in zip(SPLITS, (labeled, unlabeled, test), strict=True) if pairs is not None
+    }
     splits = DataSplits(labeled=tuple(labeled), unlabeled=tuple(unlabeled or ()), test=tuple(test or ()))
-    found = ", ".join(f"{len(pairs)} {name}" for name, pairs in asked.items())
-    _validate_nonempty(splits, f"{found} pairs", "give it a source that holds pairs", tuple(asked))
-    _validate_labeled(splits, "give as `labeled` a source with chosen and rejected, or with a label for each pair")
+    counts = ", ".join(f"{len(pairs)} {name}" for name, pairs in provided.items())
+    _validate_nonempty(splits, f"{counts} pairs", "use a source that contains pairs", tuple(provided))
+    _validate_labeled(
+        splits, "for `labeled`, use a source with chosen and rejected responses, or with a label for each pair"
+    )
     validate_disjoint(splits)
     return splits
 
 
 def validate_disjoint(splits: DataSplits) -> None:
-    """Raises `DataError` where a prompt, its case and white space aside, stands on two sides."""
-    sides = {name: _first_pair_by_prompt(getattr(splits, name)) for name in ("labeled", "unlabeled", "test")}
-    for one, other in combinations(sides, 2):
-        shared = [key for key in sides[one] if key in sides[other]]
+    """Raises `DataError` if a prompt, ignoring case and white space, occurs in two splits."""
+    prompts = {name: _first_pair_by_prompt(getattr(splits, name)) for name in SPLITS}
+    for one, other in combinations(SPLITS, 2):
+        shared = [prompt for prompt in prompts[one] if prompt in prompts[other]]
         if shared:
-            ids = ", ".join(f"{sides[one][key]} and {sides[other][key]}" for key in shared[:3])
+            ids = ", ".join(f"{prompts[one][prompt]} and {prompts[other][prompt]}" for prompt in shared[:3])
             raise DataError(
-                f"{len(shared)} prompts stand in both {one!r} and {other!r}, first the pairs {ids}; "
-                f"remove their pairs from one of the two, or give all pairs as one source and let `split` part them"
+                f"{len(shared)} prompts occur in both {one!r} and {other!r}, for example in the pairs {ids}; remove their "
+                "pairs from one of the two, or provide all pairs as one source and let `split` divide them"
             )
 
 
 def _first_pair_by_prompt(pairs: Sequence[Pair]) -> dict[str, str]:
-    """Normalized prompt → id of the first pair that asks it."""
+    """The id of the first pair of each normalized prompt."""
     return {normalized_prompt_hash(pair.prompt): pair.id for pair in reversed(pairs)}
 
 
-def _validate_nonempty(
-    splits: DataSplits, found: str, remedy: str, sides: Sequence[str] = ("labeled", "unlabeled", "test")
-) -> None:
-    empty = [name for name in sides if not getattr(splits, name)]
+def _validate_nonempty(splits: DataSplits, found: str, remedy: str, names: Sequence[str] = SPLITS) -> None:
+    empty = [name for name in names if not getattr(splits, name)]
     if empty:
         raise DataError(f"the split has no {' and no '.join(map(repr, empty))} pairs; found {found}; {remedy}")
 
 
 def _validate_labeled(splits: DataSplits, remedy: str) -> None:
-    bare = [pair.id for pair in splits.labeled if pair.human is None]
-    if bare:
+    unlabeled = [pair.id for pair in splits.labeled if pair.human is None]
+    if unlabeled:
         raise DataError(
-            f"{len(bare)} of {len(splits.labeled)} 'labeled' pairs have no human label, "
-            f"first {', '.join(bare[:3])}; {remedy}"
+            f"{len(unlabeled)} of {len(splits.labeled)} 'labeled' pairs have no human label, for example "
+            f"{', '.join(unlabeled[:3])}; {remedy}"
         )

@@ -1,4 +1,4 @@
-"""The pairs of several sources as one."""
+"""The `concat` source: the pairs of several sources as one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pydantic import Field
 
 from trimtab.core.component import Component
 from trimtab.data.parsing.dataset_builder import concat_datasets
-from trimtab.sources._nested import SourceField, combined_content_hash, load_source
+from trimtab.sources._shared.nested_sources import SourceField, combined_content_hash, load_source
 from trimtab.types import Dataset
 
 
 class Concat(Component):
-    """All pairs of the sources in `of`, each pair once; opposite labels for a pair are failures, as within one source.
+    """All pairs of `sources`, each pair once. Opposite labels of a pair are failures, as within one source.
 
-    `limit` takes a sample of that many pairs (>= 1) of them all, drawn by `seed` and pair id.
+    `limit` samples that many of all pairs (>= 1) by `seed` and pair id.
     """
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"sources"})
@@ -25,9 +25,9 @@ class Concat(Component):
     seed: int = 0
 
     def load(self) -> Dataset:
-        """The pairs, with every source's failures. Raises `DataError` where one of them gives none."""
+        """The pairs, and the failures of every source. Raises `DataError` if a source has no pairs."""
         return concat_datasets([load_source(source) for source in self.sources], limit=self.limit, seed=self.seed)
 
     def content_hash(self) -> str:
-        """The settings and identities of all the sources."""
+        """The settings and content hashes of all sources."""
         return combined_content_hash(self.sources)

@@ -1,4 +1,4 @@
-"""The pairs of one source whose prompts others do not have."""
+"""The `exclude` source: the pairs of one source without the prompts of others."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from trimtab.core.component import Component
 from trimtab.data.parsing.dataset_builder import sample_pairs
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
-from trimtab.sources._nested import SourceField, combined_content_hash, load_source
+from trimtab.sources._shared.nested_sources import SourceField, combined_content_hash, load_source
 from trimtab.types import Dataset, RowFailure
 
 
 class Exclude(Component):
-    """The pairs of `of` whose prompt, case and white space aside, stands in none of the sources in `prompts_of`.
+    """The pairs of `source` whose prompt, ignoring case and white space, occurs in none of `exclude_prompts_from`.
 
-    So a dataset's own training and test rows, which often share prompts, can be the sides of a study. Pairs that are left
-    out are counted as failures. `limit` takes a sample of that many of the rest (>= 1), drawn by `seed` and pair id.
+    Makes the training and test rows of a dataset, which often share prompts, usable as the splits of a study. Excluded pairs
+    count as failures. `limit` samples that many of the remaining pairs (>= 1) by `seed` and pair id.
     """
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"source", "exclude_prompts_from"})
@@ -29,28 +29,30 @@ class Exclude(Component):
     seed: int = 0
 
     def load(self) -> Dataset:
-        """The pairs that are left. Raises `DataError` where there are none."""
-        found = load_source(self.source)
-        taken = {
+        """The remaining pairs. Raises `DataError` if there are none."""
+        dataset = load_source(self.source)
+        excluded_prompts = {
             normalized_prompt_hash(pair.prompt)
             for source in self.exclude_prompts_from
             for pair in load_source(source).pairs
         }
-        left = [pair for pair in found.pairs if normalized_prompt_hash(pair.prompt) not in taken]
-        if not left:
+        remaining = [pair for pair in dataset.pairs if normalized_prompt_hash(pair.prompt) not in excluded_prompts]
+        if not remaining:
             raise DataError(
-                f"none of {len(found.pairs)} pairs has a prompt that the other sources lack; give another source as `of`"
+                f"the prompts of all {len(dataset.pairs)} pairs occur in the excluded sources; use another `source`"
             )
-        kept = {pair.id for pair in left}
+        remaining_ids = {pair.id for pair in remaining}
         failures = [
-            RowFailure(location=f"pair {pair.id}", reason="its prompt stands in another source")
-            for pair in found.pairs
-            if pair.id not in kept
+            RowFailure(location=f"pair {pair.id}", reason="prompt occurs in an excluded source")
+            for pair in dataset.pairs
+            if pair.id not in remaining_ids
         ]
         return Dataset(
-            pairs=sample_pairs(left, self.limit, self.seed), failures=(*found.failures, *failures), layout=found.layout
+            pairs=sample_pairs(remaining, self.limit, self.seed),
+            failures=(*dataset.failures, *failures),
+            layout=dataset.layout,
         )
 
     def content_hash(self) -> str:
-        """The settings and identities of all the sources."""
+        """The settings and content hashes of all sources."""
         return combined_content_hash((self.source, *self.exclude_prompts_from))

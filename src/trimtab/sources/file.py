@@ -1,4 +1,4 @@
-"""Preference pairs from files: json, jsonl, csv and parquet."""
+"""The `file` source: preference pairs from json, jsonl, csv and parquet files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trimtab.types import Dataset
 class File(Component):
     """A file, a folder of files, or a glob pattern.
 
-    `limit` takes a sample of that many pairs (>= 1), drawn by `seed` and pair id, so that the order of the rows does
-    not matter. `layout` says how to understand the columns where `auto` would take them for something else; `turns: last`
-    leaves out all of a prompt but its last turn; `rating` names a column that rates the one response of each row.
+    `limit` samples that many pairs (>= 1) by `seed` and pair id, independent of the order of the rows. `layout` overrides
+    the layout that `auto` detects from the columns. `turns: last` keeps only the last turn of each prompt. `rating_column`
+    names the column with the rating of each row's single response.
     """
 
     VERSION: ClassVar[int] = 1
@@ -32,7 +32,7 @@ class File(Component):
     rating_column: str | None = None
 
     def load(self) -> Dataset:
-        """The pairs, with a failure for each row that gave none. Raises `DataError` where no row can be used."""
+        """The pairs, and a failure for each unusable row. Raises `DataError` if no row is usable."""
         rows = (row for file in find_files(self.path) for row in read_rows(file))
         return build_dataset(
             rows,

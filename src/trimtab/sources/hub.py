@@ -1,4 +1,4 @@
-"""Preference pairs from a dataset on the Hugging Face hub, or from a folder that `datasets` understands."""
+"""The `hub` source: preference pairs from a dataset on the Hugging Face Hub, or from a folder that `datasets` can load."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from trimtab.data.parsing.layouts import LayoutName
 from trimtab.errors import DataError
 from trimtab.types import Dataset
 
-_LOCAL_COPY_HINT = "A copy of its files works too: `kind: file` with `path:` takes jsonl, json, csv or parquet"
+_LOCAL_COPY_HINT = "A local copy works too: `kind: file` with `path:` reads jsonl, json, csv and parquet files"
 
 
 class HubUnreachableError(DataError):
-    """The hub was not reached: what lies there is not wrong, it is not known."""
+    """The Hub could not be reached, so it is unknown whether the dataset exists."""
 
 
 class Hub(Component):
-    """A dataset by its hub id, such as `Anthropic/hh-rlhf`. No code that comes with a dataset is ever run.
+    """A dataset by its Hub id, such as `Anthropic/hh-rlhf`. Code that comes with a dataset is never run.
 
-    `subset` is the name of one of the dataset's configurations or, where it has none of that name, one of its folders
-    (`helpful-base`). `split` may join several, `train+test`. `layout`, `turns` and `rating` are those of `file`. `limit`
-    takes a sample of that many pairs (>= 1), drawn by `seed` and pair id.
+    `subset` is one of the dataset's configurations or, if there is none of that name, one of its folders (`helpful-base`).
+    `split` may combine several: `train+test`. `layout`, `turns` and `rating_column` are those of `file`. `limit` samples
+    that many pairs (>= 1) by `seed` and pair id.
     """
 
     VERSION: ClassVar[int] = 1
@@ -42,15 +42,14 @@ class Hub(Component):
     rating_column: str | None = None
 
     def load(self) -> Dataset:
-        """The pairs, with a failure for each row that gave none.
+        """The pairs, and a failure for each unusable row.
 
-        Raises `DataError` where the dataset cannot be had or no row can be used.
+        Raises `DataError` if the dataset cannot be loaded or no row is usable.
         """
         name = ":".join(part for part in (self.id, self.subset, self.split) if part)
-        table = enumerate(self._load_rows(), start=1)
-        rows = (SourceRow(where=f"{name}:row {number}", cells=cells) for number, cells in table)
+        numbered = enumerate(self._load_rows(), start=1)
         return build_dataset(
-            rows,
+            (SourceRow(location=f"{name}:row {number}", cells=cells) for number, cells in numbered),
             name,
             layout=self.layout,
             turns=self.turns,
@@ -60,44 +59,43 @@ class Hub(Component):
         )
 
     def content_hash(self) -> str:
-        """Id, revision, subset, split, and the fingerprint that `datasets` gives to the files behind them.
+        """Id, revision, subset, split, and the fingerprint that `datasets` computes for the files.
 
-        Reads what the hub says of the files, and none of the files. Raises `UnreachableError` where the hub is out of reach
-        and the dataset is not in its local copy.
+        Reads only metadata. Raises `HubUnreachableError` if the Hub cannot be reached and there is no cached copy.
         """
         builder = self._call_datasets("load_dataset_builder")
-        fingerprint = builder._get_dataset_fingerprint(self.split)  # what `load_dataset` gives to the table
+        fingerprint = builder._get_dataset_fingerprint(self.split)  # the fingerprint of `load_dataset`'s result
         return json.dumps([self.id, self.revision, self.subset, self.split, fingerprint])
 
     def _load_rows(self) -> Any:
         return self._call_datasets("load_dataset", split=self.split)
 
-    def _call_datasets(self, how: Literal["load_dataset", "load_dataset_builder"], **more: str) -> Any:
+    def _call_datasets(self, function: Literal["load_dataset", "load_dataset_builder"], **options: str) -> Any:
         import datasets  # noqa: PLC0415 - takes seconds to import
 
         try:
-            where: dict[str, str] = {}
+            location: dict[str, str] = {}
             if self.subset is not None:
-                named = self.subset in datasets.get_dataset_config_names(self.id, revision=self.revision)
-                where = {"name" if named else "data_dir": self.subset}
-            return getattr(datasets, how)(self.id, revision=self.revision, **where, **more)
+                is_config = self.subset in datasets.get_dataset_config_names(self.id, revision=self.revision)
+                location = {"name" if is_config else "data_dir": self.subset}
+            return getattr(datasets, function)(self.id, revision=self.revision, **location, **options)
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise self._loading_error(error) from error
 
     def _loading_error(self, error: Exception) -> DataError:
         settings = {"id": self.id, "subset": self.subset, "split": self.split, "revision": self.revision}
         tried = ", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None)
-        kind = HubUnreachableError if isinstance(error, ConnectionError) else DataError
-        return kind(f"the dataset cannot be loaded: {_describe_cause(error)} (tried {tried}). {_LOCAL_COPY_HINT}")
+        error_type = HubUnreachableError if isinstance(error, ConnectionError) else DataError
+        return error_type(f"the dataset cannot be loaded: {_describe_cause(error)} (tried {tried}). {_LOCAL_COPY_HINT}")
 
 
 def _describe_cause(error: Exception) -> str:
-    """What went wrong, in our words: the error of a reader may quote the rows that it could not read."""
+    """Describes the error without its own message, which may quote rows."""
     name = type(error).__name__
     if isinstance(error, ConnectionError):
-        return f"the hub was not reached ({name}), this machine may be offline"
+        return f"the Hub could not be reached ({name}); this machine may be offline"
     if isinstance(error, FileNotFoundError):
-        return f"there is no such dataset, revision or folder, or it needs a login ({name})"
+        return f"no such dataset, revision or folder, or it requires a login ({name})"
     if isinstance(error, ValueError):
-        return f"it has no such subset or split ({name})"
+        return f"the dataset has no such subset or split ({name})"
     return f"its files cannot be read as one table ({name})"

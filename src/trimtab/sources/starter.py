@@ -1,4 +1,4 @@
-"""The starter set as a source of pairs, with human labels drawn from the gold reward."""
+"""The `starter` source: built-in synthetic pairs with human labels sampled from the gold reward."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from trimtab.types import Dataset, Pair, build_user_prompt
 
 
 class Starter(Component):
-    """Synthetic pairs that ship with Trimtab.
+    """Built-in synthetic pairs.
 
-    A label is drawn with P(first preferred) = sigmoid((gold of the first - gold of the second) / `noise`), the draw
-    seeded by `seed` and the pair's id; `noise` of 0 follows the gold reward. `seed` also draws which responses stand
-    side by side and which prompts `limit` keeps. The prompts themselves are always the same.
+    Labels are sampled with P(first preferred) = sigmoid((gold of the first - gold of the second) / `noise`), seeded by
+    `seed` and the pair id; with `noise: 0` they follow the gold reward. `seed` also selects the responses of each pair and
+    the prompts that `limit` keeps. The prompts themselves are always the same.
     """
 
     objective: Literal["both", "helpful", "harmless"] = "both"
@@ -41,21 +41,22 @@ class Starter(Component):
     def _validate_families(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in FAMILIES:
-                known = tuple(FAMILIES)
+                families = tuple(FAMILIES)
                 raise StudyError(
-                    f"no family {name!r} in the starter set (there are: {', '.join(known)}){format_suggestion(name, known)}"
+                    f"no family {name!r} in the starter set (expected one of: {', '.join(families)})"
+                    f"{format_suggestion(name, families)}"
                 )
         return names
 
     def load(self) -> Dataset:
-        """The pairs in the order of their prompts' hashes. Raises `StudyError` where no family fits the objective."""
-        wanted = [item for item in generate_items(self.seed) if self._matches(item)]
-        if not wanted:
-            raise StudyError(f"families {list(self.families)}: none of them is {self.objective}")
+        """The pairs in the order of their prompts' hashes. Raises `StudyError` if no family has the objective."""
+        selected = [item for item in generate_items(self.seed) if self._matches(item)]
+        if not selected:
+            raise StudyError(f"families {list(self.families)}: none of them has the objective {self.objective}")
         if self.limit is not None:
-            wanted = sorted(wanted, key=lambda item: _sampling_key(self.seed, item))[: self.limit]
-        pairs = tuple(self._to_labeled_pair(item) for item in wanted)
-        n_families = len({item.family for item in wanted})
+            selected = sorted(selected, key=lambda item: _sampling_key(self.seed, item))[: self.limit]
+        pairs = tuple(self._to_labeled_pair(item) for item in selected)
+        n_families = len({item.family for item in selected})
         return Dataset(pairs=pairs, layout=f"starter set, synthetic, {len(pairs)} pairs of {n_families} families")
 
     def content_hash(self) -> str:

@@ -1,0 +1,1 @@
+"""Parses rows of many layouts into preference pairs."""

@@ -1,4 +1,4 @@
-"""Labels in a file, a row a pair, as `trimtab annotate` and runs write them."""
+"""Reads label files with one row per pair, as written by `trimtab annotate` and by runs."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ STATUSES = get_args(Status)
 def read_labels(path: str) -> dict[str, Annotation]:
     """The labels of a .parquet, .jsonl, .json or .csv file by pair id.
 
-    Raises `DataError` for a row that is no label, with its place: labels are made by programs, so one that cannot be read means
-    another kind of file. A pair that is labeled twice, and a file without labels, are such errors too.
+    Raises `DataError` with the location of a row that is not a label: programs write label files, so such a row means that
+    the file is of another kind. Also raises it for a pair with two labels and for a file without labels.
     """
-    found: dict[str, Annotation] = {}
+    labels: dict[str, Annotation] = {}
     for file in find_files(path):
         for row in read_rows(file):
             if isinstance(row, RowFailure):
                 raise DataError(f"{row.location}: {row.reason}")
             label = _parse_label(row)
-            if label.pair_id in found:
+            if label.pair_id in labels:
                 raise DataError(
-                    f"{row.where}: pair {label.pair_id} is labeled twice; a file of labels has one row a pair"
+                    f"{row.location}: pair {label.pair_id} is labeled twice; a label file has one row per pair"
                 )
-            found[label.pair_id] = label
-    if not found:
-        raise DataError(f"{path}: holds no labels")
-    return found
+            labels[label.pair_id] = label
+    if not labels:
+        raise DataError(f"{path}: contains no labels")
+    return labels
 
 
 def _parse_label(row: SourceRow) -> Annotation:
     missing = [name for name in REQUIRED_COLUMNS if name not in row.cells]
     if missing:
         raise DataError(
-            f"{row.where}: not a label: no column {', '.join(missing)} (found: {format_columns(row.cells)}); files of labels "
-            "are those that trimtab annotate writes, or labels/ARM.parquet of a run"
+            f"{row.location}: not a label: no column {', '.join(missing)} (found: {format_columns(row.cells)}); label files "
+            "are written by trimtab annotate, or are labels/ARM.parquet of a run"
         )
     status = row.cells["status"]
     if status not in STATUSES:
-        raise DataError(f"{row.where}: status must be one of {', '.join(STATUSES)}, got {str(status)[:20]!r}")
+        raise DataError(f"{row.location}: status must be one of {', '.join(STATUSES)}, got {str(status)[:20]!r}")
     try:
         return Annotation(
             pair_id=str(row.cells["id"]),
@@ -56,7 +56,7 @@ def _parse_label(row: SourceRow) -> Annotation:
             note=str(row.cells.get("note") or ""),
         )
     except ValueError as error:
-        raise DataError(f"{row.where}: {error}") from error
+        raise DataError(f"{row.location}: {error}") from error
 
 
 def _parse_number(cells: Mapping[str, Any], name: str) -> float | None:
@@ -73,5 +73,5 @@ def _parse_number(cells: Mapping[str, Any], name: str) -> float | None:
 
 
 def is_label_file(text: str) -> bool:
-    """Whether the text names a file that is there, and not an arm of a run."""
+    """Whether the text is the path of an existing file, rather than an arm of a run."""
     return Path(text).expanduser().is_file()

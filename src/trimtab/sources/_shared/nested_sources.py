@@ -1,4 +1,4 @@
-"""Sources that are made from other sources: what they load, and what their results depend on."""
+"""Loads and hashes the nested sources of a source."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def load_source(component: Component) -> Dataset:
 
 
 def combined_content_hash(components: Sequence[Component]) -> str:
-    """The settings of each source, but for those that only say where it lies, with its own identity."""
-    return json.dumps([[_content_settings(each), _as_source(each).content_hash()] for each in components])
+    """The content hash of each source with its settings, except for those that only locate its files."""
+    return json.dumps([[_content_settings(source), _as_source(source).content_hash()] for source in components])
 
 
 def _content_settings(component: Component) -> dict[str, Any]:
@@ -30,5 +30,5 @@ def _content_settings(component: Component) -> dict[str, Any]:
 
 def _as_source(component: Component) -> Source:
     if not isinstance(component, Source):
-        raise StudyError(f"{type(component).__name__} is not a source of pairs (it needs `load` and `identity`)")
+        raise StudyError(f"{type(component).__name__} is not a source of pairs (it needs `load` and `content_hash`)")
     return component
