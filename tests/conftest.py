@@ -1,4 +1,4 @@
-"""A tiny real model made on the spot, and a whole study run with it once: what the tests of the upper floors stand on."""
+"""Shared fixtures: a tiny random model, and a complete study run with it once per session."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ models:
   student: {{base: {model}, dtype: float32}}
 training:
   sft: {{batch_size: 6, learning_rate: 1.0e-3}}
-  dpo: {{batch_size: 6, learning_rate: 1.0e-3, lora_rank: 2}}
+  dpo: {{batch_size: 6, learning_rate: 1.0e-3, lora_r: 2}}
 generation: {{max_new_tokens: 4}}
-evaluation: {{checker: checker}}
+scorers: {{checker: synthetic_checker}}
 """
 JUDGES = """
 judges:
-  says-first: {kind: pairwise, engine: {kind: scripted, weighs: {".": [2, 1]}}}
-judging: {pairs: 4}
+  says-first: {kind: pairwise, engine: {kind: scripted, choice_weights: {".": [2, 1]}}}
+judging: {human_agreement_pairs: 4}
 """
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_table() -> Iterator[None]:
-    """No test is given what another one read, but for those that set a table of their own."""
+def _no_logprob_cache() -> Iterator[None]:
+    """Tests do not share cached log-probabilities, except tests that set a cache of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRIMTAB_LOGPROB_CACHE", "off")
         yield
@@ -54,7 +54,7 @@ def _bar(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Products this small take longer to share out than to do: many times longer where the other core is busy."""
+    """Runs small matrix products on one thread: distributing them takes longer, especially if the other core is busy."""
     import torch
 
     before = torch.get_num_threads()
@@ -65,7 +65,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def notices() -> list[str]:
-    """What the `runtime` of the same test was told."""
+    """The messages passed to `runtime.notify` in this test."""
     return []
 
 
@@ -84,7 +84,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: place for place, token in enumerate([*SPECIALS, *alphabet])}
+    vocabulary = {token: index for index, token in enumerate([*SPECIALS, *alphabet])}
     raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -98,7 +98,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=8192,  # a token is a byte, and questions with eleven principles are long
+        max_position_embeddings=8192,  # a token is a byte, and prompts with eleven principles are long
         bos_token_id=vocabulary[bos],
         eos_token_id=vocabulary[eos],
         pad_token_id=vocabulary[pad],
@@ -120,30 +120,30 @@ Ran = tuple["Study", Path]
 
 @pytest.fixture(scope="session")
 def run_whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
-    """Runs a study from its YAML, beginning with a copy of a folder where one is given, and gives it with its folder."""
+    """Runs a study from its YAML, optionally on a copy of an existing run folder, and returns the study and its folder."""
     from trimtab.config.study import Study
     from trimtab.pipeline.executor import run_study
 
-    def whole(text: str, beginning: Path | None = None) -> Ran:
+    def run_text(text: str, initial_folder: Path | None = None) -> Ran:
         study = Study.parse(text)
         folder = tmp_path_factory.mktemp("runs") / study.name
-        if beginning is not None:
-            shutil.copytree(beginning, folder)
+        if initial_folder is not None:
+            shutil.copytree(initial_folder, folder)
         runtime = Runtime(progress=_bar, notify=lambda message: None)
         with _one_thread():
-            run_study(study, folder, runtime, lambda place, total, name: None)
+            run_study(study, folder, runtime, lambda index, total, name: None)
         return study, folder
 
-    return whole
+    return run_text
 
 
 @pytest.fixture(scope="session")
 def finished_run(tiny_study: str, run_whole: Callable[[str], Ran]) -> Path:
-    """The folder of the tiny study, run. Tests read it and change nothing in it but `export/`."""
+    """The finished run folder of the tiny study. Tests only read it, except `export/`."""
     return run_whole(tiny_study)[1]
 
 
 @pytest.fixture(scope="session")
 def judged_run(finished_run: Path, tiny_study: str, run_whole: Callable[..., Ran]) -> Path:
-    """The tiny study's folder, run again with a judge that always says the first: nothing but its verdicts is made."""
+    """The run folder of the tiny study with a judge that always prefers the first response; only its verdicts are new."""
     return run_whole(tiny_study + JUDGES, finished_run)[1]

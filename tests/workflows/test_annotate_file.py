@@ -192,8 +192,8 @@ def test_a_policy_equal_to_its_reference_abstains(
         ("length", ["kind=human"], "labels.csv", "set the kind of annotator with --annotator"),
         ("lenght", [], "labels.csv", "unknown kind 'lenght' in annotators; did you mean 'length'"),
         ("noisy_human", ["arm=weak"], "labels.csv", r"annotator noisy_human: reads the labels of other arms \(weak\)"),
-        ("implicit_reward", [], "labels.csv", "@weak is a model of a study.* --models-from"),
-        ("seam", ["weak=smollm2-135m-instruct"], "labels.csv", "@student is a model of a study.* --models-from"),
+        ("implicit_reward", [], "labels.csv", "@weak is a model of a run.* --models-from"),
+        ("seam", ["weak=smollm2-135m-instruct"], "labels.csv", "@student is a model of a run.* --models-from"),
     ],
 )
 def test_invalid_arguments_are_reported_before_any_work(
@@ -297,7 +297,9 @@ def test_an_annotator_that_learns_needs_training_pairs(
         StudyError, match="annotator probe: learns from labeled pairs; give a file of them with --train-on FILE"
     ):
         annotate_file(pairs, "probe", settings, None, output, runtime)
-    with pytest.raises(StudyError, match="--train-on: annotator length does not learn from labeled pairs; omit the option"):
+    with pytest.raises(
+        StudyError, match="--train-on: annotator length does not learn from labeled pairs; omit the option"
+    ):
         annotate_file(pairs, "length", (), None, output, runtime, TrainingPairs(train))
     with pytest.raises(DataError, match="probe: 19 labeled pairs to train on, expected at least 20"):
         annotate_file(pairs, "probe", settings, None, output, runtime, TrainingPairs(train, 19))

@@ -1,4 +1,4 @@
-"""Is an annotator worth its labels? Told from pairs that people labeled, before anything is trained on them."""
+"""Estimates the quality of an annotator's labels from pairs with human labels, before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
-from trimtab.metrics.label_quality import CalibrationMetrics, Labels
+from trimtab.metrics.label_quality import CalibrationMetrics
 from trimtab.metrics.optimal_fraction import SelectedFraction
 from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
@@ -28,8 +28,12 @@ ArtifactsByFingerprint = Mapping[str, Artifact]
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What an audit found. `curve` is agreement by how many labeled pairs the annotator learned from, all of them last;
-    `doubled` what the last doubling of them brought. Figures that were not asked for or cannot be are None or empty."""
+    """The result of an audit. Metrics that were not requested or cannot be computed are None or empty.
+
+    `improvement` is the annotator's accuracy minus that of `best_baseline`, one of the two length baselines.
+    `learning_curve` is agreement by the number of labeled pairs used for training, all of them last; `last_doubling` is the
+    gain from the last doubling.
+    """
 
     annotator: str
     training_source: str
@@ -55,35 +59,53 @@ class Audit:
     recommendation: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; every figure is `{"value", "low", "high", "n", "n_failed"}`."""
-        told = asdict(self)
-        calibration = {"before": told.pop("before"), "after": told.pop("after")}
-        rules = told.pop("rules")
-        shares = [{"share": share, "accuracy": asdict(each)} for share, each in self.by_kept_fraction.items()]
-        curve = [{"labeled": n, "agreement": asdict(each)} for n, each in self.learning_curve.items()]
-        return {**told, **rules, "calibration": calibration, "by_share": shares, "curve": curve}
+        """Converts to JSON-compatible values; every metric is `{"value", "low", "high", "n", "n_failed"}`."""
+        document = asdict(self)
+        before, after = document.pop("before_calibration"), document.pop("after_calibration")
+        return {
+            **document,
+            "calibration": {"before": before, "after": after},
+            "by_kept_fraction": [
+                {"fraction": fraction, "accuracy": asdict(accuracy)}
+                for fraction, accuracy in self.by_kept_fraction.items()
+            ],
+            "learning_curve": [
+                {"num_labeled": n, "agreement": asdict(agreement)} for n, agreement in self.learning_curve.items()
+            ],
+        }
+
+    def __str__(self) -> str:
+        """The tables that `trimtab audit` prints, as plain text."""
+        from rich.console import Console  # noqa: PLC0415
+
+        from trimtab.workflows.audit.terminal import render_audit  # noqa: PLC0415 - it imports this module
+
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(render_audit(self))
+        return capture.get().rstrip()
 
 
 def run_audit(
     request: AuditRequest, folder: Path, runtime: Runtime, on_stage: Callable[[int, int, str], None]
 ) -> Audit:
-    """Makes in `folder` what is not there yet, and counts. Run again after a kill, it goes on from where it stopped.
+    """Runs the missing stages in `folder` and computes the metrics. Run again to resume after a kill.
 
-    Raises `StudyError` for settings that will not do, and `DataError` for fewer than 20 labeled pairs, for labels of one kind
-    alone, and for an annotator that abstains on nearly everything.
+    Raises `StudyError` for invalid settings. Raises `DataError` for fewer than 20 labeled pairs, if all human labels are the
+    same, and if the annotator abstains on nearly all pairs.
     """
-    store, split = Store(folder), request.build_split_stage()
+    store, split_stage = Store(folder), request.build_split_stage()
     artifacts: dict[str, Artifact] = {}
     with store.lock():
         request.prefetch(runtime)
-        execute_stages([split], store, runtime, artifacts, on_stage)
-        sides = artifacts[split.recipe.fingerprint]
-        count = sides.record["facts"]["with_human"]["labeled"]
+        execute_stages([split_stage], store, runtime, artifacts, on_stage)
+        split = artifacts[split_stage.fingerprint]
+        count = _count_labeled(split)
         if count < MIN_CROSS_FIT_PAIRS:
             raise DataError(f"{request.training_source}: {count} labeled pairs, expected {MIN_CROSS_FIT_PAIRS} or more")
         plan = build_audit_stages(
             request.study,
-            split,
+            split_stage,
             has_train_file=request.train_on is not None,
             has_pool=request.unlabeled is not None,
             folds=request.folds,
@@ -91,59 +113,61 @@ def run_audit(
             num_reference_pairs=request.reference_pairs if request.reference_model else 0,
         )
         execute_stages(plan.stages, store, runtime, artifacts, on_stage)
-    return _build_audit(request, plan, sides, artifacts)
+    return _build_audit(request, plan, split, artifacts)
 
 
-def _build_audit(asked: AuditRequest, plan: AuditStages, split: Artifact, artifacts: ArtifactsByFingerprint) -> Audit:
-    fitted, seed = asked.train_on is not None, asked.study.seed
-    pairs = [pair for pair in load_split_pairs(split, "unlabeled" if fitted else "labeled") if pair.human is not None]
-    measured = LabelEvaluation(pairs=pairs, labels=load_annotations(artifacts[plan.labels.recipe.fingerprint]))
-    before, after = measured.calibration_metrics(asked.method, seed)
-    pool = load_annotations(artifacts[plan.pool_labels.recipe.fingerprint]) if plan.pool_labels else {}
-    prompts = {pair.id: pair.prompt_id for pair in load_split_pairs(split, "test" if fitted else "unlabeled")}
-    rules = measured.length_baselines()
-    agreements = {name: measured.compute_agreement(labels) for name, labels in rules.items()}
-    better = max(agreements, key=lambda name: (agreements[name].value or 0.0, name))
-    agreement, lead, (kept, by_share) = (
-        measured.compute_agreement(),
-        measured.improvement_over(rules[better]),
-        measured.optimal_selection(),
-    )
-    others = {
-        size: load_annotations(artifacts[stage.recipe.fingerprint]) for size, stage in plan.learning_curve.items()
+def _build_audit(request: AuditRequest, plan: AuditStages, split: Artifact, artifacts: ArtifactsByFingerprint) -> Audit:
+    has_train_file, seed = request.train_on is not None, request.study.seed
+    pairs = load_split_pairs(split, "unlabeled" if has_train_file else "labeled")
+    pairs = [pair for pair in pairs if pair.human is not None]
+    evaluation = LabelEvaluation(pairs=pairs, labels=load_annotations(artifacts[plan.labels.fingerprint]))
+    before, after = evaluation.calibration_metrics(request.method, seed)
+    pool = load_annotations(artifacts[plan.pool_labels.fingerprint]) if plan.pool_labels else {}
+    pool_prompts = {
+        pair.id: pair.prompt_id for pair in load_split_pairs(split, "test" if has_train_file else "unlabeled")
     }
-    total = asked.count_training_pairs(split.record["facts"]["with_human"]["labeled"])
+    baselines = evaluation.length_baselines()
+    baseline_agreements = {name: evaluation.compute_agreement(labels) for name, labels in baselines.items()}
+    best = max(baseline_agreements, key=lambda name: (baseline_agreements[name].value or 0.0, name))
+    agreement, improvement = evaluation.compute_agreement(), evaluation.improvement_over(baselines[best])
+    selection, by_kept_fraction = evaluation.optimal_selection()
+    smaller = {size: load_annotations(artifacts[stage.fingerprint]) for size, stage in plan.learning_curve.items()}
+    curve = {size: evaluation.compute_agreement(labels) for size, labels in smaller.items()}
+    total = request.count_training_pairs(_count_labeled(split))
     return Audit(
-        annotator=asked.kind,
-        training_source=asked.training_source,
+        annotator=request.kind,
+        training_source=request.training_source,
         n_pairs=len(pairs),
         agreement=agreement,
         chance=Metric(value=0.5, low=0.5, high=0.5, n=len(pairs), n_failed=0),
-        length_baselines=agreements,
-        best_baseline=better,
-        improvement=lead,
-        reference_model=_reference_agreement(measured, plan, artifacts),
-        order_inconsistency=measured.order_inconsistency(symmetric=getattr(asked.annotator, "SYMMETRIC", False)),
+        length_baselines=baseline_agreements,
+        best_baseline=best,
+        improvement=improvement,
+        reference_model=_reference_agreement(evaluation, plan, artifacts),
+        order_inconsistency=evaluation.order_inconsistency(symmetric=getattr(request.annotator, "SYMMETRIC", False)),
         before_calibration=before,
         after_calibration=after,
-        by_length=measured.agreement_by_length(),
+        by_length=evaluation.agreement_by_length(),
         by_confidence=before.reliability,
-        optimal_selection=kept,
-        by_kept_fraction=by_share,
-        unlabeled_accuracy=measured.unlabeled_accuracy(pool, prompts, asked.method, seed) if pool else None,
+        optimal_selection=selection,
+        by_kept_fraction=by_kept_fraction,
+        unlabeled_accuracy=evaluation.unlabeled_accuracy(pool, pool_prompts, request.method, seed) if pool else None,
         n_unlabeled=len(pool),
-        learning_curve={size: measured.compute_agreement(labels) for size, labels in others.items()}
-        | ({total: agreement} if others else {}),
-        last_doubling=measured.improvement_over(others[max(others)]) if others else None,
-        cost=compute_labeling_cost(plan.labels, artifacts, measured.labels),
-        recommendation=build_recommendation(asked.kind, agreement, better, lead, kept),
+        learning_curve={**curve, total: agreement} if curve else {},
+        last_doubling=evaluation.improvement_over(smaller[max(smaller)]) if smaller else None,
+        cost=compute_labeling_cost(plan.labels, artifacts, evaluation.labels),
+        recommendation=build_recommendation(request.kind, agreement, best, improvement, selection),
     )
 
 
+def _count_labeled(split: Artifact) -> int:
+    return int(split.record["facts"]["human_labeled"]["labeled"])
+
+
 def _reference_agreement(
-    measured: LabelEvaluation, plan: AuditStages, artifacts: ArtifactsByFingerprint
+    evaluation: LabelEvaluation, plan: AuditStages, artifacts: ArtifactsByFingerprint
 ) -> Metric | None:
     if plan.reference_labels is None:
         return None
-    labels: Labels = load_annotations(artifacts[plan.reference_labels.recipe.fingerprint])
-    return measured.compute_agreement(labels, [pair for pair in measured.pairs if pair.id in labels])
+    labels = load_annotations(artifacts[plan.reference_labels.fingerprint])
+    return evaluation.compute_agreement(labels, [pair for pair in evaluation.pairs if pair.id in labels])

@@ -1,4 +1,4 @@
-"""What labels cost: seconds and tokens for a thousand of them, and the training before the first."""
+"""The cost of labels: seconds and tokens per thousand, and seconds of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trimtab.types import Annotation, Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelingCost:
-    """Seconds as measured on this machine. `training_seconds` is once for all labels, of all folds together."""
+    """Seconds as measured on this machine. `training_seconds` is the total over all folds."""
 
     seconds_per_1000: Metric
     tokens_per_1000: Metric
@@ -24,9 +24,7 @@ def compute_labeling_cost(
     labels: Stage, artifacts: Mapping[str, Artifact], annotations: Mapping[str, Annotation]
 ) -> LabelingCost:
     """The cost of the labels of a stage, from the records of all stages it depends on. `artifacts` are by fingerprint."""
-    records = {
-        stage.fingerprint: (stage.role, artifacts[stage.fingerprint].record) for stage in _iter_upstream(labels)
-    }
+    records = {stage.fingerprint: (stage.role, artifacts[stage.fingerprint].record) for stage in _iter_upstream(labels)}
     n = len(annotations)
     table_seconds = sum(
         float(record["seconds"]) / max(1, record["facts"]["pairs"])

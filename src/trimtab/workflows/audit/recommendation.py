@@ -1,4 +1,4 @@
-"""The sentence that an audit ends with: use the labels, use a part of them, or do not. Its words follow the intervals."""
+"""The recommendation of an audit: use the labels, use some of them, or do not use them. It follows from the intervals."""
 
 from __future__ import annotations
 
@@ -6,49 +6,59 @@ from trimtab.metrics.optimal_fraction import SelectedFraction
 from trimtab.stats import required_sample_size
 from trimtab.types import Metric
 
-# Where so much of the labels is worth keeping, dropping the rest is not worth a filter.
+# If at least this fraction of the labels is worth keeping, a filter is not recommended.
 NEARLY_ALL = 0.9
 
 
-def build_recommendation(name: str, agreement: Metric, rule: str, lead: Metric, kept: SelectedFraction) -> str:
-    """`rule` is the better of the length rules and `lead` the annotator's lead over it; `kept` the share that is worth most."""
-    told = f"{name} agrees with people on {_format_percent(agreement)} of {agreement.n} pairs"
-    against = _find_objection(name, told, agreement, rule, lead)
-    if against:
-        return against
-    ahead = f"{_format_points(lead)} points ahead of the rule `{rule}`"
-    if kept.fraction < NEARLY_ALL:
+def build_recommendation(
+    name: str, agreement: Metric, baseline: str, improvement: Metric, selection: SelectedFraction
+) -> str:
+    """Builds the recommendation.
+
+    `baseline` is the better length baseline, `improvement` the annotator's improvement over it, and `selection` the most
+    informative fraction of the labels.
+    """
+    finding = f"{name} agrees with human labels on {_format_percent(agreement)} of {agreement.n} pairs"
+    objection = _find_objection(name, finding, agreement, baseline, improvement)
+    if objection:
+        return objection
+    ahead = f"{_format_points(improvement)} points better than the length baseline `{baseline}`"
+    if selection.fraction < NEARLY_ALL:
         return (
-            f"Use it on part: {told}, {ahead}, and the surest {kept.fraction:.0%} of its labels, on which it agrees with "
-            f"people on {_format_percent(kept.accuracy)}, tell more than all of them (filter: budget)."
+            f"Use it on part: {finding}, {ahead}; the top {selection.fraction:.0%} of its labels by confidence, with "
+            f"{_format_percent(selection.accuracy)} human agreement, are more informative than all of them "
+            "(filter: optimal_fraction)."
         )
-    return f"Use it: {told}, {ahead}."
+    return f"Use it: {finding}, {ahead}."
 
 
-def _find_objection(name: str, told: str, agreement: Metric, rule: str, lead: Metric) -> str:
-    """What speaks against any use; empty where nothing does."""
+def _find_objection(name: str, finding: str, agreement: Metric, baseline: str, improvement: Metric) -> str:
+    """The reason not to use the labels; empty if there is none."""
     if agreement.low is None or agreement.high is None:
-        return f"Do not use it: {name} labels too few of the pairs to tell anything."
+        return f"Do not use it: {name} labels too few of the pairs for a conclusion."
     if agreement.high < 0.5:
-        return f"Do not use it: {told}, worse than chance; look whether its labels are the wrong way round."
+        return f"Do not use it: {finding}, worse than chance; check whether its labels are inverted."
     if agreement.low <= 0.5:
-        return f"Do not use it: {told}, which chance could do."
-    if lead.high is not None and lead.high < 0:
-        return f"Do not use it: {told}, and the rule `{rule}` is {_format_points(lead, negate=True)} points better for nothing."
-    if lead.low is None or lead.low <= 0:
+        return f"Do not use it: {finding}, not significantly better than chance."
+    if improvement.high is not None and improvement.high < 0:
         return (
-            f"Do not use it yet: {told}, but its lead of {_format_points(lead)} points over the rule `{rule}`, which costs nothing, "
-            f"could be chance{_sample_size_hint(lead)}."
+            f"Do not use it: {finding}, and the free length baseline `{baseline}` is "
+            f"{_format_points(improvement, negate=True)} points better."
+        )
+    if improvement.low is None or improvement.low <= 0:
+        return (
+            f"Do not use it yet: {finding}, but its improvement of {_format_points(improvement)} points over the free length "
+            f"baseline `{baseline}` is not significant{_sample_size_hint(improvement)}."
         )
     return ""
 
 
-def _sample_size_hint(lead: Metric) -> str:
-    """How many labeled pairs would tell, where the lead at hand is the true one."""
-    count = required_sample_size(lead)
-    return (
-        f"; about {float(f'{count:.2g}'):,.0f} labeled pairs would tell" if count is not None and count > lead.n else ""
-    )
+def _sample_size_hint(improvement: Metric) -> str:
+    """The number of labeled pairs needed to detect the observed improvement."""
+    count = required_sample_size(improvement)
+    if count is None or count <= improvement.n:
+        return ""
+    return f"; about {float(f'{count:.2g}'):,.0f} labeled pairs would be needed to detect it"
 
 
 def _format_percent(metric: Metric) -> str:
@@ -58,5 +68,5 @@ def _format_percent(metric: Metric) -> str:
 
 
 def _format_points(metric: Metric, *, negate: bool = False) -> str:
-    value, low, high = (100 * (each or 0.0) for each in (metric.value, metric.low, metric.high))
+    value, low, high = (100 * (number or 0.0) for number in (metric.value, metric.low, metric.high))
     return f"{-value:.1f} [{-high:.1f}, {-low:.1f}]" if negate else f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -1,4 +1,4 @@
-"""What an audit is asked: which annotator, what it learns from, and what it is measured on."""
+"""The request of an audit: the annotator, its training pairs, and the pairs it is evaluated on."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ from trimtab.sources.file import File
 from trimtab.stats.calibration import CalibrationMethod
 from trimtab.workflows.audit.plan import AUDITED_ARM, REFERENCE_ARM
 
-# The learning curve's points, as parts of all that the annotator can learn from.
+# The points of the learning curve: the number of available training pairs divided by each.
 CURVE_DIVISORS = (8, 4, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRequest:
-    """`labeled` is what is measured, all of it or a sample of `limit` pairs: by cross-fitting in `folds`, or after learning
-    from `fit` alone (`fit_limit` pairs of it).
+    """What to audit.
 
-    `study` gives the weak model, its training and the seed; `strong` a model that is asked, untrained, about `strong_pairs` of
-    the measured pairs. `curve` asks for the learning curve where each of its points costs a training.
-    Pairs of more than `max_tokens` are left out; None stands for the study's bound, or 512.
+    `labeled` holds the evaluation pairs, all of them or a random sample of `max_pairs`. The annotator is evaluated by
+    cross-fitting in `folds` folds, or after training on `train_on` (a random sample of `max_train_pairs` of it). `unlabeled`
+    holds pairs for which the accuracy of labels is estimated.
+
+    `source_study` supplies the weak model, its training and the seed. `reference_model` is prompted, without training, on
+    `reference_pairs` of the evaluation pairs. `learning_curve` requests the learning curve even if each point needs training.
+    Pairs with more than `max_length` tokens are excluded; None means the study's limit, or 512.
     """
 
     labeled: Path
@@ -54,16 +57,18 @@ class AuditRequest:
 
     def __post_init__(self) -> None:
         if self.max_train_pairs is not None and self.train_on is None:
-            raise StudyError("--fit-limit: it says how many pairs of --fit FILE to learn from, and there is no --fit")
+            raise StudyError("--max-train-pairs: requires --train-on FILE")
         if as_annotator(self.annotator).required_arms():
-            raise StudyError(f"--with {self.kind}: it reads the labels of other arms, which only a study has")
+            raise StudyError(f"annotator {self.kind}: reads the labels of other arms, which exist only in a study")
 
     @cached_property
     def study(self) -> Study:
-        """The audit as a study of labels alone."""
+        """The audit as a study that only labels pairs."""
         arms = {AUDITED_ARM: Arm(annotator=self.annotator, labels_only=True)}
         if self.reference_model:
-            arms[REFERENCE_ARM] = Arm(annotator=Prompted(weak=Transformers(model=self.reference_model)), labels_only=True)
+            arms[REFERENCE_ARM] = Arm(
+                annotator=Prompted(weak=Transformers(model=self.reference_model)), labels_only=True
+            )
         return build_ad_hoc_study("audit", self.labeled, arms, self.source_study, self.max_length)
 
     @property
@@ -71,21 +76,23 @@ class AuditRequest:
         return str(self.labeled if self.train_on is None else self.train_on)
 
     def build_split_stage(self) -> Stage:
-        """What is learned from is labeled; then comes what is measured, where it is another file; then the pool."""
-        asked = ((self.train_on, self.max_train_pairs), (self.labeled, self.max_pairs), (self.unlabeled, None))
-        files = [File(path=str(path), limit=limit) for path, limit in asked if path is not None]
+        """Splits the files: training pairs first, then evaluation pairs if in a separate file, then unlabeled pairs."""
+        sources = ((self.train_on, self.max_train_pairs), (self.labeled, self.max_pairs), (self.unlabeled, None))
+        files = [File(path=str(path), limit=limit) for path, limit in sources if path is not None]
         return build_file_split(self.study, *files)
 
     def curve_sizes(self, count: int) -> Sequence[int]:
-        """The points of the learning curve below all labeled pairs; none where they are not asked for."""
+        """The points of the learning curve below `count` labeled pairs; empty without a learning curve."""
         if not self._wants_learning_curve:
             return ()
         return [
-            size for part in CURVE_DIVISORS if (size := self.count_training_pairs(count) // part) >= MIN_CROSS_FIT_PAIRS
+            size
+            for divisor in CURVE_DIVISORS
+            if (size := self.count_training_pairs(count) // divisor) >= MIN_CROSS_FIT_PAIRS
         ]
 
     def count_training_pairs(self, count: int) -> int:
-        """From how many of so many labeled pairs the annotator learns, in each fold where there are folds."""
+        """The number of training pairs (per fold with cross-fitting) for `count` labeled pairs."""
         return count if self.train_on is not None else count * (self.folds - 1) // self.folds
 
     def prefetch(self, runtime: Runtime) -> None:
