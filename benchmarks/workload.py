@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from benchmarks.shapes import MODEL_SHAPES, build_random_model, sample_token_pairs
-from trimtab.models.checkpoint import LoadedModel, load_base_model
+from trimtab.models.checkpoint import LoadedModel
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
+from trimtab.models.references import ModelRef
 from trimtab.sources.file import File
 from trimtab.sources.starter import Starter
 from trimtab.types import Pair
@@ -32,7 +33,7 @@ class Workload:
 
 def load_model(name: str, device: str, layers: int | None = None) -> LoadedModel:
     """A model by its short name, or a folder with weights; bfloat16."""
-    return load_base_model(Model(base=name, dtype="bfloat16", layers=layers), print, device)
+    return ModelRef(Model(base=name, dtype="bfloat16", layers=layers)).load(print, device)
 
 
 def load_pairs(path: str | None) -> tuple[Pair, ...]:

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.asking import PlainEngine
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
-from trimtab.models.checkpoint import load_base_model
 from trimtab.models.config import Model
+from trimtab.models.references import ModelRef
 from trimtab.types import EngineRequest, build_user_prompt
 
 RULES = "Read the two responses with care and say which of them is the better one. " * 3
@@ -24,7 +24,7 @@ REQUESTS = [
 @pytest.fixture
 def engines(tiny_model: Path, runtime: Runtime) -> Iterator[tuple[TransformersEngine, TransformersEngine]]:
     ours = TransformersEngine(
-        load_base_model(Model(base=str(tiny_model), dtype="float32"), runtime.notify, "cpu"), 1024
+        ModelRef(Model(base=str(tiny_model), dtype="float32")).load(runtime.notify, "cpu"), 1024
     )
     yield ours, PlainEngine(ours.loaded_model, 1024)
 

@@ -17,8 +17,8 @@ from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.engines.vllm import Vllm
 from trimtab.errors import EngineError, StudyError
-from trimtab.models.checkpoint import load_base_model
 from trimtab.models.config import Model
+from trimtab.models.references import ModelRef
 from trimtab.models.sources.registry import SMOLLM2
 from trimtab.types import EngineRequest, build_user_prompt
 
@@ -112,7 +112,7 @@ def engine(quiet_runtime: Runtime) -> Iterator[Engine]:
 def transformers_engine(engine: Engine, quiet_runtime: Runtime) -> TransformersEngine:
     """Depends on the other engine, so that a skipped test loads no model."""
     return TransformersEngine(
-        load_base_model(Model(base=SMOLLM2.name, dtype="float32"), quiet_runtime.notify, "cpu"), 1024
+        ModelRef(Model(base=SMOLLM2.name, dtype="float32")).load(quiet_runtime.notify, "cpu"), 1024
     )
 
 

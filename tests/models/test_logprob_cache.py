@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from trimtab.errors import ModelError
 from trimtab.models.adapters import add_adapter
-from trimtab.models.checkpoint import load_base_model, save_adapter, save_full_model
+from trimtab.models.checkpoint import save_adapter, save_full_model
 from trimtab.models.config import Model
-from trimtab.models.lazy_model import LazyModel, build_lazy_base_model, build_lazy_trained_model, read_logprobs_cached
+from trimtab.models.lazy_model import LazyModel, read_logprobs_cached
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
+from trimtab.models.references import ModelRef
 from trimtab.models.scoring.logprob_cache import CachedBatch, LogprobCache
 from trimtab.types import build_user_prompt
 
@@ -63,7 +64,7 @@ def must_not_open() -> None:
 
 
 def base(model: Model, device: str = "cpu") -> LazyModel:
-    return build_lazy_base_model(model, say, device)
+    return ModelRef(model).lazy(say, device)
 
 
 def test_what_is_in_the_table_is_the_same_to_the_last_bit_and_needs_no_weights(
@@ -104,23 +105,23 @@ def test_other_company_in_a_pass_is_read_anew_since_it_may_change_the_last_bit(m
 
 
 def test_a_trained_model_is_known_by_its_bytes_wherever_they_lie(model: Model, tmp_path: Path) -> None:
-    loaded = load_base_model(model, say, "cpu")
+    loaded = ModelRef(model).load(say, "cpu")
     whole, adapter = tmp_path / "run" / "sft", tmp_path / "run" / "dpo"
     for folder in (whole, adapter):
         folder.mkdir(parents=True)
     save_full_model(loaded, loaded.model, whole)
     adapted = add_adapter(loaded.model, rank=2, alpha=None, seed=1)
     save_adapter(adapted, whole, adapter)
-    sums, _ = read(build_lazy_trained_model(adapter, say, "cpu"))
+    sums, _ = read(ModelRef(adapter).lazy(say, "cpu"))
     shutil.copytree(tmp_path / "run", tmp_path / "elsewhere")
-    assert read(build_lazy_trained_model(tmp_path / "elsewhere" / "dpo", say, "cpu")) == (sums, 3)
+    assert read(ModelRef(tmp_path / "elsewhere" / "dpo").lazy(say, "cpu")) == (sums, 3)
 
     file = tmp_path / "elsewhere" / "dpo" / "adapter" / "adapter_model.safetensors"
     weights = load_file(file)
     first = next(name for name in weights if "lora_B" in name)
     weights[first] += 1
     save_file(weights, file, metadata={"format": "pt"})
-    assert read(build_lazy_trained_model(tmp_path / "elsewhere" / "dpo", say, "cpu"))[1] == 0
+    assert read(ModelRef(tmp_path / "elsewhere" / "dpo").lazy(say, "cpu"))[1] == 0
 
 
 def test_a_line_that_was_cut_short_is_read_anew_and_the_next_stands_on_its_own(model: Model, table: Path) -> None:

@@ -41,7 +41,6 @@ from transformers import (
 )
 
 from trimtab.errors import ModelError
-from trimtab.models.checkpoint import load_base_model
 from trimtab.models.config import Model
 from trimtab.models.packing import layout_probe
 from trimtab.models.packing.layout_probe import BATCH_LAYOUTS, select_layout
@@ -52,6 +51,7 @@ from trimtab.models.packing.pair_batch import (
     build_attention_mask,
     collate_pairs,
 )
+from trimtab.models.references import ModelRef
 from trimtab.models.scoring.logprobs import (
     LogprobReader,
     ResponseLogprobs,
@@ -193,7 +193,7 @@ def test_every_family_that_is_tested_has_its_form_written_down() -> None:
 
 
 def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_so(tiny_model: Path) -> None:
-    loaded = load_base_model(Model(base=str(tiny_model)), lambda message: None, "cpu")
+    loaded = ModelRef(Model(base=str(tiny_model))).load(lambda message: None, "cpu")
     told: list[str] = []
     bloom = build_logprob_reader(replace(loaded, model=tiny(FAMILIES["bloom"])), told.append)
     assert told == [
@@ -291,7 +291,7 @@ def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
 
 
 def test_a_model_with_a_layer_that_is_no_number_is_told_to_have_one(tiny_model: Path) -> None:
-    loaded = load_base_model(Model(base=str(tiny_model)), lambda message: None, "cpu")
+    loaded = ModelRef(Model(base=str(tiny_model))).load(lambda message: None, "cpu")
     with torch.no_grad():
         loaded.model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
     with pytest.raises(ModelError, match=r"the log-probability of a response is nan \(.*\); check the weights for NaN"):

@@ -13,7 +13,7 @@ from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.models.config import Model
-from trimtab.models.lazy_model import build_lazy_base_model
+from trimtab.models.references import ModelRef
 from trimtab.pipeline.stages.logprobs import _write_table
 from trimtab.storage.artifacts import Draft
 from trimtab.types import Pair, build_user_prompt
@@ -23,7 +23,7 @@ def test_a_pair_longer_than_the_model_reads_is_refused_with_its_name(
     tiny_model: Path, runtime: Runtime, tmp_path: Path
 ) -> None:
     pair = Pair.from_responses(build_user_prompt("much " * 1700), "yes", "no")
-    model = build_lazy_base_model(Model(base=str(tiny_model)), runtime.notify, "cpu")
+    model = ModelRef(Model(base=str(tiny_model))).lazy(runtime.notify, "cpu")
     wanted = (
         rf"logprobs.x: pair {pair.id} has 85\d\d tokens, and the model reads texts of at most 8192; lower the study's"
     )

@@ -1,4 +1,4 @@
-"""What else came of the training: refusals, repetition, the log-ratio of own answers, and being sure where wrong."""
+"""Side effects of training: refusals, repetition, the log-ratio to the reference, and overconfident errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from trimtab.config.study import Study
-from trimtab.models.checkpoint import load_trained_model
+from trimtab.models.references import ModelRef
 from trimtab.pipeline.stages.kl import load_log_ratios
 from trimtab.report.collect.report import collect_report
 from trimtab.report.collect.side_effects import (
@@ -44,7 +44,7 @@ def report(finished_run: Path) -> Report:
         "I must decline.",
     ],
 )
-def test_an_answer_that_begins_by_refusing_is_a_refusal(text: str) -> None:
+def test_a_response_that_starts_with_a_refusal_is_a_refusal(text: str) -> None:
     assert is_refusal(text)
 
 
@@ -59,7 +59,7 @@ def test_an_answer_that_begins_by_refusing_is_a_refusal(text: str) -> None:
         "He said that he is unable to come.",
     ],
 )
-def test_other_answers_are_not(text: str) -> None:
+def test_other_responses_are_not_refusals(text: str) -> None:
     assert not is_refusal(text)
 
 
@@ -67,32 +67,33 @@ def test_other_answers_are_not(text: str) -> None:
     ("text", "share"),
     [
         ("one two three", 1.0),
-        ("Tea is good, tea is good.", 3 / 5),  # tea is, is good, good tea; tea is and is good once more
+        ("Tea is good, tea is good.", 3 / 5),  # tea is, is good, good tea; then tea is and is good again
         ("no no no no", 1 / 3),
         ("don't do that", 1.0),
         ("one", None),
         ("", None),
     ],
 )
-def test_repetition_is_the_share_of_word_pairs_that_differ(text: str, share: float | None) -> None:
+def test_distinct_2_is_the_share_of_distinct_bigrams(text: str, share: float | None) -> None:
     assert compute_distinct_2(text) == (None if share is None else pytest.approx(share))
 
 
-def test_a_student_is_surer_and_wrong_where_it_overrules_the_weak_model_against_people() -> None:
+def test_an_overconfident_error_is_a_confident_disagreement_with_weak_model_and_human_label() -> None:
     test = [
         Pair(id=key, prompt=build_user_prompt(key), a="yes", b="no", human=human)  # type: ignore[arg-type]
         for key, human in zip("pqrstu", ("a", "a", "b", "a", "a", None), strict=True)
     ]
     weak = {"p": 0.7, "q": 0.9, "r": 0.7, "s": 0.8, "t": 0.5, "u": 0.9}
-    ours = {"p": 0.1, "q": 0.4, "r": 0.05, "s": 0.9, "t": 0.1, "u": 0.1}
-    # p: surer and wrong; q: wrong and less sure; r: surer and right; s agrees; t: no preference; u: nobody said
-    assert compute_overconfident_errors(ours, weak, test) == {"p": 1.0, "q": 0.0, "r": 0.0}
+    student = {"p": 0.1, "q": 0.4, "r": 0.05, "s": 0.9, "t": 0.1, "u": 0.1}
+    # p: more confident, wrong; q: less confident, wrong; r: more confident, right; s: agrees; t: tie; u: no human label
+    assert compute_overconfident_errors(student, weak, test) == {"p": 1.0, "q": 0.0, "r": 0.0}
 
 
-def test_beliefs_are_the_implicit_rewards_with_the_arms_own_beta(finished_run: Path) -> None:
+def test_preference_probabilities_use_the_implicit_reward_with_the_arms_beta(finished_run: Path) -> None:
     run = Run(finished_run)
-    (arm,) = [arm for arm in run.arms if arm["name"] == "human"]
-    policy, reference = (load_logprobs(run.artifact(arm[part])) for part in ("policy", "reference"))
+    (arm,) = [arm for arm in run.arms if arm.name == "human"]
+    assert arm.policy_logprobs is not None and arm.reference_logprobs is not None
+    policy, reference = (load_logprobs(run.artifact(stage)) for stage in (arm.policy_logprobs, arm.reference_logprobs))
     key = run.test[0].id
     margin = (policy[key].a - reference[key].a) - (policy[key].b - reference[key].b)
     assert compute_preference_probabilities(run, arm)[key] == pytest.approx(
@@ -100,30 +101,31 @@ def test_beliefs_are_the_implicit_rewards_with_the_arms_own_beta(finished_run: P
     )
 
 
-def test_the_divergence_is_the_log_ratio_of_the_answers_own_tokens(finished_run: Path) -> None:
+def test_kl_to_reference_is_the_log_ratio_of_the_responses_tokens(finished_run: Path) -> None:
     run = Run(finished_run)
-    (arm,) = [arm for arm in run.arms if arm["name"] == "human"]
-    found = load_log_ratios(run.artifact(run.index["divergences"]["human"]))
-    answers = {each.prompt_id: each for each in load_completions(run.artifact(arm["completions"]))}
-    assert found.keys() == answers.keys()
-    answer = next(each for each in answers.values() if each.text)
-    began = run.artifact(arm["training"]).record["inputs"]["model"]
-    reference = next(name for name in run.index["stages"] if name.endswith(f"-{began}"))
+    (arm,) = [arm for arm in run.arms if arm.name == "human"]
+    assert arm.completions is not None and arm.training is not None
+    log_ratios = load_log_ratios(run.artifact(run.index.kl_to_reference["human"]))
+    completions = {row.prompt_id: row for row in load_completions(run.artifact(arm.completions))}
+    assert log_ratios.keys() == completions.keys()
+    completion = next(row for row in completions.values() if row.text)
+    reference = run.index.stage_with_fingerprint(run.artifact(arm.training).record["inputs"]["model"])
     sums = []
-    for folder in (arm["training"], reference):
-        loaded = load_trained_model(finished_run / "stages" / folder, lambda message: None, "cpu")
-        prompt = loaded.chat.encode_prompt(answer.prompt)
-        written = loaded.chat.encode_response(answer.text)
-        written = written[: -len(loaded.chat.end_of_turn_ids)] if answer.finish_reason == "length" else written
+    for folder in (arm.training, reference):
+        loaded = ModelRef(finished_run / "stages" / folder).load(lambda message: None, "cpu")
+        prompt = loaded.chat.encode_prompt(completion.prompt)
+        response = loaded.chat.encode_response(completion.text)
+        if completion.finish_reason == "length":
+            response = response[: -len(loaded.chat.end_of_turn_ids)]
         with torch.no_grad():
-            logits = loaded.model(torch.tensor([[*prompt, *written]])).logits[0].log_softmax(-1)
-        sums.append(sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(written)))
-    assert found[answer.prompt_id] == pytest.approx(sums[0] - sums[1], abs=1e-3)
+            logits = loaded.model(torch.tensor([[*prompt, *response]])).logits[0].log_softmax(-1)
+        sums.append(sum(float(logits[len(prompt) - 1 + index, token]) for index, token in enumerate(response)))
+    assert log_ratios[completion.prompt_id] == pytest.approx(sums[0] - sums[1], abs=1e-3)
 
 
-def test_the_figures_stand_in_a_table_of_their_own_and_in_the_document(report: Report) -> None:
+def test_side_effects_have_their_own_table_and_are_in_the_json_report(report: Report) -> None:
     arms = {arm.name: arm for arm in report.arms}
-    # the tiny students and their weak model may disagree on no pair at all
+    # the tiny students and their weak model may not disagree on any pair
     assert set(SIDE_EFFECTS) - {"overconfident_error_rate", "order_inconsistency"} <= set(arms["weak"].metrics)
     assert "kl_to_reference" not in arms["sft"].metrics
     assert "overconfident_error_rate" not in arms["weak_model"].metrics
@@ -140,8 +142,8 @@ def test_the_figures_stand_in_a_table_of_their_own_and_in_the_document(report: R
         assert "KL to reference" in text
 
 
-def test_a_study_can_do_without_the_divergence(tiny_study: str) -> None:
+def test_a_study_can_skip_kl_to_reference(tiny_study: str) -> None:
     from trimtab.pipeline.plan import build_plan
 
-    assert set(build_plan(Study.parse(tiny_study)).kl) == {"human", "weak", "flipped", "weak_model"}
-    assert build_plan(Study.parse(tiny_study + "divergence: false\n")).kl == {}
+    assert set(build_plan(Study.parse(tiny_study)).kl_to_reference) == {"human", "weak", "flipped", "weak_model"}
+    assert build_plan(Study.parse(tiny_study + "kl_to_reference: false\n")).kl_to_reference == {}

@@ -10,7 +10,7 @@ import pytest
 
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StoreError, StudyError
-from trimtab.pipeline.executor import load_run_index
+from trimtab.pipeline.run_index import load_run_index
 from trimtab.storage.artifacts import Artifact, open_artifact
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.workflows.export import export_model, export_preferences
@@ -56,15 +56,15 @@ def test_the_exported_student_is_a_whole_model_that_loads_without_us(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from trimtab.models.checkpoint import load_trained_model
+    from trimtab.models.references import ModelRef
 
     export_model(finished_run, "weak", tmp_path / "student", runtime.notify)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "student", dtype="auto").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "student")
     text = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
     ids = torch.tensor([tokenizer.encode(text)])
-    ours = load_trained_model(stage(finished_run, "weak", "training").folder, runtime.notify, "cpu").model
-    base = load_trained_model(stage(finished_run, "sft", "training").folder, runtime.notify, "cpu").model
+    ours = ModelRef(stage(finished_run, "weak", "training").folder).load(runtime.notify, "cpu").model
+    base = ModelRef(stage(finished_run, "sft", "training").folder).load(runtime.notify, "cpu").model
     with torch.inference_mode():
         handed_on, kept, before = (each(ids).logits for each in (model, ours, base))
     torch.testing.assert_close(handed_on, kept, rtol=1e-4, atol=1e-5)

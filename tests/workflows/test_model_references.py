@@ -1,4 +1,4 @@
-"""A finished run lends its models by the names that its study gives them; stages lend theirs by their folders."""
+"""Models of a finished run are resolved by name, and trained models by their folder."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from trimtab.core.interfaces import HasTrainingTask
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
+from trimtab.pipeline.run_index import RowIndex, RunIndex
 from trimtab.workflows.model_references import ModelResolver
 
 STUDY = """
@@ -22,36 +23,50 @@ data: {kind: starter, limit: 40}
 models: {weak: {base: smollm2-135m-instruct, layers: 4}, student: smollm2-135m-instruct}
 """
 WEAK, STUDENT = Model(base="smollm2-135m-instruct", layers=4), Model(base="smollm2-135m-instruct")
-DIGITS: dict[str, Any] = {"exam": {"answer": "digit"}}
+DIGITS: dict[str, Any] = {"training_task": {"answer_format": "digit"}}
 STAGES: dict[str, dict[str, Any]] = {
     "sft.weak-model-000000000001": {},
     "dpo.weak-model-000000000002": {},
     "sft.student-000000000003": {},
-    "preference.weak-model-000000000004": {},
-    "preference.weak-model-prompted-000000000005": {"exam": {"shots": 2}},
-    "preference.weak-model-prompted-000000000006": DIGITS,
-    "preference.half-000000000007": {},
-    "preference.half-prompted-000000000008": DIGITS,
+    "preference-model.weak-model-000000000004": {},
+    "preference-model.weak-model-prompted-000000000005": {"training_task": {"shots": 2}},
+    "preference-model.weak-model-prompted-000000000006": DIGITS,
+    "preference-model.half-000000000007": {},
+    "preference-model.half-prompted-000000000008": DIGITS,
 }
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    """A run of which nothing but what tells of its models is there."""
+    """A run with only the files that describe its models."""
     (tmp_path / "study.yaml").write_text(STUDY)
-    arms = [{"name": "weak_model", "training": "dpo.weak-model-000000000002"}]
-    (tmp_path / "run.json").write_text(json.dumps({"arms": arms, "stages": list(STAGES)}))
+    write_index(tmp_path)
     for name, settings in STAGES.items():
         folder = tmp_path / "stages" / name
         folder.mkdir(parents=True)
         base = {"folder": "sft.weak-model-000000000001"} if name.startswith("dpo") else {"model": {"base": "any"}}
-        (folder / "model.json").write_text(json.dumps({"base": base}))
+        (folder / "model.json").write_text(json.dumps({"kind": "adapter", "base": base}))
         record = {"fingerprint": name[-12:], "settings": {"recipe": {}, **settings}}
         (folder / "record.json").write_text(json.dumps(record))
     return tmp_path
 
 
-def asked_by(**settings: Any) -> TrainingTask:
+def write_index(run_dir: Path, **changes: Any) -> None:
+    names = {folder.rpartition("-")[0] for folder in STAGES if folder.startswith("preference-model")}
+    preference_models = {name: [each for each in STAGES if each.rpartition("-")[0] == name] for name in names}
+    row = RowIndex(name="weak_model", training="dpo.weak-model-000000000002")
+    index = RunIndex(
+        trimtab_version="0.1.0",
+        study="small",
+        split="split",
+        rows=(row,),
+        stages=tuple(STAGES),
+        **{"preference_models": preference_models, **changes},
+    )
+    index.save(run_dir)
+
+
+def prompted_task(**settings: Any) -> TrainingTask:
     annotator = build_component("annotators", {"kind": "prompted", **settings})
     assert isinstance(annotator, HasTrainingTask)
     return annotator.training_task()
@@ -59,74 +74,81 @@ def asked_by(**settings: Any) -> TrainingTask:
 
 @pytest.mark.parametrize(
     ("name", "last"),
-    [("@weak", 2), ("@weak.sft", 1), ("@student.sft", 3), ("@weak.preference", 4), ("@half.preference", 7)],
+    [("@weak", 2), ("@weak.sft", 1), ("@student.sft", 3), ("@weak.preference_model", 4), ("@half.preference_model", 7)],
 )
-def test_what_a_run_trained_is_lent_by_its_name(run_dir: Path, name: str, last: int) -> None:
-    found = ModelResolver(run_dir).resolve(name)
-    assert isinstance(found, Path)
-    assert found.resolve().name.endswith(f"-{last:012}")
+def test_a_model_that_a_run_trained_is_resolved_by_its_name(run_dir: Path, name: str, last: int) -> None:
+    source = ModelResolver(run_dir).resolve(name).source
+    assert isinstance(source, Path)
+    assert source.resolve().name.endswith(f"-{last:012}")
     assert ModelResolver(run_dir).hash_engine(Transformers(model=name)) == f"{last:012}"
 
 
-def test_models_as_they_were_published_are_those_of_the_study(run_dir: Path) -> None:
-    assert [ModelResolver(run_dir).resolve(name) for name in ("@weak.base", "@student")] == [WEAK, STUDENT]
+def test_published_models_are_those_of_the_study(run_dir: Path) -> None:
+    assert [ModelResolver(run_dir).resolve(name).source for name in ("@weak.base", "@student")] == [WEAK, STUDENT]
 
 
-@pytest.mark.parametrize(("name", "last"), [("@weak.preference", 6), ("@half.preference", 8)])
-def test_a_model_that_learned_to_answer_is_the_one_that_learned_this_question(
-    run_dir: Path, name: str, last: int
-) -> None:
-    found = ModelResolver(run_dir, asked_by(answer="digit")).resolve(name)
-    assert isinstance(found, Path)
-    assert found.name.endswith(f"-{last:012}")
+@pytest.mark.parametrize(("name", "last"), [("@weak.preference_model", 6), ("@half.preference_model", 8)])
+def test_a_preference_model_is_the_one_trained_on_this_training_task(run_dir: Path, name: str, last: int) -> None:
+    source = ModelResolver(run_dir, prompted_task(answer_format="digit")).resolve(name).source
+    assert isinstance(source, Path)
+    assert source.name.endswith(f"-{last:012}")
 
 
-def test_a_model_is_lent_by_the_name_of_every_arm_whatever_its_folder_was_called_when_it_was_made(
+def test_a_preference_model_is_resolved_by_the_name_of_every_arm_whatever_its_folder_is_called(
     run_dir: Path,
 ) -> None:
-    """An arm was renamed, or two arms have equal recipes: the folder bears one name."""
-    index = json.loads((run_dir / "run.json").read_text())
-    called = {"preference.new": ["preference.half-000000000007"], "preference.new-prompted": [list(STAGES)[-1]]}
-    (run_dir / "run.json").write_text(json.dumps({**index, "choosers": called}))
-    for exam, last in ((asked_by(), 7), (asked_by(answer="digit"), 8)):
-        found = ModelResolver(run_dir, exam).resolve("@new.preference")
-        assert isinstance(found, Path)
-        assert found.name.endswith(f"-{last:012}")
+    """If an arm is renamed, or two arms have equal recipes, the folder has one name only."""
+    folders = {
+        "preference-model.new": ["preference-model.half-000000000007"],
+        "preference-model.new-prompted": [list(STAGES)[-1]],
+    }
+    write_index(run_dir, preference_models=folders)
+    for task, last in ((prompted_task(), 7), (prompted_task(answer_format="digit"), 8)):
+        source = ModelResolver(run_dir, task).resolve("@new.preference_model").source
+        assert isinstance(source, Path)
+        assert source.name.endswith(f"-{last:012}")
 
 
-def test_answers_of_a_student_that_was_trained_anew_are_kept_apart(run_dir: Path) -> None:
-    lender, engine = ModelResolver(run_dir), Transformers(model="@half.preference")
-    before, record = lender.cache_key(engine), run_dir / "stages" / "preference.half-000000000007" / "record.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "again": "2026-01-01"}))
-    assert lender.cache_key(engine) != before == lender.hash_engine(engine) == "000000000007"
+def test_completions_of_a_retrained_model_have_another_cache_key(run_dir: Path) -> None:
+    resolver, engine = ModelResolver(run_dir), Transformers(model="@half.preference_model")
+    before = resolver.cache_key(engine)
+    record = run_dir / "stages" / "preference-model.half-000000000007" / "record.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "regenerated_at": "2026-01-01"}))
+    assert resolver.cache_key(engine) != before == resolver.hash_engine(engine) == "000000000007"
 
 
-def test_a_stage_is_lent_by_its_folder_without_a_run(run_dir: Path) -> None:
-    folder = run_dir / "stages" / "preference.half-000000000007"
-    assert ModelResolver(None).resolve(str(folder)) == folder
+def test_a_trained_model_is_resolved_by_its_folder_without_a_run(run_dir: Path) -> None:
+    folder = run_dir / "stages" / "preference-model.half-000000000007"
+    assert ModelResolver(None).resolve(str(folder)).source == folder
     assert ModelResolver(None).hash_engine(Transformers(model=str(folder))) == "000000000007"
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "wrong"),
+    ("name", "settings", "message"),
     [
-        ("@wek", {}, "no model '@wek' in a run .there are: @weak, @weak.sft, @weak.base, @weak.preference, @student"),
-        ("@weak.dpo", {}, "no model '@weak.dpo' in a run"),
-        ("@other.preference", {}, "trained no @other.preference; a study trains it where one of its arms asks it"),
         (
-            "@half.preference",
-            {"reasoning_tokens": 9},
-            "trained no @half.preference for the question of prompted; a study trains it",
+            "@wek",
+            {},
+            "no model '@wek' in a run .available: @weak, @weak.sft, @weak.base, @weak.preference_model, @student",
+        ),
+        ("@weak.dpo", {}, "no model '@weak.dpo' in a run"),
+        ("@other.preference_model", {}, "has no @other.preference_model; a study trains it if one of its arms uses it"),
+        (
+            "@half.preference_model",
+            {"max_reasoning_tokens": 9},
+            "has no @half.preference_model for the annotator prompted; a study trains it",
         ),
     ],
 )
-def test_a_model_that_the_run_did_not_train_is_refused_by_name(
-    run_dir: Path, name: str, settings: dict[str, Any], wrong: str
+def test_a_model_that_the_run_did_not_train_is_rejected(
+    run_dir: Path, name: str, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(StudyError, match=wrong):
-        ModelResolver(run_dir, asked_by(**settings)).resolve(name)
+    with pytest.raises(StudyError, match=message):
+        ModelResolver(run_dir, prompted_task(**settings)).resolve(name)
 
 
-def test_without_a_run_its_models_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="@student is a model of a study: name the folder of its run with --run DIR"):
+def test_without_a_run_its_models_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(
+        StudyError, match="@student is a model of a run: give the folder of the run with --models-from DIR"
+    ):
         ModelResolver(None).resolve("@student")

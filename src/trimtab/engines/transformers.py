@@ -43,13 +43,13 @@ class Transformers(Component):
 
     def start(self, runtime: Runtime) -> Engine:
         """Loads the model. Raises `EngineError` for a study's model outside a study."""
-        from trimtab.models.checkpoint import load_base_model  # noqa: PLC0415 - loads torch
+        from trimtab.models.references import ModelRef  # noqa: PLC0415
 
         if self.model.startswith("@"):
             raise EngineError(
                 f"{self.model} is a model of a study: use the annotator in an arm of a study, or name a published model"
             )
-        loaded_model = load_base_model(Model(base=self.model), runtime.notify, runtime.device)
+        loaded_model = ModelRef(Model(base=self.model)).load(runtime.notify, runtime.device)
         return TransformersEngine(loaded_model, runtime.token_budget)
 
     def content_hash(self) -> str:

@@ -14,6 +14,7 @@ from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
+from trimtab.models.references import ModelRef
 from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.preflight import prefetch_models
@@ -27,7 +28,7 @@ from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import load_annotations
 from trimtab.types import Annotation, Dataset, Pair
-from trimtab.workflows.model_references import ModelRef, ModelResolver, hash_model_ref, load_lazy_model_ref
+from trimtab.workflows.model_references import ModelResolver
 
 TRAINED_ARM = "learned"
 
@@ -74,7 +75,10 @@ def annotate_pairs(
     resolver = ModelResolver(models_from, task)
     models = {name: resolver.resolve(name) for name in as_annotator(annotator).logprob_models()}
     configs = list_engine_configs(annotator)
-    weights = [*map(hash_model_ref, models.values()), *(resolver.hash_engine(config) for config in configs.values())]
+    weights = [
+        *(model.content_hash for model in models.values()),
+        *(resolver.hash_engine(config) for config in configs.values()),
+    ]
     dataset = source.load()
     pairs, start = dataset.pairs, time.monotonic()
     # engines are started first: if one fails, nothing has been computed yet
@@ -152,6 +156,6 @@ def _compute_logprobs(model: ModelRef, pairs: Sequence[Pair], runtime: Runtime) 
     from trimtab.models.checkpoint import free_memory  # noqa: PLC0415 - loads torch
     from trimtab.pipeline.stages.logprobs import compute_pair_logprobs  # noqa: PLC0415
 
-    scores = compute_pair_logprobs(load_lazy_model_ref(model, runtime), pairs, runtime)
+    scores = compute_pair_logprobs(model.lazy(runtime.notify, runtime.device), pairs, runtime)
     free_memory()
     return scores

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import StudyError
+from trimtab.models.references import ModelRef
 from trimtab.pipeline.run_index import RowIndex, RunIndex, load_run_index
 from trimtab.storage.artifacts import open_artifact
 from trimtab.storage.atomic import atomic_write_text
@@ -40,14 +41,13 @@ def export_preferences(folder: Path, arm: str, path: Path) -> int:
 
 def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None]) -> None:
     """Writes an arm's student as one whole model: its adapter is merged into its base's weights."""
-    from trimtab.models.checkpoint import load_trained_model  # noqa: PLC0415
     from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
 
     stages = _find_arm(load_run_index(folder), arm)
     if stages.training is None:
         raise StudyError(f"--arm {arm}: it has no model of its own ({stages.skipped or stages.description})")
     trained = open_artifact(folder / "stages" / stages.training).folder
-    loaded = load_trained_model(trained, notify, "cpu", merge=True)
+    loaded = ModelRef(trained).load(notify, "cpu", merge=True)
     with silence_transformers():
         loaded.model.save_pretrained(path)
         loaded.chat.tokenizer.save_pretrained(path)

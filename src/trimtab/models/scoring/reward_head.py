@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from trimtab.errors import ModelError
 from trimtab.models.adapters import autocast_bf16, has_bf16_weights
-from trimtab.models.checkpoint import LoadedModel, load_trained_model
+from trimtab.models.checkpoint import LoadedModel
 from trimtab.models.packing.layout_probe import DropoutDisabled, compute_hidden_states, select_layout, unwrap_adapter
 from trimtab.models.packing.pair_batch import BatchLayout, PairBatch, TokenizedPair, batch_by_length, collate_pairs
+from trimtab.models.references import ModelRef
 
 HEAD_FILE = "reward_head.safetensors"
 
@@ -67,7 +68,7 @@ class RewardReader:
     @classmethod
     def load(cls, folder: Path, notify: Callable[[str], None], device: str) -> RewardReader:
         """Load the reward model that a study trained. Raises `ModelError` if `folder` has none."""
-        loaded = load_trained_model(folder, notify, device)
+        loaded = ModelRef(folder).load(notify, device)
         return cls(loaded, load_reward_head(ResponseRewards(loaded.model), folder))
 
     def iter_rewards(

@@ -1,0 +1,60 @@
+"""The `model.json` in a trained model's folder: whether the folder has full weights or an adapter, and on which model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import ModelError
+from trimtab.models.config import Model
+
+CARD_FILE = "model.json"
+
+
+def is_trained_model(folder: Path) -> bool:
+    """Whether the folder contains a trained model."""
+    return (folder / CARD_FILE).is_file()
+
+
+def write_full_model_card(folder: Path, dtype: str, system: str | None) -> None:
+    """Record that the folder contains full weights of this dtype, used with this system prompt."""
+    _write_card(folder, {"kind": "full", "dtype": dtype, "system": system})
+
+
+def write_adapter_card(folder: Path, parent: Model | Path) -> None:
+    """Record that the folder contains an adapter on `parent`: a published model, or a trained model's folder next to it."""
+    base = {"folder": parent.name} if isinstance(parent, Path) else {"model": parent.model_dump(exclude_defaults=True)}
+    _write_card(folder, {"kind": "adapter", "base": base})
+
+
+def read_parent(folder: Path) -> Model | Path | None:
+    """The model that the folder's adapter applies to. None if the folder contains full weights.
+
+    Raises `ModelError` if the folder has no trained model.
+    """
+    card = _read_card(folder)
+    if card["kind"] == "full":
+        return None
+    base = card["base"]
+    return folder.parent / base["folder"] if "folder" in base else Model.model_validate(base["model"])
+
+
+def read_full_model_settings(folder: Path) -> Model:
+    """Model settings for the full weights in the folder. Raises `ModelError` if there are none."""
+    card = _read_card(folder)
+    if card["kind"] != "full":
+        raise ModelError(f"{folder} contains an adapter, not full weights")
+    return Model(base=str(folder / "model"), dtype=card["dtype"], system=card["system"])
+
+
+def _write_card(folder: Path, card: dict[str, Any]) -> None:
+    (folder / CARD_FILE).write_text(json.dumps(card), encoding="utf-8")
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD_FILE
+    if not path.is_file():
+        raise ModelError(f"{folder} does not contain a trained model (no {CARD_FILE}); delete the folder and run again")
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
