@@ -19,7 +19,7 @@ WORDS_PER_TEXT = 60
 
 def build_run(folder: Path, pairs: int, prompts: int) -> Path:
     """A run of so many unlabeled pairs and so many test prompts with a pair each: the arms of a study, and nothing trained."""
-    make: Any = runpy.run_path(str(RUN_FACTORY))["make_large"]
+    make: Any = runpy.run_path(str(RUN_FACTORY))["create_large_run"]
     return Path(make(folder, pairs, prompts, words=WORDS_PER_TEXT))
 
 

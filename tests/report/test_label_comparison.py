@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_run import TEST, UNLABELED, make_run
+from scripted_run import TEST, UNLABELED, create_scripted_run
 from rich.console import Console
 
 from trimtab.errors import DataError, StudyError
@@ -62,8 +62,8 @@ def render(content: object, width: int = 100) -> str:
 
 
 @pytest.fixture(scope="module")
-def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("agree") / "run")
+def scripted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return create_scripted_run(tmp_path_factory.mktemp("agree") / "run")
 
 
 def write_labels(path: Path, p_a: dict[str, float]) -> str:
@@ -172,11 +172,11 @@ def test_the_tables_fit_80_columns_and_show_every_metric() -> None:
     assert text.count("[") == text.count("]")  # no interval is cut off
 
 
-def test_a_label_file_and_an_arm_of_a_run_are_compared_on_the_pairs_of_the_run(made_run: Path, tmp_path: Path) -> None:
+def test_a_label_file_and_an_arm_of_a_run_are_compared_on_the_pairs_of_the_run(scripted_run: Path, tmp_path: Path) -> None:
     p_a = {pair.id: 0.9 if pair.human == "a" else 0.1 for pair in UNLABELED}
     output = tmp_path / "comparison.json"
     comparison = compare_label_sources(
-        write_labels(tmp_path / "l.jsonl", p_a), f"{made_run}:human", "length", None, output
+        write_labels(tmp_path / "l.jsonl", p_a), f"{scripted_run}:human", "length", None, output
     )
     assert (comparison.agreement.value, comparison.agreement.n) == (1.0, len(UNLABELED))
     assert (comparison.b.is_human, comparison.subsets["mismatch"].num_pairs) == (True, 0)
@@ -186,25 +186,25 @@ def test_a_label_file_and_an_arm_of_a_run_are_compared_on_the_pairs_of_the_run(m
     assert document == json.loads(json.dumps(label_comparison_to_json(comparison)))
 
 
-def test_human_labels_are_a_source_if_the_pairs_are_known(made_run: Path, tmp_path: Path) -> None:
-    assert compare_label_sources(f"{made_run}:seam", "human", None, None, None).b.num_labels == len(UNLABELED)
+def test_human_labels_are_a_source_if_the_pairs_are_known(scripted_run: Path, tmp_path: Path) -> None:
+    assert compare_label_sources(f"{scripted_run}:seam", "human", None, None, None).b.num_labels == len(UNLABELED)
     file = write_labels(tmp_path / "l.jsonl", {pair.id: 0.9 for pair in UNLABELED})
     with pytest.raises(DataError, match="human: there are no human labels: no pairs are given"):
         compare_label_sources(file, "human", None, None, None)
 
 
-def test_labels_for_another_split_are_refused_with_its_name(made_run: Path, tmp_path: Path) -> None:
+def test_labels_for_another_split_are_refused_with_its_name(scripted_run: Path, tmp_path: Path) -> None:
     file = write_labels(tmp_path / "l.jsonl", {pair.id: 0.9 for pair in TEST})
     with pytest.raises(
         DataError, match=r"none of its 1 labels is for a pair in the unlabeled pairs .* for pairs of its test split"
     ):
-        read_label_sources(file, f"{made_run}:human", None)
+        read_label_sources(file, f"{scripted_run}:human", None)
 
 
-def test_labels_for_other_pairs_are_refused_with_and_without_known_pairs(made_run: Path, tmp_path: Path) -> None:
+def test_labels_for_other_pairs_are_refused_with_and_without_known_pairs(scripted_run: Path, tmp_path: Path) -> None:
     here, there = write_labels(tmp_path / "x.jsonl", {"x": 0.9}), write_labels(tmp_path / "y.jsonl", {"y": 0.9})
     with pytest.raises(DataError, match="labels are for other pairs or another split"):
-        read_label_sources(here, f"{made_run}:human", None)
+        read_label_sources(here, f"{scripted_run}:human", None)
     with pytest.raises(DataError, match="label no pair in common: 1 and 1 pairs"):
         read_label_sources(here, there, None)
 
@@ -215,9 +215,9 @@ def test_sources_without_a_pair_on_which_both_have_a_choice_are_refused() -> Non
         compare_labels(LabelSourcePair(a=LabelSource(name="A", labels=labels(A)), b=abstaining))
 
 
-def test_labels_for_other_pairs_are_left_out_and_counted(made_run: Path, tmp_path: Path) -> None:
+def test_labels_for_other_pairs_are_left_out_and_counted(scripted_run: Path, tmp_path: Path) -> None:
     file = write_labels(tmp_path / "l.jsonl", {**{pair.id: 0.9 for pair in UNLABELED}, "unknown": 0.9})
-    comparison = compare_label_sources(file, f"{made_run}:human", None, None, None)
+    comparison = compare_label_sources(file, f"{scripted_run}:human", None, None, None)
     assert comparison.num_shared == len(UNLABELED)
     assert comparison.notes == (f"1 of the 6 labels of {file} are for other pairs and left out",)
 
@@ -231,9 +231,9 @@ def test_labels_for_other_pairs_are_left_out_and_counted(made_run: Path, tmp_pat
         ("nowhere:weak", "not an existing label file, and not DIR:ARM"),
     ],
 )
-def test_an_invalid_source_is_refused_with_the_valid_ones(made_run: Path, source: str, message: str) -> None:
+def test_an_invalid_source_is_refused_with_the_valid_ones(scripted_run: Path, source: str, message: str) -> None:
     with pytest.raises(StudyError, match=message):
-        read_label_sources(source.format(run=made_run), f"{made_run}:human", None)
+        read_label_sources(source.format(run=scripted_run), f"{scripted_run}:human", None)
 
 
 def test_the_bin_variable_is_checked_before_any_file_is_read() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made_run import CALM, LABELED, MUTE, TEST, THOUGHT, UNLABELED, WINDING, make_run
+from scripted_run import PLAIN_PAIRS, LABELED, SILENT_PAIR, TEST, THOUGHT, UNLABELED, BACKTRACKED_PAIR, create_scripted_run
 from rich.console import Console, Group, RenderableType
 
 from trimtab.errors import DataError, StoreError, StudyError
@@ -22,9 +22,9 @@ from trimtab.types import Annotation
 
 
 @pytest.fixture(scope="module")
-def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scripted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by many tests; read-only."""
-    return make_run(tmp_path_factory.mktemp("made") / "run")
+    return create_scripted_run(tmp_path_factory.mktemp("made") / "run")
 
 
 def render(content: RenderableType, width: int = 160) -> str:
@@ -39,27 +39,27 @@ def section(text: str, heading: str) -> str:
     return text[text.index(heading) :].split("\n\n", maxsplit=1)[0]
 
 
-def test_a_pair_is_found_by_a_unique_id_prefix(made_run: Path) -> None:
-    view = load_pair_view(Run(made_run), WINDING.id[:8])
-    assert (view.pair, view.split) == (WINDING, "unlabeled")
+def test_a_pair_is_found_by_a_unique_id_prefix(scripted_run: Path) -> None:
+    view = load_pair_view(Run(scripted_run), BACKTRACKED_PAIR.id[:8])
+    assert (view.pair, view.split) == (BACKTRACKED_PAIR, "unlabeled")
     assert [label.arm for label in view.labels] == ["human", "seam", "seam_filtered", "debate", "consultancy"]
 
 
-def test_an_ambiguous_id_prefix_is_refused_with_some_matches(made_run: Path) -> None:
+def test_an_ambiguous_id_prefix_is_refused_with_some_matches(scripted_run: Path) -> None:
     with pytest.raises(DataError, match=r"pair '': 7 ids start with it \(.* and 3 more\); use a longer prefix"):
-        load_pair_view(Run(made_run), "")
+        load_pair_view(Run(scripted_run), "")
 
 
-def test_an_unknown_id_prefix_is_refused_with_the_nearest_ids_first(made_run: Path) -> None:
-    near = WINDING.id[:8]
+def test_an_unknown_id_prefix_is_refused_with_the_nearest_ids_first(scripted_run: Path) -> None:
+    near = BACKTRACKED_PAIR.id[:8]
     with pytest.raises(DataError, match=rf"pair '{near}zz': no id starts with it \(nearest: {near}, "):
-        load_pair_view(Run(made_run), near + "zz")
+        load_pair_view(Run(scripted_run), near + "zz")
 
 
-def test_an_unknown_arm_is_refused_with_the_known_ones(made_run: Path) -> None:
-    for pair in (WINDING.id, None):
+def test_an_unknown_arm_is_refused_with_the_known_ones(scripted_run: Path) -> None:
+    for pair in (BACKTRACKED_PAIR.id, None):
         with pytest.raises(StudyError, match=r"--arm seem: there is no such arm \(arms: human, seam, "):
-            render_show_command(made_run, pair, "seem")
+            render_show_command(scripted_run, pair, "seem")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_in_an_old_format_are_refused_with_their_folder(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run")
+    folder = create_scripted_run(tmp_path / "run")
     (labels,) = folder.glob("stages/annotate.debate-*")
     table = pq.read_table(labels / "annotations.parquet")
     pq.write_table(table.drop_columns(["calls"]), labels / "annotations.parquet")
-    for pair in (None, WINDING.id):
+    for pair in (None, BACKTRACKED_PAIR.id):
         with pytest.raises(
             StoreError, match=rf"{labels.name}: its labels have no column 'calls', so an earlier version"
         ):
@@ -85,46 +85,46 @@ def test_short_ids_are_the_shortest_unique_prefixes() -> None:
     assert unique_prefix_length([], min_length=2) == 2
 
 
-def test_texts_are_printed_verbatim_and_control_codes_as_symbols(made_run: Path) -> None:
-    text = render(render_show_command(made_run, WINDING.id))
+def test_texts_are_printed_verbatim_and_control_codes_as_symbols(scripted_run: Path) -> None:
+    text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
     assert "Is [bold red]tea[/bold red] <script>alert('x')</script> ␛[2J good?" in text
     assert "a good [/x] answer" in text
     assert THOUGHT in text
     assert "\x1b" not in text
 
 
-def test_without_text_no_text_of_the_pair_or_of_models_is_shown(made_run: Path) -> None:
-    for pair in (WINDING, CALM[0]):
-        text = render(render_show_command(made_run, pair.id, show_text=False))
+def test_without_text_no_text_of_the_pair_or_of_models_is_shown(scripted_run: Path) -> None:
+    for pair in (BACKTRACKED_PAIR, PLAIN_PAIRS[0]):
+        text = render(render_show_command(scripted_run, pair.id, show_text=False))
         for hidden in ("tea", "calm", "answer", "Response 2", "conversation"):
             assert hidden not in text
         assert "2 backtracks" in text or "0 backtracks" in text
 
 
-def test_every_arm_has_a_row_with_the_result_of_its_filter(made_run: Path) -> None:
-    labels = {label.arm: label for label in load_pair_view(Run(made_run), WINDING.id).labels}
+def test_every_arm_has_a_row_with_the_result_of_its_filter(scripted_run: Path) -> None:
+    labels = {label.arm: label for label in load_pair_view(Run(scripted_run), BACKTRACKED_PAIR.id).labels}
     assert labels["seam"].label == labels["seam_filtered"].label
     assert [(label.filter, label.passed_filter) for label in (labels["seam"], labels["seam_filtered"])] == [
         ("", True),
         ("information", False),
     ]
-    passed = [load_pair_view(Run(made_run), pair.id, "seam_filtered").labels[0].passed_filter for pair in CALM]
+    passed = [load_pair_view(Run(scripted_run), pair.id, "seam_filtered").labels[0].passed_filter for pair in PLAIN_PAIRS]
     assert sorted(passed) == [False, True, True]  # ceil(4 / 2) of four trees of the same score, by pair id
-    text = render(render_show_command(made_run, WINDING.id))
+    text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
     assert text.count("dropped by information") == 1
 
 
-def test_a_tree_is_shown_once_for_all_arms_that_share_it(made_run: Path) -> None:
-    text = render(render_show_command(made_run, WINDING.id))
+def test_a_tree_is_shown_once_for_all_arms_that_share_it(scripted_run: Path) -> None:
+    text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
     assert text.count("backtracks") == 1
     tree = section(text, "seam, seam_filtered by Seam")
     lines = [line.strip(" │├└─") for line in tree.splitlines()]
     nodes = [line for line in lines if " weight " in line]
     assert [line.split()[0] for line in nodes] == ["Informative", "Engaging", "Logical", "Engaging", "Candor"]
     assert [line.endswith(", kept") for line in nodes] == [True, False, True, False, True]
-    assert "dropped: " in nodes[1]
+    assert nodes[1].endswith("dropped: less information than its parent; retried")
     # the strong model gives b 0.6, 0.7, 0.8: 1 - H is 0.029, 0.119, 0.278, with mean 0.142
-    assert (WINDING.human, [line.split(" bits, p_a ")[0][-5:] for line in nodes if line.endswith("kept")]) == (
+    assert (BACKTRACKED_PAIR.human, [line.split(" bits, p_a ")[0][-5:] for line in nodes if line.endswith("kept")]) == (
         "b",
         ["0.029", "0.119", "0.278"],
     )
@@ -133,8 +133,8 @@ def test_a_tree_is_shown_once_for_all_arms_that_share_it(made_run: Path) -> None
     assert "The weak model decided given Informative → Logical → Candor: p_a 0.700." in tree
 
 
-def test_arguments_are_shown_by_order_and_side(made_run: Path) -> None:
-    text = render(render_show_command(made_run, WINDING.id))
+def test_arguments_are_shown_by_order_and_side(scripted_run: Path) -> None:
+    text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
     debate, consultancy = section(text, "debate by Debate"), section(text, "consultancy by Consultancy")
     assert "p_a 0.200 with a first, p_a 0.200 with b first" in debate
     for heading in (
@@ -149,52 +149,52 @@ def test_arguments_are_shown_by_order_and_side(made_run: Path) -> None:
     assert "argument for a, a first:" not in consultancy
 
 
-def test_a_single_arm_can_be_shown(made_run: Path) -> None:
-    text = render(render_show_command(made_run, WINDING.id, "debate"))
+def test_a_single_arm_can_be_shown(scripted_run: Path) -> None:
+    text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id, "debate"))
     assert "Debate" in text and "Seam" not in text
 
 
-def test_a_failed_label_says_why_and_that_neither_model_decided(made_run: Path) -> None:
-    text = render(render_show_command(made_run, MUTE.id))
-    assert "the strong model wrote no thought" in text
+def test_a_failed_label_says_why_and_that_neither_model_decided(scripted_run: Path) -> None:
+    text = render(render_show_command(scripted_run, SILENT_PAIR.id))
+    assert "the strong model generated no thought" in text
     assert "empty thought" in text
     assert "Neither model decided." in text
 
 
-def test_a_pair_without_labels_is_shown(made_run: Path) -> None:
-    text = render(render_show_command(made_run, LABELED[0].id))
+def test_a_pair_without_labels_is_shown(scripted_run: Path) -> None:
+    text = render(render_show_command(scripted_run, LABELED[0].id))
     assert ", labeled: human label " in text
     assert "No arm has a label for this pair." in text
 
 
-def test_a_test_pair_is_shown_with_the_predictions_of_models(made_run: Path) -> None:
-    view = load_pair_view(Run(made_run), TEST[0].id)
+def test_a_test_pair_is_shown_with_the_predictions_of_models(scripted_run: Path) -> None:
+    view = load_pair_view(Run(scripted_run), TEST[0].id)
     assert [(label.arm, label.annotator, label.filter, label.passed_filter) for label in view.labels] == [
         ("weak_model", "prediction of its model", "", True)
     ]
-    assert "3 nodes, 3 kept, 0 backtracks" in render(render_show_command(made_run, TEST[0].id))
+    assert "3 nodes, 3 kept, 0 backtracks" in render(render_show_command(scripted_run, TEST[0].id))
 
 
-def test_the_list_has_the_pairs_with_the_most_disagreement_and_the_most_backtracks(made_run: Path) -> None:
-    selected = select_interesting_pairs(Run(made_run))
+def test_the_list_has_the_pairs_with_the_most_disagreement_and_the_most_backtracks(scripted_run: Path) -> None:
+    selected = select_interesting_pairs(Run(scripted_run))
     (disagreement,), (backtracked,) = selected.most_disagreement, selected.most_backtracks
-    assert WINDING.id.startswith(disagreement.short_id) and disagreement.short_id == backtracked.short_id
+    assert BACKTRACKED_PAIR.id.startswith(disagreement.short_id) and disagreement.short_id == backtracked.short_id
     assert disagreement.max_difference == pytest.approx(0.5)
     assert backtracked.backtracks == 2
-    text = render(render_show_command(made_run, None))
+    text = render(render_show_command(scripted_run, None))
     assert "seam, seam_filtered 0.700, debate 0.200, consultancy 0.200" in text
-    assert text.rstrip().endswith(f"trimtab show {made_run} {disagreement.short_id}")
+    assert text.rstrip().endswith(f"trimtab show {scripted_run} {disagreement.short_id}")
 
 
-def test_the_list_of_one_arm_has_its_largest_disagreement_with_human_labels(made_run: Path) -> None:
-    selected = select_interesting_pairs(Run(made_run), "seam")
+def test_the_list_of_one_arm_has_its_largest_disagreement_with_human_labels(scripted_run: Path) -> None:
+    selected = select_interesting_pairs(Run(scripted_run), "seam")
     assert len(selected.most_disagreement) == len(UNLABELED) - 1
-    assert WINDING.id.startswith(selected.most_disagreement[0].short_id)
+    assert BACKTRACKED_PAIR.id.startswith(selected.most_disagreement[0].short_id)
     assert selected.most_disagreement[0].max_difference == pytest.approx(0.7)
 
 
-def test_identical_labels_leave_nothing_to_list(made_run: Path) -> None:
-    assert "agree on every pair" in render(render_show_command(made_run, None, "human"))
+def test_identical_labels_leave_nothing_to_list(scripted_run: Path) -> None:
+    assert "agree on every pair" in render(render_show_command(scripted_run, None, "human"))
 
 
 def test_other_details_are_shown_as_yaml_and_without_sentences_if_text_is_hidden() -> None:
@@ -214,8 +214,8 @@ def test_a_long_text_is_truncated_and_says_by_how_much() -> None:
     assert format_excerpt("\x07\x1b\x7f\x9b\u202e\r").plain == "␇␛␡��␍"
 
 
-def test_the_page_and_the_terminal_show_the_same_orders_of_a_tree(made_run: Path) -> None:
-    (label,) = (arm_label.label for arm_label in load_pair_view(Run(made_run), WINDING.id, "seam").labels)
+def test_the_page_and_the_terminal_show_the_same_orders_of_a_tree(scripted_run: Path) -> None:
+    (label,) = (arm_label.label for arm_label in load_pair_view(Run(scripted_run), BACKTRACKED_PAIR.id, "seam").labels)
     orders = {"a_first": 0.3, "b_first": 0.7}
     inconsistent = {**label.detail, "p_a_by_order": orders, "order_inconsistent": True}
     verdicts = "p_a 0.300 with a first, p_a 0.700 with b first; the orders disagree"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from chromium import OpenPage, chromium, needs_chromium
-from large_run import HOSTILE, make_large
-from made_run import make_run
+from large_run import HOSTILE, create_large_run
+from scripted_run import create_scripted_run
 
 from trimtab.report.run_reader import Run
 from trimtab.report.write_report import write_report
@@ -24,14 +24,14 @@ N = 120
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_large(tmp_path_factory.mktemp("large"), N, 20, words=20)
+    folder = create_large_run(tmp_path_factory.mktemp("large"), N, 20, words=20)
     write_report(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def seam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_run(tmp_path_factory.mktemp("seam"))
+    folder = create_scripted_run(tmp_path_factory.mktemp("seam"))
     write_report(folder)
     return folder
 
@@ -158,7 +158,7 @@ def test_shift_and_an_arrow_stay_at_the_pair(page: OpenPage, large: Path) -> Non
 
 
 def test_a_label_a_hair_from_one_half_names_a_response(page: OpenPage, tmp_path: Path) -> None:
-    folder = make_large(tmp_path, 6, 4, words=5)
+    folder = create_large_run(tmp_path, 6, 4, words=5)
     (stage,) = folder.glob("stages/annotate.weak-*")
     rows = [
         {**row, "p_a": 0.50001, "status": "ok", "note": ""} for row in open_artifact(stage).read_rows("annotations")

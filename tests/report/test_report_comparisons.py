@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up import REPORT
+from sample_report import REPORT
 from rich.console import Console
 
 from trimtab.config.study import Study

@@ -6,7 +6,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from made_up import ARMS, LABELS, REPORT, metric
+from sample_report import ARMS, LABELS, REPORT, metric
 
 from trimtab.report.collect.rewards import RewardInfo
 from trimtab.report.model import Report, Sample, StudyInfo, report_from_json, report_to_json
@@ -56,22 +56,22 @@ def outline(page: str) -> Outline:
     return parser
 
 
-def test_a_page_is_well_formed_and_every_id_is_its_own() -> None:
+def test_a_page_is_well_formed_and_ids_are_unique() -> None:
     page = outline(render_html(REPORT))
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
     assert page.tags.count("svg") == 5
 
 
-def test_what_may_be_wider_than_the_screen_is_named_and_reached_by_the_keyboard() -> None:
+def test_scrollable_elements_have_a_name_and_keyboard_focus() -> None:
     text = render_html(REPORT)
-    scrolled = re.findall(r'<(?:div class="wide"|pre)[^>]*>', text)
-    assert len(scrolled) > 8
-    for each in scrolled:
-        assert re.search(r' tabindex="0" role="region" aria-label="[^"{}]+">$', each), each
+    scrollable = re.findall(r'<(?:div class="wide"|pre)[^>]*>', text)
+    assert len(scrollable) > 8
+    for tag in scrollable:
+        assert re.search(r' tabindex="0" role="region" aria-label="[^"{}]+">$', tag), tag
 
 
-def test_a_page_needs_nothing_from_elsewhere() -> None:
+def test_a_page_is_self_contained() -> None:
     text = render_html(REPORT)
     page = outline(text)
     assert not {"link", "img", "iframe", "object", "form"} & set(page.tags)
@@ -80,7 +80,7 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
 
 
-def test_the_policy_forbids_the_network_and_every_script_but_our_own() -> None:
+def test_the_content_security_policy_allows_no_network_and_only_our_script() -> None:
     text = render_html(REPORT)
     match = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
@@ -92,14 +92,14 @@ def test_the_policy_forbids_the_network_and_every_script_but_our_own() -> None:
     assert not {"connect-src", "img-src"} & set(rules)
 
 
-def test_markup_in_a_sample_is_shown_and_not_obeyed() -> None:
+def test_markup_in_a_sample_is_escaped() -> None:
     text = render_html(REPORT)
     assert text.count("<script") == 1
     assert "Lead. &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
     assert "&lt;b&gt;heavier&lt;/b&gt;" in text
 
 
-def test_markup_in_an_arms_name_is_escaped_in_the_figures_too() -> None:
+def test_markup_in_an_arm_name_is_escaped_in_figures_too() -> None:
     arm = replace(ARMS[3], name="</svg><i>$x$")
     text = render_html(replace(REPORT, arms=(arm,), labels=(replace(LABELS[0], arm='"><i>'),)))
     assert "<i>" not in text
@@ -107,12 +107,12 @@ def test_markup_in_an_arms_name_is_escaped_in_the_figures_too() -> None:
     assert outline(text).open == []
 
 
-def test_the_page_begins_with_the_verdict() -> None:
+def test_the_page_starts_with_the_verdict() -> None:
     text = render_html(REPORT)
     assert text.index("Weak labels beat SFT alone") < text.index("<svg") < text.index("<table")
 
 
-def test_synthetic_data_is_said_next_to_the_title() -> None:
+def test_synthetic_data_has_a_badge_next_to_the_title() -> None:
     badge = '<span class="badge">synthetic data</span>'
     assert badge in render_html(REPORT)
     assert badge not in render_html(replace(REPORT, notes=("Each arm was trained once.",)))
@@ -122,12 +122,12 @@ def test_every_part_of_the_report_is_on_the_page() -> None:
     text = render_html(REPORT)
     for words in (
         "the filter left 3 pairs, fewer than one batch",
-        "Gap recovered",
+        "PGR",
         "190 prompts, 2 left out",
         "1,600 pairs, 10 failed",
         "gold reward 0.910",
         "1,200,000",
-        "1 h 05 min of work and 10,710,000 tokens in 3 stages",
+        "1 h 05 min and 10,710,000 tokens in 3 stages",
         "Li et al. 2025, equation 4",
         "  - seam\n",
         "3f9c21ab",
@@ -135,33 +135,33 @@ def test_every_part_of_the_report_is_on_the_page() -> None:
         assert words in text
 
 
-def test_an_asking_that_serves_several_arms_stands_once_in_the_ledger() -> None:
-    ledger = render_html(REPORT).split('<section id="ledger">')[1].split("</table>")[0]
-    assert ledger.count("<tr>") == 2
+def test_an_annotation_shared_by_several_arms_has_one_row_of_inference_cost() -> None:
+    table = render_html(REPORT).split('<section id="inference_cost">')[1].split("</table>")[0]
+    assert table.count("<tr>") == 2
     for words in ("seam, seam_filtered", "24,000", "5,000,000", "61,000,000", "900,000", "2 h 00 min", "15.0"):
-        assert words in ledger
+        assert words in table
 
 
-def test_there_is_no_ledger_where_nobody_was_asked() -> None:
-    assert 'id="ledger"' not in render_html(replace(REPORT, labels=(LABELS[0],)))
+def test_without_prompted_annotators_there_is_no_inference_cost() -> None:
+    assert 'id="inference_cost"' not in render_html(replace(REPORT, labels=(LABELS[0],)))
 
 
-def test_agreement_before_a_filter_stands_beside_that_of_the_labels_it_keeps() -> None:
+def test_agreement_before_filtering_is_next_to_agreement() -> None:
     text = render_html(REPORT)
-    assert text.index("Agreement</th>") < text.index("Agreement, all</th>")
-    assert "before the arm&#39;s filter chose" in text
+    assert text.index("Agreement</th>") < text.index("Agreement before filtering</th>")
+    assert "before the arm&#39;s filter." in text
 
 
-def test_a_tree_is_drawn_as_nested_lists_with_its_texts_escaped() -> None:
-    drawn = render_html(REPORT).split('<ul class="tree">')[1].split("</details>")[0]
-    assert drawn.count("<li") == 3
-    assert drawn.index("Candor") < drawn.index("<ul>") < drawn.index("Logical") < drawn.index("Objective")
-    assert "It is &lt;i&gt;frank&lt;/i&gt;." in drawn
-    assert "weight 0.400, 0.000 bits, the thought came out empty, left: told less than the node before" in drawn
-    assert "The weak model decided by Candor → Objective: p_a 0.710." in drawn
+def test_a_tree_is_rendered_as_nested_lists_with_escaped_texts() -> None:
+    tree = render_html(REPORT).split('<ul class="tree">')[1].split("</details>")[0]
+    assert tree.count("<li") == 3
+    assert tree.index("Candor") < tree.index("<ul>") < tree.index("Logical") < tree.index("Objective")
+    assert "It is &lt;i&gt;frank&lt;/i&gt;." in tree
+    assert "weight 0.400, 0.000 bits, empty thought, dropped: less information than the node before" in tree
+    assert "The weak model decided given Candor → Objective: p_a 0.710." in tree
 
 
-def test_markup_in_a_principle_and_in_a_drawn_pair_is_shown_and_not_obeyed() -> None:
+def test_markup_in_a_principle_and_in_a_sample_pair_is_escaped() -> None:
     text = render_html(REPORT)
     assert not re.search(r"<(i|b|s|u)>", text)
     assert (
@@ -169,7 +169,7 @@ def test_markup_in_a_principle_and_in_a_drawn_pair_is_shown_and_not_obeyed() -> 
     )
 
 
-def test_trees_have_a_section_only_where_there_are_some() -> None:
+def test_trees_have_a_section_only_if_there_are_any() -> None:
     assert 'id="searches"' in render_html(REPORT)
     assert 'id="searches"' not in render_html(replace(REPORT, searches=()))
 
@@ -193,7 +193,7 @@ def test_the_same_report_gives_the_same_bytes() -> None:
     ],
     ids=["arms", "differences", "labels"],
 )
-def test_a_figure_is_one_svg_element_in_the_pages_own_colors(svg: str) -> None:
+def test_a_figure_is_one_svg_element_in_the_colors_of_the_page(svg: str) -> None:
     assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own figure
     assert "currentColor" in svg
     assert "var(--arm" in svg
@@ -217,7 +217,7 @@ def test_the_whiskers_end_where_the_intervals_do() -> None:
     assert float(lines[0][0]) < float(lines[0][1])
 
 
-def test_there_is_no_figure_where_there_is_nothing_to_draw() -> None:
+def test_without_values_there_is_no_figure() -> None:
     nothing = Metric(value=None, low=None, high=None, n=0)
     blank = replace(REPORT, arms=(replace(ARMS[3], metrics={"gold_reward": nothing}),), comparisons=())
     assert draw_arm_values(blank, "gold_reward") == ""
@@ -225,7 +225,7 @@ def test_there_is_no_figure_where_there_is_nothing_to_draw() -> None:
     assert draw_label_histogram(replace(LABELS[0], histogram=())) == ""
 
 
-def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
+def test_drawing_does_not_change_matplotlib_settings() -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
@@ -233,16 +233,16 @@ def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_a_sample_says_which_reward_its_answers_have() -> None:
+def test_a_sample_names_the_reward_of_its_responses() -> None:
     sample = Sample(prompt="User: Hi", completions={"weak": "Hello."}, scores={"weak": 0.5}, metric="gold_reward.own")
-    agreed = metric(0.7, 0.1)
+    agreement = metric(0.7, 0.1)
     proxy = RewardInfo(
         name="own",
-        kind="trained_reward",
+        kind="study_reward_model",
         metric="gold_reward.own",
         is_proxy=True,
-        agreement=agreed,
-        length_baseline=agreed,
+        agreement=agreement,
+        length_baseline=agreement,
     )
     report = replace(REPORT, samples=(sample,), rewards=(proxy,))
     assert "<small>proxy reward (own) 0.500</small>" in render_html(report)

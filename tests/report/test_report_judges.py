@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up import metric
+from sample_report import metric
 from rich.console import Console
 
 from trimtab.errors import DataError

@@ -1,4 +1,4 @@
-"""What a gold reward is worth is told by its intervals: against a coin, and against the rule of length."""
+"""Warnings about gold rewards follow the intervals of their human agreement and of their gain over the length baseline."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trimtab.report.collect.rewards import (
 )
 from trimtab.types import Choice, Message, Metric, Pair
 
-LEAD = Metric(value=0.10, low=0.02, high=0.18, n=200)
-NO_LEAD = Metric(value=0.02, low=-0.05, high=0.09, n=200)
-LONGER = Metric(value=0.55, low=0.48, high=0.62, n=200)
+GAIN = Metric(value=0.10, low=0.02, high=0.18, n=200)
+NO_GAIN = Metric(value=0.02, low=-0.05, high=0.09, n=200)
+LENGTH_BASELINE = Metric(value=0.55, low=0.48, high=0.62, n=200)
 
 
 def pair(key: str, a: str, b: str, human: Choice | None) -> Pair:
@@ -25,7 +25,7 @@ def agreement(value: float, low: float | None, high: float | None) -> Metric:
     return Metric(value=value, low=low, high=high, n=200)
 
 
-def test_ties_count_one_half_and_both_rules_are_told_of_the_same_pairs() -> None:
+def test_ties_count_one_half_and_both_rules_use_the_same_pairs() -> None:
     test = [
         pair("right", "long", "no", "a"),
         pair("wrong", "yes", "longer", "b"),
@@ -34,59 +34,59 @@ def test_ties_count_one_half_and_both_rules_are_told_of_the_same_pairs() -> None
         pair("no human", "long", "no", None),
         pair("no reward", "long", "no", "a"),
     ]
-    gaps = {"right": 0.5, "wrong": 2.0, "tie": 0.0, "tie of the reward alone": 0.0, "no human": 1.0}
-    ours, theirs = compute_reward_correctness(test, gaps)
-    assert ours == {"right": 1.0, "wrong": 0.0, "tie": 0.5, "tie of the reward alone": 0.5}
-    assert theirs == {"right": 1.0, "wrong": 1.0, "tie": 0.5, "tie of the reward alone": 0.0}
+    margins = {"right": 0.5, "wrong": 2.0, "tie": 0.0, "tie of the reward alone": 0.0, "no human": 1.0}
+    by_reward, by_length = compute_reward_correctness(test, margins)
+    assert by_reward == {"right": 1.0, "wrong": 0.0, "tie": 0.5, "tie of the reward alone": 0.5}
+    assert by_length == {"right": 1.0, "wrong": 1.0, "tie": 0.5, "tie of the reward alone": 0.0}
 
 
-def test_a_reward_above_a_coin_and_above_length_needs_no_warning() -> None:
-    assert build_reward_warnings("x", agreement(0.65, 0.58, 0.72), LONGER, LEAD) == ()
+def test_a_reward_better_than_chance_and_length_has_no_warning() -> None:
+    assert build_reward_warnings("x", agreement(0.65, 0.58, 0.72), LENGTH_BASELINE, GAIN) == ()
 
 
 @pytest.mark.parametrize("low", [0.41, 0.5, None])
-def test_a_reward_that_may_be_a_coin_is_said_to_be_like_one(low: float | None) -> None:
-    (said,) = build_reward_warnings("x", agreement(0.52, low, None if low is None else 0.63), LONGER, LEAD)
-    assert said.startswith("Gold reward x is not told apart from a coin by its agreement with people, 0.520")
-    assert said.endswith("(n = 200 pairs, ties as halves).")
+def test_a_reward_that_may_be_at_chance_has_a_warning(low: float | None) -> None:
+    (warning,) = build_reward_warnings("x", agreement(0.52, low, None if low is None else 0.63), LENGTH_BASELINE, GAIN)
+    assert warning.startswith("The human agreement of gold reward x is not significantly different from chance: 0.520")
+    assert warning.endswith("(n = 200 pairs, ties count one half).")
 
 
-def test_a_reward_below_a_coin_is_said_to_prefer_what_people_do_not() -> None:
-    (said,) = build_reward_warnings("x", agreement(0.40, 0.33, 0.47), LONGER, NO_LEAD)
-    assert said.startswith("Gold reward x prefers what people do not: it agrees with them on 0.400 [0.330, 0.470]")
+def test_a_reward_below_chance_contradicts_human_preferences() -> None:
+    (warning,) = build_reward_warnings("x", agreement(0.40, 0.33, 0.47), LENGTH_BASELINE, NO_GAIN)
+    assert warning.startswith("Gold reward x contradicts human preferences: it agrees with human labels on 0.400 [0.330, 0.470]")
 
 
-def test_a_reward_that_may_measure_length_is_said_to() -> None:
-    assert build_reward_warnings("x", agreement(0.57, 0.51, 0.64), LONGER, NO_LEAD) == (
-        "Gold reward x is not shown to know more than length: it agrees with people on 0.570 [0.510, 0.640] (n = 200 pairs, "
-        "ties as halves), and the rule that the longer response is the better on 0.550 [0.480, 0.620] of the same pairs, a "
-        "difference of +0.020 [−0.050, 0.090].",
+def test_a_reward_that_may_measure_length_has_a_warning() -> None:
+    assert build_reward_warnings("x", agreement(0.57, 0.51, 0.64), LENGTH_BASELINE, NO_GAIN) == (
+        "Gold reward x is not shown to measure more than length: its human agreement is 0.570 [0.510, 0.640] (n = 200 pairs, "
+        "ties count one half), and that of the rule that the longer response is better 0.550 [0.480, 0.620] on the same pairs, "
+        "a difference of +0.020 [−0.050, 0.090].",
     )
 
 
-def test_a_reward_that_read_no_labeled_pair_is_not_spoken_of() -> None:
-    assert build_reward_warnings("x", Metric(value=None, low=None, high=None, n=0), LONGER, NO_LEAD) == ()
+def test_a_reward_without_scored_pairs_has_no_warning() -> None:
+    assert build_reward_warnings("x", Metric(value=None, low=None, high=None, n=0), LENGTH_BASELINE, NO_GAIN) == ()
 
 
 def test_a_proxy_tested_on_one_prompt_has_a_note_without_an_interval() -> None:
     alone = Metric(value=1.0, low=None, high=None, n=3)
     info = RewardInfo(
-        name="own", kind="trained_reward", metric="gold_reward", is_proxy=True, agreement=alone, length_baseline=alone
+        name="own", kind="study_reward_model", metric="gold_reward", is_proxy=True, agreement=alone, length_baseline=alone
     )
-    assert "It agrees with people on 1.000 of the 3 test pairs that they labeled, where" in format_proxy_note(info)
+    assert "It agrees with human labels on 1.000 of the 3 test pairs that have one; the longer" in format_proxy_note(info)
 
 
-def test_a_proxy_that_has_not_read_the_test_pairs_yet_is_said_to_be_one() -> None:
+def test_a_proxy_that_is_not_trained_yet_has_a_note() -> None:
     nothing = Metric(value=None, low=None, high=None, n=0)
     info = RewardInfo(
         name="own",
-        kind="trained_reward",
+        kind="study_reward_model",
         metric="gold_reward",
         is_proxy=True,
         agreement=nothing,
         length_baseline=nothing,
     )
     assert format_proxy_note(info) == (
-        "Gold reward own is a proxy: a reward model that the study trains on human pairs; how far it agrees with people is "
-        "still to come."
+        "Gold reward own is a proxy: a reward model that the study trains on human labels; its human agreement is not measured "
+        "yet."
     )

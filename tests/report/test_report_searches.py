@@ -1,4 +1,4 @@
-"""What is said of search trees and of filters on the page and in report.json, read from a run's folder."""
+"""Search trees and filters on the page and in report.json, collected from a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_run import CALM, THOUGHT, UNLABELED, WINDING, make_run
+from scripted_run import PLAIN_PAIRS, THOUGHT, UNLABELED, BACKTRACKED_PAIR, create_scripted_run
 
 from trimtab.report.collect.report import collect_report
 from trimtab.report.collect.search_trees import collect_search_info
@@ -24,13 +24,13 @@ TEXTS = ("red]tea[", "calm question", "good answer", "Response 1 is", "poor")
 
 
 @pytest.fixture(scope="module")
-def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read by many tests and changed by none."""
-    return make_run(tmp_path_factory.mktemp("made") / "run")
+def scripted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by many tests; read-only."""
+    return create_scripted_run(tmp_path_factory.mktemp("made") / "run")
 
 
-def test_arms_that_differ_in_their_filters_alone_share_their_trees(made_run: Path) -> None:
-    (search,) = collect_report(made_run).searches
+def test_arms_that_differ_only_in_their_filters_share_their_trees(scripted_run: Path) -> None:
+    (search,) = collect_report(scripted_run).searches
     assert search.arms == ("seam", "seam_filtered")
     assert search.n == 4  # the mute pair failed
     assert search.metrics["depth"].value == 3.0
@@ -39,16 +39,16 @@ def test_arms_that_differ_in_their_filters_alone_share_their_trees(made_run: Pat
     assert search.depth_counts == {3: 4}
 
 
-def test_principles_count_where_they_stay_and_not_where_they_were_tried(made_run: Path) -> None:
-    (search,) = collect_report(made_run).searches
+def test_principles_count_on_the_kept_path_only(scripted_run: Path) -> None:
+    (search,) = collect_report(scripted_run).searches
     shares = {name: share.value for name, share in search.principle_shares.items()}
-    # three calm trees of Informative, Engaging, Logical; the winding one went back from Engaging twice
+    # three calm trees of Informative, Engaging, Logical; the winding one backtracked from Engaging twice
     assert shares == {"Informative": 1.0, "Logical": 1.0, "Engaging": 0.75, "Candor": 0.25}
     assert list(shares)[-1] == "Candor"
 
 
-def test_a_levels_information_is_the_mean_over_all_its_nodes(made_run: Path) -> None:
-    (search,) = collect_report(made_run).searches
+def test_a_levels_information_is_the_mean_over_all_its_nodes(scripted_run: Path) -> None:
+    (search,) = collect_report(scripted_run).searches
     first, second, third = search.levels
     assert [level.information.n for level in search.levels] == [4, 5, 5]
     assert [level.kept_share.value for level in search.levels] == [1.0, 0.8, 0.8]
@@ -58,17 +58,17 @@ def test_a_levels_information_is_the_mean_over_all_its_nodes(made_run: Path) -> 
     assert third.information.value == pytest.approx((4 * 0.27807 + 0.00723) / 5, abs=1e-5)
 
 
-def test_a_filtered_arm_has_agreement_on_all_pairs_beside_that_on_the_kept_ones(made_run: Path) -> None:
-    labels = {label.arm: label.metrics for label in collect_report(made_run).labels}
-    everything = labels["seam"]["agreement"]
-    assert labels["seam_filtered"]["agreement_before_filter"] == everything
-    assert (everything.value, everything.n) == (0.75, 4)
+def test_a_filtered_arm_has_agreement_before_and_after_filtering(scripted_run: Path) -> None:
+    labels = {label.arm: label.metrics for label in collect_report(scripted_run).labels}
+    unfiltered = labels["seam"]["agreement"]
+    assert labels["seam_filtered"]["agreement_before_filter"] == unfiltered
+    assert (unfiltered.value, unfiltered.n) == (0.75, 4)
     assert (labels["seam_filtered"]["agreement"].value, labels["seam_filtered"]["agreement"].n) == (1.0, 2)
     assert "agreement_before_filter" not in labels["seam"]
 
 
-def test_the_figure_is_in_the_document_for_programs(made_run: Path, tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run")
+def test_agreement_before_filtering_is_in_the_json_report(scripted_run: Path, tmp_path: Path) -> None:
+    folder = create_scripted_run(tmp_path / "run")
     report = write_report(folder)
     document = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert document["labels"]["seam_filtered"]["agreement_before_filter"]["value"] == 0.75
@@ -78,20 +78,20 @@ def test_the_figure_is_in_the_document_for_programs(made_run: Path, tmp_path: Pa
     assert page == rendered(PageContents(report=report, pairs=build_pair_browser(Run(folder)))).html
 
 
-def test_a_filtered_arm_costs_what_its_asking_did(made_run: Path) -> None:
-    labels = {label.arm: label for label in collect_report(made_run).labels}
+def test_a_filtered_arm_has_the_cost_of_its_unfiltered_labels(scripted_run: Path) -> None:
+    labels = {label.arm: label for label in collect_report(scripted_run).labels}
     assert labels["seam"].cost == labels["seam_filtered"].cost
     assert labels["seam"].source == labels["seam_filtered"].source
 
 
-def test_as_many_trees_are_drawn_as_the_study_says_and_the_first_ones(made_run: Path) -> None:
-    (search,) = collect_report(made_run).searches
-    assert [each.pair_id for each in search.samples] == [WINDING.id, CALM[0].id]
-    assert render_html(collect_report(made_run)).count('<ul class="tree">') == 2
+def test_the_first_trees_are_shown_as_many_as_the_study_requests(scripted_run: Path) -> None:
+    (search,) = collect_report(scripted_run).searches
+    assert [sample.pair_id for sample in search.samples] == [BACKTRACKED_PAIR.id, PLAIN_PAIRS[0].id]
+    assert render_html(collect_report(scripted_run)).count('<ul class="tree">') == 2
 
 
-def test_without_samples_no_text_of_a_row_is_on_the_page_or_in_the_document(tmp_path: Path) -> None:
-    report = write_report(make_run(tmp_path / "run", samples=0))
+def test_without_samples_no_text_of_a_pair_is_on_the_page_or_in_the_document(tmp_path: Path) -> None:
+    report = write_report(create_scripted_run(tmp_path / "run", samples=0))
     page, document = (tmp_path / "run" / "report.html").read_text(encoding="utf-8"), json.dumps(report_to_json(report))
     assert 'id="searches"' in page
     for text in (*TEXTS, THOUGHT, *(pair.id for pair in UNLABELED)):
@@ -99,22 +99,22 @@ def test_without_samples_no_text_of_a_row_is_on_the_page_or_in_the_document(tmp_
         assert text not in document
 
 
-def test_with_samples_the_same_texts_are_there(made_run: Path) -> None:
-    page = render_html(collect_report(made_run))
+def test_with_samples_the_same_texts_are_on_the_page(scripted_run: Path) -> None:
+    page = render_html(collect_report(scripted_run))
     assert [text for text in TEXTS if text not in page] == []
 
 
 def test_labels_without_trees_have_no_search() -> None:
-    labels = {pair.id: Annotation(pair_id=pair.id, p_a=0.7, detail={"nodes": 3}) for pair in CALM}
-    assert collect_search_info(["weak"], labels, CALM, num_samples=2) is None
+    labels = {pair.id: Annotation(pair_id=pair.id, p_a=0.7, detail={"nodes": 3}) for pair in PLAIN_PAIRS}
+    assert collect_search_info(["weak"], labels, PLAIN_PAIRS, num_samples=2) is None
 
 
 def test_a_tree_without_principles_is_one_node() -> None:
     node = {"level": 1, "chain": [], "thought": ["so"], "information": 0.1, "p_first": 0.7, "weight": 1.0}
-    node |= {"kept": True, "left": "", "status": "ok"}
-    told = {"decided_by": "weak", "first": "b", "nodes": [node], "depth": 1, "score": 0.1, "backtracks": 0}
-    tree = parse_search_tree({**told, "strong_p_a": None, "weak_p_a": 0.6})
+    node |= {"kept": True, "drop_reason": "", "status": "ok"}
+    detail = {"decided_by": "weak", "first": "b", "nodes": [node], "depth": 1, "score": 0.1, "backtracks": 0}
+    tree = parse_search_tree({**detail, "strong_p_a": None, "weak_p_a": 0.6})
     assert tree is not None
     (branch,) = build_branches(tree)
     assert (branch.node.name, branch.children) == ("no principle", ())
-    assert branch.node.p_a == pytest.approx(0.3)  # of a, which stands second
+    assert branch.node.p_a == pytest.approx(0.3)  # of a, which is the second response

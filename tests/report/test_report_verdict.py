@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from made_up import REPORT
+from sample_report import REPORT
 
-from trimtab.metrics.judge_quality import JudgedArm, JudgeInfo
-from trimtab.report.model import Arm, Comparison, Report
+from trimtab.metrics.judge_quality import JudgedArm
+from trimtab.report.model import Arm, Comparison, JudgeInfo, Report
 from trimtab.report.page.sections.headline import build_headline_section, select_drawn_metric
 from trimtab.report.page.sections.section import PageContents
 from trimtab.report.text.verdict import build_question, build_verdict
@@ -31,7 +31,7 @@ def test_the_whole_verdict_of_a_study() -> None:
     )
 
 
-def test_an_interval_below_zero_is_a_shortfall_told_as_a_distance() -> None:
+def test_an_interval_below_zero_is_a_shortfall_without_minus_signs() -> None:
     assert build_verdict(compared(difference(-0.08, -0.12, -0.04))) == (
         "Weak labels fall short of SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts).",
     )
@@ -44,38 +44,38 @@ def test_an_interval_that_touches_zero_is_never_called_better(low: float) -> Non
     assert "beat" not in sentence
 
 
-def test_where_no_difference_was_seen_no_number_of_rows_is_named() -> None:
+def test_a_difference_of_zero_has_no_required_sample_size() -> None:
     (sentence,) = build_verdict(compared(difference(0.0, -0.1, 0.1)))
     assert sentence.endswith("(n = 192 prompts), no significant difference on these prompts.")
 
 
-def test_one_row_is_too_few_for_an_interval() -> None:
+def test_one_prompt_is_too_few_for_an_interval() -> None:
     (sentence,) = build_verdict(compared(difference(0.2, None, None, n=1)))
     assert sentence == (
         "Weak labels against SFT alone: a difference of +0.200 gold reward (n = 1 prompt), too few for an interval."
     )
 
 
-def test_arms_without_common_rows_cannot_be_compared() -> None:
+def test_arms_without_common_prompts_cannot_be_compared() -> None:
     (sentence,) = build_verdict(compared(difference(None, None, None, n=0, n_failed=4)))
     assert sentence == (
         "Weak labels and SFT alone could not be compared: they share no prompts (n = 0 prompts, 4 left out)."
     )
 
 
-def test_accuracy_stands_in_where_there_is_no_gold_reward() -> None:
+def test_accuracy_replaces_a_missing_gold_reward() -> None:
     (sentence,) = build_verdict(compared(difference(0.1, 0.05, 0.15, n=512), name="accuracy"))
     assert sentence == "Weak labels beat SFT alone by 0.100 [0.050, 0.150] accuracy (n = 512 pairs)."
 
 
-def test_without_other_arms_the_flipped_labels_are_the_third_sentence() -> None:
+def test_without_other_arms_the_third_sentence_is_about_flipped_labels() -> None:
     report = compared(difference(0.05, 0.01, 0.09), against="flipped")
     assert build_verdict(report) == (
         "Weak labels beat randomly flipped labels by 0.050 [0.010, 0.090] gold reward (n = 192 prompts).",
     )
 
 
-def test_other_arms_are_sorted_by_the_side_they_are_on() -> None:
+def test_other_arms_are_grouped_by_direction() -> None:
     arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "up2", "down", "level"))
     sides = {"up": (0.1, 0.3), "up2": (0.1, 0.3), "down": (-0.3, -0.1), "level": (-0.1, 0.1)}
     comparisons = tuple(
@@ -83,7 +83,7 @@ def test_other_arms_are_sorted_by_the_side_they_are_on() -> None:
         for arm, (low, high) in sides.items()
     )
     assert build_verdict(replace(PLAIN, arms=arms, comparisons=comparisons)) == (
-        "Of the other arms, up and up2 are above SFT alone; down is below it; level is not told apart from SFT alone.",
+        "Of the other arms, up and up2 are above SFT alone; down is below it; level is not significantly different from SFT alone.",
     )
 
 
@@ -92,14 +92,14 @@ def test_an_arm_of_another_name_can_be_the_main_one() -> None:
     assert build_verdict(report)[0].startswith("“seam” labels beat SFT alone by 0.100")
 
 
-def test_a_skipped_main_arm_says_why() -> None:
+def test_a_skipped_main_arm_has_its_reason() -> None:
     report = replace(PLAIN, arms=(Arm(name="weak", role="arm", skipped="all pairs abstained."),))
-    assert build_verdict(report) == ("Weak labels were not tried: all pairs abstained.",)
+    assert build_verdict(report) == ("Weak labels were not evaluated: all pairs abstained.",)
 
 
 def test_without_comparisons_nothing_is_claimed() -> None:
     assert build_verdict(PLAIN) == (
-        "No arm was compared with another on the same rows, so nothing can be said of which is better.",
+        "No two arms were compared on the same test set, so there is no result.",
     )
 
 
@@ -123,7 +123,7 @@ def accuracy_and(*judges: JudgeInfo) -> Report:
     return replace(PLAIN, study=study, comparisons=(*length, *accuracy), judges=judges)
 
 
-def test_without_a_reward_the_answer_is_the_first_usable_judges() -> None:
+def test_without_a_reward_the_headline_is_by_the_first_usable_judge() -> None:
     coin = judge("coin", flips=difference(0.9, 0.85, 0.95), weak=BELOW)
     report = accuracy_and(coin, judge("small", weak=ABOVE))
     assert build_verdict(report)[:2] == (
@@ -135,7 +135,7 @@ def test_without_a_reward_the_answer_is_the_first_usable_judges() -> None:
     assert not any("coin" in sentence for sentence in build_verdict(report))
 
 
-def test_a_win_rate_whose_interval_holds_one_half_claims_nothing() -> None:
+def test_a_win_rate_whose_interval_contains_one_half_is_inconclusive() -> None:
     (sentence, *_) = build_verdict(accuracy_and(judge("small", weak=LEVEL)))
     assert sentence == (
         "Weak labels against SFT alone: judge small gives them a win rate of 0.520 [0.470, 0.570] (n = 192 prompts), "
@@ -145,26 +145,26 @@ def test_a_win_rate_whose_interval_holds_one_half_claims_nothing() -> None:
     assert sentence.startswith("Weak labels fall short of SFT alone: judge small gives them a win rate of 0.400")
 
 
-def test_a_judge_that_people_contradict_is_not_the_answer() -> None:
+def test_a_judge_that_contradicts_human_labels_is_not_used() -> None:
     contrary = judge("small", weak=ABOVE)
     contrary = replace(contrary, metrics={**contrary.metrics, "human_agreement": difference(0.3, 0.2, 0.4)})
     assert build_verdict(accuracy_and(contrary))[0].startswith("Weak labels against human labels: ")
 
 
-def test_without_a_comparison_with_sft_alone_the_question_is_about_human_labels() -> None:
+def test_without_a_comparison_with_sft_the_question_is_about_human_labels() -> None:
     assert build_question(accuracy_and()).endswith(" than after human labels?")
 
 
-def test_other_arms_are_sorted_by_the_judge_who_answers() -> None:
+def test_other_arms_are_grouped_by_the_headline_judge() -> None:
     arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "down", "level"))
     rows = {"weak": ABOVE, "up": ABOVE, "down": BELOW, "level": LEVEL}
     report = replace(PLAIN, arms=arms, judges=(replace(judge("small", against="human"), arms=rows),))
     assert build_verdict(report)[1] == (
-        "Of the other arms, up is above human labels; down is below human labels; level is not told apart from human labels."
+        "Of the other arms, up is above human labels; down is below human labels; level is not significantly different from human labels."
     )
 
 
-def test_a_judge_beside_a_reward_says_whether_it_is_of_the_opposite_mind() -> None:
+def test_a_judge_that_contradicts_the_reward_is_reported_as_such() -> None:
     report = compared(difference(0.08, 0.04, 0.12))
     with_judges = replace(
         report, judges=(judge("one", weak=ABOVE), judge("two", weak=BELOW), judge("three", weak=LEVEL))
@@ -173,17 +173,17 @@ def test_a_judge_beside_a_reward_says_whether_it_is_of_the_opposite_mind() -> No
         "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts).",
         "Judge one prefers weak labels to SFT alone: a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
         "Judge two prefers SFT alone to weak labels, which have a win rate of 0.400 [0.350, 0.450] (n = 192 prompts), "
-        "the opposite of what the gold reward says.",
-        "Judge three does not tell weak labels from SFT alone: a win rate of 0.520 [0.470, 0.570] (n = 192 prompts).",
+        "contradicting the gold reward.",
+        "Judge three finds no significant difference between weak labels and SFT alone: a win rate of 0.520 [0.470, 0.570] (n = 192 prompts).",
     )
 
 
-def test_a_second_judge_is_held_to_the_first() -> None:
-    said = build_verdict(accuracy_and(judge("one", weak=ABOVE), judge("two", weak=BELOW)))
-    assert said[-1].endswith(", the opposite of what judge one says.")
+def test_a_second_judge_is_compared_with_the_first() -> None:
+    sentences = build_verdict(accuracy_and(judge("one", weak=ABOVE), judge("two", weak=BELOW)))
+    assert sentences[-1].endswith(", contradicting judge one.")
 
 
-def test_the_first_screen_draws_the_win_rates_that_it_speaks_of() -> None:
+def test_the_first_screen_draws_the_win_rates_of_the_headline() -> None:
     report = accuracy_and(judge("small", weak=ABOVE))
     section = build_headline_section(PageContents(report=report))
     assert [each.name for each in section.figures] == ["win-rates-small"]
@@ -191,47 +191,47 @@ def test_the_first_screen_draws_the_win_rates_that_it_speaks_of() -> None:
     assert select_drawn_metric(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
 
 
-def half_done(arm: Arm, *comparisons: Comparison) -> Report:
+def unfinished(arm: Arm, *comparisons: Comparison) -> Report:
     """SFT alone and human labels are scored, and stages are missing."""
     scored = Comparison(arm="human", baseline="sft", metric="gold_reward", difference=difference(0.1, 0.05, 0.15))
     human = Arm(name="human", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
     return replace(PLAIN, arms=(human, arm), comparisons=(scored, *comparisons), missing_stages=("score.weak-1f",))
 
 
-def test_while_the_main_arm_is_awaited_nothing_is_said_of_the_others() -> None:
-    coming = Arm(name="weak", role="arm", pending=("student", "answers", "gold rewards"))
-    assert build_verdict(half_done(coming)) == (
-        "Nothing can be said yet of weak labels: student, answers and gold rewards still to come.",
+def test_while_the_main_arm_is_pending_there_is_no_result_for_other_arms() -> None:
+    coming = Arm(name="weak", role="arm", pending=("student", "responses", "gold rewards"))
+    assert build_verdict(unfinished(coming)) == (
+        "No result yet for weak labels: student, responses and gold rewards not finished.",
     )
 
 
-def test_a_gold_reward_that_is_awaited_is_not_stood_in_for_by_other_arms() -> None:
+def test_a_pending_gold_reward_is_not_replaced_by_accuracy() -> None:
     accuracy = Comparison(arm="weak", baseline="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
     coming = Arm(name="weak", role="arm", pending=("gold rewards",))
-    assert build_verdict(half_done(coming, accuracy)) == (
-        "Nothing can be said yet of weak labels: gold rewards still to come.",
+    assert build_verdict(unfinished(coming, accuracy)) == (
+        "No result yet for weak labels: gold rewards not finished.",
     )
 
 
-def test_what_the_main_arm_is_compared_with_may_be_what_is_awaited() -> None:
+def test_the_baselines_of_the_main_arm_may_be_pending() -> None:
     made = Arm(name="weak", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
-    assert build_verdict(half_done(made)) == (
-        "Nothing can be said yet of weak labels: what it is compared with is still to come.",
+    assert build_verdict(unfinished(made)) == (
+        "No result yet for weak labels: its baselines are not finished.",
     )
 
 
-def test_a_main_arm_that_never_has_the_metric_is_not_said_to_be_awaited() -> None:
-    assert build_verdict(half_done(Arm(name="weak", role="arm"))) == ("Of the other arms, human is above SFT alone.",)
+def test_a_main_arm_without_the_metric_is_not_pending() -> None:
+    assert build_verdict(unfinished(Arm(name="weak", role="arm"))) == ("Of the other arms, human is above SFT alone.",)
 
 
-def test_a_main_arm_that_was_compared_is_told_although_another_is_missing() -> None:
+def test_a_finished_comparison_is_reported_although_other_stages_are_missing() -> None:
     made = Comparison(arm="weak", baseline="sft", metric="gold_reward", difference=difference(0.08, 0.04, 0.12))
-    said = build_verdict(half_done(Arm(name="weak", role="arm"), made))
-    assert said[0] == "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts)."
+    sentences = build_verdict(unfinished(Arm(name="weak", role="arm"), made))
+    assert sentences[0] == "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts)."
 
 
-def test_no_fewer_rows_than_there_are_would_settle_it() -> None:
-    # Right on 5 of 5 where SFT alone is wrong on all: p = 2 · (1/2)⁵ = 0.0625, and rows_to_settle gives 4.
+def test_a_required_sample_size_below_the_actual_one_is_not_reported() -> None:
+    # Right on 5 of 5 where SFT alone is wrong on all: p = 2 · (1/2)⁵ = 0.0625, and required_sample_size is 4.
     ours, theirs = (dict.fromkeys("abcde", value) for value in (1.0, 0.0))
     five = paired_difference(ours, theirs)
     assert required_sample_size(five) == 4

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from large_run import _stage as made
-from large_run import make_large
+from large_run import create_stage
+from large_run import create_large_run
 from rich.console import Console, Group
 from typer.testing import CliRunner
 
@@ -35,7 +35,7 @@ from trimtab.types import SingleVerdict, Verdict
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_large(tmp_path_factory.mktemp("runs") / "one", 30, 24, words=10)
+    return create_large_run(tmp_path_factory.mktemp("runs") / "one", 30, 24, words=10)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def same_tests(one: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def other_tests(one: Path) -> Path:
-    return make_large(one.parent / "other", 12, 16, words=12)
+    return create_large_run(one.parent / "other", 12, 16, words=12)
 
 
 def terminal(content: Group) -> str:
@@ -240,7 +240,7 @@ def judged(one: Path, name: str, baseline: str) -> Path:
         draft.write_rows("verdicts", verdicts_to_rows(verdicts), VERDICT_SCHEMA)
         return {"comparisons": len(verdicts)}
 
-    stage = made(Store(folder), "judge.weak.small", "judge", make)[1].folder.name
+    stage = create_stage(Store(folder), "judge.weak.small", "judge", make)[1].folder.name
     index = json.loads((folder / "run.json").read_text())
     rows = [{**row, "verdicts": {"small": stage} if row["name"] == "weak" else {}} for row in index["rows"]]
     changed = {**index, "rows": rows, "baseline": baseline, "stages": [*index["stages"], stage]}
@@ -285,7 +285,7 @@ def test_a_reward_model_trained_by_one_study_is_not_compared_with_a_gold_reward(
         draft.write_rows("rewards", rows, REWARD_SCHEMA)
         return {"examples": 60}
 
-    stage = made(Store(folder), "reward-test.gold", "score-pairs", make)[1].folder.name
+    stage = create_stage(Store(folder), "reward-test.gold", "score-pairs", make)[1].folder.name
     index = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**index, "test_rewards": {"gold": stage}}))
     comparison = compare_runs([one, folder])

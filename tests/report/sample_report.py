@@ -112,7 +112,7 @@ TREE = SearchTree(
             thought=("",),
             information=0.0,
             weight=0.4,
-            drop_reason="told less than the node before; tried again",
+            drop_reason="less information than the node before; tried again",
             status="empty",
         ),
         SearchNode(
