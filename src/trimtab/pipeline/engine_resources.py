@@ -12,7 +12,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.pipeline.completion_cache import COMPLETIONS_DIR, CachedEngine
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
-from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
+from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft, canonical_json
 
 ENGINE_PREFIX = "engine."
@@ -95,7 +95,9 @@ class EngineResources:
     def _start(self, name: str, inputs: StageInputs, runtime: Runtime) -> Engine:
         if name not in self.study_models:
             return self.configs[name].start(runtime)
-        loaded = load_model_source(self.study_models[name], inputs, runtime, f"{ENGINE_PREFIX}{name}", merge=True)
+        loaded = resolve_model(self.study_models[name], inputs, f"{ENGINE_PREFIX}{name}").load(
+            runtime.notify, runtime.device, merge=True
+        )
         return TransformersEngine(loaded, runtime.token_budget)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from trimtab.core.component import Component, Settings, get_kind
 from trimtab.core.runtime import Runtime
-from trimtab.models.config import Model, compute_model_hash
 from trimtab.storage.artifacts import Artifact, Draft, Recipe
 
 StageInputs = Mapping[str, Artifact]
@@ -19,7 +18,6 @@ StageFunction = Callable[[Draft, StageInputs, Runtime], Mapping[str, Any]]
 # can be derived without another forward pass. annotation: labels pairs. label_transform: calibrates or filters the labels of
 # its input `labels`. evaluation: everything that is computed from a trained model.
 StageRole = Literal["data", "training", "pair_table", "annotation", "label_transform", "evaluation"]
-NOT_DOWNLOADED = "not-downloaded:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +109,3 @@ def identity_settings(settings: Settings) -> dict[str, Any]:
         return identity
     version = {"version": settings.VERSION} if settings.VERSION != 1 else {}
     return {"kind": get_kind(settings), **identity, **version}
-
-
-def model_content_hash(model: Model) -> str:
-    """The hash of a model's weights; before they are downloaded, a placeholder with the model's name."""
-    return compute_model_hash(model) or f"{NOT_DOWNLOADED}{model.base}@{model.revision}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.config.study import Study
+from trimtab.models.references import NOT_DOWNLOADED
 from trimtab.pipeline.dry_run.cache_miss_reason import explain_cache_miss
 from trimtab.pipeline.dry_run.offline_sources import replace_unreachable_sources
 from trimtab.pipeline.dry_run.time_estimates import TimeEstimator
@@ -100,7 +101,7 @@ def _missing_downloads(stage: Stage) -> str:
 def _iter_unfetched(stages: Iterable[Stage]) -> Iterator[str]:
     """The inputs that are known by name alone, of these stages and of all that they need."""
     for stage in stages:
-        yield from (name for name, value in stage.external_hashes.items() if value.startswith("not-downloaded:"))
+        yield from (name for name, value in stage.external_hashes.items() if value.startswith(NOT_DOWNLOADED))
         yield from _iter_unfetched(stage.input_stages.values())
 
 

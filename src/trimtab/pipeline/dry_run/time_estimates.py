@@ -12,8 +12,9 @@ from typing import Any
 from trimtab.config.study import PredefinedSplits, Study
 from trimtab.core.component import Component
 from trimtab.models.parameter_count import count_parameters
+from trimtab.models.references import ModelRef
 from trimtab.pipeline.plan import required_models
-from trimtab.pipeline.stage import Stage, Work, model_content_hash
+from trimtab.pipeline.stage import Stage, Work
 from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.storage.artifacts import Artifact
 
@@ -57,7 +58,7 @@ class TimeEstimator:
     """Estimates the seconds of a study's stages. `split` is its finished split; `records` are all records in the folder."""
 
     def __init__(self, study: Study, split: Artifact | None, records: Sequence[Mapping[str, Any]]) -> None:
-        self._parameters = {model_content_hash(model): count_parameters(model) for model in required_models(study)}
+        self._parameters = {ModelRef(model).content_hash: count_parameters(model) for model in required_models(study)}
         self._num_pairs = _max_pairs(study) if split is None else split.record["facts"]["pairs"]
         self._num_prompts = self._num_pairs["test"] if split is None else split.record["facts"]["prompts"]["test"]
         self._tokens_per_pair = {

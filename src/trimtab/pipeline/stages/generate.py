@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
-from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
+from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import COMPLETION_SCHEMA, completion_to_row, load_split_pairs
 
@@ -31,7 +31,7 @@ def generate_stage(
         test_prompts = {pair.prompt_id: pair.prompt for pair in load_split_pairs(inputs["split"], "test")}
         prompt_ids = subsample_ids(list(test_prompts), num_prompts, shuffle=shuffled)
         prompts = [(prompt_id, test_prompts[prompt_id]) for prompt_id in prompt_ids]
-        loaded = load_model_source(model, inputs, runtime, merge=True)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device, merge=True)
 
         def respond(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
             with runtime.progress(f"Generating: {name}", len(prompts), "prompts") as tick:

@@ -14,7 +14,7 @@ from trimtab.core.annotator_inputs import FeatureSpec, PairFeatures
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
-from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, load_model_source
+from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_split_pairs
 from trimtab.types import Pair
@@ -34,7 +34,7 @@ def hidden_states_stage(
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = {pair.id: pair for name in split_names for pair in load_split_pairs(inputs["split"], name)}
-        loaded = load_model_source(model, inputs, runtime)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         return write_hidden_states(draft, name, loaded, features.layers, list(pairs.values()), runtime)
 
     return Stage(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
-from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, open_lazy_source
+from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_completions
@@ -41,10 +41,10 @@ def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         completions = load_completions(inputs["completions"])
-        policy_model = open_lazy_source(policy, inputs, runtime, "policy")
+        policy_model = resolve_model(policy, inputs, "policy").lazy(runtime.notify, runtime.device)
         rows = [_tokenize_completion(policy_model.chat, completion) for completion in completions]
         policy_logprobs = _compute_logprobs(f"{name}, policy", policy_model, rows, runtime)
-        reference_model = open_lazy_source(reference, inputs, runtime, "reference")
+        reference_model = resolve_model(reference, inputs, "reference").lazy(runtime.notify, runtime.device)
         reference_logprobs = _compute_logprobs(f"{name}, reference", reference_model, rows, runtime)
         table = [
             {

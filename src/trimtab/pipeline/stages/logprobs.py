@@ -14,7 +14,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
-from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, open_lazy_source
+from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import LOGPROB_SCHEMA, load_split_pairs
 from trimtab.types import Pair
@@ -28,7 +28,9 @@ def logprobs_stage(name: str, model: ModelSource, split: Stage, split_names: Seq
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = [pair for name in split_names for pair in load_split_pairs(inputs["split"], name)]
-        return _write_table(draft, name, open_lazy_source(model, inputs, runtime), pairs, runtime)
+        return _write_table(
+            draft, name, resolve_model(model, inputs).lazy(runtime.notify, runtime.device), pairs, runtime
+        )
 
     return Stage(
         name=name,

@@ -19,7 +19,8 @@ from trimtab.data.split import (
 from trimtab.errors import DataError, StudyError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings, model_content_hash
+from trimtab.models.references import ModelRef
+from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import PAIR_SCHEMA, load_split_pairs, pairs_to_rows
 from trimtab.types import Dataset, Pair, RowFailure
@@ -114,7 +115,7 @@ def as_source(component: Component) -> Source:
 
 
 def _tokenizer_hashes(models: Mapping[str, Model]) -> dict[str, str]:
-    return {f"tokens.{name}": model_content_hash(model) for name, model in models.items()}
+    return {f"tokens.{name}": ModelRef(model).content_hash for name, model in models.items()}
 
 
 def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model], runtime: Runtime) -> Dataset:

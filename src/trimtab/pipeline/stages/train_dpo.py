@@ -14,8 +14,7 @@ from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
     as_input_stages,
-    load_model_source,
-    resolve_adapter_base,
+    resolve_model,
 )
 from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
@@ -52,14 +51,14 @@ def dpo_stage(
         from trimtab.training.dpo import train_dpo
         from trimtab.training.trainer import count_optimizer_steps
 
-        loaded = load_model_source(model, inputs, runtime)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         reference_scores = None if settings.reference_free else load_logprobs(inputs["reference"])
         examples = _build_examples(loaded, inputs, reference_scores)
         training_runtime = build_training_runtime(name, seed, loaded, runtime)
         with runtime.progress(f"Aligning: {name}", count_optimizer_steps(len(examples), settings), "steps") as tick:
             policy, log = train_dpo(loaded.model, examples, settings, training_runtime, draft.folder, tick)
         if runtime.is_main_process:
-            save_adapter(policy, resolve_adapter_base(model, inputs), draft.folder)
+            save_adapter(policy, resolve_model(model, inputs).source, draft.folder)
         tokens = sum(len(example.pair) for example in examples)
         return {**summarize_training_log(log), "examples": len(examples), "tokens": tokens}
 

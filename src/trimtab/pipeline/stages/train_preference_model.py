@@ -16,8 +16,7 @@ from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
     as_input_stages,
-    load_model_source,
-    resolve_adapter_base,
+    resolve_model,
 )
 from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
@@ -53,7 +52,7 @@ def preference_model_stage(
         from trimtab.training.preference_model import train_preference_model
         from trimtab.training.trainer import count_optimizer_steps
 
-        loaded = load_model_source(model, inputs, runtime)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         pairs = [(pair, label) for pair, label in load_labeled_pairs(inputs) if label.choice is not None]
         examples = [
             _build_example(loaded, task.prompt, pair, label, order, settings.soft_labels)
@@ -64,7 +63,7 @@ def preference_model_stage(
         with runtime.progress(f"Training: {name}", count_optimizer_steps(len(pairs), settings), "steps") as tick:
             policy, log = train_preference_model(loaded.model, examples, settings, training_runtime, draft.folder, tick)
         if runtime.is_main_process:
-            save_adapter(policy, resolve_adapter_base(model, inputs), draft.folder)
+            save_adapter(policy, resolve_model(model, inputs).source, draft.folder)
         tokens = sum(len(example.pair) for example in examples)
         return {**summarize_training_log(log), "examples": len(examples), "tokens": tokens}
 

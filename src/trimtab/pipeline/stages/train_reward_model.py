@@ -18,8 +18,7 @@ from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
     as_input_stages,
-    load_model_source,
-    resolve_adapter_base,
+    resolve_model,
 )
 from trimtab.pipeline.stages.split import SPLIT_NAMES, as_source
 from trimtab.pipeline.stages.training_data import build_training_runtime, summarize_training_log
@@ -36,7 +35,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, 
     """Trains the scorer's reward model on its own data, without pairs whose prompt occurs in the study."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        loaded = load_model_source(scorer.model, inputs, runtime)
+        loaded = resolve_model(scorer.model, inputs).load(runtime.notify, runtime.device)
         rows = [_tokenize_preferred_first(loaded, pair) for pair in _load_scorer_pairs(scorer, inputs)]
         rows = [row for row in rows if row.max_text_length <= max_length]
         return _train_and_save(draft, name, loaded, rows, scorer.recipe, scorer.model, seed, runtime)
@@ -66,9 +65,9 @@ def reward_model_stage(name: str, model: ModelSource, settings: RewardModelSetti
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], "labeled")
         require_human_labels("reward_model", pairs)
-        loaded = load_model_source(model, inputs, runtime)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         rows = [_tokenize_preferred_first(loaded, pair) for pair in pairs]
-        return _train_and_save(draft, name, loaded, rows, settings, resolve_adapter_base(model, inputs), seed, runtime)
+        return _train_and_save(draft, name, loaded, rows, settings, resolve_model(model, inputs).source, seed, runtime)
 
     return Stage(
         name=name,

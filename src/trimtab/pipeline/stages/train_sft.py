@@ -10,7 +10,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
-from trimtab.pipeline.stage_models import as_external_hashes, load_model_source
+from trimtab.pipeline.stage_models import as_external_hashes, resolve_model
 from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
     build_training_runtime,
@@ -32,7 +32,7 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
         from trimtab.training.sft import train_sft
         from trimtab.training.trainer import count_optimizer_steps
 
-        loaded = load_model_source(model, inputs, runtime)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         rows = [
             tokenize_pair(loaded.chat, preference.prompt, preference.chosen) for preference in load_preferences(inputs)
         ]
