@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -38,11 +38,8 @@ class AuxConfidence(Component):
             raise ValueError("set either quantile or threshold")
         return self
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return (self.weak, self.strong)
+    def requirements(self) -> Requirements:
+        return Requirements(arms=(self.weak, self.strong))
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         weak, strong = inputs.labels[self.weak], inputs.labels[self.strong]

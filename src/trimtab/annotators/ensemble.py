@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from trimtab.annotators._shared.aggregation import ArmNames, combine_labels, compute_mean_probability
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -22,11 +22,8 @@ class Ensemble(Component):
 
     arms: ArmNames
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return self.arms
+    def requirements(self) -> Requirements:
+        return Requirements(arms=self.arms)
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [

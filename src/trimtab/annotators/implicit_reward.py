@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements, ResponseScores
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Cost, Pair
 
@@ -27,11 +27,8 @@ class ImplicitReward(Component):
     reference: str = "@weak.sft"
     beta: float = Field(0.1, gt=0, description="Tao & Li (2025); does not change which response is preferred")
 
-    def logprob_models(self) -> Sequence[str]:
-        return (self.policy, self.reference)
-
-    def required_arms(self) -> Sequence[str]:
-        return ()
+    def requirements(self) -> Requirements:
+        return Requirements(logprob_models=(self.policy, self.reference))
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         policy, reference = inputs.logprobs[self.policy], inputs.logprobs[self.reference]

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -24,11 +24,8 @@ class Length(Component):
     prefer: Literal["longer", "shorter"] = "longer"
     tie_threshold: int = Field(0, ge=0, description="characters")
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return ()
+    def requirements(self) -> Requirements:
+        return Requirements()
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [self._annotate(pair) for pair in pairs]

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Choice, Pair
 
@@ -32,11 +32,8 @@ class NoisyHuman(Component):
             raise ValueError("set either noise_rate or arm")
         return self
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return () if self.arm is None else (self.arm,)
+    def requirements(self) -> Requirements:
+        return Requirements(arms=() if self.arm is None else (self.arm,), human_labels=True)
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         flipped_ids = self._select_flipped_ids(inputs)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from trimtab.annotators._shared.pair_labeling import prompt_directly
 from trimtab.annotators._shared.prompted_settings import PromptedSettings
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.types import Annotation, Pair
 
@@ -30,8 +30,8 @@ class Prompted(PromptedSettings):
         default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@weak"})
     )
 
-    def engines(self) -> Mapping[str, Component]:
-        return {"weak": self.weak}
+    def requirements(self) -> Requirements:
+        return Requirements(engines={"weak": self.weak}, build_training_task=self.training_task)
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return prompt_directly(

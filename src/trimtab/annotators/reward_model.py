@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from trimtab.config.training import RewardModelSettings
-from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores, RewardModelSpec
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements, ResponseScores, RewardModelSpec
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Cost, Pair
 
@@ -27,14 +27,8 @@ class RewardModel(Component):
     )
     recipe: RewardModelSettings = Field(default_factory=RewardModelSettings)
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return ()
-
-    def reward_model(self) -> RewardModelSpec:
-        return RewardModelSpec(model=self.model, training=self.recipe)
+    def requirements(self) -> Requirements:
+        return Requirements(reward_model=RewardModelSpec(model=self.model, training=self.recipe))
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [_annotate(pair.id, inputs.rewards[pair.id]) for pair in pairs]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trimtab.types import Annotation, Choice, Pair
 
 if TYPE_CHECKING:
+    from trimtab.core.component import Component
     from trimtab.core.interfaces import Engine, PairwisePrompt
 
 
@@ -61,6 +62,33 @@ class TrainingTask:
     prompt: PairwisePrompt
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What an annotator, filter or judge needs besides the pairs. By default nothing.
+
+    `logprob_models`: models whose log-probabilities of the pairs it reads (`@weak`, a path, a hub id). `arms`: arms whose labels
+    it reads. `engines`: settings of the engines that it prompts, by name. `build_training_task`: returns the task that a
+    preference model among its engines is trained on, if it is not the default task. `features`: hidden states that it is
+    trained on, with the labeled pairs. `reward_model`: a reward model to train on the labeled pairs. `human_labels`: whether it
+    reads human labels of the pairs to label. `cross_fit_folds`: for filters, the number of folds of the out-of-fold labels
+    that it reads; 0 for none.
+    """
+
+    logprob_models: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    engines: Mapping[str, Component] = field(default_factory=dict)
+    build_training_task: Callable[[], TrainingTask] | None = None
+    features: FeatureSpec | None = None
+    reward_model: RewardModelSpec | None = None
+    human_labels: bool = False
+    cross_fit_folds: int = 0
+
+    @property
+    def learns(self) -> bool:
+        """Whether something is trained or fitted on the labeled pairs."""
+        return self.features is not None or self.reward_model is not None or self.cross_fit_folds > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, RewardModelSpec, TrainingTask
-from trimtab.core.component import Component
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.runtime import Runtime
 from trimtab.types import (
     Annotation,
@@ -126,45 +125,16 @@ class EngineConfig(Protocol):
 class Annotator(Protocol):
     """Chooses the better of two responses. Returns one annotation per pair, in order; labels are independent of each other."""
 
-    def logprob_models(self) -> Sequence[str]:
-        """The models whose log-probabilities of the pairs it reads: `@weak`, a path, a hub id."""
-        ...
-
-    def required_arms(self) -> Sequence[str]:
-        """The arms whose labels it reads."""
-        ...
+    def requirements(self) -> Requirements: ...
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]: ...
 
 
 @runtime_checkable
-class UsesEngines(Protocol):
-    """An annotator or judge that prompts language models."""
+class HasRequirements(Protocol):
+    """An annotator, filter or judge, which declares what it needs besides the pairs."""
 
-    def engines(self) -> Mapping[str, Component]:
-        """Engine settings by the name under which the open engines are passed: `weak`, `strong`."""
-        ...
-
-
-@runtime_checkable
-class UsesFeatures(Protocol):
-    """An annotator that learns from the hidden states of the labeled pairs' responses."""
-
-    def features(self) -> FeatureSpec: ...
-
-
-@runtime_checkable
-class HasTrainingTask(Protocol):
-    """An annotator that sets the task on which its `@weak.preference_model` is trained."""
-
-    def training_task(self) -> TrainingTask: ...
-
-
-@runtime_checkable
-class UsesRewardModel(Protocol):
-    """An annotator that needs a reward model trained on the labeled pairs."""
-
-    def reward_model(self) -> RewardModelSpec: ...
+    def requirements(self) -> Requirements: ...
 
 
 @runtime_checkable
@@ -175,19 +145,10 @@ class HasContentHash(Protocol):
 
 
 @runtime_checkable
-class UsesOutOfFoldLabels(Protocol):
-    """A filter that reads labels of the labeled pairs by the arm's annotator, cross-fitted in `folds` folds."""
-
-    folds: int
-
-
-@runtime_checkable
 class Filter(Protocol):
     """Selects the labels that are good enough to train on."""
 
-    def required_arms(self) -> Sequence[str]:
-        """The arms whose labels it reads besides the labels it filters."""
-        ...
+    def requirements(self) -> Requirements: ...
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         """Returns one flag per annotation, in order; annotations that abstained or failed are never kept.
@@ -231,6 +192,8 @@ class StreamingScorer(Protocol):
 class Judge(Protocol):
     """Chooses the better of two responses. Returns one verdict per comparison, in order; verdicts are independent."""
 
+    def requirements(self) -> Requirements: ...
+
     def judge(self, comparisons: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
-        """`engines` holds one open engine for each that the judge declared (`UsesEngines`)."""
+        """`engines` holds one open engine for each that the judge requires."""
         ...

@@ -1,1 +1,1 @@
-"""Which labels are kept for training: one file a kind."""
+"""Filters: select the labels to train on. One file per kind."""

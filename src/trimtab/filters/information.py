@@ -1,4 +1,4 @@
-"""Keeps the labels whose trees hold the most information."""
+"""Keeps the labels whose search trees have the most information."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import keep_from_median, keep_top_fraction
@@ -16,11 +16,11 @@ from trimtab.types import Annotation
 
 
 class Information(Component):
-    """Keeps the labels with the highest tree scores, as SEAM's own filter does.
+    """Keeps the labels with the highest tree scores, like SEAM's own filter.
 
-    The score is `detail["score"]` of labels by the `seam` annotator: the mean information of a tree's valid nodes, in bits.
-    Of the n labels that prefer a response, `rule: count` keeps ceil(n * fraction), equal scores by pair id; `rule: median`,
-    which is the released code's, keeps all whose score is the median or more: more than half of them where scores tie. Raises
+    The score is `detail["score"]` of labels by `seam`: the mean information of the tree's kept nodes, in bits. Of the n
+    labels that prefer a response, `select_by: fraction` keeps ceil(n * fraction), equal scores by pair id; `median`, the
+    rule of the released code, keeps all with at least the median score, more than half of them if scores tie. Raises
     `DataError` for labels without a score.
     """
 
@@ -31,15 +31,15 @@ class Information(Component):
     def _reject_unused_fraction(self) -> Self:
         if self.select_by == "median" and self.fraction != 0.5:
             raise ValueError(
-                f"fraction: the median has half of the labels above it, got {self.fraction}; use `select_by: fraction`"
+                f"fraction: has no effect with `select_by: median`, got {self.fraction}; use `select_by: fraction`"
             )
         return self
 
-    def required_arms(self) -> Sequence[str]:
-        return ()
+    def requirements(self) -> Requirements:
+        return Requirements()
 
-    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
-        del given
+    def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
+        del inputs
         if self.select_by == "fraction":
             return keep_top_fraction(annotations, _read_tree_score, self.fraction)
         return keep_from_median(annotations, _read_tree_score)
@@ -49,7 +49,7 @@ def _read_tree_score(label: Annotation) -> float:
     score = label.detail.get("score")
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
         raise DataError(
-            f"label of pair {label.pair_id}: detail.score is {score!r}, expected a number; this filter reads the tree scores "
-            "of labels by the annotator `seam`, and other labels can be filtered by `uncertainty`"
+            f"label of pair {label.pair_id}: detail.score is {score!r}, expected a number; this filter needs the tree scores "
+            "of the annotator `seam`; filter other labels by `uncertainty`"
         )
     return float(score)

@@ -1,4 +1,4 @@
-"""Keeps as many labels that prefer the longer response as labels that prefer the shorter."""
+"""Keeps equally many labels that prefer the longer and the shorter response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from pydantic import Field
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import compute_confidence, rank_by_score
@@ -15,45 +15,50 @@ from trimtab.types import Annotation
 
 
 class LengthBalance(Component):
-    """Keeps the same number of labels for the longer response as for the shorter, at every size of the difference (ours).
+    """Keeps as many labels for the longer as for the shorter response, at every size of the length difference (our method).
 
-    Labels are put in order of how many characters the two responses differ by, and cut into `bins` of equal count. In each
-    bin the more numerous side is thinned to the number of the other, its least sure labels first, equally sure ones by pair
-    id. A label between responses of equal length stays. With one bin the counts balance and the characters need not. Raises
-    `DataError` where nothing would stay.
+    Labels are sorted by the length difference in characters and split into `bins` of equal count. In each bin, the majority
+    side is reduced to the size of the other, least confident labels first, ties by pair id. Labels between responses of
+    equal length are kept. With a single bin, the counts are balanced but the lengths may not be. Raises `DataError` if no
+    label is kept.
     """
 
     bins: int = Field(4, ge=1)
 
-    def required_arms(self) -> Sequence[str]:
-        return ()
+    def requirements(self) -> Requirements:
+        return Requirements()
 
-    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
-        leads = _compute_length_differences(annotations, given)
-        surest = rank_by_score(annotations, compute_confidence)
-        kept = {key for key in surest if leads[key] == 0}
-        for ids in _split_into_bins(leads, self.bins):
-            sides = [[key for key in surest if key in ids and leads[key] * sign > 0] for sign in (1, -1)]
-            kept.update(key for side in sides for key in side[: min(map(len, sides))])
+    def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
+        differences = _compute_length_differences(annotations, inputs)
+        ranked = rank_by_score(annotations, compute_confidence)
+        kept = {pair_id for pair_id in ranked if differences[pair_id] == 0}
+        for bin_ids in _split_into_bins(differences, self.bins):
+            longer, shorter = (
+                [pair_id for pair_id in ranked if pair_id in bin_ids and differences[pair_id] * sign > 0]
+                for sign in (1, -1)
+            )
+            size = min(len(longer), len(shorter))
+            kept.update(longer[:size], shorter[:size])
         if not kept:
-            longer = sum(lead > 0 for lead in leads.values())
+            num_longer = sum(difference > 0 for difference in differences.values())
             raise DataError(
-                f"nothing to keep: {longer} labels prefer the longer response and {len(leads) - longer} the shorter, and no "
-                f"bin of {self.bins} holds both; take fewer bins or another annotator"
+                f"no labels kept: {num_longer} labels prefer the longer response and {len(differences) - num_longer} the "
+                f"shorter, and none of {self.bins} bins contains both; use fewer bins or another annotator"
             )
         return [label.pair_id in kept for label in annotations]
 
 
-def _compute_length_differences(annotations: Sequence[Annotation], given: AnnotatorInputs) -> dict[str, int]:
+def _compute_length_differences(annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> dict[str, int]:
     return {
-        label.pair_id: given.pairs[label.pair_id].length_difference(label.choice)
+        label.pair_id: inputs.pairs[label.pair_id].length_difference(label.choice)
         for label in annotations
         if label.choice is not None
     }
 
 
-def _split_into_bins(leads: dict[str, int], bins: int) -> list[set[str]]:
-    """The labels between responses of different length, by the size of the difference, in bins that differ by one at most."""
-    order = sorted((key for key in leads if leads[key]), key=lambda key: (abs(leads[key]), key))
-    starts = [len(order) * place // bins for place in range(bins + 1)]
-    return [set(order[start:end]) for start, end in pairwise(starts)]
+def _split_into_bins(differences: dict[str, int], bins: int) -> list[set[str]]:
+    """The labels between responses of different lengths, by the size of the difference; bin sizes differ by at most one."""
+    nonzero = [pair_id for pair_id in differences if differences[pair_id]]
+    ordered = sorted(nonzero, key=lambda pair_id: (abs(differences[pair_id]), pair_id))
+    starts = [len(ordered) * index // bins for index in range(bins + 1)]
+    return [set(ordered[start:end]) for start, end in pairwise(starts)]

@@ -1,4 +1,4 @@
-"""Keeps a band of the labels, from the least sure to the surest."""
+"""Keeps the labels in a range of confidence quantiles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import build_keep_mask, compute_confidence, rank_by_score
@@ -17,14 +17,13 @@ from trimtab.types import Annotation
 
 
 class Margin(Component):
-    """Keeps the labels between two quantiles of the confidence, or of the size of the margin.
+    """Keeps the labels between two quantiles of the confidence, or of the absolute margin.
 
-    Labels that prefer a response are ranked from the least sure to the surest, and those of the ranks above
-    floor(n * from_quantile) up to floor(n * to_quantile) stay, so that bands side by side share no label and miss none.
-    `by: margin` ranks by the annotator's raw score, which still tells apart what rounds to the same probability. Large margins
-    have been found best for training (arXiv 2502.14560) and so have small ones (arXiv 2508.04149): either end can be cut.
-    Equally sure labels go by pair id. Raises `DataError` for an empty band, and for labels without a margin where it is asked
-    for.
+    Labels that prefer a response are ranked by ascending confidence, and those with ranks above floor(n * from_quantile) and
+    up to floor(n * to_quantile) are kept, so that adjacent ranges share no label and miss none. `by: margin` ranks by the
+    annotator's raw score, which distinguishes labels whose probabilities round to the same number. Large margins have been
+    found best for training (arXiv 2502.14560), and so have small ones (arXiv 2508.04149): either end can be removed. Ties go
+    by pair id. Raises `DataError` for an empty range, and with `by: margin` for labels without a margin.
     """
 
     from_quantile: float = Field(0.0, ge=0, le=1)
@@ -35,30 +34,32 @@ class Margin(Component):
     def _require_rising(self) -> Self:
         if self.from_quantile >= self.to_quantile:
             raise ValueError(
-                f"from_quantile must be below to_quantile, got {self.from_quantile} and {self.to_quantile}"
+                f"from_quantile must be less than to_quantile, got {self.from_quantile} and {self.to_quantile}"
             )
         return self
 
-    def required_arms(self) -> Sequence[str]:
-        return ()
+    def requirements(self) -> Requirements:
+        return Requirements()
 
-    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
-        del given
-        order = rank_by_score(annotations, compute_confidence if self.by == "confidence" else _read_margin_size)[::-1]
-        # The decimals that were written, as in `uncertainty`.
-        low, high = (math.floor(len(order) * Fraction(str(each))) for each in (self.from_quantile, self.to_quantile))
+    def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
+        del inputs
+        score = compute_confidence if self.by == "confidence" else _read_margin_size
+        ranked = rank_by_score(annotations, score)[::-1]
+        # the decimals as written, as in `keep_top_fraction`
+        quantiles = (self.from_quantile, self.to_quantile)
+        low, high = (math.floor(len(ranked) * Fraction(str(quantile))) for quantile in quantiles)
         if low == high:
             raise DataError(
-                f"nothing to keep: no rank of {len(order)} labels lies between the quantiles {self.from_quantile} and "
-                f"{self.to_quantile}; widen the band"
+                f"no labels kept: no rank of {len(ranked)} labels lies between the quantiles {self.from_quantile} and "
+                f"{self.to_quantile}; use a wider range"
             )
-        return build_keep_mask(annotations, order[low:high])
+        return build_keep_mask(annotations, ranked[low:high])
 
 
 def _read_margin_size(label: Annotation) -> float:
     if label.margin is None or not math.isfinite(label.margin):
         raise DataError(
-            f"label of pair {label.pair_id}: its margin is {label.margin}, expected a number; `by: margin` reads raw scores, "
-            "such as those of the annotator `implicit_reward`, and other labels can be ranked `by: confidence`"
+            f"label of pair {label.pair_id}: margin is {label.margin}, expected a number; `by: margin` needs raw scores, such "
+            "as those of the annotator `implicit_reward`; rank other labels `by: confidence`"
         )
     return abs(label.margin)

@@ -1,4 +1,4 @@
-"""Keeps labels drawn at random: the control for every filter that keeps fewer."""
+"""Keeps a random subset of the labels: the control for every filter that keeps fewer labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import build_keep_mask
@@ -17,11 +17,11 @@ from trimtab.types import Annotation, text_hash
 
 
 class Subset(Component):
-    """Keeps labels drawn at random, a `fraction` of them, a `number`, or as many as the arm `like` has.
+    """Keeps a random subset of the labels: a `fraction`, a number (`num_labels`), or as many labels as `arm` has.
 
-    Which ones follows from `seed` and the pairs' ids, so that a smaller draw of the same seed lies inside a larger one, and
-    arms that draw from labels of the same pairs draw the same pairs. Counted and drawn are the labels that prefer a response;
-    of a fraction the count is rounded up. Raises `DataError` where there are fewer than asked for.
+    The subset is a function of `seed` and the pairs' ids: with the same seed, a smaller subset is contained in a larger one,
+    and arms with labels of the same pairs get the same subset. Only labels that prefer a response are counted and kept; the
+    count of a fraction is rounded up. Raises `DataError` if there are fewer labels than requested.
     """
 
     fraction: float | None = Field(None, gt=0, le=1)
@@ -31,28 +31,28 @@ class Subset(Component):
 
     @model_validator(mode="after")
     def _require_one_size(self) -> Self:
-        if sum(each is not None for each in (self.fraction, self.num_labels, self.arm)) != 1:
-            raise ValueError("give one of fraction, number and like")
+        if sum(size is not None for size in (self.fraction, self.num_labels, self.arm)) != 1:
+            raise ValueError("set exactly one of fraction, num_labels and arm")
         return self
 
-    def required_arms(self) -> Sequence[str]:
-        return () if self.arm is None else (self.arm,)
+    def requirements(self) -> Requirements:
+        return Requirements(arms=() if self.arm is None else (self.arm,))
 
-    def keep(self, annotations: Sequence[Annotation], given: AnnotatorInputs) -> list[bool]:
-        ids = [label.pair_id for label in annotations if label.choice is not None]
-        count = self._target_count(len(ids), given)
-        if not 0 < count <= len(ids):
+    def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
+        pair_ids = [label.pair_id for label in annotations if label.choice is not None]
+        if not pair_ids:
+            raise DataError(f"no labels kept: none of {len(annotations)} labels prefers a response")
+        count = self._target_count(len(pair_ids), inputs)
+        if not 0 < count <= len(pair_ids):
             raise DataError(
-                f"nothing to keep: none of {len(annotations)} labels prefers a response"
-                if not ids
-                else f"subset: {count} labels are to be kept{self._describe_arm()}, and there are {len(ids)} that prefer a response"
+                f"subset: {count} labels are requested{self._describe_arm()}, but only {len(pair_ids)} prefer a response"
             )
-        return build_keep_mask(annotations, sorted(ids, key=self._sort_key)[:count])
+        return build_keep_mask(annotations, sorted(pair_ids, key=self._sort_key)[:count])
 
-    def _target_count(self, n: int, given: AnnotatorInputs) -> int:
+    def _target_count(self, n: int, inputs: AnnotatorInputs) -> int:
         if self.arm is not None:
-            return sum(label.choice is not None for label in given.labels[self.arm].values())
-        # The decimal that was written, so that 0.55 of 100 is 55 and not 56.
+            return sum(label.choice is not None for label in inputs.labels[self.arm].values())
+        # the decimal as written, so that 0.55 of 100 is 55 and not 56
         return self.num_labels or math.ceil(n * Fraction(str(self.fraction)))
 
     def _describe_arm(self) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from trimtab.core.annotator_inputs import Requirements
 from trimtab.core.component import ENGINE_FIELD, Component
 from trimtab.core.interfaces import Engine
 from trimtab.judges._shared.judge_prompting import (
@@ -62,8 +63,8 @@ class Pairwise(Component):
             raise ValueError(f"votes: at temperature 0 all {self.votes} votes are the same; set a temperature")
         return self
 
-    def engines(self) -> Mapping[str, Component]:
-        return {"judge": self.engine}
+    def requirements(self) -> Requirements:
+        return Requirements(engines={"judge": self.engine})
 
     def judge(self, comparisons: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
         distinct = [comparison for comparison in comparisons if comparison.candidate != comparison.baseline]

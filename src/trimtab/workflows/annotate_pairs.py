@@ -10,17 +10,16 @@ from pathlib import Path
 from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, get_kind
-from trimtab.core.engine_configs import list_engine_configs
-from trimtab.core.interfaces import HasTrainingTask, UsesFeatures, UsesOutOfFoldLabels, UsesRewardModel
+from trimtab.core.engine_configs import get_requirements, get_training_task, list_engine_configs
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.pipeline.executor import execute_stages
-from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import sort_stages
+from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator
 from trimtab.pipeline.stages.filter import as_filter
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
@@ -71,9 +70,8 @@ def annotate_pairs(
     its models cannot be used, and `EngineError` if a model becomes unavailable.
     """
     validate_standalone(annotator, training_pairs)
-    task = annotator.training_task() if isinstance(annotator, HasTrainingTask) else DEFAULT_TRAINING_TASK
-    resolver = ModelResolver(models_from, task)
-    models = {name: resolver.resolve(name) for name in as_annotator(annotator).logprob_models()}
+    resolver = ModelResolver(models_from, get_training_task(annotator, DEFAULT_TRAINING_TASK))
+    models = {name: resolver.resolve(name) for name in get_requirements(annotator).logprob_models}
     configs = list_engine_configs(annotator)
     weights = [
         *(model.content_hash for model in models.values()),
@@ -107,26 +105,27 @@ def annotate_pairs(
 def validate_standalone(annotator: Component, training_pairs: TrainingPairs | None) -> None:
     """Raises `StudyError` if an annotator needs a study, or if training pairs are missing or unused."""
     kind = get_kind(annotator)
-    if arms := as_annotator(annotator).required_arms():
+    requirements = as_annotator(annotator).requirements()
+    if arms := requirements.arms:
         raise StudyError(
             f"annotator {kind}: reads the labels of other arms ({', '.join(arms)}), which exist only in a study; "
             "make it an arm of a study"
         )
-    learns = isinstance(annotator, UsesFeatures | UsesRewardModel)
-    if learns and training_pairs is None:
+    if requirements.learns and training_pairs is None:
         raise StudyError(f"annotator {kind}: learns from labeled pairs; give a file of them with --train-on FILE")
-    if training_pairs is not None and not learns:
+    if training_pairs is not None and not requirements.learns:
         raise StudyError(f"--train-on: annotator {kind} does not learn from labeled pairs; omit the option")
 
 
 def validate_standalone_filter(component: Component) -> None:
     """Raises `StudyError` if a filter needs a study."""
     kind = get_kind(component)
-    if arms := as_filter(component).required_arms():
+    requirements = as_filter(component).requirements()
+    if arms := requirements.arms:
         raise StudyError(
             f"filter {kind}: reads the labels of other arms ({', '.join(arms)}), which exist only in a study"
         )
-    if isinstance(component, UsesOutOfFoldLabels):
+    if requirements.learns:
         raise StudyError(f"filter {kind}: needs the labeled pairs of a study; make the annotator an arm of a study")
 
 

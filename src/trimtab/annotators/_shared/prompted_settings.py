@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.pair_labeling import PresentationOrder
-from trimtab.core.annotator_inputs import TrainingTask
+from trimtab.core.annotator_inputs import Requirements, TrainingTask
 from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
 from trimtab.errors import StudyError
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK, AnswerFormat, ComparisonPrompt, build_comparison_prompt
@@ -23,12 +22,6 @@ class PrincipleSettings(Component):
 
     presentation_order: PresentationOrder = "both"
     principles: bool | str = Field(True, description="built-in principles, none, or a YAML file")
-
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return ()
 
     def content_hash(self) -> str:
         """Hash of the principles' texts. Raises `DataError` if they cannot be read."""
@@ -92,5 +85,5 @@ class DebateSettings(PrincipleSettings):
     )
     max_argument_tokens: int = Field(256, gt=0, description="per argument")
 
-    def engines(self) -> Mapping[str, Component]:
-        return {"weak": self.weak, "strong": self.strong}
+    def requirements(self) -> Requirements:
+        return Requirements(engines={"weak": self.weak, "strong": self.strong})

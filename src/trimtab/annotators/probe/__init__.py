@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.supervised import require_human_labels, select_most_confident
 from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
-from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, PairFeatures
+from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, PairFeatures, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.types import Annotation, Choice, Cost, Pair
@@ -45,14 +45,8 @@ class Probe(Component):
             )
         return self
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return ()
-
-    def features(self) -> FeatureSpec:
-        return FeatureSpec(model=self.model, layers=self.layers)
+    def requirements(self) -> Requirements:
+        return Requirements(features=FeatureSpec(model=self.model, layers=self.layers))
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         if not pairs:

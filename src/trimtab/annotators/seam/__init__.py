@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
@@ -31,7 +31,7 @@ from trimtab.annotators.seam.variants import (
     Variant,
     VariantSettings,
 )
-from trimtab.core.annotator_inputs import AnnotatorInputs, TrainingTask
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements, TrainingTask
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.errors import StudyError
 from trimtab.prompts.principles import Principle, load_principles
@@ -115,14 +115,9 @@ class Seam(Component):
             )
         return self
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return ()
-
-    def engines(self) -> Mapping[str, Component]:
-        return {"weak": self.weak, "strong": self.strong}
+    def requirements(self) -> Requirements:
+        engines = {"weak": self.weak, "strong": self.strong}
+        return Requirements(engines=engines, build_training_task=self.training_task)
 
     def content_hash(self) -> str:
         """Hash of the principles' texts, and of constants that some settings depend on.

@@ -16,7 +16,7 @@ from trimtab.annotators._shared.aggregation import (
     to_vote,
 )
 from trimtab.annotators.vote.dawid_skene import compute_p_a, estimate_accuracies
-from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -44,11 +44,8 @@ class Vote(Component):
             )
         return self
 
-    def logprob_models(self) -> Sequence[str]:
-        return ()
-
-    def required_arms(self) -> Sequence[str]:
-        return self.arms
+    def requirements(self) -> Requirements:
+        return Requirements(arms=self.arms)
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         if not pairs:

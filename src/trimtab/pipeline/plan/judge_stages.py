@@ -1,76 +1,85 @@
-"""Who judges: every row's answers against those of one row, and each judge against people."""
+"""Stages of judges: the responses of every row against those of a baseline, and pairs with human labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trimtab.config.study import Study
+from trimtab.config.study import PredefinedSplits, Study
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.errors import StudyError
 from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import RowStages
-from trimtab.pipeline.plan.order import test_pairs_in_file_order
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.judge import judge_human_pairs_stage, judge_stage
 
-# The rows that others are judged against where a study names none: the first of these that has answers.
+# The baseline if the study names none: the first of these rows that has responses.
 DEFAULT_BASELINE_ROWS = ("sft", "base")
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeStages:
-    """The rows with their verdicts, the row that they were judged against, and the stages that hold judges to people."""
+    """The rows with their verdicts, the name of the baseline, and the verdicts on pairs with human labels, by judge."""
 
     rows: tuple[RowStages, ...]
     baseline: str
     human_verdicts: dict[str, Stage]
 
 
-def build_judge_stages(study: Study, labels: LabelingPlanner, rows: Sequence[RowStages]) -> JudgeStages:
-    """Every row that has answers, judged by each judge. Raises `StudyError` where the row to judge against has none."""
+def build_judge_stages(study: Study, labeling: LabelingPlanner, rows: Sequence[RowStages]) -> JudgeStages:
+    """Every row with responses, judged by each judge. Raises `StudyError` if the baseline has no responses."""
     if not study.judges:
         return JudgeStages(rows=tuple(rows), baseline="", human_verdicts={})
-    against = _select_baseline(study, rows)
-    engines = {name: _judge_engines(labels, name, judge) for name, judge in study.judges.items()}
-    count, draw = study.judging.human_agreement_pairs, test_pairs_in_file_order(study)
-    people = {
+    baseline = _select_baseline(study, rows)
+    engines = {name: _judge_engines(labeling, name, judge) for name, judge in study.judges.items()}
+    count, shuffle = study.judging.human_agreement_pairs, test_pairs_in_file_order(study)
+    human_verdicts = {
         name: judge_human_pairs_stage(
-            f"judge-human-pairs.{name}", judge, engines[name], labels.split, count, shuffle=draw
+            f"judge-human-pairs.{name}", judge, engines[name], labeling.split, count, shuffle=shuffle
         )
         for name, judge in study.judges.items()
         if count
     }
-    done = tuple(_add_verdicts(study, engines, row, against) for row in rows)
-    return JudgeStages(rows=done, baseline=against.name, human_verdicts=people)
+    judged_rows = tuple(_add_verdicts(study, engines, row, baseline) for row in rows)
+    return JudgeStages(rows=judged_rows, baseline=baseline.name, human_verdicts=human_verdicts)
 
 
-def _add_verdicts(study: Study, engines: dict[str, EngineResources], row: RowStages, against: RowStages) -> RowStages:
-    if row.completions is None or against.completions is None or row.name == against.name:
+def test_pairs_in_file_order(study: Study) -> bool:
+    """Whether the test pairs are in the order of their source, which may be sorted.
+
+    Splits drawn by the study are in the order of a seed's hash, and so are the pairs that a source's `limit` selects.
+    """
+    return isinstance(study.data, PredefinedSplits) and getattr(study.data.test, "limit", None) is None
+
+
+def _add_verdicts(
+    study: Study, engines: Mapping[str, EngineResources], row: RowStages, baseline: RowStages
+) -> RowStages:
+    if row.completions is None or baseline.completions is None or row.name == baseline.name:
         return row
     verdicts = {
-        name: judge_stage(f"judge.{row.name}.{name}", judge, engines[name], row.completions, against.completions)
+        name: judge_stage(f"judge.{row.name}.{name}", judge, engines[name], row.completions, baseline.completions)
         for name, judge in study.judges.items()
     }
     return replace(row, verdicts=verdicts)
 
 
 def _select_baseline(study: Study, rows: Sequence[RowStages]) -> RowStages:
-    answering = {row.name: row for row in rows if row.completions is not None}
-    wanted = study.judging.baseline
-    if wanted is None:
-        return next(answering[name] for name in DEFAULT_BASELINE_ROWS if name in answering)
-    if wanted not in answering:
-        why = next((f": {row.skipped}" for row in rows if row.name == wanted and row.skipped), "")
+    candidates = {row.name: row for row in rows if row.completions is not None}
+    requested = study.judging.baseline
+    if requested is None:
+        return next(candidates[name] for name in DEFAULT_BASELINE_ROWS if name in candidates)
+    if requested not in candidates:
+        reason = next((f": {row.skipped}" for row in rows if row.name == requested and row.skipped), "")
         raise StudyError(
-            f"judging.baseline: no row {wanted!r} has answers{why} (those that have some: {', '.join(answering)})"
+            f"judging.baseline: no row {requested!r} has responses{reason} (rows with responses: {', '.join(candidates)})"
         )
-    return answering[wanted]
+    return candidates[requested]
 
 
-def _judge_engines(labels: LabelingPlanner, name: str, judge: Component) -> EngineResources:
+def _judge_engines(labeling: LabelingPlanner, name: str, judge: Component) -> EngineResources:
     return EngineResources(
-        configs=list_engine_configs(judge), study_models=labels.resolve_models(judge, f"judges.{name}")
+        configs=list_engine_configs(judge), study_models=labeling.resolve_models(judge, f"judges.{name}")
     )

@@ -1,4 +1,4 @@
-"""What a study unfolds into: its rows, and every stage in an order in which they can be made."""
+"""The plan of a study: the rows of its results, and every stage in topological order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stages.train_preference_model import PREFERENCE_MODEL_KIND
 
 # The fields of a row that hold one stage each.
 ROW_STAGES = ("labels", "training", "policy_logprobs", "reference_logprobs", "completions", "predictions")
@@ -13,10 +14,11 @@ ROW_STAGES = ("labels", "training", "policy_logprobs", "reference_logprobs", "co
 
 @dataclass(frozen=True, kw_only=True)
 class RowStages:
-    """The stages of one row of the results; None where a row has no such thing.
+    """The stages of one row of the results; None if a row has no such stage.
 
-    `policy` and `reference` are tables over the test pairs: their difference is the implicit reward. `predictions` are what
-    a model says of the test pairs when it is asked. `verdicts` are those of each judge on its answers.
+    `policy_logprobs` and `reference_logprobs` are tables over the test pairs; their difference is the implicit reward.
+    `predictions` are a prompted model's labels of the test pairs. `scores` are keyed by scorer, `verdicts` by judge.
+    `skipped` is the reason why a row was left out, or empty.
     """
 
     name: str
@@ -32,15 +34,23 @@ class RowStages:
     verdicts: Mapping[str, Stage] = field(default_factory=dict)
     skipped: str = ""
 
+    @property
+    def stages(self) -> list[Stage]:
+        """In the preferred order of execution: labels first, so that an error in a label costs no training."""
+        named = [getattr(self, name) for name in ROW_STAGES]
+        return [stage for stage in (*named, *self.scores.values(), *self.verdicts.values()) if stage is not None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study's split, its rows, and every stage, each after those that it needs. `learning` are the arms for which something
-    is learned from the labeled pairs besides the weak model: their annotator, their calibration or their filter. `rewards` are
-    what scorers give to the responses of the test pairs, and `label_rewards` to those of the unlabeled ones. Rows were judged
-    against the row `against`; `people` are the verdicts of each judge on pairs that people labeled. `vectors` are a sentence
-    encoder's of each row's answers, and `divergences` how far each has moved from its reference on them. `elsewhere` are
-    each row's choices on pairs of other domains: by row, domain and part."""
+    """The stages of a study.
+
+    `supervised_arms` are the arms for which something besides the weak model is trained on the labeled pairs: an annotator, a
+    calibration or a filter. `test_rewards` and `unlabeled_rewards` are the scores of both responses of pairs, by scorer.
+    Judges compare rows with the row `baseline`; `human_verdicts` are their verdicts on pairs with human labels, by judge.
+    `embeddings` are those of each row's responses, and `kl_to_reference` its divergence from its reference, by row.
+    `ood_eval` are the stages for the accuracy on pairs of other domains, by row, domain and part.
+    """
 
     split: Stage
     rows: tuple[RowStages, ...]
@@ -55,52 +65,52 @@ class Plan:
 
     @property
     def stages(self) -> list[Stage]:
+        """All stages in topological order."""
         return sort_stages(self._targets) or [self.split]
 
     @property
     def preference_models(self) -> list[Stage]:
-        """The stages that train a model to choose. One that arms share stands there under the name that it has for each."""
+        """The stages that train preference models. One that arms share is listed under each of its names."""
         return list(_iter_preference_models(self._targets, set()))
 
     @property
     def _targets(self) -> list[Stage]:
-        beside = (self.test_rewards, self.unlabeled_rewards, self.human_verdicts, self.embeddings, self.kl_to_reference)
+        groups = (
+            self.test_rewards,
+            self.unlabeled_rewards,
+            self.human_verdicts,
+            self.embeddings,
+            self.kl_to_reference,
+        )
         return [
-            *(stage for arm in self.rows for stage in _stages_of_row(arm)),
-            *(each for some in beside for each in some.values()),
-            *(each for row in self.ood_eval.values() for parts in row.values() for each in parts.values()),
+            *(stage for row in self.rows for stage in row.stages),
+            *(stage for group in groups for stage in group.values()),
+            *(stage for domains in self.ood_eval.values() for parts in domains.values() for stage in parts.values()),
         ]
 
 
 def _iter_preference_models(stages: Iterable[Stage], seen: set[tuple[str, str]]) -> Iterator[Stage]:
-    """Those that train a model to choose, among the stages and all that these need, each once by each of its names."""
+    """The stages that train preference models, among these and all their inputs, once per name."""
     for stage in stages:
-        key = (stage.name, stage.recipe.fingerprint)
+        key = (stage.name, stage.fingerprint)
         if key not in seen:
             seen.add(key)
-            if stage.kind == "preference_model":
+            if stage.kind == PREFERENCE_MODEL_KIND:
                 yield stage
             yield from _iter_preference_models(stage.input_stages.values(), seen)
 
 
-def sort_stages(wanted: Iterable[Stage]) -> list[Stage]:
-    """The stages with all that they need, each once, needs first; equal recipes are one stage."""
-    found: dict[str, Stage] = {}
+def sort_stages(targets: Iterable[Stage]) -> list[Stage]:
+    """The stages and all their inputs in topological order. Equal recipes are one stage."""
+    ordered: dict[str, Stage] = {}
 
     def visit(stage: Stage) -> None:
-        key = f"{stage.kind}-{stage.recipe.fingerprint}"
-        if key not in found:
-            for need in stage.input_stages.values():
-                visit(need)
-            found.setdefault(key, stage)
+        key = f"{stage.kind}-{stage.fingerprint}"
+        if key not in ordered:
+            for source in stage.input_stages.values():
+                visit(source)
+            ordered.setdefault(key, stage)
 
-    for stage in wanted:
+    for stage in targets:
         visit(stage)
-    return list(found.values())
-
-
-def _stages_of_row(arm: RowStages) -> list[Stage]:
-    """An arm's stages in the order in which they are best made: labels first, so that a bad label costs no training."""
-    tables = (arm.policy_logprobs, arm.reference_logprobs, arm.completions, arm.predictions)
-    parts = (arm.labels, arm.training, *tables, *arm.scores.values(), *arm.verdicts.values())
-    return [stage for stage in parts if stage is not None]
+    return list(ordered.values())

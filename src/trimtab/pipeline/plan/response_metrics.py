@@ -1,4 +1,4 @@
-"""What is measured of the rows' answers besides their gold rewards: their meaning, and how far a policy has moved."""
+"""Stages that measure responses besides their rewards: embeddings, and the KL divergence from the reference."""
 
 from __future__ import annotations
 
@@ -12,38 +12,48 @@ from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.embed import preferred_embeddings_stage, response_embeddings_stage
 from trimtab.pipeline.stages.kl import kl_stage
 
+# The key of the human-preferred responses among the embeddings of rows.
 PREFERRED_RESPONSES = "preferred_responses"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResponseMetricStages:
-    """`vectors` by row, and under `PREFERRED` those of the responses that people preferred; `divergences` by row."""
+    """Stages by row. `embeddings` also has the human-preferred responses, under `PREFERRED_RESPONSES`."""
 
     embeddings: Mapping[str, Stage] = field(default_factory=dict)
     kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
 
 
 def build_response_metric_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> ResponseMetricStages:
-    """The stages that the study asks for, of rows that answered."""
+    """The stages that the study requests, for the rows that have responses."""
+    kl_stages = {row.name: stage for row in rows if (stage := _kl_stage(study, row)) is not None}
     return ResponseMetricStages(
-        embeddings=_embedding_stages(study, split, rows),
-        kl_to_reference={row.name: stage for row in rows if study.kl_to_reference and (stage := _kl_stage(study, row))},
+        embeddings=_embedding_stages(study, split, rows), kl_to_reference=kl_stages if study.kl_to_reference else {}
     )
 
 
 def _embedding_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> dict[str, Stage]:
-    asked = study.response_similarity
-    answering = [(row.name, row.completions) for row in rows if row.completions is not None]
-    if asked is None or not answering:
+    similarity = study.response_similarity
+    completions = {row.name: row.completions for row in rows if row.completions is not None}
+    if similarity is None or not completions:
         return {}
-    found = {name: response_embeddings_stage(f"embeddings.{name}", asked, answers) for name, answers in answering}
-    return {PREFERRED_RESPONSES: preferred_embeddings_stage(f"embeddings.{PREFERRED_RESPONSES}", asked, split), **found}
+    preferred = preferred_embeddings_stage(f"embeddings.{PREFERRED_RESPONSES}", similarity, split)
+    responses = {
+        name: response_embeddings_stage(f"embeddings.{name}", similarity, stage) for name, stage in completions.items()
+    }
+    return {PREFERRED_RESPONSES: preferred, **responses}
 
 
 def _kl_stage(study: Study, row: RowStages) -> Stage | None:
-    """Of a row that was aligned: `base` and `sft` have no reference that they moved from."""
+    """Of an aligned row; `base` and `sft` have no reference."""
     if row.training is None or row.reference_logprobs is None or row.completions is None:
         return None
-    as_published = study.models.weak if row.name == "weak_model" else study.models.student
-    began: ModelSource = row.reference_logprobs.input_stages.get("model", as_published)
-    return kl_stage(f"kl.{row.name}", row.training, began, row.completions)
+    return kl_stage(f"kl.{row.name}", row.training, find_reference_model(study, row), row.completions)
+
+
+def find_reference_model(study: Study, row: RowStages) -> ModelSource:
+    """The model that an aligned row started from."""
+    published = study.models.weak if row.name == "weak_model" else study.models.student
+    if row.reference_logprobs is None:
+        return published
+    return row.reference_logprobs.input_stages.get("model", published)

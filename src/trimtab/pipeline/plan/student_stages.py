@@ -1,7 +1,8 @@
-"""Who learns from the labels: every row's student, and how each is measured."""
+"""The training and evaluation part of a plan: the student of every row, and the stages that evaluate it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from trimtab.annotators.prompted import Prompted
@@ -9,15 +10,15 @@ from trimtab.config.study import Arm, PredefinedSplits, Study
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.models.config import Model
-from trimtab.pipeline.plan.judge_stages import build_judge_stages
+from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
+from trimtab.pipeline.plan.judge_stages import build_judge_stages, test_pairs_in_file_order
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import Plan, RowStages
 from trimtab.pipeline.plan.ood_eval import build_ood_stages
-from trimtab.pipeline.plan.order import test_pairs_in_file_order
 from trimtab.pipeline.plan.response_metrics import build_response_metric_stages
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
-from trimtab.pipeline.stages.annotate import AnnotatorDependencies, annotate_stage
+from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.generate import generate_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
 from trimtab.pipeline.stages.reward_table import reward_table_stage
@@ -29,11 +30,11 @@ from trimtab.pipeline.stages.train_sft import sft_stage
 from trimtab.scorers.study_reward_model import StudyRewardModel
 
 NO_HUMAN_LABELS = "no human labels on the unlabeled pairs"
-LABELS_ONLY = "its labels alone were asked for (train: false)"
+LABELS_ONLY = "labels only (labels_only: true)"
 
 
 class StudentPlanner:
-    """The stages of one study. Stages that two rows share are built once, here or among the labels."""
+    """Plans the rows of one study. Stages that rows share are built once, here or by the labeling planner."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -49,6 +50,7 @@ class StudentPlanner:
         }
 
     def build_plan(self, human_on_unlabeled: bool) -> Plan:
+        study, scorers = self.study, self.study.scorers
         rows = [self._base_row(), *([] if self._trains_preference_models else self._sft_rows())]
         for name, arm in self.labeling.arms.items():
             rows.append(
@@ -57,88 +59,70 @@ class StudentPlanner:
                 else self._arm_row(name, arm)
             )
         rows.append(self._weak_model_row())
-        found = build_judge_stages(self.study, self.labeling, rows)
-        beside = build_response_metric_stages(self.study, self.split, rows)
+        judging = build_judge_stages(study, self.labeling, rows)
+        response_metrics = build_response_metric_stages(study, self.split, rows)
         return Plan(
             split=self.split,
-            rows=found.rows,
+            rows=judging.rows,
             supervised_arms=self.labeling.supervised_arms(),
-            test_rewards={name: self._pair_rewards(name, "test") for name in self.study.scorers},
+            test_rewards={name: self._pair_rewards(name, "test") for name in scorers},
             unlabeled_rewards={
-                name: self._pair_rewards(name, "unlabeled")
-                for name in self.study.scorers
-                if self.study.score_unlabeled_pairs
+                name: self._pair_rewards(name, "unlabeled") for name in scorers if study.score_unlabeled_pairs
             },
-            baseline=found.baseline,
-            human_verdicts=found.human_verdicts,
-            embeddings=beside.embeddings,
-            kl_to_reference=beside.kl_to_reference,
-            ood_eval=build_ood_stages(self.study, self.split, rows).choices,
+            baseline=judging.baseline,
+            human_verdicts=judging.human_verdicts,
+            embeddings=response_metrics.embeddings,
+            kl_to_reference=response_metrics.kl_to_reference,
+            ood_eval=build_ood_stages(study, self.split, rows).choices,
         )
 
-    def _pair_rewards(self, name: str, side: Literal["test", "unlabeled"]) -> Stage:
-        told, trained = f"pair-scores.{side}.{name}", self.reward_models.get(name)
-        if trained is not None:
-            return reward_table_stage(told, trained, self.split, (side,))
-        return pair_scores_stage(told, self.study.scorers[name], self.split, side)
+    def _pair_rewards(self, scorer: str, split_name: Literal["test", "unlabeled"]) -> Stage:
+        name, reward_model = f"pair-scores.{split_name}.{scorer}", self.reward_models.get(scorer)
+        if reward_model is not None:
+            return reward_table_stage(name, reward_model, self.split, (split_name,))
+        return pair_scores_stage(name, self.study.scorers[scorer], self.split, split_name)
 
     @property
     def _trains_preference_models(self) -> bool:
-        """Whether students learn to say which response is better, instead of to answer."""
+        """Whether students are trained to choose the better response instead of to respond."""
         return self.study.training.objective == "preference_model"
 
     def _base_row(self) -> RowStages:
-        row = RowStages(name="base", description="the student as it was published")
+        row = RowStages(name="base", description="the student as published")
         student = self.study.models.student
-        return (
-            self._with_predictions(row, student)
-            if self._trains_preference_models
-            else self._with_evaluation(row, student)
-        )
+        if self._trains_preference_models:
+            return self._with_predictions(row, student)
+        return self._with_evaluation(row, student)
 
     def _with_predictions(self, row: RowStages, model: ModelSource) -> RowStages:
-        """What the model says of the test pairs, asked in the words in which it was trained, in both orders."""
-        predictions = annotate_stage(
-            f"predict.{row.name}",
-            Prompted(),
-            self.split,
-            AnnotatorDependencies(engine_models={"weak": model}),
-            split_name="test",
-        )
-        return RowStages(**{**vars(row), "predictions": predictions})
+        """Adds the model's labels of the test pairs, with the prompt it was trained on, in both presentation orders."""
+        dependencies = AnnotatorDependencies(engine_models={"weak": model})
+        predictions = annotate_stage(f"predict.{row.name}", Prompted(), self.split, dependencies, split_name="test")
+        return replace(row, predictions=predictions)
 
     def _sft_rows(self) -> list[RowStages]:
         if isinstance(self.shared_sft, Model):
             return []
-        row = RowStages(
-            name="sft",
-            description="the student after SFT on the labeled pairs' preferred responses",
-            training=self.shared_sft,
-        )
+        description = "the student after SFT on the labeled pairs' preferred responses"
+        row = RowStages(name="sft", description=description, training=self.shared_sft)
         return [self._with_evaluation(row, self.shared_sft)]
 
     def _arm_row(self, name: str, arm: Arm) -> RowStages:
-        labels, kind = self.labeling.final_labels(name), type(arm.annotator).__name__
-        row = RowStages(name=name, description=arm.description, labels=labels, annotator=kind)
+        labels, annotator = self.labeling.final_labels(name), type(arm.annotator).__name__
+        row = RowStages(name=name, description=arm.description, labels=labels, annotator=annotator)
         if arm.labels_only:
-            return RowStages(**{**vars(row), "skipped": LABELS_ONLY})
+            return replace(row, skipped=LABELS_ONLY)
         if self._trains_preference_models:
-            recipe = arm.preference_model or self.study.training.preference_model
-            training = self.labeling.preference_model(name, self.study.models.student, labels, recipe)
-            return self._with_predictions(RowStages(**{**vars(row), "training": training}), training)
+            settings = arm.preference_model or self.study.training.preference_model
+            training = self.labeling.preference_model(name, self.study.models.student, labels, settings)
+            return self._with_predictions(replace(row, training=training), training)
         start = self._initial_model(name, labels)
-        reference = logprobs_stage(
-            f"logprobs.{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "logprobs.student-base",
-            start,
-            self.split,
-            ("unlabeled", "test"),
-        )
+        start_name = f"{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "student-base"
+        reference = logprobs_stage(f"logprobs.{start_name}", start, self.split, ("unlabeled", "test"))
         dpo = arm.dpo or self.study.training.dpo
         training = dpo_stage(f"dpo.{name}", start, self.split, labels, reference, dpo, self.study.seed)
         policy = logprobs_stage(f"logprobs.{name}", training, self.split, ("test",))
-        aligned = RowStages(
-            **{**vars(row), "training": training, "policy_logprobs": policy, "reference_logprobs": reference}
-        )
+        aligned = replace(row, training=training, policy_logprobs=policy, reference_logprobs=reference)
         return self._with_evaluation(aligned, training)
 
     def _initial_model(self, name: str, labels: Stage) -> ModelSource:
@@ -148,16 +132,11 @@ class StudentPlanner:
         return sft_stage(f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed)
 
     def _weak_model_row(self) -> RowStages:
-        weak = self.labeling.arms["weak"].annotator
-        if self._trains_preference_models and list_engine_configs(weak):
-            predictions = annotate_stage(
-                "predict.weak_model",
-                weak,
-                self.split,
-                AnnotatorDependencies(engine_models=self.labeling.resolve_annotator_models("weak", weak)),
-                split_name="test",
-            )
-            description = "the weak model itself, asked as the arm `weak` asks it"
+        annotator = self.labeling.arms["weak"].annotator
+        if self._trains_preference_models and list_engine_configs(annotator):
+            dependencies = AnnotatorDependencies(engine_models=self.labeling.resolve_annotator_models("weak"))
+            predictions = annotate_stage("predict.weak_model", annotator, self.split, dependencies, split_name="test")
+            description = "the weak model itself, prompted like the arm `weak`"
             return RowStages(name="weak_model", description=description, predictions=predictions)
         row = RowStages(
             name="weak_model",
@@ -169,6 +148,7 @@ class StudentPlanner:
         return row if self._trains_preference_models else self._with_evaluation(row, self.labeling.weak_dpo)
 
     def _with_evaluation(self, row: RowStages, model: ModelSource) -> RowStages:
+        """Adds the model's responses to the test prompts, and their scores."""
         study = self.study
         completions = generate_stage(
             f"generate.{row.name}",
@@ -182,19 +162,19 @@ class StudentPlanner:
             name: score_stage(f"score.{row.name}.{name}", scorer, completions, self.reward_models.get(name))
             for name, scorer in study.scorers.items()
         }
-        return RowStages(**{**vars(row), "completions": completions, "scores": scores})
+        return replace(row, completions=completions, scores=scores)
 
 
 def _build_split(study: Study) -> Stage:
-    """The pairs, read and split; three given sides are not drawn, so that the seed does not bear on them."""
-    sides = (
-        {name: getattr(study.data, name) for name in PredefinedSplits.model_fields}
-        if isinstance(study.data, PredefinedSplits)
-        else {}
-    )
-    sources: dict[str, Component] = sides or {"all": study.data}
+    """Loads and splits the pairs. Predefined splits are not sampled, so that they do not depend on the seed."""
     models = {"weak": study.models.weak, "student": study.models.student}
     if models["weak"].base == models["student"].base:
         del models["weak"]
-    drawn = study.split.model_copy(update={"seed": study.split_seed}) if "all" in sources else study.split
-    return split_stage(sources, drawn, study.max_length, models)
+    sources: dict[str, Component]
+    if isinstance(study.data, PredefinedSplits):
+        sources = {name: getattr(study.data, name) for name in PredefinedSplits.model_fields}
+        settings = study.split
+    else:
+        sources = {"all": study.data}
+        settings = study.split.model_copy(update={"seed": study.split_seed})
+    return split_stage(sources, settings, study.max_length, models)

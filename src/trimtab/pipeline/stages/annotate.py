@@ -1,101 +1,61 @@
-"""Labels for one side of the split, by one annotator."""
+"""Labels one split of the pairs with one annotator."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.core.annotator_inputs import AnnotatorInputs
-from trimtab.core.component import Component
+from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import list_engine_configs
-from trimtab.core.interfaces import Annotator, Engine, HasContentHash
+from trimtab.core.interfaces import Annotator, HasContentHash
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, StudyError
+from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
 from trimtab.pipeline.engine_resources import EngineResources, completions_dir
-from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
-from trimtab.pipeline.stage_models import ModelSource
-from trimtab.pipeline.stages.hidden_states import load_hidden_states
-from trimtab.pipeline.stages.reward_table import load_rewards
+from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
-from trimtab.storage.schemas import (
-    ANNOTATION_SCHEMA,
-    annotations_to_rows,
-    load_annotations,
-    load_logprobs,
-    load_split_pairs,
-)
+from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_split_pairs
 from trimtab.types import Annotation, Pair
 
-# Past this share of labels that failed, as opposed to abstained, something is wrong with the annotator and not the pairs.
+# With a larger fraction of failed labels (abstentions do not count), the problem is the annotator and not the pairs.
 MAX_FAILED_LABEL_FRACTION = 0.2
-
 
 LabelSplit = Literal["unlabeled", "test"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnnotatorDependencies:
-    """The stages that an annotator's labels are made from, besides the split: `tables` and `labels` under the names by which
-    it asked for them, `asked` the study's models among those that it asks, `features` and `reward` where it learns."""
-
-    logprob_tables: Mapping[str, Stage] = field(default_factory=dict)
-    labels: Mapping[str, Stage] = field(default_factory=dict)
-    engine_models: Mapping[str, ModelSource] = field(default_factory=dict)
-    hidden_states: Stage | None = None
-    reward_table: Stage | None = None
-
-    def input_stages(self) -> dict[str, Stage]:
-        return {
-            **{f"logprobs.{model}": stage for model, stage in self.logprob_tables.items()},
-            **{f"labels.{arm}": stage for arm, stage in self.labels.items()},
-            **({"hidden_states": self.hidden_states} if self.hidden_states else {}),
-            **({"reward_table": self.reward_table} if self.reward_table else {}),
-        }
-
-    def load_inputs(self, inputs: StageInputs, pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> AnnotatorInputs:
-        """What the annotator may read to label these pairs."""
-        return AnnotatorInputs(
-            logprobs={model: load_logprobs(inputs[f"logprobs.{model}"]) for model in self.logprob_tables},
-            labels={arm: load_annotations(inputs[f"labels.{arm}"]) for arm in self.labels},
-            human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
-            engines=engines,
-            pairs={pair.id: pair for pair in pairs},
-            labeled_pairs=load_split_pairs(inputs["split"], "labeled") if self.hidden_states else (),
-            features=load_hidden_states(inputs["hidden_states"]) if self.hidden_states else {},
-            rewards=load_rewards(inputs["reward_table"]) if self.reward_table else {},
-        )
-
-
 def annotate_stage(
     name: str,
-    annotator: Component,
+    component: Component,
     split: Stage,
     dependencies: AnnotatorDependencies,
     split_name: LabelSplit = "unlabeled",
     chunk_size: int = PAIRS_PER_CHUNK,
 ) -> Stage:
-    """Labels the pairs of one side; those that cost questions, so many pairs at a time."""
-    asked = as_annotator(annotator)
-    engines = EngineResources(configs=list_engine_configs(annotator), study_models=dependencies.engine_models)
+    """Labels the pairs of one split. An annotator with engines labels `chunk_size` pairs at a time."""
+    annotator = as_annotator(component)
+    engines = EngineResources(configs=list_engine_configs(component), study_models=dependencies.engine_models)
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], split_name)
-        given = dependencies.load_inputs(inputs, pairs, engines.open_engines(draft, inputs, runtime))
+        annotator_inputs = dependencies.load_inputs(inputs, pairs, engines.open_engines(draft, inputs, runtime))
         annotations = (
-            annotate_in_chunks(f"Asking: {name}", asked, pairs, given, runtime, completions_dir(draft), chunk_size)
-            if given.engines
-            else asked.annotate(pairs, given)
+            annotate_in_chunks(
+                f"Annotating: {name}", annotator, pairs, annotator_inputs, runtime, completions_dir(draft), chunk_size
+            )
+            if annotator_inputs.engines
+            else annotator.annotate(pairs, annotator_inputs)
         )
         draft.write_rows("annotations", annotations_to_rows(annotations), ANNOTATION_SCHEMA)
         facts = validate_annotations(name, pairs, annotations, str(draft.folder))
-        if given.engines and (failed := facts["status"].get("failed")):
+        failed = facts["status"].get("failed")
+        if annotator_inputs.engines and failed:
             runtime.notify(
-                f"{name}: {failed} of {len(pairs)} labels failed; to have these asked again, delete {draft.folder} and give "
-                "the same command again, which then also makes anew what was made from these labels"
+                f"{name}: {failed} of {len(pairs)} labels failed. To retry them, delete {draft.folder} and run the same "
+                "command again; everything made from these labels is then regenerated as well"
             )
         return facts
 
@@ -103,16 +63,32 @@ def annotate_stage(
         name=name,
         kind="annotate",
         role="annotation",
-        execute=make,
+        execute=execute,
         settings={
-            "annotator": identity_settings(annotator),
-            **({"side": split_name} if split_name != "unlabeled" else {}),
+            "annotator": identity_settings(component),
+            **({"split": split_name} if split_name != "unlabeled" else {}),
         },
-        input_stages={"split": split, **dependencies.input_stages(), **engines.input_stages()},
+        input_stages={"split": split, **dependencies.stages, **engines.input_stages()},
         external_hashes={
-            **({"annotator": annotator.content_hash()} if isinstance(annotator, HasContentHash) else {}),
+            **({"annotator": component.content_hash()} if isinstance(component, HasContentHash) else {}),
             **engines.external_hashes(),
         },
+        work=_estimate_work(component, engines, split_name),
+    )
+
+
+def _estimate_work(component: Component, engines: EngineResources, split_name: LabelSplit) -> Work | None:
+    """None for a built-in annotator without engines, which takes no noticeable time."""
+    kind, main_input = get_kind(component), engines.main_input()
+    if not main_input and ":" not in kind:
+        return None
+    reasons = bool(getattr(component, "max_reasoning_tokens", 0))
+    return Work(
+        rate_key=f"annotate.{kind}{'.reasoned' if reasons else ''}",
+        unit="pairs",
+        fact="pairs",
+        splits=(split_name,),
+        model_input=main_input,
     )
 
 
@@ -125,24 +101,24 @@ def annotate_in_chunks(
     cache_dir: Path,
     chunk_size: int = PAIRS_PER_CHUNK,
 ) -> list[Annotation]:
-    """Labels that cost questions, so many pairs at a time: of all pairs, or of as many as it took to see that `checked` will
-    refuse them, since the rest would be paid for in vain.
+    """Labels by an annotator with engines. `label` is the title of the progress bar.
 
-    The engines keep what they answered in the folder `kept` (`Asked`), and labels are made anew from that: the same command
-    goes on after a kill, and asks again what failed. Raises `EngineError` where a model can be asked no longer.
+    Stops early once so many labels have failed that `validate_annotations` will reject them, to save the cost of the rest.
+    The engines cache their responses in `cache_dir`, so that the same command resumes after a kill and retries what failed.
+    Raises `EngineError` if an engine cannot be used any more.
     """
     labels: list[Annotation] = []
     with runtime.progress(label, len(pairs), "pairs") as tick:
         for start in range(0, len(pairs), chunk_size):
-            these = pairs[start : start + chunk_size]
+            chunk = pairs[start : start + chunk_size]
             try:
-                labels += annotator.annotate(these, inputs)
+                labels += annotator.annotate(chunk, inputs)
             except EngineError as error:
                 raise EngineError(
-                    f"{error}; {len(labels)} of {len(pairs)} pairs were labeled, and what was answered until then is kept in "
-                    f"{cache_dir}: the same command goes on from there"
+                    f"{error}; {len(labels)} of {len(pairs)} pairs were labeled, and all responses so far are cached in "
+                    f"{cache_dir}: run the same command again to resume"
                 ) from error
-            tick(len(these))
+            tick(len(chunk))
             if _too_many_failed(labels, len(pairs)):
                 break
     return labels
@@ -150,31 +126,35 @@ def annotate_in_chunks(
 
 def as_annotator(component: Component) -> Annotator:
     if not isinstance(component, Annotator):
-        raise StudyError(f"{type(component).__name__} is not an annotator (it needs `models`, `arms` and `annotate`)")
+        raise StudyError(f"{type(component).__name__} is not an annotator (it needs `requirements` and `annotate`)")
     return component
 
 
-def validate_annotations(name: str, pairs: list[Pair], annotations: list[Annotation], location: str) -> dict[str, Any]:
-    """Facts for the record. Raises `DataError` when labels are not one a pair in order, or too many failed."""
+def validate_annotations(
+    name: str, pairs: Sequence[Pair], annotations: Sequence[Annotation], location: str
+) -> dict[str, Any]:
+    """Facts for the record. Raises `DataError` if there is not one label per pair in order, or if too many failed."""
     if _too_many_failed(annotations, len(pairs)):
-        raise DataError(f"{name}: {_describe_failures(annotations, len(pairs))}; the notes in {location} say why")
-    if [pair.id for pair in pairs] != [each.pair_id for each in annotations]:
-        raise DataError(f"{name}: the annotator must give one annotation a pair, in the order of the pairs")
-    return {"pairs": len(pairs), "status": dict(Counter(each.status for each in annotations))}
+        raise DataError(
+            f"{name}: {_describe_failures(annotations, len(pairs))}; the notes in {location} have the reasons"
+        )
+    if [pair.id for pair in pairs] != [annotation.pair_id for annotation in annotations]:
+        raise DataError(f"{name}: the annotator must return one annotation per pair, in the order of the pairs")
+    return {"pairs": len(pairs), "status": dict(Counter(annotation.status for annotation in annotations))}
 
 
-def _too_many_failed(annotations: Sequence[Annotation], pairs: int) -> bool:
-    """Whether too many of so many pairs failed already, or all that were tried first."""
-    failed = sum(each.status == "failed" for each in annotations)
-    return failed > MAX_FAILED_LABEL_FRACTION * pairs or 0 < failed == len(annotations) < pairs
+def _too_many_failed(annotations: Sequence[Annotation], num_pairs: int) -> bool:
+    """Whether too many of all pairs have failed already, or every pair of the first chunks."""
+    failed = sum(annotation.status == "failed" for annotation in annotations)
+    return failed > MAX_FAILED_LABEL_FRACTION * num_pairs or 0 < failed == len(annotations) < num_pairs
 
 
-def _describe_failures(annotations: Sequence[Annotation], pairs: int) -> str:
-    """How many labels failed, of what, and that the others were not tried."""
-    notes = Counter(each.note for each in annotations if each.status == "failed")
+def _describe_failures(annotations: Sequence[Annotation], num_pairs: int) -> str:
+    """The number of failed labels, their most common note, and the number of pairs that were not attempted."""
+    notes = Counter(annotation.note for annotation in annotations if annotation.status == "failed")
     ((note, _),) = notes.most_common(1)
-    left = f", and the other {pairs - len(annotations)} pairs were not tried" if len(annotations) < pairs else ""
+    skipped = num_pairs - len(annotations)
     return (
-        f"{notes.total()} of {len(annotations)} labels failed (at most {MAX_FAILED_LABEL_FRACTION:.0%} of all may), most often with "
-        f"“{note}”{left}"
+        f"{notes.total()} of {len(annotations)} labels failed (at most {MAX_FAILED_LABEL_FRACTION:.0%} may), most often with "
+        f"“{note}”{f'; the other {skipped} pairs were not attempted' if skipped > 0 else ''}"
     )

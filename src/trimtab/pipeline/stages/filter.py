@@ -1,4 +1,4 @@
-"""Labels that are good enough to train on: the others abstain."""
+"""Filters labels: those that are not good enough to train on become abstentions."""
 
 from __future__ import annotations
 
@@ -26,30 +26,33 @@ def filter_stage(
     other_labels: Mapping[str, Stage],
     out_of_fold: Stage | None = None,
 ) -> Stage:
-    """The labels of one arm, those that the filter drops turned into abstentions that say so. `others` are the labels of
-    the arms that the filter reads; `held_out` the arm's labels of the labeled pairs, for a filter that learns from them."""
+    """Filters the labels of one arm. Dropped labels become abstentions with a note.
+
+    `other_labels` are the labels of the arms that the filter reads. `out_of_fold` are the arm's labels of the labeled pairs,
+    for a filter that learns from them.
+    """
     as_filter(label_filter)
 
-    def make(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
+    def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
-        found = load_annotations(inputs["labels"])
+        labels = load_annotations(inputs["labels"])
         pairs = load_split_pairs(inputs["split"], "unlabeled")
-        annotations = [found[pair.id] for pair in pairs]
-        given = AnnotatorInputs(
+        before = [labels[pair.id] for pair in pairs]
+        filter_inputs = AnnotatorInputs(
             labels={arm: load_annotations(inputs[f"labels.{arm}"]) for arm in other_labels},
             pairs={pair.id: pair for pair in pairs},
             out_of_fold_labels=load_annotations(inputs["out_of_fold"]) if out_of_fold else {},
             human_labels=_load_human_labels(inputs) if out_of_fold else {},
         )
-        after = apply_filter(name, label_filter, annotations, given)
+        after = apply_filter(name, label_filter, before, filter_inputs)
         draft.write_rows("annotations", annotations_to_rows(after), ANNOTATION_SCHEMA)
-        return summarize_filtering(given, annotations, after)
+        return summarize_filtering(filter_inputs, before, after)
 
     return Stage(
         name=name,
         kind="filter",
         role="label_transform",
-        execute=make,
+        execute=execute,
         settings={"filter": identity_settings(label_filter)},
         input_stages={
             "split": split,
@@ -61,45 +64,50 @@ def filter_stage(
 
 
 def apply_filter(
-    name: str, chosen: Component, annotations: Sequence[Annotation], given: AnnotatorInputs
+    name: str, label_filter: Component, annotations: Sequence[Annotation], inputs: AnnotatorInputs
 ) -> list[Annotation]:
-    """The labels, those that the filter drops turned into abstentions that say so. Raises `DataError` where none is left."""
-    kept = as_filter(chosen).keep(annotations, given)
-    if len(kept) != len(annotations):
-        raise DataError(f"{name}: the filter gave {len(kept)} answers for {len(annotations)} labels")
-    dropped = f"dropped by {get_kind(chosen)}"
-    after = [
-        each if keep or each.status != "ok" else replace(each, p_a=None, margin=None, status="abstained", note=dropped)
-        for each, keep in zip(annotations, kept, strict=True)
+    """The labels, with those that the filter drops as abstentions. Raises `DataError` if the filter keeps none."""
+    keep_flags = as_filter(label_filter).keep(annotations, inputs)
+    if len(keep_flags) != len(annotations):
+        raise DataError(f"{name}: the filter returned {len(keep_flags)} flags for {len(annotations)} labels")
+    note = f"dropped by {get_kind(label_filter)}"
+    filtered = [
+        annotation
+        if keep or annotation.status != "ok"
+        else replace(annotation, p_a=None, margin=None, status="abstained", note=note)
+        for annotation, keep in zip(annotations, keep_flags, strict=True)
     ]
-    if not any(each.status == "ok" for each in after):
+    if not any(annotation.status == "ok" for annotation in filtered):
         raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; loosen it")
-    return after
+    return filtered
 
 
 def _load_human_labels(inputs: StageInputs) -> dict[str, Choice]:
-    return {pair.id: pair.human for pair in load_split_pairs(inputs["split"], "labeled") if pair.human is not None}
+    pairs = load_split_pairs(inputs["split"], "labeled")
+    return {pair.id: pair.human for pair in pairs if pair.human is not None}
 
 
 def summarize_filtering(
-    given: AnnotatorInputs, before: Sequence[Annotation], after: Sequence[Annotation]
+    inputs: AnnotatorInputs, before: Sequence[Annotation], after: Sequence[Annotation]
 ) -> dict[str, Any]:
-    """For the record: how many labels there were and are, and by how many characters the preferred response is the longer,
-    on average over the labels that were kept and over those that were dropped; None where there are none."""
-    leads: dict[str, list[int]] = {"kept": [], "dropped": []}
-    for label, left in zip(before, after, strict=True):
+    """Facts for the record: counts, and mean length differences of kept and of dropped labels.
+
+    A length difference is that of the preferred response from the other one, in characters; None if there are no labels.
+    """
+    differences: dict[str, list[int]] = {"kept": [], "dropped": []}
+    for label, filtered in zip(before, after, strict=True):
         if label.choice is not None:
-            side = "kept" if left.status == "ok" else "dropped"
-            leads[side].append(given.pairs[label.pair_id].length_difference(label.choice))
+            group = "kept" if filtered.status == "ok" else "dropped"
+            differences[group].append(inputs.pairs[label.pair_id].length_difference(label.choice))
     return {
         "pairs": len(before),
-        "labeled": sum(each.status == "ok" for each in before),
-        "kept": sum(each.status == "ok" for each in after),
-        "length_difference": {name: fmean(each) if each else None for name, each in leads.items()},
+        "labeled": sum(label.status == "ok" for label in before),
+        "kept": sum(label.status == "ok" for label in after),
+        "length_difference": {group: fmean(values) if values else None for group, values in differences.items()},
     }
 
 
 def as_filter(component: Component) -> Filter:
     if not isinstance(component, Filter):
-        raise StudyError(f"{type(component).__name__} is not a filter (it needs `arms` and `keep`)")
+        raise StudyError(f"{type(component).__name__} is not a filter (it needs `requirements` and `keep`)")
     return component

@@ -86,8 +86,8 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
         ]
         if not usable:
             raise DataError(
-                f"{name}: none of the {len(dataset.pairs)} pairs has both a human label and a prompt that is not already in the "
-                "study's own data"
+                f"{name}: none of the {len(dataset.pairs)} pairs has both a human label and a prompt that is not already in "
+                "the study's own data"
             )
         for split_name in SPLIT_NAMES:
             draft.write_rows(split_name, pairs_to_rows(usable if split_name == "test" else []), PAIR_SCHEMA)

@@ -10,12 +10,12 @@ from pathlib import Path
 from trimtab.annotators.prompted import Prompted
 from trimtab.config.study import Arm, Study
 from trimtab.core.component import Component
-from trimtab.core.interfaces import UsesFeatures
+from trimtab.core.engine_configs import get_requirements
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
-from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
+from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.annotate import as_annotator
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
@@ -58,7 +58,7 @@ class AuditRequest:
     def __post_init__(self) -> None:
         if self.max_train_pairs is not None and self.train_on is None:
             raise StudyError("--max-train-pairs: requires --train-on FILE")
-        if as_annotator(self.annotator).required_arms():
+        if as_annotator(self.annotator).requirements().arms:
             raise StudyError(f"annotator {self.kind}: reads the labels of other arms, which exist only in a study")
 
     @cached_property
@@ -100,4 +100,4 @@ class AuditRequest:
 
     @property
     def _wants_learning_curve(self) -> bool:
-        return isinstance(self.annotator, UsesFeatures) if self.learning_curve is None else self.learning_curve
+        return get_requirements(self.annotator).features is not None if self.learning_curve is None else self.learning_curve
