@@ -1,4 +1,4 @@
-"""Files of labels: the same labels from every format, and a place for what is no label."""
+"""Label files: every format gives the same labels, and an invalid row is reported with its location."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PAIRS = """
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_labels_are_read_back_as_they_were_written(tmp_path: Path, runtime: Runtime, suffix: str) -> None:
-    pairs, to = tmp_path / "pairs.jsonl", tmp_path / f"labels.{suffix}"
+def test_labels_round_trip(tmp_path: Path, runtime: Runtime, suffix: str) -> None:
+    pairs, path = tmp_path / "pairs.jsonl", tmp_path / f"labels.{suffix}"
     pairs.write_text(PAIRS, encoding="utf-8")
-    annotate_file(pairs, "coin", ["seed=3"], None, to, runtime)
-    found = read_labels(str(to))
-    assert {each.status for each in found.values()} == {"ok"}
-    annotate_file(pairs, "coin", ["seed=3"], None, tmp_path / "again.jsonl", runtime)
-    assert found == read_labels(str(tmp_path / "again.jsonl"))
+    annotate_file(pairs, "random", ["seed=3"], None, path, runtime)
+    labels = read_labels(str(path))
+    assert {label.status for label in labels.values()} == {"ok"}
+    annotate_file(pairs, "random", ["seed=3"], None, tmp_path / "again.jsonl", runtime)
+    assert labels == read_labels(str(tmp_path / "again.jsonl"))
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (
             '{"prompt": "x", "chosen": "y"}',
@@ -41,16 +41,16 @@ def test_labels_are_read_back_as_they_were_written(tmp_path: Path, runtime: Runt
         ('{"id": "x", "p_a": null, "status": "ok"}', r"l\.jsonl:2: .*status 'ok' with p_a=None"),
         ('{"id": "x", "p_a": 0.5, "status": "fine"}', r"l\.jsonl:2: status must be one of ok, abstained, failed"),
         ('{"id": "w", "p_a": 0.5, "status": "ok"}', r"l\.jsonl:2: pair w is labeled twice"),
-        ("{", r"l\.jsonl:2: the line is not valid JSON"),
+        ("{", r"l\.jsonl:2: invalid JSON"),
     ],
 )
-def test_what_is_no_label_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+def test_an_invalid_label_is_rejected_with_its_line(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "l.jsonl").write_text(f'{{"id": "w", "p_a": 0.9, "status": "ok"}}\n{line}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_labels(str(tmp_path / "l.jsonl"))
 
 
-def test_a_file_without_labels_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_labels_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "l.jsonl").write_text("", encoding="utf-8")
-    with pytest.raises(DataError, match="holds no labels"):
+    with pytest.raises(DataError, match="contains no labels"):
         read_labels(str(tmp_path / "l.jsonl"))

@@ -1,4 +1,4 @@
-"""A dataset by its hub id: a folder stands for the hub, and a hub out of reach says so."""
+"""Datasets by Hub id, tested with local folders and with a Hub that cannot be reached."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 import pytest
 
-Told = dict[str, dict[str, Any]]
+Results = dict[str, dict[str, Any]]
 
-# One process for all facts: `datasets` reads the place of its cache once, and takes seconds to import.
+# One process for all cases: `datasets` reads its cache location once, and takes seconds to import.
 SCRIPT = """
 import json, sys
-from trimtab.data.hub import Hub, UnreachableError
+from trimtab.sources.hub import Hub, HubUnreachableError
 from trimtab.errors import DataError
 
-def told(**settings):
+def load(**settings):
     source = Hub(**settings)
     try:
         data = source.load()
     except DataError as error:
-        return {"error": str(error), "unreachable": isinstance(error, UnreachableError)}
+        return {"error": str(error), "unreachable": isinstance(error, HubUnreachableError)}
     return {
         "chosen": sorted(pair.response(pair.human) for pair in data.pairs),
         "failures": [[row.location, row.reason] for row in data.failures],
         "layout": data.layout,
-        "same": source.identity() == source.identity(),
-        "identity": source.identity(),
-        "table": source._fetch()._fingerprint,
+        "same": source.content_hash() == source.content_hash(),
+        "content_hash": source.content_hash(),
+        "table": source._load_rows()._fingerprint,
     }
 
 folder = sys.argv[1]
@@ -40,14 +40,14 @@ cases = {
     "transcripts": {"id": folder, "subset": "talk"},
     "two splits": {"id": folder, "subset": "parted", "split": "train+test"},
     "last turns": {"id": folder, "subset": "context", "turns": "last"},
-    "ratings": {"id": folder, "subset": "rated", "rating": "helpfulness"},
+    "ratings": {"id": folder, "subset": "rated", "rating_column": "helpfulness"},
     "forced": {"id": folder, "subset": "both", "layout": "implicit"},
     "no split": {"id": folder, "subset": "plain", "split": "nope"},
     "no subset": {"id": folder, "subset": "nope"},
     "broken": {"id": folder, "subset": "broken"},
     "offline": {"id": "nobody/nothing", "subset": "some", "revision": "abc"},
 }
-print(json.dumps({name: told(**case) for name, case in cases.items()}))
+print(json.dumps({name: load(**case) for name, case in cases.items()}))
 """
 ROWS = [{"prompt": f"Say {n}", "chosen": f"{n}", "rejected": "no"} for n in range(3)]
 TALK = [{"chosen": f"\n\nHuman: Hi\n\nAssistant: {n}", "rejected": "\n\nHuman: Hi\n\nAssistant: no"} for n in range(2)]
@@ -90,60 +90,60 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     home = tmp_path_factory.mktemp("home")
     environment = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HOME": str(home)}
     command = [sys.executable, "-c", SCRIPT, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    answers: Told = json.loads(done.stdout)
-    return answers
+    loaded: Results = json.loads(done.stdout)
+    return loaded
 
 
-def test_the_rows_of_a_dataset_become_pairs_as_those_of_a_file_do(told: Told) -> None:
-    found = told["folder"]
-    assert found["chosen"] == ["0", "1", "2"]
-    assert found["layout"] == "preference, text, explicit prompt"
-    ((where, reason),) = found["failures"]
-    assert where.endswith(":plain:train:row 4")
+def test_the_rows_of_a_dataset_become_pairs_like_those_of_a_file(results: Results) -> None:
+    result = results["folder"]
+    assert result["chosen"] == ["0", "1", "2"]
+    assert result["layout"] == "preference, text, explicit prompt"
+    ((location, reason),) = result["failures"]
+    assert location.endswith(":plain:train:row 4")
     assert reason == "'chosen' is empty"
 
 
-def test_a_subset_may_be_a_folder_of_transcripts(told: Told) -> None:
-    assert told["transcripts"]["layout"] == "preference, transcript, implicit prompt"
-    assert told["transcripts"]["chosen"] == ["0", "1"]
+def test_a_subset_may_be_a_folder_of_transcripts(results: Results) -> None:
+    assert results["transcripts"]["layout"] == "preference, transcript, implicit prompt"
+    assert results["transcripts"]["chosen"] == ["0", "1"]
 
 
-def test_a_limit_takes_that_many_pairs(told: Told) -> None:
-    assert len(told["sample"]["chosen"]) == 1
+def test_a_limit_takes_that_many_pairs(results: Results) -> None:
+    assert len(results["sample"]["chosen"]) == 1
 
 
-def test_the_identity_stays_and_tells_subsets_apart(told: Told, folder: Path) -> None:
-    assert told["folder"]["same"] is True
-    assert told["folder"]["identity"] != told["transcripts"]["identity"]
-    named = json.loads(str(told["folder"]["identity"]))
-    assert named[:4] == [str(folder), None, "plain", "train"]
-    assert len(named[4]) >= 16
+def test_the_content_hash_is_stable_and_differs_between_subsets(results: Results, folder: Path) -> None:
+    assert results["folder"]["same"] is True
+    assert results["folder"]["content_hash"] != results["transcripts"]["content_hash"]
+    parts = json.loads(str(results["folder"]["content_hash"]))
+    assert parts[:4] == [str(folder), None, "plain", "train"]
+    assert len(parts[4]) >= 16
 
 
-def test_the_identity_is_told_before_the_files_are_read_and_is_that_of_the_table(told: Told) -> None:
+def test_the_content_hash_needs_no_rows_and_has_the_fingerprint_of_the_table(results: Results) -> None:
     for case in ("folder", "two splits"):
-        assert json.loads(str(told[case]["identity"]))[4] == told[case]["table"]
+        assert json.loads(str(results[case]["content_hash"]))[4] == results[case]["table"]
 
 
-def test_two_splits_are_read_as_one(told: Told) -> None:
-    assert told["two splits"]["chosen"] == ["0", "1", "2"]
+def test_two_splits_are_combined(results: Results) -> None:
+    assert results["two splits"]["chosen"] == ["0", "1", "2"]
 
 
-def test_the_settings_of_a_file_are_those_of_the_hub(told: Told) -> None:
-    assert told["last turns"]["layout"] == "preference, messages, explicit prompt, last turn alone"
-    assert told["ratings"]["chosen"] == ["2"]
-    assert told["forced"]["layout"] == "preference, messages, implicit prompt"
-    assert told["forced"]["chosen"] == ["chosen"]
+def test_hub_has_the_parsing_settings_of_file(results: Results) -> None:
+    assert results["last turns"]["layout"] == "preference, messages, explicit prompt, last turn only"
+    assert results["ratings"]["chosen"] == ["2"]
+    assert results["forced"]["layout"] == "preference, messages, implicit prompt"
+    assert results["forced"]["chosen"] == ["chosen"]
 
 
-def test_only_a_hub_out_of_reach_counts_as_such(told: Told) -> None:
-    assert {case: found["unreachable"] for case, found in told.items() if "error" in found} == {
+def test_only_a_connection_error_counts_as_unreachable(results: Results) -> None:
+    assert {case: result["unreachable"] for case, result in results.items() if "error" in result} == {
         "no split": False,
         "no subset": False,
         "broken": False,
@@ -151,9 +151,9 @@ def test_only_a_hub_out_of_reach_counts_as_such(told: Told) -> None:
     }
 
 
-def test_a_hub_out_of_reach_names_what_was_tried_and_the_way_round(told: Told) -> None:
-    message = str(told["offline"]["error"])
-    assert "the hub was not reached" in message
+def test_an_unreachable_hub_reports_the_settings_and_a_workaround(results: Results) -> None:
+    message = str(results["offline"]["error"])
+    assert "the Hub could not be reached" in message
     assert "this machine may be offline" in message
     assert "(tried id: nobody/nothing, subset: some, split: train, revision: abc)" in message
     assert "`kind: file` with `path:`" in message
@@ -162,18 +162,18 @@ def test_a_hub_out_of_reach_names_what_was_tried_and_the_way_round(told: Told) -
 @pytest.mark.parametrize(
     ("case", "cause"),
     [
-        ("no split", "it has no such subset or split"),
-        ("no subset", "there is no such dataset, revision or folder"),
+        ("no split", "the dataset has no such subset or split"),
+        ("no subset", "no such dataset, revision or folder"),
         ("broken", "its files cannot be read as one table"),
     ],
 )
-def test_a_wrong_name_or_broken_file_is_told_apart(told: Told, case: str, cause: str) -> None:
-    message = str(told[case]["error"])
+def test_wrong_names_and_broken_files_have_different_errors(results: Results, case: str, cause: str) -> None:
+    message = str(results[case]["error"])
     assert cause in message
     assert PRIVATE not in message
 
 
-def test_importing_the_source_loads_neither_datasets_nor_torch() -> None:
+def test_importing_the_source_imports_neither_datasets_nor_torch() -> None:
     code = "import sys, trimtab.sources.hub, trimtab.sources.file; print({'datasets', 'torch', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
