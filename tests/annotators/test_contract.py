@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, PairFeatures, ResponseScores
 from trimtab.core.component import Component, build_component, dump_component, list_kinds
-from trimtab.core.interfaces import Annotator, UsesEngines
+from trimtab.core.interfaces import Annotator
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.types import (
     Annotation,
@@ -106,7 +106,7 @@ class Silent:
 
 
 def asked_of(asked: Annotator) -> list[str]:
-    return list(asked.engines()) if isinstance(asked, UsesEngines) else []
+    return list(asked.requirements().engines)
 
 
 def given_for(asked: Annotator) -> AnnotatorInputs:
@@ -125,9 +125,9 @@ def given_for(asked: Annotator) -> AnnotatorInputs:
         return PairFeatures(values=np.array([draw.gauss(0, 1) for _ in range(6)], dtype=np.float32), tokens=9)
 
     return AnnotatorInputs(
-        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.logprob_models()},
+        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.requirements().logprob_models},
         engines={name: opinionated(name) for name in asked_of(asked)},
-        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.required_arms()},
+        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.requirements().arms},
         human_labels={pair.id: pair.human for pair in PAIRS if pair.human is not None},
         pairs={pair.id: pair for pair in PAIRS},
         labeled_pairs=LABELED,

@@ -134,5 +134,5 @@ def test_it_takes_either_a_quantile_or_a_threshold() -> None:
 
 
 def test_they_read_the_arms_that_they_name() -> None:
-    assert list(Ensemble(arms=("x", "y", "z")).required_arms()) == ["x", "y", "z"]
-    assert list(AuxConfidence(weak="x", strong="y").required_arms()) == ["x", "y"]
+    assert list(Ensemble(arms=("x", "y", "z")).requirements().arms) == ["x", "y", "z"]
+    assert list(AuxConfidence(weak="x", strong="y").requirements().arms) == ["x", "y"]

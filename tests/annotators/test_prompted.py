@@ -176,11 +176,11 @@ def test_the_strong_model_is_asked_in_the_same_words() -> None:
 
 
 def test_it_asks_the_models_that_it_names() -> None:
-    assert dump_component(Prompted().engines()["weak"]) == {"kind": "transformers", "model": "@weak"}
-    assert dump_component(SelfReward().engines()["strong"]) == {"kind": "transformers", "model": "@student"}
+    assert dump_component(Prompted().requirements().engines["weak"]) == {"kind": "transformers", "model": "@weak"}
+    assert dump_component(SelfReward().requirements().engines["strong"]) == {"kind": "transformers", "model": "@student"}
     other = build_component("annotators", {"kind": "prompted", "weak": "gemma3-270m"})
     assert isinstance(other, Prompted)
-    assert dump_component(other.engines()["weak"]) == {"kind": "transformers", "model": "gemma3-270m"}
+    assert dump_component(other.requirements().engines["weak"]) == {"kind": "transformers", "model": "gemma3-270m"}
 
 
 @pytest.mark.parametrize(

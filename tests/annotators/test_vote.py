@@ -177,4 +177,4 @@ def test_a_vote_that_cannot_be_held_is_refused(settings: dict[str, object], mess
 
 
 def test_it_reads_the_labels_of_the_arms_that_vote() -> None:
-    assert list(Vote(arms=("x", "y")).required_arms()) == ["x", "y"]
+    assert list(Vote(arms=("x", "y")).requirements().arms) == ["x", "y"]

@@ -38,7 +38,7 @@ def test_labels_that_do_not_say_are_refused_with_those_that_do(detail: dict[str,
 
 def test_where_nothing_would_be_kept_that_is_said() -> None:
     for nothing in ([], [label("a", 0.8, order_inconsistent=True)], [label("a", None)]):
-        with pytest.raises(DataError, match="nothing to keep"):
+        with pytest.raises(DataError, match="no labels kept"):
             Consistency().keep(nothing, AnnotatorInputs())
 
 

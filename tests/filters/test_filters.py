@@ -86,7 +86,7 @@ def test_labels_that_prefer_nothing_are_never_kept_and_not_counted(chosen: Filte
 @pytest.mark.parametrize("chosen", [Uncertainty(), Information(), WeakStrongConsistency(arm="s")])
 @pytest.mark.parametrize("nothing", [[], [label("a", None), failed("b")]])
 def test_where_nothing_would_be_kept_that_is_said(chosen: Filter, nothing: list[Annotation]) -> None:
-    with pytest.raises(DataError, match="nothing to keep"):
+    with pytest.raises(DataError, match="no labels kept"):
         chosen.keep(nothing, AnnotatorInputs(labels={"s": {each.pair_id: each for each in nothing}}))
 
 
@@ -104,8 +104,8 @@ def test_arms_that_never_agree_are_named() -> None:
 
 
 def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:
-    assert list(WeakStrongConsistency(arm="x").required_arms()) == ["x"]
-    assert [list(each.required_arms()) for each in (Uncertainty(), Information())] == [[], []]
+    assert list(WeakStrongConsistency(arm="x").requirements().arms) == ["x"]
+    assert [list(each.requirements().arms) for each in (Uncertainty(), Information())] == [[], []]
 
 
 @pytest.mark.parametrize(("fraction", "ids"), [(0.25, "d"), (0.26, "bd"), (0.75, "bcd")])
@@ -130,7 +130,7 @@ def test_by_the_median_all_are_kept_that_tie_with_it(scores: tuple[float, ...], 
 
 
 def test_the_median_has_no_other_fraction_than_a_half() -> None:
-    with pytest.raises(StudyError, match=r"fraction: the median has half of the labels above it, got 0\.3"):
+    with pytest.raises(StudyError, match=r"fraction: has no effect with `select_by: median`, got 0\.3"):
         build_component("filters", {"kind": "information", "select_by": "median", "fraction": 0.3})
 
 

@@ -69,5 +69,5 @@ def test_what_is_kept_prefers_length_no_more_often_than_brevity_however_biased_t
 
 def test_labels_that_all_prefer_the_longer_leave_nothing_and_are_counted() -> None:
     labels, given = made([("a", 2, 1, 0.9), ("b", 1, 2, 0.1)])
-    with pytest.raises(DataError, match="nothing to keep: 2 labels prefer the longer response and 0 the shorter"):
+    with pytest.raises(DataError, match="no labels kept: 2 labels prefer the longer response and 0 the shorter"):
         LengthBalance().keep(labels, given)

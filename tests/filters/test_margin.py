@@ -69,13 +69,13 @@ def test_the_upper_band_is_what_uncertainty_keeps() -> None:
 
 
 def test_a_label_without_a_margin_is_refused_with_what_else_can_be_done() -> None:
-    with pytest.raises(DataError, match=r"pair g: its margin is None, .* `by: confidence`"):
+    with pytest.raises(DataError, match=r"pair g: margin is None, .* `by: confidence`"):
         Margin(by="margin").keep([*SURE, label("g", 0.9)], AnnotatorInputs())
 
 
 def test_a_band_between_two_ranks_is_empty_and_says_so() -> None:
     with pytest.raises(
-        DataError, match=r"nothing to keep: no rank of 5 labels lies between the quantiles 0\.21 and 0\.39"
+        DataError, match=r"no labels kept: no rank of 5 labels lies between the quantiles 0\.21 and 0\.39"
     ):
         Margin(from_quantile=0.21, to_quantile=0.39).keep(SURE, AnnotatorInputs())
     with pytest.raises(DataError, match="none of 1 labels prefers"):
@@ -84,5 +84,5 @@ def test_a_band_between_two_ranks_is_empty_and_says_so() -> None:
 
 @pytest.mark.parametrize("settings", [{"from_quantile": 0.5, "to_quantile": 0.5}, {"from_quantile": 1}])
 def test_a_band_rises(settings: dict[str, float]) -> None:
-    with pytest.raises(StudyError, match="from_quantile must be below to_quantile"):
+    with pytest.raises(StudyError, match="from_quantile must be less than to_quantile"):
         build_component("filters", {"kind": "margin", **settings})

@@ -66,7 +66,7 @@ def test_every_pair_is_drawn_about_equally_often() -> None:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        (Subset(num_labels=201), r"201 labels are to be kept, and there are 200"),
+        (Subset(num_labels=201), r"201 labels are requested, but only 200"),
         (Subset(arm="big"), "the arm 'big' has"),
     ],
 )
@@ -84,7 +84,7 @@ def test_where_there_is_nothing_to_draw_from_that_is_said(settings: dict[str, An
 
 @pytest.mark.parametrize("settings", [{}, {"fraction": 0.5, "num_labels": 3}, {"num_labels": 3, "arm": "x"}])
 def test_the_size_is_given_in_one_way(settings: dict[str, Any]) -> None:
-    with pytest.raises(StudyError, match="give one of fraction, num_labels and arm"):
+    with pytest.raises(StudyError, match="set exactly one of fraction, num_labels and arm"):
         build_component("filters", {"kind": "subset", **settings})
 
 

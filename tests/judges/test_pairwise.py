@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trimtab.core.component import build_component, dump_component
-from trimtab.core.interfaces import Engine, Judge, UsesEngines
+from trimtab.core.interfaces import Engine, Judge
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import StudyError
 from trimtab.judges.pairwise import Pairwise
@@ -48,9 +48,9 @@ def replying(forward: str, backward: str) -> ScriptedEngine:
 def test_it_is_a_judge_with_one_engine() -> None:
     component = build_judge()
     assert isinstance(component, Judge) and isinstance(component, UsesEngines)
-    assert dump_component(component.engines()["judge"]) == SCRIPTED
+    assert dump_component(component.requirements().engines["judge"]) == SCRIPTED
     assert build_component("judges", dump_component(component)) == component
-    assert dump_component(build_judge(engine="gemma3-270m").engines()["judge"]) == {
+    assert dump_component(build_judge(engine="gemma3-270m").requirements().engines["judge"]) == {
         "kind": "transformers",
         "model": "gemma3-270m",
     }
