@@ -1,6 +1,6 @@
-"""Of 2,000 intervals of data drawn anew each time, 95 % ± 1.5 hold the truth: independent rows, and rows in clusters by prompt.
+"""Of 2,000 intervals on independently simulated data, 95 % ± 1.5 cover the true value, for independent and for clustered rows.
 
-A prompt's rows share a normal effect that makes up a third to a half of their variance, and prompts have 1 to 4 rows.
+The rows of a prompt share a normal effect with a third to a half of their variance; a prompt has 1 to 4 rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from trimtab.stats import (
-    Outcome,
     bounded_mean,
     cohen_kappa,
     krippendorff_alpha,
@@ -27,95 +26,97 @@ from trimtab.stats import (
     resampling,
     win_rate,
 )
-from trimtab.types import Metric
+from trimtab.types import Metric, Outcome
 
-DRAWS = 2000
-IDS = [f"{place:04}" for place in range(2000)]
+N_SIMULATIONS = 2000
+IDS = [f"{index:04}" for index in range(2000)]
 
 Rng = np.random.Generator
-Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
-Draw = Callable[[Rng], tuple[Metric, float]]
+FloatArray = NDArray[np.float64]
+IndexArray = NDArray[np.int64]
+Simulation = Callable[[Rng], tuple[Metric, float]]
 
 
-def prompts(rng: Rng, n: int, most: int) -> Places:
-    """The prompt of every row, for n prompts of 1 to `most` rows."""
-    return np.repeat(np.arange(n), rng.integers(1, most + 1, n))
+def sample_prompts(rng: Rng, n: int, max_rows: int) -> IndexArray:
+    """The prompt index of each row, for n prompts of 1 to `max_rows` rows."""
+    return np.repeat(np.arange(n), rng.integers(1, max_rows + 1, n))
 
 
-def effects(rng: Rng, clusters: Places) -> Floats:
-    """Standard normal figures, one a row, of which rows of one prompt share half."""
+def sample_effects(rng: Rng, clusters: IndexArray) -> FloatArray:
+    """Standard normal values, one per row; rows of one prompt share half of the variance."""
     shared = rng.normal(size=clusters[-1] + 1)[clusters]
-    figures: Floats = (shared + rng.normal(size=len(clusters))) / 2**0.5
-    return figures
+    values: FloatArray = (shared + rng.normal(size=len(clusters))) / 2**0.5
+    return values
 
 
-def by_id(values: Floats) -> dict[str, float]:
+def by_id(values: FloatArray) -> dict[str, float]:
     return dict(zip(IDS[: len(values)], values.tolist(), strict=True))
 
 
-def clusters_by_id(clusters: Places) -> dict[str, int]:
+def clusters_by_id(clusters: IndexArray) -> dict[str, int]:
     return dict(zip(IDS[: len(clusters)], clusters.tolist(), strict=True))
 
 
 def accuracy_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
-    # Wilson's coverage swings by a percent and a half with the truth, as counts are whole: the truth is drawn, too.
+    # Wilson's coverage oscillates by 1.5 % with the true value, because counts are integers, so the true value is sampled too.
     truth = rng.uniform(0.5, 0.9)
     return proportion(int((rng.random(200) < truth).sum()), 200), truth
 
 
-def accuracy_by_prompt(n: int, truth: float) -> Draw:
+def accuracy_by_prompt(n: int, truth: float) -> Simulation:
     def draw(rng: Rng) -> tuple[Metric, float]:
-        clusters = prompts(rng, n, 4)
-        right = effects(rng, clusters) < norm.ppf(truth)
-        return bounded_mean(right.astype(float).tolist(), clusters=clusters.tolist()), truth
+        clusters = sample_prompts(rng, n, 4)
+        correct = sample_effects(rng, clusters) < norm.ppf(truth)
+        return bounded_mean(correct.astype(float).tolist(), clusters=clusters.tolist()), truth
 
     return draw
 
 
 def mean_by_prompt(rng: Rng) -> tuple[Metric, float]:
-    clusters = prompts(rng, 40, 4)
-    return mean((3 + 2 * effects(rng, clusters)).tolist(), clusters=clusters.tolist()), 3.0
+    clusters = sample_prompts(rng, 40, 4)
+    return mean((3 + 2 * sample_effects(rng, clusters)).tolist(), clusters=clusters.tolist()), 3.0
 
 
 def difference_by_prompt(rng: Rng) -> tuple[Metric, float]:
-    clusters = prompts(rng, 60, 3)
-    hard = effects(rng, clusters)
-    ours, theirs = (by_id((hard + effects(rng, clusters) < bar).astype(float)) for bar in (1.0, 0.5))
+    clusters = sample_prompts(rng, 60, 3)
+    difficulty = sample_effects(rng, clusters)
+    candidate, baseline = (
+        by_id((difficulty + sample_effects(rng, clusters) < bar).astype(float)) for bar in (1.0, 0.5)
+    )
     truth = norm.cdf(1.0 / 2**0.5) - norm.cdf(0.5 / 2**0.5)
-    return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), float(truth)
+    return paired_difference(candidate, baseline, clusters=clusters_by_id(clusters)), float(truth)
 
 
-def reward_gained_by_prompt(rng: Rng) -> tuple[Metric, float]:
-    clusters = prompts(rng, 100, 3)
-    hard = effects(rng, clusters)
-    ours, theirs = (by_id(hard + effects(rng, clusters) + gain) for gain in (0.3, 0.0))
-    return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), 0.3
+def reward_difference_by_prompt(rng: Rng) -> tuple[Metric, float]:
+    clusters = sample_prompts(rng, 100, 3)
+    difficulty = sample_effects(rng, clusters)
+    candidate, baseline = (by_id(difficulty + sample_effects(rng, clusters) + gain) for gain in (0.3, 0.0))
+    return paired_difference(candidate, baseline, clusters=clusters_by_id(clusters)), 0.3
 
 
-def mean_of_few(n: int) -> Draw:
+def mean_of_few(n: int) -> Simulation:
     def draw(rng: Rng) -> tuple[Metric, float]:
         return mean(rng.normal(3, 2, n).tolist()), 3.0
 
     return draw
 
 
-def rarely_different(n: int, most: int, above: float, below: float) -> Draw:
-    """Two students that follow each other: ours alone is right on a share `above` of the rows, theirs alone on `below`."""
+def rarely_different(n: int, max_rows: int, above: float, below: float) -> Simulation:
+    """Two similar students: only the candidate is correct on a fraction `above` of the rows, only the baseline on `below`."""
 
     def draw(rng: Rng) -> tuple[Metric, float]:
-        clusters = prompts(rng, n, most)
-        place = norm.cdf(effects(rng, clusters))
-        ours, theirs = (by_id(each.astype(float)) for each in (place < above, place > 1 - below))
-        return paired_difference(ours, theirs, clusters=clusters_by_id(clusters)), above - below
+        clusters = sample_prompts(rng, n, max_rows)
+        quantile = norm.cdf(sample_effects(rng, clusters))
+        candidate, baseline = (by_id(correct.astype(float)) for correct in (quantile < above, quantile > 1 - below))
+        return paired_difference(candidate, baseline, clusters=clusters_by_id(clusters)), above - below
 
     return draw
 
 
-def outcomes(figures: Floats) -> list[Outcome]:
-    """45 % wins, 25 % ties, 30 % losses, and so a true win rate of 0.575."""
+def outcomes(values: FloatArray) -> list[Outcome]:
+    """45 % wins, 25 % ties, 30 % losses: a true win rate of 0.575."""
     low, high = norm.ppf([0.30, 0.55])
-    return ["loss" if each < low else "tie" if each < high else "win" for each in figures]
+    return ["loss" if value < low else "tie" if value < high else "win" for value in values]
 
 
 def win_rate_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
@@ -123,60 +124,63 @@ def win_rate_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
 
 
 def win_rate_by_prompt(rng: Rng) -> tuple[Metric, float]:
-    clusters = prompts(rng, 60, 4)
-    return win_rate(outcomes(effects(rng, clusters)), clusters=clusters.tolist()), 0.575
+    clusters = sample_prompts(rng, 60, 4)
+    return win_rate(outcomes(sample_effects(rng, clusters)), clusters=clusters.tolist()), 0.575
 
 
 def win_rate_at_equal_length(rng: Rng) -> tuple[Metric, float]:
-    longer = rng.normal(30, 100, 200)
-    odds = 0.4 + np.tanh(longer / longer.std())
-    won: list[Outcome] = ["win" if each else "loss" for each in rng.random(200) < 1 / (1 + np.exp(-odds))]
-    return length_controlled_win_rate(won, longer.tolist()), 1 / (1 + np.exp(-0.4))
+    length_differences = rng.normal(30, 100, 200)
+    odds = 0.4 + np.tanh(length_differences / length_differences.std())
+    results: list[Outcome] = ["win" if won else "loss" for won in rng.random(200) < 1 / (1 + np.exp(-odds))]
+    return length_controlled_win_rate(results, length_differences.tolist()), 1 / (1 + np.exp(-0.4))
 
 
-def recovered(rng: Rng, n: int, most: int, accuracies: tuple[float, float, float]) -> Metric:
-    """The gap recovered where the weak model, the student and the ceiling are right that often, all more so on easy pairs."""
-    clusters = prompts(rng, n, most)
-    hard = effects(rng, clusters)
+def sample_pgr(rng: Rng, n: int, max_rows: int, accuracies: tuple[float, float, float]) -> Metric:
+    """PGR for the given accuracies of the weak model, the student and the ceiling, all higher on easy pairs."""
+    clusters = sample_prompts(rng, n, max_rows)
+    difficulty = sample_effects(rng, clusters)
     weak, student, ceiling = (
-        by_id(((hard + rng.normal(size=len(hard))) / 2**0.5 < norm.ppf(right)).astype(float)) for right in accuracies
+        by_id(((difficulty + rng.normal(size=len(difficulty))) / 2**0.5 < norm.ppf(correct)).astype(float))
+        for correct in accuracies
     )
     return performance_gap_recovered(weak, student, ceiling, clusters=clusters_by_id(clusters))
 
 
-def gap_recovered(n: int, most: int, weak: float, student: float, ceiling: float) -> Draw:
+def pgr_of(n: int, max_rows: int, weak: float, student: float, ceiling: float) -> Simulation:
     def draw(rng: Rng) -> tuple[Metric, float]:
-        return recovered(rng, n, most, (weak, student, ceiling)), (student - weak) / abs(ceiling - weak)
+        return sample_pgr(rng, n, max_rows, (weak, student, ceiling)), (student - weak) / abs(ceiling - weak)
 
     return draw
 
 
-def prediction_powered(n: int, n_unlabeled: int, most: int, tuned: bool) -> Draw:
-    """Accuracies that a judge tells with bias: it is right about whether they are in about three of four rows."""
+def prediction_powered(n: int, n_unlabeled: int, max_rows: int, tuned: bool) -> Simulation:
+    """Accuracies estimated by a biased judge, whose predictions are correct in about three of four rows."""
 
     def draw(rng: Rng) -> tuple[Metric, float]:
-        labeled, rest = prompts(rng, n, most), prompts(rng, n_unlabeled, most)
-        known, other = effects(rng, labeled), effects(rng, rest)
-        truths = known < 0.5
-        told, unlabeled = (each + rng.normal(0, 0.7, len(each)) < 0.2 for each in (known, other))
-        found = ppi_mean(
+        labeled, unlabeled_clusters = sample_prompts(rng, n, max_rows), sample_prompts(rng, n_unlabeled, max_rows)
+        labeled_effects, other_effects = sample_effects(rng, labeled), sample_effects(rng, unlabeled_clusters)
+        truths = labeled_effects < 0.5
+        predictions, unlabeled = (
+            effect + rng.normal(0, 0.7, len(effect)) < 0.2 for effect in (labeled_effects, other_effects)
+        )
+        metric = ppi_mean(
             truths.astype(float).tolist(),
-            told.astype(float).tolist(),
+            predictions.astype(float).tolist(),
             unlabeled.astype(float).tolist(),
             tune_weight=tuned,
             clusters=labeled.tolist(),
-            unlabeled_clusters=rest.tolist(),
+            unlabeled_clusters=unlabeled_clusters.tolist(),
         )
-        return found, float(norm.cdf(0.5))
+        return metric, float(norm.cdf(0.5))
 
     return draw
 
 
 def two_raters(rng: Rng, n: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Each is right 8 times in 10 on its own: they agree 68 times in 100, and chance is one half, which leaves 0.36."""
+    """Each is independently correct with probability 0.8, so they agree with probability 0.68, and kappa is 0.36."""
     truth = rng.random(n) < 0.5
-    ours, theirs = (np.where((rng.random(n) < 0.8) == truth, "a", "b").tolist() for _ in range(2))
-    return dict(zip(IDS[:n], ours, strict=True)), dict(zip(IDS[:n], theirs, strict=True))
+    candidate, baseline = (np.where((rng.random(n) < 0.8) == truth, "a", "b").tolist() for _ in range(2))
+    return dict(zip(IDS[:n], candidate, strict=True)), dict(zip(IDS[:n], baseline, strict=True))
 
 
 def kappa_of_two_raters(rng: Rng) -> tuple[Metric, float]:
@@ -193,26 +197,26 @@ def mean_across_seeds_and_rows(rng: Rng) -> tuple[Metric, float]:
     return mean_over_seeds_and_rows(runs), 2.0
 
 
-CASES: dict[str, Draw] = {
+CASES: dict[str, Simulation] = {
     "accuracy, 200 pairs": accuracy_of_independent_pairs,
     "accuracy, 80 prompts": accuracy_by_prompt(80, 0.7),
-    "accuracy, 100 prompts, nearly all right": accuracy_by_prompt(100, 0.92),
+    "accuracy, 100 prompts, nearly all correct": accuracy_by_prompt(100, 0.92),
     "accuracy, 30 prompts": accuracy_by_prompt(30, 0.6),
     "mean by bootstrap, 40 prompts": mean_by_prompt,
-    "paired difference of rights, 60 prompts": difference_by_prompt,
-    "paired difference by bootstrap, 100 prompts": reward_gained_by_prompt,
-    "paired difference of rights, 300 pairs": rarely_different(300, 1, 0.10, 0.05),
+    "paired difference of outcomes, 60 prompts": difference_by_prompt,
+    "paired difference by bootstrap, 100 prompts": reward_difference_by_prompt,
+    "paired difference of outcomes, 300 pairs": rarely_different(300, 1, 0.10, 0.05),
     "mean of 3 rows": mean_of_few(3),
     "mean of 5 rows": mean_of_few(5),
     "win rate, 150 pairs": win_rate_of_independent_pairs,
     "win rate, 60 prompts": win_rate_by_prompt,
     "win rate at equal length, 200 pairs": win_rate_at_equal_length,
-    "PGR, 300 pairs": gap_recovered(300, 1, 0.60, 0.70, 0.75),
-    "PGR, 120 prompts": gap_recovered(120, 3, 0.60, 0.70, 0.75),
-    "PGR, 200 pairs, ceiling below weak": gap_recovered(200, 1, 0.75, 0.70, 0.55),
-    "PPI, 100 truths and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=False),
-    "PPI++, 100 truths and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=True),
-    "PPI++, 80 prompts and 400 without truths": prediction_powered(80, 400, 3, tuned=True),
+    "PGR, 300 pairs": pgr_of(300, 1, 0.60, 0.70, 0.75),
+    "PGR, 120 prompts": pgr_of(120, 3, 0.60, 0.70, 0.75),
+    "PGR, 200 pairs, ceiling below weak": pgr_of(200, 1, 0.75, 0.70, 0.55),
+    "PPI, 100 labels and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=False),
+    "PPI++, 100 labels and 1,000 predictions": prediction_powered(100, 1000, 1, tuned=True),
+    "PPI++, 80 prompts and 400 unlabeled": prediction_powered(80, 400, 3, tuned=True),
     "kappa, 100 pairs": kappa_of_two_raters,
     "alpha, 100 pairs": alpha_of_two_raters,
     "mean of 3 seeds and 100 rows": mean_across_seeds_and_rows,
@@ -220,30 +224,30 @@ CASES: dict[str, Draw] = {
 
 
 @pytest.mark.parametrize("draw", CASES.values(), ids=CASES.keys())
-def test_95_percent_of_intervals_hold_the_truth(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A tenth of the resamples moves a bound by a twelfth of a standard error, which averages out over the draws.
-    monkeypatch.setattr(resampling, "RESAMPLES", 1000)
-    held = known = 0
-    for place in range(DRAWS):
-        metric, truth = draw(np.random.default_rng([17, place]))
+def test_95_percent_of_intervals_cover_the_true_value(draw: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With a tenth of the resamples a bound varies by a twelfth of a standard error, which averages out over the simulations.
+    monkeypatch.setattr(resampling, "N_RESAMPLES", 1000)
+    covered = defined = 0
+    for index in range(N_SIMULATIONS):
+        metric, truth = draw(np.random.default_rng([17, index]))
         if metric.low is not None and metric.high is not None:
-            known += 1
-            held += metric.low <= truth <= metric.high
-    assert known > 0.98 * DRAWS
-    assert abs(held / known - 0.95) <= 0.015
+            defined += 1
+            covered += metric.low <= truth <= metric.high
+    assert defined > 0.98 * N_SIMULATIONS
+    assert abs(covered / defined - 0.95) <= 0.015
 
 
 @pytest.mark.parametrize(
     "draw",
     [rarely_different(100, 1, 0.03, 0.01), rarely_different(100, 1, 0.04, 0.0), rarely_different(100, 3, 0.05, 0.02)],
 )
-def test_where_few_rows_differ_intervals_hold_the_truth_at_least_as_often(draw: Draw) -> None:
-    held = 0
-    for place in range(DRAWS):
-        metric, truth = draw(np.random.default_rng([19, place]))
+def test_intervals_cover_the_true_value_if_few_rows_differ(draw: Simulation) -> None:
+    covered = 0
+    for index in range(N_SIMULATIONS):
+        metric, truth = draw(np.random.default_rng([19, index]))
         assert metric.low is not None and metric.high is not None
-        held += metric.low <= truth <= metric.high
-    assert held / DRAWS >= 0.935
+        covered += metric.low <= truth <= metric.high
+    assert covered / N_SIMULATIONS >= 0.935
 
 
 @pytest.mark.parametrize(
@@ -255,40 +259,42 @@ def test_where_few_rows_differ_intervals_hold_the_truth_at_least_as_often(draw: 
         rarely_different(4, 2, 0.4, 0.4),
     ],
 )
-def test_of_two_arms_that_are_equally_good_one_is_called_better_at_most_5_times_in_100(draw: Draw) -> None:
-    told = 0
-    for place in range(DRAWS):
-        metric, _ = draw(np.random.default_rng([23, place]))
+def test_the_false_positive_rate_for_equal_arms_is_at_most_5_percent(draw: Simulation) -> None:
+    n_significant = 0
+    for index in range(N_SIMULATIONS):
+        metric, _ = draw(np.random.default_rng([23, index]))
         assert metric.low is not None and metric.high is not None
-        told += metric.low > 0 or metric.high < 0
-    assert told / DRAWS <= 0.05
+        n_significant += metric.low > 0 or metric.high < 0
+    assert n_significant / N_SIMULATIONS <= 0.05
 
 
-def test_a_bootstrap_would_call_one_better_more_than_10_times_in_100_where_four_rows_differ() -> None:
-    told = 0
-    for place in range(DRAWS):
-        rng = np.random.default_rng([29, place])
-        moved = rng.choice(100, 4, replace=False)
+def test_a_plain_bootstrap_has_a_false_positive_rate_above_10_percent_if_four_rows_differ() -> None:
+    n_significant = 0
+    for index in range(N_SIMULATIONS):
+        rng = np.random.default_rng([29, index])
+        changed = rng.choice(100, 4, replace=False)
         differences = np.zeros(100)
-        differences[moved] = rng.choice([-1.0, 1.0], 4)
+        differences[changed] = rng.choice([-1.0, 1.0], 4)
         metric = mean(differences.tolist())
         assert metric.low is not None and metric.high is not None
-        told += metric.low > 0 or metric.high < 0
-    assert told / DRAWS > 0.1
+        n_significant += metric.low > 0 or metric.high < 0
+    assert n_significant / N_SIMULATIONS > 0.1
 
 
-def test_rows_of_one_prompt_taken_for_independent_hold_the_truth_far_too_seldom() -> None:
-    held = 0
-    for place in range(DRAWS):
-        rng = np.random.default_rng([17, place])
-        right: NDArray[np.bool_] = np.repeat(rng.random(60) < 0.7, 4)
-        metric = bounded_mean(right.astype(float).tolist())
+def test_ignoring_clusters_gives_intervals_that_are_far_too_narrow() -> None:
+    covered = 0
+    for index in range(N_SIMULATIONS):
+        rng = np.random.default_rng([17, index])
+        correct: NDArray[np.bool_] = np.repeat(rng.random(60) < 0.7, 4)
+        metric = bounded_mean(correct.astype(float).tolist())
         assert metric.low is not None and metric.high is not None
-        held += metric.low <= 0.7 <= metric.high
-    assert held / DRAWS < 0.75
+        covered += metric.low <= 0.7 <= metric.high
+    assert covered / N_SIMULATIONS < 0.75
 
 
-def test_a_gap_of_nothing_is_called_undefined_95_times_in_100() -> None:
-    found = (recovered(np.random.default_rng([3, place]), 200, 1, (0.7, 0.75, 0.7)) for place in range(DRAWS))
-    undefined = sum(metric.value is None for metric in found)
-    assert abs(undefined / DRAWS - 0.95) <= 0.015
+def test_pgr_is_undefined_in_95_percent_of_cases_without_a_gap() -> None:
+    metrics = (
+        sample_pgr(np.random.default_rng([3, index]), 200, 1, (0.7, 0.75, 0.7)) for index in range(N_SIMULATIONS)
+    )
+    undefined = sum(metric.value is None for metric in metrics)
+    assert abs(undefined / N_SIMULATIONS - 0.95) <= 0.015

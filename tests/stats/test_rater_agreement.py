@@ -1,3 +1,7 @@
+"""Agreement metrics compared with published examples, scikit-learn, and values computed by hand."""
+
+from __future__ import annotations
+
 import random
 
 import pytest
@@ -14,16 +18,18 @@ OBSERVERS = (
     (None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None),
     (1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None),
 )
-RATERS = [{f"unit{place:02}": value for place, value in enumerate(values)} for values in OBSERVERS]
+RATERS = [{f"unit{index:02}": value for index, value in enumerate(values)} for values in OBSERVERS]
 
 
-def verdicts(seed: int, like: dict[str, str] | None = None) -> dict[str, str]:
+def sample_verdicts(seed: int, similar_to: dict[str, str] | None = None) -> dict[str, str]:
     rng = random.Random(seed)
-    drawn = {str(i): rng.choice(["win", "win", "tie", "loss"]) for i in range(300)}
-    return drawn if like is None else {key: like[key] if rng.random() < 0.6 else value for key, value in drawn.items()}
+    random_verdicts = {str(i): rng.choice(["win", "win", "tie", "loss"]) for i in range(300)}
+    if similar_to is None:
+        return random_verdicts
+    return {key: similar_to[key] if rng.random() < 0.6 else value for key, value in random_verdicts.items()}
 
 
-def test_alpha_of_krippendorffs_own_example() -> None:
+def test_alpha_matches_krippendorffs_example() -> None:
     nominal, interval = krippendorff_alpha(RATERS), krippendorff_alpha(RATERS, "interval")
     assert nominal.value == pytest.approx(0.743, abs=5e-4)
     assert interval.value == pytest.approx(0.849, abs=5e-4)
@@ -34,66 +40,66 @@ def test_alpha_of_krippendorffs_own_example() -> None:
         assert metric.low < metric.value < metric.high <= 1
 
 
-def test_alpha_of_two_raters_is_worked_by_hand() -> None:
+def test_alpha_of_two_raters_matches_the_value_computed_by_hand() -> None:
     # Units (a,a) (a,b) (b,b): observed 2/6; expected 1 - (3·2 + 3·2) / (6·5) = 0.6; alpha = 1 - (1/3) / 0.6 = 4/9.
     raters = [{"1": "a", "2": "a", "3": "b"}, {"1": "a", "2": "b", "3": "b"}]
     assert krippendorff_alpha(raters).value == pytest.approx(4 / 9)
-    # As 0 and 1 the squared difference says the same.
+    # for 0 and 1 the squared difference is the same
     numbers = [{key: float(value == "b") for key, value in rater.items()} for rater in raters]
     assert krippendorff_alpha(numbers, "interval").value == pytest.approx(4 / 9)
 
 
-def test_alpha_on_an_interval_scale_does_not_change_with_its_origin_or_unit() -> None:
-    moved = [{key: None if value is None else 1e6 + 0.1 * value for key, value in each.items()} for each in RATERS]
-    assert krippendorff_alpha(moved, "interval").value == pytest.approx(0.849, abs=5e-4)
+def test_interval_alpha_is_invariant_to_origin_and_unit() -> None:
+    rescaled = [{key: None if value is None else 1e6 + 0.1 * value for key, value in rater.items()} for rater in RATERS]
+    assert krippendorff_alpha(rescaled, "interval").value == pytest.approx(0.849, abs=5e-4)
 
 
-def test_full_agreement_is_one_and_one_and_the_same_value_is_undefined() -> None:
+def test_perfect_agreement_is_one_and_a_single_value_is_undefined() -> None:
     assert krippendorff_alpha([{"1": 3, "2": 5}, {"1": 3, "2": 5}], "interval").value == 1.0
     assert krippendorff_alpha([{"1": 3, "2": 3}, {"1": 3, "2": 3}]) == Metric(value=None, low=None, high=None, n=2)
     assert krippendorff_alpha([{"1": 0.1, "2": 0.1}] * 3, "interval").value is None
     assert krippendorff_alpha([{"1": 3}, {"2": 3}]) == Metric(value=None, low=None, high=None, n=0, n_failed=2)
 
 
-def test_raters_that_toss_coins_have_an_alpha_and_a_kappa_about_zero() -> None:
-    ours, theirs = verdicts(1), verdicts(2)
+def test_random_raters_have_an_alpha_and_a_kappa_near_zero() -> None:
+    ours, theirs = sample_verdicts(1), sample_verdicts(2)
     for metric in (krippendorff_alpha([ours, theirs]), cohen_kappa(ours, theirs)):
         assert metric.low is not None and metric.high is not None
         assert metric.low < 0 < metric.high
 
 
-def test_alpha_says_what_it_cannot_read() -> None:
+def test_alpha_rejects_invalid_ratings() -> None:
     with pytest.raises(ValueError, match="alpha compares two or more, got 1"):
         krippendorff_alpha([{"1": 3}])
-    with pytest.raises(ValueError, match="must be numbers where level is interval, got 'a'"):
+    with pytest.raises(ValueError, match="must be numbers if level is interval, got 'a'"):
         krippendorff_alpha([{"1": "a"}, {"1": "b"}], "interval")
 
 
-def test_kappa_of_three_categories_is_that_of_scikit_learn() -> None:
-    ours = verdicts(1)
-    theirs = verdicts(2, like=ours)
-    wanted = cohen_kappa_score(list(ours.values()), [theirs[key] for key in ours])
+def test_kappa_of_three_categories_matches_scikit_learn() -> None:
+    ours = sample_verdicts(1)
+    theirs = sample_verdicts(2, similar_to=ours)
+    expected = cohen_kappa_score(list(ours.values()), [theirs[key] for key in ours])
     metric = cohen_kappa(ours, {**theirs, "only theirs": "tie"})
-    assert metric.value == pytest.approx(wanted)
+    assert metric.value == pytest.approx(expected)
     assert (metric.n, metric.n_failed) == (300, 1)
 
 
-def test_judgments_repeated_within_a_prompt_do_not_narrow_kappa_or_alpha() -> None:
-    ours = verdicts(1)
-    theirs = verdicts(2, like=ours)
-    mine, other = (
-        {f"{key}.{time}": value for key, value in side.items() for time in range(4)} for side in (ours, theirs)
+def test_repeated_judgments_of_a_prompt_do_not_narrow_kappa_or_alpha() -> None:
+    ours = sample_verdicts(1)
+    theirs = sample_verdicts(2, similar_to=ours)
+    ours_repeated, theirs_repeated = (
+        {f"{key}.{copy}": value for key, value in side.items() for copy in range(4)} for side in (ours, theirs)
     )
-    clusters = {key: key.partition(".")[0] for key in mine}
+    clusters = {key: key.partition(".")[0] for key in ours_repeated}
     for once, repeated in (
-        (cohen_kappa(ours, theirs), cohen_kappa(mine, other, clusters=clusters)),
-        (krippendorff_alpha([ours, theirs]), krippendorff_alpha([mine, other], clusters=clusters)),
+        (cohen_kappa(ours, theirs), cohen_kappa(ours_repeated, theirs_repeated, clusters=clusters)),
+        (krippendorff_alpha([ours, theirs]), krippendorff_alpha([ours_repeated, theirs_repeated], clusters=clusters)),
     ):
         assert repeated.value == pytest.approx(once.value, abs=0.002)
         assert (repeated.low, repeated.high) == pytest.approx((once.low, once.high), abs=0.01)
 
 
-def test_agreement_over_prompts_is_as_wide_as_over_one_pair_of_each() -> None:
+def test_repeated_pairs_of_a_prompt_do_not_narrow_the_agreement_rate() -> None:
     human: dict[str, Choice | None] = {str(i): "a" for i in range(240)}
     labels: dict[str, Choice | None] = {str(i): "a" if i // 4 % 3 else "b" for i in range(240)}
     prompts = agreement_rate(labels, human, clusters={key: int(key) // 4 for key in human})
@@ -104,14 +110,14 @@ def test_agreement_over_prompts_is_as_wide_as_over_one_pair_of_each() -> None:
     )
 
 
-def test_agreement_over_prompts_is_called_better_than_a_coin_only_where_the_exact_test_says_so() -> None:
-    # Of 100 prompts, 60 right have p = 0.057 and 61 have p = 0.035, by scipy's exact binomial test.
+def test_the_agreement_rate_excludes_chance_only_if_the_exact_test_is_significant() -> None:
+    # of 100 prompts, 60 correct give p = 0.057 and 61 give p = 0.035 in scipy's exact binomial test
     human: dict[str, Choice | None] = {str(i): "a" for i in range(100)}
-    for right, told in ((60, False), (61, True), (40, False), (39, True)):
-        labels: dict[str, Choice | None] = {str(i): "a" if i < right else "b" for i in range(100)}
-        found = agreement_rate(labels, human, clusters={key: key for key in human})
-        assert found.low is not None and found.high is not None
-        assert bool(binomtest(right, 100).pvalue < 0.05) is told
-        assert (found.low > 0.5 or found.high < 0.5) is told
-    bare = bounded_mean([1.0] * 60 + [0.0] * 40).low
-    assert bare is not None and bare > 0.5
+    for n_correct, significant in ((60, False), (61, True), (40, False), (39, True)):
+        labels: dict[str, Choice | None] = {str(i): "a" if i < n_correct else "b" for i in range(100)}
+        metric = agreement_rate(labels, human, clusters={key: key for key in human})
+        assert metric.low is not None and metric.high is not None
+        assert bool(binomtest(n_correct, 100).pvalue < 0.05) is significant
+        assert (metric.low > 0.5 or metric.high < 0.5) is significant
+    without_null = bounded_mean([1.0] * 60 + [0.0] * 40).low
+    assert without_null is not None and without_null > 0.5

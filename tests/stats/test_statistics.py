@@ -1,3 +1,7 @@
+"""Metrics compared with values computed by hand, tables and scipy."""
+
+from __future__ import annotations
+
 import math
 import random
 
@@ -26,7 +30,7 @@ def by_id(values: list[float]) -> dict[str, float]:
 
 
 def labels_and_human() -> tuple[dict[str, Choice | None], dict[str, Choice | None]]:
-    rows = [(ours, theirs) for ours, theirs, times in CELLS for _ in range(times)]
+    rows = [(ours, theirs) for ours, theirs, count in CELLS for _ in range(count)]
     labels: dict[str, Choice | None] = {str(i): ours for i, (ours, _) in enumerate(rows)}
     human: dict[str, Choice | None] = {str(i): theirs for i, (_, theirs) in enumerate(rows)}
     return labels, human
@@ -44,7 +48,7 @@ def test_wilson_interval_of_eight_in_ten() -> None:
     assert bounds(metric) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
 
 
-def test_wilson_interval_keeps_a_width_and_its_end_where_none_or_all_succeed() -> None:
+def test_wilson_interval_has_positive_width_for_none_or_all_successes() -> None:
     # With p = 0 the upper bound is z² / (n + z²) = 3.8415 / 13.8415.
     assert bounds(proportion(0, 10)) == pytest.approx((0.0, 0.2775328), abs=1e-6)
     assert bounds(proportion(10, 10)) == pytest.approx((0.7224672, 1.0), abs=1e-6)
@@ -52,12 +56,12 @@ def test_wilson_interval_keeps_a_width_and_its_end_where_none_or_all_succeed() -
 
 
 @pytest.mark.parametrize(("successes", "n"), [(3, 2), (-1, 2)])
-def test_a_count_outside_its_total_is_refused(successes: int, n: int) -> None:
+def test_a_count_outside_its_total_is_rejected(successes: int, n: int) -> None:
     with pytest.raises(ValueError, match=r"successes must be in \[0, n\]"):
         proportion(successes, n)
 
 
-def test_nothing_gives_no_value_and_keeps_the_failures() -> None:
+def test_empty_input_gives_no_value_and_keeps_the_failures() -> None:
     empty = Metric(value=None, low=None, high=None, n=0, n_failed=4)
     assert mean([], n_failed=4) == empty
     assert proportion(0, 0, n_failed=4) == empty
@@ -74,12 +78,12 @@ def test_one_row_has_a_mean_but_no_interval() -> None:
     assert mean([3.0, 5.0], clusters=["same", "same"]) == Metric(value=4.0, low=None, high=None, n=2)
 
 
-def test_two_rows_have_students_interval_of_one_degree_of_freedom() -> None:
+def test_two_rows_have_students_interval_with_one_degree_of_freedom() -> None:
     # The standard error of {0, 1} is 1/2, and t is tan(0.95 · 90°) = 12.706.
     assert bounds(mean([0.0, 1.0])) == pytest.approx((0.5 - 6.353, 0.5 + 6.353), abs=1e-3)
 
 
-def test_the_bootstrap_interval_has_the_width_that_the_standard_error_gives() -> None:
+def test_the_bootstrap_interval_has_the_width_implied_by_the_standard_error() -> None:
     rng = random.Random(3)
     values = [rng.gauss(10, 2) for _ in range(400)]
     center = sum(values) / 400
@@ -95,7 +99,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
     )
 
 
-def test_rows_that_repeat_within_a_prompt_do_not_narrow_the_interval() -> None:
+def test_repeated_rows_of_a_prompt_do_not_narrow_the_interval() -> None:
     single = mean(VALUES)
     repeated = mean([value for value in VALUES for _ in range(10)], clusters=[i for i in range(6) for _ in range(10)])
     ignored = mean([value for value in VALUES for _ in range(10)])
@@ -104,14 +108,14 @@ def test_rows_that_repeat_within_a_prompt_do_not_narrow_the_interval() -> None:
     assert bounds(ignored)[1] - bounds(ignored)[0] < 0.5 * (bounds(repeated)[1] - bounds(repeated)[0])
 
 
-def test_a_large_cluster_weighs_as_many_rows_as_it_has() -> None:
+def test_a_cluster_is_weighted_by_its_number_of_rows() -> None:
     assert mean([0.0, 3.0, 3.0], clusters=["x", "y", "y"]).value == 2.0
 
 
-def test_values_that_are_not_numbers_are_refused_by_place() -> None:
+def test_values_that_are_not_finite_are_reported_with_their_index() -> None:
     with pytest.raises(ValueError, match=r"values\[1\] must be a finite number, got nan"):
         mean([1.0, float("nan")])
-    with pytest.raises(ValueError, match="clusters: 1 of them for 2 values"):
+    with pytest.raises(ValueError, match="clusters: got 1 for 2 values"):
         mean([1.0, 2.0], clusters=["x"])
 
 
@@ -121,18 +125,18 @@ def test_a_paired_difference_joins_by_id_and_counts_the_ids_of_one_side() -> Non
     assert bounds(metric) == pytest.approx((3 - 12.706, 3 + 12.706), abs=1e-3)
 
 
-def test_a_constant_gain_over_varied_rows_has_no_spread_when_paired() -> None:
+def test_a_constant_paired_gain_has_no_variance() -> None:
     theirs = by_id(VALUES)
     assert bounds(paired_difference({key: value + 0.5 for key, value in theirs.items()}, theirs)) == (0.5, 0.5)
 
 
-def test_the_order_in_which_ids_come_changes_nothing() -> None:
+def test_the_order_of_ids_does_not_matter() -> None:
     ours, theirs = by_id([1.0, 4.0, 2.0, 8.0, 5.0, 7.0]), by_id(VALUES)
     assert paired_difference(dict(reversed(ours.items())), theirs) == paired_difference(ours, theirs)
 
 
-def test_a_paired_difference_resamples_the_clusters_it_is_given() -> None:
-    values = [float(place % 7) for place in range(20)]
+def test_a_paired_difference_resamples_clusters() -> None:
+    values = [float(index % 7) for index in range(20)]
     doubled = by_id([value for value in values for _ in range(2)])
     clusters = {key: index // 2 for index, key in enumerate(doubled)}
     once, twice = (
@@ -142,15 +146,15 @@ def test_a_paired_difference_resamples_the_clusters_it_is_given() -> None:
     assert bounds(twice) == pytest.approx(bounds(once))
 
 
-def test_the_gap_recovered_is_the_share_of_the_gap_that_the_student_closes() -> None:
-    # Means 1, 1.75 and 2: three quarters, and every row alike, so every resample too.
+def test_pgr_is_the_fraction_of_the_gap_that_the_student_closes() -> None:
+    # means 1, 1.75 and 2: three quarters, the same in every row and so in every resample
     weak = by_id([0.0, 1.0, 2.0])
     student = {key: value + 0.75 for key, value in weak.items()}
     ceiling = {key: value + 1.0 for key, value in weak.items()}
     assert performance_gap_recovered(weak, student, ceiling) == Metric(value=0.75, low=0.75, high=0.75, n=3)
 
 
-def test_the_gap_recovered_has_an_interval_when_the_rows_differ() -> None:
+def test_pgr_has_an_interval_if_the_rows_differ() -> None:
     rng = random.Random(5)
     weak = by_id([rng.gauss(0, 1) for _ in range(60)])
     student = {key: value + rng.gauss(0.5, 0.2) for key, value in weak.items()}
@@ -162,24 +166,26 @@ def test_the_gap_recovered_has_an_interval_when_the_rows_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("student", "wanted"),
+    ("student", "expected"),
     [(497, -1.153846), (503, -1.0), (542, 0.0), (581, 1.0)],  # SEAM's table 1, SafeRLHF: weak 54.2, ceiling 50.3
 )
-def test_where_human_labels_do_harm_the_ceiling_itself_is_at_minus_one(student: int, wanted: float) -> None:
-    right = {name: by_id([float(row < count) for row in range(1000)]) for name, count in (("weak", 542), ("top", 503))}
+def test_the_ceiling_is_at_minus_one_if_human_labels_are_harmful(student: int, expected: float) -> None:
+    correct = {
+        name: by_id([float(row < count) for row in range(1000)]) for name, count in (("weak", 542), ("top", 503))
+    }
     metric = performance_gap_recovered(
-        right["weak"], by_id([float(row < student) for row in range(1000)]), right["top"]
+        correct["weak"], by_id([float(row < student) for row in range(1000)]), correct["top"]
     )
-    assert metric.value == pytest.approx(wanted, abs=1e-6)
+    assert metric.value == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("gaps", [[1.0, -1.0, 0.5, -0.5], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
-def test_the_gap_recovered_is_undefined_where_the_gap_may_be_zero(gaps: list[float]) -> None:
+def test_pgr_is_undefined_if_the_gap_may_be_zero(gaps: list[float]) -> None:
     weak, student = by_id([0.0] * 4), by_id([0.3] * 4)
     assert performance_gap_recovered(weak, student, by_id(gaps)) == Metric(value=None, low=None, high=None, n=4)
 
 
-def test_agreement_counts_only_pairs_that_both_sides_label() -> None:
+def test_the_agreement_rate_ignores_pairs_labeled_by_one_side_only() -> None:
     labels: dict[str, Choice | None] = {"1": "a", "2": "b", "3": None, "4": "a", "unlabeled": "b"}
     human: dict[str, Choice | None] = {"1": "a", "2": "a", "3": "a", "4": "a", "5": "b", "unlabeled": None}
     metric = agreement_rate(labels, human)
@@ -187,7 +193,7 @@ def test_agreement_counts_only_pairs_that_both_sides_label() -> None:
     assert (metric.n, metric.n_failed) == (3, 2)
 
 
-def test_kappa_takes_chance_out_of_agreement() -> None:
+def test_kappa_corrects_agreement_for_chance() -> None:
     # Observed 0.60; expected 0.60 · 0.70 + 0.40 · 0.30 = 0.54; (0.60 − 0.54) / (1 − 0.54) = 0.1304.
     metric = cohen_kappa(*labels_and_human())
     low, high = bounds(metric)
@@ -196,7 +202,7 @@ def test_kappa_takes_chance_out_of_agreement() -> None:
     assert (low, high) == pytest.approx((0.1304 - 0.192, 0.1304 + 0.192), abs=0.02)
 
 
-def test_kappa_is_one_in_full_agreement_and_undefined_where_only_one_thing_is_said() -> None:
+def test_kappa_is_one_for_perfect_agreement_and_undefined_for_a_single_category() -> None:
     same: dict[str, Choice | None] = {str(i): ("a", "b")[i % 2] for i in range(40)}
     assert cohen_kappa(same, same).value == 1.0
     only_a: dict[str, Choice | None] = {"1": "a", "2": "a"}
@@ -219,25 +225,25 @@ def test_pearson_is_undefined_for_a_constant_and_has_no_interval_for_three_point
 
 
 def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
-    # Bin 0.9: accuracy 0.5 against 0.9, two of three rows; bin 0.6: 1 against 0.6: (2 · 0.4 + 0.4) / 3.
+    # Bin 0.9: accuracy 0.5 for confidence 0.9, two of three rows; bin 0.6: 1 for 0.6: (2 · 0.4 + 0.4) / 3.
     metric = expected_calibration_error([0.9, 0.9, 0.6], [True, False, True])
     assert metric.value == pytest.approx(0.4)
     assert (metric.low, metric.high, metric.n) == (None, None, 3)
 
 
-def test_labels_that_are_as_sure_as_they_are_right_have_no_calibration_error() -> None:
+def test_calibrated_labels_have_no_calibration_error() -> None:
     assert expected_calibration_error([0.75] * 4, [True, True, True, False]).value == 0.0
     assert expected_calibration_error([1.0, 1.0], [True, True]).value == 0.0
 
 
-def test_a_confidence_outside_its_range_is_refused() -> None:
+def test_a_confidence_outside_its_range_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"confidences must be in \[0, 1\]"):
         expected_calibration_error([1.2], [True])
     with pytest.raises(ValueError, match="2 confidences for 1 outcomes"):
         expected_calibration_error([0.5, 0.5], [True])
 
 
-def test_twenty_thousand_rows_are_drawn_in_groups_that_keep_the_width() -> None:
+def test_resampling_in_groups_keeps_the_width_for_twenty_thousand_rows() -> None:
     rng = random.Random(8)
     values = [rng.gauss(1, 3) for _ in range(20_000)]
     low, high = bounds(mean(values))
@@ -245,19 +251,19 @@ def test_twenty_thousand_rows_are_drawn_in_groups_that_keep_the_width() -> None:
     assert low < sum(values) / 20_000 < high
 
 
-def test_the_order_of_rows_does_not_move_the_interval() -> None:
+def test_the_order_of_rows_does_not_change_the_interval() -> None:
     rng = random.Random(8)
     values = [rng.gauss(1, 3) for _ in range(2500)]
     assert mean(values[::-1]) == mean(values)
 
 
 @pytest.mark.parametrize("n", [4, 40, 3000])
-def test_a_difference_the_other_way_round_is_the_mirror_image(n: int) -> None:
+def test_the_reversed_difference_is_exactly_negated(n: int) -> None:
     rng = np.random.default_rng(n)
-    ours = {str(place): float(value) for place, value in enumerate(rng.normal(0.02, 1, n))}
-    theirs = {str(place): float(value) for place, value in enumerate(rng.exponential(1, n) - 1)}
-    there, back = paired_difference(ours, theirs), paired_difference(theirs, ours)
-    assert there.value is not None
-    assert there.low is not None
-    assert there.high is not None
-    assert (back.value, back.low, back.high) == (-there.value, -there.high, -there.low)
+    ours = {str(index): float(value) for index, value in enumerate(rng.normal(0.02, 1, n))}
+    theirs = {str(index): float(value) for index, value in enumerate(rng.exponential(1, n) - 1)}
+    forward, reversed_ = paired_difference(ours, theirs), paired_difference(theirs, ours)
+    assert forward.value is not None
+    assert forward.low is not None
+    assert forward.high is not None
+    assert (reversed_.value, reversed_.low, reversed_.high) == (-forward.value, -forward.high, -forward.low)

@@ -1,8 +1,8 @@
-"""Figures with their uncertainty: pure, and the same input always gives the same bytes.
+"""Metrics with confidence intervals. All functions are pure and deterministic.
 
-Intervals are 95 %. They speak of the rows at hand: how much another training run would differ is in none of them but those
-of `across_seeds` and `across_seeds_and_rows`. Where rows come in clusters, as pairs do by their prompt, say so: rows of one
-cluster are not independent, and intervals that ignore it are too narrow.
+Intervals are 95 %. They describe sampling of rows; only those of `summarize_seeds` and `mean_over_seeds_and_rows` cover the
+variation between training runs. Pass `clusters` if rows are grouped, as pairs are by their prompt: rows of one cluster are not
+independent, and intervals that ignore this are too narrow.
 """
 
 from trimtab.stats.calibration_error import expected_calibration_error
@@ -17,11 +17,10 @@ from trimtab.stats.rater_agreement import agreement_rate, cohen_kappa, krippendo
 from trimtab.stats.sample_size import required_sample_size
 from trimtab.stats.seeds import SeedSummary, mean_over_seeds_and_rows, summarize_seeds
 from trimtab.stats.self_consistency import VoteConsistency, expected_majority_of_coin_flips, vote_consistency
-from trimtab.stats.win_rate import Outcome, win_rate
+from trimtab.stats.win_rate import win_rate
 
 __all__ = [
     "McNemarResult",
-    "Outcome",
     "SeedSummary",
     "VoteConsistency",
     "agreement_rate",

@@ -1,4 +1,4 @@
-"""How far the probabilities of labels are from how often they are right."""
+"""Expected calibration error."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def expected_calibration_error(confidences: Sequence[float], correct: Sequence[b
     """Expected calibration error, Σ over bins of (n_bin / n) |accuracy - mean confidence| (Naeini et al. 2015).
 
     `confidences` are probabilities of the chosen answer in [0, 1], in `bins` bins of equal width. There is no interval:
-    resampling adds noise inside the absolute value, so a bootstrap would lie above the figure it is meant to surround.
+    resampling adds noise inside the absolute value, so a bootstrap interval would be biased upward.
     """
     if len(confidences) != len(correct):
-        raise ValueError(f"calibration_error: {len(confidences)} confidences for {len(correct)} outcomes")
-    sure = require_finite(confidences, "confidences")
-    if not len(sure):
+        raise ValueError(f"expected_calibration_error: {len(confidences)} confidences for {len(correct)} outcomes")
+    confidence = require_finite(confidences, "confidences")
+    if not len(confidence):
         return undefined_metric()
-    if sure.min() < 0 or sure.max() > 1:
-        raise ValueError(f"confidences must be in [0, 1], got {sure.min()} to {sure.max()}")
-    surplus = np.asarray(correct, dtype=np.float64) - sure
-    which = np.minimum((sure * bins).astype(np.intp), bins - 1)
-    error = np.abs(np.bincount(which, weights=surplus, minlength=bins)).sum() / len(sure)
-    return Metric(value=float(error), low=None, high=None, n=len(sure))
+    if confidence.min() < 0 or confidence.max() > 1:
+        raise ValueError(f"confidences must be in [0, 1], got {confidence.min()} to {confidence.max()}")
+    gaps = np.asarray(correct, dtype=np.float64) - confidence
+    bin_indices = np.minimum((confidence * bins).astype(np.intp), bins - 1)
+    error = np.abs(np.bincount(bin_indices, weights=gaps, minlength=bins)).sum() / len(confidence)
+    return Metric(value=float(error), low=None, high=None, n=len(confidence))

@@ -1,4 +1,4 @@
-"""How much means vary from one draw of clusters to the next, in closed form."""
+"""Closed-form covariance of means over clusters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trimtab.stats.clusters import ClusterIds, FloatArray, sum_by_cluster
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClusteredMeans:
-    """Column means of rows, (k,), the covariance (k, k) of these means, and the number of clusters that it rests on."""
+    """Column means, (k,), the covariance of these means, (k, k), and the number of clusters behind it."""
 
     values: FloatArray
     covariance: FloatArray
@@ -19,16 +19,17 @@ class ClusteredMeans:
 
 
 def estimate_clustered_means(columns: FloatArray, clusters: ClusterIds | None) -> ClusteredMeans:
-    """The means of the columns of (n, k) with n >= 1, and their covariance, for at least two clusters.
+    """The means of the columns of (n, k), n >= 1, and their covariance, which needs at least two clusters.
 
-    A mean is a ratio of sums, so its covariance is G/(G-1) Σ e eᵀ / n² over the G clusters, e being what a cluster's sum
-    exceeds its number of rows times the mean by (Cochran 1977, section 2.11). It is all nan for a single cluster.
+    A mean is a ratio of sums, so its covariance is G/(G-1) Σ e eᵀ / n² over G clusters, with e a cluster's sum minus its number
+    of rows times the mean (Cochran 1977, section 2.11). It is NaN for a single cluster.
     """
     sums = sum_by_cluster(columns, clusters)
-    n, groups = len(columns), len(sums)
+    n, n_clusters = len(columns), len(sums)
     means = sums[:, :-1].sum(axis=0) / n
-    excess = sums[:, :-1] - sums[:, -1:] * means
-    if groups < 2:
-        return ClusteredMeans(values=means, covariance=np.full((columns.shape[1],) * 2, np.nan), n_clusters=groups)
-    covariance = groups / (groups - 1) * np.einsum("ci,cj->ij", excess, excess) / n**2
-    return ClusteredMeans(values=means, covariance=covariance, n_clusters=groups)
+    residuals = sums[:, :-1] - sums[:, -1:] * means
+    if n_clusters < 2:
+        undefined = np.full((columns.shape[1],) * 2, np.nan)
+        return ClusteredMeans(values=means, covariance=undefined, n_clusters=n_clusters)
+    covariance = n_clusters / (n_clusters - 1) * np.einsum("ci,cj->ij", residuals, residuals) / n**2
+    return ClusteredMeans(values=means, covariance=covariance, n_clusters=n_clusters)

@@ -1,4 +1,4 @@
-"""Rows as numbers: checked at the door, averaged exactly, summed by cluster."""
+"""Validation of input values, exact means, and sums by cluster."""
 
 from __future__ import annotations
 
@@ -11,44 +11,46 @@ from numpy.typing import NDArray
 from trimtab.types import Metric
 
 FloatArray = NDArray[np.float64]
+# One cluster id per row.
 ClusterIds = Sequence[Hashable]
 
 
 def require_finite(values: Sequence[float], name: str) -> FloatArray:
-    """The values as an array. Raises `ValueError` that names the first that is not finite."""
-    rows = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(rows).all():
-        first = int(np.flatnonzero(~np.isfinite(rows))[0])
-        raise ValueError(f"{name}[{first}] must be a finite number, got {rows[first]}")
-    return rows
+    """The values as an array. Raises `ValueError` for the first value that is not finite."""
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        first = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(f"{name}[{first}] must be a finite number, got {array[first]}")
+    return array
 
 
-def exact_mean(rows: FloatArray) -> float:
-    # math.fsum is exact, so the order of the rows cannot change the last digit.
-    return math.fsum(rows) / len(rows)
+def exact_mean(values: FloatArray) -> float:
+    # math.fsum is exact, so the result does not depend on the order of the values
+    return math.fsum(values) / len(values)
 
 
 def undefined_metric(n: int = 0, n_failed: int = 0) -> Metric:
-    """A figure that is undefined on these rows."""
+    """A metric without a value, for inputs on which it is undefined."""
     return Metric(value=None, low=None, high=None, n=n, n_failed=n_failed)
 
 
 def lookup_clusters(keys: Iterable[str], clusters: Mapping[str, Hashable] | None) -> ClusterIds | None:
-    """The clusters of these ids, in their order. Raises `KeyError` for an id that has none."""
+    """The clusters of these ids, in the same order. Raises `KeyError` for an id without a cluster."""
     return None if clusters is None else [clusters[key] for key in keys]
 
 
 def sum_by_cluster(columns: FloatArray, clusters: ClusterIds | None) -> FloatArray:
-    """Column sums of each cluster's rows, and as a last column their number: (n, k) to (clusters, k + 1).
+    """Column sums for each cluster, with the number of its rows as last column: (n, k) to (clusters, k + 1).
 
-    Clusters stand in order of first appearance; without `clusters` every row is its own. Raises `ValueError` where there is
-    not one cluster a row.
+    Clusters are in order of first appearance. Without `clusters`, each row is its own cluster. Raises `ValueError` unless
+    there is one cluster per row.
     """
-    counted = np.column_stack([columns, np.ones(len(columns))])
+    with_counts = np.column_stack([columns, np.ones(len(columns))])
     if clusters is None:
-        return counted
+        return with_counts
     if len(clusters) != len(columns):
-        raise ValueError(f"clusters: {len(clusters)} of them for {len(columns)} values")
-    place: dict[Hashable, int] = {}
-    which = np.array([place.setdefault(cluster, len(place)) for cluster in clusters], dtype=np.intp)
-    return np.stack([np.bincount(which, weights=column, minlength=len(place)) for column in counted.T], axis=1)
+        raise ValueError(f"clusters: got {len(clusters)} for {len(columns)} values")
+    index_of: dict[Hashable, int] = {}
+    indices = np.array([index_of.setdefault(cluster, len(index_of)) for cluster in clusters], dtype=np.intp)
+    sums = [np.bincount(indices, weights=column, minlength=len(index_of)) for column in with_counts.T]
+    return np.stack(sums, axis=1)

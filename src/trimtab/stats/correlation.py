@@ -1,4 +1,4 @@
-"""How far two figures of the same rows rise and fall together."""
+"""Correlation of two metrics on the same rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from trimtab.types import Metric
 
 
 def pearson(x: Sequence[float], y: Sequence[float], *, n_failed: int = 0) -> Metric:
-    """The product-moment correlation with the interval of Fisher (1921): tanh(artanh r ± 1.96 / √(n-3)).
+    """Pearson's correlation with Fisher's (1921) interval, tanh(artanh r ± 1.96 / √(n-3)).
 
-    None where there are fewer than two points or one side is constant; no interval with fewer than four points.
+    Undefined for fewer than two points or if one side is constant. No interval for fewer than four points.
     """
     if len(x) != len(y):
         raise ValueError(f"pearson: {len(x)} values of x for {len(y)} of y")
@@ -29,5 +29,5 @@ def pearson(x: Sequence[float], y: Sequence[float], *, n_failed: int = 0) -> Met
         return Metric(value=r, low=None, high=None, n=n, n_failed=n_failed)
     if abs(r) == 1.0:
         return Metric(value=r, low=r, high=r, n=n, n_failed=n_failed)
-    z, half = math.atanh(r), Z95 / math.sqrt(n - 3)
-    return Metric(value=r, low=math.tanh(z - half), high=math.tanh(z + half), n=n, n_failed=n_failed)
+    z, half_width = math.atanh(r), Z95 / math.sqrt(n - 3)
+    return Metric(value=r, low=math.tanh(z - half_width), high=math.tanh(z + half_width), n=n, n_failed=n_failed)

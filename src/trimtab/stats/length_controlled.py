@@ -1,4 +1,4 @@
-"""A win rate that being longer does not buy."""
+"""Length-controlled win rate."""
 
 from __future__ import annotations
 
@@ -6,57 +6,57 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import expit
 
 from trimtab.stats.clusters import ClusterIds, FloatArray, require_finite, sum_by_cluster, undefined_metric
-from trimtab.stats.logistic import fit_logistic_regression, sigmoid
+from trimtab.stats.logistic import fit_logistic_regression
 from trimtab.stats.quantiles import student_t_quantile
-from trimtab.stats.win_rate import Outcome, score_valid_outcomes
-from trimtab.types import Metric
+from trimtab.stats.win_rate import score_valid_outcomes
+from trimtab.types import Metric, Outcome
 
 
 def length_controlled_win_rate(
     outcomes: Sequence[Outcome], length_differences: Sequence[float], *, clusters: ClusterIds | None = None
 ) -> Metric:
-    """The win rate to be expected were both answers equally long, after Dubois et al. (2024).
+    """The expected win rate if both responses were equally long, after Dubois et al. (2024).
 
-    `length_differences` are our length minus theirs, one a comparison, in any unit. A logistic regression of points (1, 1/2, 0)
-    on tanh(difference / standard deviation) is read at a difference of zero: sigmoid of its intercept. Unlike AlpacaEval's,
-    the model has no term for the instruction's difficulty, which takes fits on many other models. Two made-up ties, one at
-    either end of tanh, keep it finite where every longer answer wins (after Clogg et al. 1991). The interval is that of the
-    intercept, with the sandwich variance over `clusters` (Liang & Zeger 1986) and Student's t, carried through the sigmoid.
+    `length_differences` are candidate minus baseline length, one per comparison, in any unit. Points (1, 1/2, 0) are regressed
+    on tanh(difference / standard deviation) with logistic regression; the result is the sigmoid of the intercept. Unlike
+    AlpacaEval, the model has no term for the difficulty of the instruction, which requires fits on many other models. Two
+    artificial ties, one at either end of tanh, keep the estimate finite if every longer response wins (after Clogg et al.
+    1991). The interval is that of the intercept, with the sandwich variance over `clusters` (Liang & Zeger 1986) and Student's
+    t, mapped through the sigmoid.
 
-    Undefined where fewer than two clusters were judged, and where all differences are one and the same but not zero: then
-    what length does cannot be told from who is better.
+    Undefined for fewer than two clusters with valid outcomes, and if all differences have the same nonzero value: then length
+    and quality cannot be separated.
     """
     if len(length_differences) != len(outcomes):
-        raise ValueError(f"length_differences: {len(length_differences)} of them for {len(outcomes)} outcomes")
+        raise ValueError(f"length_differences: got {len(length_differences)} for {len(outcomes)} outcomes")
     points, groups = score_valid_outcomes(outcomes, clusters)
-    every = require_finite(length_differences, "length_differences")
-    longer = every[[outcome != "failed" for outcome in outcomes]]
+    differences = require_finite(length_differences, "length_differences")
+    valid = differences[[outcome != "failed" for outcome in outcomes]]
     n_failed = len(outcomes) - len(points)
-    if not points or (np.ptp(longer) == 0 and longer[0] != 0):
+    if not points or (np.ptp(valid) == 0 and valid[0] != 0):
         return undefined_metric(len(points), n_failed)
-    x = np.tanh(longer / longer.std()) if longer.any() else longer
+    x = np.tanh(valid / valid.std()) if valid.any() else valid
     intercept, error, n_clusters = _fit_intercept(x, np.array(points), groups)
     if n_clusters < 2:
         return undefined_metric(len(points), n_failed)
-    low, value, high = (
-        1 / (1 + math.exp(-(intercept + t * error)))
-        for t in (-student_t_quantile(n_clusters - 1), 0.0, student_t_quantile(n_clusters - 1))
-    )
+    t95 = student_t_quantile(n_clusters - 1)
+    low, value, high = (1 / (1 + math.exp(-(intercept + t * error))) for t in (-t95, 0.0, t95))
     return Metric(value=value, low=low, high=high, n=len(points), n_failed=n_failed)
 
 
 def _fit_intercept(x: FloatArray, points: FloatArray, clusters: ClusterIds | None) -> tuple[float, float, int]:
     """The intercept, its standard error and the number of clusters."""
     n = len(x)
-    rows = np.stack([np.ones(n + 2), np.append(x, [-1.0, 1.0])], axis=1)
+    design = np.stack([np.ones(n + 2), np.append(x, [-1.0, 1.0])], axis=1)
     targets = np.append(points, [0.5, 0.5])
-    weights = fit_logistic_regression(rows, targets)
-    p = sigmoid(rows @ weights)
-    scores = rows * (targets - p)[:, None]
-    real = sum_by_cluster(scores[:n], clusters)[:, :-1]
-    every = np.concatenate([real, scores[n:]])
-    bread = np.linalg.inv((rows * (p * (1 - p))[:, None]).T @ rows)
-    meat = every.T @ every * (len(every) / (len(every) - 1))
-    return float(weights[0]), math.sqrt((bread @ meat @ bread)[0, 0]), len(real)
+    weights = fit_logistic_regression(design, targets)
+    p = expit(design @ weights)
+    scores = design * (targets - p)[:, None]
+    observed = sum_by_cluster(scores[:n], clusters)[:, :-1]
+    cluster_scores = np.concatenate([observed, scores[n:]])
+    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)
+    meat = cluster_scores.T @ cluster_scores * (len(cluster_scores) / (len(cluster_scores) - 1))
+    return float(weights[0]), math.sqrt((bread @ meat @ bread)[0, 0]), len(observed)

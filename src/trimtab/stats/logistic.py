@@ -1,8 +1,12 @@
-"""Logistic regression of shares, without a penalty."""
+"""Logistic regression on probabilities, without regularization.
+
+scikit-learn's LogisticRegression takes class labels only and has no unique solution for collinear columns.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from trimtab.stats.clusters import FloatArray
 
@@ -11,13 +15,13 @@ _TOLERANCE = 1e-10
 
 
 def fit_logistic_regression(rows: FloatArray, targets: FloatArray) -> FloatArray:
-    """The weights w for which sigmoid(rows @ w) makes the targets, in [0, 1], most likely: Newton's method with halved steps.
+    """The maximum-likelihood weights w of sigmoid(rows @ w) for targets in [0, 1], by Newton's method with step halving.
 
-    `rows` has shape (n, weights). Where the rows leave a weight open, as equal ones do, it is the smallest that does.
+    `rows` has shape (n, weights). If the solution is not unique, as with equal rows, it is the one with the smallest norm.
     """
     weights = np.zeros(rows.shape[1])
     for _ in range(_MAX_STEPS):
-        p = sigmoid(rows @ weights)
+        p = expit(rows @ weights)
         gradient = rows.T @ (p - targets)
         if np.abs(gradient).max() <= _TOLERANCE * len(rows):
             break
@@ -27,13 +31,6 @@ def fit_logistic_regression(rows: FloatArray, targets: FloatArray) -> FloatArray
             step = step / 2
         weights = weights - step
     return weights
-
-
-def sigmoid(logits: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-logits)), without overflow at either end."""
-    small = np.exp(-np.abs(logits))
-    p: FloatArray = np.where(logits >= 0, 1.0, small) / (1 + small)
-    return p
 
 
 def _cross_entropy(logits: FloatArray, targets: FloatArray) -> float:

@@ -1,4 +1,4 @@
-"""McNemar's test: of the rows on which two arms differ, does one win more than half?"""
+"""McNemar's test for the rows on which two arms differ."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trimtab.stats.permutation_test import sign_flip_p_value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemarResult:
-    """The rows on which ours is above theirs, those on which it is below, all rows that both have, and `n_failed`, the ids
-    that only one side has. `p_value` is None where nothing differs."""
+    """`wins` and `losses`: rows on which the candidate is above or below the baseline. `n`: rows present in both. `n_failed`:
+    ids present in one only. `p_value` is None if no row differs."""
 
     wins: int
     losses: int
@@ -30,14 +30,16 @@ def mcnemar_test(
     seed: int = 0,
     clusters: Mapping[str, Hashable] | None = None,
 ) -> McNemarResult:
-    """The exact two-sided test of McNemar (1947), joined by id: were both as good, the rows that differ would be coin flips.
+    """The exact two-sided test of McNemar (1947) on values joined by id. Under the null hypothesis, differing rows are coin
+    flips.
 
-    With rights and wrongs (1 and 0) and rows of their own it is McNemar's; with other figures, or where `clusters` gives each
-    id's, it is the test that swaps both arms a cluster at a time (`swapped`), of which McNemar's is a case.
+    This is McNemar's test for binary values (1 and 0) on independent rows. For other values, or with the cluster of each id in
+    `clusters`, it is its generalization that swaps both arms cluster by cluster (`sign_flip_p_value`).
     """
     common = sorted(candidate.keys() & baseline.keys())
     differences = np.array([candidate[key] - baseline[key] for key in common])
-    sums = sum_by_cluster(differences[:, None], lookup_clusters(common, clusters))[:, 0] if common else differences
+    groups = lookup_clusters(common, clusters)
+    sums = sum_by_cluster(differences[:, None], groups)[:, 0] if common else differences
     return McNemarResult(
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),

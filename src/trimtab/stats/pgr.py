@@ -1,4 +1,4 @@
-"""How much of the gap between weak labels and human ones a student closes."""
+"""Performance gap recovered."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ def performance_gap_recovered(
     *,
     clusters: Mapping[str, Hashable] | None = None,
 ) -> Metric:
-    """Performance gap recovered, (student - weak) / |ceiling - weak| (Burns et al. 2023, section 3; Li et al. 2025, eq. 4),
-    paired by id.
+    """(student - weak) / |ceiling - weak| on values paired by id (Burns et al. 2023, section 3; Li et al. 2025, eq. 4).
 
-    0 is a student no better than its weak labeler, 1 one as good as with human labels; it may leave [0, 1]. Where human
-    labels do harm, and the ceiling lies below the weak labeler, the ceiling itself is at -1. A ratio over a gap that may be
-    zero says nothing: the figure is undefined, its value None, where the interval of ceiling - weak touches zero. The
-    interval is Fieller's (1954): every ratio ρ for which gain - ρ gap is not told from zero, with Student's t and the
-    covariance over `clusters`, which give each id's. It is bounded exactly where the gap's own interval leaves out zero.
-    `n_failed` counts the ids that not all three have.
+    0 is a student no better than its weak labeler, 1 a student as good as one trained on human labels; values outside [0, 1]
+    are possible. If human labels are harmful, and the ceiling is below the weak labeler, the ceiling is at -1. The metric is
+    undefined (None) if the interval of ceiling - weak includes zero, because a ratio over a gap that may be zero is
+    meaningless. The interval is Fieller's (1954): all ratios ρ for which gain - ρ gap is not significantly different from
+    zero, with Student's t and the covariance over `clusters`, which gives the cluster of each id. It is bounded exactly if the
+    gap's own interval excludes zero. `n_failed` counts the ids missing from at least one of the three.
     """
     common = sorted(weak.keys() & student.keys() & ceiling.keys())
     n_failed = len(weak.keys() | student.keys() | ceiling.keys()) - len(common)
@@ -37,26 +36,29 @@ def performance_gap_recovered(
     gap = require_finite([ceiling[key] for key in common], "ceiling") - base
     if len(common) < 2:
         return undefined_metric(len(common), n_failed)
-    bounds = _fieller_interval(
-        estimate_clustered_means(np.stack([gain, gap], axis=1), lookup_clusters(common, clusters))
-    )
+    means = estimate_clustered_means(np.stack([gain, gap], axis=1), lookup_clusters(common, clusters))
+    bounds = _fieller_interval(means)
     if bounds is None:
         return undefined_metric(len(common), n_failed)
-    # Fieller's bounds are those of gain / gap; of gain / |gap| where the gap is negative they are mirrored.
+    # Fieller's bounds are those of gain / gap; the bounds of gain / |gap| for a negative gap are mirrored
     low, high = bounds if exact_mean(gap) > 0 else (-bounds[1], -bounds[0])
     value = exact_mean(gain) / abs(exact_mean(gap))
     return Metric(value=value, low=min(low, value), high=max(high, value), n=len(common), n_failed=n_failed)
 
 
 def _fieller_interval(means: ClusteredMeans) -> tuple[float, float] | None:
-    """The interval of the first mean over the second, or None where that of the second holds zero."""
+    """The interval of the first mean over the second, or None if the interval of the second includes zero."""
     if means.n_clusters < 2:
         return None
-    (top, bottom), t2 = (float(each) for each in means.values), student_t_quantile(means.n_clusters - 1) ** 2
-    (v_top, v_both), (_, v_bottom) = means.covariance.tolist()
-    # ρ is held where (top - ρ bottom)² <= t² (v_top - 2 ρ v_both + ρ² v_bottom): a parabola in ρ, a ρ² - 2 b ρ + c <= 0.
-    a, b, c = bottom**2 - t2 * v_bottom, top * bottom - t2 * v_both, top**2 - t2 * v_top
+    numerator, denominator = (float(mean) for mean in means.values)
+    t2 = student_t_quantile(means.n_clusters - 1) ** 2
+    (v_numerator, covariance), (_, v_denominator) = means.covariance.tolist()
+    # ρ is inside if (numerator - ρ denominator)² <= t² (v_numerator - 2 ρ covariance + ρ² v_denominator), which is a parabola
+    # in ρ: a ρ² - 2 b ρ + c <= 0
+    a = denominator**2 - t2 * v_denominator
+    b = numerator * denominator - t2 * covariance
+    c = numerator**2 - t2 * v_numerator
     if a <= 0:
         return None
-    reach = math.sqrt(max(0.0, b * b - a * c))
-    return (b - reach) / a, (b + reach) / a
+    root = math.sqrt(max(0.0, b * b - a * c))
+    return (b - root) / a, (b + root) / a

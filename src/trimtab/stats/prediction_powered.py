@@ -1,4 +1,4 @@
-"""A mean told by few true values and many predictions of a cheaper judge."""
+"""Prediction-powered inference: a mean from a few labels and many predictions."""
 
 from __future__ import annotations
 
@@ -23,42 +23,39 @@ def ppi_mean(
     clusters: ClusterIds | None = None,
     unlabeled_clusters: ClusterIds | None = None,
 ) -> Metric:
-    """The prediction-powered mean (Angelopoulos et al. 2023, section 2): λ mean(unlabeled) + mean(truths - λ predictions).
+    """The prediction-powered mean (Angelopoulos et al. 2023, section 2): λ mean(unlabeled) + mean(labels - λ predictions).
 
-    `predictions` stand beside `truths`, row by row; `unlabeled` are predictions for other rows of the same kind without truths.
-    However bad the predictions, the estimate stays right; the better they are, the narrower its interval. λ is 1, or where
-    `tuned` the one in [0, 1] of least variance (PPI++, Angelopoulos, Duchi & Zrnic 2023, section 6), so that it is never much
-    wider than that of the truths alone. The variance is that of both means over `clusters`, and Student's t that of the labeled
-    clusters. `n` counts the truths. There is no interval with fewer than two clusters on either side.
+    `predictions` are for the rows of `labels`; `unlabeled` are predictions for other rows from the same distribution. The
+    estimate is unbiased for any predictions; better predictions give a narrower interval. λ is 1, or with `tune_weight` the
+    value in [0, 1] with the least variance (PPI++, Angelopoulos, Duchi & Zrnic 2023, section 6), so the interval is never much
+    wider than that of the labels alone. The variance is that of both means over `clusters`, with Student's t for the labeled
+    clusters. `n` counts the labels. There is no interval if either side has fewer than two clusters.
     """
     if len(labels) != len(predictions):
-        raise ValueError(f"predictions: {len(predictions)} of them for {len(labels)} truths")
-    true, told, rest = (
-        require_finite(labels, "truths"),
-        require_finite(predictions, "predictions"),
-        require_finite(unlabeled, "unlabeled"),
-    )
-    if not len(true) or not len(rest):
-        return undefined_metric(len(true), n_failed)
-    labeled = estimate_clustered_means(np.stack([true, told], axis=1), clusters)
-    others = estimate_clustered_means(rest[:, None], unlabeled_clusters)
-    if min(labeled.n_clusters, others.n_clusters) < 2:
-        value = _estimate(labeled.values.tolist(), float(others.values[0]), 1.0)
-        return Metric(value=value, low=None, high=None, n=len(true), n_failed=n_failed)
-    (v_true, both), (_, v_told) = labeled.covariance.tolist()
-    v_rest = float(others.covariance[0, 0])
-    power = _optimal_weight(both, v_told + v_rest) if tune_weight else 1.0
-    value = _estimate(labeled.values.tolist(), float(others.values[0]), power)
-    variance = v_true - 2 * power * both + power**2 * (v_told + v_rest)
-    half = student_t_quantile(labeled.n_clusters - 1) * math.sqrt(max(0.0, variance))
-    return Metric(value=value, low=value - half, high=value + half, n=len(true), n_failed=n_failed)
+        raise ValueError(f"predictions: got {len(predictions)} for {len(labels)} labels")
+    label, prediction = require_finite(labels, "labels"), require_finite(predictions, "predictions")
+    other = require_finite(unlabeled, "unlabeled")
+    if not len(label) or not len(other):
+        return undefined_metric(len(label), n_failed)
+    labeled_means = estimate_clustered_means(np.stack([label, prediction], axis=1), clusters)
+    unlabeled_means = estimate_clustered_means(other[:, None], unlabeled_clusters)
+    if min(labeled_means.n_clusters, unlabeled_means.n_clusters) < 2:
+        value = _estimate(labeled_means.values.tolist(), float(unlabeled_means.values[0]), 1.0)
+        return Metric(value=value, low=None, high=None, n=len(label), n_failed=n_failed)
+    (v_label, covariance), (_, v_prediction) = labeled_means.covariance.tolist()
+    v_unlabeled = float(unlabeled_means.covariance[0, 0])
+    weight = _optimal_weight(covariance, v_prediction + v_unlabeled) if tune_weight else 1.0
+    value = _estimate(labeled_means.values.tolist(), float(unlabeled_means.values[0]), weight)
+    variance = v_label - 2 * weight * covariance + weight**2 * (v_prediction + v_unlabeled)
+    half_width = student_t_quantile(labeled_means.n_clusters - 1) * math.sqrt(max(0.0, variance))
+    return Metric(value=value, low=value - half_width, high=value + half_width, n=len(label), n_failed=n_failed)
 
 
-def _estimate(labeled: Sequence[float], others: float, weight: float) -> float:
-    true, told = labeled
-    return weight * others + true - weight * told
+def _estimate(labeled: Sequence[float], unlabeled: float, weight: float) -> float:
+    label, prediction = labeled
+    return weight * unlabeled + label - weight * prediction
 
 
-def _optimal_weight(both: float, v_predictions: float) -> float:
-    """The λ that makes v_true - 2 λ both + λ² v_predictions least; 0 where predictions are constant and tell nothing."""
-    return min(1.0, max(0.0, both / v_predictions)) if v_predictions > 0 else 0.0
+def _optimal_weight(covariance: float, v_predictions: float) -> float:
+    """The λ in [0, 1] that minimizes v_label - 2 λ covariance + λ² v_predictions; 0 if the predictions are constant."""
+    return min(1.0, max(0.0, covariance / v_predictions)) if v_predictions > 0 else 0.0

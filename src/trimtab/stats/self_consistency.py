@@ -1,4 +1,4 @@
-"""How steadily a judge says the same of the same pair, beyond what a coin would."""
+"""Consistency of a judge's repeated votes on the same pair, corrected for chance."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from trimtab.types import Choice, Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteConsistency:
-    """What repeated votes tell. `majority` is the mean share of a pair's votes that went to the response with more of them, and
-    `chance` what a fair coin would have in its place, None where nothing was voted on. `corrected` is (majority - chance) /
-    (1 - chance): 0 for a coin, 1 for a judge that always repeats itself. `agreement` is the share of all pairs of votes on the
-    same pair that are alike: one half for a coin, however many votes there are."""
+    """Consistency of repeated votes.
+
+    `majority`: the mean fraction of a pair's votes for its majority response. `chance_majority`: the expected value of
+    `majority` for a fair coin, None without votes. `chance_corrected`: (majority - chance) / (1 - chance), 0 for a coin and 1
+    for a judge that always repeats itself. `agreement`: the fraction of all pairs of votes on the same pair that agree, one
+    half for a coin with any number of votes.
+    """
 
     majority: Metric
     chance_majority: float | None
@@ -32,29 +35,30 @@ def vote_consistency(
 ) -> VoteConsistency:
     """The consistency of repeated votes by pair id (`majority` as in Tao & Li 2025, section 4), with a bootstrap over pairs.
 
-    A vote of None failed. Pairs with fewer than two votes do not count but in `n_failed`; the others may have different
-    numbers. `clusters` gives each pair's, such as its prompt; `corrected` has no interval with fewer than ten.
+    A vote of None failed. Pairs with fewer than two valid votes count in `n_failed` only; the number of votes may differ
+    between pairs. `clusters` gives the cluster of each pair, such as its prompt. `chance_corrected` has no interval for fewer
+    than ten clusters.
     """
-    given = {key: [vote for vote in each if vote is not None] for key, each in votes.items()}
-    known = {key: each for key, each in given.items() if len(each) > 1}
-    groups, n_failed = lookup_clusters(known, clusters), len(given) - len(known)
-    k = np.array([len(each) for each in known.values()], dtype=np.float64)
-    n_a = np.array([each.count("a") for each in known.values()], dtype=np.float64)
+    valid = {key: [vote for vote in pair_votes if vote is not None] for key, pair_votes in votes.items()}
+    repeated = {key: pair_votes for key, pair_votes in valid.items() if len(pair_votes) > 1}
+    groups, n_failed = lookup_clusters(repeated, clusters), len(valid) - len(repeated)
+    k = np.array([len(pair_votes) for pair_votes in repeated.values()], dtype=np.float64)
+    n_a = np.array([pair_votes.count("a") for pair_votes in repeated.values()], dtype=np.float64)
     majority = np.maximum(n_a, k - n_a) / k
-    alike = (n_a * (n_a - 1) + (k - n_a) * (k - n_a - 1)) / (k * (k - 1))
-    coin = np.array([expected_majority_of_coin_flips(len(each)) for each in known.values()])
+    agreement = (n_a * (n_a - 1) + (k - n_a) * (k - n_a - 1)) / (k * (k - 1))
+    chance = np.array([expected_majority_of_coin_flips(len(pair_votes)) for pair_votes in repeated.values()])
     return VoteConsistency(
         majority=mean(majority.tolist(), n_failed=n_failed, seed=seed, clusters=groups),
-        chance_majority=float(coin.mean()) if known else None,
-        chance_corrected=_ratio_of_sums(np.stack([majority - coin, 1 - coin], axis=1), groups, n_failed, seed),
-        agreement=mean(alike.tolist(), n_failed=n_failed, seed=seed, clusters=groups),
+        chance_majority=float(chance.mean()) if repeated else None,
+        chance_corrected=_ratio_of_sums(np.stack([majority - chance, 1 - chance], axis=1), groups, n_failed, seed),
+        agreement=mean(agreement.tolist(), n_failed=n_failed, seed=seed, clusters=groups),
     )
 
 
 def expected_majority_of_coin_flips(k: int) -> float:
-    """The share of k >= 1 flips of a fair coin that the more frequent side is expected to have: 0.623 for 10 flips.
+    """The expected fraction of the more frequent side in k >= 1 flips of a fair coin: 0.623 for 10 flips.
 
-    It is 1/2 + C(k - 1, ⌊k/2⌋) / 2^k.
+    Equals 1/2 + C(k - 1, ⌊k/2⌋) / 2^k.
     """
     return 0.5 + float(math.comb(k - 1, k // 2) / 2**k)
 
@@ -67,6 +71,6 @@ def _ratio_of_sums(columns: FloatArray, clusters: ClusterIds | None, n_failed: i
     value = float(columns[:, 0].sum() / columns[:, 1].sum())
     if len(sums) < MIN_BOOTSTRAP_CLUSTERS:
         return Metric(value=value, low=None, high=None, n=len(columns), n_failed=n_failed)
-    draws = resample_sums(sums, seed)
-    low, high = percentile_interval(draws[:, 0] / draws[:, 1], len(sums))
+    resamples = resample_sums(sums, seed)
+    low, high = percentile_interval(resamples[:, 0] / resamples[:, 1], len(sums))
     return Metric(value=value, low=low, high=high, n=len(columns), n_failed=n_failed)
