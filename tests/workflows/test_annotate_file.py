@@ -66,7 +66,7 @@ def test_columns_are_those_of_a_study_plus_note_calls_and_detail(pairs: Path, ru
     assert (row["calls"], row["detail"]) == (0, "")
     assert row["prompt_hash"] == pair.prompt_id
     five = labels[Pair.from_responses(build_user_prompt("Say five."), "five", "cinq").id]
-    assert (five["p_a"], five["status"], five["note"]) == (None, "abstained", "a difference of 0 characters")
+    assert (five["p_a"], five["status"], five["note"]) == (None, "abstained", "tie: the lengths differ by 0 characters")
 
 
 def test_cached_log_probabilities_are_not_computed_again(

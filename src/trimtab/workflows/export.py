@@ -1,4 +1,4 @@
-"""An arm's labels and students, handed on to other tools."""
+"""Exports an arm's labels or its student for other tools."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from trimtab.types import Message, Preference
 
 
 def export_preferences(folder: Path, arm: str, path: Path) -> int:
-    """Writes the labeled pairs of an arm as JSON lines in TRL's conversational preference format; returns how many.
+    """Writes an arm's labels as JSON lines in TRL's conversational preference format and returns the number of rows.
 
-    Beside `prompt`, `chosen` and `rejected` (messages) a row has `p_chosen`, the label's probability, `margin`, the raw
-    score gap in favor of `chosen` (null where the annotator has none), `weight` and the pair's `id`.
+    Besides `prompt`, `chosen` and `rejected` (messages), a row has `p_chosen` (the label's probability), `margin` (the raw
+    score difference in favor of `chosen`, null if the annotator has none), `weight` and the pair's `id`.
     """
     index = load_run_index(folder)
-    stages = _find_arm(index, arm)
-    if stages.labels is None:
-        raise StudyError(f"--arm {arm}: it has no labels of its own ({stages.skipped or stages.description})")
-    labels = load_annotations(open_artifact(folder / "stages" / stages.labels))
+    row = _find_arm(index, arm)
+    if row.labels is None:
+        raise StudyError(f"--arm {arm}: the arm has no labels ({row.skipped or row.description})")
+    labels = load_annotations(open_artifact(folder / "stages" / row.labels))
     lines = []
     for pair in load_split_pairs(open_artifact(folder / "stages" / index.split), "unlabeled"):
         label = labels[pair.id]
-        made = Preference.from_annotation(pair, label)
-        if made is not None:
+        preference = Preference.from_annotation(pair, label)
+        if preference is not None:
             margin = None if label.margin is None else abs(label.margin)
-            lines.append(json.dumps(_to_trl(made, margin), ensure_ascii=False))
+            lines.append(json.dumps(_to_trl(preference, margin), ensure_ascii=False))
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_text(path, "".join(line + "\n" for line in lines))
     return len(lines)
 
 
 def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None]) -> None:
-    """Writes an arm's student as one whole model: its adapter is merged into its base's weights."""
+    """Writes an arm's student as a full model, with its adapter merged into the base weights."""
     from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
 
-    stages = _find_arm(load_run_index(folder), arm)
-    if stages.training is None:
-        raise StudyError(f"--arm {arm}: it has no model of its own ({stages.skipped or stages.description})")
-    trained = open_artifact(folder / "stages" / stages.training).folder
+    row = _find_arm(load_run_index(folder), arm)
+    if row.training is None:
+        raise StudyError(f"--arm {arm}: the arm has no trained model ({row.skipped or row.description})")
+    trained = open_artifact(folder / "stages" / row.training).folder
     loaded = ModelRef(trained).load(notify, "cpu", merge=True)
     with silence_transformers():
         loaded.model.save_pretrained(path)
@@ -54,14 +54,14 @@ def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], Non
 
 
 def _to_trl(preference: Preference, margin: float | None) -> dict[str, Any]:
-    def answer(text: str) -> list[dict[str, str]]:
+    def response(text: str) -> list[dict[str, str]]:
         return [_to_message(Message(role="assistant", content=text))]
 
     return {
         "id": preference.pair_id,
         "prompt": [_to_message(message) for message in preference.prompt],
-        "chosen": answer(preference.chosen),
-        "rejected": answer(preference.rejected),
+        "chosen": response(preference.chosen),
+        "rejected": response(preference.rejected),
         "p_chosen": preference.p_chosen,
         "margin": margin,
         "weight": preference.weight,
@@ -75,5 +75,5 @@ def _to_message(message: Message) -> dict[str, str]:
 def _find_arm(index: RunIndex, arm: str) -> RowIndex:
     row = index.find_row(arm)
     if row is None:
-        raise StudyError(f"--arm {arm}: there is no such arm (there are: {', '.join(row.name for row in index.rows)})")
+        raise StudyError(f"--arm {arm}: unknown arm (expected one of: {', '.join(row.name for row in index.rows)})")
     return row
