@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted_run import TEST, UNLABELED, create_scripted_run
 from rich.console import Console
+from scripted_run import TEST, UNLABELED, create_scripted_run
 
 from trimtab.errors import DataError, StudyError
 from trimtab.report.label_comparison.metrics import compare_label_sources, compare_labels, label_comparison_to_json
@@ -172,7 +172,9 @@ def test_the_tables_fit_80_columns_and_show_every_metric() -> None:
     assert text.count("[") == text.count("]")  # no interval is cut off
 
 
-def test_a_label_file_and_an_arm_of_a_run_are_compared_on_the_pairs_of_the_run(scripted_run: Path, tmp_path: Path) -> None:
+def test_a_label_file_and_an_arm_of_a_run_are_compared_on_the_pairs_of_the_run(
+    scripted_run: Path, tmp_path: Path
+) -> None:
     p_a = {pair.id: 0.9 if pair.human == "a" else 0.1 for pair in UNLABELED}
     output = tmp_path / "comparison.json"
     comparison = compare_label_sources(

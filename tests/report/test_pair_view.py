@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from scripted_run import PLAIN_PAIRS, LABELED, SILENT_PAIR, TEST, THOUGHT, UNLABELED, BACKTRACKED_PAIR, create_scripted_run
 from rich.console import Console, Group, RenderableType
+from scripted_run import (
+    BACKTRACKED_PAIR,
+    LABELED,
+    PLAIN_PAIRS,
+    SILENT_PAIR,
+    TEST,
+    THOUGHT,
+    UNLABELED,
+    create_scripted_run,
+)
 
 from trimtab.errors import DataError, StoreError, StudyError
 from trimtab.report.pair_view.details import render_detail
@@ -108,7 +117,9 @@ def test_every_arm_has_a_row_with_the_result_of_its_filter(scripted_run: Path) -
         ("", True),
         ("information", False),
     ]
-    passed = [load_pair_view(Run(scripted_run), pair.id, "seam_filtered").labels[0].passed_filter for pair in PLAIN_PAIRS]
+    passed = [
+        load_pair_view(Run(scripted_run), pair.id, "seam_filtered").labels[0].passed_filter for pair in PLAIN_PAIRS
+    ]
     assert sorted(passed) == [False, True, True]  # ceil(4 / 2) of four trees of the same score, by pair id
     text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
     assert text.count("dropped by information") == 1

@@ -1,4 +1,4 @@
-"""The page in a real browser: every tab and filter works, at two widths, and its console stays silent."""
+"""The page in a real browser, at two widths: tabs and filters work, and the console has no errors."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def seam(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
-    with chromium(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
+    with chromium(tmp_path_factory.mktemp("profile")) as page:
+        yield page
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def page(browser: OpenPage) -> Iterator[OpenPage]:
     assert browser.errors == []
 
 
-def comes(page: OpenPage, panel: str) -> None:
-    """Waits for a tab's panel, which follows the address, to be the one that is shown."""
+def wait_for_panel(page: OpenPage, panel: str) -> None:
+    """Waits until this panel is the only visible one; panels follow the address."""
     shown = "[...document.querySelectorAll('.panel')].filter(p => p.offsetHeight).map(p => p.id).join()"
     page.until(f"{shown} === {json.dumps(panel)}")
 
@@ -81,7 +81,8 @@ def shown_pair(page: OpenPage) -> str:
 
 def labels_of(folder: Path, arm: str) -> dict[str, Any]:
     run = Run(folder)
-    stage = next(each["labels"] for each in run.arms if each["name"] == arm)
+    stage = next(row.labels for row in run.arms if row.name == arm)
+    assert stage is not None
     return dict(run.annotations(stage))
 
 
@@ -95,51 +96,49 @@ def test_every_tab_shows_its_own_panel_and_nothing_is_wider_than_the_screen(
     assert names == ["Results", "Labels", "Training", "Students", "Pairs", "Cost", "Study"]
     for name in names:
         page.run(f"document.getElementById('tab-{name.lower()}').click()")
-        comes(page, f"{name.lower()}-panel")
+        wait_for_panel(page, f"{name.lower()}-panel")
         assert page.run("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_first_screen_has_the_question_the_answer_and_the_arms(page: OpenPage, large: Path, width: int) -> None:
+def test_the_first_screen_has_the_question_the_verdict_and_the_arms(page: OpenPage, large: Path, width: int) -> None:
     page.open(large / "report.html", width, 844)
     assert page.run("document.querySelector('.verdict').getBoundingClientRect().bottom") < 422
-    assert page.run("document.querySelector('#answer svg').getBoundingClientRect().bottom") < 844
+    assert page.run("document.querySelector('#headline svg').getBoundingClientRect().bottom") < 844
 
 
-def test_an_address_opens_the_tab_that_holds_it_and_arrows_go_from_tab_to_tab(page: OpenPage, large: Path) -> None:
+def test_an_address_opens_its_tab_and_arrow_keys_switch_tabs(page: OpenPage, large: Path) -> None:
     page.open(large / "report.html", 1280, fragment="#cost")
     assert shown_tabs(page) == ["cost-panel"]
     page.run("document.getElementById('tab-cost').focus()")
     page.press("ArrowRight")
-    comes(page, "study-panel")
+    wait_for_panel(page, "study-panel")
 
 
-def test_home_end_and_space_go_to_tabs_as_people_expect_of_them(page: OpenPage, large: Path) -> None:
+def test_home_end_and_space_select_tabs(page: OpenPage, large: Path) -> None:
     page.open(large / "report.html", 1280, fragment="#cost")
     page.run("document.getElementById('tab-cost').focus()")
     for key, panel in (("End", "study-panel"), ("Home", "results-panel")):
         page.press(key)
-        comes(page, panel)
+        wait_for_panel(page, panel)
     page.run("document.getElementById('tab-labels').focus()")
     page.press(" ")
-    comes(page, "labels-panel")
+    wait_for_panel(page, "labels-panel")
     assert page.run("document.activeElement.id") == "tab-labels"
 
 
-@pytest.mark.parametrize("fragment", ["#%", "#%E0%A4%A", "#nothing-of-that-name"])
-def test_an_address_that_names_nothing_opens_the_first_tab_and_the_pairs_work(
+@pytest.mark.parametrize("fragment", ["#%", "#%E0%A4%A", "#unknown-section"])
+def test_an_unknown_address_opens_the_first_tab_and_the_pair_browser_works(
     page: OpenPage, large: Path, fragment: str
 ) -> None:
     page.open(large / "report.html", 1280, fragment=fragment)
     assert shown_tabs(page) == ["results-panel"]
     page.run("document.getElementById('tab-pairs').click()")
-    comes(page, "pairs-panel")
+    wait_for_panel(page, "pairs-panel")
     assert count(page) == N
 
 
-def test_the_keyboard_reaches_the_right_columns_of_a_table_that_is_wider_than_a_phone(
-    page: OpenPage, large: Path
-) -> None:
+def test_the_keyboard_scrolls_a_table_that_is_wider_than_a_phone(page: OpenPage, large: Path) -> None:
     page.open(large / "report.html", 390)
     page.run("document.querySelector('#results .wide').focus()")
     assert page.run("document.activeElement.className") == "wide"
@@ -148,7 +147,7 @@ def test_the_keyboard_reaches_the_right_columns_of_a_table_that_is_wider_than_a_
     page.until("document.activeElement.scrollLeft > 0")
 
 
-def test_shift_and_an_arrow_stay_at_the_pair(page: OpenPage, large: Path) -> None:
+def test_shift_with_an_arrow_key_stays_at_the_pair(page: OpenPage, large: Path) -> None:
     open_pairs(page, large)
     before = shown_pair(page)
     page.press("ArrowRight", shift=True)
@@ -157,7 +156,7 @@ def test_shift_and_an_arrow_stay_at_the_pair(page: OpenPage, large: Path) -> Non
     assert shown_pair(page) != before
 
 
-def test_a_label_a_hair_from_one_half_names_a_response(page: OpenPage, tmp_path: Path) -> None:
+def test_a_label_close_to_one_half_keeps_its_choice(page: OpenPage, tmp_path: Path) -> None:
     folder = create_large_run(tmp_path, 6, 4, words=5)
     (stage,) = folder.glob("stages/annotate.weak-*")
     rows = [
@@ -172,7 +171,7 @@ def test_a_label_a_hair_from_one_half_names_a_response(page: OpenPage, tmp_path:
     assert count(page) == sum(pair.human == "a" for pair in Run(folder).unlabeled)
 
 
-def test_a_pair_that_holds_markup_shows_it_as_text(page: OpenPage, large: Path) -> None:
+def test_markup_in_a_pair_is_shown_as_text(page: OpenPage, large: Path) -> None:
     open_pairs(page, large)
     choose(page, "pair-search", "onerror=alert")
     assert count(page) == 1
@@ -180,7 +179,7 @@ def test_a_pair_that_holds_markup_shows_it_as_text(page: OpenPage, large: Path) 
     assert page.run("document.querySelectorAll('#pair-shown script, #pair-shown img').length") == 0
 
 
-def test_each_filter_keeps_the_pairs_it_names(page: OpenPage, large: Path) -> None:
+def test_each_filter_keeps_the_matching_pairs(page: OpenPage, large: Path) -> None:
     open_pairs(page, large)
     weak, human = labels_of(large, "weak"), {pair.id: pair.human for pair in Run(large).unlabeled}
     right = sum(label.choice == human[key] for key, label in weak.items() if label.choice)
@@ -191,9 +190,9 @@ def test_each_filter_keeps_the_pairs_it_names(page: OpenPage, large: Path) -> No
         choose(page, "pair-label", value)
         assert count(page) == expected, value
     choose(page, "pair-confidence", "0.9")
-    assert abs(count(page) - sure) <= 1  # shares on the page have four decimals
+    assert abs(count(page) - sure) <= 1  # probabilities on the page have four decimals
     choose(page, "pair-confidence", "")
-    arms = page.run("[...document.querySelectorAll('#pair-arm option')].map(each => each.textContent)")
+    arms = page.run("[...document.querySelectorAll('#pair-arm option')].map(option => option.textContent)")
     choose(page, "pair-arm", str(arms.index("weak_sure")))
     choose(page, "pair-label", "kept")
     assert count(page) == sum(label.choice is not None for label in labels_of(large, "weak_sure").values())
@@ -201,20 +200,22 @@ def test_each_filter_keeps_the_pairs_it_names(page: OpenPage, large: Path) -> No
     assert count(page) == sum(label.choice is None for label in labels_of(large, "weak_sure").values()) - failed
 
 
-def test_the_search_finds_what_stands_in_a_prompt_or_an_answer(page: OpenPage, large: Path) -> None:
+def test_the_search_covers_prompts_and_responses(page: OpenPage, large: Path) -> None:
     open_pairs(page, large)
     wanted = Run(large).unlabeled[77]
     choose(page, "pair-search", "question 77: first")
     assert count(page) == 1
     assert shown_pair(page) == wanted.id
-    choose(page, "pair-search", "no text holds this")
+    choose(page, "pair-search", "no text contains this")
     assert count(page) == 0
-    assert page.run("document.getElementById('pair-shown').textContent") == "No pair is like that."
+    assert page.run("document.getElementById('pair-shown').textContent") == "No matching pair."
 
 
-def test_the_order_by_confidence_puts_the_least_sure_first(page: OpenPage, large: Path) -> None:
+def test_pairs_are_ordered_by_confidence(page: OpenPage, large: Path) -> None:
     open_pairs(page, large)
-    weak = {key: max(each.p_a, 1 - each.p_a) for key, each in labels_of(large, "weak").items() if each.p_a is not None}
+    weak = {
+        key: max(label.p_a, 1 - label.p_a) for key, label in labels_of(large, "weak").items() if label.p_a is not None
+    }
     choose(page, "pair-label", "kept")
     choose(page, "pair-order", "unsure")
     assert weak[shown_pair(page)] == pytest.approx(min(weak.values()), abs=1e-4)
@@ -223,7 +224,7 @@ def test_the_order_by_confidence_puts_the_least_sure_first(page: OpenPage, large
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_arrows_go_from_pair_to_pair_and_over_the_ends_of_pages(page: OpenPage, large: Path, width: int) -> None:
+def test_arrow_keys_move_between_pairs_and_across_pages(page: OpenPage, large: Path, width: int) -> None:
     open_pairs(page, large, width)
     ids = sorted(pair.id for pair in Run(large).unlabeled)
     assert shown_pair(page) == ids[0]
@@ -246,18 +247,18 @@ def test_only_one_page_of_pairs_is_in_the_document(page: OpenPage, large: Path) 
     assert page.run("document.querySelectorAll('#pair-list li').length") == 25
 
 
-def test_a_searched_label_shows_its_tree_and_an_argued_one_its_arguments(page: OpenPage, seam: Path) -> None:
+def test_a_search_label_shows_its_tree_and_a_debate_label_its_arguments(page: OpenPage, seam: Path) -> None:
     open_pairs(page, seam)
-    arms = page.run("[...document.querySelectorAll('#pair-arm option')].map(each => each.textContent)")
+    arms = page.run("[...document.querySelectorAll('#pair-arm option')].map(option => option.textContent)")
     choose(page, "pair-arm", str(arms.index("seam")))
     choose(page, "pair-search", "tea")
     assert page.run("document.querySelectorAll('#pair-shown .tree li').length") > 3
-    assert "The weak model decided by" in page.run("document.getElementById('pair-shown').textContent")
+    assert "The weak model decided given" in page.run("document.getElementById('pair-shown').textContent")
     choose(page, "pair-arm", str(arms.index("debate")))
-    assert "for a, a first" in page.run("document.getElementById('pair-shown').textContent")
+    assert "argument for a, a first" in page.run("document.getElementById('pair-shown').textContent")
 
 
-def test_on_paper_every_panel_stands_and_the_browser_does_not(page: OpenPage, large: Path) -> None:
+def test_in_print_every_panel_is_visible_and_the_pair_browser_is_not(page: OpenPage, large: Path) -> None:
     page.open(large / "report.html", 1280)
     page.ask("Emulation.setEmulatedMedia", media="print")
     assert len(shown_tabs(page)) == 7

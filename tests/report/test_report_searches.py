@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted_run import PLAIN_PAIRS, THOUGHT, UNLABELED, BACKTRACKED_PAIR, create_scripted_run
+from scripted_run import BACKTRACKED_PAIR, PLAIN_PAIRS, THOUGHT, UNLABELED, create_scripted_run
 
 from trimtab.report.collect.report import collect_report
 from trimtab.report.collect.search_trees import collect_search_info

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from large_run import create_stage
-from large_run import create_large_run
+from large_run import create_large_run, create_stage
 from rich.console import Console, Group
 from typer.testing import CliRunner
 
