@@ -1,4 +1,4 @@
-"""What ships can be listed, and the list is the truth: what it names can be built."""
+"""Built-in components are listed with their settings and defaults."""
 
 from __future__ import annotations
 
@@ -16,100 +16,94 @@ from trimtab.models.sources.registry import REGISTERED_MODELS
 
 
 def listed(what: str) -> dict[str, tuple[str, str]]:
-    return {name: (meaning, settings) for name, meaning, settings in list_catalog(what)}
+    return {name: (description, settings) for name, description, settings in list_catalog(what)}
 
 
-@pytest.mark.parametrize(
-    ("what", "package"),
-    [
-        ("annotators", "annotators"),
-        ("sources", "data"),
-        ("filters", "filters"),
-        ("engines", "engines"),
-    ],
-)
-def test_every_kind_that_ships_is_listed(what: str, package: str) -> None:
-    assert sorted(listed(what)) == list_kinds(package)
+@pytest.mark.parametrize("package", ["annotators", "sources", "scorers", "judges", "filters", "engines"])
+def test_every_built_in_kind_is_listed(package: str) -> None:
+    assert sorted(listed(package)) == list_kinds(package)
 
 
-def test_scorers_and_judges_are_told_apart() -> None:
-    assert set(listed("scorers")) & set(listed("judges")) == set()
-    assert sorted([*listed("scorers"), *listed("judges")]) == list_kinds("evaluation")
+def test_an_engine_is_a_required_setting_of_the_pairwise_judge() -> None:
     assert "engine=…" in listed("judges")["pairwise"][1]
 
 
 @pytest.mark.parametrize("what", CATALOGS)
-def test_everything_has_a_meaning_on_one_line(what: str) -> None:
-    for meaning, settings in listed(what).values():
-        assert meaning and "\n" not in meaning + settings
+def test_every_entry_has_a_description_on_one_line(what: str) -> None:
+    for description, settings in listed(what).values():
+        assert description and "\n" not in description + settings
 
 
-def test_settings_stand_as_they_are_typed_with_their_defaults() -> None:
+def test_settings_are_listed_with_their_defaults() -> None:
     assert listed("annotators")["implicit_reward"][1] == "policy=@weak reference=@weak.sft beta=0.1"
     assert listed("annotators")["human"][1] == ""
     assert listed("sources")["file"][1].startswith("path=… layout=auto limit=null")
 
 
-def test_models_say_their_license_and_what_they_take() -> None:
+def test_models_are_listed_with_license_and_size() -> None:
     assert set(listed("models")) == set(REGISTERED_MODELS)
-    meaning, settings = listed("models")["smollm2-135m-instruct"]
-    assert "Apache-2.0" in meaning and "0.5 GB" in meaning
+    description, settings = listed("models")["smollm2-135m-instruct"]
+    assert "Apache-2.0" in description and "0.5 GB" in description
     assert "layers=null" in settings and "revision" not in settings
 
 
-def test_losses_carry_the_defaults_of_their_training() -> None:
+def test_losses_are_listed_with_the_defaults_of_their_training() -> None:
     assert "beta=0.1 " in listed("losses")["dpo"][1]
-    assert "warmup=0.1" in listed("losses")["sft"][1]
+    assert "warmup_ratio=0.1" in listed("losses")["sft"][1]
 
 
-def test_every_loss_of_dpo_is_listed_with_what_it_alone_reads() -> None:
-    of_dpo = {
-        name.removeprefix("dpo."): told for name, (_, told) in listed("losses").items() if name.startswith("dpo.")
+def test_every_dpo_loss_is_listed_with_the_settings_that_only_it_uses() -> None:
+    dpo_losses = {
+        name.removeprefix("dpo."): settings
+        for name, (_, settings) in listed("losses").items()
+        if name.startswith("dpo.")
     }
-    assert list(of_dpo) == list(LOSSES)
-    assert of_dpo["simpo"] == "loss=simpo gamma=0.5"
-    assert of_dpo["ipo"] == "loss=ipo"
-    assert "gamma" not in listed("losses")["dpo"][1]
+    assert list(dpo_losses) == list(LOSSES)
+    assert dpo_losses["simpo"] == "loss_type=simpo simpo_gamma=0.5"
+    assert dpo_losses["ipo"] == "loss_type=ipo"
+    assert "simpo_gamma" not in listed("losses")["dpo"][1]
     assert set(listed("losses")) - {f"dpo.{name}" for name in LOSSES} == {
         "sft",
         "dpo",
-        "reward",
-        "preference",
-        "preference.aux_confidence",
+        "reward_model",
+        "preference_model",
+        "preference_model.aux_confidence",
     }
 
 
-def test_the_studies_that_ship_name_their_models() -> None:
+def test_built_in_studies_are_listed_with_their_models() -> None:
     assert "smollm2-135m-instruct" in listed("studies")["quickstart"][1]
 
 
 @pytest.mark.parametrize("what", CATALOGS)
-def test_everything_on_a_list_is_described_with_the_settings_that_the_list_shows(what: str) -> None:
+def test_every_entry_is_described_with_the_settings_in_the_list(what: str) -> None:
     for name, _, settings in list_catalog(what):
-        found = describe_catalog_entry(what, name)
-        assert found.name == name and found.text
+        details = describe_catalog_entry(what, name)
+        assert details.name == name and details.text
         if what not in ("studies", "losses"):
-            assert " ".join(f"{each.name}={each.default}" for each in found.settings) == settings
+            assert " ".join(f"{each.name}={each.default}" for each in details.settings) == settings
 
 
-def test_a_loss_of_dpo_is_described_by_what_it_alone_reads() -> None:
-    assert [each.name for each in describe_catalog_entry("losses", "dpo.simpo").settings] == ["gamma"]
-    assert "gamma" not in [each.name for each in describe_catalog_entry("losses", "dpo").settings]
+def test_a_dpo_loss_is_described_with_the_settings_that_only_it_uses() -> None:
+    assert [each.name for each in describe_catalog_entry("losses", "dpo.simpo").settings] == ["simpo_gamma"]
+    assert "simpo_gamma" not in [each.name for each in describe_catalog_entry("losses", "dpo").settings]
 
 
 def test_a_study_is_described_by_its_yaml() -> None:
     assert Study.parse(describe_catalog_entry("studies", "quickstart").text).name == "quickstart"
 
 
-def test_what_is_on_no_list_is_refused_with_the_near_one() -> None:
-    with pytest.raises(StudyError, match=r"annotators: there is no 'semm' \(there are: .*\); did you mean 'seam'\?"):
+def test_an_unknown_name_is_an_error_with_a_suggestion() -> None:
+    with pytest.raises(StudyError, match=r"annotators: unknown name 'semm'; did you mean 'seam'\? \(expected one of: "):
         describe_catalog_entry("annotators", "semm")
-    with pytest.raises(StudyError, match="losses: there is no 'a:B'"):
+    with pytest.raises(StudyError, match="losses: unknown name 'a:B'"):
         describe_catalog_entry("losses", "a:B")
 
 
-def test_an_unknown_list_is_refused_with_the_near_one() -> None:
-    with pytest.raises(StudyError, match=r"no list of 'anotators' \(there are: annotators, .*'annotators'\?"):
+def test_an_unknown_list_is_an_error_with_a_suggestion() -> None:
+    with pytest.raises(
+        StudyError, match=r"unknown list 'anotators'; did you mean 'annotators'\? \(expected one of: annotators, "
+    ):
         list_catalog("anotators")
 
 
@@ -123,10 +117,13 @@ def test_an_unknown_list_is_refused_with_the_near_one() -> None:
         (None, ""),
     ],
 )
-def test_a_sentence_ends_where_another_begins(text: str | None, sentence: str) -> None:
+def test_the_first_sentence_ends_before_the_next_one(text: str | None, sentence: str) -> None:
     assert extract_first_sentence(text) == sentence
 
 
 def test_listing_loads_no_torch() -> None:
-    code = "import sys; from trimtab.cli.catalog import LISTS, catalog; [catalog(w) for w in LISTS]; print('torch' in sys.modules)"
+    code = (
+        "import sys; from trimtab.cli.catalog import CATALOGS, list_catalog; "
+        "[list_catalog(name) for name in CATALOGS]; print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

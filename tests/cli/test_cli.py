@@ -1,4 +1,4 @@
-"""The command line says what it did, and of what is wrong: where, what was found, and what would be right."""
+"""The command line reports what it did; an error gives the location, what was found and what was expected."""
 
 from __future__ import annotations
 
@@ -26,31 +26,34 @@ HELP = {
     "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR"),
     "annotate": (
         "PAIRS",
-        "KEY=VALUE",
-        "--with KIND",
-        "--run DIR",
+        "--annotator KIND",
+        "--models-from DIR",
         "--set KEY=VALUE",
-        "--fit FILE",
-        "--max-tokens N",
+        "--train-on FILE",
+        "--max-train-pairs N",
+        "--max-length N",
         "--out FILE",
         "--device",
         "--token-budget",
     ),
     "audit": (
         "LABELED",
-        "--with KIND",
+        "--annotator KIND",
         "--set KEY=VALUE",
-        "--fit FILE",
-        "--fit-limit N",
-        "--max-tokens N",
+        "--train-on FILE",
+        "--max-train-pairs N",
+        "--max-length N",
+        "--limit N",
         "--unlabeled PAIRS",
+        "--reference-model MODEL",
+        "--learning-curve",
         "--json FILE",
     ),
     "report": ("DIR",),
-    "compare": ("studies side by side", "paired differences", "--out"),
+    "compare": ("runs side by side", "paired differences", "--out"),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH"),
-    "agree": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
+    "compare-labels": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
     "list": ("WHAT", "NAME", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
 }
 Command = Callable[..., tuple[int, str, str]]
@@ -88,97 +91,112 @@ def pairs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", HELP)
-def test_help_names_every_argument_of_a_command(command: str) -> None:
-    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
-    assert told.exit_code == 0
-    text = " ".join(told.output.split())
+def test_help_lists_every_argument_of_a_command(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
     assert [word for word in HELP[command] if word not in text] == []
 
 
-def test_every_command_is_told_whole_on_one_line_of_eighty_columns() -> None:
+def test_every_command_has_one_line_of_help_at_eighty_columns() -> None:
     lines = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).output.splitlines()
     commands = lines[lines.index("Commands:") + 1 :]
     assert [line.split()[0] for line in commands] == list(HELP)
     assert [line for line in commands if line.endswith("...") or len(line) > 80] == []
 
 
-def test_the_module_is_the_command_and_an_error_has_no_traceback(tmp_path: Path) -> None:
+def test_the_module_is_a_command_and_an_error_has_no_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trimtab", "plan", str(tmp_path / "none.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: {tmp_path / 'none.yaml'}: No such file or directory; a study is a YAML file\n"
+    assert (
+        done.stderr == f"error: {tmp_path / 'none.yaml'}: No such file or directory; expected a study as a YAML file\n"
+    )
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("override", "message"),
     [
-        ("training.dpo.btea=1", "training.dpo.btea: there is no such setting; did you mean 'beta'? (there are: "),
+        ("training.dpo.btea=1", "training.dpo.btea: unknown setting; did you mean 'beta'? (expected one of: "),
         ("training.dpo.beta=high", "training.dpo.beta: expected a number, got 'high'"),
         ("training.dpo.beta=-1", "training.dpo.beta: must be greater than 0, got -1"),
-        ("prompts=many", "prompts: expected a whole number, got 'many'"),
-        ("data.kind=startr", "data.kind: no 'startr' among the sources (there are: file, hub, starter, "),
-        ("evaluation.gold=chequer", "evaluation.gold.kind: no 'chequer' among the scorers and judges (there are: "),
-        ("arms.x.annotator={kind: flip, like: y}", "arms.x.annotator: there is no arm 'y' (there are: human, weak,"),
+        ("num_test_prompts=many", "num_test_prompts: expected a whole number, got 'many'"),
+        (
+            "data.kind=startr",
+            "data.kind: unknown kind 'startr' in sources; did you mean 'starter'? (expected one of: concat, ",
+        ),
+        (
+            "scorers.gold=chequer",
+            "scorers.gold.kind: unknown kind 'chequer' in scorers (expected one of: reward_model, ",
+        ),
+        ("arms.x.annotator={kind: noisy_human, arm: y}", "arm 'y' ("),
         ("models.student=smollm2-135m", "no model 'smollm2-135m': it is not a short name (available: "),
-        ("beta", "'beta': a change is written key=value or key.sub=value"),
+        ("beta", "'beta': write an override as key=value or key.sub=value"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_would_be_right(
-    trimtab: Command, study: Path, tmp_path: Path, change: str, message: str
+def test_an_invalid_setting_is_reported_with_the_expected_values(
+    trimtab: Command, study: Path, tmp_path: Path, override: str, message: str
 ) -> None:
-    code, output, error = trimtab("plan", study, change, "--out", tmp_path / "run")
+    code, output, error = trimtab("plan", study, override, "--out", tmp_path / "run")
     assert (code, output) == (1, "")
     assert error.startswith("error: ") and message in error
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("report", "nowhere"), "nowhere holds no finished run (no run.json); run the study first: trimtab run"),
         (("show", "nowhere"), "nowhere holds no finished run"),
         (("show", "nowhere", "3f9c"), "nowhere holds no finished run"),
         (("export", "nowhere"), "nowhere holds no finished run"),
         (("export", "nowhere", "--format", "csv"), "--format: must be trl or model, got 'csv'"),
-        (("annotate", "nowhere.jsonl", "--with", "longest"), "nowhere.jsonl: no such file"),
-        (("annotate", "p.jsonl", "--with", "longst"), "kind: no 'longst' among the annotators (there are: "),
-        (("annotate", "p.jsonl", "--with", "longest", "--out", "l.txt"), "--out l.txt: the suffix must be one of"),
-        (("annotate", "p.jsonl"), "name the folder of its run with --run DIR"),
-        (("annotate", "p.jsonl", "--max-tokens", "9"), "--max-tokens: it is for annotators that learn from --fit FILE"),
-        (("annotate", "p.jsonl", "--set", "kind=coin"), "'kind=coin': the kind of annotator is named by --with"),
-        (("list", "annotators", "semm"), "annotators: there is no 'semm' (there are: aux_confidence, coin, "),
-        (("list", "pipes"), "there is no list of 'pipes' (there are: annotators, sources, "),
+        (("annotate", "nowhere.jsonl", "--annotator", "length"), "nowhere.jsonl: no such file"),
+        (
+            ("annotate", "p.jsonl", "--annotator", "lenght"),
+            "kind: unknown kind 'lenght' in annotators; did you mean 'length'?",
+        ),
+        (("annotate", "p.jsonl", "--annotator", "length", "--out", "l.txt"), "--out l.txt: the suffix must be one of"),
+        (("annotate", "p.jsonl"), "give the folder of the run with --models-from DIR"),
+        (("annotate", "p.jsonl", "--max-length", "9"), "--max-length: requires --train-on FILE"),
+        (("annotate", "p.jsonl", "--max-train-pairs", "9"), "--max-train-pairs: requires --train-on FILE"),
+        (("annotate", "p.jsonl", "--set", "kind=random"), "'kind=random': set the kind of annotator with --annotator"),
+        (
+            ("list", "annotators", "semm"),
+            "annotators: unknown name 'semm'; did you mean 'seam'? (expected one of: aux_confidence, ",
+        ),
+        (("list", "pipes"), "unknown list 'pipes' (expected one of: annotators, sources, "),
         (("run", "nowhere.yaml", "--trainer", "wandb"), "nowhere.yaml: No such file or directory"),
     ],
 )
-def test_what_is_missing_is_named(
-    trimtab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+def test_a_missing_or_unknown_thing_is_named(
+    trimtab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, output, error = trimtab(*words)
+    code, output, error = trimtab(*arguments)
     assert (code, output) == (1, "")
     assert error.startswith("error: ") and message in error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_device_is_refused_before_any_work(trimtab: Command, study: Path, tmp_path: Path) -> None:
+def test_an_unknown_device_is_an_error_before_any_work(trimtab: Command, study: Path, tmp_path: Path) -> None:
     code, _, error = trimtab("run", study, "--out", tmp_path / "run", "--device", "gpu")
     assert (code, error) == (1, "error: --device gpu: must be auto, cpu, cuda, cuda:N or mps\n")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_trainer_argument_without_a_value_is_refused(trimtab: Command, study: Path, tmp_path: Path) -> None:
+def test_a_trainer_argument_without_a_value_is_an_error(trimtab: Command, study: Path, tmp_path: Path) -> None:
     code, _, error = trimtab("run", study, "--out", tmp_path / "run", "--trainer", "wandb")
     assert (code, error) == (1, "error: --trainer wandb: expected KEY=VALUE\n")
 
 
-def test_an_unknown_arm_is_refused_with_those_that_there_are(trimtab: Command, finished_run: Path) -> None:
+def test_an_unknown_arm_is_an_error_that_lists_the_arms(trimtab: Command, finished_run: Path) -> None:
     code, _, error = trimtab("export", finished_run, "--arm", "week")
     assert code == 1
-    assert error.startswith("error: --arm week: there is no such arm (there are: base, sft, human, weak, flipped, ")
+    assert error.startswith("error: --arm week: unknown arm (expected one of: base, sft, human, weak, flipped, ")
 
 
-def test_a_plan_counts_what_is_done_and_what_is_to_run(trimtab: Command, study: Path, finished_run: Path) -> None:
+def test_a_plan_counts_finished_stages_and_stages_to_run(trimtab: Command, study: Path, finished_run: Path) -> None:
     code, output, error = trimtab("plan", study, "--out", finished_run)
     assert (code, error) == (0, "")
     assert re.search(r"^33 stages are done, 0 to run, in ", output, re.MULTILINE)
@@ -188,88 +206,86 @@ def test_a_plan_counts_what_is_done_and_what_is_to_run(trimtab: Command, study: 
     assert re.search(r"^\d+ stages are done, \d+ to run, (under|about) .* s, in ", output, re.MULTILINE)
 
 
-def test_a_study_that_is_done_is_run_again_in_no_time_and_reported(
+def test_running_a_finished_study_reuses_every_stage_and_writes_the_report(
     trimtab: Command, study: Path, finished_run: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished_run, tmp_path / "run")
     code, output, error = trimtab("run", study, "--out", folder, "--device", "cpu")
     assert code == 0
-    assert "0 stages made, 33 were there already" in error
+    assert "0 stages run, 33 reused" in error
     assert output.splitlines()[-1] == str(folder / "report.html")
-    told = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert set(told["arms"]) == {"base", "sft", "human", "weak", "flipped", "weak_model"}
+    document = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert set(document["arms"]) == {"base", "sft", "human", "weak", "flipped", "weak_model"}
 
 
-def test_a_report_is_made_again_from_the_folder_alone(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(finished_run, tmp_path / "elsewhere")
+def test_a_report_is_reproducible_from_the_run_folder(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished_run, tmp_path / "copy")
     assert trimtab("report", folder)[0] == 0
     first = (folder / "report.html").read_bytes()
     assert trimtab("report", folder)[0] == 0
     assert (folder / "report.html").read_bytes() == first
 
 
-def test_labels_are_written_and_told(trimtab: Command, pairs: Path, tmp_path: Path) -> None:
-    to = tmp_path / "labels.csv"
-    code, output, _ = trimtab("annotate", pairs, "gap=5", "--with", "longest", "--out", to, "--device", "cpu")
+def test_labels_are_written_and_summarized(trimtab: Command, pairs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    options = ("--annotator", "length", "--set", "tie_threshold=5", "--out", path, "--device", "cpu")
+    code, output, _ = trimtab("annotate", pairs, *options)
     assert code == 0
     lines = output.splitlines()
     assert lines[0] == "2 pairs: 2 labeled, 0 abstained, 0 failed"
-    assert lines[1].startswith("agreement with the human labels: 0.50 [")
-    assert lines[-1] == str(to)
-    assert len(to.read_text().splitlines()) == 1 + len(PAIRS)
+    assert lines[1].startswith("agreement with human labels: 0.50 [")
+    assert lines[-1] == str(path)
+    assert len(path.read_text().splitlines()) == 1 + len(PAIRS)
 
 
-def test_settings_are_read_from_either_place_and_from_both(trimtab: Command, pairs: Path, tmp_path: Path) -> None:
-    said = {
-        "none": ("--with", "shortest"),
-        "words": ("gap=10", "--with", "shortest"),
-        "option": ("--set", "gap=10", "--with", "shortest"),
-        "both": ("gap=3", "--set", "gap=10", "--with", "shortest"),
-    }
-    told = {
-        name: trimtab("annotate", pairs, *words, "--out", tmp_path / "labels.csv", "--device", "cpu")[1].splitlines()[0]
-        for name, words in said.items()
-    }
-    assert told["none"] == "2 pairs: 2 labeled, 0 abstained, 0 failed"
-    assert told["words"] == told["option"] == told["both"] != told["none"]
+def test_settings_of_the_annotator_are_given_with_set(trimtab: Command, pairs: Path, tmp_path: Path) -> None:
+    base = ("--annotator", "length", "--set", "prefer=shorter", "--out", tmp_path / "labels.csv", "--device", "cpu")
+    summaries = [
+        trimtab("annotate", pairs, *base, *options)[1].splitlines()[0]
+        for options in ((), ("--set", "tie_threshold=10"), ("--set", "tie_threshold=3", "--set", "tie_threshold=10"))
+    ]
+    assert summaries[0] == "2 pairs: 2 labeled, 0 abstained, 0 failed"
+    assert summaries[1] == summaries[2] != summaries[0]
 
 
 def test_the_version_is_that_of_the_package(trimtab: Command) -> None:
     assert trimtab("--version") == (0, f"trimtab {version('trimtab')}\n", "")
 
 
-def test_an_export_is_told_by_its_path(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:
+def test_an_export_prints_its_path(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:
     code, output, _ = trimtab("export", finished_run, "--arm", "human", "--out", tmp_path / "human.jsonl")
     assert (code, output.splitlines()[-1]) == (0, str(tmp_path / "human.jsonl"))
     assert output.startswith("10 preferences: ")
 
 
-def test_a_pair_is_shown_by_the_beginning_that_the_list_gives(trimtab: Command, finished_run: Path) -> None:
+def test_a_pair_is_shown_by_the_id_prefix_in_the_list(trimtab: Command, finished_run: Path) -> None:
     code, listed, _ = trimtab("show", finished_run)
     assert code == 0
-    beginning = listed.split()[-1]
-    code, output, error = trimtab("show", finished_run, beginning, "--arm", "weak")
+    prefix = listed.split()[-1]
+    code, output, error = trimtab("show", finished_run, prefix, "--arm", "weak")
     assert (code, error) == (0, "")
-    assert output.startswith(f"pair {beginning}")
+    assert output.startswith(f"pair {prefix}")
     assert "ImplicitReward" in output and "conversation" in output
 
 
-def test_a_pair_that_is_not_there_is_refused_with_those_nearest(trimtab: Command, finished_run: Path) -> None:
+def test_an_unknown_pair_is_an_error_with_similar_ids(trimtab: Command, finished_run: Path) -> None:
     code, output, error = trimtab("show", finished_run, "nothing-like-it")
     assert (code, output) == (1, "")
-    assert error.startswith("error: pair 'nothing-like-it': no id begins so (nearest: ")
+    assert error.startswith("error: pair 'nothing-like-it': no id starts with it (nearest: ")
 
 
-def test_one_thing_of_a_list_is_told_setting_by_setting(trimtab: Command) -> None:
+def test_one_entry_of_a_list_is_shown_with_all_its_settings(trimtab: Command) -> None:
     code, output, _ = trimtab("list", "annotators", "seam")
     assert code == 0
     assert output.startswith("seam\n\nStrong Empowered and Aligned Weak Mastered annotation (Li et al. 2025).\n")
     words = " ".join(output.split())
-    assert "too_long fail fail or shorten" in words
-    assert "depth 3 whole number >= 1 the released code's; the paper does not say" in words
+    assert "on_overlong fail fail or truncate" in words
+    assert "max_depth 3 whole number >= 1" in words
 
 
-def test_a_list_is_a_table_of_what_ships(trimtab: Command) -> None:
+def test_a_list_is_a_table_of_built_in_components(trimtab: Command) -> None:
     code, output, _ = trimtab("list", "annotators")
     assert code == 0
-    assert [name for name in ("implicit_reward", "policy=@weak", "longest", "gap=0") if name not in output] == []
+    assert [
+        name for name in ("implicit_reward", "policy=@weak", "length", "tie_threshold=0") if name not in output
+    ] == []
