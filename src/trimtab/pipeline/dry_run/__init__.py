@@ -1,4 +1,4 @@
-"""What a study will do, before it does it: which stages are there, which will be made and why, and about how long."""
+"""A dry run: which stages a study has, which of them will run and why, and about how long each takes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Store, open_artifact
 
 StageState = Literal["done", "resume", "to run", "skipped"]
-REASON_STALE = "its labels are asked for anew"
-REASON_RESUME = "goes on from where it stopped"
-REASON_WEIGHTS_MISSING = "weights are fetched first"
-REASON_DATA_MISSING = "data is fetched first"
-REASON_DATA_AND_WEIGHTS_MISSING = "data and weights are fetched first"
+REASON_NEW = "new"
+REASON_STALE = "its labels are regenerated"
+REASON_RESUME = "resumes"
+REASON_WEIGHTS_MISSING = "downloads weights first"
+REASON_DATA_MISSING = "downloads data first"
+REASON_DATA_AND_WEIGHTS_MISSING = "downloads data and weights first"
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """One stage, or one arm that is skipped. `why` is empty for what is done; `about` is `seconds` in words, or `?`.
+    """One stage, or one arm that is skipped.
 
-    `seconds` is an estimate, None where there is nothing to run or nothing to estimate from.
+    `reason` is empty if the stage is done. `seconds` is an estimate; None if there is nothing to run or nothing to estimate
+    from. `duration` is the estimate in words, or `?`.
     """
 
     stage: str
@@ -41,30 +43,29 @@ class PlannedStage:
 
 
 def plan_dry_run(study: Study, folder: Path) -> list[PlannedStage]:
-    """A row a stage in the order in which they are made, then one for each arm that is left out. Only reads."""
+    """All stages in execution order, then the arms that are skipped. Only reads the folder."""
     store = Store(folder)
-    known = replace_unreachable_sources(study)
-    plan = build_plan(known)
+    reachable = replace_unreachable_sources(study)
+    plan = build_plan(reachable)
     split = store.find(plan.split.name, plan.split.recipe)
     if split is not None and not has_human_labels_on_unlabeled(split):
-        plan = build_plan(known, human_on_unlabeled=False)
+        plan = build_plan(reachable, human_on_unlabeled=False)
     finished = _load_finished(folder)
-    estimates = TimeEstimator(study, split, [artifact.record for artifact in finished])
+    estimator = TimeEstimator(study, split, [artifact.record for artifact in finished])
     newest = {str(artifact.record["name"]): artifact.record for artifact in finished}
-    old = {stage.recipe.fingerprint for stage in find_stale_stages(plan.stages, store)}
+    stale = {stage.fingerprint for stage in find_stale_stages(plan.stages, store)}
     stages = [
-        _stale_stage(stage, estimates)
-        if stage.recipe.fingerprint in old
-        else _planned_stage(stage, store, newest.get(stage.name), estimates)
+        _to_run(stage, REASON_STALE, estimator)
+        if stage.fingerprint in stale
+        else _planned_stage(stage, store, newest.get(stage.name), estimator)
         for stage in plan.stages
     ]
-    return stages + [
-        PlannedStage(arm.name, "skipped", arm.skipped) for arm in plan.rows if arm.skipped and arm.labels is None
-    ]
+    skipped = [PlannedStage(row.name, "skipped", row.skipped) for row in plan.rows if row.skipped and not row.labels]
+    return stages + skipped
 
 
 def format_estimate(seconds: float | None) -> str:
-    """`under 1 s`, `about 40 s`, `about 12 min`, `about 1.7 h`; `?` where it is not known. Two digits at most."""
+    """`under 1 s`, `about 40 s`, `about 12 min`, `about 1.7 h`, with at most two digits; `?` if unknown."""
     if seconds is None:
         return "?"
     if seconds < 1:
@@ -73,39 +74,40 @@ def format_estimate(seconds: float | None) -> str:
     return f"about {float(f'{seconds / size:.2g}'):g} {unit}"
 
 
-def _stale_stage(stage: Stage, estimates: TimeEstimator) -> PlannedStage:
-    seconds = estimates.estimate_seconds(stage)
-    return PlannedStage(stage.name, "to run", REASON_STALE, format_estimate(seconds), seconds)
-
-
 def _planned_stage(
-    stage: Stage, store: Store, before: Mapping[str, Any] | None, estimates: TimeEstimator
+    stage: Stage, store: Store, newest_record: Mapping[str, Any] | None, estimator: TimeEstimator
 ) -> PlannedStage:
     if store.find(stage.name, stage.recipe) is not None:
         return PlannedStage(stage.name, "done")
-    seconds = estimates.estimate_seconds(stage)
     if store.folder(stage.name, stage.recipe).is_dir():
-        return PlannedStage(stage.name, "resume", REASON_RESUME, format_estimate(seconds), seconds)
-    why = _missing_downloads(stage) or ("new" if before is None else explain_cache_miss(stage, before))
-    return PlannedStage(stage.name, "to run", why, format_estimate(seconds), seconds)
+        return _to_run(stage, REASON_RESUME, estimator, state="resume")
+    reason = _missing_downloads(stage)
+    if not reason:
+        reason = REASON_NEW if newest_record is None else explain_cache_miss(stage, newest_record)
+    return _to_run(stage, reason, estimator)
+
+
+def _to_run(stage: Stage, reason: str, estimator: TimeEstimator, state: StageState = "to run") -> PlannedStage:
+    seconds = estimator.estimate_seconds(stage)
+    return PlannedStage(stage.name, state, reason, format_estimate(seconds), seconds)
 
 
 def _missing_downloads(stage: Stage) -> str:
-    """What must be fetched before the stage can be identified: then what else changed cannot be told yet."""
-    named = {name.partition(".")[0] for name in _iter_unfetched([stage])}
-    if "source" in named:
-        return REASON_DATA_AND_WEIGHTS_MISSING if named - {"source"} else REASON_DATA_MISSING
-    return REASON_WEIGHTS_MISSING if named else ""
+    """What must be downloaded before the stage has a final fingerprint; until then other changes cannot be identified."""
+    inputs = {name.partition(".")[0] for name in _iter_not_downloaded([stage])}
+    if "source" in inputs:
+        return REASON_DATA_AND_WEIGHTS_MISSING if inputs - {"source"} else REASON_DATA_MISSING
+    return REASON_WEIGHTS_MISSING if inputs else ""
 
 
-def _iter_unfetched(stages: Iterable[Stage]) -> Iterator[str]:
-    """The inputs that are known by name alone, of these stages and of all that they need."""
+def _iter_not_downloaded(stages: Iterable[Stage]) -> Iterator[str]:
+    """The names of inputs that are not downloaded, of these stages and of all their inputs."""
     for stage in stages:
         yield from (name for name, value in stage.external_hashes.items() if value.startswith(NOT_DOWNLOADED))
-        yield from _iter_unfetched(stage.input_stages.values())
+        yield from _iter_not_downloaded(stage.input_stages.values())
 
 
 def _load_finished(folder: Path) -> list[Artifact]:
-    """The finished stages of a run's folder, oldest first."""
-    found = [open_artifact(record.parent) for record in (folder / "stages").glob("*/record.json")]
-    return sorted(found, key=lambda artifact: str(artifact.record["finished_at"]))
+    """The finished stages in the folder of a run, oldest first."""
+    artifacts = [open_artifact(record.parent) for record in (folder / "stages").glob("*/record.json")]
+    return sorted(artifacts, key=lambda artifact: str(artifact.record["finished_at"]))

@@ -1,4 +1,4 @@
-"""Why a stage cannot use what an earlier run left: what is not as it was then."""
+"""Explains why a stage cannot reuse the artifact of an earlier run."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ WEIGHTS = "weights"
 MAX_VALUE_CHARACTERS = 40
 
 
-def explain_cache_miss(stage: Stage, before: Mapping[str, Any]) -> str:
-    """What of a stage's recipe differs from an earlier record of the same name, such as `recipe.beta: 0.1 -> 0.05`."""
-    return "; ".join(
-        [
-            *_version_change(stage, before),
-            *_setting_changes(stage.settings, before["settings"]),
-            *_input_changes(stage, before),
-        ]
-    )
+def explain_cache_miss(stage: Stage, record: Mapping[str, Any]) -> str:
+    """How a stage's recipe differs from an earlier record of the same name, such as `recipe.beta: 0.1 -> 0.05`."""
+    changes = [
+        *_version_change(stage, record),
+        *_setting_changes(stage.settings, record["settings"]),
+        *_input_changes(stage, record),
+    ]
+    return "; ".join(changes)
 
 
-def _version_change(stage: Stage, before: Mapping[str, Any]) -> Iterator[str]:
-    if stage.version != before["version"]:
-        yield f"version: {before['version']} -> {stage.version}"
+def _version_change(stage: Stage, record: Mapping[str, Any]) -> Iterator[str]:
+    if stage.version != record["version"]:
+        yield f"version: {record['version']} -> {stage.version}"
 
 
-def _setting_changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[str]:
-    new, old = dict(_flatten(now)), dict(_flatten(then))
+def _setting_changes(new_settings: Mapping[str, Any], old_settings: Mapping[str, Any]) -> Iterator[str]:
+    new, old = dict(_flatten(new_settings)), dict(_flatten(old_settings))
     for key in sorted(new.keys() | old.keys()):
         if new.get(key) != old.get(key):
             yield f"{key}: {_format_value(old, key)} -> {_format_value(new, key)}"
 
 
-def _flatten(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{above}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{prefix}{key}", value
 
 
 def _format_value(settings: Mapping[str, Any], key: str) -> str:
-    """A setting's value, cut where it is long; one that is absent has its default."""
+    """A setting's value, truncated if it is long. An absent setting has its default."""
     if key not in settings:
         return DEFAULT
     value = settings[key]
@@ -53,41 +52,39 @@ def _format_value(settings: Mapping[str, Any], key: str) -> str:
     return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 1]}…"
 
 
-def _input_changes(stage: Stage, before: Mapping[str, Any]) -> Iterator[str]:
-    then: Mapping[str, str] = before["inputs"]
+def _input_changes(stage: Stage, record: Mapping[str, Any]) -> Iterator[str]:
+    old: Mapping[str, str] = record["inputs"]
     for name, value in stage.external_hashes.items():
-        if then.get(name) != value:
-            yield from _external_change(name, then.get(name, ""), value, stage)
-    changed = {
-        name: need.name for name, need in stage.input_stages.items() if then.get(name) != need.recipe.fingerprint
-    }
+        if old.get(name) != value:
+            yield from _external_change(name, old.get(name, ""), value, stage)
+    changed = {name: source.name for name, source in stage.input_stages.items() if old.get(name) != source.fingerprint}
     if len(changed) == 1:
-        yield from (f"input {name} changed ({need})" for name, need in changed.items())
+        yield from (f"input {name} changed ({source})" for name, source in changed.items())
     elif changed:
         yield f"inputs changed: {', '.join(dict.fromkeys(changed.values()))}"
-    gone = [name for name in then if name not in stage.recipe.inputs]
-    if gone:
-        yield f"no longer reads {', '.join(gone)}"
+    removed = [name for name in old if name not in stage.recipe.inputs]
+    if removed:
+        yield f"no longer reads {', '.join(removed)}"
 
 
-def _external_change(name: str, then: str, now: str, stage: Stage) -> Iterator[str]:
-    """What changed of something that lies outside the study: data, a scorer, or a model."""
+def _external_change(name: str, old: str, new: str, stage: Stage) -> Iterator[str]:
+    """What changed in an input from outside the study: data, a scorer, or a model."""
     kind, _, which = name.partition(".")
     if kind == "source":
         yield "data changed" if which in ("", "all") else f"{which} data changed"
     elif kind == "scorer":
         yield "scorer changed"
     else:
-        part = _changed_model_part(then, now)
-        told_already = "model" in stage.settings and part != WEIGHTS
-        if not told_already:
+        part = _changed_model_part(old, new)
+        already_reported = "model" in stage.settings and part != WEIGHTS
+        if not already_reported:
             yield f"{which + ' ' if kind == 'tokens' else ''}model {part} changed"
 
 
-def _changed_model_part(then: str, now: str) -> str:
+def _changed_model_part(old: str, new: str) -> str:
     """Which part of a model's identity differs: its weights, or a setting that changes how they are loaded."""
-    old_weights, *old = then.split(";")
-    new_weights, *new = now.split(";")
+    old_weights, *old_settings = old.split(";")
+    new_weights, *new_settings = new.split(";")
     if old_weights != new_weights:
         return WEIGHTS
-    return " and ".join(sorted({part.partition("=")[0] for part in set(old) ^ set(new)}))
+    return " and ".join(sorted({setting.partition("=")[0] for setting in set(old_settings) ^ set(new_settings)}))

@@ -1,14 +1,15 @@
-"""Data on a hub that cannot be reached: a plan goes on with a name in its place, a run never does."""
+"""Placeholders for data on a hub that cannot be reached, so that a dry run works offline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from trimtab.config.study import PredefinedSplits, Study
 from trimtab.core.component import Component, dump_component
 from trimtab.errors import DataError
-from trimtab.pipeline.stages.split import SPLIT_NAMES, as_source
+from trimtab.models.references import NOT_DOWNLOADED
+from trimtab.pipeline.stages.split import as_source
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.sources.hub import Hub, HubUnreachableError
 from trimtab.storage.artifacts import canonical_json
@@ -16,44 +17,47 @@ from trimtab.types import Dataset
 
 
 class OfflineSource(Component):
-    """Stands for a source whose dataset is neither here nor within reach; `name` is its settings."""
+    """A placeholder for a source whose dataset is neither downloaded nor reachable. `name` is the source's settings."""
 
     name: str
 
     def load(self) -> Dataset:
-        raise DataError(f"{self.name} has not been fetched; run the study where the hub can be reached")
+        raise DataError(f"{self.name} has not been downloaded; run the study with access to the hub")
 
     def content_hash(self) -> str:
-        return f"not-downloaded:{self.name}"
+        return f"{NOT_DOWNLOADED}{self.name}"
 
 
 def replace_unreachable_sources(study: Study) -> Study:
-    """The study with an `Unfetched` for each source of pairs that cannot be identified from here. Never to be run."""
-    given = isinstance(study.data, PredefinedSplits)
-    data = {side: getattr(study.data, side) for side in SPLIT_NAMES} if given else {"all": study.data}
-    scorers = {name: each for name, each in study.scorers.items() if isinstance(each, StudyRewardModel)}
-    asked = [*data.values(), *(scorer.data for scorer in scorers.values()), *study.ood_eval.values()]
-    known, ends = _replace_unreachable(asked), len(data) + len(scorers)
-    sides = dict(zip(data, known[: len(data)], strict=True))
-    rest = zip(scorers.items(), known[len(data) : ends], strict=True)
-    trained = {name: scorer.model_copy(update={"data": source}) for (name, scorer), source in rest}
-    return study.model_copy(
-        update={
-            "data": study.data.model_copy(update=sides) if isinstance(study.data, PredefinedSplits) else sides["all"],
-            "scorers": {**study.scorers, **trained},
-            "ood_eval": dict(zip(study.ood_eval, known[ends:], strict=True)),
-        }
-    )
+    """The study with an `OfflineSource` for each source without a content hash. For dry runs only."""
+    replacer = _SourceReplacer()
+    if isinstance(study.data, PredefinedSplits):
+        splits = {name: replacer.replace(getattr(study.data, name)) for name in type(study.data).model_fields}
+        data: Component | PredefinedSplits = study.data.model_copy(update=splits)
+    else:
+        data = replacer.replace(study.data)
+    scorers = {
+        name: scorer.model_copy(update={"data": replacer.replace(scorer.data)})
+        if isinstance(scorer, StudyRewardModel)
+        else scorer
+        for name, scorer in study.scorers.items()
+    }
+    ood_eval: Mapping[str, Component] = {name: replacer.replace(source) for name, source in study.ood_eval.items()}
+    return study.model_copy(update={"data": data, "scorers": scorers, "ood_eval": ood_eval})
 
 
-def _replace_unreachable(sources: Sequence[Component]) -> list[Component]:
-    """A hub that was not reached is not tried again: each try takes a good part of a minute."""
-    found: list[Component] = []
-    for source in sources:
-        lost = any(isinstance(each, OfflineSource) for each in found)
-        here = not (lost and _uses_hub(source)) and _is_available(source)
-        found.append(source if here else OfflineSource(name=canonical_json(dump_component(source))))
-    return found
+class _SourceReplacer:
+    """Replaces unreachable sources. After the first failure the hub is not tried again: each try takes most of a minute."""
+
+    def __init__(self) -> None:
+        self._hub_failed = False
+
+    def replace(self, source: Component) -> Component:
+        available = not (self._hub_failed and _uses_hub(source)) and _is_available(source)
+        if available:
+            return source
+        self._hub_failed = True
+        return OfflineSource(name=canonical_json(dump_component(source)))
 
 
 def _is_available(source: Component) -> bool:
@@ -65,8 +69,9 @@ def _is_available(source: Component) -> bool:
 
 
 def _uses_hub(source: Component) -> bool:
+    """Whether a source, or a source inside it, loads from the hub."""
     if isinstance(source, Hub):
         return not Path(source.id).exists()
-    within = [getattr(source, name) for name in type(source).model_fields]
-    each = [item for value in within for item in (value if isinstance(value, tuple) else (value,))]
-    return any(_uses_hub(item) for item in each if isinstance(item, Component))
+    values = [getattr(source, name) for name in type(source).model_fields]
+    items = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+    return any(_uses_hub(item) for item in items if isinstance(item, Component))

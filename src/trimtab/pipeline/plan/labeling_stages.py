@@ -210,8 +210,8 @@ class LabelingPlanner:
         if self.root is not self:
             raise StudyError(
                 f"{place}: @{label_arm}.preference_model is trained on labels of the unlabeled pairs, which cannot be held "
-                "out, so its label quality cannot be measured on the labeled pairs; remove what requires that (calibration, or a "
-                "filter that learns)"
+                "out, so its label quality cannot be measured on the labeled pairs; remove what requires that (calibration, "
+                "or a filter that learns)"
             )
         settings = self.arms[label_arm].preference_model or self.study.training.preference_model
         name = f"{label_arm}-{task.name}" if task.name else label_arm
