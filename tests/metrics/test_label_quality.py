@@ -11,8 +11,8 @@ from trimtab.metrics.label_quality import (
     compute_confidence_error,
     compute_correctness,
     compute_coverage,
+    compute_label_order_inconsistency,
     compute_length_correlation,
-    compute_order_inconsistency,
     compute_prompting_metrics,
     get_confidence,
     get_human_choices,
@@ -80,9 +80,9 @@ def test_order_inconsistency_is_over_labels_that_record_it() -> None:
         "q": label("q", 0.6, order_inconsistent=True),
         "r": label("r", 0.6),
     }
-    rate = compute_order_inconsistency(labels)
+    rate = compute_label_order_inconsistency(labels)
     assert rate is not None and (rate.value, rate.n, rate.n_failed) == (0.5, 2, 1)
-    assert compute_order_inconsistency(LABELS) is None
+    assert compute_label_order_inconsistency(LABELS) is None
 
 
 def test_texts_that_occur_for_another_pair_are_duplicates() -> None:

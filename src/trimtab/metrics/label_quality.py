@@ -133,7 +133,7 @@ def compute_length_correlation(labels: Labels, pairs: Sequence[Pair]) -> Metric:
     return stats.pearson([sign for sign, _ in labeled], [difference for _, difference in labeled])
 
 
-def compute_order_inconsistency(labels: Labels) -> Metric | None:
+def compute_label_order_inconsistency(labels: Labels) -> Metric | None:
     """The share of prompted labels whose verdicts differ between the two orders; None if no label records it."""
     return _rate_of_detail(labels, "order_inconsistent", True)
 
@@ -146,7 +146,7 @@ def compute_prompting_metrics(labels: Labels) -> dict[str, Metric]:
     """
     details = _successful_details(labels)
     rates = {
-        "order_inconsistency": compute_order_inconsistency(labels),
+        "order_inconsistency": compute_label_order_inconsistency(labels),
         "strong_decision_rate": _rate_of_detail(labels, "decided_by", "strong"),
         "truncation_rate": _rate(
             [

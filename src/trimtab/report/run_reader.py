@@ -14,7 +14,6 @@ from trimtab.storage.artifacts import Artifact, open_artifact
 from trimtab.storage.schemas import annotation_from_row, load_split_pairs
 from trimtab.types import Annotation, Pair
 
-SPLIT_NAMES = ("labeled", "unlabeled", "test")
 # The parts of an arm in the order they are made, with their display names.
 ARM_PARTS = {
     "labels": "labels",

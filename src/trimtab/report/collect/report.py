@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import stats
+from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, load_arm_values
 from trimtab.report.collect.comparisons import build_comparisons
 from trimtab.report.collect.judges import collect_judge_results
@@ -17,7 +18,7 @@ from trimtab.report.collect.search_trees import SearchInfo, collect_search_info
 from trimtab.report.collect.similarities import collect_similarities
 from trimtab.report.collect.training_logs import collect_training_curves
 from trimtab.report.model import Arm, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
-from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
+from trimtab.report.run_reader import Run, RunRow
 from trimtab.types import Metric, format_conversation
 
 REFERENCE_ROWS = ("base", "sft", "weak_model")

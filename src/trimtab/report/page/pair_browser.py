@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.report.page.embedded_json import to_embedded_json
 from trimtab.report.pair_view.model import unique_prefix_length
 from trimtab.report.pair_view.provenance import describe_provenance, truncate_text
-from trimtab.report.run_reader import SPLIT_NAMES, Run
+from trimtab.report.run_reader import Run
 from trimtab.types import Annotation, Pair, format_conversation
 
 # The limit on bytes of JSON on the page, and the share of it for label provenance.

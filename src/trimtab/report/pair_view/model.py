@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
 from trimtab.errors import DataError, StudyError
-from trimtab.report.run_reader import SPLIT_NAMES, Run, RunRow
+from trimtab.pipeline.stages.split import SPLIT_NAMES
+from trimtab.report.run_reader import Run, RunRow
 from trimtab.types import Annotation, Pair
 
 # The number of ids that an error lists.

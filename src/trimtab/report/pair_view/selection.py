@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.report.pair_view.model import select_arms, unique_prefix_length
 from trimtab.report.pair_view.search_tree import parse_search_tree
-from trimtab.report.run_reader import SPLIT_NAMES, Run
+from trimtab.report.run_reader import Run
 from trimtab.types import Annotation, Choice
 
 # Annotators that repeat human labels. They do not count when arms are compared with each other.

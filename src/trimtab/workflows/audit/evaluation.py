@@ -15,7 +15,7 @@ from trimtab.metrics.label_quality import (
     compute_agreement_by_length,
     compute_calibration_metrics,
     compute_correctness,
-    compute_order_inconsistency,
+    compute_label_order_inconsistency,
     get_human_choices,
 )
 from trimtab.metrics.optimal_fraction import SelectedFraction, iter_fractions, select_optimal_fraction
@@ -73,7 +73,7 @@ class LabelEvaluation:
 
     def order_inconsistency(self, *, symmetric: bool) -> Metric | None:
         """The share of labels whose orders disagree: 0 by construction if `symmetric`; None if no label records it."""
-        recorded = compute_order_inconsistency(self.labels)
+        recorded = compute_label_order_inconsistency(self.labels)
         if recorded is None and symmetric:
             return Metric(value=0.0, low=0.0, high=0.0, n=len(self.labels), n_failed=0)
         return recorded
