@@ -47,7 +47,7 @@ def replying(forward: str, backward: str) -> ScriptedEngine:
 
 def test_it_is_a_judge_with_one_engine() -> None:
     component = build_judge()
-    assert isinstance(component, Judge) and isinstance(component, UsesEngines)
+    assert isinstance(component, Judge)
     assert dump_component(component.requirements().engines["judge"]) == SCRIPTED
     assert build_component("judges", dump_component(component)) == component
     assert dump_component(build_judge(engine="gemma3-270m").requirements().engines["judge"]) == {
