@@ -9,14 +9,13 @@ from typing import Any
 from trimtab.config.calibration import Calibration
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
+from trimtab.metrics.label_quality import compute_calibration_metrics
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.stats import calibration
 from trimtab.stats.calibration import CalibrationMethod, Calibrator
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_annotations, load_split_pairs
 from trimtab.types import Annotation, Choice, Pair
-
-N_BINS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +114,4 @@ def measure_calibration(method: CalibrationMethod, fit_data: OutOfFoldLabels, se
 
 
 def _measure_probabilities(p_a: Sequence[float], fit_data: OutOfFoldLabels, seed: int) -> dict[str, Any]:
-    human, clusters = fit_data.human, fit_data.prompt_ids
-    metrics = {
-        "brier": calibration.brier_score(p_a, human, clusters=clusters, seed=seed),
-        "log_loss": calibration.log_loss(p_a, human, clusters=clusters, seed=seed),
-        "calibration_error": calibration.equal_mass_calibration_error(p_a, human, bins=N_BINS),
-    }
-    curve = calibration.reliability_curve(p_a, human, bins=N_BINS)
-    return {
-        **{name: asdict(metric) for name, metric in metrics.items()},
-        "reliability": [asdict(bin_) for bin_ in curve],
-    }
+    return asdict(compute_calibration_metrics(p_a, fit_data.human, fit_data.prompt_ids, seed))
