@@ -17,85 +17,85 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page in")
-# With the last of these, commands are read from file 3 and answers written to file 4.
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+# With --remote-debugging-pipe, Chromium reads commands from file descriptor 3 and writes results to 4.
 _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe")
 
-# Seconds of silence after which a test fails instead of waiting on.
-_PATIENCE = 60
-# By these a browser knows the keys that scroll and move the focus.
-_CODES = {" ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
+# Seconds without a message from the browser after which a test fails.
+_TIMEOUT = 60
+# Virtual key codes of keys that scroll or move the focus.
+_KEY_CODES = {" ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
 
 
 class OpenPage:
-    """One page at one width. `errors` are what its console or its scripts complained of, and what its policy refused."""
+    """A browser page. `errors` are errors and warnings of its console and scripts, and violations of its security policy."""
 
     def __init__(self, read: int, write: int) -> None:
-        self._read, self._write, self._rest, self._count = read, write, b"", 0
+        self._read, self._write, self._buffer, self._num_messages = read, write, b"", 0
         self._session: str | None = None
         self.errors: list[str] = []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
-            self.ask(f"{domain}.enable")
+            self.send(f"{domain}.enable")
 
     def open(self, path: Path, width: int, height: int = 900, *, dark: bool = False, fragment: str = "") -> None:
-        """Opens a file and waits until it is loaded."""
-        shape = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.ask("Emulation.setDeviceMetricsOverride", **shape)
+        """Opens a file and waits until it is loaded. Sizes are in CSS pixels."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.send("Emulation.setDeviceMetricsOverride", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.ask("Emulation.setEmulatedMedia", features=[scheme])
-        for address in ("about:blank", path.as_uri() + fragment):  # another fragment alone would load nothing
-            self.ask("Page.navigate", url=address)
-            while self._next().get("method") != "Page.loadEventFired":
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        for address in ("about:blank", path.as_uri() + fragment):  # a new fragment alone would not reload the page
+            self.send("Page.navigate", url=address)
+            while self._receive().get("method") != "Page.loadEventFired":
                 pass
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page, or of the promise that it gives."""
-        told = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told["exceptionDetails"]
-        return told["result"].get("value")
+        """The value of a JavaScript expression, or of its promise."""
+        response = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in response, response["exceptionDetails"]
+        return response["result"].get("value")
 
     def press(self, key: str, *, shift: bool = False) -> None:
-        """Presses a key down and lets it go, with the shift key held or without."""
+        """Presses and releases a key, optionally with shift."""
         for kind in ("keyDown", "keyUp"):
             text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
-            code = {"windowsVirtualKeyCode": _CODES[key]} if key in _CODES else {}
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **text, **code)
+            code = {"windowsVirtualKeyCode": _KEY_CODES[key]} if key in _KEY_CODES else {}
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **text, **code)
 
-    def until(self, script: str) -> None:
-        """Waits until an expression in the page is true, which a busy machine may take a while for."""
-        tries = f"const look = () => ({script}) ? done(true) : setTimeout(look, 20); look();"
-        held = f"new Promise(done => {{ {tries} setTimeout(() => done(false), {500 * _PATIENCE}) }})"
-        assert self.run(held), f"never true: {script}"
+    def wait_for(self, script: str) -> None:
+        """Waits until a JavaScript expression is true. Fails after half of the timeout."""
+        poll = f"const check = () => ({script}) ? done(true) : setTimeout(check, 20); check();"
+        promise = f"new Promise(done => {{ {poll} setTimeout(() => done(false), {500 * _TIMEOUT}) }})"
+        assert self.run(promise), f"never true: {script}"
 
-    def picture(self, path: Path) -> None:
-        """A PNG of what is in view."""
-        path.write_bytes(b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+    def save_screenshot(self, path: Path) -> None:
+        """Writes a PNG of the viewport."""
+        path.write_bytes(b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
 
-    def ask(self, method: str, **parameters: Any) -> Any:
-        self._count += 1
-        wanted = self._count
+    def send(self, method: str, **parameters: Any) -> Any:
+        self._num_messages += 1
+        message_id = self._num_messages
         session = {"sessionId": self._session} if self._session else {}
-        message = json.dumps({"id": wanted, "method": method, "params": parameters, **session})
+        message = json.dumps({"id": message_id, "method": method, "params": parameters, **session})
         os.write(self._write, message.encode() + b"\0")
-        while (told := self._next()).get("id") != wanted:
+        while (response := self._receive()).get("id") != message_id:
             pass
-        assert "error" not in told, told
-        return told["result"]
+        assert "error" not in response, response
+        return response["result"]
 
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            assert select.select([self._read], [], [], _PATIENCE)[0], "chromium says nothing"
-            more = os.read(self._read, 1 << 16)
-            assert more, "chromium has gone"
-            self._rest += more
-        message, _, self._rest = self._rest.partition(b"\0")
-        told: dict[str, Any] = json.loads(message)
-        self._note(told.get("method", ""), told.get("params", {}))
-        return told
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            assert select.select([self._read], [], [], _TIMEOUT)[0], "no message from chromium"
+            data = os.read(self._read, 1 << 16)
+            assert data, "chromium has exited"
+            self._buffer += data
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        event: dict[str, Any] = json.loads(message)
+        self._record_error(event.get("method", ""), event.get("params", {}))
+        return event
 
-    def _note(self, method: str, parameters: dict[str, Any]) -> None:
+    def _record_error(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
             self.errors.append(str(parameters["exceptionDetails"]))
         elif method == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
@@ -106,16 +106,16 @@ class OpenPage:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[OpenPage]:
-    """A browser with a profile of its own, gone afterwards."""
+    """A browser with its own profile. It is killed at exit."""
     assert CHROMIUM is not None
-    from_us, write = _pipe()
-    read, to_us = _pipe()
-    quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
-    ends = [(os.POSIX_SPAWN_DUP2, from_us, 3), (os.POSIX_SPAWN_DUP2, to_us, 4)]
+    command_read, write = _create_pipe()
+    read, result_write = _create_pipe()
+    silence = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    pipes = [(os.POSIX_SPAWN_DUP2, command_read, 3), (os.POSIX_SPAWN_DUP2, result_write, 4)]
     command = [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}"]
-    process = os.posix_spawn(CHROMIUM, command, os.environ, file_actions=[*quiet, *ends])
-    os.close(from_us)
-    os.close(to_us)
+    process = os.posix_spawn(CHROMIUM, command, os.environ, file_actions=[*silence, *pipes])
+    os.close(command_read)
+    os.close(result_write)
     try:
         yield OpenPage(read, write)
     finally:
@@ -125,10 +125,10 @@ def chromium(profile: Path) -> Iterator[OpenPage]:
         os.close(write)
 
 
-def _pipe() -> tuple[int, int]:
-    """A pipe whose ends are not among the first files, which Chromium expects others to be."""
-    pair = os.pipe()
-    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in pair)
-    for end in pair:
-        os.close(end)
+def _create_pipe() -> tuple[int, int]:
+    """A pipe with file descriptors of at least 10, since Chromium uses 0 to 4 for other files."""
+    low = os.pipe()
+    high = tuple(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in low)
+    for descriptor in low:
+        os.close(descriptor)
     return high[0], high[1]

@@ -52,7 +52,7 @@ def page(browser: OpenPage) -> Iterator[OpenPage]:
 def wait_for_panel(page: OpenPage, panel: str) -> None:
     """Waits until this panel is the only visible one; panels follow the address."""
     shown = "[...document.querySelectorAll('.panel')].filter(p => p.offsetHeight).map(p => p.id).join()"
-    page.until(f"{shown} === {json.dumps(panel)}")
+    page.wait_for(f"{shown} === {json.dumps(panel)}")
 
 
 def shown_tabs(page: OpenPage) -> list[str]:
@@ -144,7 +144,7 @@ def test_the_keyboard_scrolls_a_table_that_is_wider_than_a_phone(page: OpenPage,
     assert page.run("document.activeElement.className") == "wide"
     assert page.run("document.activeElement.scrollWidth > document.activeElement.clientWidth")
     page.press("ArrowRight")
-    page.until("document.activeElement.scrollLeft > 0")
+    page.wait_for("document.activeElement.scrollLeft > 0")
 
 
 def test_shift_with_an_arrow_key_stays_at_the_pair(page: OpenPage, large: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_search_label_shows_its_tree_and_a_debate_label_its_arguments(page: Op
 
 def test_in_print_every_panel_is_visible_and_the_pair_browser_is_not(page: OpenPage, large: Path) -> None:
     page.open(large / "report.html", 1280)
-    page.ask("Emulation.setEmulatedMedia", media="print")
+    page.send("Emulation.setEmulatedMedia", media="print")
     assert len(shown_tabs(page)) == 7
     assert page.run("document.getElementById('browser').offsetHeight") == 0
-    page.ask("Emulation.setEmulatedMedia", media="")
+    page.send("Emulation.setEmulatedMedia", media="")

@@ -1,4 +1,4 @@
-"""Which rows are compared with which, and that the comparisons a study is for are told wherever people read."""
+"""The choice of comparisons, their exact tests, and their display on the page and in the terminal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sample_report import REPORT
 from rich.console import Console
+from sample_report import REPORT
 
 from trimtab.config.study import Study
-from trimtab.report.collect.comparisons import build_comparisons, format_p_value, select_main_comparisons
 from trimtab.report.collect.arm_values import compute_mean_metric
+from trimtab.report.collect.comparisons import build_comparisons, format_p_value, select_main_comparisons
 from trimtab.report.model import Arm, Comparison, Report, report_from_json, report_to_json
 from trimtab.report.page.html import render_html
 from trimtab.report.terminal.tables import render_report_summary
@@ -19,43 +19,48 @@ from trimtab.stats import bounded_mean
 from trimtab.types import Metric
 
 STUDIES = Path(__file__).parents[2] / "studies"
-ROWS = {
-    name: {"accuracy": {str(i): float(i < right) for i in range(100)}, "refusal_rate": {str(i): 0.0 for i in range(100)}}
+ARMS = {
+    name: {
+        "accuracy": {str(i): float(i < right) for i in range(100)},
+        "refusal_rate": {str(i): 0.0 for i in range(100)},
+    }
     for name, right in (("sft", 50), ("human", 80), ("one", 60), ("other", 56))
 }
-OWN = {"one": ("other",), "other": ("nowhere",)}
+REQUESTED = {"one": ("other",), "other": ("nowhere",)}
 
 
-def told(report: Report) -> str:
+def render_terminal(report: Report) -> str:
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
         console.print(render_report_summary(report))
     return capture.get()
 
 
-def test_every_arm_is_compared_with_the_baselines_and_with_what_the_study_asks_for() -> None:
-    pairs = {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, OWN)}
-    always = {(arm, against) for against in ("sft", "human") for arm in ROWS if arm != against}
-    assert pairs == always | {("one", "other")}
-    assert pairs - {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, {})} == {("one", "other")}
+def test_every_arm_is_compared_with_the_baselines_and_with_requested_arms() -> None:
+    pairs = {(each.arm, each.baseline) for each in build_comparisons(ARMS, {}, REQUESTED)}
+    common = {(arm, baseline) for baseline in ("sft", "human") for arm in ARMS if arm != baseline}
+    assert pairs == common | {("one", "other")}
+    assert pairs - {(each.arm, each.baseline) for each in build_comparisons(ARMS, {}, {})} == {("one", "other")}
 
 
-def test_a_comparison_tells_the_rows_that_differ_and_an_exact_p_value() -> None:
-    found = {(each.arm, each.baseline, each.metric): each for each in build_comparisons(ROWS, {}, OWN)}
-    asked = found["one", "other", "accuracy"]
-    assert (asked.wins, asked.losses) == (4, 0)
-    assert asked.p_value == pytest.approx(0.125)
-    assert asked.difference.value == pytest.approx(0.04)
-    assert asked.difference.low is not None and asked.difference.low <= 0
-    assert found["one", "other", "refusal_rate"].p_value is None
+def test_a_comparison_has_wins_losses_and_an_exact_p_value() -> None:
+    comparisons = {(each.arm, each.baseline, each.metric): each for each in build_comparisons(ARMS, {}, REQUESTED)}
+    accuracy = comparisons["one", "other", "accuracy"]
+    assert (accuracy.wins, accuracy.losses) == (4, 0)
+    assert accuracy.p_value == pytest.approx(0.125)
+    assert accuracy.difference.value == pytest.approx(0.04)
+    assert accuracy.difference.low is not None and accuracy.difference.low <= 0
+    assert comparisons["one", "other", "refusal_rate"].p_value is None
 
 
-def test_side_effects_are_told_against_where_students_began_and_where_a_study_asks() -> None:
-    pairs = {(each.arm, each.baseline) for each in build_comparisons(ROWS, {}, OWN) if each.metric == "refusal_rate"}
+def test_side_effects_are_compared_with_sft_and_with_requested_arms() -> None:
+    pairs = {
+        (each.arm, each.baseline) for each in build_comparisons(ARMS, {}, REQUESTED) if each.metric == "refusal_rate"
+    }
     assert pairs == {("human", "sft"), ("one", "sft"), ("other", "sft"), ("one", "other")}
 
 
-def test_rows_of_one_prompt_are_swapped_together() -> None:
+def test_pairs_of_one_prompt_are_swapped_together() -> None:
     rows = {name: {"accuracy": dict.fromkeys("abcdef", value)} for name, value in (("sft", 0.0), ("one", 1.0))}
     (alone,) = [each for each in build_comparisons(rows, {}, {}) if each.arm == "one"]
     (together,) = [
@@ -65,10 +70,10 @@ def test_rows_of_one_prompt_are_swapped_together() -> None:
     assert together.p_value == pytest.approx(2 / 8)
 
 
-def asked_report() -> Report:
+def build_report_with_requested_comparison() -> Report:
     arms = tuple(
-        Arm(name=name, role="arm", compare_with=against)
-        for name, against in (("weak", ()), ("weak_mismatch", ("human_mismatch",)), ("human_mismatch", ()))
+        Arm(name=name, role="arm", compare_with=baselines)
+        for name, baselines in (("weak", ()), ("weak_mismatch", ("human_mismatch",)), ("human_mismatch", ()))
     )
     return replace(
         REPORT,
@@ -88,35 +93,35 @@ def asked_report() -> Report:
     )
 
 
-def test_the_comparisons_that_a_study_is_for_are_in_the_page_the_terminal_and_the_json() -> None:
-    report = asked_report()
-    found = [(each.arm, each.baseline) for each in select_main_comparisons(report)]
-    assert found == [("weak_mismatch", "human_mismatch"), ("weak", "human")]
+def test_the_main_comparisons_are_on_the_page_in_the_terminal_and_in_the_json() -> None:
+    report = build_report_with_requested_comparison()
+    compared = [(each.arm, each.baseline) for each in select_main_comparisons(report)]
+    assert compared == [("weak_mismatch", "human_mismatch"), ("weak", "human")]
     assert report_from_json(report_to_json(report)) == report
     assert report_to_json(report)["comparisons"][-1]["p_value"] == 0.0124
-    page, text = render_html(report), told(report)
-    assert "minus human_mismatch" in page and "31, 1,071" in page and "0.012" in page
-    assert "weak_mismatch −0.250 [−0.375, −0.125] ▼ 31, 1,071 0.012 − human_mismatch" in " ".join(text.split())
+    page, text = render_html(report), render_terminal(report)
+    assert "minus human_mismatch" in page and "31 / 1,071" in page and "0.012" in page
+    assert "weak_mismatch −0.250 [−0.375, −0.125] ▼ 31 / 1,071 0.012 minus human_mismatch" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_p_values_are_told_with_three_decimals() -> None:
+def test_p_values_have_three_decimals() -> None:
     assert [format_p_value(each) for each in (0.125, 0.00004, None, 1.0)] == ["0.125", "< 0.001", "–", "1.000"]
 
 
-def test_the_match_mismatch_study_asks_for_the_comparisons_that_it_is_for() -> None:
+def test_the_match_mismatch_study_requests_its_main_comparisons() -> None:
     study = Study.load(STUDIES / "tao2024" / "match-mismatch.yaml")
-    asked = {(name, against) for name, arm in study.arms.items() for against in arm.compare_with}
+    requested = {(name, baseline) for name, arm in study.arms.items() for baseline in arm.compare_with}
     assert {
         ("weak_match", "human_match_size"),
         ("weak_mismatch", "human_mismatch"),
         ("weak_mismatch", "flipped_mismatch_size"),
-    } <= asked
+    } <= requested
 
 
 @pytest.mark.parametrize("name", ["refusal_rate", "overconfident_error_rate", "accuracy.helpful", "eos_rate"])
-def test_shares_of_none_keep_a_width(name: str) -> None:
+def test_a_rate_of_zero_has_an_interval(name: str) -> None:
     values = {str(i): 0.0 for i in range(200)}
-    found = compute_mean_metric(name, values, 3, {})
-    assert found == bounded_mean([0.0] * 200, n_failed=3)
-    assert found.high is not None and found.high > 0.01
+    metric = compute_mean_metric(name, values, 3, {})
+    assert metric == bounded_mean([0.0] * 200, n_failed=3)
+    assert metric.high is not None and metric.high > 0.01

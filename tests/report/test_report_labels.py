@@ -24,18 +24,20 @@ def node(thought: str, kept: bool = True) -> dict[str, Any]:
 
 def test_a_thought_that_occurs_for_two_pairs_is_a_duplicate_for_both() -> None:
     trees = [[node("Copied.")], [node("Own."), node("Copied.")], [node("Copied."), node("Of this pair.")]]
-    share = compute_metrics(*({"nodes": nodes} for nodes in trees), {"nodes": [node("Fair."), node("Of this pair.", kept=False)]})
+    pruned = {"nodes": [node("Fair."), node("Of this pair.", kept=False)]}
+    rate = compute_metrics(*({"nodes": nodes} for nodes in trees), pruned)["duplicate_text_rate"]
     # The third tree's last kept node has a unique thought, and so does the fourth's, whose last node is pruned.
-    assert (share["duplicate_text_rate"].value, share["duplicate_text_rate"].n) == (0.5, 4)
+    assert (rate.value, rate.n) == (0.5, 4)
 
 
 def test_one_unique_argument_is_enough() -> None:
     def argue(forward: str, backward: str) -> dict[str, Any]:
         return {"arguments": {"a_first": [{"for": "a", "text": forward}], "b_first": [{"for": "b", "text": backward}]}}
 
-    share = compute_metrics(argue("It helps.", "It is kind."), argue("It helps.", "It helps."), argue("Mine.", "Mine."), None)
+    details = (argue("It helps.", "It is kind."), argue("It helps.", "It helps."), argue("Mine.", "Mine."), None)
+    rate = compute_metrics(*details)["duplicate_text_rate"]
     # A text counts once per pair: a text that occurs twice for one pair only is not a duplicate.
-    assert (share["duplicate_text_rate"].value, share["duplicate_text_rate"].n, share["duplicate_text_rate"].n_failed) == (1 / 3, 3, 1)
+    assert (rate.value, rate.n, rate.n_failed) == (1 / 3, 3, 1)
 
 
 def test_reasoning_counts_and_labels_without_text_do_not() -> None:

@@ -63,7 +63,7 @@ def test_nan_and_infinity_are_null() -> None:
 def test_a_document_with_a_missing_part_is_an_error_that_names_it() -> None:
     document = report_to_json(REPORT)
     del document["arm_info"]["weak"]
-    with pytest.raises(DataError, match="report.json: 'weak' is missing"):
+    with pytest.raises(DataError, match=r"report\.json: 'weak' is missing"):
         report_from_json(document)
 
 

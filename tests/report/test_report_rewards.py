@@ -1,4 +1,4 @@
-"""What gold rewards are worth stands beside them, and those that the study trained are called proxies."""
+"""Gold rewards, their human agreement, and proxy rewards that the study trains."""
 
 from __future__ import annotations
 
@@ -20,141 +20,133 @@ from trimtab.report.collect.trained_rewards import relabel_trained_rewards
 from trimtab.report.label_comparison.metrics import compare_label_sources
 from trimtab.report.model import Report, report_from_json, report_to_json
 from trimtab.report.page.html import render_html
+from trimtab.report.run_reader import Run
 from trimtab.report.terminal.tables import render_report_summary
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.sources.starter import Starter
 from trimtab.starter import compute_gold_reward
 from trimtab.types import Completion, Score
 
-Run = Callable[[str], tuple[Study, Path]]
-TWO = """
-reward_unlabeled: true
-prompts: 2
-arms: {weak: {annotator: longest, train: false}}
-evaluation:
-  checker: checker
+RunStudy = Callable[[str], tuple[Study, Path]]
+TWO_SCORERS = """
+score_unlabeled_pairs: true
+num_test_prompts: 2
+arms: {weak: {annotator: length, labels_only: true}}
+scorers:
+  checker: synthetic_checker
   own:
-    kind: trained_reward
+    kind: study_reward_model
     data: {kind: starter, limit: 60, seed: 5}
     model: {base: MODEL, dtype: float32}
-    recipe: {lora_rank: 2, batch_size: 30}
+    recipe: {lora_r: 2, batch_size: 30}
 """
+ONE_SCORER = "scorers: {checker: synthetic_checker}"
 
 
 @pytest.fixture(scope="module")
-def run(tiny_study: str, tiny_model: Path, run_whole: Run) -> Path:
-    text = tiny_study.replace("evaluation: {checker: checker}\n", "") + TWO.replace("MODEL", str(tiny_model))
+def run_folder(tiny_study: str, tiny_model: Path, run_whole: RunStudy) -> Path:
+    assert ONE_SCORER in tiny_study
+    text = tiny_study.replace(f"{ONE_SCORER}\n", "") + TWO_SCORERS.replace("MODEL", str(tiny_model))
     return run_whole(text)[1]
 
 
 @pytest.fixture(scope="module")
-def report(run: Path) -> Report:
-    return collect_report(run)
+def report(run_folder: Path) -> Report:
+    return collect_report(run_folder)
 
 
-def told(report: Report) -> str:
+def render_terminal(report: Report) -> str:
     console = Console(width=100, force_terminal=False)
     with console.capture() as capture:
         console.print(render_report_summary(report))
     return capture.get()
 
 
-def test_every_reward_stands_beside_its_agreement_with_people(report: Report) -> None:
-    found = {each.name: each for each in report.rewards}
-    assert {name: (each.kind, each.is_proxy) for name, each in found.items()} == {
-        "checker": ("checker", False),
-        "own": ("trained_reward", True),
+def test_every_reward_has_its_human_agreement(report: Report) -> None:
+    rewards = {reward.name: reward for reward in report.rewards}
+    assert {name: (reward.kind, reward.is_proxy) for name, reward in rewards.items()} == {
+        "checker": ("synthetic_checker", False),
+        "own": ("study_reward_model", True),
     }
-    assert {each.agreement.n + each.agreement.n_failed for each in found.values()} == {6}
-    assert found["own"].n_training_pairs > 0
+    assert {reward.agreement.n + reward.agreement.n_failed for reward in rewards.values()} == {6}
+    assert rewards["own"].n_training_pairs > 0
 
 
-def test_a_trained_reward_that_goes_on_after_a_kill_gives_the_same_rewards(
-    run: Path, tiny_model: Path, runtime: Runtime
+def test_resumed_scoring_with_a_trained_reward_model_gives_the_same_rewards(
+    run_folder: Path, tiny_model: Path, runtime: Runtime
 ) -> None:
-    from trimtab.report.run_reader import Run as Folder
-
-    folder = Folder(run)
-    (reward,) = run.glob("stages/reward.own-*")
-    answers = [
+    (checkpoint,) = run_folder.glob("stages/study-reward-model.own-*")
+    completions = [
         Completion(prompt_id=pair.id, prompt=pair.prompt, text=text, n_tokens=0, finish_reason="end")
-        for pair in folder.test
+        for pair in Run(run_folder).test
         for text in (pair.a, pair.b, pair.a + pair.b)
     ]
     scorer = StudyRewardModel(data=Starter(limit=60, seed=5), model=Model(base=str(tiny_model), dtype="float32"))
-    narrow = replace(runtime, token_budget=300)
+    small_batches = replace(runtime, token_budget=300)
 
-    def scored(wanted: set[int]) -> dict[int, Score]:
-        return {
-            place: score
-            for some in scorer.score_with_checkpoint(reward, answers, wanted, narrow)
-            for place, score in some.items()
-        }
+    def score(indices: set[int]) -> dict[int, Score]:
+        batches = scorer.score_with_checkpoint(checkpoint, completions, indices, small_batches)
+        return {index: score for batch in batches for index, score in batch.items()}
 
-    whole = scored(set(range(len(answers))))
-    assert [whole[place].prompt_id for place in range(len(answers))] == [each.prompt_id for each in answers]
-    rest = {1, 2, 9, 17}
-    assert scored(rest) == {place: whole[place] for place in rest}
+    scores = score(set(range(len(completions))))
+    assert [scores[index].prompt_id for index in range(len(completions))] == [each.prompt_id for each in completions]
+    remaining = {1, 2, 9, 17}
+    assert score(remaining) == {index: scores[index] for index in remaining}
 
 
-def test_the_checkers_agreement_is_that_of_its_own_scores(run: Path, report: Report) -> None:
-    from trimtab.report.run_reader import Run as Folder
-
-    right = []
-    for pair in Folder(run).test:
-        asked = pair.prompt[-1].content
-        gap = compute_gold_reward(asked, pair.a) - compute_gold_reward(asked, pair.b)
-        right.append(float((gap > 0) == (pair.human == "a")) if gap else 0.5)
-    (checker,) = [each for each in report.rewards if each.name == "checker"]
-    assert checker.agreement.value == pytest.approx(sum(right) / len(right))
-    assert checker.agreement.n == checker.length_baseline.n == checker.gain_over_length.n == len(right)
+def test_the_checkers_agreement_is_computed_from_its_scores(run_folder: Path, report: Report) -> None:
+    correctness = []
+    for pair in Run(run_folder).test:
+        question = pair.prompt[-1].content
+        margin = compute_gold_reward(question, pair.a) - compute_gold_reward(question, pair.b)
+        correctness.append(float((margin > 0) == (pair.human == "a")) if margin else 0.5)
+    (checker,) = [reward for reward in report.rewards if reward.name == "checker"]
+    assert checker.agreement.value == pytest.approx(sum(correctness) / len(correctness))
+    assert checker.agreement.n == checker.length_baseline.n == checker.gain_over_length.n == len(correctness)
     assert checker.gain_over_length.value == pytest.approx(
         (checker.agreement.value or 0) - (checker.length_baseline.value or 0)
     )
 
 
-def test_what_a_reward_is_not_good_for_is_a_note_of_the_report(report: Report) -> None:
-    # Six test pairs tell no reward from a coin.
-    for each in report.rewards:
-        assert each.warnings
-        assert set(each.warnings) <= set(report.notes)
+def test_warnings_about_a_reward_are_notes_of_the_report(report: Report) -> None:
+    # With six test pairs, no reward is significantly different from chance.
+    for reward in report.rewards:
+        assert reward.warnings
+        assert set(reward.warnings) <= set(report.notes)
 
 
-def test_a_reward_that_the_study_trained_is_a_proxy_wherever_people_read_and_keeps_its_name_for_programs(
-    report: Report,
-) -> None:
+def test_a_trained_reward_is_a_proxy_for_readers_and_keeps_its_name_in_json(report: Report) -> None:
     assert {"gold_reward.checker", "gold_reward.own"} <= set(report_to_json(report)["arms"]["sft"])
     assert {"gold_reward.checker", "proxy_reward.own"} <= set(relabel_trained_rewards(report).arms[0].metrics)
-    for shown in (told(report), render_html(report)):
-        assert "Proxy reward (own)" in shown
-        assert "Gold reward (own)" not in shown
-        assert "Gold reward (checker)" in shown
+    for text in (render_terminal(report), render_html(report)):
+        assert "Proxy reward (own)" in text
+        assert "Gold reward (own)" not in text
+        assert "Gold reward (checker)" in text
 
 
-def test_the_rewards_are_read_back_as_they_were_written(report: Report) -> None:
+def test_rewards_round_trip_through_json(report: Report) -> None:
     document = json.loads(json.dumps(report_to_json(report)))
     assert set(document["rewards"]["own"]["agreement"]) == {"value", "low", "high", "n", "n_failed"}
     assert report_from_json(document) == report
 
 
-def test_the_rewards_of_labels_are_there_for_the_asking(run: Path) -> None:
-    figures: Mapping[str, Any] = (
-        compare_label_sources(f"{run}:weak", f"{run}:human", "gold", None, None).subsets["all"].metrics
-    )
-    assert {"gold_difference.checker", "gold_difference.own"} <= set(figures)
-    difference, first, second = (figures[f"gold_{each}.checker"].value for each in ("difference", "preferred", "other"))
-    assert difference == pytest.approx(first - second)
+def test_label_comparison_uses_the_rewards_of_unlabeled_pairs(run_folder: Path) -> None:
+    comparison = compare_label_sources(f"{run_folder}:weak", f"{run_folder}:human", "gold", None, None)
+    metrics: Mapping[str, Any] = comparison.subsets["all"].metrics
+    assert {"gold_margin.checker", "gold_margin.own"} <= set(metrics)
+    margin, chosen, rejected = (metrics[f"gold_{part}.checker"].value for part in ("margin", "chosen", "rejected"))
+    assert margin == pytest.approx(chosen - rejected)
 
 
-def test_a_model_that_gives_no_reward_stops_the_study_before_any_work(
-    tiny_study: str, tiny_model: Path, run_whole: Run
+def test_a_model_without_a_reward_head_stops_the_study_before_any_work(
+    tiny_study: str, tiny_model: Path, run_whole: RunStudy
 ) -> None:
-    text = tiny_study.replace("{checker: checker}", f"{{gold: {{kind: reward_model, model: {tiny_model}}}}}")
-    with pytest.raises(ModelError, match=r"evaluation\.gold: .* is not a reward model: it is a language model without"):
+    text = tiny_study.replace("{checker: synthetic_checker}", f"{{gold: {{kind: reward_model, model: {tiny_model}}}}}")
+    with pytest.raises(ModelError, match=r"scorers\.gold: .* is not a reward model: it is a language model without"):
         run_whole(text)
 
 
-def test_rewards_of_labels_need_somebody_who_gives_them(tiny_study: str) -> None:
-    text = tiny_study.replace("evaluation: {checker: checker}", "reward_unlabeled: true")
-    with pytest.raises(StudyError, match="reward_unlabeled: there is no scorer under evaluation"):
+def test_scoring_unlabeled_pairs_needs_a_scorer(tiny_study: str) -> None:
+    text = tiny_study.replace(ONE_SCORER, "score_unlabeled_pairs: true")
+    with pytest.raises(StudyError, match="score_unlabeled_pairs: requires at least one scorer in scorers"):
         Study.parse(text)

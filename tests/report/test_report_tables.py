@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from sample_report import ARMS, REPORT
 from rich.console import Console, RenderableType
+from sample_report import ARMS, REPORT
 
 from trimtab.report.duration import format_duration
 from trimtab.report.model import Arm, Report, StudyInfo
@@ -109,7 +109,10 @@ def test_durations_have_two_units(seconds: float, text: str) -> None:
 def test_a_wide_table_is_split_into_blocks_that_repeat_the_row_names() -> None:
     columns = tuple(Column(title=f"column {index}") for index in range(8))
     table = Table(
-        title="Wide", row_title="Row", columns=columns, rows=(TableRow(name="first", cells=("x" * 20,) * 8, note="small"),)
+        title="Wide",
+        row_title="Row",
+        columns=columns,
+        rows=(TableRow(name="first", cells=("x" * 20,) * 8, note="small"),),
     )
     text = render(render_terminal_table(table), 80)
     assert max(len(line) for line in text.splitlines()) <= 80
@@ -121,5 +124,7 @@ def test_columns_that_belong_together_stay_in_one_block() -> None:
     cells = ("x" * 30, "y" * 20, "z" * 20)
     columns = (Column(title="x"), Column(title="y"), Column(title="z", keep_with_previous=True))
     table = Table(title="", row_title="Row", columns=columns, rows=(TableRow(name="first", cells=cells),))
-    first, second = (line.split()[1:] for line in render(render_terminal_table(table), 80).splitlines() if "first" in line)
+    first, second = (
+        line.split()[1:] for line in render(render_terminal_table(table), 80).splitlines() if "first" in line
+    )
     assert (first, second) == (["x" * 30], ["y" * 20, "z" * 20])

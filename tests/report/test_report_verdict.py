@@ -83,7 +83,8 @@ def test_other_arms_are_grouped_by_direction() -> None:
         for arm, (low, high) in sides.items()
     )
     assert build_verdict(replace(PLAIN, arms=arms, comparisons=comparisons)) == (
-        "Of the other arms, up and up2 are above SFT alone; down is below it; level is not significantly different from SFT alone.",
+        "Of the other arms, up and up2 are above SFT alone; down is below it; "
+        "level is not significantly different from SFT alone.",
     )
 
 
@@ -98,9 +99,7 @@ def test_a_skipped_main_arm_has_its_reason() -> None:
 
 
 def test_without_comparisons_nothing_is_claimed() -> None:
-    assert build_verdict(PLAIN) == (
-        "No two arms were compared on the same test set, so there is no result.",
-    )
+    assert build_verdict(PLAIN) == ("No two arms were compared on the same test set, so there is no result.",)
 
 
 def rate(value: float, low: float, high: float, n: int = 192) -> JudgedArm:
@@ -160,7 +159,8 @@ def test_other_arms_are_grouped_by_the_headline_judge() -> None:
     rows = {"weak": ABOVE, "up": ABOVE, "down": BELOW, "level": LEVEL}
     report = replace(PLAIN, arms=arms, judges=(replace(judge("small", against="human"), arms=rows),))
     assert build_verdict(report)[1] == (
-        "Of the other arms, up is above human labels; down is below human labels; level is not significantly different from human labels."
+        "Of the other arms, up is above human labels; down is below human labels; "
+        "level is not significantly different from human labels."
     )
 
 
@@ -174,7 +174,8 @@ def test_a_judge_that_contradicts_the_reward_is_reported_as_such() -> None:
         "Judge one prefers weak labels to SFT alone: a win rate of 0.612 [0.560, 0.661] (n = 192 prompts).",
         "Judge two prefers SFT alone to weak labels, which have a win rate of 0.400 [0.350, 0.450] (n = 192 prompts), "
         "contradicting the gold reward.",
-        "Judge three finds no significant difference between weak labels and SFT alone: a win rate of 0.520 [0.470, 0.570] (n = 192 prompts).",
+        "Judge three finds no significant difference between weak labels and SFT alone: a win rate of "
+        "0.520 [0.470, 0.570] (n = 192 prompts).",
     )
 
 
@@ -208,16 +209,12 @@ def test_while_the_main_arm_is_pending_there_is_no_result_for_other_arms() -> No
 def test_a_pending_gold_reward_is_not_replaced_by_accuracy() -> None:
     accuracy = Comparison(arm="weak", baseline="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
     coming = Arm(name="weak", role="arm", pending=("gold rewards",))
-    assert build_verdict(unfinished(coming, accuracy)) == (
-        "No result yet for weak labels: gold rewards not finished.",
-    )
+    assert build_verdict(unfinished(coming, accuracy)) == ("No result yet for weak labels: gold rewards not finished.",)
 
 
 def test_the_baselines_of_the_main_arm_may_be_pending() -> None:
     made = Arm(name="weak", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
-    assert build_verdict(unfinished(made)) == (
-        "No result yet for weak labels: its baselines are not finished.",
-    )
+    assert build_verdict(unfinished(made)) == ("No result yet for weak labels: its baselines are not finished.",)
 
 
 def test_a_main_arm_without_the_metric_is_not_pending() -> None:

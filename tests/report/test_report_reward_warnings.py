@@ -47,13 +47,15 @@ def test_a_reward_better_than_chance_and_length_has_no_warning() -> None:
 @pytest.mark.parametrize("low", [0.41, 0.5, None])
 def test_a_reward_that_may_be_at_chance_has_a_warning(low: float | None) -> None:
     (warning,) = build_reward_warnings("x", agreement(0.52, low, None if low is None else 0.63), LENGTH_BASELINE, GAIN)
-    assert warning.startswith("The human agreement of gold reward x is not significantly different from chance: 0.520")
+    prefix = "The human agreement of gold reward x is not significantly different from chance: 0.520"
+    assert warning.startswith(prefix)
     assert warning.endswith("(n = 200 pairs, ties count one half).")
 
 
 def test_a_reward_below_chance_contradicts_human_preferences() -> None:
     (warning,) = build_reward_warnings("x", agreement(0.40, 0.33, 0.47), LENGTH_BASELINE, NO_GAIN)
-    assert warning.startswith("Gold reward x contradicts human preferences: it agrees with human labels on 0.400 [0.330, 0.470]")
+    prefix = "Gold reward x contradicts human preferences: it agrees with human labels on 0.400 [0.330, 0.470]"
+    assert warning.startswith(prefix)
 
 
 def test_a_reward_that_may_measure_length_has_a_warning() -> None:
@@ -71,9 +73,16 @@ def test_a_reward_without_scored_pairs_has_no_warning() -> None:
 def test_a_proxy_tested_on_one_prompt_has_a_note_without_an_interval() -> None:
     alone = Metric(value=1.0, low=None, high=None, n=3)
     info = RewardInfo(
-        name="own", kind="study_reward_model", metric="gold_reward", is_proxy=True, agreement=alone, length_baseline=alone
+        name="own",
+        kind="study_reward_model",
+        metric="gold_reward",
+        is_proxy=True,
+        agreement=alone,
+        length_baseline=alone,
     )
-    assert "It agrees with human labels on 1.000 of the 3 test pairs that have one; the longer" in format_proxy_note(info)
+    assert "It agrees with human labels on 1.000 of the 3 test pairs that have one; the longer" in format_proxy_note(
+        info
+    )
 
 
 def test_a_proxy_that_is_not_trained_yet_has_a_note() -> None:
