@@ -272,7 +272,7 @@ METRICS: Mapping[str, MetricInfo] = {
             better="higher",
             count_noun="nodes",
             unit="bits",
-            description="1 − H(p) of the strong model's probability given a thought: 0 if it is undecided, 1 if it is certain.",
+            description="1 − H(p) of the strong model's probability given a thought: 0 if undecided, 1 if certain.",
         ),
         MetricInfo(
             name="nodes_kept",

@@ -140,9 +140,9 @@ def format_proxy_note(info: RewardInfo) -> str:
         return f"{subject} that the study trains on human labels; its human agreement is not measured yet."
     n_pairs, n_test = info.n_training_pairs, info.agreement.n
     return (
-        f"{subject} trained on {n_pairs} human-labeled pairs that the study does not use otherwise. It agrees with human labels "
-        f"on {_format_agreement(info.agreement)} of the {n_test} test pairs that have one; the longer response is the preferred "
-        f"one on {_format_agreement(info.length_baseline)}."
+        f"{subject} trained on {n_pairs} human-labeled pairs that the study does not use otherwise. It agrees with human "
+        f"labels on {_format_agreement(info.agreement)} of the {n_test} test pairs that have one; the longer response is "
+        f"the preferred one on {_format_agreement(info.length_baseline)}."
     )
 
 

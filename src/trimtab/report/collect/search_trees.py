@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from trimtab import stats
-from trimtab.report.pair_view.search_tree import SearchNode, SearchTree, parse_search_tree
+from trimtab.report.pair_view.search_tree import SearchTree, parse_search_tree
 from trimtab.types import Annotation, Choice, Metric, Pair, format_conversation
 
 
@@ -82,32 +81,6 @@ def collect_search_info(
     )
 
 
-def search_info_to_json(info: SearchInfo) -> dict[str, Any]:
-    return {**asdict(info), "depth_counts": {str(depth): count for depth, count in info.depth_counts.items()}}
-
-
-def search_info_from_json(document: Mapping[str, Any]) -> SearchInfo:
-    """Reads `search_info_to_json`. Raises `KeyError` or `TypeError` for missing or malformed fields."""
-    return SearchInfo(
-        arms=tuple(document["arms"]),
-        n=document["n"],
-        metrics=_metrics_from_json(document["metrics"]),
-        depth_counts={int(depth): count for depth, count in document["depth_counts"].items()},
-        principle_shares=_metrics_from_json(document["principle_shares"]),
-        levels=tuple(
-            SearchLevel(
-                level=level["level"],
-                information=Metric(**level["information"]),
-                kept_share=Metric(**level["kept_share"]),
-            )
-            for level in document["levels"]
-        ),
-        samples=tuple(
-            TreeSample(**{**sample, "tree": _tree_from_json(sample["tree"])}) for sample in document["samples"]
-        ),
-    )
-
-
 def _tree_metrics(trees: Sequence[SearchTree], n_failed: int) -> dict[str, Metric]:
     backtracks = [tree.backtracks for tree in trees]
     num_strong = sum(tree.decided_by == "strong" for tree in trees)
@@ -146,15 +119,3 @@ def _tree_sample(pair: Pair, label: Annotation, tree: SearchTree) -> TreeSample:
         p_a=label.p_a,
         tree=tree,
     )
-
-
-def _tree_from_json(document: Mapping[str, Any]) -> SearchTree:
-    nodes = tuple(
-        SearchNode(**{**node, "chain": tuple(node["chain"]), "thought": tuple(node["thought"])})
-        for node in document["nodes"]
-    )
-    return SearchTree(**{**document, "nodes": nodes})
-
-
-def _metrics_from_json(document: Mapping[str, Any]) -> dict[str, Metric]:
-    return {name: Metric(**metric) for name, metric in document.items()}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +51,3 @@ def compute_mean_cosine(a: EmbeddingsByPrompt, b: EmbeddingsByPrompt) -> Metric:
     shared = [prompt_id for prompt_id in a if prompt_id in b]
     cosines = [float((a[prompt_id] @ b[prompt_id].T).mean()) for prompt_id in shared]
     return stats.mean(cosines, n_failed=len(a.keys() ^ b.keys()))
-
-
-def similarity_to_json(info: SimilarityInfo) -> dict[str, Any]:
-    return {"arm": info.arm, "compared_to": info.compared_to, **asdict(info.cosine)}
-
-
-def similarity_from_json(document: Mapping[str, Any]) -> SimilarityInfo:
-    """Reads `similarity_to_json`. Raises `KeyError` or `TypeError` for missing or malformed fields."""
-    cosine = {key: value for key, value in document.items() if key not in ("arm", "compared_to")}
-    return SimilarityInfo(arm=document["arm"], compared_to=document["compared_to"], cosine=Metric(**cosine))
