@@ -44,10 +44,10 @@ pytest.importorskip("openai", reason="needs the openai package: pip install '.[o
 class FixedHash(Component):
     """An engine whose content hash covers only the weights, as the protocol requires."""
 
-    response: str
+    reply: str
 
     def start(self, runtime: Runtime) -> Engine:
-        return ScriptedEngine(reply=lambda request: self.says)
+        return ScriptedEngine(reply=lambda request: self.reply)
 
     def content_hash(self) -> str:
         return "the same weights"
@@ -1082,7 +1082,7 @@ def test_with_a_model_revision_the_address_does_not_matter(server: Server) -> No
 
 
 def test_engines_with_one_content_hash_and_different_settings_do_not_share_completions(tmp_path: Path) -> None:
-    engines = EngineResources(configs={name: FixedHash(response=name) for name in ("one", "two")})
+    engines = EngineResources(configs={name: FixedHash(reply=name) for name in ("one", "two")})
     start_engine = engines.open_engines(
         Draft(folder=tmp_path / "stages" / "x"), {}, Runtime(progress=silent_progress, notify=lambda message: None)
     )

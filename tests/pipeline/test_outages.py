@@ -1,4 +1,4 @@
-"""A server that goes down costs nothing but time: what failed is asked again, what was answered is not."""
+"""Server outages: failed requests are repeated later, and successful ones are not."""
 
 from __future__ import annotations
 
@@ -35,27 +35,28 @@ BUSY = ChoiceScores(probabilities=(), status="failed", note="503: busy")
 
 @dataclass
 class Server:
-    """`fails` are the pairs about which it answers nothing, `gone_after` how many answers it gives before it goes down."""
+    """Fails requests about the pairs in `failing`, and goes down after `max_answers` answers."""
 
-    fails: set[int] = field(default_factory=set)
-    gone_after: int | None = None
-    tried: list[int] = field(default_factory=list)
+    failing: set[int] = field(default_factory=set)
+    max_answers: int | None = None
+    requested: list[int] = field(default_factory=list)
     answered: list[int] = field(default_factory=list)
 
-    def weigh(self, question: EngineRequest, among: Sequence[str], **how: Any) -> ChoiceScores:
-        pair = next(n for n in range(PAIRS) if f"What of {n}?" in question.prompt[0].content)
-        self.tried.append(pair)
-        if pair in self.fails:
+    def score(self, request: EngineRequest, candidates: Sequence[str], **options: Any) -> ChoiceScores:
+        pair = next(n for n in range(PAIRS) if f"What of {n}?" in request.prompt[0].content)
+        self.requested.append(pair)
+        if pair in self.failing:
             return BUSY
         self.answered.append(pair)
-        return ScriptedEngine(choice_weights=lambda *_: [2.0 + pair, 1.0]).score_choices([question], [among], **how)[0]
+        engine = ScriptedEngine(choice_weights=lambda *_: [2.0 + pair, 1.0])
+        return engine.score_choices([request], [candidates], **options)[0]
 
 
 SERVERS: dict[str, Server] = {}
 
 
 class FlakyEngine(ScriptedEngine):
-    """Asks a server."""
+    """Sends requests to a `Server`."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -63,23 +64,23 @@ class FlakyEngine(ScriptedEngine):
 
     def score_choices(
         self,
-        questions: Sequence[EngineRequest],
+        requests: Sequence[EngineRequest],
         candidates: Sequence[Sequence[str]],
         *,
         first_token_only: bool = False,
         include_end_of_turn: bool = False,
     ) -> list[ChoiceScores]:
         server: Server = self.server  # type: ignore[attr-defined]
-        if server.gone_after is not None and len(server.answered) >= server.gone_after:
+        if server.max_answers is not None and len(server.answered) >= server.max_answers:
             raise EngineError("no server answers at 127.0.0.1:8000")
         return [
-            server.weigh(question, among, first_token=first_token_only, ended=include_end_of_turn)
-            for question, among in zip(questions, candidates, strict=True)
+            server.score(request, choices, first_token_only=first_token_only, include_end_of_turn=include_end_of_turn)
+            for request, choices in zip(requests, candidates, strict=True)
         ]
 
 
 class Flaky(Component):
-    """An engine by the name of a server in this process."""
+    """An engine with the name of a server in this process."""
 
     server: str
 
@@ -91,6 +92,9 @@ class Flaky(Component):
         return self.server
 
 
+ENGINE = {"kind": f"{__name__}:Flaky", "server": "here"}
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     SERVERS["here"] = Server()
@@ -99,13 +103,13 @@ def server() -> Iterator[Server]:
 
 
 @contextmanager
-def quiet(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
+def silent_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
     del label, total, unit
     yield lambda done=1: None
 
 
-def runtime(told: list[str]) -> Runtime:
-    return Runtime(progress=quiet, notify=told.append)
+def build_runtime(notices: list[str]) -> Runtime:
+    return Runtime(progress=silent_progress, notify=notices.append)
 
 
 @pytest.fixture
@@ -119,179 +123,173 @@ def pairs(tmp_path: Path) -> Path:
     return path
 
 
-def planned(pairs: Path, chunk: int = PAIRS_PER_CHUNK) -> tuple[Stage, Stage]:
-    """The split and the labels of its unlabeled side: one order each, so a question a pair."""
+def build_stages(pairs: Path, chunk_size: int = PAIRS_PER_CHUNK) -> tuple[Stage, Stage]:
+    """The split and the labels of its unlabeled pairs, each in one order, so with one request per pair."""
     split = split_stage({"all": File(path=str(pairs))}, SplitSettings(labeled=0.1, test=0.1), 512, {})
-    engine = {"kind": "test_outages:Flaky", "server": "here"}
-    annotator = build_component("annotators", {"kind": "prompted", "orders": "one", "weak": engine})
-    return split, annotate_stage("annotate.asked", annotator, split, AnnotatorDependencies(), chunk_size=chunk)
+    annotator = build_component("annotators", {"kind": "prompted", "presentation_order": "random", "weak": ENGINE})
+    return split, annotate_stage("annotate.asked", annotator, split, AnnotatorDependencies(), chunk_size=chunk_size)
 
 
-def in_a_stage(pairs: Path, told: list[str] | None = None, chunk: int = PAIRS_PER_CHUNK) -> Artifact:
-    """The labels in a run's folder beside the pairs."""
-    split, labels = planned(pairs, chunk)
-    store, here = Store(pairs.parent / "run"), runtime([] if told is None else told)
-    found = store.get_or_create("split", split.recipe, lambda draft: split.execute(draft, {}, here))
-    return store.get_or_create(labels.name, labels.recipe, lambda draft: labels.execute(draft, {"split": found}, here))
+def label_in_stage(pairs: Path, notices: list[str] | None = None, chunk_size: int = PAIRS_PER_CHUNK) -> Artifact:
+    """The labels in a run folder next to the pairs."""
+    split, labels = build_stages(pairs, chunk_size)
+    store, runtime = Store(pairs.parent / "run"), build_runtime([] if notices is None else notices)
+    data = store.get_or_create("split", split.recipe, lambda draft: split.execute(draft, {}, runtime))
+    return store.get_or_create(
+        labels.name, labels.recipe, lambda draft: labels.execute(draft, {"split": data}, runtime)
+    )
 
 
-def in_a_file(pairs: Path, to: Path) -> str:
-    engine = json.dumps({"kind": "test_outages:Flaky", "server": "here"})
-    return annotate_file(pairs, "prompted", [f"weak={engine}", "orders=one"], None, to, runtime([]))
+def label_in_file(pairs: Path, output: Path) -> str:
+    settings = [f"weak={json.dumps(ENGINE)}", "presentation_order=random"]
+    return annotate_file(pairs, "prompted", settings, None, output, build_runtime([]))
 
 
-def statuses(to: Path) -> list[str]:
-    return [json.loads(line)["status"] for line in to.read_text().splitlines()]
+def read_statuses(output: Path) -> list[str]:
+    return [json.loads(line)["status"] for line in output.read_text().splitlines()]
 
 
-def test_a_stage_whose_labels_failed_is_made_by_the_same_command_once_the_server_is_up(
+def test_a_stage_whose_labels_failed_succeeds_with_the_same_command_once_the_server_is_up(
     server: Server, pairs: Path
 ) -> None:
-    server.fails = set(range(PAIRS))
-    with pytest.raises(
-        DataError, match=r"24 of 24 labels failed \(at most 20% of all may\), most often with “.*503: busy”"
-    ):
-        in_a_stage(pairs)
-    server.fails = set()
-    made = in_a_stage(pairs)
-    assert {row["status"] for row in made.read_rows("annotations")} == {"ok"}
+    server.failing = set(range(PAIRS))
+    with pytest.raises(DataError, match=r"24 of 24 labels failed \(at most 20% may\), most often with “.*503: busy”"):
+        label_in_stage(pairs)
+    server.failing = set()
+    artifact = label_in_stage(pairs)
+    assert {row["status"] for row in artifact.read_rows("annotations")} == {"ok"}
     assert sorted(server.answered) == sorted(set(server.answered))
-    assert len(server.answered) == len(made.read_rows("annotations")) == 24
+    assert len(server.answered) == len(artifact.read_rows("annotations")) == 24
 
 
-def test_what_was_answered_beside_what_failed_is_not_asked_again(server: Server, pairs: Path) -> None:
-    server.fails = set(range(0, PAIRS, 2))
+def test_successful_requests_are_not_repeated_with_failed_ones(server: Server, pairs: Path) -> None:
+    server.failing = set(range(0, PAIRS, 2))
     with pytest.raises(DataError, match="labels failed"):
-        in_a_stage(pairs)
-    server.fails = set()
-    in_a_stage(pairs)
+        label_in_stage(pairs)
+    server.failing = set()
+    label_in_stage(pairs)
     assert len(server.answered) == len(set(server.answered)) == 24
 
 
-def test_a_stage_with_few_failed_labels_is_finished_and_says_how_these_are_asked_again(
-    server: Server, pairs: Path
-) -> None:
-    in_a_stage(pairs)
+def test_a_stage_with_few_failed_labels_finishes_and_says_how_to_retry_them(server: Server, pairs: Path) -> None:
+    label_in_stage(pairs)
     first = server.answered[0]
     shutil.rmtree(pairs.parent / "run")
-    server.fails, told = {first}, list[str]()
-    made = in_a_stage(pairs, told)
-    assert told == [
-        f"annotate.asked: 1 of 24 labels failed; to have these asked again, delete {made.folder} and give the same command "
-        "again, which then also makes anew what was made from these labels"
+    server.failing, notices = {first}, list[str]()
+    artifact = label_in_stage(pairs, notices)
+    assert notices == [
+        f"annotate.asked: 1 of 24 labels failed. To retry them, delete {artifact.folder} and run the same command again; "
+        "everything made from these labels is then regenerated as well"
     ]
-    server.fails, server.tried = set(), []
-    shutil.rmtree(made.folder)
-    assert {row["status"] for row in in_a_stage(pairs, told).read_rows("annotations")} == {"ok"}
-    assert (server.tried, len(told)) == ([first], 1)
+    server.failing, server.requested = set(), []
+    shutil.rmtree(artifact.folder)
+    assert {row["status"] for row in label_in_stage(pairs, notices).read_rows("annotations")} == {"ok"}
+    assert (server.requested, len(notices)) == ([first], 1)
 
 
-def test_with_labels_that_are_asked_for_again_all_that_was_made_from_them_is_made_anew(
-    server: Server, pairs: Path
-) -> None:
-    split, labels = planned(pairs)
-    copied: list[str] = []
+def test_regenerated_labels_regenerate_everything_made_from_them(server: Server, pairs: Path) -> None:
+    split, labels = build_stages(pairs)
+    executed: list[str] = []
 
-    def stage(name: str, kind: str, need: Stage) -> Stage:
-        def copy(*_: Any) -> dict[str, Any]:
-            copied.append(name)
+    def build_stage(name: str, kind: str, input_stage: Stage) -> Stage:
+        def execute(*_: Any) -> dict[str, Any]:
+            executed.append(name)
             return {}
 
-        return Stage(name=name, kind=kind, execute=copy, input_stages={"labels": need})
+        return Stage(name=name, kind=kind, execute=execute, input_stages={"labels": input_stage})
 
-    kept = stage("filter.asked", "filter", labels)
-    stages = [split, labels, kept, stage("dpo.asked", "dpo", kept), stage("filter.beside", "other", split)]
+    filtered = build_stage("filter.asked", "filter", labels)
+    unrelated = build_stage("filter.unrelated", "other", split)
+    stages = [split, labels, filtered, build_stage("dpo.asked", "dpo", filtered), unrelated]
+    notices: list[str] = []
 
-    told: list[str] = []
-
-    def made() -> list[str]:
-        copied.clear()
+    def run_stages(first_time: Sequence[bool]) -> list[str]:
+        """Runs all stages. `first_time` says of each stage after the labels whether it was never regenerated."""
+        executed.clear()
+        notices.clear()
         artifacts: dict[str, Artifact] = {}
-        told.clear()
-        execute_stages(stages, Store(pairs.parent / "run"), runtime(told), artifacts, lambda *_: None)
-        assert [artifacts[each.recipe.fingerprint].record.get("again") is None for each in stages[2:]] == again
-        return sorted(copied)
+        execute_stages(stages, Store(pairs.parent / "run"), build_runtime(notices), artifacts, lambda *_: None)
+        records = [artifacts[stage.recipe.fingerprint].record for stage in stages[2:]]
+        assert [record.get("regenerated_at") is None for record in records] == list(first_time)
+        return sorted(executed)
 
-    again = [True, True, True]
-    assert made() == ["dpo.asked", "filter.asked", "filter.beside"]
-    assert made() == []
+    assert run_stages([True, True, True]) == ["dpo.asked", "filter.asked", "filter.unrelated"]
+    assert run_stages([True, True, True]) == []
     shutil.rmtree(Store(pairs.parent / "run").folder(labels.name, labels.recipe))
-    again = [False, False, True]
-    assert made() == ["dpo.asked", "filter.asked"]
-    assert [each.split(" ")[0] for each in told if "made anew" in each] == ["filter.asked", "dpo.asked"]
-    assert made() == []
+    assert run_stages([False, False, True]) == ["dpo.asked", "filter.asked"]
+    assert [notice.split(" ")[0] for notice in notices if "regenerating" in notice] == ["filter.asked", "dpo.asked"]
+    assert run_stages([False, False, True]) == []
 
 
-def test_a_student_that_was_trained_anew_is_not_answered_for_by_the_one_before() -> None:
-    student = Stage(name="preference.half", kind="preference", execute=lambda *_: {})
-    engines = EngineResources(configs={"weak": Transformers(model="@half.preference")}, study_models={"weak": student})
-    ways = [
+def test_completions_of_a_retrained_student_are_not_those_of_the_student_before() -> None:
+    student = Stage(name="preference-model.half", kind="preference_model", execute=lambda *_: {})
+    engines = EngineResources(
+        configs={"weak": Transformers(model="@half.preference_model")}, study_models={"weak": student}
+    )
+    keys = [
         engines.cache_key("weak", {"engine.weak": Artifact(folder=Path("x"), record=record)})
-        for record in ({}, {"again": "2026-01-01"}, {"again": "2026-01-02"})
+        for record in ({}, {"regenerated_at": "2026-01-01"}, {"regenerated_at": "2026-01-02"})
     ]
-    assert ways[0] == student.recipe.fingerprint
-    assert len(set(ways)) == 3
+    assert keys[0] == student.recipe.fingerprint
+    assert len(set(keys)) == 3
 
 
-def test_a_stage_stops_where_all_that_was_tried_first_failed(server: Server, pairs: Path) -> None:
-    server.fails = set(range(PAIRS))
-    with pytest.raises(DataError, match=r"4 of 4 labels failed .*, and the other 20 pairs were not tried"):
-        in_a_stage(pairs, chunk=4)
-    assert len(server.tried) == 4
+def test_a_stage_stops_if_all_of_the_first_chunk_failed(server: Server, pairs: Path) -> None:
+    server.failing = set(range(PAIRS))
+    with pytest.raises(DataError, match=r"4 of 4 labels failed .*; the other 20 pairs were not attempted"):
+        label_in_stage(pairs, chunk_size=4)
+    assert len(server.requested) == 4
 
 
 def test_a_stage_stops_as_soon_as_more_than_a_fifth_of_all_pairs_failed(server: Server, pairs: Path) -> None:
-    in_a_stage(pairs)
+    label_in_stage(pairs)
     order = list(server.answered)
     shutil.rmtree(pairs.parent / "run")
-    # three in each four fail: after two chunks 6 of 24 did, which is more than 4.8
-    server.fails, server.tried = {pair for place, pair in enumerate(order) if place % 4}, []
-    with pytest.raises(DataError, match=r"6 of 8 labels failed .*, and the other 16 pairs were not tried"):
-        in_a_stage(pairs, chunk=4)
-    assert len(server.tried) == 8
+    # Three in four fail: after two chunks 6 of 24 have failed, which is more than 4.8.
+    server.failing, server.requested = {pair for index, pair in enumerate(order) if index % 4}, []
+    with pytest.raises(DataError, match=r"6 of 8 labels failed .*; the other 16 pairs were not attempted"):
+        label_in_stage(pairs, chunk_size=4)
+    assert len(server.requested) == 8
 
 
-def test_a_server_that_goes_down_half_way_loses_no_answer_and_says_that_the_command_goes_on(
-    server: Server, pairs: Path
-) -> None:
-    server.gone_after = 8
-    kept = pairs.parent / "run" / "asked"
+def test_a_server_that_goes_down_midway_loses_no_response(server: Server, pairs: Path) -> None:
+    server.max_answers = 8
+    cache = pairs.parent / "run" / "completions"
     with pytest.raises(EngineError) as raised:
-        in_a_stage(pairs, chunk=4)
+        label_in_stage(pairs, chunk_size=4)
     assert str(raised.value) == (
-        "no server answers at 127.0.0.1:8000; 8 of 24 pairs were labeled, and what was answered until then is kept in "
-        f"{kept}: the same command goes on from there"
+        "no server answers at 127.0.0.1:8000; 8 of 24 pairs were labeled, and all responses so far are cached in "
+        f"{cache}: run the same command again to resume"
     )
-    server.gone_after = None
-    made = in_a_stage(pairs, chunk=4)
-    assert {row["status"] for row in made.read_rows("annotations")} == {"ok"}
+    server.max_answers = None
+    artifact = label_in_stage(pairs, chunk_size=4)
+    assert {row["status"] for row in artifact.read_rows("annotations")} == {"ok"}
     assert len(server.answered) == len(set(server.answered)) == 24
 
 
-def test_a_file_of_labels_says_so_as_well(server: Server, pairs: Path, tmp_path: Path) -> None:
-    server.gone_after = 0
-    to = tmp_path / "labels.jsonl"
+def test_annotating_a_file_resumes_after_an_outage(server: Server, pairs: Path, tmp_path: Path) -> None:
+    server.max_answers = 0
+    output = tmp_path / "labels.jsonl"
     with pytest.raises(
-        EngineError, match=r"0 of 30 pairs were labeled, .* kept in .*labels\.jsonl\.asked: the same command"
+        EngineError,
+        match=r"0 of 30 pairs were labeled, .* cached in .*labels\.jsonl\.completions: run the same command",
     ):
-        in_a_file(pairs, to)
-    assert not to.exists()
-    server.gone_after = None
-    in_a_file(pairs, to)
-    assert statuses(to) == ["ok"] * PAIRS
+        label_in_file(pairs, output)
+    assert not output.exists()
+    server.max_answers = None
+    label_in_file(pairs, output)
+    assert read_statuses(output) == ["ok"] * PAIRS
 
 
-def test_answers_stay_beside_a_file_of_labels_until_none_is_missing(
+def test_completions_stay_next_to_a_label_file_until_no_label_is_missing(
     server: Server, pairs: Path, tmp_path: Path
 ) -> None:
-    to, kept = tmp_path / "labels.jsonl", tmp_path / "labels.jsonl.asked"
-    server.fails = {3, 17}
-    told = in_a_file(pairs, to)
-    assert told.splitlines()[0] == "30 pairs: 28 labeled, 0 abstained, 2 failed"
-    assert told.splitlines()[-1] == (
-        f"the same command asks again for those that failed; the other answers are kept in {kept}"
-    )
-    server.fails, server.tried = set(), []
-    assert in_a_file(pairs, to).startswith("30 pairs: 30 labeled")
-    assert sorted(server.tried) == [3, 17]
-    assert not kept.exists()
+    output, cache = tmp_path / "labels.jsonl", tmp_path / "labels.jsonl.completions"
+    server.failing = {3, 17}
+    summary = label_in_file(pairs, output).splitlines()
+    assert summary[0] == "30 pairs: 28 labeled, 0 abstained, 2 failed"
+    assert summary[-1] == (f"run the same command to retry failed labels; the other completions are cached in {cache}")
+    server.failing, server.requested = set(), []
+    assert label_in_file(pairs, output).startswith("30 pairs: 30 labeled")
+    assert sorted(server.requested) == [3, 17]
+    assert not cache.exists()
