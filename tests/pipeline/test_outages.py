@@ -18,11 +18,12 @@ from trimtab.data.split import SplitSettings
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import DataError, EngineError
+from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
 from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.stage import Stage
-from trimtab.pipeline.stages.annotate import AnnotatorDependencies, annotate_stage
+from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.split import split_stage
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store
