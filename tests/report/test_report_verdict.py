@@ -5,7 +5,7 @@ from sample_report import REPORT
 
 from trimtab.metrics.judge_quality import JudgedArm
 from trimtab.report.model import Arm, Comparison, JudgeInfo, Report
-from trimtab.report.page.sections.headline import build_headline_section, select_drawn_metric
+from trimtab.report.page.sections.headline import build_headline_section, select_figure_metric
 from trimtab.report.page.sections.section import PageContents
 from trimtab.report.text.verdict import build_question, build_verdict
 from trimtab.stats import paired_difference, required_sample_size
@@ -189,7 +189,7 @@ def test_the_first_screen_draws_the_win_rates_of_the_headline() -> None:
     section = build_headline_section(PageContents(report=report))
     assert [each.name for each in section.figures] == ["win-rates-small"]
     assert "0.612" in section.figures[0].svg
-    assert select_drawn_metric(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
+    assert select_figure_metric(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
 
 
 def unfinished(arm: Arm, *comparisons: Comparison) -> Report:

@@ -309,7 +309,7 @@ METRICS: Mapping[str, MetricInfo] = {
 
 
 def get_metric_info(name: str) -> MetricInfo:
-    """How to display a metric. `gold_reward.short` is `gold_reward` by the scorer `short`; unknown names are their own label."""
+    """How to display a metric. `gold_reward.short` is `gold_reward` by the scorer `short`; an unknown name is its own label."""
     family, _, variant = name.partition(".")
     info = METRICS.get(family)
     if info is None:

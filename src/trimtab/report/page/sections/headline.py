@@ -52,7 +52,7 @@ def draw_metric_figures(report: Report, metric: str) -> tuple[Figure, ...]:
     return tuple(figure for figure in figures if figure.svg)
 
 
-def select_drawn_metric(report: Report) -> str | None:
+def select_figure_metric(report: Report) -> str | None:
     """The metric that the first screen draws: the headline metric, or else the most important one that exists.
 
     None if the headline is a judge's win rate.
@@ -67,7 +67,7 @@ def select_drawn_metric(report: Report) -> str | None:
 
 
 def _draw_headline_figures(report: Report) -> tuple[Figure, ...]:
-    judge, metric = select_headline_judge(report), select_drawn_metric(report)
+    judge, metric = select_headline_judge(report), select_figure_metric(report)
     if judge is not None:
         return _draw_win_rates(report, judge)
     return draw_metric_figures(report, metric) if metric else ()

@@ -8,7 +8,7 @@ from trimtab.report.collect.side_effects import SIDE_EFFECT_ONLY
 from trimtab.report.formatting import format_difference_cell, format_metric_cell
 from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import Arm, Report, sort_arm_names
-from trimtab.report.page.sections.headline import draw_metric_figures, select_drawn_metric
+from trimtab.report.page.sections.headline import draw_metric_figures, select_figure_metric
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableCell, TableRow
 from trimtab.report.text.verdict import BASELINE, HEADLINE_METRICS
@@ -25,7 +25,7 @@ def build_results_section(contents: PageContents) -> Section | None:
     figures = tuple(
         figure
         for name in metrics
-        if name.partition(".")[0] in HEADLINE_METRICS and name != select_drawn_metric(report)
+        if name.partition(".")[0] in HEADLINE_METRICS and name != select_figure_metric(report)
         for figure in draw_metric_figures(report, name)
     )
     return Section(
