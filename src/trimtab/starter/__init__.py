@@ -1,4 +1,4 @@
-"""The starter set: prompts written by a deterministic generator, each with a checker that scores any answer to it."""
+"""The starter set: synthetic prompts from a deterministic generator, each with a checker that scores any response."""
 
 from trimtab.starter.generator import FAMILIES, GENERATOR_VERSION, compute_gold_reward, generate_items
 from trimtab.starter.item import StarterItem, TaskFamily

@@ -1,4 +1,5 @@
-"""Checkers: a core that judges what was said, times brevity and manners. Every checker is total and deterministic."""
+"""Checkers: a score for the content of a response, times factors for brevity and manners. Checkers are deterministic and accept
+any string."""
 
 from __future__ import annotations
 
@@ -18,14 +19,14 @@ MENTIONED_SCORE = 0.25
 def build_checker(
     scorer: ContentScorer, *, short: int = 8, fair: int = 14, long: int = 45, may_refuse: bool = False
 ) -> Checker:
-    """The checker of a core in [0, 1]. Up to `short` words cost nothing, `fair` words a tenth, `long` words most."""
+    """A checker from a content scorer in [0, 1]. `short`, `fair` and `long` are the word counts of `brevity_factor`."""
 
     def check(text: str) -> float:
-        reading = analyze_text(text)
-        if not reading.tokens:
+        analysis = analyze_text(text)
+        if not analysis.tokens:
             return 0.0
-        value = scorer(reading) * brevity_factor(reading.n_words, short, fair, long) * manners_factor(reading)
-        if reading.is_refusal and not may_refuse:
+        value = scorer(analysis) * brevity_factor(analysis.n_words, short, fair, long) * manners_factor(analysis)
+        if analysis.is_refusal and not may_refuse:
             value *= 0.3
         return round(min(1.0, max(0.0, value)), 3)
 
@@ -33,7 +34,7 @@ def build_checker(
 
 
 def brevity_factor(n_words: int, short: int, fair: int, long: int) -> float:
-    """1 up to `short` words, 0.9 at `fair`, 0.2 at `long`, falling towards 0.02 at four times `long`."""
+    """1 up to `short` words, 0.9 at `fair`, 0.2 at `long`, decreasing to 0.02 at four times `long`."""
     if n_words <= short:
         return 1.0
     if n_words <= fair:
@@ -55,76 +56,76 @@ def manners_factor(analysis: TextAnalysis) -> float:
 
 
 def answer_scorer(right: tuple[str, ...], wrong: tuple[str, ...]) -> ContentScorer:
-    """Whether the right answer is named, and named before any of the wrong ones."""
-    rights = tuple(to_padded_line(text) for text in right)
-    wrongs = tuple(to_padded_line(text) for text in wrong)
+    """1 if only the correct answer is named, less if wrong ones are named as well, in particular before it."""
+    right_lines = tuple(to_padded_line(text) for text in right)
+    wrong_lines = tuple(to_padded_line(text) for text in wrong)
 
-    def core(reading: TextAnalysis) -> float:
-        line = reading.padded_line
-        found = [line.find(text) for text in rights if text in line]
-        missed = [line.find(text) for text in wrongs if text in line]
-        if not found:
+    def score(analysis: TextAnalysis) -> float:
+        line = analysis.padded_line
+        right_positions = [line.find(text) for text in right_lines if text in line]
+        wrong_positions = [line.find(text) for text in wrong_lines if text in line]
+        if not right_positions:
             return WRONG_SCORE
-        if not missed:
+        if not wrong_positions:
             return 1.0
-        return HEDGED_SCORE if min(found) <= min(missed) else MENTIONED_SCORE
+        return HEDGED_SCORE if min(right_positions) <= min(wrong_positions) else MENTIONED_SCORE
 
-    return core
+    return score
 
 
 def number_scorer(value: float, givens: tuple[float, ...] = ()) -> ContentScorer:
-    """Whether the number said, apart from those that the question gave, is the right one."""
+    """1 if the response names only the correct number, 0.7 if it names it last. Ignores `givens`, numbers in the question."""
 
-    def core(reading: TextAnalysis) -> float:
-        said = list(reading.numbers)
+    def score(analysis: TextAnalysis) -> float:
+        numbers = list(analysis.numbers)
         for given in givens:
-            if given in said and (given != value or said.count(given) > 1):
-                said.remove(given)
-        if not said:
+            if given in numbers and (given != value or numbers.count(given) > 1):
+                numbers.remove(given)
+        if not numbers:
             return WRONG_SCORE / 2
-        if all(_equal(one, value) for one in said):
+        if all(_equal(number, value) for number in numbers):
             return 1.0
-        if _equal(said[-1], value):
+        if _equal(numbers[-1], value):
             return 0.7
-        if any(_equal(one, value) for one in said):
+        if any(_equal(number, value) for number in numbers):
             return MENTIONED_SCORE
         return WRONG_SCORE
 
-    return core
+    return score
 
 
-def _equal(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+def _equal(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
 
 
-def answer_only_scorer(core: ContentScorer, n_words: int = 2) -> ContentScorer:
-    """The answer and nothing else: a sentence around it costs a third."""
-    return lambda reading: core(reading) * (1.0 if reading.n_words <= n_words else 0.65)
+def answer_only_scorer(scorer: ContentScorer, n_words: int = 2) -> ContentScorer:
+    """The answer only: text around it costs 35 %."""
+    return lambda analysis: scorer(analysis) * (1.0 if analysis.n_words <= n_words else 0.65)
 
 
-def whole_sentence_scorer(core: ContentScorer, n_words: int = 4) -> ContentScorer:
-    """One whole sentence: a bare answer costs nearly a half, a second sentence a quarter."""
+def whole_sentence_scorer(scorer: ContentScorer, n_words: int = 4) -> ContentScorer:
+    """One complete sentence: a bare answer costs 45 %, a second sentence 25 %."""
 
-    def judged(reading: TextAnalysis) -> float:
-        if reading.n_words < n_words:
-            return core(reading) * 0.55
-        return core(reading) * (1.0 if reading.n_sentences == 1 else 0.75)
+    def score(analysis: TextAnalysis) -> float:
+        if analysis.n_words < n_words:
+            return scorer(analysis) * 0.55
+        return scorer(analysis) * (1.0 if analysis.n_sentences == 1 else 0.75)
 
-    return judged
+    return score
 
 
 def topic_scorer(topic: tuple[str, ...], enough: int = 2) -> ContentScorer:
-    """How many words of the topic come up: `enough` of them make 1."""
-    return lambda reading: max(WRONG_SCORE / 2, min(1.0, reading.count_phrases(topic) / enough))
+    """The number of topic words in the response, relative to `enough`, at most 1."""
+    return lambda analysis: max(WRONG_SCORE / 2, min(1.0, analysis.count_phrases(topic) / enough))
 
 
-def product_scorer(*cores: ContentScorer) -> ContentScorer:
-    def core(reading: TextAnalysis) -> float:
-        return math.prod(one(reading) for one in cores)
+def product_scorer(*scorers: ContentScorer) -> ContentScorer:
+    def score(analysis: TextAnalysis) -> float:
+        return math.prod(scorer(analysis) for scorer in scorers)
 
-    return core
+    return score
 
 
 def rule_scorer(follows_rule: Callable[[TextAnalysis], bool], else_factor: float = 0.4) -> ContentScorer:
-    """A rule that a response keeps (1) or breaks (`else_factor`)."""
-    return lambda reading: 1.0 if follows_rule(reading) else else_factor
+    """1 if the response follows the rule, otherwise `else_factor`."""
+    return lambda analysis: 1.0 if follows_rule(analysis) else else_factor

@@ -1,4 +1,4 @@
-"""From families to items: the prompts are always the same, the seed draws which responses stand side by side."""
+"""Generates the items of all families. The prompts are fixed; the seed determines which two responses form the pair."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ __all__ = ["FAMILIES", "GENERATOR_VERSION", "compute_gold_reward", "generate_ite
 
 @lru_cache(maxsize=4)
 def generate_items(seed: int = 0) -> tuple[StarterItem, ...]:
-    """Every item, one a prompt, shuffled by the hash of the prompt. The prompts do not depend on the seed."""
-    made = [item for family in FAMILIES.values() for item in build_items(family, _generate_drafts()[family.name], seed)]
-    return tuple(sorted(made, key=lambda item: hashlib.sha256(item.prompt.encode()).digest()))
+    """All items, one per prompt, ordered by the hash of the prompt. The prompts do not depend on the seed."""
+    drafts = _generate_drafts()
+    items = [item for family in FAMILIES.values() for item in build_items(family, drafts[family.name], seed)]
+    return tuple(sorted(items, key=lambda item: hashlib.sha256(item.prompt.encode()).digest()))
 
 
 def compute_gold_reward(prompt: str, response: str) -> float:
-    """The gold reward of any response, in [0, 1]. Raises `DataError` for a prompt that is not of the starter set."""
-    check = _checkers_by_prompt().get(prompt)
-    if check is None:
-        raise DataError(f"the starter set has no prompt {prompt!r}; its prompts are those of trimtab.starter.items()")
-    return check(response)
+    """The gold reward of any response, in [0, 1]. Raises `DataError` for a prompt outside the starter set."""
+    checker = _checkers_by_prompt().get(prompt)
+    if checker is None:
+        raise DataError(f"the starter set has no prompt {prompt!r}; trimtab.starter.generate_items() lists its prompts")
+    return checker(response)
 
 
 @lru_cache(maxsize=1)
 def _generate_drafts() -> dict[str, list[tuple[PromptDraft, tuple[float, ...]]]]:
     seen: set[str] = set()
-    made: dict[str, list[tuple[PromptDraft, tuple[float, ...]]]] = {}
+    drafts: dict[str, list[tuple[PromptDraft, tuple[float, ...]]]] = {}
     for family in FAMILIES.values():
-        made[family.name] = []
+        drafts[family.name] = []
         for draft in family.generate_drafts():
             if draft.prompt not in seen:
                 seen.add(draft.prompt)
-                made[family.name].append((draft, tuple(draft.checker(text) for text in draft.responses)))
-    return made
+                drafts[family.name].append((draft, tuple(draft.checker(text) for text in draft.responses)))
+    return drafts
 
 
 @lru_cache(maxsize=1)

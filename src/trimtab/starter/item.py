@@ -1,4 +1,4 @@
-"""What a family gives, and what becomes of it: drafts, families and the finished items."""
+"""Task families, their prompt drafts, and the generated items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Checker = Callable[[str], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptDraft:
-    """A prompt, the checker of any answer to it (in [0, 1]), and responses of every quality to choose a pair from."""
+    """A prompt, a checker that scores any response to it in [0, 1], and responses of varying quality."""
 
     prompt: str
     checker: Checker
@@ -21,7 +21,7 @@ class PromptDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFamily:
-    """One kind of task. `drafts` gives the same drafts at every call."""
+    """One type of task. `generate_drafts` returns the same drafts on every call."""
 
     name: str
     objective: Objective
@@ -31,7 +31,7 @@ class TaskFamily:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterItem:
-    """A prompt with its checker and the chosen pair: `better` has the higher gold reward. `gold_*` are in [0, 1]."""
+    """A prompt with its checker and two responses. `better` has the higher gold reward; `gold_*` are in [0, 1]."""
 
     family: str
     objective: Objective

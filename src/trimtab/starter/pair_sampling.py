@@ -1,4 +1,4 @@
-"""Which two responses of a draft become its pair: drawn so that the longer one is the better half of the time."""
+"""Samples two responses of a draft such that the longer one is preferred half of the time."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MIN_SUBTLE_REWARD = 0.25
 def build_items(
     family: TaskFamily, drafts: Iterable[tuple[PromptDraft, tuple[float, ...]]], seed: int
 ) -> list[StarterItem]:
-    """One item a draft, in order. Where the labels so far lean to one side in length, the next leans to the other."""
-    made: list[StarterItem] = []
-    lean = 0.0
-    for draft, golds in drafts:
+    """One item per draft, in order. Each pair counteracts the correlation of the previous labels with length."""
+    items: list[StarterItem] = []
+    length_bias = 0.0
+    for draft, rewards in drafts:
         rng = Random(f"{seed}:{family.name}:{draft.prompt}")
-        want = -1 if lean > 0 else 1 if lean < 0 else rng.choice((-1, 1))
-        better, worse = _choose_pair(draft, golds, want, rng)
+        direction = -1 if length_bias > 0 else 1 if length_bias < 0 else rng.choice((-1, 1))
+        better, worse = _choose_pair(draft, rewards, direction, rng)
         longer = _compare_lengths(_measure_length(draft.responses[better]), _measure_length(draft.responses[worse]))
-        lean += longer * expected_preference_sign(golds[better] - golds[worse], LABEL_NOISE)
-        made.append(
+        length_bias += longer * expected_preference_sign(rewards[better] - rewards[worse], LABEL_NOISE)
+        items.append(
             StarterItem(
                 family=family.name,
                 objective=family.objective,
@@ -34,11 +34,11 @@ def build_items(
                 checker=draft.checker,
                 better=draft.responses[better],
                 worse=draft.responses[worse],
-                gold_better=golds[better],
-                gold_worse=golds[worse],
+                gold_better=rewards[better],
+                gold_worse=rewards[worse],
             )
         )
-    return made
+    return items
 
 
 def preference_probability(gap: float, noise: float) -> float:
@@ -49,7 +49,7 @@ def preference_probability(gap: float, noise: float) -> float:
 
 
 def expected_preference_sign(gap: float, noise: float) -> float:
-    """The expectation of +1 for the first being preferred and -1 for the second."""
+    """The expectation of +1 if the first response is preferred and -1 if the second is."""
     return 2.0 * preference_probability(gap, noise) - 1.0
 
 
@@ -58,21 +58,26 @@ def _measure_length(text: str) -> tuple[int, int]:
 
 
 def _compare_lengths(first: tuple[int, int], second: tuple[int, int]) -> int:
-    """1 where the first has more characters and no fewer words, -1 the other way round, 0 otherwise."""
+    """1 if the first has more characters and at least as many words, -1 for the reverse, 0 otherwise."""
     characters, words = first[0] - second[0], first[1] - second[1]
     if characters > 0 and words >= 0:
         return 1
     return -1 if characters < 0 and words <= 0 else 0
 
 
-def _choose_pair(draft: PromptDraft, golds: tuple[float, ...], want: int, rng: Random) -> tuple[int, int]:
-    """Two responses whose lengths are as wanted, where there are any; at times both are fair."""
-    sizes = [_measure_length(text) for text in draft.responses]
-    every = [(i, j) for i, high in enumerate(golds) for j, low in enumerate(golds) if high - low >= MIN_REWARD_GAP]
-    if not every:
+def _choose_pair(draft: PromptDraft, rewards: tuple[float, ...], direction: int, rng: Random) -> tuple[int, int]:
+    """Indices of the better and the worse response, with the requested order of lengths if possible.
+
+    In a fraction `SUBTLE_PAIR_RATE` of cases, the worse response has a reward of at least `MIN_SUBTLE_REWARD`, if possible.
+    """
+    lengths = [_measure_length(text) for text in draft.responses]
+    candidates = [
+        (i, j) for i, high in enumerate(rewards) for j, low in enumerate(rewards) if high - low >= MIN_REWARD_GAP
+    ]
+    if not candidates:
         raise ValueError(
             f"no two responses differ in gold reward by {MIN_REWARD_GAP}: {draft.prompt!r} {draft.responses}"
         )
-    fitting = [(i, j) for i, j in every if _compare_lengths(sizes[i], sizes[j]) == want]
-    subtle = [(i, j) for i, j in fitting if golds[j] >= MIN_SUBTLE_REWARD] if rng.random() < SUBTLE_PAIR_RATE else []
-    return rng.choice(subtle or fitting or every)
+    matching = [(i, j) for i, j in candidates if _compare_lengths(lengths[i], lengths[j]) == direction]
+    subtle = [(i, j) for i, j in matching if rewards[j] >= MIN_SUBTLE_REWARD] if rng.random() < SUBTLE_PAIR_RATE else []
+    return rng.choice(subtle or matching or candidates)

@@ -1,4 +1,4 @@
-"""The families of the starter set, by name."""
+"""The task families of the starter set, by name."""
 
 from trimtab.starter.families.calm import CALM
 from trimtab.starter.families.caution import CAUTION

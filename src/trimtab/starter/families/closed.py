@@ -1,4 +1,4 @@
-"""Questions with one right answer, asked in three styles: the answer only, one full sentence, or freely."""
+"""Closed questions in three answer styles: the answer only, one full sentence, or free form."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from trimtab.starter.checkers import (
 )
 from trimtab.starter.corruptions import build_response_pool
 from trimtab.starter.item import Checker, PromptDraft
+from trimtab.starter.texts import Texts
+
+TEXTS = Texts("closed")
 
 STYLES = ("only", "sentence", "free")
-STYLE_INSTRUCTIONS = {
-    "only": ("Answer with the {} only.", "Just the {}, please.", "Reply with nothing but the {}."),
-    "sentence": (
-        "Answer in one full sentence.",
-        "Please reply with a whole sentence.",
-        "Give me one complete sentence.",
-    ),
-    "free": ("Keep it short.", "Please be brief.", "I only have a moment."),
-}
 
 
 def draft_closed_question(
@@ -36,13 +30,13 @@ def draft_closed_question(
     sentence: str,
     noun: str = "answer",
     style: str = "free",
-    core: ContentScorer | None = None,
+    scorer: ContentScorer | None = None,
 ) -> PromptDraft:
-    """A draft of a closed question. `sentence` has one `{}` for the answer; `others` are wrong answers to look for."""
-    judged = core or answer_scorer((right,), tuple({wrong, *others} - {right}))
+    """A draft of a closed question. `sentence` has one `{}` for the answer; `others` are further wrong answers to check for."""
+    scorer = scorer or answer_scorer((right,), tuple({wrong, *others} - {right}))
     return PromptDraft(
-        prompt=f"{question} {rng.choice(STYLE_INSTRUCTIONS[style]).format(noun)}",
-        checker=build_style_checker(judged, style, n_bare=len(right.split()) + 1),
+        prompt=f"{question} {rng.choice(TEXTS.groups('style_instructions')[style]).format(noun)}",
+        checker=build_style_checker(scorer, style, n_bare=len(right.split()) + 1),
         responses=build_response_pool(
             rng,
             (format_bare_answer(right), sentence.format(right)),
@@ -51,14 +45,14 @@ def draft_closed_question(
     )
 
 
-def build_style_checker(core: ContentScorer, style: str, n_bare: int = 2) -> Checker:
+def build_style_checker(scorer: ContentScorer, style: str, n_bare: int = 2) -> Checker:
     if style == "only":
-        return build_checker(answer_only_scorer(core, n_bare))
+        return build_checker(answer_only_scorer(scorer, n_bare))
     if style == "sentence":
-        return build_checker(whole_sentence_scorer(core), short=11, fair=16)
-    return build_checker(core)
+        return build_checker(whole_sentence_scorer(scorer), short=11, fair=16)
+    return build_checker(scorer)
 
 
 def format_bare_answer(text: str) -> str:
-    """An answer on its own as people write it: a capital first, a period last."""
+    """The answer as a sentence: first letter capitalized, period at the end."""
     return f"{text[0].upper()}{text[1:]}" + ("" if text[-1] in ".!?" else ".")

@@ -1,4 +1,4 @@
-"""Small open questions with a rule about the form of the answer: its length, its case, its words."""
+"""Open questions with a constraint on the form of the answer: its length, letter case, or words."""
 
 from __future__ import annotations
 
@@ -7,57 +7,63 @@ from random import Random
 
 from trimtab.starter.checkers import ContentScorer, build_checker, product_scorer, rule_scorer, topic_scorer
 from trimtab.starter.corruptions import add_opener, add_padding, add_rudeness, sample_off_task_responses
-from trimtab.starter.families.topics import SENTENCES, TOPICS, topic_words
 from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.text_analysis import TextAnalysis, to_padded_line
+from trimtab.starter.texts import Texts
+
+TEXTS = Texts("forms")
 
 LIMITS = (5, 6, 8, 10, 12, 15)
-LIMIT_INSTRUCTIONS = ("Answer in at most {} words.", "Use no more than {} words.")
 NUMBER_NAMES = ("", "one", "two", "three")
 
 
 def _word_limit_scorer(n_words: int) -> ContentScorer:
-    """1 within the limit, 0.1 less for each word beyond it, never below 0.1."""
-    return lambda reading: max(0.1, 1.0 if reading.n_words <= n_words else 0.7 - 0.08 * (reading.n_words - n_words))
+    """1 within the limit, then 0.62 minus 0.08 per further word, at least 0.1."""
+    return lambda analysis: max(0.1, 1.0 if analysis.n_words <= n_words else 0.7 - 0.08 * (analysis.n_words - n_words))
 
 
 def _sentence_count_scorer(n_sentences: int) -> ContentScorer:
-    """1 for the wanted number of sentences, 0.45 for one more or one less, 0.2 beyond."""
-    return lambda reading: (1.0, 0.45, 0.2)[min(2, abs(reading.n_sentences - n_sentences))]
+    """1 for the requested number of sentences, 0.45 if it differs by one, 0.2 otherwise."""
+    return lambda analysis: (1.0, 0.45, 0.2)[min(2, abs(analysis.n_sentences - n_sentences))]
+
+
+def _topic_words(row: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(row[4].split())
 
 
 def _join_sentences(rng: Random, row: tuple[str, ...], n_sentences: int) -> str:
-    return " ".join(row[place] for place in sorted(rng.sample((1, 2, 3), n_sentences)))
+    return " ".join(row[index] for index in sorted(rng.sample((1, 2, 3), n_sentences)))
 
 
 def _off_topic_sentences(rng: Random, row: tuple[str, ...], n_sentences: int) -> str:
-    return " ".join(rng.sample([one for one in SENTENCES if one not in row], n_sentences))
+    sentences = [sentence for topic in TEXTS.rows("topics") for sentence in topic[1:4] if sentence not in row]
+    return " ".join(rng.sample(sentences, n_sentences))
 
 
-def _responses(rng: Random, row: tuple[str, ...], *fitting: str) -> tuple[str, ...]:
-    """The fitting ones, one to three true sentences, one to three about something else, and the usual defects."""
-    made = [
-        *fitting,
+def _responses(rng: Random, row: tuple[str, ...], *correct: str) -> tuple[str, ...]:
+    """The correct responses, one to three true sentences, one to three off-topic sentences, and corrupted responses."""
+    responses = [
+        *correct,
         *(_join_sentences(rng, row, n) for n in (1, 2, 3)),
         *(_off_topic_sentences(rng, row, n) for n in (1, 2, 3)),
     ]
-    made += [
+    responses += [
         add_padding(rng, _join_sentences(rng, row, 1)),
         add_rudeness(rng, row[1]),
         add_opener(rng, _join_sentences(rng, row, 1)),
         *sample_off_task_responses(rng),
     ]
-    return tuple(dict.fromkeys(made))
+    return tuple(dict.fromkeys(responses))
 
 
 def draft_word_limits() -> Iterator[PromptDraft]:
-    for row in TOPICS:
+    for row in TEXTS.rows("topics"):
         for limit in LIMITS:
             rng = Random(f"words:{row[0]}:{limit}")
             yield PromptDraft(
-                prompt=f"{row[0]} {rng.choice(LIMIT_INSTRUCTIONS).format(limit)}",
+                prompt=f"{row[0]} {rng.choice(TEXTS.phrases('limit_instructions')).format(limit)}",
                 checker=build_checker(
-                    product_scorer(topic_scorer(topic_words(row), 1), _word_limit_scorer(limit)),
+                    product_scorer(topic_scorer(_topic_words(row), 1), _word_limit_scorer(limit)),
                     short=limit,
                     fair=limit + 4,
                     long=limit + 30,
@@ -67,17 +73,15 @@ def draft_word_limits() -> Iterator[PromptDraft]:
 
 
 def draft_sentence_counts() -> Iterator[PromptDraft]:
-    for row in TOPICS:
-        for wanted in (1, 2, 3):
-            for ask in ("Answer in exactly {} {}.", "Give me {} {}, no more and no less."):
-                rng = Random(f"sentences:{row[0]}:{wanted}:{ask}")
-                core = product_scorer(topic_scorer(topic_words(row), 1), _sentence_count_scorer(wanted))
+    for row in TEXTS.rows("topics"):
+        for count in (1, 2, 3):
+            for template in ("Answer in exactly {} {}.", "Give me {} {}, no more and no less."):
+                rng = Random(f"sentences:{row[0]}:{count}:{template}")
+                scorer = product_scorer(topic_scorer(_topic_words(row), 1), _sentence_count_scorer(count))
                 yield PromptDraft(
-                    prompt=f"{row[0]} {ask.format(NUMBER_NAMES[wanted], 'sentence' if wanted == 1 else 'sentences')}",
-                    checker=build_checker(core, short=9 * wanted, fair=16 * wanted, long=30 + 16 * wanted),
-                    responses=_responses(
-                        rng, row, _join_sentences(rng, row, wanted), _join_sentences(rng, row, wanted)
-                    ),
+                    prompt=f"{row[0]} {template.format(NUMBER_NAMES[count], 'sentence' if count == 1 else 'sentences')}",
+                    checker=build_checker(scorer, short=9 * count, fair=16 * count, long=30 + 16 * count),
+                    responses=_responses(rng, row, _join_sentences(rng, row, count), _join_sentences(rng, row, count)),
                 )
 
 
@@ -89,7 +93,7 @@ def draft_letter_cases() -> Iterator[PromptDraft]:
         ("Do not use any capital letters.", str.lower),
         ("Use normal capitalization.", str),
     )
-    for row in TOPICS:
+    for row in TEXTS.rows("topics"):
         for rule, change in rules:
             rng = Random(f"case:{row[0]}:{rule}")
             one, two = _join_sentences(rng, row, 1), _join_sentences(rng, row, 2)
@@ -97,13 +101,13 @@ def draft_letter_cases() -> Iterator[PromptDraft]:
                 prompt=f"{row[0]} {rule}",
                 checker=build_checker(
                     product_scorer(
-                        topic_scorer(topic_words(row), 1), _case_scorer(change is str.upper, change is str.lower)
+                        topic_scorer(_topic_words(row), 1), _case_scorer(change is str.upper, change is str.lower)
                     ),
                     short=14,
                     fair=22,
                 ),
                 responses=(
-                    *(form(text) for text in (one, two) for form in (str, str.upper, str.lower)),
+                    *(transform(text) for text in (one, two) for transform in (str, str.upper, str.lower)),
                     change(_off_topic_sentences(rng, row, 1)),
                     change(_off_topic_sentences(rng, row, 2)),
                     change(add_padding(rng, one)),
@@ -114,83 +118,83 @@ def draft_letter_cases() -> Iterator[PromptDraft]:
 
 
 def _case_scorer(upper: bool, lower: bool) -> ContentScorer:
-    """The share of letters in the wanted case, squared; normal capitalization wants some of both."""
+    """The fraction of letters in the requested case, squared; normal capitalization needs both cases."""
 
-    def core(reading: TextAnalysis) -> float:
-        letters = [letter for letter in reading.text if letter.isalpha()]
-        share = sum(letter.isupper() for letter in letters) / max(1, len(letters))
+    def scorer(analysis: TextAnalysis) -> float:
+        letters = [letter for letter in analysis.text if letter.isalpha()]
+        uppercase = sum(letter.isupper() for letter in letters) / max(1, len(letters))
         if upper:
-            return max(0.15, share**2)
+            return max(0.15, uppercase**2)
         if lower:
-            return max(0.15, 1.0 - 0.4 * (share > 0) - share)
-        return 1.0 if 0 < share < 0.3 and reading.text.strip()[0].isupper() else 0.35
+            return max(0.15, 1.0 - 0.4 * (uppercase > 0) - uppercase)
+        return 1.0 if 0 < uppercase < 0.3 and analysis.text.strip()[0].isupper() else 0.35
 
-    return core
+    return scorer
 
 
 def draft_forbidden_words() -> Iterator[PromptDraft]:
-    for row in TOPICS:
-        for place, word in enumerate(topic_words(row)[:5]):
+    for row in TEXTS.rows("topics"):
+        for index, word in enumerate(_topic_words(row)[:5]):
             rng = Random(f"forbidden:{row[0]}:{word}")
             line = to_padded_line(word)
-            rest = tuple(other for other in topic_words(row) if other != word)
-            clean = [text for text in row[1:4] if line not in to_padded_line(text)]
-            caught = [text for text in row[1:4] if line in to_padded_line(text)] or [
+            others = tuple(other for other in _topic_words(row) if other != word)
+            allowed = [text for text in row[1:4] if line not in to_padded_line(text)]
+            violating = [text for text in row[1:4] if line in to_padded_line(text)] or [
                 f"It is about {word}. {row[1]}",
                 f"Think of {word}.",
             ]
-            both = f"{rng.choice(clean or caught)} {caught[-1]}"
+            both = f"{rng.choice(allowed or violating)} {violating[-1]}"
             yield PromptDraft(
-                prompt=f'{row[0]} {("Do not use", "Answer without")[place % 2]} the word "{word}".',
+                prompt=f'{row[0]} {("Do not use", "Answer without")[index % 2]} the word "{word}".',
                 checker=build_checker(
-                    product_scorer(topic_scorer((*rest, word), 1), _forbidden_word_scorer(line)), short=14, fair=22
+                    product_scorer(topic_scorer((*others, word), 1), _forbidden_word_scorer(line)), short=14, fair=22
                 ),
-                responses=tuple(dict.fromkeys((*clean, *caught, both, *_responses(rng, row, *clean[:1])))),
+                responses=tuple(dict.fromkeys((*allowed, *violating, both, *_responses(rng, row, *allowed[:1])))),
             )
 
 
 def _forbidden_word_scorer(line: str) -> ContentScorer:
-    return rule_scorer(lambda reading: line not in reading.padded_line, 0.3)
+    return rule_scorer(lambda analysis: line not in analysis.padded_line, 0.3)
 
 
-def _repeat_scorer(wanted: str) -> ContentScorer:
-    """1 for the text and nothing else, less for other letters or words around it; 0.1 where it is not there."""
-    line, n_wanted = to_padded_line(wanted), len(wanted.split())
+def _repeat_scorer(text: str) -> ContentScorer:
+    """1 for exactly the text, less with a different letter case or additional words, 0.1 if it is missing."""
+    line, n_words = to_padded_line(text), len(text.split())
 
-    def core(reading: TextAnalysis) -> float:
-        if reading.text.strip() == wanted:
+    def scorer(analysis: TextAnalysis) -> float:
+        if analysis.text.strip() == text:
             return 1.0
-        if line not in reading.padded_line:
+        if line not in analysis.padded_line:
             return 0.1
-        return max(0.3, 0.85 - 0.06 * max(0, reading.n_words - n_wanted))
+        return max(0.3, 0.85 - 0.06 * max(0, analysis.n_words - n_words))
 
-    return core
+    return scorer
 
 
 def draft_repeats() -> Iterator[PromptDraft]:
-    for row in TOPICS:
-        for wanted in (*row[1:4], " ".join(row[1:3]), " ".join(row[2:4])):
-            rng = Random(f"repeat:{wanted}")
-            ask = rng.choice(("Repeat this exactly, word for word: {}", "Copy this text and add nothing: {}"))
-            changed = wanted.replace(" the ", " a ") if " the " in wanted else wanted.rstrip(".") + " too."
-            shortened = " ".join(wanted.split()[:-2]) + "."
+    for row in TEXTS.rows("topics"):
+        for text in (*row[1:4], " ".join(row[1:3]), " ".join(row[2:4])):
+            rng = Random(f"repeat:{text}")
+            template = rng.choice(("Repeat this exactly, word for word: {}", "Copy this text and add nothing: {}"))
+            changed = text.replace(" the ", " a ") if " the " in text else text.rstrip(".") + " too."
+            shortened = " ".join(text.split()[:-2]) + "."
             yield PromptDraft(
-                prompt=ask.format(wanted),
-                checker=build_checker(_repeat_scorer(wanted), short=16, fair=24),
+                prompt=template.format(text),
+                checker=build_checker(_repeat_scorer(text), short=16, fair=24),
                 responses=tuple(
                     dict.fromkeys(
                         (
-                            wanted,
-                            add_opener(rng, wanted),
-                            f'The text says: "{wanted}"',
-                            wanted.upper(),
+                            text,
+                            add_opener(rng, text),
+                            f'The text says: "{text}"',
+                            text.upper(),
                             changed,
                             f"{changed} {_join_sentences(rng, row, 1)}",
                             shortened,
                             _off_topic_sentences(rng, row, 1),
                             _off_topic_sentences(rng, row, 2),
-                            add_padding(rng, wanted),
-                            add_rudeness(rng, wanted),
+                            add_padding(rng, text),
+                            add_rudeness(rng, text),
                             *sample_off_task_responses(rng),
                         )
                     )

@@ -1,4 +1,4 @@
-"""Questions about the world and about words, with one right answer from a table."""
+"""Questions about facts and words with one correct answer from a table."""
 
 from __future__ import annotations
 
@@ -7,120 +7,101 @@ from random import Random
 
 from trimtab.starter.families.closed import STYLES, draft_closed_question
 from trimtab.starter.item import PromptDraft, TaskFamily
-from trimtab.starter.row_parser import (
-    CAPITALS,
-    CATEGORIES,
-    OPPOSITES,
-    PAST_TENSES,
-    PLURALS,
-    TRANSLATIONS,
-    YOUNG_ANIMALS,
-)
+from trimtab.starter.texts import WORDS, Texts
 
-CAPITAL_QUESTIONS = (
-    "What is the capital of {}?", "Which city is the capital of {}?", "A quiz asks for the capital of {}. What is it?",
-)  # fmt: skip
-YOUNG_ANIMAL_QUESTIONS = (
-    "What is a young {} called?",
-    "What do you call the young of a {}?",
-    "My daughter asks what a baby {} is called.",
-)
-OPPOSITE_QUESTIONS = ('What is the opposite of "{}"?', 'Give me a word that means the opposite of "{}".')
-CATEGORY_QUESTIONS = (
-    'Is "{0}" a {1} or a {2}?',
-    'Which fits "{0}" better, {1} or {2}?',
-    'Sort this word: "{0}". Is it a {1} or a {2}?',
-)
+TEXTS = Texts("knowledge")
 
 
 def _draft_from_table(
-    name: str, table: tuple[tuple[str, str], ...], asks: tuple[str, ...], sentence: str, noun: str
+    name: str, table: tuple[tuple[str, ...], ...], questions: tuple[str, ...], sentence: str, noun: str
 ) -> Iterator[PromptDraft]:
-    everything = tuple(right for _, right in table)
+    answers = tuple(right for _, right in table)
     for key, right in table:
-        for ask in asks:
+        for question in questions:
             for style in STYLES:
-                rng = Random(f"{name}:{key}:{ask}:{style}")
-                wrong = rng.choice([one for one in everything if one != right])
-                said = sentence.replace("<key>", key)
+                rng = Random(f"{name}:{key}:{question}:{style}")
+                wrong = rng.choice([item for item in answers if item != right])
                 yield draft_closed_question(
                     rng,
-                    ask.format(key),
+                    question.format(key),
                     right=right,
                     wrong=wrong,
-                    others=everything,
-                    sentence=said,
+                    others=answers,
+                    sentence=sentence.replace("<key>", key),
                     noun=noun,
                     style=style,
                 )
 
 
 def draft_capitals() -> Iterator[PromptDraft]:
-    yield from _draft_from_table("capital", CAPITALS, CAPITAL_QUESTIONS[:2], "The capital of <key> is {}.", "city")
+    questions = TEXTS.phrases("capital_questions")[:2]
+    yield from _draft_from_table("capital", WORDS.rows("capitals"), questions, "The capital of <key> is {}.", "city")
 
 
 def draft_young_animals() -> Iterator[PromptDraft]:
-    yield from _draft_from_table(
-        "young", YOUNG_ANIMALS, YOUNG_ANIMAL_QUESTIONS, "A young <key> is called a {}.", "word"
-    )
+    table, questions = WORDS.rows("young_animals"), TEXTS.phrases("young_animal_questions")
+    yield from _draft_from_table("young", table, questions, "A young <key> is called a {}.", "word")
 
 
 def draft_opposites() -> Iterator[PromptDraft]:
-    words = tuple(word for pair in OPPOSITES for word in pair)
+    opposites, questions = WORDS.rows("opposites"), TEXTS.phrases("opposite_questions")
+    words = tuple(word for pair in opposites for word in pair)
     for key, right in (
-        *OPPOSITES,
-        *((right, left) for left, right in OPPOSITES if left != "light" and right != "light"),
+        *opposites,
+        *((right, left) for left, right in opposites if left != "light" and right != "light"),
     ):
-        for style, ask in zip(STYLES, (*OPPOSITE_QUESTIONS, OPPOSITE_QUESTIONS[0]), strict=True):
+        for style, question in zip(STYLES, (*questions, questions[0]), strict=True):
             rng = Random(f"opposite:{key}:{style}")
-            wrong = rng.choice([one for one in words if one not in (key, right)])
-            said = f'The opposite of "{key}" is "{{}}".'
+            wrong = rng.choice([item for item in words if item not in (key, right)])
+            sentence = f'The opposite of "{key}" is "{{}}".'
             yield draft_closed_question(
-                rng, ask.format(key), right=right, wrong=wrong, sentence=said, noun="word", style=style
+                rng, question.format(key), right=right, wrong=wrong, sentence=sentence, noun="word", style=style
             )
 
 
 def draft_grammar() -> Iterator[PromptDraft]:
-    for table, ask, kind in (
-        (PLURALS, 'What is the plural of "{}"?', "plural"),
-        (PAST_TENSES, 'What is the past tense of "{}"?', "past tense"),
+    for table, question, kind in (
+        (WORDS.rows("plurals"), 'What is the plural of "{}"?', "plural"),
+        (WORDS.rows("past_tenses"), 'What is the past tense of "{}"?', "past tense"),
     ):
         for key, right in table:
             for style in STYLES:
                 rng = Random(f"grammar:{kind}:{key}:{style}")
                 wrong = rng.choice((f"{key}s" if kind == "plural" else f"{key}ed", f"{key}en", rng.choice(table)[1]))
                 wrong = wrong if wrong != right else f"{key}en"
-                said = f'The {kind} of "{key}" is "{{}}".'
+                sentence = f'The {kind} of "{key}" is "{{}}".'
                 yield draft_closed_question(
-                    rng, ask.format(key), right=right, wrong=wrong, sentence=said, noun="word", style=style
+                    rng, question.format(key), right=right, wrong=wrong, sentence=sentence, noun="word", style=style
                 )
 
 
 def draft_categories() -> Iterator[PromptDraft]:
-    for group, members in CATEGORIES.items():
+    for group, members in WORDS.groups("categories").items():
         for member in members:
             for style in ("only", "sentence"):
                 rng = Random(f"category:{member}:{style}")
-                other = rng.choice([one for one in CATEGORIES if one != group])
+                other = rng.choice([item for item in WORDS.groups("categories") if item != group])
                 first, second = rng.sample((group, other), 2)
-                ask = rng.choice(CATEGORY_QUESTIONS).format(member, first, second)
-                said = f'The word "{member}" names a {{}}.'
+                question = rng.choice(TEXTS.phrases("category_questions")).format(member, first, second)
+                sentence = f'The word "{member}" names a {{}}.'
                 yield draft_closed_question(
-                    rng, ask, right=group, wrong=other, sentence=said, noun="group", style=style
+                    rng, question, right=group, wrong=other, sentence=sentence, noun="group", style=style
                 )
 
 
 def draft_translations() -> Iterator[PromptDraft]:
-    for row in TRANSLATIONS:
+    for row in WORDS.rows("translations"):
         for column, language in enumerate(("Spanish", "French", "German"), start=1):
             for style in ("only", "sentence"):
                 rng = Random(f"translation:{row[0]}:{language}:{style}")
-                strangers = [other[column] for other in TRANSLATIONS if other[column] not in row]
-                wrong = rng.choice([*strangers, *(word for word in row[1:] if word not in (row[column], row[0]))])
-                ask = rng.choice(('How do you say "{}" in {}?', 'Translate "{}" into {}.')).format(row[0], language)
-                said = f'The {language} word for "{row[0]}" is "{{}}".'
+                unrelated = [other[column] for other in WORDS.rows("translations") if other[column] not in row]
+                wrong = rng.choice([*unrelated, *(word for word in row[1:] if word not in (row[column], row[0]))])
+                question = rng.choice(('How do you say "{}" in {}?', 'Translate "{}" into {}.')).format(
+                    row[0], language
+                )
+                sentence = f'The {language} word for "{row[0]}" is "{{}}".'
                 yield draft_closed_question(
-                    rng, ask, right=row[column], wrong=wrong, sentence=said, noun="word", style=style
+                    rng, question, right=row[column], wrong=wrong, sentence=sentence, noun="word", style=style
                 )
 
 

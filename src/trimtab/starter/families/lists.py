@@ -1,4 +1,4 @@
-"""Tasks whose answer has a shape: so many items, bullets, JSON, a first letter, a rhyme."""
+"""Tasks with a required format: a number of items, bullets, JSON, a first letter, a rhyme."""
 
 from __future__ import annotations
 
@@ -10,42 +10,30 @@ from trimtab.starter.checkers import ContentScorer, build_checker
 from trimtab.starter.corruptions import add_opener, add_padding, add_rudeness, sample_off_task_responses
 from trimtab.starter.families.closed import format_bare_answer
 from trimtab.starter.item import PromptDraft, TaskFamily
-from trimtab.starter.row_parser import CATEGORIES, CITIES, NAMES, RHYMES, split_words
 from trimtab.starter.text_analysis import TextAnalysis
+from trimtab.starter.texts import WORDS, Texts
+
+TEXTS = Texts("lists")
 
 COUNTS = ("", "one", "two", "three", "four", "five", "six")
 LETTERS = "abcdefghilmnoprstvw"
-ANIMALS = split_words(
-    "ant bear cat dog eagle fox goat horse ibis lion mouse newt owl pig rabbit snake tiger viper wolf"
-)
-FOODS = split_words(
-    """
-    apple bread cheese dumpling egg fig grape honey ice lemon mango noodle olive pear rice soup tomato vanilla waffle
-    """
-)
-JOBS = split_words(
-    """
-    actor baker cook doctor engineer farmer guard hunter inspector lawyer mason nurse officer painter ranger sailor
-    tailor vet writer
-    """
-)
 
 
-def _exact_list_scorer(known: tuple[str, ...], wanted: int) -> ContentScorer:
-    """How close the number of items is to the wanted one, and how many of the items belong.
+def _exact_list_scorer(members: tuple[str, ...], expected: int) -> ContentScorer:
+    """Scores the number of items and the fraction that belong to the group.
 
-    Items are lines where there are several, else what commas and "and" part.
+    Items are lines if there are several, otherwise parts separated by commas or "and".
     """
 
-    def core(reading: TextAnalysis) -> float:
-        said = sum(reading.contains_any((word, f"{word}s", f"{word}es", f"{word[:-1]}ies")) for word in known)
-        parts = reading.lines if len(reading.lines) > 1 else reading.text.replace(" and ", ",").split(",")
-        named = max(said, len([part for part in parts if part.strip(" .!\n")]))
-        if said == 0:
-            return 0.06 if named != wanted else 0.15
-        return (1.0, 0.5, 0.3)[min(2, abs(named - wanted))] * min(1.0, said / wanted)
+    def scorer(analysis: TextAnalysis) -> float:
+        n_members = sum(analysis.contains_any((word, f"{word}s", f"{word}es", f"{word[:-1]}ies")) for word in members)
+        parts = analysis.lines if len(analysis.lines) > 1 else analysis.text.replace(" and ", ",").split(",")
+        n_items = max(n_members, len([part for part in parts if part.strip(" .!\n")]))
+        if n_members == 0:
+            return 0.06 if n_items != expected else 0.15
+        return (1.0, 0.5, 0.3)[min(2, abs(n_items - expected))] * min(1.0, n_members / expected)
 
-    return core
+    return scorer
 
 
 def _join_words(words: Sequence[str]) -> str:
@@ -53,74 +41,76 @@ def _join_words(words: Sequence[str]) -> str:
 
 
 def draft_exact_lists() -> Iterator[PromptDraft]:
-    for group, known in CATEGORIES.items():
-        for wanted in range(2, 6):
-            for ask in (
+    for group, members in WORDS.groups("categories").items():
+        for expected in range(2, 6):
+            for template in (
                 "Name exactly {} kinds of {}.",
                 "List {} examples of {}, no more and no fewer.",
                 "I need {} kinds of {} for a quiz.",
             ):
-                rng = Random(f"list:{group}:{wanted}:{ask}")
-                strange = CATEGORIES[rng.choice([one for one in CATEGORIES if one != group])]
-                exact, more, fewer = (rng.sample(known, n) for n in (wanted, wanted + 2, wanted - 1))
+                rng = Random(f"list:{group}:{expected}:{template}")
+                unrelated = WORDS.groups("categories")[
+                    rng.choice([item for item in WORDS.groups("categories") if item != group])
+                ]
+                exact, more, fewer = (rng.sample(members, n) for n in (expected, expected + 2, expected - 1))
                 said = format_bare_answer(_join_words(exact))
-                sentence = (
-                    f"{COUNTS[wanted].capitalize()} kinds of {group} are {_join_words(rng.sample(known, wanted))}."
-                )
+                sentence = f"{COUNTS[expected].capitalize()} kinds of {group} are {_join_words(rng.sample(members, expected))}."
                 yield PromptDraft(
-                    prompt=ask.format(COUNTS[wanted], group),
-                    checker=build_checker(_exact_list_scorer(known, wanted), short=12, fair=18),
+                    prompt=template.format(COUNTS[expected], group),
+                    checker=build_checker(_exact_list_scorer(members, expected), short=12, fair=18),
                     responses=(
                         said,
                         sentence,
                         format_bare_answer(_join_words(more)),
                         format_bare_answer(_join_words(fewer)),
-                        format_bare_answer(_join_words(rng.sample(strange, wanted))),
-                        f"{COUNTS[wanted].capitalize()} kinds of {group} are {_join_words(rng.sample(strange, wanted))}.",
+                        format_bare_answer(_join_words(rng.sample(unrelated, expected))),
+                        f"{COUNTS[expected].capitalize()} kinds of {group} are {_join_words(rng.sample(unrelated, expected))}.",
                         add_padding(rng, said),
                         add_rudeness(rng, said),
-                        add_opener(rng, format_bare_answer(_join_words(rng.sample(known, wanted + 1)))),
+                        add_opener(rng, format_bare_answer(_join_words(rng.sample(members, expected + 1)))),
                         *sample_off_task_responses(rng),
                     ),
                 )
 
 
-def _bullet_scorer(known: tuple[str, ...], wanted: int, marked: bool) -> ContentScorer:
-    """Items that belong, each on a line of its own that begins with a bullet, or none of them so."""
-    members = _exact_list_scorer(known, wanted)
+def _bullet_scorer(members: tuple[str, ...], expected: int, marked: bool) -> ContentScorer:
+    """Scores the items, and whether each is on its own line with a bullet (`marked`), or all are on one line without."""
+    score_items = _exact_list_scorer(members, expected)
 
-    def core(reading: TextAnalysis) -> float:
-        share = min(reading.n_list_items, wanted) / wanted
-        kept = share if marked else float(reading.n_list_items == 0 and len(reading.lines) == 1)
-        return members(reading) * (0.45 + 0.55 * kept)
+    def scorer(analysis: TextAnalysis) -> float:
+        bulleted = min(analysis.n_list_items, expected) / expected
+        format_score = bulleted if marked else float(analysis.n_list_items == 0 and len(analysis.lines) == 1)
+        return score_items(analysis) * (0.45 + 0.55 * format_score)
 
-    return core
+    return scorer
 
 
 def draft_bullets() -> Iterator[PromptDraft]:
-    for group, known in CATEGORIES.items():
-        for wanted in range(2, 5):
+    for group, members in WORDS.groups("categories").items():
+        for expected in range(2, 5):
             for marked in (True, False):
                 for kind in ("kinds", "examples"):
-                    rng = Random(f"bullets:{group}:{wanted}:{marked}:{kind}")
-                    strange = CATEGORIES[rng.choice([one for one in CATEGORIES if one != group])]
-                    how = "as a list with a dash before each" if marked else "on one line, without bullets"
-                    one, other = rng.sample(known, wanted), rng.sample(strange, wanted)
+                    rng = Random(f"bullets:{group}:{expected}:{marked}:{kind}")
+                    unrelated = WORDS.groups("categories")[
+                        rng.choice([item for item in WORDS.groups("categories") if item != group])
+                    ]
+                    instruction = "as a list with a dash before each" if marked else "on one line, without bullets"
+                    one, other = rng.sample(members, expected), rng.sample(unrelated, expected)
                     forms = (
                         _format_bullets(one),
                         format_bare_answer(_join_words(one)),
-                        f"Here are {COUNTS[wanted]} {kind} of {group}: {_join_words(one)}.",
+                        f"Here are {COUNTS[expected]} {kind} of {group}: {_join_words(one)}.",
                     )
                     right = _format_bullets(one) if marked else format_bare_answer(_join_words(one))
                     yield PromptDraft(
-                        prompt=f"Give me {COUNTS[wanted]} {kind} of {group}, {how}.",
-                        checker=build_checker(_bullet_scorer(known, wanted, marked), short=12, fair=18),
+                        prompt=f"Give me {COUNTS[expected]} {kind} of {group}, {instruction}.",
+                        checker=build_checker(_bullet_scorer(members, expected, marked), short=12, fair=18),
                         responses=(
                             *forms,
-                            _format_bullets(rng.sample(known, wanted + 2)),
-                            format_bare_answer(_join_words(rng.sample(known, wanted + 1))),
+                            _format_bullets(rng.sample(members, expected + 2)),
+                            format_bare_answer(_join_words(rng.sample(members, expected + 1))),
                             _format_bullets(other),
-                            f"Here are {COUNTS[wanted]} {kind} of {group}: {_join_words(other)}.",
+                            f"Here are {COUNTS[expected]} {kind} of {group}: {_join_words(other)}.",
                             add_padding(rng, right),
                             add_rudeness(rng, right),
                             *sample_off_task_responses(rng),
@@ -132,20 +122,22 @@ def _format_bullets(words: Sequence[str]) -> str:
     return "\n".join(f"- {word}" for word in words)
 
 
-def _json_scorer(wanted: dict[str, object], as_json: bool) -> ContentScorer:
-    """The share of the values said, times how well the text is one JSON object with the wanted keys, or plain words."""
+def _json_scorer(expected: dict[str, object], as_json: bool) -> ContentScorer:
+    """The fraction of values in the response, times a score for its format: a JSON object with these keys, or plain text."""
 
-    def core(reading: TextAnalysis) -> float:
-        said = sum(f" {str(value).casefold()} " in reading.padded_line for value in wanted.values()) / len(wanted)
+    def scorer(analysis: TextAnalysis) -> float:
+        present = sum(f" {str(value).casefold()} " in analysis.padded_line for value in expected.values()) / len(
+            expected
+        )
         return max(
-            0.06, said * (_score_json(reading.text, wanted) if as_json else 0.25 if "{" in reading.text else 1.0)
+            0.06, present * (_score_json(analysis.text, expected) if as_json else 0.25 if "{" in analysis.text else 1.0)
         )
 
-    return core
+    return scorer
 
 
-def _score_json(text: str, wanted: dict[str, object]) -> float:
-    """1 for the object alone, 0.75 with words around it, half of either where keys differ; 0.4 for broken JSON."""
+def _score_json(text: str, expected: dict[str, object]) -> float:
+    """1 for the object alone, 0.75 with text around it, half of that if the keys differ, 0.4 for invalid JSON."""
     start, end = text.find("{"), text.rfind("}") + 1
     if start < 0:
         return 0.2
@@ -153,7 +145,7 @@ def _score_json(text: str, wanted: dict[str, object]) -> float:
     if parsed is None:
         return 0.4
     alone = 1.0 if text.strip() == text[start:end] else 0.75
-    return alone * (1.0 if parsed.keys() == wanted.keys() else 0.5)
+    return alone * (1.0 if parsed.keys() == expected.keys() else 0.5)
 
 
 def _parse_json_object(text: str) -> dict[str, object] | None:
@@ -168,20 +160,26 @@ def draft_json_objects() -> Iterator[PromptDraft]:
     for index in range(180):
         rng = Random(f"json:{index}")
         as_json = index % 3 != 2
-        facts: dict[str, object] = {"name": rng.choice(NAMES), "city": rng.choice(CITIES), "age": rng.randint(18, 80)}
+        facts: dict[str, object] = {
+            "name": rng.choice(WORDS.phrases("names")),
+            "city": rng.choice(WORDS.phrases("cities")),
+            "age": rng.randint(18, 80),
+        }
         wrong: dict[str, object] = {
             **facts,
-            "city": rng.choice([one for one in CITIES if one != facts["city"]]),
+            "city": rng.choice([item for item in WORDS.phrases("cities") if item != facts["city"]]),
             "age": rng.randint(81, 99),
         }
         sentence = "{name} is {age} years old and lives in {city}."
-        how = "Answer in JSON with the keys name, city and age." if as_json else "Write one plain sentence, not JSON."
+        instruction = (
+            "Answer in JSON with the keys name, city and age." if as_json else "Write one plain sentence, not JSON."
+        )
         source = rng.choice(
             ("{name}, {age}, from {city}.", "Age {age}, name {name}, home {city}.", "{city} is home to {name}, {age}.")
         )
         right = json.dumps(facts) if as_json else sentence.format(**facts)
         yield PromptDraft(
-            prompt=f"{source.format(**facts)} {how}",
+            prompt=f"{source.format(**facts)} {instruction}",
             checker=build_checker(_json_scorer(facts, as_json), short=12, fair=18),
             responses=(
                 json.dumps(facts),
@@ -199,75 +197,87 @@ def draft_json_objects() -> Iterator[PromptDraft]:
         )
 
 
-def _first_letter_scorer(letter: str, known: tuple[str, ...]) -> ContentScorer:
-    """A known word with the letter is 1; one word with the letter that the table does not know is 0.6."""
-    rights = [word for word in known if word.startswith(letter)]
+def _first_letter_scorer(letter: str, members: tuple[str, ...]) -> ContentScorer:
+    """A members word with the letter scores 1, an unknown one on its own 0.6."""
+    rights = [word for word in members if word.startswith(letter)]
 
-    def core(reading: TextAnalysis) -> float:
-        others = [word for word in known if reading.contains_any((word,)) and word not in rights]
-        if any(reading.contains_any((word,)) for word in rights):
+    def scorer(analysis: TextAnalysis) -> float:
+        others = [word for word in members if analysis.contains_any((word,)) and word not in rights]
+        if any(analysis.contains_any((word,)) for word in rights):
             return 0.5 if others else 1.0
-        content = [word for word in reading.tokens if word.startswith(letter) and len(word) > 2]
-        return 0.6 if content and not others and reading.n_words <= 2 else 0.35 if content and not others else 0.12
+        content = [word for word in analysis.tokens if word.startswith(letter) and len(word) > 2]
+        return 0.6 if content and not others and analysis.n_words <= 2 else 0.35 if content and not others else 0.12
 
-    return core
+    return scorer
 
 
 def draft_first_letters() -> Iterator[PromptDraft]:
-    for kind, known in (("animal", ANIMALS), ("food", FOODS), ("job", JOBS)):
+    for kind, members in (
+        ("animal", TEXTS.phrases("animals")),
+        ("food", TEXTS.phrases("foods")),
+        ("job", TEXTS.phrases("jobs")),
+    ):
         for letter in LETTERS:
-            for ask in (
+            for template in (
                 "Name one {} that begins with the letter {}.",
                 "I need the name of some {} starting with {}, please.",
             ):
-                rng = Random(f"letter:{kind}:{letter}:{ask}")
-                right = next(word for word in known if word.startswith(letter))
-                wrong = rng.choice([word for word in known if not word.startswith(letter)])
+                rng = Random(f"letter:{kind}:{letter}:{template}")
+                right = next(word for word in members if word.startswith(letter))
+                wrong = rng.choice([word for word in members if not word.startswith(letter)])
                 said = f"One {kind} that fits is {{}}."
                 yield PromptDraft(
-                    prompt=ask.format(kind, letter.upper()),
-                    checker=build_checker(_first_letter_scorer(letter, known)),
+                    prompt=template.format(kind, letter.upper()),
+                    checker=build_checker(_first_letter_scorer(letter, members)),
                     responses=_responses(rng, right, wrong, said),
                 )
 
 
 def draft_rhymes() -> Iterator[PromptDraft]:
-    for place, group in enumerate(RHYMES):
+    for row_index, group in enumerate(WORDS.rows("rhymes")):
         for word in group[:7]:
             rng = Random(f"rhyme:{word}")
-            rights = tuple(one for one in group if one != word)
-            wrong = rng.choice(RHYMES[(place + rng.randint(1, len(RHYMES) - 1)) % len(RHYMES)])
-            ask = rng.choice(('Which word rhymes with "{}"? One is enough.', 'Give me one word that rhymes with "{}".'))
+            rights = tuple(item for item in group if item != word)
+            wrong = rng.choice(
+                WORDS.rows("rhymes")[
+                    (row_index + rng.randint(1, len(WORDS.rows("rhymes")) - 1)) % len(WORDS.rows("rhymes"))
+                ]
+            )
+            template = rng.choice(
+                ('Which word rhymes with "{}"? One is enough.', 'Give me one word that rhymes with "{}".')
+            )
             yield PromptDraft(
-                prompt=ask.format(word),
+                prompt=template.format(word),
                 checker=build_checker(
-                    _rhyme_scorer(rights, tuple(one for other in RHYMES for one in other if one not in group))
+                    _rhyme_scorer(
+                        rights, tuple(one for other in WORDS.rows("rhymes") for one in other if one not in group)
+                    )
                 ),
                 responses=_responses(rng, rng.choice(rights), wrong, f'A rhyme for "{word}" is "{{}}".'),
             )
 
 
 def _rhyme_scorer(rights: tuple[str, ...], wrongs: tuple[str, ...]) -> ContentScorer:
-    """A word of the same sound is 1; naming one of another sound as well is 0.5."""
+    """A rhyming word scores 1, together with a word that does not rhyme 0.5."""
     ending = rights[0][-2:]
 
-    def core(reading: TextAnalysis) -> float:
-        if reading.contains_any(rights):
-            return 0.5 if any(word in reading.tokens for word in wrongs) else 1.0
-        return 0.5 if any(token.endswith(ending) and token not in wrongs for token in reading.tokens[-1:]) else 0.12
+    def scorer(analysis: TextAnalysis) -> float:
+        if analysis.contains_any(rights):
+            return 0.5 if any(word in analysis.tokens for word in wrongs) else 1.0
+        return 0.5 if any(token.endswith(ending) and token not in wrongs for token in analysis.tokens[-1:]) else 0.12
 
-    return core
+    return scorer
 
 
 def _responses(rng: Random, right: str, wrong: str, said: str) -> tuple[str, ...]:
-    made = [format_bare_answer(right), said.format(right), format_bare_answer(wrong), said.format(wrong)]
-    made += [
+    responses = [format_bare_answer(right), said.format(right), format_bare_answer(wrong), said.format(wrong)]
+    responses += [
         add_opener(rng, format_bare_answer(right)),
         add_opener(rng, said.format(wrong)),
         add_padding(rng, said.format(right)),
         add_rudeness(rng, format_bare_answer(right)),
     ]
-    return (*made, *sample_off_task_responses(rng))
+    return (*responses, *sample_off_task_responses(rng))
 
 
 LISTS = (
