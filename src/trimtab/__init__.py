@@ -1,36 +1,57 @@
-"""Trimtab steers a strong language model with a weak one."""
+"""Trimtab aligns a strong language model with the feedback of a weaker one.
+
+import trimtab
+
+dataset = trimtab.load_pairs("pairs.jsonl")
+labels = trimtab.annotate(dataset.pairs, "length")
+quality = trimtab.audit("labeled.jsonl", "probe")
+run = trimtab.run("study.yaml", "runs/first")
+run.metrics()
+"""
 
 from typing import TYPE_CHECKING, Any
 
-from trimtab.errors import DataError, ModelError, StoreError, StudyError, TrainingError, TrimtabError
-from trimtab.types import Annotation, Completion, Message, Metric, Pair, Preference, Score, Verdict
+from trimtab.errors import DataError, EngineError, ModelError, StoreError, StudyError, TrainingError, TrimtabError
+from trimtab.types import Annotation, Completion, Dataset, Message, Metric, Pair, Preference, Score, Verdict
 
 __all__ = [
     "Annotation",
+    "Audit",
     "Completion",
     "DataError",
+    "Dataset",
+    "EngineError",
     "Message",
     "Metric",
     "ModelError",
     "Pair",
     "Preference",
+    "RunResults",
     "Score",
     "StoreError",
     "Study",
     "StudyError",
+    "StudyPlan",
     "TrainingError",
     "TrimtabError",
     "Verdict",
+    "annotate",
+    "audit",
+    "load_pairs",
+    "open_run",
+    "plan",
+    "run",
 ]
 
 if TYPE_CHECKING:
-    from trimtab.config.study import Study
+    from trimtab.api import Audit, RunResults, Study, StudyPlan, annotate, audit, load_pairs, open_run, plan, run
 else:
+    _LAZY = ("Audit", "RunResults", "Study", "StudyPlan", "annotate", "audit", "load_pairs", "open_run", "plan", "run")
 
     def __getattr__(name: str) -> Any:
-        """`Study` is loaded when it is first asked for: it takes ten times as long as all the rest."""
-        if name != "Study":
+        """Loads the API on first use, since it takes much longer to import than the values above."""
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from trimtab.config.study import Study  # noqa: PLC0415
+        from trimtab import api  # noqa: PLC0415
 
-        return Study
+        return getattr(api, name)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, ModelError, StoreError, StudyError
 from trimtab.pipeline.run_index import load_run_index
+from trimtab.sources.file import File
 from trimtab.storage.artifacts import open_artifact
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Pair, build_user_prompt
@@ -100,7 +101,7 @@ def test_a_pair_that_exceeds_the_context_length_fails_with_a_note(
     labels = {row["id"]: row for row in read(tmp_path / "labels.jsonl")}
     long = labels.pop(Pair.from_responses(build_user_prompt("Say much."), "much " * 1700, "no").id)
     assert long["status"] == "failed"
-    assert long["note"].endswith("tokens, and the model reads texts of at most 8192")
+    assert long["note"].endswith("tokens, more than the model's maximum of 8192")
     assert {row["status"] for row in labels.values()} == {"abstained"}  # policy and reference are the same model
 
 
@@ -211,7 +212,7 @@ def test_a_folder_without_a_run_and_an_unknown_model_are_errors(
     output = tmp_path / "labels.csv"
     with pytest.raises(StoreError, match="holds no finished run"):
         annotate_file(pairs, "implicit_reward", (), tmp_path, output, runtime)
-    with pytest.raises(StudyError, match=r"no model '@strong' in a run \(there are: @weak, @weak.sft, "):
+    with pytest.raises(StudyError, match=r"no model '@strong' in a run \(available: @weak, @weak.sft, "):
         annotate_file(pairs, "implicit_reward", ["policy=@strong"], finished_run, output, runtime)
     with pytest.raises(ModelError, match="no model 'smollm'"):
         annotate_file(pairs, "implicit_reward", ["policy=smollm"], finished_run, output, runtime)
@@ -300,10 +301,10 @@ def test_an_annotator_that_learns_needs_training_pairs(
     with pytest.raises(
         StudyError, match="--train-on: annotator length does not learn from labeled pairs; omit the option"
     ):
-        annotate_file(pairs, "length", (), None, output, runtime, TrainingPairs(train))
+        annotate_file(pairs, "length", (), None, output, runtime, TrainingPairs(File(path=str(train))))
     with pytest.raises(DataError, match="probe: 19 labeled pairs to train on, expected at least 20"):
-        annotate_file(pairs, "probe", settings, None, output, runtime, TrainingPairs(train, 19))
-    summary = annotate_file(pairs, "probe", settings, None, output, runtime, TrainingPairs(train))
+        annotate_file(pairs, "probe", settings, None, output, runtime, TrainingPairs(File(path=str(train), limit=19)))
+    summary = annotate_file(pairs, "probe", settings, None, output, runtime, TrainingPairs(File(path=str(train))))
     assert "4 pairs: 4 labeled" in summary or "5 pairs: 5 labeled" in summary
     labels = read(output)
     assert [row["annotator"] for row in labels] == ["Probe"] * len(labels)
@@ -323,9 +324,8 @@ def test_max_length_limits_the_pairs_of_an_annotator_that_learns(
     key = Pair.from_responses(build_user_prompt("Count."), "1" * 600, "no").id
     found = []
     for max_length in (None, 900):
-        annotate_file(
-            path, "probe", (f"model={tiny_model}",), None, output, runtime, TrainingPairs(train, max_length=max_length)
-        )
+        training_pairs = TrainingPairs(File(path=str(train)), max_length)
+        annotate_file(path, "probe", (f"model={tiny_model}",), None, output, runtime, training_pairs)
         (row,) = [row for row in read(output) if row["id"] == key]
         found.append((row["status"], row["note"]))
     assert found == [("failed", "longer than 512 tokens; raise the limit with --max-length"), ("ok", "")]

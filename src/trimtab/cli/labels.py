@@ -71,6 +71,7 @@ def annotate(
 
     Or: trimtab annotate pairs.jsonl --annotator seam --models-from runs/seam --filter information
     """
+    from trimtab.sources.file import File
     from trimtab.workflows.annotate_file import annotate_file
     from trimtab.workflows.annotate_pairs import TrainingPairs
 
@@ -78,7 +79,9 @@ def annotate(
         raise StudyError("--max-train-pairs: requires --train-on FILE")
     if max_length is not None and train_on is None:
         raise StudyError("--max-length: requires --train-on FILE; other annotators have no length limit here")
-    training_pairs = TrainingPairs(train_on, max_train_pairs, max_length) if train_on else None
+    training_pairs = None
+    if train_on is not None:
+        training_pairs = TrainingPairs(File(path=str(train_on), limit=max_train_pairs), max_length)
     runtime = build_runtime(device, token_budget)
     summary = annotate_file(pairs, kind, settings or (), models_from, output, runtime, training_pairs, filter_by)
     echo(f"{summary}\n{output}")

@@ -74,7 +74,8 @@ def show(
 ) -> None:
     """Show how each arm labeled a pair.
 
-    Includes search trees and arguments. Without PAIR, lists some interesting pairs. Reads the run's results; does not need torch.
+    Includes search trees and arguments. Without PAIR, lists some interesting pairs. Reads the run's results; does not need
+    torch.
     """
     from trimtab.report.pair_view.terminal import render_show_command
 

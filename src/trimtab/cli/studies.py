@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from trimtab.cli.options import (
     Device,
     OutputFolder,
@@ -63,24 +60,12 @@ def plan(study: StudyPath, overrides: Overrides = None, out_dir: RunOutputFolder
     from a typical rate for two cores.
     """
     from trimtab.config.study import Study
-    from trimtab.pipeline.dry_run import format_estimate, plan_dry_run
+    from trimtab.workflows.study_plan import StudyPlan
 
     loaded = Study.load(study, overrides or ())
-    folder = out_dir or Path("runs") / loaded.name
-    table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "state", "reason", "time"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "time" else "left")
-    stages = plan_dry_run(loaded, folder)
-    for stage in stages:
-        table.add_row(*map(Text, (stage.stage, stage.state, stage.reason, stage.duration)))
-    out.print(table)
-    to_run = [stage for stage in stages if stage.state in ("to run", "resume")]
-    done = sum(stage.state == "done" for stage in stages)
-    seconds = [stage.seconds for stage in to_run if stage.seconds is not None]
-    estimate = f", {format_estimate(sum(seconds))}" if seconds else ""
-    unknown = len(to_run) - len(seconds)
-    rest = f", not counting {unknown} without an estimate" if seconds and unknown else ""
-    echo(f"\n{done} stages are done, {len(to_run)} to run{estimate}{rest}, in {folder}")
+    study_plan = StudyPlan.of_study(loaded, out_dir or Path("runs") / loaded.name)
+    out.print(study_plan.render())
+    echo(f"\n{study_plan.summary}")
 
 
 def _run_study(study: Any, folder: Path, runtime: Runtime) -> None:

@@ -146,8 +146,9 @@ def find_component_class(package: str, kind: str) -> type[Component]:
     else:
         kinds = list_kinds(package)
         if kind not in kinds:
+            suggestion = format_suggestion(kind, kinds)
             raise StudyError(
-                f"kind: unknown kind {kind!r} in {package}{format_suggestion(kind, kinds)} (expected one of: {', '.join(kinds)})"
+                f"kind: unknown kind {kind!r} in {package}{suggestion} (expected one of: {', '.join(kinds)})"
             )
         module_name = f"trimtab.{package}.{kind}"
         class_name = _kind_to_class_name(kind)

@@ -19,13 +19,13 @@ from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component, build_component, build_component_from_options, get_kind
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
-from trimtab.storage.schemas import LABEL_SCHEMA
 from trimtab.pipeline.stages.annotate import validate_annotations
 from trimtab.pipeline.stages.filter import apply_filter
 from trimtab.sources.file import File
 from trimtab.stats import agreement_rate
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.atomic import atomic_write_text
+from trimtab.storage.schemas import LABEL_SCHEMA
 from trimtab.types import Annotation, Choice, Dataset, Metric, Pair
 from trimtab.workflows.annotate_pairs import (
     TrainingPairs,

@@ -22,8 +22,8 @@ from trimtab.pipeline.plan.model import sort_stages
 from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator
 from trimtab.pipeline.stages.filter import as_filter
+from trimtab.pipeline.stages.split import as_source
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
-from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import load_annotations
 from trimtab.types import Annotation, Dataset, Pair
@@ -34,13 +34,12 @@ TRAINED_ARM = "learned"
 
 @dataclass(frozen=True, slots=True)
 class TrainingPairs:
-    """A file of labeled pairs to learn from, all of them or a random sample of `limit`.
+    """A source of labeled pairs to learn from.
 
     Pairs with more than `max_length` tokens are not used for training, and their labels fail; None means a study's default.
     """
 
-    file: Path
-    limit: int | None = None
+    source: Component
     max_length: int | None = None
 
 
@@ -57,13 +56,13 @@ class LabelingResult:
 
 def annotate_pairs(
     annotator: Component,
-    source: File,
+    source: Component,
     runtime: Runtime,
     folder: Path,
     models_from: Path | None = None,
     training_pairs: TrainingPairs | None = None,
 ) -> LabelingResult:
-    """Labels the pairs in a file.
+    """Labels the pairs of a source.
 
     Models named with an @ are those of the finished run in `models_from`. An annotator that learns is trained on
     `training_pairs`. `folder` caches completions and trained models. Raises `StudyError` before any work if the annotator or
@@ -77,7 +76,7 @@ def annotate_pairs(
         *(model.content_hash for model in models.values()),
         *(resolver.hash_engine(config) for config in configs.values()),
     ]
-    dataset = source.load()
+    dataset = as_source(source).load()
     pairs, start = dataset.pairs, time.monotonic()
     # engines are started first: if one fails, nothing has been computed yet
     engines = {name: resolver.start_engine(config, runtime) for name, config in configs.items()}
@@ -131,7 +130,7 @@ def validate_standalone_filter(component: Component) -> None:
 
 def _train_and_label(
     annotator: Component,
-    source: File,
+    source: Component,
     pairs: Sequence[Pair],
     training_pairs: TrainingPairs,
     folder: Path,
@@ -139,8 +138,8 @@ def _train_and_label(
 ) -> list[Annotation]:
     """Trains the annotator and labels the pairs; pairs that are too long for its model fail."""
     arms = {TRAINED_ARM: Arm(annotator=annotator, labels_only=True)}
-    study = build_ad_hoc_study("labels", Path(source.path), arms, max_length=training_pairs.max_length)
-    split = build_file_split(study, File(path=str(training_pairs.file), limit=training_pairs.limit), source)
+    study = build_ad_hoc_study("labels", source, arms, max_length=training_pairs.max_length)
+    split = build_file_split(study, training_pairs.source, source)
     stage = LabelingPlanner(study, split).raw_labels(TRAINED_ARM)
     artifacts: dict[str, Artifact] = {}
     prefetch_models(study, runtime)

@@ -1,17 +1,16 @@
-"""A study made of files of pairs, for commands that label or evaluate pairs without training a student."""
+"""A study made of sources of pairs, for commands that label or evaluate pairs without training a student."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from trimtab.config.study import Arm, Models, Study
-from trimtab.data.split import SplitSettings
+from trimtab.core.component import Component
+from trimtab.data.split import SPLIT_NAMES, SplitSettings
 from trimtab.models.config import Model
 from trimtab.pipeline.stage import Stage
-from trimtab.pipeline.stages.split import SPLIT_NAMES, split_stage
-from trimtab.sources.file import File
+from trimtab.pipeline.stages.split import split_stage
 
 # The weak model if no study names one: the built-in model.
 DEFAULT_WEAK_MODEL = Model(base="smollm2-135m-instruct")
@@ -19,13 +18,13 @@ DEFAULT_WEAK_MODEL = Model(base="smollm2-135m-instruct")
 
 def build_ad_hoc_study(
     name: str,
-    pairs: Path,
+    source: Component,
     arms: Mapping[str, Arm],
     base_study: Study | None = None,
     max_length: int | None = None,
 ) -> Study:
     """A study with these arms. Its weak model, training, seed and `max_length` are those of `base_study`, or the defaults."""
-    changes: dict[str, Any] = {"data": File(path=str(pairs)), "arms": arms, "scorers": {}}
+    changes: dict[str, Any] = {"data": source, "arms": arms, "scorers": {}}
     if max_length is not None:
         changes["max_length"] = max_length
     if base_study is None:
@@ -33,7 +32,7 @@ def build_ad_hoc_study(
     return base_study.model_copy(update=changes)
 
 
-def build_file_split(study: Study, *files: File) -> Stage:
-    """Uses the files as splits: the first as `labeled`, then `unlabeled`, then `test`, as far as there are files."""
-    sources = dict(zip(SPLIT_NAMES, files, strict=False))
-    return split_stage(sources, SplitSettings(), study.max_length, {"weak": study.models.weak})
+def build_file_split(study: Study, *sources: Component) -> Stage:
+    """Uses the sources as splits: the first as `labeled`, then `unlabeled`, then `test`, as far as there are sources."""
+    splits = dict(zip(SPLIT_NAMES, sources, strict=False))
+    return split_stage(splits, SplitSettings(), study.max_length, {"weak": study.models.weak})

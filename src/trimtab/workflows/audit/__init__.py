@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trimtab.core.plain_text import render_plain_text
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.metrics.label_quality import CalibrationMetrics
@@ -76,14 +77,9 @@ class Audit:
 
     def __str__(self) -> str:
         """The tables that `trimtab audit` prints, as plain text."""
-        from rich.console import Console  # noqa: PLC0415
-
         from trimtab.workflows.audit.terminal import render_audit  # noqa: PLC0415 - it imports this module
 
-        console = Console(width=100, color_system=None)
-        with console.capture() as capture:
-            console.print(render_audit(self))
-        return capture.get().rstrip()
+        return render_plain_text(render_audit(self))
 
 
 def run_audit(

@@ -69,7 +69,7 @@ class AuditRequest:
             arms[REFERENCE_ARM] = Arm(
                 annotator=Prompted(weak=Transformers(model=self.reference_model)), labels_only=True
             )
-        return build_ad_hoc_study("audit", self.labeled, arms, self.source_study, self.max_length)
+        return build_ad_hoc_study("audit", File(path=str(self.labeled)), arms, self.source_study, self.max_length)
 
     @property
     def training_source(self) -> str:
@@ -100,4 +100,8 @@ class AuditRequest:
 
     @property
     def _wants_learning_curve(self) -> bool:
-        return get_requirements(self.annotator).features is not None if self.learning_curve is None else self.learning_curve
+        return (
+            get_requirements(self.annotator).features is not None
+            if self.learning_curve is None
+            else self.learning_curve
+        )

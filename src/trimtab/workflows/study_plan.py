@@ -1,0 +1,58 @@
+"""The plan of a study: the stages it will run, the reasons, and time estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.config.study import Study
+from trimtab.core.plain_text import render_plain_text
+from trimtab.pipeline.dry_run import PlannedStage, format_estimate, plan_dry_run
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """All stages of a study in a run folder, in execution order, followed by skipped arms."""
+
+    folder: Path
+    stages: tuple[PlannedStage, ...]
+
+    @classmethod
+    def of_study(cls, study: Study, folder: Path) -> StudyPlan:
+        """Plans a study. Runs nothing and changes nothing in the folder."""
+        return cls(folder, tuple(plan_dry_run(study, folder)))
+
+    @property
+    def to_run(self) -> list[PlannedStage]:
+        return [stage for stage in self.stages if stage.state in ("to run", "resume")]
+
+    @property
+    def seconds(self) -> float:
+        """The estimated time of all stages to run that have an estimate."""
+        return sum(stage.seconds for stage in self.to_run if stage.seconds is not None)
+
+    @property
+    def summary(self) -> str:
+        """`3 stages are done, 30 to run, about 12 min, not counting 2 without an estimate, in runs/first`."""
+        done = sum(stage.state == "done" for stage in self.stages)
+        unknown = sum(stage.seconds is None for stage in self.to_run)
+        has_estimate = unknown < len(self.to_run)
+        estimate = f", {format_estimate(self.seconds)}" if has_estimate else ""
+        rest = f", not counting {unknown} without an estimate" if has_estimate and unknown else ""
+        return f"{done} stages are done, {len(self.to_run)} to run{estimate}{rest}, in {self.folder}"
+
+    def render(self) -> Table:
+        """A table with one row per stage."""
+        table = Table(box=None, pad_edge=False)
+        for heading in ("stage", "state", "reason", "time"):
+            table.add_column(heading, overflow="fold", justify="right" if heading == "time" else "left")
+        for stage in self.stages:
+            table.add_row(*map(Text, (stage.stage, stage.state, stage.reason, stage.duration)))
+        return table
+
+    def __str__(self) -> str:
+        return render_plain_text(Group(self.render(), Text(f"\n{self.summary}")))
