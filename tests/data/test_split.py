@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from trimtab.data.split import (
-    SPLITS,
+    SPLIT_NAMES,
     DataSplits,
     SplitSettings,
     build_predefined_splits,
@@ -39,23 +39,23 @@ def ids(pairs: Sequence[Pair]) -> set[str]:
 
 def test_every_pair_is_in_exactly_one_split() -> None:
     splits = split_pairs(PAIRS, SplitSettings())
-    assert sorted(pair.id for name in SPLITS for pair in getattr(splits, name)) == sorted(ids(PAIRS))
+    assert sorted(pair.id for name in SPLIT_NAMES for pair in getattr(splits, name)) == sorted(ids(PAIRS))
 
 
 def test_fractions_are_of_prompts() -> None:
     splits = split_pairs(PAIRS, SplitSettings(labeled=0.25, test=0.2))
-    counts = {name: len({pair.prompt_id for pair in getattr(splits, name)}) for name in SPLITS}
+    counts = {name: len({pair.prompt_id for pair in getattr(splits, name)}) for name in SPLIT_NAMES}
     # 300 prompts: 60 for the test, a quarter of the other 240; four standard errors of a binomial are 28 and 27.
     assert abs(counts["test"] - 60) < 28
     assert abs(counts["labeled"] - 60) < 27
-    assert all(len(getattr(splits, name)) == 2 * counts[name] for name in SPLITS)
+    assert all(len(getattr(splits, name)) == 2 * counts[name] for name in SPLIT_NAMES)
 
 
 def test_prompts_that_differ_only_in_case_and_space_share_a_split() -> None:
     twins = [build_pair(f"  QUESTION\n\t{n}?") for n in range(300)]
     splits = split_pairs(PAIRS + twins, SplitSettings())
     validate_disjoint(splits)
-    assert all(len(getattr(splits, name)) % 3 == 0 for name in SPLITS)
+    assert all(len(getattr(splits, name)) % 3 == 0 for name in SPLIT_NAMES)
 
 
 def test_prompts_that_differ_in_role_or_words_are_different() -> None:
@@ -67,7 +67,7 @@ def test_prompts_that_differ_in_role_or_words_are_different() -> None:
 
 def test_the_split_of_a_prompt_does_not_depend_on_other_prompts_or_their_order() -> None:
     whole, half = split_pairs(PAIRS, SplitSettings()), split_pairs(PAIRS[:300][::-1], SplitSettings())
-    for name in SPLITS:
+    for name in SPLIT_NAMES:
         assert ids(getattr(half, name)) == ids(getattr(whole, name)) & ids(PAIRS[:300])
     assert split_pairs(PAIRS[::-1], SplitSettings()) == whole
 

@@ -14,7 +14,7 @@ from trimtab.core.component import Settings
 from trimtab.errors import DataError
 from trimtab.types import Pair, Prompt, text_hash
 
-SPLITS = ("labeled", "unlabeled", "test")
+SPLIT_NAMES = ("labeled", "unlabeled", "test")
 
 
 class SplitSettings(Settings):
@@ -64,7 +64,7 @@ def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> DataSplits:
     empty or a labeled pair has no human label.
     """
     ordered = sorted(pairs, key=lambda pair: text_hash(str(_effective_seed(settings)), pair.id))
-    pairs_by_split: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    pairs_by_split: dict[str, list[Pair]] = {name: [] for name in SPLIT_NAMES}
     for pair in ordered:
         pairs_by_split[_assign_split(pair.prompt, settings)].append(pair)
     splits = DataSplits(
@@ -100,7 +100,7 @@ def build_predefined_splits(
     Raises `DataError` if a split is empty, two share a prompt, or a labeled pair has no human label.
     """
     provided = {
-        name: pairs for name, pairs in zip(SPLITS, (labeled, unlabeled, test), strict=True) if pairs is not None
+        name: pairs for name, pairs in zip(SPLIT_NAMES, (labeled, unlabeled, test), strict=True) if pairs is not None
     }
     splits = DataSplits(labeled=tuple(labeled), unlabeled=tuple(unlabeled or ()), test=tuple(test or ()))
     counts = ", ".join(f"{len(pairs)} {name}" for name, pairs in provided.items())
@@ -114,8 +114,8 @@ def build_predefined_splits(
 
 def validate_disjoint(splits: DataSplits) -> None:
     """Raises `DataError` if a prompt, ignoring case and white space, occurs in two splits."""
-    prompts = {name: _first_pair_by_prompt(getattr(splits, name)) for name in SPLITS}
-    for one, other in combinations(SPLITS, 2):
+    prompts = {name: _first_pair_by_prompt(getattr(splits, name)) for name in SPLIT_NAMES}
+    for one, other in combinations(SPLIT_NAMES, 2):
         shared = [prompt for prompt in prompts[one] if prompt in prompts[other]]
         if shared:
             ids = ", ".join(f"{prompts[one][prompt]} and {prompts[other][prompt]}" for prompt in shared[:3])
@@ -130,7 +130,7 @@ def _first_pair_by_prompt(pairs: Sequence[Pair]) -> dict[str, str]:
     return {normalized_prompt_hash(pair.prompt): pair.id for pair in reversed(pairs)}
 
 
-def _validate_nonempty(splits: DataSplits, found: str, remedy: str, names: Sequence[str] = SPLITS) -> None:
+def _validate_nonempty(splits: DataSplits, found: str, remedy: str, names: Sequence[str] = SPLIT_NAMES) -> None:
     empty = [name for name in names if not getattr(splits, name)]
     if empty:
         raise DataError(f"the split has no {' and no '.join(map(repr, empty))} pairs; found {found}; {remedy}")

@@ -11,11 +11,11 @@ from typing import Any
 
 from trimtab.config.study import PredefinedSplits, Study
 from trimtab.core.component import Component
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.models.parameter_count import count_parameters
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.plan import required_models
 from trimtab.pipeline.stage import Stage, Work
-from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.storage.artifacts import Artifact
 
 # Seconds per token and parameter on two CPU cores with fast bfloat16, measured with a model of 135 million parameters.

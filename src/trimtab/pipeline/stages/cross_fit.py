@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab.core.runtime import Runtime
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.errors import DataError
 from trimtab.pipeline.stage import Stage, StageInputs
 from trimtab.pipeline.stages.annotate import validate_annotations
-from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import (
     ANNOTATION_SCHEMA,

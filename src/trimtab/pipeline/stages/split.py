@@ -10,6 +10,7 @@ from trimtab.core.component import Component
 from trimtab.core.interfaces import Source
 from trimtab.core.runtime import Runtime
 from trimtab.data.split import (
+    SPLIT_NAMES,
     DataSplits,
     SplitSettings,
     build_predefined_splits,
@@ -25,7 +26,6 @@ from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import PAIR_SCHEMA, load_split_pairs, pairs_to_rows
 from trimtab.types import Dataset, Pair, RowFailure
 
-SPLIT_NAMES = ("labeled", "unlabeled", "test")
 # How many different reasons for dropped rows are recorded.
 MAX_REASONS = 8
 

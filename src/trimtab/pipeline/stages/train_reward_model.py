@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.annotators._shared.supervised import require_human_labels
 from trimtab.config.training import RewardModelSettings
 from trimtab.core.runtime import Runtime
-from trimtab.data.split import normalized_prompt_hash
+from trimtab.data.split import SPLIT_NAMES, normalized_prompt_hash
 from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
@@ -20,7 +20,7 @@ from trimtab.pipeline.stage_models import (
     as_input_stages,
     resolve_model,
 )
-from trimtab.pipeline.stages.split import SPLIT_NAMES, as_source
+from trimtab.pipeline.stages.split import as_source
 from trimtab.pipeline.stages.training_data import build_training_runtime, summarize_training_log
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.storage.artifacts import Draft

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import stats
-from trimtab.pipeline.stages.split import SPLIT_NAMES
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, load_arm_values
 from trimtab.report.collect.comparisons import build_comparisons
 from trimtab.report.collect.judges import collect_judge_results

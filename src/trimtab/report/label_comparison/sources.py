@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimtab.data.parsing.label_files import is_label_file, read_labels
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.errors import DataError, StudyError
-from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.report.run_reader import Run
 from trimtab.sources.file import File
 from trimtab.types import Annotation, Pair, build_human_annotation

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.pipeline.stages.split import SPLIT_NAMES
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.report.page.embedded_json import to_embedded_json
 from trimtab.report.pair_view.model import unique_prefix_length
 from trimtab.report.pair_view.provenance import describe_provenance, truncate_text

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.errors import DataError, StudyError
-from trimtab.pipeline.stages.split import SPLIT_NAMES
 from trimtab.report.run_reader import Run, RunRow
 from trimtab.types import Annotation, Pair
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trimtab.pipeline.stages.split import SPLIT_NAMES
+from trimtab.data.split import SPLIT_NAMES
 from trimtab.report.pair_view.model import select_arms, unique_prefix_length
 from trimtab.report.pair_view.search_tree import parse_search_tree
 from trimtab.report.run_reader import Run
