@@ -103,12 +103,12 @@ def _access_error(path: Path, error: OSError) -> ModelError:
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line, or None if the line is truncated."""
+    """The entry of a line, or None if the line is truncated or has other keys: its batch is computed again."""
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) else None
+    return entry if isinstance(entry, dict) and {"key", "layout", "sums"} <= set(entry) else None
 
 
 def _ends_with_newline(file: Any) -> bool:
