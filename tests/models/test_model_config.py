@@ -1,4 +1,4 @@
-"""A name leads to a folder of safetensors, and the identity says what is in it and how it is loaded."""
+"""Model settings resolve to a folder of safetensors; the content hash covers the weights and how they are loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trimtab.models.sources.registry import REGISTERED_MODELS, SMOLLM2
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER_HASH = "0" * 64
-# Changing the text changes the identity of every model: results made with the old text are not reused.
+# Changing the template changes the content hash of every model, so results with the old template are not reused.
 TEMPLATE_HASH = "f4805be80a7c"
 
 
@@ -60,41 +60,41 @@ def test_a_plain_string_in_a_study_is_the_base() -> None:
         {"base": "smollm2-135m-instruct", "revision": "main"},
     ],
 )
-def test_settings_that_mean_nothing_are_refused(settings: dict[str, object]) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Model.model_validate(settings)
 
 
-def test_naming_weights_loads_no_torch() -> None:
+def test_importing_model_settings_loads_no_torch() -> None:
     code = "import sys; import trimtab.models.config; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_unknown_name_lists_the_near_ones() -> None:
+def test_an_unknown_name_suggests_similar_names() -> None:
     with pytest.raises(ModelError, match="did you mean 'smollm2-135m-instruct'"):
         compute_model_hash(Model(base="SmolLM2-135M"))
 
 
-def test_a_known_name_is_identified_without_a_download(tmp_path: Path) -> None:
-    found = compute_model_hash(Model(base=SMOLLM2.name))
-    assert found is not None
-    assert found.startswith(SMOLLM2.sha256 + "+gguf1")
+def test_a_registered_name_is_hashed_without_a_download(tmp_path: Path) -> None:
+    content_hash = compute_model_hash(Model(base=SMOLLM2.name))
+    assert content_hash is not None
+    assert content_hash.startswith(SMOLLM2.sha256 + "+gguf1")
     assert not list(tmp_path.rglob("*.gguf"))
 
 
-def test_a_known_name_takes_no_other_hash_than_its_own() -> None:
+def test_a_registered_name_rejects_another_hash() -> None:
     with pytest.raises(ModelError, match=f"pinned to {SMOLLM2.sha256}"):
         compute_model_hash(Model(base=SMOLLM2.name, sha256=OTHER_HASH))
 
 
-def test_every_known_model_is_pinned_down_to_its_wheels() -> None:
-    for known in REGISTERED_MODELS.values():
-        hashes = [known.sha256, *(str(wheel.sha256) for wheel in known.wheels)]
+def test_every_registered_model_pins_its_wheels() -> None:
+    for model in REGISTERED_MODELS.values():
+        hashes = [model.sha256, *(str(wheel.sha256) for wheel in model.wheels)]
         assert all(len(digest) == 64 and set(digest) <= set("0123456789abcdef") for digest in hashes)
         assert len(set(hashes)) == len(hashes)
 
 
-def test_one_changed_byte_changes_the_identity_and_moving_the_folder_does_not(tmp_path: Path) -> None:
+def test_one_changed_byte_changes_the_content_hash_and_moving_the_folder_does_not(tmp_path: Path) -> None:
     here = model_folder(tmp_path / "here")
     before = compute_model_hash(Model(base=str(here)))
     there = Path(shutil.move(here, tmp_path / "there"))
@@ -106,14 +106,14 @@ def test_one_changed_byte_changes_the_identity_and_moving_the_folder_does_not(tm
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
-def test_configuration_tokenizer_and_template_are_part_of_the_identity(tmp_path: Path, name: str) -> None:
+def test_the_content_hash_covers_configuration_tokenizer_and_template(tmp_path: Path, name: str) -> None:
     folder = model_folder(tmp_path / "m")
     before = compute_model_hash(Model(base=str(folder)))
     (folder / name).write_text('{"changed": true}')
     assert compute_model_hash(Model(base=str(folder))) != before
 
 
-def test_a_readme_or_an_optimizer_state_is_no_part_of_the_identity(tmp_path: Path) -> None:
+def test_the_content_hash_ignores_readme_and_optimizer_state(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "m")
     before = compute_model_hash(Model(base=str(folder)))
     (folder / "README.md").write_text("new words")
@@ -121,7 +121,7 @@ def test_a_readme_or_an_optimizer_state_is_no_part_of_the_identity(tmp_path: Pat
     assert compute_model_hash(Model(base=str(folder))) == before
 
 
-def test_python_files_count_only_where_they_may_run(tmp_path: Path) -> None:
+def test_python_files_count_only_if_they_may_run(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "m")
     trusted, plain = Model(base=str(folder), trust_remote_code=True), Model(base=str(folder))
     before = compute_model_hash(trusted), compute_model_hash(plain)
@@ -130,7 +130,7 @@ def test_python_files_count_only_where_they_may_run(tmp_path: Path) -> None:
     assert compute_model_hash(plain) == before[1]
 
 
-def test_each_way_of_loading_has_its_own_identity(tmp_path: Path) -> None:
+def test_each_way_of_loading_has_its_own_content_hash(tmp_path: Path) -> None:
     folder = str(model_folder(tmp_path / "m"))
     jinja = tmp_path / "t.jinja"
     jinja.write_text("{{ messages }}")
@@ -145,7 +145,7 @@ def test_each_way_of_loading_has_its_own_identity(tmp_path: Path) -> None:
     assert len({compute_model_hash(way) for way in ways}) == len(ways)
 
 
-def test_a_template_is_identified_by_its_text_and_not_its_path(tmp_path: Path) -> None:
+def test_a_template_is_hashed_by_its_text_and_not_its_path(tmp_path: Path) -> None:
     folder = str(model_folder(tmp_path / "m"))
     first, second = tmp_path / "first.jinja", tmp_path / "second.jinja"
     first.write_text("{{ messages }}")
@@ -155,7 +155,7 @@ def test_a_template_is_identified_by_its_text_and_not_its_path(tmp_path: Path) -
     )
 
 
-def test_the_default_template_has_not_changed_unnoticed() -> None:
+def test_the_default_template_is_unchanged() -> None:
     assert template_hash(build_default_template(add_bos=False)) == TEMPLATE_HASH
 
 
@@ -165,7 +165,7 @@ def test_a_missing_template_is_named(tmp_path: Path) -> None:
         compute_model_hash(Model(base=folder, chat_template="no.jinja"))
 
 
-def test_a_resolved_folder_has_the_identity_that_was_foretold(tmp_path: Path, notes: list[str]) -> None:
+def test_resolved_weights_have_the_content_hash_of_their_settings(tmp_path: Path, notes: list[str]) -> None:
     model = Model(base=str(model_folder(tmp_path / "m")), layers=2)
     weights = resolve_weights(model, notes.append)
     assert weights.content_hash == compute_model_hash(model)
@@ -173,7 +173,7 @@ def test_a_resolved_folder_has_the_identity_that_was_foretold(tmp_path: Path, no
     assert notes == []
 
 
-def test_a_folder_of_pickles_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_folder_of_pickles_is_rejected_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ModelError, match=r"no \.safetensors file .*can run code"):
@@ -189,38 +189,38 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("setting", "value"), [("revision", "main"), ("sha256", OTHER_HASH)])
-def test_a_local_folder_takes_neither_revision_nor_hash(tmp_path: Path, setting: str, value: str) -> None:
+def test_a_local_folder_rejects_revision_and_hash(tmp_path: Path, setting: str, value: str) -> None:
     folder = model_folder(tmp_path / "m")
     with pytest.raises(ModelError, match=f"^{setting}: "):
         compute_model_hash(Model.model_validate({"base": str(folder), setting: value}))
 
 
-def test_a_large_file_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
+def test_a_large_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "large.safetensors"
     file.write_bytes(bytes(download_cache.MIN_CACHED_FILE_BYTES))
     os.utime(file, ns=(10**18, 10**18))
     first = download_cache.compute_sha256_cached(file)
     file.write_bytes(b"\1" * download_cache.MIN_CACHED_FILE_BYTES)
     os.utime(file, ns=(10**18, 10**18))
-    assert download_cache.compute_sha256_cached(file) == first, "same path, size and time: not read again"
+    assert download_cache.compute_sha256_cached(file) == first, "same path, size and time: not hashed again"
     os.utime(file, ns=(10**18, 10**18 + 1))
     assert download_cache.compute_sha256_cached(file) == download_cache.compute_sha256(file) != first
 
 
-def test_a_file_written_just_now_is_not_remembered(tmp_path: Path) -> None:
+def test_the_hash_of_a_newly_written_file_is_not_cached(tmp_path: Path) -> None:
     file = tmp_path / "large.safetensors"
     file.write_bytes(bytes(download_cache.MIN_CACHED_FILE_BYTES))
     download_cache.compute_sha256_cached(file)
     assert not (download_cache.get_cache_dir() / "hashes.json").exists()
 
 
-def test_too_little_space_names_the_folder_and_both_figures(tmp_path: Path) -> None:
+def test_too_little_disk_space_is_an_error_with_the_folder_and_both_sizes(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=rf"{tmp_path} needs 1,000,000,000,000,000,000 bytes free and has [\d,]+;"):
         download_cache.require_disk_space(tmp_path, 10**18, "a model")
 
 
 def hub_offline(home: Path, code: str) -> subprocess.CompletedProcess[str]:
-    """Run in a process of its own, for the hub's client reads these variables once, when it is first imported."""
+    """Run in a subprocess, because the Hub client reads these variables only once, when it is imported."""
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     environment.pop("HF_HUB_CACHE", None)
     start = "from trimtab.models.config import Model, compute_model_hash, resolve_weights\n"
@@ -233,19 +233,19 @@ def hub_offline(home: Path, code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_offline_a_hub_model_that_is_not_there_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
-    done = hub_offline(
+def test_offline_a_missing_hub_model_is_an_error_that_says_what_was_tried(tmp_path: Path) -> None:
+    completed = hub_offline(
         tmp_path,
         "assert compute_model_hash(Model(base='org/name')) is None; resolve_weights(Model(base='org/name'), print)",
     )
-    assert done.stdout == "org/name: not in the local Hub cache; downloading\n"
-    last = done.stderr.splitlines()[-1]
+    assert completed.stdout == "org/name: not in the local Hub cache; downloading\n"
+    last = completed.stderr.splitlines()[-1]
     assert last.startswith("trimtab.errors.ModelError: 'org/name' is not a local folder, is not in the local Hub cache")
     assert "HF_HUB_OFFLINE" in last
     assert "pypi:DIST==VERSION/FILE.gguf" in last
 
 
-def test_offline_a_hub_model_is_found_in_the_local_copy_under_every_name_of_its_revision(tmp_path: Path) -> None:
+def test_offline_a_cached_hub_model_is_found_under_every_name_of_its_revision(tmp_path: Path) -> None:
     repository = tmp_path / "home" / "hub" / "models--org--name"
     folder = model_folder(repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
@@ -256,15 +256,17 @@ for model in Model(base='org/name'), Model(base='org/name@{COMMIT}'), Model(base
     assert weights.content_hash == compute_model_hash(model)
     print(weights.folder, weights.content_hash)
 """
-    done = hub_offline(tmp_path / "home", code)
-    assert done.stdout.splitlines() == 3 * [f"{folder} {compute_model_hash(Model(base=str(folder)))}"], done.stderr
+    completed = hub_offline(tmp_path / "home", code)
+    assert completed.stdout.splitlines() == 3 * [f"{folder} {compute_model_hash(Model(base=str(folder)))}"], (
+        completed.stderr
+    )
 
 
-def test_offline_half_a_snapshot_is_not_taken_for_a_model(tmp_path: Path) -> None:
+def test_offline_an_incomplete_snapshot_is_not_a_model(tmp_path: Path) -> None:
     repository = tmp_path / "hub" / "models--org--name"
     folder = model_folder(repository / "snapshots" / COMMIT)
     (folder / "model.safetensors").unlink()
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    done = hub_offline(tmp_path, "print(compute_model_hash(Model(base='org/name')))")
-    assert done.stdout == "None\n", done.stderr
+    completed = hub_offline(tmp_path, "print(compute_model_hash(Model(base='org/name')))")
+    assert completed.stdout == "None\n", completed.stderr

