@@ -44,7 +44,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from trimtab.api import Audit, RunResults, Study, StudyPlan, annotate, audit, load_pairs, open_run, plan, run
+    from trimtab.api import annotate, audit, load_pairs, open_run, plan, run
+    from trimtab.config.study import Study
+    from trimtab.report.data_frames import RunResults
+    from trimtab.workflows.audit import Audit
+    from trimtab.workflows.study_plan import StudyPlan
 else:
     _LAZY = ("Audit", "RunResults", "Study", "StudyPlan", "annotate", "audit", "load_pairs", "open_run", "plan", "run")
 

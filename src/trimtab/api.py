@@ -90,28 +90,39 @@ def audit(
     annotator: ComponentLike = "probe",
     settings: Mapping[str, Any] | None = None,
     *,
+    train_on: str | Path | None = None,
+    max_train_pairs: int | None = None,
+    max_pairs: int | None = None,
+    unlabeled: str | Path | None = None,
+    reference_model: str | None = None,
+    study: Study | str | Path | None = None,
+    learning_curve: bool | None = None,
+    max_length: int | None = None,
     folder: str | Path | None = None,
     device: str = "auto",
     token_budget: int = 1024,
-    **options: Any,
 ) -> Audit:
     """Estimates the quality of an annotator's labels on pairs with human labels, before training.
 
-    `labeled` is a file of pairs. `annotator` and `settings` are as in `annotate`. `options` are those of
-    `trimtab audit`: `train_on`, `max_train_pairs`, `max_pairs`, `unlabeled`, `reference_model`, `source_study`,
-    `learning_curve`, `max_length`. `folder` keeps intermediate results, so that a second call resumes. `print(audit(...))`
-    shows the tables of the terminal.
+    `labeled` is a file of pairs, evaluated completely or on a random sample of `max_pairs`. `annotator` and `settings` are as
+    in `annotate`. An annotator that learns is cross-fitted, or trained on the file `train_on`. `unlabeled` is a file of pairs
+    for which the accuracy of labels is estimated, `reference_model` a model that is prompted for comparison, and `study` a
+    study whose weak model is audited. `folder` keeps intermediate results, so that a second call resumes.
+    `print(trimtab.audit(...))` shows the tables of the terminal.
     """
     component = _build("annotators", annotator, settings)
-    paths = {name: Path(options.pop(name)) for name in ("train_on", "unlabeled") if options.get(name) is not None}
-    study = options.pop("source_study", None)
     request = AuditRequest(
         labeled=Path(labeled),
         kind=get_kind(component),
         annotator=component,
+        train_on=None if train_on is None else Path(train_on),
+        max_train_pairs=max_train_pairs,
+        max_pairs=max_pairs,
+        unlabeled=None if unlabeled is None else Path(unlabeled),
+        reference_model=reference_model,
         source_study=None if study is None else _as_study(study),
-        **paths,
-        **options,
+        learning_curve=learning_curve,
+        max_length=max_length,
     )
     with _work_folder(folder) as work_folder:
         return run_audit(request, work_folder, build_runtime(device, token_budget), stage_progress_callback())

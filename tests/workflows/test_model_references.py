@@ -10,11 +10,12 @@ import pytest
 
 from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.component import build_component
-from trimtab.core.interfaces import HasTrainingTask
+from trimtab.core.engine_configs import get_training_task
 from trimtab.engines.transformers import Transformers
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.run_index import RowIndex, RunIndex
+from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.workflows.model_references import ModelResolver
 
 STUDY = """
@@ -68,8 +69,7 @@ def write_index(run_dir: Path, **changes: Any) -> None:
 
 def prompted_task(**settings: Any) -> TrainingTask:
     annotator = build_component("annotators", {"kind": "prompted", **settings})
-    assert isinstance(annotator, HasTrainingTask)
-    return annotator.training_task()
+    return get_training_task(annotator, DEFAULT_TRAINING_TASK)
 
 
 @pytest.mark.parametrize(
