@@ -2,8 +2,8 @@
 
 from trimtab.report.collect.search_trees import SearchInfo, SearchLevel, TreeSample
 from trimtab.report.model import (
-    Arm,
-    Comparison,
+    ArmComparison,
+    ArmResult,
     HistogramBin,
     LabelInfo,
     Report,
@@ -30,31 +30,37 @@ def figures(gold: float, accuracy: float, length: float, ended: float) -> dict[s
 
 
 ARMS = (
-    Arm(name="base", role="reference", description="the untuned student", metrics=figures(0.412, 0.502, 88.1, 0.71)),
-    Arm(name="sft", role="reference", description="after SFT alone", metrics=figures(0.530, 0.511, 61.0, 0.97)),
-    Arm(name="human", role="reference", description="DPO on human labels", metrics=figures(0.622, 0.640, 64.3, 0.98)),
-    Arm(
+    ArmResult(
+        name="base", role="reference", description="the untuned student", metrics=figures(0.412, 0.502, 88.1, 0.71)
+    ),
+    ArmResult(name="sft", role="reference", description="after SFT alone", metrics=figures(0.530, 0.511, 61.0, 0.97)),
+    ArmResult(
+        name="human", role="reference", description="DPO on human labels", metrics=figures(0.622, 0.640, 64.3, 0.98)
+    ),
+    ArmResult(
         name="weak",
         role="arm",
         description="DPO on the weak model's implicit reward",
         metrics={**figures(0.612, 0.628, 65.2, 0.98), "pgr": metric(0.89, 0.21)},
     ),
-    Arm(name="flipped", role="reference", description="random errors", metrics=figures(0.560, 0.570, 62.9, 0.97)),
-    Arm(name="seam", role="arm", description="DPO on SEAM's labels", metrics=figures(0.588, 0.601, 70.0, 0.96)),
-    Arm(name="weak_filtered_by_uncertainty", role="arm", skipped="the filter left 3 pairs, fewer than one batch"),
-    Arm(name="weak_model", role="reference", description="the labeler", metrics=figures(0.455, 0.577, 55.4, 0.95)),
+    ArmResult(name="flipped", role="reference", description="random errors", metrics=figures(0.560, 0.570, 62.9, 0.97)),
+    ArmResult(name="seam", role="arm", description="DPO on SEAM's labels", metrics=figures(0.588, 0.601, 70.0, 0.96)),
+    ArmResult(name="weak_filtered_by_uncertainty", role="arm", skipped="the filter left 3 pairs, fewer than one batch"),
+    ArmResult(
+        name="weak_model", role="reference", description="the labeler", metrics=figures(0.455, 0.577, 55.4, 0.95)
+    ),
 )
 
 COMPARISONS = (
-    Comparison(arm="base", baseline="sft", metric="gold_reward", difference=metric(-0.118, 0.03)),
-    Comparison(arm="human", baseline="sft", metric="gold_reward", difference=metric(0.092, 0.04)),
-    Comparison(arm="weak", baseline="sft", metric="gold_reward", difference=metric(0.082, 0.04)),
-    Comparison(arm="flipped", baseline="sft", metric="gold_reward", difference=metric(0.030, 0.035)),
-    Comparison(arm="seam", baseline="sft", metric="gold_reward", difference=metric(0.058, 0.03, n=190, n_failed=2)),
-    Comparison(arm="weak_model", baseline="sft", metric="gold_reward", difference=metric(-0.075, 0.04)),
-    Comparison(arm="weak", baseline="human", metric="gold_reward", difference=metric(-0.010, 0.035)),
-    Comparison(arm="human", baseline="sft", metric="accuracy", difference=metric(0.129, 0.03, n=512)),
-    Comparison(arm="weak", baseline="sft", metric="accuracy", difference=metric(0.117, 0.03, n=512)),
+    ArmComparison(arm="base", baseline="sft", metric="gold_reward", difference=metric(-0.118, 0.03)),
+    ArmComparison(arm="human", baseline="sft", metric="gold_reward", difference=metric(0.092, 0.04)),
+    ArmComparison(arm="weak", baseline="sft", metric="gold_reward", difference=metric(0.082, 0.04)),
+    ArmComparison(arm="flipped", baseline="sft", metric="gold_reward", difference=metric(0.030, 0.035)),
+    ArmComparison(arm="seam", baseline="sft", metric="gold_reward", difference=metric(0.058, 0.03, n=190, n_failed=2)),
+    ArmComparison(arm="weak_model", baseline="sft", metric="gold_reward", difference=metric(-0.075, 0.04)),
+    ArmComparison(arm="weak", baseline="human", metric="gold_reward", difference=metric(-0.010, 0.035)),
+    ArmComparison(arm="human", baseline="sft", metric="accuracy", difference=metric(0.129, 0.03, n=512)),
+    ArmComparison(arm="weak", baseline="sft", metric="accuracy", difference=metric(0.117, 0.03, n=512)),
 )
 
 SHARES = (0.05, 0.12, 0.31, 0.38, 0.46, 0.55, 0.60, 0.72, 0.85, 0.93)

@@ -12,7 +12,7 @@ from sample_report import REPORT
 from trimtab.config.study import Study
 from trimtab.report.collect.arm_values import compute_mean_metric
 from trimtab.report.collect.comparisons import build_comparisons, format_p_value, select_main_comparisons
-from trimtab.report.model import Arm, Comparison, Report, report_from_json, report_to_json
+from trimtab.report.model import ArmComparison, ArmResult, Report, report_from_json, report_to_json
 from trimtab.report.page.html import render_html
 from trimtab.report.terminal.tables import render_report_summary
 from trimtab.stats import bounded_mean
@@ -72,7 +72,7 @@ def test_pairs_of_one_prompt_are_swapped_together() -> None:
 
 def build_report_with_requested_comparison() -> Report:
     arms = tuple(
-        Arm(name=name, role="arm", compare_with=baselines)
+        ArmResult(name=name, role="arm", compare_with=baselines)
         for name, baselines in (("weak", ()), ("weak_mismatch", ("human_mismatch",)), ("human_mismatch", ()))
     )
     return replace(
@@ -80,7 +80,7 @@ def build_report_with_requested_comparison() -> Report:
         arms=arms,
         comparisons=(
             *REPORT.comparisons,
-            Comparison(
+            ArmComparison(
                 arm="weak_mismatch",
                 baseline="human_mismatch",
                 metric="gold_reward",

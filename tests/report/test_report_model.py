@@ -10,7 +10,7 @@ from trimtab.errors import DataError
 from trimtab.report.collect.histogram import build_label_histogram
 from trimtab.report.metric_registry import METRICS, format_value, get_metric_info
 from trimtab.report.model import (
-    Arm,
+    ArmResult,
     Report,
     StudyInfo,
     classify_difference,
@@ -53,7 +53,9 @@ def test_the_cost_is_the_sum_over_the_stages() -> None:
 
 
 def test_nan_and_infinity_are_null() -> None:
-    arm = Arm(name="weak", role="arm", metrics={"accuracy": build_metric(float("nan"), float("-inf"), float("inf"))})
+    arm = ArmResult(
+        name="weak", role="arm", metrics={"accuracy": build_metric(float("nan"), float("-inf"), float("inf"))}
+    )
     document = report_to_json(replace(REPORT, arms=(arm,)))
     null = {"value": None, "low": None, "high": None, "n": 5, "n_failed": 0}
     assert document["arms"]["weak"]["accuracy"] == null

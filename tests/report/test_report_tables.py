@@ -5,7 +5,7 @@ from rich.console import Console, RenderableType
 from sample_report import ARMS, REPORT
 
 from trimtab.report.duration import format_duration
-from trimtab.report.model import Arm, Report, StudyInfo
+from trimtab.report.model import ArmResult, Report, StudyInfo
 from trimtab.report.page.sections.labels import build_label_tables
 from trimtab.report.page.sections.results import build_results_tables
 from trimtab.report.table import Column, Table, TableRow, render_terminal_table
@@ -72,7 +72,7 @@ def test_a_skipped_arm_has_its_reason() -> None:
 
 def test_a_missing_value_is_a_dash_and_never_zero() -> None:
     nothing = Metric(value=None, low=None, high=None, n=0, n_failed=9)
-    arm = Arm(name="weak", role="arm", metrics={"accuracy": nothing})
+    arm = ArmResult(name="weak", role="arm", metrics={"accuracy": nothing})
     text = render_results(replace(REPORT, arms=(arm,)), 80)
     assert find_row(text, "weak").split() == ["weak", "–", "+0.117", "[0.087,", "0.147]", "▲"]
     assert "0 pairs, 9 failed" in text
@@ -94,7 +94,7 @@ def test_an_empty_report_renders() -> None:
 
 
 def test_markup_in_names_is_not_interpreted() -> None:
-    arm = Arm(name="[red]x[/red]", role="arm", metrics={"accuracy": LARGE}, description="")
+    arm = ArmResult(name="[red]x[/red]", role="arm", metrics={"accuracy": LARGE}, description="")
     assert "[red]x[/red]" in render_results(replace(REPORT, arms=(arm,)), 120)
 
 

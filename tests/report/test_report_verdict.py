@@ -4,14 +4,14 @@ import pytest
 from sample_report import REPORT
 
 from trimtab.metrics.judge_quality import JudgedArm
-from trimtab.report.model import Arm, Comparison, JudgeInfo, Report
+from trimtab.report.model import ArmComparison, ArmResult, JudgeInfo, Report
 from trimtab.report.page.sections.headline import build_headline_section, select_figure_metric
 from trimtab.report.page.sections.section import PageContents
 from trimtab.report.text.verdict import build_question, build_verdict
 from trimtab.stats import paired_difference, required_sample_size
 from trimtab.types import Metric
 
-PLAIN = replace(REPORT, arms=tuple(Arm(name=name, role="arm") for name in ("weak",)), comparisons=())
+PLAIN = replace(REPORT, arms=tuple(ArmResult(name=name, role="arm") for name in ("weak",)), comparisons=())
 
 
 def difference(value: float | None, low: float | None, high: float | None, n: int = 192, n_failed: int = 0) -> Metric:
@@ -19,7 +19,7 @@ def difference(value: float | None, low: float | None, high: float | None, n: in
 
 
 def compared(metric: Metric, *, against: str = "sft", name: str = "gold_reward", arm: str = "weak") -> Report:
-    return replace(PLAIN, comparisons=(Comparison(arm=arm, baseline=against, metric=name, difference=metric),))
+    return replace(PLAIN, comparisons=(ArmComparison(arm=arm, baseline=against, metric=name, difference=metric),))
 
 
 def test_the_whole_verdict_of_a_study() -> None:
@@ -76,10 +76,10 @@ def test_without_other_arms_the_third_sentence_is_about_flipped_labels() -> None
 
 
 def test_other_arms_are_grouped_by_direction() -> None:
-    arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "up2", "down", "level"))
+    arms = tuple(ArmResult(name=name, role="arm") for name in ("weak", "up", "up2", "down", "level"))
     sides = {"up": (0.1, 0.3), "up2": (0.1, 0.3), "down": (-0.3, -0.1), "level": (-0.1, 0.1)}
     comparisons = tuple(
-        Comparison(arm=arm, baseline="sft", metric="gold_reward", difference=difference((low + high) / 2, low, high))
+        ArmComparison(arm=arm, baseline="sft", metric="gold_reward", difference=difference((low + high) / 2, low, high))
         for arm, (low, high) in sides.items()
     )
     assert build_verdict(replace(PLAIN, arms=arms, comparisons=comparisons)) == (
@@ -89,12 +89,12 @@ def test_other_arms_are_grouped_by_direction() -> None:
 
 
 def test_an_arm_of_another_name_can_be_the_main_one() -> None:
-    report = replace(compared(difference(0.1, 0.05, 0.15), arm="seam"), arms=(Arm(name="seam", role="arm"),))
+    report = replace(compared(difference(0.1, 0.05, 0.15), arm="seam"), arms=(ArmResult(name="seam", role="arm"),))
     assert build_verdict(report)[0].startswith("“seam” labels beat SFT alone by 0.100")
 
 
 def test_a_skipped_main_arm_has_its_reason() -> None:
-    report = replace(PLAIN, arms=(Arm(name="weak", role="arm", skipped="all pairs abstained."),))
+    report = replace(PLAIN, arms=(ArmResult(name="weak", role="arm", skipped="all pairs abstained."),))
     assert build_verdict(report) == ("Weak labels were not evaluated: all pairs abstained.",)
 
 
@@ -155,7 +155,7 @@ def test_without_a_comparison_with_sft_the_question_is_about_human_labels() -> N
 
 
 def test_other_arms_are_grouped_by_the_headline_judge() -> None:
-    arms = tuple(Arm(name=name, role="arm") for name in ("weak", "up", "down", "level"))
+    arms = tuple(ArmResult(name=name, role="arm") for name in ("weak", "up", "down", "level"))
     rows = {"weak": ABOVE, "up": ABOVE, "down": BELOW, "level": LEVEL}
     report = replace(PLAIN, arms=arms, judges=(replace(judge("small", against="human"), arms=rows),))
     assert build_verdict(report)[1] == (
@@ -192,38 +192,40 @@ def test_the_first_screen_draws_the_win_rates_of_the_headline() -> None:
     assert select_figure_metric(compared(difference(0.1, 0.0, 0.2))) == "gold_reward"
 
 
-def unfinished(arm: Arm, *comparisons: Comparison) -> Report:
+def unfinished(arm: ArmResult, *comparisons: ArmComparison) -> Report:
     """SFT alone and human labels are scored, and stages are missing."""
-    scored = Comparison(arm="human", baseline="sft", metric="gold_reward", difference=difference(0.1, 0.05, 0.15))
-    human = Arm(name="human", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
+    scored = ArmComparison(arm="human", baseline="sft", metric="gold_reward", difference=difference(0.1, 0.05, 0.15))
+    human = ArmResult(name="human", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
     return replace(PLAIN, arms=(human, arm), comparisons=(scored, *comparisons), missing_stages=("score.weak-1f",))
 
 
 def test_while_the_main_arm_is_pending_there_is_no_result_for_other_arms() -> None:
-    coming = Arm(name="weak", role="arm", pending=("student", "responses", "gold rewards"))
+    coming = ArmResult(name="weak", role="arm", pending=("student", "responses", "gold rewards"))
     assert build_verdict(unfinished(coming)) == (
         "No result yet for weak labels: student, responses and gold rewards not finished.",
     )
 
 
 def test_a_pending_gold_reward_is_not_replaced_by_accuracy() -> None:
-    accuracy = Comparison(arm="weak", baseline="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
-    coming = Arm(name="weak", role="arm", pending=("gold rewards",))
+    accuracy = ArmComparison(arm="weak", baseline="human", metric="accuracy", difference=difference(0.1, 0.05, 0.15))
+    coming = ArmResult(name="weak", role="arm", pending=("gold rewards",))
     assert build_verdict(unfinished(coming, accuracy)) == ("No result yet for weak labels: gold rewards not finished.",)
 
 
 def test_the_baselines_of_the_main_arm_may_be_pending() -> None:
-    made = Arm(name="weak", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
+    made = ArmResult(name="weak", role="arm", metrics={"gold_reward": difference(0.6, 0.5, 0.7)})
     assert build_verdict(unfinished(made)) == ("No result yet for weak labels: its baselines are not finished.",)
 
 
 def test_a_main_arm_without_the_metric_is_not_pending() -> None:
-    assert build_verdict(unfinished(Arm(name="weak", role="arm"))) == ("Of the other arms, human is above SFT alone.",)
+    assert build_verdict(unfinished(ArmResult(name="weak", role="arm"))) == (
+        "Of the other arms, human is above SFT alone.",
+    )
 
 
 def test_a_finished_comparison_is_reported_although_other_stages_are_missing() -> None:
-    made = Comparison(arm="weak", baseline="sft", metric="gold_reward", difference=difference(0.08, 0.04, 0.12))
-    sentences = build_verdict(unfinished(Arm(name="weak", role="arm"), made))
+    made = ArmComparison(arm="weak", baseline="sft", metric="gold_reward", difference=difference(0.08, 0.04, 0.12))
+    sentences = build_verdict(unfinished(ArmResult(name="weak", role="arm"), made))
     assert sentences[0] == "Weak labels beat SFT alone by 0.080 [0.040, 0.120] gold reward (n = 192 prompts)."
 
 

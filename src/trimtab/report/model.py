@@ -48,7 +48,7 @@ class StudyInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
+class ArmResult:
     """One row of the results.
 
     `skipped` is the reason why the arm was not run, and empty if it was. `pending` lists its unfinished parts.
@@ -67,7 +67,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ArmComparison:
     """A paired difference: `metric` of `arm` minus `metric` of `baseline`, over the prompts or pairs that both have.
 
     `wins` and `losses` count those on which the arm's value is higher and lower. `p_value` is from the exact test over
@@ -186,8 +186,8 @@ class Report:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     study: StudyInfo
-    arms: tuple[Arm, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
+    arms: tuple[ArmResult, ...] = ()
+    comparisons: tuple[ArmComparison, ...] = ()
     labels: tuple[LabelInfo, ...] = ()
     searches: tuple[SearchInfo, ...] = ()
     rewards: tuple[RewardInfo, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from trimtab import stats
 from trimtab.report.collect.side_effects import SIDE_EFFECT_ONLY
-from trimtab.report.model import Comparison, Report
+from trimtab.report.model import ArmComparison, Report
 from trimtab.report.text.verdict import select_main_arm
 
 # Every arm is compared with these, if the study has them.
@@ -23,7 +23,7 @@ MetricValues = Mapping[str, Mapping[str, float]]
 
 def build_comparisons(
     arms: Mapping[str, MetricValues], clusters: Mapping[str, Hashable], requested: Mapping[str, Sequence[str]]
-) -> list[Comparison]:
+) -> list[ArmComparison]:
     """Comparisons paired by prompt or pair id, over the ids that both arms have.
 
     `requested` lists the arms that the study compares an arm with. `clusters` maps pair ids to prompts; ids that are not in
@@ -37,12 +37,12 @@ def build_comparisons(
     ]
 
 
-def select_main_comparisons(report: Report) -> list[Comparison]:
+def select_main_comparisons(report: Report) -> list[ArmComparison]:
     """The comparisons under `compare_with` and those of the main arm with human and flipped labels, by the main metrics."""
     main = select_main_arm(report)
     arm_pairs = [(arm.name, baseline) for arm in report.arms for baseline in arm.compare_with]
     arm_pairs += [(main.name, baseline) for baseline in _MAIN_ARM_BASELINES] if main else []
-    by_pair: dict[tuple[str, str], list[Comparison]] = {}
+    by_pair: dict[tuple[str, str], list[ArmComparison]] = {}
     for comparison in report.comparisons:
         if comparison.metric.partition(".")[0] in _SHOWN_METRICS:
             by_pair.setdefault((comparison.arm, comparison.baseline), []).append(comparison)
@@ -79,14 +79,14 @@ def _is_compared(metric: str, baseline: str, requested: Sequence[str]) -> bool:
 
 def _build_comparison(
     arm: str, baseline: str, metric: str, arms: Mapping[str, MetricValues], clusters: Mapping[str, Hashable]
-) -> Comparison:
+) -> ArmComparison:
     values, baseline_values = arms[arm][metric], arms[baseline][metric]
     prompts = {key: clusters.get(key, key) for key in values}
     difference = stats.paired_difference(values, baseline_values, clusters=prompts)
     if metric.partition(".")[0] not in _TESTED_METRICS:
-        return Comparison(arm=arm, baseline=baseline, metric=metric, difference=difference)
+        return ArmComparison(arm=arm, baseline=baseline, metric=metric, difference=difference)
     test = stats.mcnemar_test(values, baseline_values, clusters=prompts)
-    return Comparison(
+    return ArmComparison(
         arm=arm,
         baseline=baseline,
         metric=metric,

@@ -17,7 +17,7 @@ from trimtab.report.collect.rewards import GOLD_REWARD, RewardInfo, collect_rewa
 from trimtab.report.collect.search_trees import SearchInfo, collect_search_info
 from trimtab.report.collect.similarities import collect_similarities
 from trimtab.report.collect.training_logs import collect_training_curves
-from trimtab.report.model import Arm, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
+from trimtab.report.model import ArmResult, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.run_reader import Run, RunRow
 from trimtab.types import Metric, format_conversation
 
@@ -71,12 +71,12 @@ def _build_study_info(run: Run) -> StudyInfo:
     )
 
 
-def _build_arm(row: RunRow, values: ArmValues | None, run: Run) -> Arm:
+def _build_arm(row: RunRow, values: ArmValues | None, run: Run) -> ArmResult:
     metrics: dict[str, Metric] = {}
     if values is not None:
         for name, by_id in values.values.items():
             metrics[name] = compute_mean_metric(name, by_id, values.failed_counts.get(name, 0), run.prompt_ids)
-    return Arm(
+    return ArmResult(
         name=row.name,
         role="reference" if row.name in REFERENCE_ROWS else "arm",
         description=row.description,
@@ -87,7 +87,7 @@ def _build_arm(row: RunRow, values: ArmValues | None, run: Run) -> Arm:
     )
 
 
-def _add_pgr(arm: Arm, values: Mapping[str, ArmValues], run: Run) -> Arm:
+def _add_pgr(arm: ArmResult, values: Mapping[str, ArmValues], run: Run) -> ArmResult:
     """Adds the performance gap recovered between the weak model and human labels, if students are preference models."""
     is_preference_study = run.study.training.objective == "preference_model"
     if not is_preference_study or arm.role != "arm" or not {"weak_model", "human"} <= set(values):

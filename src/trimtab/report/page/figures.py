@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from trimtab.report.metric_registry import MetricInfo, format_value, get_metric_info
-from trimtab.report.model import Arm, LabelInfo, Report, sort_arm_names
+from trimtab.report.model import ArmResult, LabelInfo, Report, sort_arm_names
 from trimtab.report.text.verdict import BASELINE
 from trimtab.types import Metric
 
@@ -86,7 +86,7 @@ def draw_label_histogram(label: LabelInfo) -> str:
 
 
 def draw_intervals(
-    values: Sequence[tuple[Arm, Metric]],
+    values: Sequence[tuple[ArmResult, Metric]],
     info: MetricInfo,
     title: str,
     *,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trimtab.report.duration import format_duration
 from trimtab.report.metric_registry import MetricInfo, get_metric_info
-from trimtab.report.model import Arm
+from trimtab.report.model import ArmResult
 from trimtab.report.page.figures import draw_intervals
 from trimtab.report.page.html import create_environment, load_stylesheet
 from trimtab.report.run_comparison.collect import ComparedRun, MetricRow, RunComparison
@@ -78,7 +78,7 @@ def _interval_plot(comparison: RunComparison, rows: list[MetricRow], info: Metri
     first = comparison.runs[0].name
     lines = [
         (
-            Arm(name=f"{row.arm} · {run.name}", role="reference" if run.name == first else "arm"),
+            ArmResult(name=f"{row.arm} · {run.name}", role="reference" if run.name == first else "arm"),
             row.metrics_by_run[run.name],
         )
         for row in rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trimtab.report.metric_registry import get_metric_info
-from trimtab.report.model import Arm, Direction, JudgeInfo, Report, classify_difference, sort_arm_names
+from trimtab.report.model import ArmResult, Direction, JudgeInfo, Report, classify_difference, sort_arm_names
 from trimtab.report.text import judge_summary
 from trimtab.report.text.phrases import (
     capitalize_first,
@@ -86,7 +86,7 @@ def _headline_direction(
     return "unclear" if difference is None else classify_difference(difference)
 
 
-def _is_pending(report: Report, arm: Arm, metric: str | None) -> bool:
+def _is_pending(report: Report, arm: ArmResult, metric: str | None) -> bool:
     """Whether the arm's comparison by this metric waits for unfinished stages, of the arm or of its baselines."""
     is_compared = any((each.arm, each.metric) == (arm.name, metric) for each in report.comparisons)
     if not report.missing_stages or is_compared:
@@ -94,7 +94,7 @@ def _is_pending(report: Report, arm: Arm, metric: str | None) -> bool:
     return metric is None or bool(arm.pending) or metric in arm.metrics
 
 
-def _describe_pending(arm: Arm) -> str:
+def _describe_pending(arm: ArmResult) -> str:
     return f"{join_names(arm.pending)} not finished" if arm.pending else "its baselines are not finished"
 
 
@@ -113,7 +113,7 @@ def build_question(report: Report) -> str:
     return f"Is the student better after {format_arm_name(arm.name)} than after {format_arm_name(baseline)}?"
 
 
-def select_main_arm(report: Report) -> Arm | None:
+def select_main_arm(report: Report) -> ArmResult | None:
     """The arm that the verdict is about: `weak` if there is one, else the first that is not a reference."""
     by_name = {arm.name: arm for arm in report.arms if arm.role == "arm"}
     first = next((name for name in sort_arm_names(by_name)), None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trimtab.report.collect.side_effects import SIDE_EFFECT_ONLY
 from trimtab.report.formatting import format_difference_cell, format_metric_cell
 from trimtab.report.metric_registry import get_metric_info
-from trimtab.report.model import Arm, Report, sort_arm_names
+from trimtab.report.model import ArmResult, Report, sort_arm_names
 from trimtab.report.page.sections.headline import draw_metric_figures, select_figure_metric
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableCell, TableRow
@@ -47,7 +47,7 @@ def build_results_tables(report: Report) -> tuple[Table, ...]:
 def build_metric_tables(
     report: Report, title: str, metrics: Sequence[str], baseline: str, arms: Sequence[str]
 ) -> tuple[Table, ...]:
-    """One table: a row per arm and a column per metric, followed by the paired difference if there is one. None if empty."""
+    """A table with a row per arm and a column per metric, followed by its paired difference if there is one."""
     by_name = {arm.name: arm for arm in report.arms}
     compared = {comparison.metric for comparison in report.comparisons if comparison.baseline == baseline}
     columns = []
@@ -66,7 +66,7 @@ def _list_metrics(report: Report) -> list[str]:
     return [name for name in names if name not in SIDE_EFFECT_ONLY]
 
 
-def _build_row(report: Report, arm: Arm, metrics: Sequence[str], compared: set[str], baseline: str) -> TableRow:
+def _build_row(report: Report, arm: ArmResult, metrics: Sequence[str], compared: set[str], baseline: str) -> TableRow:
     is_reference = arm.role == "reference"
     pending = f"not finished: {', '.join(arm.pending)}" if arm.pending else ""
     if arm.skipped:
