@@ -444,8 +444,8 @@ def test_a_request_rejected_by_moderation_fails_alone(server: Server, status: in
     assert "your input was flagged" in replies[0].note
     # the probe request is sent once
     assert [reply.cost.calls for reply in replies] == [2, 1, 1]
-    asked = server.requests[1].body
-    assert (asked["messages"][0]["content"], asked["max_tokens"], asked["top_k"]) == ("Say hello.", 7, 1)
+    probe = server.requests[1].body
+    assert (probe["messages"][0]["content"], probe["max_tokens"], probe["top_k"]) == ("Say hello.", 7, 1)
 
 
 @pytest.mark.parametrize(
@@ -477,13 +477,13 @@ def test_responses_in_flight_during_a_fatal_error_are_still_returned(server: Ser
     both = threading.Barrier(2, timeout=5)
 
     def answer(request: Request) -> Response:
-        asked = request.body["messages"][0]["content"]
-        if asked != "late":
+        prompt = request.body["messages"][0]["content"]
+        if prompt != "late":
             both.wait()
-        if asked == "dry":
+        if prompt == "dry":
             return Response({"error": {"message": "pay"}}, status=402)
         sleep(0.3)  # until the other response has arrived
-        return reply_with(asked)
+        return reply_with(prompt)
 
     server.answer = answer
     requests = [EngineRequest(prompt=build_user_prompt(text)) for text in ["dry", "slow", *["late"] * 50]]
@@ -828,7 +828,8 @@ def test_a_first_token_shorter_than_its_candidate_gives_no_logprobs(server: Serv
     server.respond_with(top_tokens(Help=math.log(0.3), Harm=math.log(0.1)))
     engine = start_engine(server)
     whole, first = (
-        engine.score_choices([ASK], [["Helpful", "Harmless"]], first_token_only=each)[0] for each in (False, True)
+        engine.score_choices([ASK], [["Helpful", "Harmless"]], first_token_only=first_token_only)[0]
+        for first_token_only in (False, True)
     )
     assert whole.probabilities == first.probabilities == pytest.approx((0.75, 0.25))
     assert (whole.logprobs, whole.tokens) == (None, None)
@@ -941,14 +942,14 @@ def test_a_strategy_that_worked_is_not_given_up_after_one_failure(server: Server
     logprobs = iter([top_tokens(A=-1.0, B=-1.0), reply_with("A"), top_tokens(A=-1.0, B=-1.0)])
     server.answer = lambda request: next(logprobs) if "logprobs" in request.body else reply_with("A")
     scores = start_engine(server, num_choice_samples=2, concurrency=1).score_choices([ASK] * 3, [["A", "B"]] * 3)
-    assert [each.samples for each in scores] == [0, 2, 0]
+    assert [score.samples for score in scores] == [0, 2, 0]
 
 
 def test_an_empty_reply_disables_no_strategy(server: Server) -> None:
     logprobs = iter([reply_with(""), top_tokens(A=-1.0, B=-1.0)])
     server.answer = lambda request: next(logprobs) if "logprobs" in request.body else reply_with("A")
     scores = start_engine(server, num_choice_samples=2, concurrency=1).score_choices([ASK] * 2, [["A", "B"]] * 2)
-    assert [each.samples for each in scores] == [2, 0]
+    assert [score.samples for score in scores] == [2, 0]
 
 
 def test_an_altered_echo_disables_echo_for_that_prompt_only(server: Server) -> None:
@@ -982,12 +983,12 @@ def test_the_default_number_of_top_logprobs_is_the_limit_of_hosted_servers(
 
 
 def test_a_rejected_prefill_field_names_the_setting(server: Server) -> None:
-    said = "Unrecognized request argument supplied: continue_final_message"
-    server.respond_with(Response({"error": {"message": said}}, status=400))
+    message = "Unrecognized request argument supplied: continue_final_message"
+    server.respond_with(Response({"error": {"message": message}}, status=400))
     assert (
         start_engine(server)
         .generate([ASK_WITH_PREFILL], max_new_tokens=7)[0]
-        .note.endswith(f"{said}; set prefill to a method that the server supports")
+        .note.endswith(f"{message}; set prefill to a method that the server supports")
     )
 
 

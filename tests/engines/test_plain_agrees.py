@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.asking import PlainEngine
+from benchmarks.seam_labels import PlainEngine
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
 from trimtab.models.config import Model
@@ -23,9 +23,7 @@ REQUESTS = [
 
 @pytest.fixture
 def engines(tiny_model: Path, runtime: Runtime) -> Iterator[tuple[TransformersEngine, TransformersEngine]]:
-    ours = TransformersEngine(
-        ModelRef(Model(base=str(tiny_model), dtype="float32")).load(runtime.notify, "cpu"), 1024
-    )
+    ours = TransformersEngine(ModelRef(Model(base=str(tiny_model), dtype="float32")).load(runtime.notify, "cpu"), 1024)
     yield ours, PlainEngine(ours.loaded_model, 1024)
 
 

@@ -143,7 +143,7 @@ def test_a_scorer_without_streaming_gets_all_completions_at_once(tmp_path: Path)
     scorer = BatchScorer(values=tuple(str(n) for n in range(SIZE)))
     assert not isinstance(scorer, StreamingScorer)
     scores = load_scores(score_completions(tmp_path, scorer))
-    assert scores == {item.prompt_id: float(place) for place, item in enumerate(COMPLETIONS)}
+    assert scores == {completion.prompt_id: float(index) for index, completion in enumerate(COMPLETIONS)}
 
 
 def test_a_reward_that_is_not_finite_is_failed_with_its_value(tmp_path: Path) -> None:
