@@ -117,7 +117,7 @@ def test_a_study_reports_the_similarity_of_responses(
     _, folder = run_whole(f"{tiny_study}response_similarity: {encoder}\n")
     report = collect_report(folder)
     cosines = {(row.arm, row.compared_to): row.cosine for row in report.similarities}
-    assert cosines["weak", "preferred"].n == cosines["human", "weak"].n == 6
+    assert cosines["weak", "preferred_responses"].n == cosines["human", "weak"].n == 6
     assert all(-1.001 <= (cosine.value or 0) <= 1.001 for cosine in cosines.values())
     assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
     assert "Response similarity" in render_html(report)
