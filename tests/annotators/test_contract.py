@@ -34,14 +34,22 @@ from trimtab.types import (
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "aux_confidence": [{"weak": "one", "strong": "other"}, {"weak": "one", "strong": "other", "threshold": 0.8}],
     "random": [{}, {"seed": 4}],
-    "consultancy": [{}, {"argue_for": "random", "presentation_order": "random"}, {"weak": {"kind": "scripted", "default_reply": "Hm."}}],
+    "consultancy": [
+        {},
+        {"argue_for": "random", "presentation_order": "random"},
+        {"weak": {"kind": "scripted", "default_reply": "Hm."}},
+    ],
     "debate": [{}, {"rounds": 1, "presentation_order": "most_confident", "principles": False}],
     "ensemble": [{"arms": ["one", "other"]}],
     "noisy_human": [{"arm": "weak", "seed": 3}, {"noise_rate": 0.3}],
     "implicit_reward": [{}, {"beta": 2.0, "policy": "one", "reference": "another"}],
     "length": [{}, {"tie_threshold": 2}, {"prefer": "shorter"}],
     "probe": [{}, {"self_training_rounds": 2, "self_training_fraction": 0.3}],
-    "prompted": [{}, {"presentation_order": "random", "preamble": "You are fair."}, {"presentation_order": "most_confident", "max_reasoning_tokens": 9}],
+    "prompted": [
+        {},
+        {"presentation_order": "random", "preamble": "You are fair."},
+        {"presentation_order": "most_confident", "max_reasoning_tokens": 9},
+    ],
     "self_reward": [{}, {"answer_format": "digit", "shots": 2}],
     "vote": [
         {"arms": ["one", "other"]},

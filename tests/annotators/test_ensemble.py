@@ -68,7 +68,7 @@ def test_an_ensemble_tells_what_each_arm_said_and_what_they_took_together() -> N
 
 
 def test_an_ensemble_of_one_is_refused() -> None:
-    with pytest.raises(StudyError, match="of"):
+    with pytest.raises(StudyError, match="arms"):
         build_component("annotators", {"kind": "ensemble", "arms": ["weak"]})
 
 

@@ -74,4 +74,7 @@ def test_the_cost_counts_the_tokens_of_both_responses_by_both_models() -> None:
 
 def test_it_reads_the_models_that_it_names() -> None:
     assert list(ImplicitReward().requirements().logprob_models) == ["@weak", "@weak.sft"]
-    assert list(ImplicitReward(policy="./tuned", reference="./plain").requirements().logprob_models) == ["./tuned", "./plain"]
+    assert list(ImplicitReward(policy="./tuned", reference="./plain").requirements().logprob_models) == [
+        "./tuned",
+        "./plain",
+    ]

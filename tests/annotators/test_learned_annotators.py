@@ -35,18 +35,18 @@ split: {{labeled: 0.5, test: 0.2, max_labeled: 60, max_unlabeled: 40, max_test: 
 models:
   weak: {{base: {model}, dtype: float32}}
   student: {{base: {model}, dtype: float32}}
-training: {{sft: null, dpo: {{batch_size: 20, learning_rate: 1.0e-3, lora_rank: 2}}}}
+training: {{sft: null, dpo: {{batch_size: 20, learning_rate: 1.0e-3, lora_r: 2}}}}
 arms:
-  probe: {{annotator: {{kind: probe, layers: [1, 2]}}, train: false}}
+  probe: {{annotator: {{kind: probe, layers: [1, 2]}}, labels_only: true}}
   probed:
     annotator: {{kind: probe, layers: [1, 2]}}
     calibration: {{folds: 3}}
     filter: {{kind: optimal_fraction, folds: 3}}
-    train: false
+    labels_only: true
   again: {{annotator: {{kind: probe, self_training_rounds: 3, self_training_fraction: 0.25}}, labels_only: true}}
-  reward: {{annotator: {{kind: reward_model, recipe: {{lora_rank: 2, batch_size: 20}}}}, train: false}}
-  whole: {{annotator: {{kind: reward_model, recipe: {{lora_rank: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, train: false}}
-  isotonic: {{annotator: {{kind: flip, rate: 0.2}}, calibration: {{method: isotonic}}, train: false}}
+  reward: {{annotator: {{kind: reward_model, recipe: {{lora_r: 2, batch_size: 20}}}}, labels_only: true}}
+  whole: {{annotator: {{kind: reward_model, recipe: {{lora_r: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, labels_only: true}}
+  isotonic: {{annotator: {{kind: noisy_human, noise_rate: 0.2}}, calibration: {{method: isotonic}}, labels_only: true}}
 """
 
 
@@ -62,17 +62,17 @@ def artifact(folder: Path, name: str) -> Artifact:
 
 def test_folds_read_one_table_of_features(learned: Learned) -> None:
     kinds = [each.name.split(".")[0] for each in (learned[1] / "stages").iterdir()]
-    assert kinds.count("features") == 2  # one for each choice of layers
+    assert kinds.count("hidden-states") == 2  # one for each choice of layers
 
 
 def test_each_labeled_pair_is_labeled_by_a_probe_that_learned_from_the_other_folds(learned: Learned) -> None:
     _, folder = learned
-    features = load_hidden_states(artifact(folder, "features.probe"))
-    held_out = load_annotations(artifact(folder, "held-out.probed"))
+    features = load_hidden_states(artifact(folder, "hidden-states.probe"))
+    held_out = load_annotations(artifact(folder, "out-of-fold.probed"))
     labeled = load_split_pairs(artifact(folder, "split"), "labeled")
     seen: set[str] = set()
     for fold in (1, 2, 3):
-        split = artifact(folder, f"fold.{fold}-of-3")
+        split = artifact(folder, f"cv-fold.{fold}-of-3")
         inside, outside = load_split_pairs(split, "unlabeled"), load_split_pairs(split, "labeled")
         assert not {pair.prompt_id for pair in inside} & {pair.prompt_id for pair in outside}
         assert len(inside) + len(outside) == len(labeled)
@@ -87,7 +87,7 @@ def test_a_calibrated_arm_keeps_its_margins_and_its_choices(learned: Learned) ->
     _, folder = learned
     before = load_annotations(artifact(folder, "annotate.probe"))
     made = artifact(folder, "calibrate.probed")
-    temperature = made.record["facts"]["map"]["temperature"]
+    temperature = made.record["facts"]["calibrator"]["temperature"]
     for key, label in load_annotations(made).items():
         assert (label.margin, label.choice) == (before[key].margin, before[key].choice)
         assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0) / temperature)), abs=1e-5)
@@ -96,7 +96,7 @@ def test_a_calibrated_arm_keeps_its_margins_and_its_choices(learned: Learned) ->
 def test_a_budget_keeps_the_share_that_held_out_labels_speak_for(learned: Learned) -> None:
     _, folder = learned
     labeled = load_split_pairs(artifact(folder, "split"), "labeled")
-    held_out = load_annotations(artifact(folder, "held-out.probed"))
+    held_out = load_annotations(artifact(folder, "out-of-fold.probed"))
     human = {pair.id: pair.human for pair in labeled if pair.human is not None}
     wanted = estimate_optimal_fraction(AnnotatorInputs(out_of_fold_labels=held_out, human_labels=human)).fraction
     kept = artifact(folder, "filter.probed").record["facts"]["kept"]
@@ -106,7 +106,7 @@ def test_a_budget_keeps_the_share_that_held_out_labels_speak_for(learned: Learne
 def test_a_label_of_a_reward_model_is_the_sigmoid_of_the_difference(learned: Learned) -> None:
     _, folder = learned
     for arm in ("reward", "whole"):
-        rewards = load_rewards(artifact(folder, f"supervisor-rewards.{arm}"))
+        rewards = load_rewards(artifact(folder, f"reward-table.{arm}"))
         for key, label in load_annotations(artifact(folder, f"annotate.{arm}")).items():
             assert label.margin == pytest.approx(rewards[key].a - rewards[key].b)
             assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0))))
@@ -118,7 +118,7 @@ def test_a_probe_that_labels_again_learns_from_its_surest_labels(learned: Learne
     unlabeled = load_split_pairs(split, "unlabeled")
     given = AnnotatorInputs(
         labeled_pairs=load_split_pairs(split, "labeled"),
-        features=load_hidden_states(artifact(folder, "features.again")),
+        features=load_hidden_states(artifact(folder, "hidden-states.again")),
         pairs={pair.id: pair for pair in unlabeled},
     )
     again = load_annotations(artifact(folder, "annotate.again"))

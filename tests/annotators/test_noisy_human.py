@@ -78,4 +78,7 @@ def test_it_takes_either_a_rate_or_another_arm(settings: dict[str, object]) -> N
 
 
 def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:
-    assert (list(NoisyHuman(arm="x").requirements().arms), list(NoisyHuman(noise_rate=0.1).requirements().arms)) == (["x"], [])
+    assert (list(NoisyHuman(arm="x").requirements().arms), list(NoisyHuman(noise_rate=0.1).requirements().arms)) == (
+        ["x"],
+        [],
+    )

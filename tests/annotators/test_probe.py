@@ -94,12 +94,14 @@ def test_too_few_labels_and_labels_of_one_kind_are_refused(labeled: list[Pair], 
 
 def test_features_that_are_not_finite_are_refused_in_a_labeled_pair_and_failed_in_another() -> None:
     nan = PairFeatures(values=np.full(WIDTH, np.nan), tokens=9)
-    with pytest.raises(DataError, match=r"features of labeled pair 004 are not finite.*dtype: float32"):
+    with pytest.raises(DataError, match=r"hidden states of labeled pair 004 are not finite.*dtype: float32"):
         Probe().annotate(FRESH, replace(GIVEN, features={**GIVEN.features, "004": nan}))
     (label,) = Probe().annotate(FRESH, replace(GIVEN, features={**GIVEN.features, "fresh": nan}))
     assert (label.status, label.p_a, label.note) == ("failed", None, "log-odds nan")
 
 
 def test_a_fraction_without_rounds_is_refused() -> None:
-    with pytest.raises(StudyError, match=r"fraction.*set rounds: 2"):
-        build_component("annotators", {"kind": "probe", "fraction": 0.5})
+    with pytest.raises(
+        StudyError, match=r"self_training_fraction: has no effect.*set self_training_rounds to 2 or more"
+    ):
+        build_component("annotators", {"kind": "probe", "self_training_fraction": 0.5})

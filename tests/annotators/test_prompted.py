@@ -169,7 +169,12 @@ def test_shares_that_are_no_numbers_fail_and_are_never_a_guess() -> None:
 
 def test_the_strong_model_is_asked_in_the_same_words() -> None:
     weak, strong = leaning(0.9, 0.3), leaning(0.9, 0.3)
-    settings: dict[str, Any] = {"shots": 2, "answer_format": "digit", "max_reasoning_tokens": 9, "preamble": "You are fair."}
+    settings: dict[str, Any] = {
+        "shots": 2,
+        "answer_format": "digit",
+        "max_reasoning_tokens": 9,
+        "preamble": "You are fair.",
+    }
     by_weak = Prompted(**settings).annotate([PAIR], AnnotatorInputs(engines={"weak": weak}))
     by_strong = SelfReward(**settings).annotate([PAIR], AnnotatorInputs(engines={"strong": strong}))
     assert (by_weak, weak.requests) == (by_strong, strong.requests)
@@ -177,14 +182,18 @@ def test_the_strong_model_is_asked_in_the_same_words() -> None:
 
 def test_it_asks_the_models_that_it_names() -> None:
     assert dump_component(Prompted().requirements().engines["weak"]) == {"kind": "transformers", "model": "@weak"}
-    assert dump_component(SelfReward().requirements().engines["strong"]) == {"kind": "transformers", "model": "@student"}
+    assert dump_component(SelfReward().requirements().engines["strong"]) == {
+        "kind": "transformers",
+        "model": "@student",
+    }
     other = build_component("annotators", {"kind": "prompted", "weak": "gemma3-270m"})
     assert isinstance(other, Prompted)
     assert dump_component(other.requirements().engines["weak"]) == {"kind": "transformers", "model": "gemma3-270m"}
 
 
 @pytest.mark.parametrize(
-    "settings", [{"shots": 12}, {"presentation_order": "none"}, {"max_reasoning_tokens": -1}, {"answer_format": "letter"}]
+    "settings",
+    [{"shots": 12}, {"presentation_order": "none"}, {"max_reasoning_tokens": -1}, {"answer_format": "letter"}],
 )
 @pytest.mark.parametrize("kind", ["prompted", "self_reward"])
 def test_settings_out_of_range_are_refused(kind: str, settings: dict[str, Any]) -> None:

@@ -62,9 +62,14 @@ def test_the_shorter_response_is_preferred_beyond_the_gap(
 
 
 def test_the_shortest_is_what_the_longest_is_not() -> None:
-    short, long = Length(prefer="shorter").annotate(PAIRS, AnnotatorInputs()), Length().annotate(PAIRS, AnnotatorInputs())
+    short, long = (
+        Length(prefer="shorter").annotate(PAIRS, AnnotatorInputs()),
+        Length().annotate(PAIRS, AnnotatorInputs()),
+    )
     assert all((one.p_a or 0) + (other.p_a or 0) == 1 for one, other in zip(short, long, strict=True))
     assert {
         label.status
-        for label in Length(prefer="shorter").annotate([Pair.from_responses(build_user_prompt("?"), "yes", "may")], AnnotatorInputs())
+        for label in Length(prefer="shorter").annotate(
+            [Pair.from_responses(build_user_prompt("?"), "yes", "may")], AnnotatorInputs()
+        )
     } == {"abstained"}

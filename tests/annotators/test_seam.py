@@ -107,7 +107,11 @@ def test_the_modes_ask_for_full_names_or_first_tokens_and_with_or_without_an_end
 def test_a_switch_that_is_set_overrides_the_mode_and_no_other() -> None:
     rules = seam(variant="released_code", presentation_order="both", early_stop=True).resolve_variant()
     assert (rules.presentation_order, rules.early_stop) == ("both", True)
-    assert (rules.edge_weights, rules.helpful_only_labeler, rules.allow_reused_principles) == ("static", "strong", False)
+    assert (rules.edge_weights, rules.helpful_only_labeler, rules.allow_reused_principles) == (
+        "static",
+        "strong",
+        False,
+    )
     assert seam(allow_reused_principles=False).resolve_variant() == replace(
         seam().resolve_variant(), allow_reused_principles=False
     )
@@ -279,7 +283,9 @@ def test_the_case_comes_last_and_of_two_sides_what_is_asked_comes_after_it() -> 
     assert back.startswith(f"{shared}Explain in a few sentences why Response 2 is better")
 
 
-@pytest.mark.parametrize("settings", [{}, {"presentation_order": "single"}, {"variant": "released_code"}, {"explanations": "per_response"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"presentation_order": "single"}, {"variant": "released_code"}, {"explanations": "per_response"}]
+)
 def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
     given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
     there = seam(**settings).annotate(pairs(30), given)

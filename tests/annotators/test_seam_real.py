@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from seam_script import own_principles, pairs, seam
 
-from benchmarks.asking import PlainEngine
+from benchmarks.seam_labels import PlainEngine
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import Runtime
@@ -73,7 +73,12 @@ def engines(tiny_model: Path, wordy_model: Path, runtime: Runtime) -> Iterator[d
 
 def labels(engines: dict[str, Any], principles: str, **settings: Any) -> list[Annotation]:
     annotator = seam(
-        principles=principles, helpful_only_labeler="weak", max_depth=2, max_thought_tokens=6, max_prompt_tokens=2000, **settings
+        principles=principles,
+        helpful_only_labeler="weak",
+        max_depth=2,
+        max_thought_tokens=6,
+        max_prompt_tokens=2000,
+        **settings,
     )
     given: dict[str, Engine] = dict(engines)
     return annotator.annotate(PAIRS, AnnotatorInputs(engines=given))
@@ -133,7 +138,7 @@ def test_a_question_beyond_the_weak_models_window_fails_its_pair(
     engines["weak"].loaded_model.model.config.max_position_embeddings = 200
     for found in labels(engines, own_principles(tmp_path, *NAMES)):
         assert found.status == "failed"
-        assert found.note.endswith("and the model reads 200")
+        assert found.note.endswith("the model's maximum length is 200")
     assert (
         engines["weak"].generate([EngineRequest(prompt=build_user_prompt("Yes?"))], max_new_tokens=2)[0].status == "ok"
     )

@@ -12,7 +12,7 @@ from trimtab.annotators.seam.tree import (
     add_node,
     compute_information,
     compute_tree_score,
-    count_kept_nodes,
+    count_retained_nodes,
     describe_drop_reason,
     select_labeler,
     select_next_principle,
@@ -125,12 +125,12 @@ def test_in_the_paper_a_principle_that_was_left_may_come_again_deeper(
     ],
 )
 def test_the_path_stays_up_to_the_first_node_without_gain(informations: tuple[float, ...], depth: int) -> None:
-    assert count_kept_nodes(path(*informations)) == depth
+    assert count_retained_nodes(path(*informations)) == depth
 
 
 def test_a_gain_of_nothing_sends_nobody_back() -> None:
     tree = grow([0.5, 0.5], PAPER)
-    assert (tree.backtracks, tree.chain, count_kept_nodes(tree.path)) == (0, ("r0", "r1"), 1)
+    assert (tree.backtracks, tree.chain, count_retained_nodes(tree.path)) == (0, ("r0", "r1"), 1)
 
 
 def test_the_score_is_the_mean_over_the_nodes_that_stay() -> None:
@@ -230,7 +230,7 @@ def test_a_shortened_text_keeps_both_ends_and_tells_what_is_gone() -> None:
     assert f"[... {cut.words_removed} words left out ...]" in cut.text
     assert estimate_tokens(cut.text) <= 60
     assert len(cut.text.split()) - 6 == 100 - cut.words_removed
-    assert cut.kept_fraction == (100 - cut.words_removed) / 100
+    assert cut.retained_fraction == (100 - cut.words_removed) / 100
     assert truncate_middle("a b c", 60) == TruncatedText(text="a b c")
 
 
@@ -240,7 +240,7 @@ def test_a_text_without_spaces_keeps_both_ends_too(text: str) -> None:
     assert cut.text.startswith(text[:8])
     assert cut.text.endswith(text[-3:])
     assert 60 < estimate_tokens(cut.text) <= 100
-    assert 0 < cut.kept_fraction < 1
+    assert 0 < cut.retained_fraction < 1
 
 
 def test_only_what_does_not_fit_is_cut() -> None:
@@ -248,7 +248,7 @@ def test_only_what_does_not_fit_is_cut() -> None:
     cut = truncate_pair(case, 100)
     assert (cut.ordered_pair.conversation, cut.ordered_pair.second) == (case.conversation, case.second)
     assert cut.words_removed > 0
-    assert cut.kept_fraction == (200 - cut.words_removed) / 200
+    assert cut.retained_fraction == (200 - cut.words_removed) / 200
     assert (
         sum(map(estimate_tokens, (cut.ordered_pair.conversation, cut.ordered_pair.first, cut.ordered_pair.second)))
         <= 100

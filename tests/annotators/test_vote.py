@@ -165,7 +165,7 @@ def test_labels_tell_the_accuracies_and_hang_on_the_whole_set_alone() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"arms": ["x"]}, "of"),
+        ({"arms": ["x"]}, "arms: Tuple should have at least 2 items"),
         ({"arms": ["x", "x"]}, "'x' is listed twice"),
         ({"arms": ["x", "y"], "by": "dawid_skene"}, "at least three arms"),
         ({"arms": ["x", "y"], "by": "loudest"}, "by"),

@@ -37,5 +37,5 @@ def test_a_draw_and_its_rest_are_all_labels_and_have_none_in_common() -> None:
 
 
 def test_an_arm_that_labels_every_pair_leaves_nothing() -> None:
-    with pytest.raises(DataError, match="the arm 'other' prefers a response on every pair that has a label here"):
+    with pytest.raises(DataError, match="the arm 'other' prefers a response on every pair that is labeled here"):
         Complement(arm="other").keep(OURS, given(*[label(each.pair_id, 0.9) for each in OURS]))

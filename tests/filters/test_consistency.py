@@ -21,7 +21,11 @@ def label(key: str, p_a: float | None, **detail: Any) -> Annotation:
 
 
 def test_a_label_stays_where_both_orders_agreed() -> None:
-    some = [label("a", 0.8, order_inconsistent=False), label("b", 0.6, order_inconsistent=True), label("c", 0.2, order_inconsistent=False)]
+    some = [
+        label("a", 0.8, order_inconsistent=False),
+        label("b", 0.6, order_inconsistent=True),
+        label("c", 0.2, order_inconsistent=False),
+    ]
     assert Consistency().keep(some, AnnotatorInputs()) == [True, False, True]
 
 
@@ -30,9 +34,14 @@ def test_a_label_that_prefers_nothing_need_not_say_and_is_not_kept() -> None:
     assert Consistency().keep(some, AnnotatorInputs()) == [True, False, False]
 
 
-@pytest.mark.parametrize("detail", [{}, {"order_inconsistent": None}, {"order_inconsistent": 1}, {"p_a_by_order": {"a_first": 0.8}}])
+@pytest.mark.parametrize(
+    "detail", [{}, {"order_inconsistent": None}, {"order_inconsistent": 1}, {"p_a_by_order": {"a_first": 0.8}}]
+)
 def test_labels_that_do_not_say_are_refused_with_those_that_do(detail: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=r"pair b: detail\.order_inconsistent is .*`prompted`, .*`presentation_order: both` or `most_confident`"):
+    with pytest.raises(
+        DataError,
+        match=r"pair b: detail\.order_inconsistent is .*`prompted`, .*`presentation_order: both` or `most_confident`",
+    ):
         Consistency().keep([label("a", 0.8, order_inconsistent=False), label("b", 0.8, **detail)], AnnotatorInputs())
 
 

@@ -174,6 +174,11 @@ def pick_random_choice(pair: Pair, purpose: str) -> Choice:
     return "a" if text_hash(purpose, pair.id, pair.a) < text_hash(purpose, pair.id, pair.b) else "b"
 
 
+def pick_random_order(pair: Pair) -> Order:
+    """Picks a presentation order with probability 1/2, as a function of the texts."""
+    return "a_first" if pick_random_choice(pair, "stands first") == "a" else "b_first"
+
+
 def render_case(prompt: str, first: str, second: str) -> str:
     """A conversation (as text) and two responses, each wrapped in tags."""
     return "\n".join(

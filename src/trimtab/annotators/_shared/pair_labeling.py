@@ -13,7 +13,7 @@ from trimtab.prompts.comparison import (
     Argument,
     ComparisonPrompt,
     choice_at_position,
-    pick_random_choice,
+    pick_random_order,
 )
 from trimtab.prompts.pairwise_prompting import GenerationSettings, PromptState, generate_for_each, score_for_each
 from trimtab.prompts.reply_checks import compute_min_samples, format_sample_note
@@ -70,7 +70,7 @@ def build_comparison_states(pairs: Sequence[Pair], presentation_order: Presentat
 def _list_orders(pair: Pair, presentation_order: PresentationOrder) -> Sequence[Order]:
     if presentation_order != "random":
         return BOTH_ORDERS
-    return ("a_first",) if pick_random_choice(pair, "stands first") == "a" else ("b_first",)
+    return (pick_random_order(pair),)
 
 
 def generate_text(

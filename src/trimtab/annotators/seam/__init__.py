@@ -15,7 +15,7 @@ from trimtab.annotators.seam.scoring import ANSWER_TOKENS, score_judgments, scor
 from trimtab.annotators.seam.search import SearchState, TreeSearch
 from trimtab.annotators.seam.tree import Labeler, SearchLimits, select_labeler
 from trimtab.annotators.seam.truncation import (
-    MIN_KEPT_FRACTION,
+    MIN_RETAINED_FRACTION,
     estimate_request_tokens,
     estimate_tokens,
     truncate_pair,
@@ -128,7 +128,7 @@ class Seam(Component):
         if self.resolve_variant().answer_scoring == "mean_with_eos":
             content += f" means over {ANSWER_TOKENS}"
         if self.on_overlong == "truncate":
-            content += f" truncated to {MIN_KEPT_FRACTION} at least"
+            content += f" truncated to {MIN_RETAINED_FRACTION} at least"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def training_task(self) -> TrainingTask:
@@ -192,8 +192,8 @@ class Seam(Component):
         if self.on_overlong == "fail":
             return replace(state, note=note, overlong="failed")
         truncated = truncate_pair(ordered, budget)
-        if truncated.kept_fraction < MIN_KEPT_FRACTION:
-            reason = f"after truncation, one of its texts would keep {truncated.kept_fraction:.0%} of its words"
+        if truncated.retained_fraction < MIN_RETAINED_FRACTION:
+            reason = f"after truncation, one of its texts would keep {truncated.retained_fraction:.0%} of its words"
             return replace(state, note=f"{note}; {reason}", overlong="failed")
         if truncated.ordered_pair.first == truncated.ordered_pair.second:
             return replace(state, note=f"{note}; after truncation, its responses are identical", overlong="failed")

@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from trimtab.annotators.seam.scoring import PreferenceEstimate, add_costs
 from trimtab.annotators.seam.search import SearchState
-from trimtab.annotators.seam.tree import Labeler, Node, Tree, compute_tree_score, count_kept_nodes, describe_drop_reason
+from trimtab.annotators.seam.tree import (
+    Labeler,
+    Node,
+    Tree,
+    compute_tree_score,
+    count_retained_nodes,
+    describe_drop_reason,
+)
 from trimtab.prompts.reply_checks import compute_min_samples, format_sample_note
 from trimtab.prompts.seam import OrderedPair
 from trimtab.types import Annotation, Cost, Pair
@@ -54,12 +61,12 @@ class PairState:
     @property
     def deciding_node(self) -> Node:
         """The deepest node kept, n_h."""
-        return self.tree.path[count_kept_nodes(self.tree.path) - 1]
+        return self.tree.path[count_retained_nodes(self.tree.path) - 1]
 
 
 def describe_empty_thought(tree: Tree) -> str:
     """An error if the deciding node of a finished tree has no thought; empty otherwise."""
-    is_empty = tree.done and tree.path[count_kept_nodes(tree.path) - 1].empty
+    is_empty = tree.done and tree.path[count_retained_nodes(tree.path) - 1].empty
     return "the strong model generated no thought" if is_empty else ""
 
 
@@ -106,7 +113,7 @@ def build_detail(state: PairState) -> dict[str, Any]:
         "decided_by": state.decided_by,
         "first": "a" if state.a_first else "b",
         "nodes": [_node_detail(tree, node) for node in tree.nodes],
-        "depth": count_kept_nodes(tree.path),
+        "depth": count_retained_nodes(tree.path),
         "score": compute_tree_score(tree.path) if tree.path else None,
         "backtracks": tree.backtracks,
         "strong_p_a": state.strong_p_a,

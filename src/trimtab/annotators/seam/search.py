@@ -18,7 +18,7 @@ from trimtab.annotators.seam.tree import (
     Tree,
     add_node,
     compute_information,
-    count_kept_nodes,
+    count_retained_nodes,
     list_candidates,
     select_next_principle,
 )
@@ -197,7 +197,7 @@ def _set_edge_weights(state: SearchState, names: Sequence[str], scores: ChoiceSc
 def _ignore_pruned_failure(state: SearchState) -> SearchState:
     """Marks a search that failed below a node without gain as done, since everything below it is pruned."""
     path = state.tree.path
-    if not state.note or count_kept_nodes(path) == len(path):
+    if not state.note or count_retained_nodes(path) == len(path):
         return state
     return replace(state, tree=replace(state.tree, done=True), note="", failed_in_pruned_branch=True)
 

@@ -112,12 +112,12 @@ def add_node(tree: Tree, node: Node, names: Sequence[str], limits: SearchLimits)
             return retry
     path = (*tree.path, node)
     extended = replace(tree, nodes=nodes, path=path, tried_principles=())
-    stopped = limits.early_stop and count_kept_nodes(path) < len(path)
+    stopped = limits.early_stop and count_retained_nodes(path) < len(path)
     is_done = stopped or len(path) >= limits.max_depth or not list_candidates(extended, names, limits)
     return replace(extended, done=is_done)
 
 
-def count_kept_nodes(path: Sequence[Node]) -> int:
+def count_retained_nodes(path: Sequence[Node]) -> int:
     """The number of nodes before the first one, from the second on, without gain over its parent.
 
     A gain of exactly 0 neither triggers backtracking nor keeps the node. The last node kept, n_h, determines the label.
@@ -127,7 +127,7 @@ def count_kept_nodes(path: Sequence[Node]) -> int:
 
 def compute_tree_score(path: Sequence[Node]) -> float:
     """The mean information of the kept nodes, in [0, 1]. The filter `information` keeps the trees with the highest scores."""
-    kept = path[: count_kept_nodes(path)]
+    kept = path[: count_retained_nodes(path)]
     return sum(node.information for node in kept) / len(kept)
 
 
@@ -144,7 +144,7 @@ def describe_drop_reason(tree: Tree, node: Node) -> str:
     index = next((index for index, path_node in enumerate(tree.path) if path_node is node), None)
     if index is None:
         return "less information than its parent; retried"
-    num_kept = count_kept_nodes(tree.path)
+    num_kept = count_retained_nodes(tree.path)
     if index < num_kept:
         return ""
     return "no gain over its parent" if index == num_kept else "below a node without gain"

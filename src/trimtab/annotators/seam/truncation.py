@@ -15,7 +15,7 @@ _MAX_WORD_LENGTH = 32
 _WORD = re.compile(r"\s*\S+")
 _WORD_PART = re.compile(rf"\s*(?:[A-Za-z0-9_'-]{{1,{_MAX_WORD_LENGTH}}}|\S)")
 # A text that keeps less than this fraction of its words has lost its meaning.
-MIN_KEPT_FRACTION = 0.1
+MIN_RETAINED_FRACTION = 0.1
 _TOKEN_LIKE = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
 
 
@@ -48,7 +48,7 @@ class TruncatedText:
 
     text: str
     words_removed: int = 0
-    kept_fraction: float = 1.0
+    retained_fraction: float = 1.0
 
 
 def truncate_middle(text: str, limit: int) -> TruncatedText:
@@ -63,7 +63,9 @@ def truncate_middle(text: str, limit: int) -> TruncatedText:
     while low < high:  # finds the most words that fit: more words never have fewer tokens
         middle = (low + high + 1) // 2
         low, high = (middle, high) if estimate_tokens(_drop_middle(words, middle)) <= limit else (low, middle - 1)
-    return TruncatedText(text=_drop_middle(words, low), words_removed=len(words) - low, kept_fraction=low / len(words))
+    return TruncatedText(
+        text=_drop_middle(words, low), words_removed=len(words) - low, retained_fraction=low / len(words)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class TruncatedPair:
 
     ordered_pair: OrderedPair
     words_removed: int
-    kept_fraction: float
+    retained_fraction: float
 
 
 def truncate_pair(pair: OrderedPair, budget: int) -> TruncatedPair:
@@ -84,7 +86,7 @@ def truncate_pair(pair: OrderedPair, budget: int) -> TruncatedPair:
     return TruncatedPair(
         ordered_pair=OrderedPair(conversation=conversation, first=first, second=second),
         words_removed=sum(part.words_removed for part in parts),
-        kept_fraction=min(part.kept_fraction for part in parts),
+        retained_fraction=min(part.retained_fraction for part in parts),
     )
 
 
