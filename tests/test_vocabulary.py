@@ -129,7 +129,7 @@ def test_docstrings_messages_and_comments_use_no_retired_wording() -> None:
     wrong = [
         f"{path.relative_to(SOURCE)}:{line}: {message}"
         for path in FILES
-        if path.relative_to(SOURCE).parts[0] not in DATA
+        if path.relative_to(SOURCE).parts[0] not in DATA and path.name != "renamed_settings.py"  # the old names
         for line, text in texts(path)
         for message in retired(text)
     ]

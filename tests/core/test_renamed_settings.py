@@ -99,6 +99,14 @@ def test_one_error_lists_every_old_name_of_a_study() -> None:
         ("arms.x={annotator: human, filter: {kind: rest, of: weak}}", ["arms.x.filter.of: renamed to arm"]),
         ("data={kind: union, of: [starter, starter]}", ["data.of: renamed to sources"]),
         ("judging={against: base, pairs: 3}", ["judging.against: renamed to baseline"]),
+        (
+            "arms.x.annotator={kind: prompted, weak: '@weak.preference'}",
+            ["arms.x.annotator.weak.model: @weak.preference was renamed to @weak.preference_model"],
+        ),
+        (
+            "judges.x={kind: pairwise, engine: '@weak', explanation_tokens: 9}",
+            ["judges.x.explanation_tokens: renamed to max_reasoning_tokens"],
+        ),
         ("elsewhere={}", ["elsewhere: renamed to ood_eval"]),
     ],
 )

@@ -108,10 +108,10 @@ def test_a_pair_that_exceeds_the_context_length_fails_with_a_note(
 def test_every_file_format_has_the_same_rows(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
     for suffix in SUFFIXES:
         annotate_file(pairs, "length", (), None, tmp_path / "deep" / f"labels{suffix}", runtime)
-    found = [read(tmp_path / "deep" / f"labels{suffix}") for suffix in SUFFIXES]
-    for rows in found:
+    files = [read(tmp_path / "deep" / f"labels{suffix}") for suffix in SUFFIXES]
+    for rows in files:
         assert [list(row) for row in rows] == [LABEL_FILE_SCHEMA.names] * len(ROWS)
-    values = [[(row["id"], row["status"], str(row["margin"] or "")) for row in rows] for rows in found]
+    values = [[(row["id"], row["status"], str(row["margin"] or "")) for row in rows] for rows in files]
     assert values[0] == values[1] == values[2]
 
 
@@ -152,12 +152,12 @@ def test_the_weak_model_of_a_run_gives_the_same_labels_as_in_the_run(
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     annotate_file(path, "implicit_reward", (), finished_run, tmp_path / "labels.jsonl", runtime)
-    found = {str(row["id"]): row for row in read(tmp_path / "labels.jsonl")}
-    assert set(found) == set(expected)
+    labels = {str(row["id"]): row for row in read(tmp_path / "labels.jsonl")}
+    assert set(labels) == set(expected)
     for key, label in expected.items():
-        assert found[key]["margin"] == pytest.approx(label.margin, abs=1e-3)
-        assert found[key]["tokens"] == label.cost.prompt_tokens
-    (weights,) = {str(row["weights"]) for row in found.values()}
+        assert labels[key]["margin"] == pytest.approx(label.margin, abs=1e-3)
+        assert labels[key]["tokens"] == label.cost.prompt_tokens
+    (weights,) = {str(row["weights"]) for row in labels.values()}
     (model,) = (row for row in index.rows if row.name == "weak_model")
     assert weights.split()[0] == (model.training or "").rpartition("-")[2]
 
@@ -223,14 +223,14 @@ def test_the_detail_of_a_label_is_written(pairs: Path, runtime: Runtime, tmp_pat
     for suffix in SUFFIXES:
         annotate_file(pairs, "prompted", settings, None, tmp_path / f"labels{suffix}", runtime)
     key = Pair.from_responses(build_user_prompt("Say one."), "one, gladly", "no").id
-    found = [next(row for row in read(tmp_path / f"labels{suffix}") if row["id"] == key) for suffix in SUFFIXES]
+    rows = [next(row for row in read(tmp_path / f"labels{suffix}") if row["id"] == key) for suffix in SUFFIXES]
     # 0.75 for the first response in either order
     expected = {"p_a_by_order": {"a_first": 0.75, "b_first": 0.25}, "order_inconsistent": True}
-    for row in found:
+    for row in rows:
         detail = json.loads(row["detail"]) if isinstance(row["detail"], str) else row["detail"]
         assert {name: detail[name] for name in expected} == expected
         assert int(row["calls"]) == 2
-    assert isinstance(found[1]["detail"], dict)
+    assert isinstance(rows[1]["detail"], dict)
 
 
 def test_a_filter_selects_labels(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
@@ -322,10 +322,10 @@ def test_max_length_limits_the_pairs_of_an_annotator_that_learns(
     long = {"prompt": "Count.", "response_a": "1" * 600, "response_b": "no", "label": "a"}
     path.write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, long]))
     key = Pair.from_responses(build_user_prompt("Count."), "1" * 600, "no").id
-    found = []
+    results = []
     for max_length in (None, 900):
         training_pairs = TrainingPairs(File(path=str(train)), max_length)
         annotate_file(path, "probe", (f"model={tiny_model}",), None, output, runtime, training_pairs)
         (row,) = [row for row in read(output) if row["id"] == key]
-        found.append((row["status"], row["note"]))
-    assert found == [("failed", "longer than 512 tokens; raise the limit with --max-length"), ("ok", "")]
+        results.append((row["status"], row["note"]))
+    assert results == [("failed", "longer than 512 tokens; raise the limit with --max-length"), ("ok", "")]

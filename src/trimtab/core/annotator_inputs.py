@@ -68,8 +68,8 @@ class TrainingTask:
 class Requirements:
     """What an annotator, filter or judge needs besides the pairs. By default nothing.
 
-    `logprob_models`: models whose log-probabilities of the pairs it reads (`@weak`, a path, a hub id). `arms`: arms whose labels
-    it reads. `engines`: settings of the engines that it prompts, by name. `build_training_task`: returns the task that a
+    `logprob_models`: models whose log-probabilities of the pairs it reads (`@weak`, a path, a hub id). `arms`: arms whose
+    labels it reads. `engines`: settings of the engines that it prompts, by name. `build_training_task`: returns the task that a
     preference model among its engines is trained on, if it is not the default task. `features`: hidden states that it is
     trained on, with the labeled pairs. `reward_model`: a reward model to train on the labeled pairs. `human_labels`: whether it
     reads human labels of the pairs to label. `cross_fit_folds`: for filters, the number of folds of the out-of-fold labels

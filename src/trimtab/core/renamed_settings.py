@@ -127,6 +127,13 @@ KINDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 _MISSING = object()
 
 
+def reject_old_model_reference(name: str) -> str:
+    """Returns the name of a model. Raises `ValueError` for `@ARM.preference`, which is now `@ARM.preference_model`."""
+    if name.startswith("@") and name.endswith(".preference"):
+        raise ValueError(f"{name} was renamed to {name}_model")
+    return name
+
+
 def rename_kind(package: str, kind: str) -> tuple[str, str] | None:
     """The new kind and a message, or None if the kind was not renamed."""
     if kind not in KINDS.get(package, {}):

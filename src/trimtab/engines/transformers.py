@@ -6,10 +6,13 @@ import random
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import AfterValidator
 
 from trimtab.core.component import Component
 from trimtab.core.interfaces import Engine
+from trimtab.core.renamed_settings import reject_old_model_reference
 from trimtab.core.runtime import Runtime
 from trimtab.engines._shared.in_order import collect_in_order
 from trimtab.engines._shared.tokenization import (
@@ -39,7 +42,7 @@ class Transformers(Component):
     """A model by short name, folder or hub id. In a study also `@weak` and `@student`, the study's models as they are when
     labeling starts."""
 
-    model: str
+    model: Annotated[str, AfterValidator(reject_old_model_reference)]
 
     def start(self, runtime: Runtime) -> Engine:
         """Loads the model. Raises `EngineError` for a study's model outside a study."""
