@@ -1,4 +1,4 @@
-"""A student that learned to choose from an arm's labels labels pairs that are new to it, in its study and after it."""
+"""A student trained as a preference model on one arm's labels labels new pairs, in its study and after it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from trimtab.core.runtime import Runtime
-from trimtab.pipeline.executor import load_run_index
+from trimtab.pipeline.run_index import load_run_index
 from trimtab.storage.artifacts import open_artifact
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.workflows.annotate_file import annotate_file
 
 ARMS = """
 judges: {first: {kind: pairwise, engine: {kind: scripted}}}
-judging: {against: sft, pairs: 0}
+judging: {baseline: sft, human_agreement_pairs: 0}
 arms:
-  teacher: {annotator: longest, filter: {kind: subset, fraction: 0.5}, train: false}
-  aligned: {annotator: {kind: prompted, weak: "@teacher.preference_model"}, filter: {kind: rest, of: teacher}}
+  first_round: {annotator: length, filter: {kind: subset, fraction: 0.5}, labels_only: true}
+  aligned: {annotator: {kind: prompted, weak: "@first_round.preference_model"}, filter: {kind: complement, arm: first_round}}
 """
 
 
@@ -36,39 +36,41 @@ def labeled(folder: Path, arm: str) -> set[str]:
     return {row["id"] for row in rows if row["status"] == "ok"}
 
 
-def test_the_student_of_one_arm_labels_what_another_is_aligned_on_and_judged(aligned_run: Path) -> None:
-    arms = {arm["name"]: arm for arm in load_run_index(aligned_run)["arms"]}
-    taught, new = labeled(aligned_run, "teacher"), labeled(aligned_run, "aligned")
-    assert taught
+def test_a_preference_model_of_one_arm_labels_another_arm_that_is_aligned_and_judged(aligned_run: Path) -> None:
+    index = load_run_index(aligned_run)
+    first_round, aligned = index.find_row("first_round"), index.find_row("aligned")
+    assert first_round is not None and aligned is not None
+    old, new = labeled(aligned_run, "first_round"), labeled(aligned_run, "aligned")
+    assert old
     assert new
-    assert taught & new == set()
-    assert arms["teacher"]["training"] is None
-    assert arms["aligned"]["training"].startswith("dpo.aligned-")
-    assert list(arms["aligned"]["verdicts"]) == ["first"]
-    (student,) = load_run_index(aligned_run)["choosers"]["preference.teacher"]
-    assert student.startswith("preference.teacher-")
+    assert old & new == set()
+    assert first_round.training is None
+    assert (aligned.training or "").startswith("dpo.aligned-")
+    assert list(aligned.verdicts) == ["first"]
+    (student,) = index.preference_models["preference-model.first_round"]
+    assert student.startswith("preference-model.first_round-")
 
 
 @pytest.mark.parametrize("by", ["name", "folder"])
-def test_after_the_run_the_student_gives_the_labels_that_it_gave_in_it(
+def test_after_the_run_the_preference_model_returns_the_same_labels(
     aligned_run: Path, runtime: Runtime, tmp_path: Path, by: str
 ) -> None:
     stages = aligned_run / "stages"
-    (folder,) = stages.glob("preference.teacher-*")
+    (folder,) = stages.glob("preference-model.first_round-*")
     (labels,) = stages.glob("annotate.aligned-*")
     expected = load_annotations(open_artifact(labels))
-    split = open_artifact(stages / load_run_index(aligned_run)["split"])
+    split = open_artifact(stages / load_run_index(aligned_run).split)
     rows = [
         {"prompt": pair.prompt[0].content, "response_a": pair.a, "response_b": pair.b}
         for pair in load_split_pairs(split, "unlabeled")
     ]
-    pairs, to = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
+    pairs, output = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    model, run_dir = ("@teacher.preference_model", aligned_run) if by == "name" else (str(folder), None)
-    annotate_file(pairs, "prompted", [f"weak={model}"], run_dir, to, runtime)
-    found = {row["id"]: row for row in map(json.loads, to.read_text().splitlines())}
-    assert set(found) == set(expected)
-    for key, label in expected.items():
-        assert found[key]["p_a"] == pytest.approx(label.p_a, abs=1e-3)
-        assert found[key]["weights"] == folder.name.rpartition("-")[2]
-        assert found[key]["calls"] == 2
+    model, run_dir = ("@first_round.preference_model", aligned_run) if by == "name" else (str(folder), None)
+    annotate_file(pairs, "prompted", [f"weak={model}"], run_dir, output, runtime)
+    labels_by_id = {row["id"]: row for row in map(json.loads, output.read_text().splitlines())}
+    assert set(labels_by_id) == set(expected)
+    for pair_id, label in expected.items():
+        assert labels_by_id[pair_id]["p_a"] == pytest.approx(label.p_a, abs=1e-3)
+        assert labels_by_id[pair_id]["weights"] == folder.name.rpartition("-")[2]
+        assert labels_by_id[pair_id]["calls"] == 2

@@ -1,4 +1,4 @@
-"""A plan shares equal work, and a changed setting reaches what depends on it and nothing else."""
+"""A plan shares equal stages, and a changed setting affects the stages that depend on it and no others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,22 @@ import pytest
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
-from trimtab.pipeline.dry_run import REASON_STALE, plan_dry_run
+from trimtab.pipeline.dry_run import REASON_DATA_AND_WEIGHTS_MISSING, REASON_STALE, plan_dry_run
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, Plan, RowStages, build_plan, sort_stages
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stale_stages import find_stale_stages
-from trimtab.storage.artifacts import Store
+from trimtab.storage.artifacts import Artifact, Store
 
-# Known by its pinned hash: a plan neither fetches nor reads it.
+# Identified by its pinned hash: a plan neither downloads nor reads it.
 YAML = """
 name: small
 data: {kind: starter, limit: 40}
 models: {weak: {base: smollm2-135m-instruct, layers: 4}, student: smollm2-135m-instruct}
-evaluation: {checker: checker}
-arms: {x: {annotator: {kind: longest, gap: 1}, dpo: {beta: 0.2}}}
+scorers: {checker: synthetic_checker}
+arms: {x: {annotator: {kind: length, tie_threshold: 1}, dpo: {beta: 0.2}}}
 """
 ROWS = ["base", "sft", "human", "weak", "flipped", "x", "weak_model"]
-BELOW_TRAINING = {"divergence.x", "dpo.x", "logprobs.x", "generate.x", "score.x.checker"}
+BELOW_TRAINING = {"kl.x", "dpo.x", "logprobs.x", "generate.x", "score.x.checker"}
 
 
 def planned(*changes: str, human_on_unlabeled: bool = True) -> Plan:
@@ -37,50 +38,50 @@ def planned(*changes: str, human_on_unlabeled: bool = True) -> Plan:
 
 
 def row(plan: Plan, name: str) -> RowStages:
-    return next(arm for arm in plan.rows if arm.name == name)
+    return next(row for row in plan.rows if row.name == name)
 
 
 def fingerprint(stage: Stage | None) -> str:
     assert stage is not None
-    return stage.recipe.fingerprint
+    return stage.fingerprint
 
 
 def by_name(plan: Plan) -> dict[str, str]:
-    return {stage.name: stage.recipe.fingerprint for stage in plan.stages}
+    return {stage.name: stage.fingerprint for stage in plan.stages}
 
 
 def changed_by(*changes: str) -> set[str]:
-    """The names of the stages that these changes make anew."""
+    """The names of the stages that these changes invalidate."""
     before, after = by_name(planned()), by_name(planned(*changes))
     return {name for name in after if after[name] != before.get(name)}
 
 
 def test_every_study_has_the_reference_rows_around_its_own() -> None:
-    assert [arm.name for arm in planned().rows] == ROWS
-    assert [arm.name for arm in planned("training.sft=null").rows] == [name for name in ROWS if name != "sft"]
+    assert [row.name for row in planned().rows] == ROWS
+    assert [row.name for row in planned("training.sft=null").rows] == [name for name in ROWS if name != "sft"]
 
 
-def test_the_same_study_unfolds_into_the_same_stages() -> None:
+def test_the_same_study_has_the_same_stages() -> None:
     assert by_name(planned()) == by_name(planned())
 
 
-def test_every_stage_comes_after_what_it_needs_and_once() -> None:
+def test_every_stage_comes_once_and_after_its_inputs() -> None:
     seen: list[str] = []
-    for stage in planned("arms.y.annotator={kind: flip, like: x}").stages:
-        assert {need.recipe.fingerprint for need in stage.input_stages.values()} <= set(seen)
-        seen.append(stage.recipe.fingerprint)
+    for stage in planned("arms.y.annotator={kind: noisy_human, arm: x}").stages:
+        assert {source.fingerprint for source in stage.input_stages.values()} <= set(seen)
+        seen.append(stage.fingerprint)
     assert len(seen) == len(set(seen))
 
 
 def test_an_arm_equal_to_another_adds_no_stage() -> None:
-    twice = planned("arms.y={annotator: {kind: longest, gap: 1}, dpo: {beta: 0.2}}")
+    twice = planned("arms.y={annotator: {kind: length, tie_threshold: 1}, dpo: {beta: 0.2}}")
     assert len(twice.stages) == len(planned().stages)
-    for part in ("labels", "training", "policy", "reference", "completions"):
+    for part in ("labels", "training", "policy_logprobs", "reference_logprobs", "completions"):
         assert fingerprint(getattr(row(twice, "y"), part)) == fingerprint(getattr(row(twice, "x"), part))
 
 
 def test_arms_that_differ_in_their_loss_share_their_labels() -> None:
-    plan = planned("arms.y={annotator: {kind: longest, gap: 1}, dpo: {beta: 0.7}}")
+    plan = planned("arms.y={annotator: {kind: length, tie_threshold: 1}, dpo: {beta: 0.7}}")
     assert fingerprint(row(plan, "x").labels) == fingerprint(row(plan, "y").labels)
     assert fingerprint(row(plan, "x").training) != fingerprint(row(plan, "y").training)
 
@@ -95,55 +96,51 @@ def test_a_changed_beta_changes_only_the_stages_below_it() -> None:
     assert changed_by("arms.x.dpo.beta=0.3") == BELOW_TRAINING
 
 
-def test_a_default_that_is_written_out_changes_nothing() -> None:
+def test_an_explicit_default_changes_nothing() -> None:
     assert changed_by("arms.x.dpo.label_smoothing=0.0", "seed=22", "generation.temperature=0.7") == set()
 
 
-def test_sampling_changes_answers_and_scores_alone() -> None:
-    assert {name.split(".")[0] for name in changed_by("generation.temperature=0")} == {
-        "generate",
-        "score",
-        "divergence",
-    }
+def test_sampling_changes_responses_and_their_metrics_alone() -> None:
+    assert {name.split(".")[0] for name in changed_by("generation.temperature=0")} == {"generate", "score", "kl"}
 
 
 def test_another_seed_of_the_data_changes_everything() -> None:
     assert changed_by("data.seed=1") == set(by_name(planned()))
 
 
-def test_relabeling_leaves_the_reference_table_as_it_is() -> None:
-    assert changed_by("arms.x.annotator.gap=5") == {"annotate.x", *BELOW_TRAINING}
-    before, after = row(planned(), "x"), row(planned("arms.x.annotator.gap=5"), "x")
+def test_relabeling_does_not_change_the_reference_logprobs() -> None:
+    assert changed_by("arms.x.annotator.tie_threshold=5") == {"annotate.x", *BELOW_TRAINING}
+    before, after = row(planned(), "x"), row(planned("arms.x.annotator.tie_threshold=5"), "x")
     assert fingerprint(before.reference_logprobs) == fingerprint(after.reference_logprobs)
 
 
-def test_targets_of_ones_own_give_each_arm_its_own_sft_and_reference() -> None:
-    plan = planned("training.sft_target=own")
-    references = {fingerprint(arm.reference_logprobs) for arm in plan.rows if arm.labels is not None}
+def test_sft_on_each_arms_chosen_responses_gives_each_arm_its_own_sft_and_reference() -> None:
+    plan = planned("training.sft_data=arm_chosen")
+    references = {fingerprint(row.reference_logprobs) for row in plan.rows if row.labels is not None}
     assert len(references) == 4
-    shared = {fingerprint(arm.reference_logprobs) for arm in planned().rows if arm.labels is not None}
+    shared = {fingerprint(row.reference_logprobs) for row in planned().rows if row.labels is not None}
     assert len(shared) == 1
 
 
-def test_arms_that_need_human_labels_are_skipped_without_them_and_say_so() -> None:
-    plan = planned("arms.y.annotator={kind: flip, rate: 0.2}", human_on_unlabeled=False)
-    assert {arm.name: arm.skipped for arm in plan.rows if arm.skipped} == dict.fromkeys(
+def test_arms_that_need_human_labels_are_skipped_without_them_with_a_reason() -> None:
+    plan = planned("arms.y.annotator={kind: noisy_human, noise_rate: 0.2}", human_on_unlabeled=False)
+    assert {row.name: row.skipped for row in plan.rows if row.skipped} == dict.fromkeys(
         ("human", "flipped", "y"), NO_HUMAN_LABELS
     )
     assert not any(stage.name.endswith((".human", ".flipped", ".y")) for stage in plan.stages)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
-            ["arms.x.annotator={kind: flip, like: y}"],
+            ["arms.x.annotator={kind: noisy_human, arm: y}"],
             "arms.x.annotator: there is no arm 'y' (there are: human, weak, flipped, x)",
         ),
-        (["arms.x.annotator={kind: flip, like: x}"], "arms.x: its labels are made from its own, by way of x"),
+        (["arms.x.annotator={kind: noisy_human, arm: x}"], "arms.x: its labels depend on themselves, through x"),
         (
-            ["arms.x.annotator={kind: flip, like: y}", "arms.y.annotator={kind: flip, like: x}"],
-            "arms.x: its labels are made from its own, by way of x → y",
+            ["arms.x.annotator={kind: noisy_human, arm: y}", "arms.y.annotator={kind: noisy_human, arm: x}"],
+            "arms.x: its labels depend on themselves, through x → y",
         ),
         (
             ["arms.x.annotator={kind: implicit_reward, policy: '@wek'}"],
@@ -151,8 +148,8 @@ def test_arms_that_need_human_labels_are_skipped_without_them_and_say_so() -> No
         ),
         (
             ["arms.x.annotator={kind: prompted, weak: '@wek'}"],
-            "arms.x.annotator.weak: no model '@wek' is trained (there are: @weak, @weak.sft, @weak.base, @weak.preference_model, "
-            "@student, @student.sft, @ARM.preference_model)",
+            "arms.x.annotator.weak: no model '@wek' is trained (there are: @weak, @weak.sft, @weak.base, "
+            "@weak.preference_model, @student, @student.sft, @ARM.preference_model)",
         ),
         (
             ["arms.x.annotator={kind: prompted, weak: '@y.preference_model'}"],
@@ -160,96 +157,96 @@ def test_arms_that_need_human_labels_are_skipped_without_them_and_say_so() -> No
         ),
         (
             ["arms.x.annotator={kind: prompted, weak: '@x.preference_model'}"],
-            "arms.x: its labels are made from its own, by way of x",
+            "arms.x: its labels depend on themselves, through x",
         ),
         (
             [
                 "arms.x.annotator={kind: prompted, weak: '@y.preference_model'}",
                 "arms.y.annotator={kind: debate, weak: '@x.preference_model'}",
             ],
-            "arms.x: its labels are made from its own, by way of x → y",
+            "arms.x: its labels depend on themselves, through x → y",
         ),
         (
             ["arms.x.annotator={kind: prompted, weak: '@human.preference_model'}", "arms.x.calibration={}"],
-            "arms.x.annotator.weak: @human.preference_model learns from labels of the unlabeled pairs, and none of these is held "
-            "out; how good its labels are cannot be told from the labeled pairs, so leave out what asks for that "
-            "(calibration, a filter that learns)",
+            "arms.x.annotator.weak: @human.preference_model is trained on labels of the unlabeled pairs, which cannot be held "
+            "out, so its label quality cannot be measured on the labeled pairs; remove what requires that (calibration, "
+            "or a filter that learns)",
         ),
     ],
 )
-def test_labels_that_cannot_be_made_are_refused_and_the_arm_is_named(changes: list[str], said: str) -> None:
+def test_labels_that_cannot_be_planned_are_an_error_that_names_the_arm(changes: list[str], message: str) -> None:
     with pytest.raises(StudyError) as caught:
         planned(*changes)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
-def test_a_weak_model_is_trained_on_the_question_of_those_who_ask_it() -> None:
+def test_a_weak_preference_model_is_trained_on_the_prompt_of_its_annotator() -> None:
     plan = planned(
         "arms.naive={annotator: {kind: prompted, weak: '@weak.preference_model'}}",
-        "arms.digits={annotator: {kind: prompted, answer: digit, weak: '@weak.preference_model'}}",
+        "arms.digits={annotator: {kind: prompted, answer_format: digit, weak: '@weak.preference_model'}}",
         "arms.debate={annotator: {kind: debate, weak: '@weak.preference_model', strong: '@student'}}",
         "arms.seam={annotator: {kind: seam, weak: '@weak.preference_model', strong: '@student'}}",
     )
 
-    def asked(arm: str) -> Stage:
+    def weak_engine(arm: str) -> Stage:
         labels = row(plan, arm).labels
         assert labels is not None
         return labels.input_stages["engine.weak"]
 
-    assert fingerprint(asked("naive")) == fingerprint(asked("debate"))
-    assert "exam" not in asked("naive").settings
-    assert asked("digits").settings["exam"] == {"answer": "digit"}
-    assert (asked("seam").name, asked("seam").settings["exam"]) == ("preference.weak-model-seam", {"kind": "seam"})
+    assert fingerprint(weak_engine("naive")) == fingerprint(weak_engine("debate"))
+    assert "training_task" not in weak_engine("naive").settings
+    assert weak_engine("digits").settings["training_task"] == {"answer_format": "digit"}
+    assert weak_engine("seam").name == "preference-model.weak-model-seam"
+    assert weak_engine("seam").settings["training_task"] == {"kind": "seam"}
 
 
-TEACHING = (
-    "arms.half={annotator: human, filter: {kind: subset, fraction: 0.5}, train: false}",
-    "arms.by={annotator: {kind: prompted, weak: '@half.preference_model'}, filter: {kind: rest, of: half}}",
+TWO_ROUNDS = (
+    "arms.half={annotator: human, filter: {kind: subset, fraction: 0.5}, labels_only: true}",
+    "arms.by={annotator: {kind: prompted, weak: '@half.preference_model'}, filter: {kind: complement, arm: half}}",
 )
 
 
 def engine_of(plan: Plan, arm: str) -> Stage:
-    """The stage that trained the model which labels for an arm whose labels are filtered."""
+    """The stage that trained the model that labels an arm with a filter."""
     labels = row(plan, arm).labels
     assert labels is not None
     return labels.input_stages["labels"].input_stages["engine.weak"]
 
 
-def test_a_student_that_learned_to_choose_from_an_arms_labels_labels_for_another() -> None:
-    plan = planned(*TEACHING)
+def test_a_student_trained_on_an_arms_labels_labels_another_arm() -> None:
+    plan = planned(*TWO_ROUNDS)
     student = engine_of(plan, "by")
-    assert (student.name, student.kind) == ("preference.half", "preference")
+    assert (student.name, student.kind) == ("preference-model.half", "preference_model")
     assert fingerprint(student.input_stages["labels"]) == fingerprint(row(plan, "half").labels)
     assert student.recipe.inputs["model"] == row(plan, "by").training.input_stages["model"].recipe.inputs["model"]  # type: ignore[union-attr]
-    asked_otherwise = planned(*TEACHING, "arms.by.annotator.answer=digit")
-    assert engine_of(asked_otherwise, "by").name == "preference.half-prompted"
-    assert engine_of(asked_otherwise, "by").settings["exam"] == {"answer": "digit"}
+    other_prompt = planned(*TWO_ROUNDS, "arms.by.annotator.answer_format=digit")
+    assert engine_of(other_prompt, "by").name == "preference-model.half-prompted"
+    assert engine_of(other_prompt, "by").settings["training_task"] == {"answer_format": "digit"}
 
 
-def test_a_teacher_has_settings_of_its_own_for_learning_to_choose() -> None:
-    own = planned(*TEACHING, "arms.half.preference={epochs: 3}")
-    assert engine_of(own, "by").settings["recipe"]["epochs"] == 3
-    with pytest.raises(
-        StudyError, match=r"arms\.x\.preference: training\.student is dpo, which reads .*nobody asks @x\.preference"
-    ):
-        planned(*TEACHING, "arms.x.preference={epochs: 3}")
-    with pytest.raises(StudyError, match=r"arms\.half: train is false, so no student reads its settings"):
-        planned(*TEACHING, "arms.half.dpo={beta: 0.3}")
+def test_the_arm_whose_labels_train_a_preference_model_has_settings_for_it() -> None:
+    own = planned(*TWO_ROUNDS, "arms.half.preference_model={num_train_epochs: 3}")
+    assert engine_of(own, "by").settings["recipe"]["num_train_epochs"] == 3
+    message = r"arms\.x\.preference_model: unused, since training\.objective is dpo, .*prompts @x\.preference_model"
+    with pytest.raises(StudyError, match=message):
+        planned(*TWO_ROUNDS, "arms.x.preference_model={num_train_epochs: 3}")
+    with pytest.raises(StudyError, match=r"arms\.half: labels_only is true, so its training settings are unused"):
+        planned(*TWO_ROUNDS, "arms.half.dpo={beta: 0.3}")
 
 
-def test_a_student_that_two_arms_share_is_known_by_both_names() -> None:
+def test_a_preference_model_that_two_arms_share_has_both_names() -> None:
     plan = planned(
-        *TEACHING,
-        TEACHING[0].replace("arms.half", "arms.other"),
-        TEACHING[1].replace("half", "other").replace("arms.by", "arms.too"),
+        *TWO_ROUNDS,
+        TWO_ROUNDS[0].replace("arms.half", "arms.other"),
+        TWO_ROUNDS[1].replace("half", "other").replace("arms.by", "arms.too"),
     )
-    known = {stage.name: stage.recipe.fingerprint for stage in plan.preference_models}
-    assert known["preference.half"] == known["preference.other"]
+    by_stage_name = {stage.name: stage.fingerprint for stage in plan.preference_models}
+    assert by_stage_name["preference-model.half"] == by_stage_name["preference-model.other"]
 
 
 def finished(plan: Plan, folder: Path, runtime: Runtime, without: set[str]) -> None:
-    """The split, and records of all other stages of the plan but some."""
-    facts = dict.fromkeys(("tokens", "examples", "pairs", "prompts", "contests"), 9)
+    """Runs the split, and writes records for the other stages except those named."""
+    facts = dict.fromkeys(("tokens", "examples", "pairs", "prompts", "comparisons"), 9)
     store = Store(folder)
     store.get_or_create("split", plan.split.recipe, lambda draft: plan.split.execute(draft, {}, runtime))
     for stage in plan.stages:
@@ -258,32 +255,38 @@ def finished(plan: Plan, folder: Path, runtime: Runtime, without: set[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("without", "old"),
+    ("without", "stale"),
     [
-        ({"annotate.by"}, {"filter.by", "dpo.by", "logprobs.by", "generate.by", "score.by.checker", "divergence.by"}),
-        # labels that nobody was asked for come out as they were
+        ({"annotate.by"}, {"filter.by", "dpo.by", "logprobs.by", "generate.by", "score.by.checker", "kl.by"}),
+        # labels without an engine are the same when they are regenerated
         ({"annotate.x"}, set()),
-        # a kill in the middle of taking away
+        # killed while stages were being deleted
         (
             {"annotate.by", "filter.by"},
-            {"dpo.by", "logprobs.by", "generate.by", "score.by.checker", "divergence.by"},
+            {"dpo.by", "logprobs.by", "generate.by", "score.by.checker", "kl.by"},
         ),
         (set(), set()),
     ],
 )
-def test_what_was_made_from_labels_that_are_asked_for_anew_is_made_anew(
-    tmp_path: Path, runtime: Runtime, without: set[str], old: set[str]
+def test_artifacts_that_depend_on_regenerated_labels_are_regenerated(
+    tmp_path: Path, runtime: Runtime, without: set[str], stale: set[str]
 ) -> None:
-    plan = planned(*TEACHING)
+    plan = planned(*TWO_ROUNDS)
     finished(plan, tmp_path, runtime, without)
-    assert {stage.name for stage in find_stale_stages(plan.stages, Store(tmp_path))} == old
-    rows = {row.stage: row for row in plan_dry_run(Study.parse(YAML, TEACHING), tmp_path)}
-    assert {name for name, row in rows.items() if row.state != "done"} == old | without
-    assert {(row.state, row.reason) for row in rows.values() if row.stage in old} <= {("to run", REASON_STALE)}
+    assert {stage.name for stage in find_stale_stages(plan.stages, Store(tmp_path))} == stale
+    rows = {row.stage: row for row in plan_dry_run(Study.parse(YAML, TWO_ROUNDS), tmp_path)}
+    assert {name for name, row in rows.items() if row.state != "done"} == stale | without
+    assert {(row.state, row.reason) for row in rows.values() if row.stage in stale} <= {("to run", REASON_STALE)}
 
 
-def test_where_students_learn_to_choose_the_one_that_labels_is_the_arms_own() -> None:
-    plan = planned(*TEACHING, "training.student=preference", "evaluation={}", "arms.half.train=true", "arms.x.dpo=null")
+def test_if_students_are_preference_models_the_labeling_one_is_the_arms_own_student() -> None:
+    plan = planned(
+        *TWO_ROUNDS,
+        "training.objective=preference_model",
+        "scorers={}",
+        "arms.half.labels_only=false",
+        "arms.x.dpo=null",
+    )
     assert fingerprint(engine_of(plan, "by")) == fingerprint(row(plan, "half").training)
 
 
@@ -292,118 +295,122 @@ def test_labels_by_a_student_of_human_labels_need_human_labels() -> None:
     assert row(plan, "by").skipped == NO_HUMAN_LABELS
 
 
-def test_stages_are_ordered_by_what_they_need_however_they_are_asked_for() -> None:
+def test_stages_are_sorted_by_their_inputs_in_any_order_of_the_targets() -> None:
     stages = planned().stages
-    assert {stage.recipe.fingerprint for stage in sort_stages(reversed(stages))} == set(by_name(planned()).values())
+    assert {stage.fingerprint for stage in sort_stages(reversed(stages))} == set(by_name(planned()).values())
     assert sort_stages(reversed(stages))[0].kind == "split"
 
 
-def test_the_studys_seed_draws_the_split_unless_the_split_has_its_own() -> None:
-    by_study = [planned(f"seed={seed}").split.recipe.fingerprint for seed in (1, 2)]
+def test_the_studys_seed_determines_the_split_unless_the_split_has_its_own() -> None:
+    by_study = [planned(f"seed={seed}").split.fingerprint for seed in (1, 2)]
     assert by_study[0] != by_study[1]
-    own = [planned(f"seed={seed}", "split.seed=5").split.recipe.fingerprint for seed in (1, 2)]
+    own = [planned(f"seed={seed}", "split.seed=5").split.fingerprint for seed in (1, 2)]
     assert own[0] == own[1]
 
 
-def test_a_source_within_a_source_bears_on_the_split_and_survives_its_yaml() -> None:
-    within = "data={kind: without, of: {kind: starter, limit: 40}, prompts_of: [{kind: starter, limit: 5, seed: %d}]}"
-    splits = [planned(within % seed).split.recipe.fingerprint for seed in (1, 1, 2)]
+def test_a_source_inside_a_source_is_part_of_the_splits_identity_and_of_the_yaml() -> None:
+    excluded = "[{kind: starter, limit: 5, seed: %d}]"
+    nested = f"data={{kind: exclude, source: {{kind: starter, limit: 40}}, exclude_prompts_from: {excluded}}}"
+    splits = [planned(nested % seed).split.fingerprint for seed in (1, 1, 2)]
     assert splits[0] == splits[1] != splits[2]
-    study = Study.parse(YAML, [within % 1])
+    study = Study.parse(YAML, [nested % 1])
     assert Study.parse(study.to_yaml()) == study
 
 
-CHOOSING = (
-    "training.student=preference",
-    "evaluation={}",
+PREFERENCE_STUDENTS = (
+    "training.objective=preference_model",
+    "scorers={}",
     "arms.x={annotator: {kind: prompted, weak: '@weak.base'}}",
     "arms.y={annotator: {kind: debate, weak: '@weak.base', rounds: 1}}",
 )
 
 
 def seconds(text: str, folder: Path, *changes: str) -> dict[str, float | None]:
-    return {row.stage: row.seconds for row in plan_dry_run(Study.parse(text, [*CHOOSING, *changes]), folder)}
+    return {row.stage: row.seconds for row in plan_dry_run(Study.parse(text, [*PREFERENCE_STUDENTS, *changes]), folder)}
 
 
-def test_a_rough_length_is_told_of_what_is_asked_directly_and_of_learning_to_choose(
-    tiny_study: str, tmp_path: Path
-) -> None:
+def test_prompted_labels_and_preference_models_have_a_rough_estimate(tiny_study: str, tmp_path: Path) -> None:
     once, more = seconds(tiny_study, tmp_path), seconds(tiny_study, tmp_path, "split.max_unlabeled=20")
-    longer = seconds(tiny_study, tmp_path, "training.preference.epochs=3")
-    for stage in ("annotate.x", "preference.x", "predict.x"):
+    longer = seconds(tiny_study, tmp_path, "training.preference_model.num_train_epochs=3")
+    for stage in ("annotate.x", "preference-model.x", "predict.x"):
         assert once[stage] is not None
     assert more["annotate.x"] == pytest.approx(2 * (once["annotate.x"] or 0))
-    assert more["preference.x"] == pytest.approx(2 * (once["preference.x"] or 0))
-    assert longer["preference.x"] == pytest.approx(3 * (once["preference.x"] or 0))
+    assert more["preference-model.x"] == pytest.approx(2 * (once["preference-model.x"] or 0))
+    assert longer["preference-model.x"] == pytest.approx(3 * (once["preference-model.x"] or 0))
     assert more["predict.x"] == once["predict.x"]
 
 
-def test_nothing_is_guessed_of_models_that_write_before_they_are_asked(tiny_study: str, tmp_path: Path) -> None:
-    thinks = seconds(tiny_study, tmp_path, "arms.x.annotator.reasoning_tokens=9")
-    assert thinks["annotate.x"] is None
-    assert thinks["annotate.y"] is None
+def test_there_is_no_estimate_for_models_that_generate_before_they_answer(tiny_study: str, tmp_path: Path) -> None:
+    estimates = seconds(tiny_study, tmp_path, "arms.x.annotator.max_reasoning_tokens=9")
+    assert estimates["annotate.x"] is None
+    assert estimates["annotate.y"] is None
 
 
-def test_a_debate_takes_as_long_a_pair_as_the_last_one_took(tiny_study: str, tmp_path: Path) -> None:
-    (stage,) = [each for each in build_plan(Study.parse(tiny_study, CHOOSING)).stages if each.name == "annotate.y"]
-    made = Store(tmp_path).get_or_create(stage.name, stage.recipe, lambda draft: {"pairs": 10, "status": {"ok": 10}})
-    record = json.loads((made.folder / "record.json").read_text())
-    (made.folder / "record.json").write_text(json.dumps(record | {"seconds": 50.0}))
-    found = seconds(tiny_study, tmp_path, "arms.y.annotator.max_tokens=9", "split.max_unlabeled=30")
-    assert found["annotate.y"] == pytest.approx(150)
+def test_a_debate_is_estimated_by_the_seconds_per_pair_of_the_last_one(
+    tiny_study: str, runtime: Runtime, tmp_path: Path
+) -> None:
+    stages = build_plan(Study.parse(tiny_study, PREFERENCE_STUDENTS)).stages
+    stage = replace(next(stage for stage in stages if stage.name == "annotate.y"), execute=lambda *_: {"pairs": 10})
+    inputs = {source.fingerprint: Artifact(folder=tmp_path, record={}) for source in stage.input_stages.values()}
+    artifact = Store(tmp_path).get_or_create(stage.name, stage.recipe, lambda draft: stage.run(draft, inputs, runtime))
+    record = json.loads((artifact.folder / "record.json").read_text())
+    (artifact.folder / "record.json").write_text(json.dumps(record | {"seconds": 50.0}))
+    estimates = seconds(tiny_study, tmp_path, "arms.y.annotator.max_argument_tokens=9", "split.max_unlabeled=30")
+    assert estimates["annotate.y"] == pytest.approx(150)
 
 
 SEAM = Path(__file__).parents[2] / "studies" / "seam2025"
 DATA_SETS = ("anthropic_hh", "cai_harmless", "harmless", "helpful", "helpsteer", "safe_rlhf")
 
-# A process of its own: the libraries read once whether there is a hub, and where its local copy lies.
+# In a process of its own: libraries read the hub's settings and cache folder once, at import.
 OFFLINE = """
 import json, sys
 from pathlib import Path
-from trimtab.data.hub import UnreachableError
-from trimtab.forecast import forecast
-from trimtab.plan import unfold
-from trimtab.study import Study
+from trimtab.config.study import Study
+from trimtab.pipeline.dry_run import plan_dry_run
+from trimtab.pipeline.plan import build_plan
+from trimtab.sources.hub import HubUnreachableError
 
 folder = Path(sys.argv[1])
-told = {}
+plans = {}
 for data in [None, *sorted((folder / "data").glob("*.yaml"))]:
     study = Study.load(folder / "paper.yaml", ["data=" + data.read_text()] if data else [])
-    rows = {row.stage: [row.state, row.why] for row in forecast(study, Path(sys.argv[2]))}
+    rows = {row.stage: [row.state, row.reason] for row in plan_dry_run(study, Path(sys.argv[2]))}
     try:
-        refused = unfold(study) and ""
-    except UnreachableError as error:
-        refused = str(error)
-    told[data.stem if data else "paper"] = {"rows": rows, "refused": refused}
-print(json.dumps(told))
+        error_message = build_plan(study) and ""
+    except HubUnreachableError as error:
+        error_message = str(error)
+    plans[data.stem if data else "paper"] = {"rows": rows, "error": error_message}
+print(json.dumps(plans))
 """
 
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What SEAM's study plans without a hub, as it stands and with each of its data sets."""
+    """The dry run of SEAM's study without a hub, as shipped and with each of its data sets."""
     home = tmp_path_factory.mktemp("home")
     environment = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HOME": str(home), "PATH": os.environ["PATH"]}
     command = [sys.executable, "-c", OFFLINE, str(SEAM), str(home / "run")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return told
+    plans: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return plans
 
 
-def test_every_data_set_of_seam_can_be_planned_before_anything_is_fetched(offline: dict[str, dict[str, Any]]) -> None:
+def test_every_data_set_of_seam_can_be_planned_before_any_download(offline: dict[str, dict[str, Any]]) -> None:
     assert set(offline) == {"paper", *DATA_SETS}
-    for told in offline.values():
-        assert {tuple(row) for row in told["rows"].values()} == {("to run", "data and weights are fetched first")}
-        assert {"split", "annotate.seam", "filter.seam", "preference.human", "predict.weak_model"} <= set(told["rows"])
+    names = {"split", "annotate.seam", "filter.seam", "preference-model.human", "predict.weak_model"}
+    for plan in offline.values():
+        assert {tuple(row) for row in plan["rows"].values()} == {("to run", REASON_DATA_AND_WEIGHTS_MISSING)}
+        assert names <= set(plan["rows"])
 
 
-def test_what_a_run_unfolds_never_has_a_name_in_place_of_its_data(offline: dict[str, dict[str, Any]]) -> None:
-    for told in offline.values():
-        assert told["refused"].startswith("the dataset cannot be loaded: the hub was not reached")
+def test_the_plan_of_a_run_never_has_a_placeholder_for_its_data(offline: dict[str, dict[str, Any]]) -> None:
+    for plan in offline.values():
+        assert plan["error"].startswith("the dataset cannot be loaded: the Hub could not be reached")
 
 
-def test_seams_study_is_about_the_first_of_its_data_sets() -> None:
+def test_seams_study_uses_the_first_of_its_data_sets() -> None:
     study = Study.load(SEAM / "paper.yaml")
     assert study == Study.load(SEAM / "paper.yaml", ["data=" + (SEAM / "data" / "helpful.yaml").read_text()])
 
@@ -419,21 +426,21 @@ def test_seams_two_studies_have_the_same_arms() -> None:
 
 def test_the_alignment_scenario_is_one_study() -> None:
     starter = "{kind: starter, limit: 40}"
-    study = Study.load(SEAM / "alignment.yaml", [f"data={starter}", f"evaluation.proxy.data={starter}"])
+    study = Study.load(SEAM / "alignment.yaml", [f"data={starter}", f"scorers.proxy.data={starter}"])
     plan = build_plan(study)
-    for teacher in ("naive", "seam", "truth"):
-        by = row(plan, f"by_{teacher}")
+    for arm in ("naive", "seam", "truth"):
+        by = row(plan, f"by_{arm}")
         assert by.training is not None
         new = by.training.input_stages["labels"]
         student = new.input_stages["labels"].input_stages["engine.weak"]
-        assert student.name == f"preference.{teacher}"
-        # new pairs: those on which the teacher's labels, once filtered, say nothing
-        assert fingerprint(student.input_stages["labels"]) == fingerprint(new.input_stages[f"labels.{teacher}"])
-        assert (new.kind, new.settings) == ("filter", {"filter": {"kind": "rest", "of": teacher}})
+        assert student.name == f"preference-model.{arm}"
+        # the new pairs are those on which the filtered labels of the arm abstain
+        assert fingerprint(student.input_stages["labels"]) == fingerprint(new.input_stages[f"labels.{arm}"])
+        assert (new.kind, new.settings) == ("filter", {"filter": {"kind": "complement", "arm": arm}})
         assert (by.training.kind, by.training.input_stages["model"].name) == ("dpo", "sft.student")
         assert set(by.verdicts) == {"small"}
-        assert by.verdicts["small"].input_stages["theirs"].name == "generate.sft"
-        assert row(plan, teacher).skipped
+        assert by.verdicts["small"].input_stages["baseline"].name == "generate.sft"
+        assert row(plan, arm).skipped
     assert plan.baseline == "sft"
-    rests = {fingerprint(row(plan, name).labels.input_stages["labels.truth"]) for name in ("human", "by_truth")}  # type: ignore[union-attr]
-    assert len(rests) == 1
+    complements = {fingerprint(row(plan, name).labels.input_stages["labels.truth"]) for name in ("human", "by_truth")}  # type: ignore[union-attr]
+    assert len(complements) == 1

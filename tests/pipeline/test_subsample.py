@@ -1,4 +1,4 @@
-"""Where a study asks about some of its test pairs, these speak of all of them, whatever the order of a file."""
+"""A study that evaluates some of its test pairs uses a sample of them, whatever their order in a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trimtab.config.study import Study
+from trimtab.core.annotator_inputs import Requirements
 from trimtab.core.component import Component
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import ProgressTick, Runtime
@@ -27,12 +28,12 @@ YAML = """
 name: small
 data: DATA
 models: {weak: {base: smollm2-135m-instruct, layers: 4}, student: smollm2-135m-instruct}
-prompts: 5
+num_test_prompts: 5
 judges: {rule: {kind: pairwise, engine: {kind: scripted}}}
 """
 ONE = "{kind: starter, limit: 40}"
 THREE = "{labeled: {kind: starter, seed: 1}, unlabeled: {kind: starter, seed: 2}, test: {kind: starter, seed: 3%s}}"
-# A file as benchmarks are: one subset behind another.
+# A file like those of benchmarks: one subset after another.
 SORTED = [
     Pair.from_responses(build_user_prompt(f"{subset} {n}?"), "yes", "no", "first")
     for subset in ("chat", "code", "math")
@@ -50,10 +51,13 @@ RUNTIME = Runtime(progress=quiet, notify=lambda text: None)
 
 
 class Lenient(Component):
-    """Everything wins."""
+    """A judge that prefers every candidate."""
 
-    def judge(self, contests: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
-        return [Verdict(id=each.id, outcome="win") for each in contests]
+    def requirements(self) -> Requirements:
+        return Requirements()
+
+    def judge(self, comparisons: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
+        return [Verdict(id=comparison.id, outcome="win") for comparison in comparisons]
 
 
 def settings_of(plan: Plan, name: str) -> dict[str, Any]:
@@ -64,51 +68,54 @@ def planned(data: str, *changes: str) -> Plan:
     return build_plan(Study.parse(YAML.replace("DATA", data), changes))
 
 
-def judged(folder: Path, count: int, *, draw: bool) -> list[str]:
-    """The ids of the pairs on which a judge is held to people."""
+def judged_pair_ids(folder: Path, count: int, *, shuffle: bool) -> list[str]:
+    """The ids of the pairs on which a judge is compared with human labels."""
 
-    def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
+    def write(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
         draft.write_rows("test", pairs_to_rows(SORTED), PAIR_SCHEMA)
         return {}
 
-    store, split = Store(folder), Stage(name="split", kind="split", execute=make)
-    inputs = {"split": store.get_or_create("split", split.recipe, lambda draft: make(draft, {}, RUNTIME))}
-    stage = judge_human_pairs_stage("judge-people.x", Lenient(), EngineResources(), split, count, shuffle=draw)
-    made = store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, RUNTIME))
-    return list(load_verdicts(made))
+    store, split = Store(folder), Stage(name="split", kind="split", execute=write)
+    inputs = {"split": store.get_or_create("split", split.recipe, lambda draft: write(draft, {}, RUNTIME))}
+    stage = judge_human_pairs_stage("judge-human-pairs.x", Lenient(), EngineResources(), split, count, shuffle=shuffle)
+    artifact = store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, RUNTIME))
+    return list(load_verdicts(artifact))
 
 
-def test_the_first_ids_are_taken_or_drawn() -> None:
+def test_the_first_ids_are_selected_or_sampled() -> None:
     ids = [str(n) for n in range(50)]
     assert subsample_ids(ids, 3, shuffle=False) == ["0", "1", "2"]
     assert subsample_ids(ids, None, shuffle=False) == ids
     assert sorted(subsample_ids(ids, None, shuffle=True)) == sorted(ids)
 
 
-def test_what_is_drawn_depends_on_no_order_and_a_larger_count_only_adds() -> None:
+def test_a_sample_does_not_depend_on_the_order_and_a_larger_count_only_adds() -> None:
     ids = [str(n) for n in range(50)]
     assert subsample_ids(ids, 10, shuffle=True) == subsample_ids(ids[::-1], 10, shuffle=True) != ids[:10]
     assert subsample_ids(ids, 20, shuffle=True)[:10] == subsample_ids(ids, 10, shuffle=True)
 
 
-def test_judges_are_held_to_pairs_of_every_part_of_a_sorted_file(tmp_path: Path) -> None:
+def test_judges_are_compared_with_human_labels_on_every_part_of_a_sorted_file(tmp_path: Path) -> None:
     subset = {pair.id: pair.prompt[0].content.split()[0] for pair in SORTED}
-    assert {subset[key] for key in judged(tmp_path, 30, draw=False)} == {"chat"}
-    assert {subset[key] for key in judged(tmp_path, 30, draw=True)} == {"chat", "code", "math"}
+    assert {subset[pair_id] for pair_id in judged_pair_ids(tmp_path, 30, shuffle=False)} == {"chat"}
+    assert {subset[pair_id] for pair_id in judged_pair_ids(tmp_path, 30, shuffle=True)} == {"chat", "code", "math"}
 
 
 @pytest.mark.parametrize("data", [ONE, THREE % ", limit: 9"], ids=["one source", "a sample of a source"])
-def test_test_pairs_that_were_drawn_already_are_taken_in_their_order(data: str) -> None:
+def test_test_pairs_that_are_a_sample_already_are_used_in_their_order(data: str) -> None:
     plan = planned(data)
-    for name in ("generate.base", "judge-people.rule"):
-        assert "draw" not in settings_of(plan, name), name
+    for name in ("generate.base", "judge-human-pairs.rule"):
+        assert "shuffle" not in settings_of(plan, name), name
 
 
-def test_some_of_a_test_source_as_it_is_are_drawn_and_the_fingerprint_tells_it() -> None:
+def test_a_part_of_a_test_file_is_sampled_and_that_is_in_the_fingerprint() -> None:
     plan = planned(THREE % "")
-    assert settings_of(plan, "generate.base")["draw"] is True
-    assert settings_of(plan, "judge-people.rule") == {**settings_of(planned(ONE), "judge-people.rule"), "draw": True}
+    assert settings_of(plan, "generate.base")["shuffle"] is True
+    assert settings_of(plan, "judge-human-pairs.rule") == {
+        **settings_of(planned(ONE), "judge-human-pairs.rule"),
+        "shuffle": True,
+    }
 
 
-def test_where_all_test_prompts_are_answered_nothing_is_drawn() -> None:
-    assert "draw" not in settings_of(planned(THREE % "", "prompts=null"), "generate.base")
+def test_if_all_test_prompts_are_used_nothing_is_sampled() -> None:
+    assert "shuffle" not in settings_of(planned(THREE % "", "num_test_prompts=null"), "generate.base")
