@@ -1,1 +1,1 @@
-"""Trimtab beside what its users have, on the same pairs and in the same run. Not part of the package."""
+"""Benchmarks of Trimtab against TRL and plain transformers, on the same pairs and in the same run. Not part of the package."""

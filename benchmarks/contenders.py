@@ -1,4 +1,4 @@
-"""The same work done by Trimtab and by what else there is. Each function times itself and returns seconds."""
+"""The same workload in Trimtab, plain transformers and TRL. Each function returns its own run time in seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trimtab.training.trainer import TrainingExample, TrainingRuntime
 BATCH_SIZE = 16
 LORA_R = 8
 MAX_NEW_TOKENS = 128
-# What plain transformers and TRL are tried with: the fastest counts.
+# Batch sizes seconds with plain transformers; the fastest counts.
 PLAIN_BATCH_SIZES = {"cpu": (2, 8, 16), "cuda": (16, 64, 256)}
 
 
@@ -38,26 +38,26 @@ def time_call(device: str, run: Callable[[], Any]) -> float:
 
 
 def score_trimtab(work: Workload, device: str, budget: int) -> float:
-    using = build_logprob_reader(work.loaded, print)
-    for _ in read_logprobs(using, work.token_pairs[:8], budget, [True] * 8):
-        pass  # the first pass allocates
-    everything = [True] * len(work.token_pairs)
-    return time_call(device, lambda: list(read_logprobs(using, work.token_pairs, budget, everything)))
+    reader = build_logprob_reader(work.loaded, print)
+    for _ in read_logprobs(reader, work.token_pairs[:8], budget, [True] * 8):
+        pass  # warm-up: the first pass allocates memory
+    wanted = [True] * len(work.token_pairs)
+    return time_call(device, lambda: list(read_logprobs(reader, work.token_pairs, budget, wanted)))
 
 
 @torch.inference_mode()
 def score_plain(work: Workload, device: str, _: int) -> float:
-    """Each response behind its prompt, sorted by length and padded, all logits, log-softmax in float32."""
+    """One sequence per response, sorted by length and padded; all logits, log-softmax in float32."""
     texts = sorted(
         (text for row in work.token_pairs for text in ((row.prompt, row.first), (row.prompt, row.second))),
         key=lambda text: -len(text[0]) - len(text[1]),
     )
     step = max(1, len(texts) // 32)
-    tried = {
+    seconds = {
         size: time_call(device, partial(_score_in_batches, work, texts[::step], size, device))
         for size in PLAIN_BATCH_SIZES[device.partition(":")[0]]
     }
-    best = min(tried, key=lambda size: tried[size])
+    best = min(seconds, key=lambda size: seconds[size])
     return time_call(device, lambda: _score_in_batches(work, texts, best, device))
 
 
@@ -68,30 +68,30 @@ def _score_in_batches(
         batch = texts[start : start + size]
         width = max(len(prompt) + len(response) for prompt, response in batch)
         ids = torch.full((len(batch), width), work.loaded.pad_id)
-        mask, answered = torch.zeros_like(ids), torch.zeros_like(ids)
-        for place, (prompt, response) in enumerate(batch):
+        mask, response_mask = torch.zeros_like(ids), torch.zeros_like(ids)
+        for row, (prompt, response) in enumerate(batch):
             end = len(prompt) + len(response)
-            ids[place, :end] = torch.tensor(prompt + response)
-            mask[place, :end] = 1
-            answered[place, len(prompt) : end] = 1
-        ids, mask, answered = ids.to(device), mask.to(device), answered.to(device)
+            ids[row, :end] = torch.tensor(prompt + response)
+            mask[row, :end] = 1
+            response_mask[row, len(prompt) : end] = 1
+        ids, mask, response_mask = ids.to(device), mask.to(device), response_mask.to(device)
         logits = work.loaded.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-        each = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
-        (each * answered[:, 1:]).sum(1).tolist()
+        logprobs = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        (logprobs * response_mask[:, 1:]).sum(1).tolist()
 
 
 def dpo_trimtab(work: Workload, device: str, budget: int) -> float:
-    """One epoch with the reference table, made before it."""
+    """One epoch, including the reference log-probabilities computed before it."""
 
     def run() -> None:
-        using = build_logprob_reader(work.loaded, print)
+        reader = build_logprob_reader(work.loaded, print)
         sums: dict[int, list[float]] = {}
-        for places, values in read_logprobs(using, work.token_pairs, budget, [True] * len(work.token_pairs)):
-            sums.update(zip(places, values, strict=True))
+        for indices, values in read_logprobs(reader, work.token_pairs, budget, [True] * len(work.token_pairs)):
+            sums.update(zip(indices, values, strict=True))
         examples = [
-            TrainingExample(row, (sums[place][0], sums[place][1])) for place, row in enumerate(work.token_pairs)
+            TrainingExample(pair, (sums[index][0], sums[index][1])) for index, pair in enumerate(work.token_pairs)
         ]
-        told = TrainingRuntime(
+        runtime = TrainingRuntime(
             name="bench",
             seed=0,
             pad_id=work.loaded.pad_id,
@@ -99,21 +99,21 @@ def dpo_trimtab(work: Workload, device: str, budget: int) -> float:
             token_budget=budget,
             trainer_arguments={"use_cpu": device == "cpu"},
         )
-        recipe = DpoSettings(learning_rate=1e-6, batch_size=BATCH_SIZE, lora_r=LORA_R)
+        settings = DpoSettings(learning_rate=1e-6, batch_size=BATCH_SIZE, lora_r=LORA_R)
         with tempfile.TemporaryDirectory() as folder:
-            train_dpo(work.loaded.model, examples, recipe, told, Path(folder), lambda done=1: None)
+            train_dpo(work.loaded.model, examples, settings, runtime, Path(folder), lambda done=1: None)
 
     return time_call(device, run)
 
 
 def dpo_trl(work: Workload, device: str, micro: int) -> float:
-    """One epoch of TRL's DPO, bfloat16, LoRA on every linear layer, its reference precomputed and counted."""
+    """One epoch of TRL's DPO in bfloat16 with LoRA on all linear layers, including its precomputed reference."""
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    class Given(DPOTrainer):  # type: ignore[misc]
-        """Takes tokens as they are, so that both contenders read the same ones."""
+    class PretokenizedDPOTrainer(DPOTrainer):  # type: ignore[misc]
+        """Uses token ids without preprocessing, so that both train on the same tokens."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
@@ -127,7 +127,7 @@ def dpo_trl(work: Workload, device: str, micro: int) -> float:
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            Given(
+            PretokenizedDPOTrainer(
                 model=work.loaded.model,
                 args=DPOConfig(
                     output_dir=folder,
@@ -153,17 +153,17 @@ def dpo_trl(work: Workload, device: str, micro: int) -> float:
 
 
 def generate_trimtab(work: Workload, device: str, budget: int) -> float:
-    asked = [(f"{place}", pair.prompt) for place, pair in enumerate(work.pairs)]
+    prompts = [(f"{index}", pair.prompt) for index, pair in enumerate(work.pairs)]
     sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, seed=0)
-    wanted = {name for name, _ in asked}
+    wanted = {name for name, _ in prompts}
     return time_call(
-        device, lambda: list(sample_completions(work.loaded.model, work.loaded.chat, asked, sampling, wanted, budget))
+        device, lambda: list(sample_completions(work.loaded.model, work.loaded.chat, prompts, sampling, wanted, budget))
     )
 
 
 @torch.inference_mode()
 def generate_plain(work: Workload, device: str, _: int) -> float:
-    """`generate` on the prompts in their order, padded on the left, in one batch."""
+    """`generate` on the prompts in one left-padded batch, in the original order."""
     prompts = [row.prompt for row in work.token_pairs]
     width = max(map(len, prompts))
     pad = work.loaded.pad_id
@@ -184,7 +184,7 @@ def generate_plain(work: Workload, device: str, _: int) -> float:
 
 
 def build_long_pairs(work: Workload) -> list[TokenizedPair]:
-    """Sixteen pairs of two texts of 512 tokens each."""
+    """Sixteen pairs of two sequences of 512 tokens each."""
     ids = tuple(token for row in work.token_pairs for token in row.prompt + row.first + row.second)
     ids *= -(-16 * 512 // len(ids))
     return [

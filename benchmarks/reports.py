@@ -1,6 +1,6 @@
-"""The report of a made-up run in a process of its own: `python -m benchmarks.reports TASK` prints a line of JSON.
+"""Writes the report of a synthetic run in a separate process: `python -m benchmarks.reports TASK` prints a line of JSON.
 
-A task is a JSON object that names the folder of the run, which `made` makes. No torch is loaded.
+A task is a JSON object with the folder of the run, created by `build_run`. Does not import torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WORDS_PER_TEXT = 60
 
 
 def build_run(folder: Path, pairs: int, prompts: int) -> Path:
-    """A run of so many unlabeled pairs and so many test prompts with a pair each: the arms of a study, and nothing trained."""
+    """A run with this many unlabeled pairs, and test prompts with one pair each: the arms of a study, without training."""
     make: Any = runpy.run_path(str(RUN_FACTORY))["create_large_run"]
     return Path(make(folder, pairs, prompts, words=WORDS_PER_TEXT))
 
@@ -27,9 +27,9 @@ def main(task: dict[str, Any]) -> dict[str, float]:
     from trimtab.report.write_report import write_report
 
     folder = Path(task["folder"])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     write_report(folder)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     return {
         "seconds": seconds,
         "per_second": task["count"] / seconds,

@@ -1,6 +1,7 @@
-"""One contender in a process of its own: `python -m benchmarks.worker TASK`, a JSON object, prints a line of JSON.
+"""Runs one benchmark in a separate process: `python -m benchmarks.worker TASK` prints a line of JSON.
 
-A task names the contender, the model, the device, how many pairs, and `size`: tokens in a pass, or rows for TRL.
+TASK is a JSON object with the function to run, the model, the device, the number of pairs, and `size`: tokens per forward pass,
+or examples for TRL.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import warnings
 from typing import Any
 
-from benchmarks import asking, contenders
+from benchmarks import contenders, seam_labels
 from benchmarks.workload import (
     Workload,
     count_required_flops,
@@ -19,28 +20,28 @@ from benchmarks.workload import (
     measure_peak_memory_mb,
 )
 
-# Forward passes that the work cannot do without: reading once; the reference, forward and backward.
+# Required passes: one forward pass to score; reference, forward and backward to train.
 REQUIRED_PASSES = {"score": 1, "dpo": 3}
 
 
 def main(task: dict[str, Any]) -> dict[str, Any]:
     device = task["device"]
     if task["run"].startswith("seam"):
-        return asking.run_seam(task)
-    given = load_workload(task["model"], task["count"], task.get("pairs"), device, task.get("layers"))
+        return seam_labels.run_seam(task)
+    workload = load_workload(task["model"], task["count"], task.get("pairs"), device, task.get("layers"))
     if task.get("long"):
-        given = Workload(given.loaded, given.pairs, contenders.build_long_pairs(given))
+        workload = Workload(workload.loaded, workload.pairs, contenders.build_long_pairs(workload))
     kind = task["run"].split("_")[0]
-    flops = count_required_flops(given.loaded.model, given.token_pairs, REQUIRED_PASSES.get(kind, 1))
-    before = measure_peak_flops(device)
-    seconds = getattr(contenders, task["run"])(given, device, task.get("size", 1024))
+    flops = count_required_flops(workload.loaded.model, workload.token_pairs, REQUIRED_PASSES.get(kind, 1))
+    peak = measure_peak_flops(device)
+    seconds = getattr(contenders, task["run"])(workload, device, task.get("size", 1024))
     return {
         "seconds": seconds,
-        "per_second": len(given.token_pairs) / seconds,
-        "tokens": sum(map(len, given.token_pairs)),
+        "per_second": len(workload.token_pairs) / seconds,
+        "tokens": sum(map(len, workload.token_pairs)),
         "peak_mb": measure_peak_memory_mb(device),
-        "peak_flops": before,
-        "roofline": flops / seconds / before,
+        "peak_flops": peak,
+        "roofline": flops / seconds / peak,
     }
 
 

@@ -1,4 +1,4 @@
-"""What every contender is given: the same pairs as the same tokens, and what reading them cannot do without."""
+"""The shared workload: the same pairs as the same tokens, and the number of operations that it requires."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_LENGTH = 512
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A model, and the pairs with their rows: prompt, the first response, the second."""
+    """A model, its pairs, and the tokenized pairs."""
 
     loaded: LoadedModel
     pairs: list[Pair]
@@ -32,48 +32,48 @@ class Workload:
 
 
 def load_model(name: str, device: str, layers: int | None = None) -> LoadedModel:
-    """A model by its short name, or a folder with weights; bfloat16."""
+    """Loads a model by its short name or from a folder, in bfloat16."""
     return ModelRef(Model(base=name, dtype="bfloat16", layers=layers)).load(print, device)
 
 
 def load_pairs(path: str | None) -> tuple[Pair, ...]:
-    """The pairs of a file, or of the starter set."""
+    """The pairs of a file, or of the starter set if `path` is None."""
     return (File(path=path) if path else Starter()).load().pairs
 
 
 def load_workload(name: str, count: int, pairs_path: str | None, device: str, layers: int | None = None) -> Workload:
-    """The first `count` pairs of the file, or of the starter set, that are not longer than MAX_TOKENS; again and again
-    where there are fewer. Of a model that is a shape alone, as many rows of random tokens and no pairs."""
+    """The first `count` pairs of the file, or of the starter set, with at most MAX_LENGTH tokens, repeated if there are fewer.
+    Models with random weights get random token pairs."""
     if name in MODEL_SHAPES:
         return Workload(build_random_model(name, device), [], sample_token_pairs(name, count, MAX_LENGTH))
     loaded = load_model(name, device, layers)
-    pairs, rows = [], []
+    pairs, token_pairs = [], []
     for pair in load_pairs(pairs_path):
-        row = tokenize_pair(loaded.chat, pair.prompt, pair.a, pair.b)
-        if row.max_text_length <= MAX_LENGTH:
+        tokenized = tokenize_pair(loaded.chat, pair.prompt, pair.a, pair.b)
+        if tokenized.max_text_length <= MAX_LENGTH:
             pairs.append(pair)
-            rows.append(row)
+            token_pairs.append(tokenized)
         if len(pairs) == count:
             break
-    again = -(-count // len(pairs))
-    return Workload(loaded, (pairs * again)[:count], (rows * again)[:count])
+    copies = -(-count // len(pairs))
+    return Workload(loaded, (pairs * copies)[:count], (token_pairs * copies)[:count])
 
 
-def count_required_flops(model: Any, rows: Sequence[TokenizedPair], passes: int = 1) -> float:
-    """Operations of reading the rows `passes` times that no way of computing avoids: each token once through every linear
-    layer, each response token once through the output head. Attention and norms are left out. A step of training a LoRA
-    adapter is two passes (forward, and the gradient of the activations), its reference is one."""
+def count_required_flops(model: Any, pairs: Sequence[TokenizedPair], passes: int = 1) -> float:
+    """Minimum number of floating-point operations for `passes` passes: each token once through all linear layers, and each
+    response token once through the output head. Excludes attention and normalization. A LoRA training step is two passes
+    (forward, and the gradient of the activations), its reference is one."""
     head = model.get_output_embeddings()
     body = sum(
-        each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Linear) and each is not head
+        layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer is not head
     )
-    tokens = sum(map(len, rows))
-    answered = sum(len(row.first) + len(row.second) for row in rows)
-    return float(2 * passes * (body * tokens + head.weight.numel() * answered))
+    tokens = sum(map(len, pairs))
+    response_tokens = sum(len(pair.first) + len(pair.second) for pair in pairs)
+    return float(2 * passes * (body * tokens + head.weight.numel() * response_tokens))
 
 
 def measure_peak_flops(device: str) -> float:
-    """Operations a second of a bfloat16 product of 2048 x 2048 matrices (8192 on a graphics card): the best of several."""
+    """Operations per second of a bfloat16 product of 2048 x 2048 matrices (8192 x 8192 on a GPU): the best of twelve."""
     size = 8192 if device.startswith("cuda") else 2048
     a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
     best = float("inf")
@@ -87,13 +87,13 @@ def measure_peak_flops(device: str) -> float:
 
 
 def synchronize(device: str) -> None:
-    """Until the device has done what it was given."""
+    """Waits until the device has finished all queued work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
 def measure_peak_memory_mb(device: str) -> float:
-    """Peak memory so far: of the process, or what was taken of the graphics card."""
+    """Peak memory so far, in MiB: of the process, or allocated on the GPU."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

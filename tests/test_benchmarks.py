@@ -1,4 +1,4 @@
-"""The bench runs from end to end, on shapes that need no weights."""
+"""The benchmarks run end to end on models with random weights."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["score_opt-tiny", "dpo_opt-tiny"])
-def test_a_shape_is_raced_against_the_others(name: str, tmp_path: Path) -> None:
+def test_a_random_model_is_compared_with_the_baselines(name: str, tmp_path: Path) -> None:
     main(["--only", name, "--rounds", "1", "--results", str(tmp_path)])
-    found = json.loads((tmp_path / "latest.json").read_text())
-    made, about = found[name], found["about"][name]
-    assert made["ratio"] == pytest.approx(made["per_second"] / made["other_per_second"], rel=0.05)
-    assert min(made["memory_ratio"], made["peak_mb"], made["gflops"]) > 0
+    results = json.loads((tmp_path / "latest.json").read_text())
+    result, about = results[name], results["about"][name]
+    assert result["ratio"] == pytest.approx(result["per_second"] / result["other_per_second"], rel=0.05)
+    assert min(result["memory_ratio"], result["peak_mb"], result["gflops"]) > 0
     assert (about["pairs"], about["device"], about["rounds"]) == ("random tokens", "cpu", 1)
 
 
-def test_the_report_of_a_made_up_run_is_timed_and_weighed(tmp_path: Path) -> None:
+def test_the_report_of_a_synthetic_run_is_measured(tmp_path: Path) -> None:
     main(["--only", "report", "--rounds", "1", "--share", "0.001", "--results", str(tmp_path)])
-    found = json.loads((tmp_path / "latest.json").read_text())
-    made = found["report"]
-    assert found["about"]["report"]["pairs"] == "random words"
+    results = json.loads((tmp_path / "latest.json").read_text())
+    result = results["report"]
+    assert results["about"]["report"]["pairs"] == "random words"
     for name in ("", "_many_prompts"):
-        assert made[f"seconds{name}"] > 0
-        assert 0.03 < made[f"page_mb{name}"] < 5
+        assert result[f"seconds{name}"] > 0
+        assert 0.03 < result[f"page_mb{name}"] < 5
 
 
-def test_a_result_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"there is no result 'dpo_opt' \(there are: score_smollm2, .*dpo_opt-1.3b"):
+def test_an_unknown_result_is_reported_with_the_available_ones(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"unknown result 'dpo_opt' \(available: score_smollm2, .*dpo_opt-1.3b"):
         main(["--only", "dpo_opt", "--results", str(tmp_path)])
 
 
-def test_drawn_rows_are_as_long_as_peoples_pairs_and_the_same_each_time() -> None:
-    rows = sample_token_pairs("opt-125m", 2000, 4096)
-    parts = list(zip(*((len(row.prompt), len(row.first), len(row.second)) for row in rows), strict=True))
-    for part, wanted in zip(parts, MEAN_LENGTHS, strict=True):
-        assert sum(part) / len(rows) == pytest.approx(wanted, rel=0.1)
-    assert sample_token_pairs("opt-125m", 20, 4096) == rows[:20]
-    assert max(row.max_text_length for row in sample_token_pairs("opt-125m", 200, 256)) <= 256
+def test_random_pairs_have_the_lengths_of_human_dialogues_and_are_deterministic() -> None:
+    pairs = sample_token_pairs("opt-125m", 2000, 4096)
+    parts = list(zip(*((len(pair.prompt), len(pair.first), len(pair.second)) for pair in pairs), strict=True))
+    for part, expected in zip(parts, MEAN_LENGTHS, strict=True):
+        assert sum(part) / len(pairs) == pytest.approx(expected, rel=0.1)
+    assert sample_token_pairs("opt-125m", 20, 4096) == pairs[:20]
+    assert max(pair.max_text_length for pair in sample_token_pairs("opt-125m", 200, 256)) <= 256
 
 
-def test_what_cannot_be_avoided_is_counted_by_hand() -> None:
+def test_required_operations_match_the_number_computed_by_hand() -> None:
     config, model = MODEL_SHAPES["opt-tiny"], build_random_model("opt-tiny", "cpu").model
     # a layer: four products of width x width, two of width x 64; the head: width x vocabulary
     body = config.num_hidden_layers * (4 * 32 * 32 + 2 * 32 * 64)
