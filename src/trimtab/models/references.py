@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from trimtab.models.config import Model, compute_model_hash, resolve_weights
 from trimtab.models.model_card import read_full_model_settings, read_parent
 from trimtab.models.sources.download_cache import compute_sha256_cached
+from trimtab.models.sources.gguf import Notify
 from trimtab.models.sources.local_dir import folder_hash
 from trimtab.storage.artifacts import open_artifact
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # The start of the content hash of a model that has not been downloaded.
 NOT_DOWNLOADED = "not-downloaded:"
-
-Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
