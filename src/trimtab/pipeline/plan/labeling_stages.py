@@ -157,7 +157,7 @@ class LabelingPlanner:
     def needs_human_labels(self, name: str, requested_by: RequestChain = ()) -> bool:
         """Whether an arm's labels depend on human labels of the unlabeled pairs, directly or through other arms."""
         if name not in self.arms or name in requested_by:
-            return False  # an error that `final_labels` reports with its place
+            return False  # an error that `final_labels` reports with its setting
         arm, requirements = self.arms[name], self._requirements(name)
         if requirements.human_labels:
             return True
@@ -181,35 +181,35 @@ class LabelingPlanner:
         return self.resolve_models(self.arms[arm].annotator, f"arms.{arm}.annotator", requested_by)
 
     def resolve_models(
-        self, component: Component, place: str, requested_by: RequestChain = ()
+        self, component: Component, setting: str, requested_by: RequestChain = ()
     ) -> dict[str, ModelSource]:
-        """The study's own models among the engines of any component. `place` is the component's setting, for errors."""
+        """The study's own models among the engines of any component. `setting` is the component's setting, for errors."""
         task = get_training_task(component, DEFAULT_TRAINING_TASK)
         return {
-            name: self._resolve_engine_model(model, task, f"{place}.{name}", requested_by)
+            name: self._resolve_engine_model(model, task, f"{setting}.{name}", requested_by)
             for name, model in list_study_models(component).items()
         }
 
     def _resolve_engine_model(
-        self, model: str, task: TrainingTask, place: str, requested_by: RequestChain
+        self, model: str, task: TrainingTask, setting: str, requested_by: RequestChain
     ) -> ModelSource:
         """A model of the study. A preference model is one that is trained on `task`."""
         if model == WEAK_PREFERENCE_MODEL:
             return self._weak_preference_model(task)
         label_arm = find_label_arm(model)
         if label_arm is None:
-            return self._resolve_study_model(model, place)
-        return self._student_preference_model(label_arm, task, place, requested_by)
+            return self._resolve_study_model(model, setting)
+        return self._student_preference_model(label_arm, task, setting, requested_by)
 
     def _student_preference_model(
-        self, label_arm: str, task: TrainingTask, place: str, requested_by: RequestChain
+        self, label_arm: str, task: TrainingTask, setting: str, requested_by: RequestChain
     ) -> Stage:
         """The student, trained on an arm's labels to perform the task."""
         if label_arm not in self.arms:
-            raise StudyError(f"{place}: there is no arm {label_arm!r} (there are: {', '.join(self.arms)})")
+            raise StudyError(f"{setting}: there is no arm {label_arm!r} (there are: {', '.join(self.arms)})")
         if self.root is not self:
             raise StudyError(
-                f"{place}: @{label_arm}.preference_model is trained on labels of the unlabeled pairs, which cannot be held "
+                f"{setting}: @{label_arm}.preference_model is trained on labels of the unlabeled pairs, which cannot be held "
                 "out, so its label quality cannot be measured on the labeled pairs; remove what requires that (calibration, "
                 "or a filter that learns)"
             )
@@ -256,14 +256,14 @@ class LabelingPlanner:
             raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(tables)})")
         return self._logprobs(arm, Model(base=model), self.label_splits)
 
-    def _resolve_any_model(self, name: str, place: str) -> ModelSource:
-        return self._resolve_study_model(name, place) if name.startswith("@") else Model(base=name)
+    def _resolve_any_model(self, name: str, setting: str) -> ModelSource:
+        return self._resolve_study_model(name, setting) if name.startswith("@") else Model(base=name)
 
-    def _resolve_study_model(self, name: str, place: str) -> ModelSource:
+    def _resolve_study_model(self, name: str, setting: str) -> ModelSource:
         available = self._available_models()
         if name not in available:
             names = ", ".join([*available, ARM_PREFERENCE_MODEL])
-            raise StudyError(f"{place}: no model {name!r} is trained (there are: {names})")
+            raise StudyError(f"{setting}: no model {name!r} is trained (there are: {names})")
         return available[name]
 
     def _available_models(self) -> Mapping[str, ModelSource]:
