@@ -5,7 +5,7 @@ Functions show progress on standard error. `device` is `auto`, `cpu`, `cuda`, `c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -140,16 +140,17 @@ def run(
     *,
     device: str = "auto",
     token_budget: int = 1024,
-    trainer_arguments: Sequence[str] = (),
+    trainer_arguments: Mapping[str, Any] | None = None,
 ) -> RunResults:
     """Runs a study, writes `report.html` and `report.json`, and returns the results. Run again to resume.
 
-    `folder` is `runs/` and the study's name by default. `trainer_arguments` are `KEY=VALUE` options as in `--trainer`.
+    `folder` is `runs/` and the study's name by default. `trainer_arguments` are passed to
+    `transformers.TrainingArguments`, such as `{"report_to": "wandb"}`.
     Raises `StoreError` if another run uses the folder.
     """
     study = _as_study(study)
     path = _run_folder(study, folder)
-    runtime = build_runtime(device, token_budget, list(trainer_arguments))
+    runtime = build_runtime(device, token_budget, trainer_arguments)
     run_study(study, path, runtime, stage_progress_callback())
     if runtime.is_main_process:
         write_report(path)

@@ -181,7 +181,9 @@ def test_an_arm_is_compared_with_other_rows_of_the_study() -> None:
     assert study.arms["other"].compare_with == ("longer", "weak_model", "human")
     assert Study.parse(study.to_yaml()) == study
     unknown = error_message("arms.longer.compare_with=[longre]")
-    assert "arms.longer.compare_with: unknown row 'longre' (expected one of: base, sft, weak_model, human, weak" in unknown
+    assert (
+        "arms.longer.compare_with: unknown row 'longre' (expected one of: base, sft, weak_model, human, weak" in unknown
+    )
     assert "an arm cannot be compared with itself" in error_message("arms.longer.compare_with=[longer]")
     untrained = "arms.other={annotator: length, labels_only: true}"
     message = "other has labels_only: true, so it has no student"

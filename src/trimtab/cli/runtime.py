@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -16,17 +18,10 @@ from trimtab.errors import StudyError
 
 
 def build_runtime(
-    device: str = "auto", token_budget: int = 1024, trainer_arguments: list[str] | tuple[str, ...] = ()
+    device: str = "auto", token_budget: int = 1024, trainer_arguments: Mapping[str, Any] | None = None
 ) -> Runtime:
-    """Builds a runtime from command-line options. Raises `StudyError` for an invalid device or trainer argument."""
-    import yaml
-
-    arguments = {}
-    for argument in trainer_arguments:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise StudyError(f"--trainer {argument}: expected KEY=VALUE")
-        arguments[key] = yaml.safe_load(value)
+    """Builds a runtime. Raises `StudyError` for an invalid device or trainer argument."""
+    arguments = dict(trainer_arguments or {})
     validate_trainer_arguments(arguments)
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     progress = RichProgress(err if rank == 0 else Console(file=io.StringIO()))
@@ -39,6 +34,19 @@ def build_runtime(
         rank=rank,
         world_size=world_size,
     )
+
+
+def parse_trainer_arguments(options: Sequence[str]) -> dict[str, Any]:
+    """Parses `--trainer KEY=VALUE` options; values are read as YAML."""
+    import yaml
+
+    arguments = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise StudyError(f"--trainer {option}: expected KEY=VALUE")
+        arguments[key] = yaml.safe_load(value)
+    return arguments
 
 
 def _resolve_device(name: str) -> str:

@@ -14,7 +14,7 @@ from trimtab.cli.options import (
     TokenBudget,
     TrainerArguments,
 )
-from trimtab.cli.runtime import build_runtime
+from trimtab.cli.runtime import build_runtime, parse_trainer_arguments
 from trimtab.cli.terminal import app, echo, err, format_elapsed, out, stage_progress_callback
 from trimtab.core.runtime import Runtime
 
@@ -49,7 +49,8 @@ def run(
     from trimtab.config.study import Study
 
     loaded = Study.load(study, overrides or ())
-    _run_study(loaded, out_dir or Path("runs") / loaded.name, build_runtime(device, token_budget, trainer or ()))
+    runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
+    _run_study(loaded, out_dir or Path("runs") / loaded.name, runtime)
 
 
 @app.command()
