@@ -1,6 +1,6 @@
-"""A finished run's figures as Markdown: python studies/tables.py runs/hh-helpful
+"""Prints the results of a finished run as Markdown: python studies/tables.py runs/hh-helpful
 
-Arms, their paired differences to the reference rows, labels, and what the rewards are worth, all from the run's report.json.
+Shows the metrics of all arms, paired differences between arms, label metrics, and notes, all from the run's report.json.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ ROW_METRICS = (
     "gold_reward",
     "accuracy",
     "length",
-    "ended",
-    "refusals",
-    "distinct",
-    "divergence",
-    "surer_and_wrong",
-    "order_flips",
+    "eos_rate",
+    "refusal_rate",
+    "distinct_2",
+    "kl_to_reference",
+    "overconfident_error_rate",
+    "order_inconsistency",
 )
 DIFFERENCE_METRICS = ("gold_reward", "accuracy")
 LABEL_METRICS = (
     *("agreement", "coverage", "kappa", "calibration_error", "length_correlation"),
-    *("order_flips", "cut_short", "said_of_others"),
+    *("order_inconsistency", "truncation_rate", "duplicate_text_rate"),
 )
 
 
@@ -48,49 +48,47 @@ def format_column_title(report: Report, name: str, counts: Sequence[int]) -> str
 
 
 def render_arms(report: Report) -> str:
-    shown = [name for name in ROW_METRICS if any(name in arm.metrics for arm in report.arms)]
-    counts = {name: [arm.metrics[name].n for arm in report.arms if name in arm.metrics] for name in shown}
-    head = ["arm", *(format_column_title(report, name, counts[name]) for name in shown)]
-    return render_table(
-        head,
-        [
-            [f"`{arm.name}`", *(format_metric_value(arm.metrics.get(name), name) for name in shown)]
-            for arm in report.arms
-        ],
-    )
+    names = [name for name in ROW_METRICS if any(name in arm.metrics for arm in report.arms)]
+    counts = {name: [arm.metrics[name].n for arm in report.arms if name in arm.metrics] for name in names}
+    head = ["arm", *(format_column_title(report, name, counts[name]) for name in names)]
+    rows = [
+        [f"`{arm.name}`", *(format_metric_value(arm.metrics.get(name), name) for name in names)] for arm in report.arms
+    ]
+    return render_table(head, rows)
 
 
 def render_differences(report: Report) -> str:
-    found = {(each.arm, each.baseline, each.metric): each.difference for each in report.comparisons}
-    pairs = dict.fromkeys((arm, against) for arm, against, metric in found if metric in DIFFERENCE_METRICS)
-    shown = [name for name in DIFFERENCE_METRICS if any(metric == name for _, _, metric in found)]
-    head = ["", *(get_metric_info(display_metric_name(name, report.rewards)).label for name in shown)]
+    differences = {
+        (comparison.arm, comparison.baseline, comparison.metric): comparison.difference
+        for comparison in report.comparisons
+    }
+    pairs = dict.fromkeys((arm, baseline) for arm, baseline, metric in differences if metric in DIFFERENCE_METRICS)
+    names = [name for name in DIFFERENCE_METRICS if any(metric == name for _, _, metric in differences)]
+    head = ["", *(get_metric_info(display_metric_name(name, report.rewards)).label for name in names)]
     rows = [
         [
-            f"`{arm}` minus `{against}`",
-            *(format_metric_value(found.get((arm, against, name)), name, signed=True) for name in shown),
+            f"`{arm}` minus `{baseline}`",
+            *(format_metric_value(differences.get((arm, baseline, name)), name, signed=True) for name in names),
         ]
-        for arm, against in pairs
+        for arm, baseline in pairs
     ]
     return render_table(head, rows)
 
 
 def render_labels(report: Report) -> str:
-    shown = [name for name in LABEL_METRICS if any(name in each.metrics for each in report.labels)]
-    head = ["labels", *(get_metric_info(name).label for name in shown)]
-    return render_table(
-        head,
-        [
-            [f"`{each.arm}`", *(format_metric_value(each.metrics.get(name), name) for name in shown)]
-            for each in report.labels
-        ],
-    )
+    names = [name for name in LABEL_METRICS if any(name in labels.metrics for labels in report.labels)]
+    head = ["labels", *(get_metric_info(name).label for name in names)]
+    rows = [
+        [f"`{labels.arm}`", *(format_metric_value(labels.metrics.get(name), name) for name in names)]
+        for labels in report.labels
+    ]
+    return render_table(head, rows)
 
 
 def main() -> None:
     report = report_from_json(json.loads((Path(sys.argv[1]) / "report.json").read_text(encoding="utf-8")))
-    for part in (render_arms, render_differences, render_labels):
-        print(part(report), end="\n\n")
+    for render in (render_arms, render_differences, render_labels):
+        print(render(report), end="\n\n")
     for note in report.notes:
         print(f"- {note}")
 

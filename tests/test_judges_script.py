@@ -1,4 +1,4 @@
-"""The script that holds judges to people, on a file made on the spot."""
+"""The script that compares judges with human labels, on generated files."""
 
 from __future__ import annotations
 
@@ -8,38 +8,53 @@ import sys
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[1] / "studies" / "judges" / "agreement.py"
-FIRST = 'first={engine: {kind: scripted, weighs: {".": [2, 1]}}}'
-# sees which response is good, whichever stands first
-KNOWS = "knows={engine: {kind: scripted, weighs: {'response_1>(?s:.)good': [3, 1], '.': [1, 3]}}}"
+FIRST = 'first={engine: {kind: scripted, choice_weights: {".": [2, 1]}}}'
+# identifies the good response in either order
+CORRECT = "correct={engine: {kind: scripted, choice_weights: {'response_1>(?s:.)good': [3, 1], '.': [1, 3]}}}"
 
 
-def tried(folder: Path, *judges: str, rows: int = 8) -> tuple[dict[str, object], str]:
+def run_script(folder: Path, *judges: str, max_pairs: int = 8) -> tuple[dict[str, object], str]:
     for name, count in (("one", 10), ("two", 6)):
         lines = [
-            {"prompt": f"{name} {place}?", "chosen": f"good {place}", "rejected": f"a longer poor {place}"}
-            for place in range(count)
+            {"prompt": f"{name} {index}?", "chosen": f"good {index}", "rejected": f"a longer poor {index}"}
+            for index in range(count)
         ]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     files = [str(folder / f"{name}.jsonl") for name in ("one", "two")]
-    to = folder / "out.json"
-    asked = [part for judge in judges for part in ("--judge", judge)]
-    command = [sys.executable, str(SCRIPT), *files, *asked, "--rows", str(rows), "--json", str(to)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(to.read_text()), done.stdout
+    output = folder / "out.json"
+    judge_options = [part for judge in judges for part in ("--judge", judge)]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        *files,
+        *judge_options,
+        "--max-pairs",
+        str(max_pairs),
+        "--json",
+        str(output),
+    ]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(output.read_text()), process.stdout
 
 
-def test_judges_are_held_to_people_file_by_file_and_over_all(tmp_path: Path) -> None:
-    document, shown = tried(tmp_path, FIRST, KNOWS)
+def test_judges_are_compared_with_human_labels_per_file_and_over_all_files(tmp_path: Path) -> None:
+    document, text = run_script(tmp_path, FIRST, CORRECT)
     files, judges = document["files"], document["judges"]
     assert files == {
-        "one": {"pairs": 8, "left_out": 0},
-        "two": {"pairs": 6, "left_out": 0},
-        "all files": {"pairs": 14, "left_out": 0},
+        "one": {"pairs": 8, "n_excluded": 0},
+        "two": {"pairs": 6, "n_excluded": 0},
+        "all files": {"pairs": 14, "n_excluded": 0},
     }
     assert isinstance(judges, dict)
-    people = {name: found["all files"]["figures"]["with_people"]["value"] for name, found in judges.items()}
-    assert people == {"longer": 0.0, "first": 0.5, "first, averaged": 0.5, "knows": 1.0, "knows, averaged": 1.0}
-    assert judges["first"]["one"]["figures"]["order_flips"]["value"] == 1.0
+    agreement = {name: results["all files"]["metrics"]["human_agreement"]["value"] for name, results in judges.items()}
+    assert agreement == {
+        "longer": 0.0,
+        "first": 0.5,
+        "first, averaged": 0.5,
+        "correct": 1.0,
+        "correct, averaged": 1.0,
+    }
+    assert judges["first"]["one"]["metrics"]["order_inconsistency"]["value"] == 1.0
     assert "unusable" in judges["first"]["all files"]["warnings"][0]
-    assert judges["knows"]["two"]["cost"]["calls"] == 12
-    assert "| knows | 1.000 [" in shown
+    assert judges["correct"]["two"]["cost"]["calls"] == 12
+    assert "| correct | 1.000 [" in text

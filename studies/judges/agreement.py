@@ -1,11 +1,11 @@
-"""How far judges agree with people and with one another, on files of pairs that people labeled.
+"""Compares judges with human labels and with each other, on files of human-labeled pairs.
 
-python studies/judges/agreement.py FILE … --judge smollm2-135m-instruct --judge 'scores={engine: gemma3-270m, answer: scores}' \
-    --rows 120 --json agreement.json
+python studies/judges/agreement.py FILE … --judge smollm2-135m-instruct \
+    --judge 'scores={engine: gemma3-270m, output_format: scores}' --max-pairs 120 --json agreement.json
 
-A judge is a model's name, or NAME={…} with settings of `pairwise`. The rule that the longer response is better is always
-tried beside them, and for judges that choose by probabilities what both orders come to on average. What was answered is kept
-beside the JSON, so that the same command goes on where it was stopped. Prints tables in Markdown.
+A judge is a model name, or NAME={…} with settings of `pairwise`. The rule that the longer response is better is always
+included, and for judges with probabilities also the average over both presentation orders. Completions are cached next to the
+JSON file, so that the same command resumes an interrupted run. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -43,32 +43,35 @@ from trimtab.metrics.judge_quality import (
 from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.report.text.judge_summary import build_judge_warnings
 from trimtab.sources.file import File
-from trimtab.types import Choice, Comparison, Pair, Verdict, text_hash
+from trimtab.types import Choice, Comparison, Outcome, Pair, Verdict, text_hash
 
 LONGER_RULE = "longer"
 AVERAGED_SUFFIX = ", averaged"
 ALL_FILES = "all files"
 BATCH_SIZE = 16
+TABLE_METRICS = ("human_agreement", "kappa", "order_inconsistency", "first_position_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilePairs:
-    """The pairs of one file that are judged, and how many of it could not be or were too long."""
+    """The judged pairs of one file, and the number of excluded rows: invalid, unlabeled or too long."""
 
     name: str
     pairs: tuple[Pair, ...]
     n_excluded: int
 
 
-def load_file_pairs(path: str, rows: int, longest: int) -> FilePairs:
-    """The labeled pairs of at most so many characters, drawn by their ids: the same ones on every machine."""
-    found = File(path=path).load()
-    labeled = [pair for pair in found.pairs if pair.human is not None]
-    short = [pair for pair in labeled if count_characters(pair) <= longest]
+def load_file_pairs(path: str, max_pairs: int, max_characters: int) -> FilePairs:
+    """A sample of the labeled pairs with at most `max_characters`. The sample depends on the pair ids only."""
+    dataset = File(path=path).load()
+    labeled = [pair for pair in dataset.pairs if pair.human is not None]
+    short = [pair for pair in labeled if count_characters(pair) <= max_characters]
     if not short:
-        raise StudyError(f"{path}: no pair has a human label and at most {longest} characters; try --longest")
-    drawn = sorted(short, key=lambda pair: text_hash("drawn", pair.id))[:rows]
-    return FilePairs(name=file_label(path), pairs=tuple(drawn), n_excluded=len(found.pairs) - len(short))
+        raise StudyError(
+            f"{path}: no pair has a human label and at most {max_characters} characters; increase --max-characters"
+        )
+    sample = sorted(short, key=lambda pair: text_hash("drawn", pair.id))[:max_pairs]
+    return FilePairs(name=file_label(path), pairs=tuple(sample), n_excluded=len(dataset.pairs) - len(short))
 
 
 def file_label(path: str) -> str:
@@ -80,125 +83,120 @@ def count_characters(pair: Pair) -> int:
 
 
 def parse_judge(text: str) -> tuple[str, Pairwise]:
-    """A judge by the name of its model, or by a name of its own and its settings."""
+    """Parses MODEL or NAME={settings} into a name and a judge."""
     name, equals, settings = text.partition("=")
-    given = yaml.safe_load(settings) if equals else {"engine": text}
-    made = build_component("judges", {"kind": "pairwise", **given})
-    if not isinstance(made, Pairwise):
+    values = yaml.safe_load(settings) if equals else {"engine": text}
+    judge = build_component("judges", {"kind": "pairwise", **values})
+    if not isinstance(judge, Pairwise):
         raise StudyError(f"--judge {text}: not a pairwise judge")
-    return name, made
+    return name, judge
 
 
 def run_judge(
-    name: str, judge: Pairwise, rows: Sequence[FilePairs], kept: Path, runtime: Runtime
+    name: str, judge: Pairwise, files: Sequence[FilePairs], cache_folder: Path, runtime: Runtime
 ) -> dict[str, Verdict]:
-    """A judge's verdicts on all pairs, by pair id; its engine is gone from memory when they are returned."""
+    """A judge's verdicts on all pairs, by pair id. Its engine is freed on return."""
     engines: dict[str, Engine] = {
-        key: CachedEngine(engine=engine.start(runtime), cache_key=engine.content_hash(), folder=kept)
+        key: CachedEngine(engine=engine.start(runtime), cache_key=engine.content_hash(), folder=cache_folder)
         for key, engine in list_engine_configs(judge).items()
     }
-    pairs = [pair for each in rows for pair in each.pairs]
-    contests = [Comparison(id=pair.id, prompt=pair.prompt, candidate=pair.a, baseline=pair.b) for pair in pairs]
-    found: dict[str, Verdict] = {}
-    began = time.monotonic()
-    for start in range(0, len(contests), BATCH_SIZE):
-        batch = contests[start : start + BATCH_SIZE]
-        found.update({each.id: each for each in judge.judge(batch, engines)})
-        runtime.notify(f"{name}: {len(found)} of {len(contests)} pairs, {time.monotonic() - began:.0f} s")
-    return found
+    pairs = [pair for file in files for pair in file.pairs]
+    comparisons = [Comparison(id=pair.id, prompt=pair.prompt, candidate=pair.a, baseline=pair.b) for pair in pairs]
+    verdicts: dict[str, Verdict] = {}
+    start_time = time.monotonic()
+    for start in range(0, len(comparisons), BATCH_SIZE):
+        batch = comparisons[start : start + BATCH_SIZE]
+        verdicts.update({verdict.id: verdict for verdict in judge.judge(batch, engines)})
+        seconds = time.monotonic() - start_time
+        runtime.notify(f"{name}: {len(verdicts)} of {len(comparisons)} pairs, {seconds:.0f} s")
+    return verdicts
 
 
 def average_orders(verdicts: Verdicts) -> dict[str, Verdict] | None:
-    """What the probabilities of both orders, averaged, come to, as the annotator `prompted` reads them; None without any."""
-    found = {}
-    for key, each in verdicts.items():
-        if (
-            each.forward is None
-            or each.reversed is None
-            or each.forward.probability_first is None
-            or each.reversed.probability_first is None
-        ):
+    """Verdicts from the probabilities averaged over both orders, as in the annotator `prompted`. None without probabilities."""
+    averaged = {}
+    for key, verdict in verdicts.items():
+        orders = (verdict.forward, verdict.reversed)
+        forward, reversed_ = (order.probability_first if order is not None else None for order in orders)
+        if forward is None or reversed_ is None:
             return None
-        lean = each.forward.probability_first - each.reversed.probability_first
-        found[key] = Verdict(id=key, outcome="tie" if lean == 0 else "win" if lean > 0 else "loss")
-    return found
+        averaged[key] = Verdict(id=key, outcome=outcome_of(forward - reversed_))
+    return averaged
 
 
-def judge_by_length(rows: Sequence[FilePairs]) -> dict[str, Verdict]:
-    """The rule that the longer response is better."""
-    pairs = [pair for each in rows for pair in each.pairs]
-    return {
-        pair.id: Verdict(
-            id=pair.id,
-            outcome="tie" if pair.length_difference("a") == 0 else "win" if pair.length_difference("a") > 0 else "loss",
-        )
-        for pair in pairs
+def outcome_of(difference: float) -> Outcome:
+    return "tie" if difference == 0 else "win" if difference > 0 else "loss"
+
+
+def judge_by_length(files: Sequence[FilePairs]) -> dict[str, Verdict]:
+    """Verdicts of the rule that the longer response is better."""
+    pairs = [pair for file in files for pair in file.pairs]
+    return {pair.id: Verdict(id=pair.id, outcome=outcome_of(pair.length_difference("a"))) for pair in pairs}
+
+
+def evaluate_judge(name: str, verdicts: Verdicts, file: FilePairs) -> dict[str, Any]:
+    """One judge on one file: metrics, outcome counts, cost, and warnings."""
+    in_file = {pair.id: verdicts[pair.id] for pair in file.pairs}
+    prompts = {pair.id: pair.prompt_id for pair in file.pairs}
+    metrics = {
+        "order_inconsistency": compute_order_inconsistency(in_file, prompts),
+        "first_position_rate": compute_first_position_rate(in_file, prompts),
+        **compute_human_agreement(in_file, human_labels(file), prompts),
     }
-
-
-def evaluate_judge(name: str, verdicts: Verdicts, rows: FilePairs) -> dict[str, Any]:
-    """One judge on one file: its figures, how its verdicts came out, what it cost, and what it is not good for."""
-    here = {pair.id: verdicts[pair.id] for pair in rows.pairs}
-    prompts = {pair.id: pair.prompt_id for pair in rows.pairs}
-    people = compute_human_agreement(here, human_labels(rows), prompts)
-    figures = {
-        "order_flips": compute_order_inconsistency(here, prompts),
-        "first_named": compute_first_position_rate(here, prompts),
-        **people,
-    }
-    outcomes = Counter(each.outcome for each in here.values())
+    outcomes = Counter(verdict.outcome for verdict in in_file.values())
     return {
-        "figures": {key: asdict(figure) for key, figure in figures.items()},
+        "metrics": {key: asdict(metric) for key, metric in metrics.items()},
         "outcomes": dict(outcomes),
-        "cost": asdict(sum_costs([here])),
-        "warnings": build_judge_warnings(name, figures, outcomes["failed"], len(here)),
+        "cost": asdict(sum_costs([in_file])),
+        "warnings": build_judge_warnings(name, metrics, outcomes["failed"], len(in_file)),
     }
 
 
-def human_labels(rows: FilePairs) -> dict[str, Choice]:
-    return {pair.id: pair.human for pair in rows.pairs if pair.human is not None}
+def human_labels(file: FilePairs) -> dict[str, Choice]:
+    return {pair.id: pair.human for pair in file.pairs if pair.human is not None}
 
 
-def merge_files(rows: Sequence[FilePairs]) -> FilePairs:
+def merge_files(files: Sequence[FilePairs]) -> FilePairs:
     return FilePairs(
         name=ALL_FILES,
-        pairs=tuple({pair.id: pair for each in rows for pair in each.pairs}.values()),
-        n_excluded=sum(each.n_excluded for each in rows),
+        pairs=tuple({pair.id: pair for file in files for pair in file.pairs}.values()),
+        n_excluded=sum(file.n_excluded for file in files),
     )
 
 
-def build_document(judges: Mapping[str, Verdicts], rows: Sequence[FilePairs]) -> dict[str, Any]:
-    """Everything that is written."""
-    files = [*rows, *([merge_files(rows)] if len(rows) > 1 else [])]
+def build_document(judges: Mapping[str, Verdicts], files: Sequence[FilePairs]) -> dict[str, Any]:
+    """The contents of the JSON file."""
+    parts = [*files, *([merge_files(files)] if len(files) > 1 else [])]
     return {
-        "files": {each.name: {"pairs": len(each.pairs), "left_out": each.n_excluded} for each in files},
+        "files": {file.name: {"pairs": len(file.pairs), "n_excluded": file.n_excluded} for file in parts},
         "judges": {
-            name: {each.name: evaluate_judge(name, verdicts, each) for each in files}
+            name: {file.name: evaluate_judge(name, verdicts, file) for file in parts}
             for name, verdicts in judges.items()
         },
-        "agreements": {each.name: [asdict(found) for found in compute_agreements(judges, each)] for each in files},
+        "agreements": {
+            file.name: [asdict(agreement) for agreement in compute_agreements(judges, file)] for file in parts
+        },
         "machine": {"python": platform.python_version(), "processor": platform.machine()},
     }
 
 
-def compute_agreements(judges: Mapping[str, Verdicts], rows: FilePairs) -> list[RaterAgreement]:
-    """Of raters proper: an average says nothing but what its judge's verdicts were made from."""
-    here = {
-        name: {pair.id: found[pair.id] for pair in rows.pairs}
-        for name, found in judges.items()
+def compute_agreements(judges: Mapping[str, Verdicts], file: FilePairs) -> list[RaterAgreement]:
+    """Agreement between raters. Excludes averaged verdicts, which depend on those of their judge."""
+    ratings = {
+        name: {pair.id: verdicts[pair.id] for pair in file.pairs}
+        for name, verdicts in judges.items()
         if not name.endswith(AVERAGED_SUFFIX)
     }
-    return compute_rater_agreements(
-        here, ON_TEST_PAIRS, {pair.id: pair.prompt_id for pair in rows.pairs}, human_labels(rows)
-    )
+    prompts = {pair.id: pair.prompt_id for pair in file.pairs}
+    return compute_rater_agreements(ratings, ON_TEST_PAIRS, prompts, human_labels(file))
 
 
-def format_metric_value(figure: Mapping[str, Any] | None) -> str:
-    """A figure with its interval."""
-    if figure is None or figure["value"] is None:
+def format_metric_value(metric: Mapping[str, Any] | None) -> str:
+    """A value with its interval."""
+    if metric is None or metric["value"] is None:
         return ""
-    between = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    return f"{figure['value']:.3f}{between}".replace("-", "−")
+    interval = "" if metric["low"] is None else f" [{metric['low']:.3f}, {metric['high']:.3f}]"
+    return f"{metric['value']:.3f}{interval}".replace("-", "−")
 
 
 def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -207,43 +205,31 @@ def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def render_markdown(document: Mapping[str, Any]) -> str:
-    """A table for each file, then how far raters agree over all of them."""
+    """A table per file, then the agreement between raters over all files."""
+    head = ["judge", "human agreement", "kappa", "order inconsistency", "position bias (first)", "failed", "tokens"]
     parts = []
-    for file, about in document["files"].items():
-        head = [
-            "judge",
-            "agrees with people",
-            "kappa",
-            "order flips",
-            "names the first",
-            "failed",
-            "tokens",
-            "seconds a pair",
-        ]
-        rows = [_render_row(name, found[file], about["pairs"]) for name, found in document["judges"].items()]
-        parts.append(
-            f"### {file}, n = {about['pairs']} pairs ({about['left_out']} left out)\n\n{render_table(head, rows)}"
-        )
-    last = list(document["agreements"].values())[-1]
+    for name, file in document["files"].items():
+        rows = [_render_row(judge, results[name], file["pairs"]) for judge, results in document["judges"].items()]
+        title = f"### {name}, n = {file['pairs']} pairs ({file['n_excluded']} excluded)"
+        parts.append(f"{title}\n\n{render_table([*head, 'seconds per pair'], rows)}")
+    name, agreements = list(document["agreements"].items())[-1]
     rows = [
         [
-            ", ".join(each["raters"]),
-            format_metric_value(each["figures"].get("kappa")),
-            format_metric_value(each["figures"]["alpha"]),
+            ", ".join(agreement["raters"]),
+            format_metric_value(agreement["metrics"].get("kappa")),
+            format_metric_value(agreement["metrics"]["alpha"]),
         ]
-        for each in last
+        for agreement in agreements
     ]
-    parts.append(
-        f"### How far raters agree, {list(document['agreements'])[-1]}\n\n{render_table(['raters', 'kappa', 'alpha'], rows)}"
-    )
+    parts.append(f"### Agreement between raters, {name}\n\n{render_table(['raters', 'kappa', 'alpha'], rows)}")
     return "\n\n".join(parts)
 
 
-def _render_row(name: str, found: Mapping[str, Any], n: int) -> list[str]:
-    figures, cost = found["figures"], found["cost"]
-    shown = [format_metric_value(figures[key]) for key in ("with_people", "kappa", "order_flips", "first_named")]
+def _render_row(name: str, results: Mapping[str, Any], n: int) -> list[str]:
+    metrics, cost = results["metrics"], results["cost"]
+    values = [format_metric_value(metrics[key]) for key in TABLE_METRICS]
     tokens = cost["prompt_tokens"] + cost["generated_tokens"]
-    return [name, *shown, str(found["outcomes"].get("failed", 0)), f"{tokens:,}", f"{cost['seconds'] / n:.2f}"]
+    return [name, *values, str(results["outcomes"].get("failed", 0)), f"{tokens:,}", f"{cost['seconds'] / n:.2f}"]
 
 
 @contextmanager
@@ -254,33 +240,37 @@ def silent_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", help="pairs with human labels, in any layout that trimtab reads")
+    parser.add_argument("files", nargs="+", help="pairs with human labels, in any supported layout")
     parser.add_argument("--judge", action="append", default=[], metavar="MODEL or NAME={…}")
-    parser.add_argument("--rows", type=int, default=120, help="pairs of each file")
-    parser.add_argument("--longest", type=int, default=4000, help="characters of prompt and both responses together")
+    parser.add_argument("--max-pairs", type=int, default=120, help="maximum number of pairs per file")
+    parser.add_argument(
+        "--max-characters", type=int, default=4000, help="maximum length of prompt and both responses together"
+    )
     parser.add_argument("--token-budget", type=int, default=2048, help="tokens in one forward pass")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, required=True, help="output file")
     return parser.parse_args()
 
 
 def main() -> None:
-    given = parse_arguments()
-    if given.threads:
-        torch.set_num_threads(given.threads)
+    options = parse_arguments()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     runtime = Runtime(
-        progress=silent_progress, notify=lambda text: print(text, flush=True), token_budget=given.token_budget
+        progress=silent_progress,
+        notify=lambda text: print(text, flush=True),
+        token_budget=options.token_budget,
     )
-    rows = [load_file_pairs(path, given.rows, given.longest) for path in given.files]
-    kept = given.json.with_name(f"{given.json.name}.asked")
-    judges: dict[str, Verdicts] = {LONGER_RULE: judge_by_length(rows)}
-    for text in given.judge:
+    files = [load_file_pairs(path, options.max_pairs, options.max_characters) for path in options.files]
+    cache_folder = options.json.with_name(f"{options.json.name}.completions")
+    judges: dict[str, Verdicts] = {LONGER_RULE: judge_by_length(files)}
+    for text in options.judge:
         name, judge = parse_judge(text)
-        judges[name] = run_judge(name, judge, rows, kept, runtime)
-        if (both := average_orders(judges[name])) is not None:
-            judges[f"{name}{AVERAGED_SUFFIX}"] = both
-    document = build_document(judges, rows)
-    given.json.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+        judges[name] = run_judge(name, judge, files, cache_folder, runtime)
+        if (averaged := average_orders(judges[name])) is not None:
+            judges[f"{name}{AVERAGED_SUFFIX}"] = averaged
+    document = build_document(judges, files)
+    options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
     print(render_markdown(document))
 
 

@@ -1,7 +1,7 @@
-"""One study's arms over several seeds, as Markdown: python studies/labels/tables.py gold_reward runs/labels-starter-*
+"""Prints one study's arms over several seeds as Markdown: python studies/labels/tables.py gold_reward runs/labels-starter-*
 
-The first argument is the figure. Differences are paired by test row within a seed; their intervals speak of other seeds and
-other rows at once (`statistics.across_seeds_and_rows`).
+The first argument is the metric. Differences are paired by test row within a seed; their intervals cover other seeds and other
+rows (`stats.mean_over_seeds_and_rows`).
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.report.collect.arm_values import load_arm_values
-from trimtab.report.run_comparison.seeds import aggregate_over_seeds
+from trimtab.report.run_comparison.seeds import aggregate_over_seeds, have_same_test_pairs
 from trimtab.report.run_reader import Run
 from trimtab.types import Metric
 
 BASELINES = ("weak", "flipped")
-# Rows that are not students on labels.
+# Rows that are not students trained on labels.
 SKIPPED_ROWS = ("weak_model",)
 
 
 def format_metric_value(metric: Metric | None, *, signed: bool = False) -> str:
     if metric is None or metric.value is None:
         return ""
-    mark = "+" if signed else ""
-    bounds = "" if metric.low is None else f" [{metric.low:{mark}.3f}, {metric.high:{mark}.3f}]"
-    return f"{metric.value:{mark}.3f}{bounds}"
+    sign = "+" if signed else ""
+    bounds = "" if metric.low is None else f" [{metric.low:{sign}.3f}, {metric.high:{sign}.3f}]"
+    return f"{metric.value:{sign}.3f}{bounds}"
 
 
 def format_label_metrics(folders: Sequence[Path], arm: str) -> tuple[str, str]:
@@ -36,38 +36,34 @@ def format_label_metrics(folders: Sequence[Path], arm: str) -> tuple[str, str]:
     ]
     if not all(reports):
         return "", ""
-    means = [sum(each[name]["value"] for each in reports) / len(reports) for name in ("agreement", "coverage")]
+    means = [sum(report[name]["value"] for report in reports) / len(reports) for name in ("agreement", "coverage")]
     return f"{means[0]:.3f}", f"{means[1]:.2f}"
 
 
 def main() -> None:
     metric, *paths = sys.argv[1:]
-    folders = [Path(each) for each in paths]
+    folders = [Path(path) for path in paths]
     runs = [Run(folder) for folder in folders]
     prompts = {pair.id: pair.prompt_id for pair in runs[0].test}
-    found = [
-        each for each in aggregate_over_seeds([load_arm_values(run) for run in runs], prompts) if each.metric == metric
-    ]
-    head = ["arm", "labels right", "coverage", metric, "between seeds", *(f"minus {each}" for each in BASELINES)]
+    aggregates = aggregate_over_seeds(
+        [load_arm_values(run) for run in runs],
+        prompts,
+        shared_test_pairs=have_same_test_pairs([run.test for run in runs]),
+    )
+    shown = [aggregate for aggregate in aggregates if aggregate.metric == metric]
+    head = ["arm", "label accuracy", "coverage", metric, "SD across seeds", *(f"minus {name}" for name in BASELINES)]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for each in found:
-        if each.arm not in SKIPPED_ROWS:
-            leads = [format_metric_value(each.leads.get(other), signed=True) for other in BASELINES]
-            spread = "" if each.spread.value is None else f"{each.spread.value:.3f}"
-            print(
-                "| "
-                + " | ".join(
-                    [
-                        f"`{each.arm}`",
-                        *format_label_metrics(folders, each.arm),
-                        format_metric_value(each.mean),
-                        spread,
-                        *leads,
-                    ]
-                )
-                + " |"
-            )
-    print(f"\n{len(folders)} seeds, {found[0].mean.n if found else 0} test rows in each")
+    for aggregate in shown:
+        if aggregate.arm not in SKIPPED_ROWS:
+            cells = [
+                f"`{aggregate.arm}`",
+                *format_label_metrics(folders, aggregate.arm),
+                format_metric_value(aggregate.mean),
+                "" if aggregate.std.value is None else f"{aggregate.std.value:.3f}",
+                *(format_metric_value(aggregate.differences.get(name), signed=True) for name in BASELINES),
+            ]
+            print("| " + " | ".join(cells) + " |")
+    print(f"\n{len(folders)} seeds, {shown[0].mean.n if shown else 0} test rows in each")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""SEAM's tables 1 to 3 from finished runs, as Markdown: python studies/seam2025/tables.py runs/seam-harmless runs/seam-helpful
+"""Prints SEAM's tables 1 to 3 from finished runs as Markdown.
 
-The harmless run alone will do. Beside each run stands the paper's figure for its nearest set (HH-RLHF harmless-base,
-helpful-base), in percent, without an interval, since the paper gives none.
+python studies/seam2025/tables.py runs/seam-harmless runs/seam-helpful
+
+The second run is optional. Each run is shown next to the paper's value for the closest dataset (HH-RLHF harmless-base,
+helpful-base), in percent. The paper gives no intervals.
 """
 
 from __future__ import annotations
@@ -9,14 +11,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from trimtab.report.run_reader import Run
 from trimtab.stats import paired_difference
-from trimtab.types import Annotation, Metric, Pair
+from trimtab.types import Annotation, Pair
 
-# The paper's name of an arm: its name here; accuracy and PGR of table 1 on (harmless, helpful).
+# By arm: the name in the paper, then accuracy and PGR in its table 1 on harmless and helpful.
 STUDENTS = {
     "weak_model": ("Weak", (44.5, 0), (61.1, 0)),
     "weak": ("Naive", (38.7, -30), (66.6, 64)),
@@ -30,10 +33,10 @@ STUDENTS = {
     "seam_all": ("SEAM without its filter", (47.2, 14), (68.3, 85)),
     "seam": ("SEAM", (50.2, 29), (68.6, 88)),
     "human": ("Ceiling (human labels)", (64.1, 100), (69.6, 100)),
-    "flipped": ("Human labels, flipped as often as weak ones err", None, None),
+    "flipped": ("Human labels, flipped at the error rate of the weak ones", None, None),
     "base": ("Untrained", None, None),
 }
-# The same for tables 2 and 3: accuracy of the labels that are kept.
+# By arm: the name in the paper, then the accuracy of the retained labels in its tables 2 and 3 on harmless and helpful.
 LABELS = {
     "weak": ("Naive", 42.6, 60.2),
     "uncertainty": ("Uncertain filter", 38.2, 66.8),
@@ -52,13 +55,13 @@ LABELS = {
 }
 
 
-def format_percent(metric: dict[str, Any] | None, scale: float = 100) -> str:
-    """A figure in percent with its interval."""
+def format_percent(metric: dict[str, Any] | None) -> str:
+    """A metric in percent with its interval."""
     if metric is None or metric["value"] is None:
         return "undefined" if metric is not None else ""
     low, high = metric["low"], metric["high"]
-    between = "" if low is None else f" [{scale * low:.1f}, {scale * high:.1f}]"
-    return f"{scale * metric['value']:.1f}{between}"
+    interval = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * metric['value']:.1f}{interval}"
 
 
 def render_table(head: list[str], rows: list[list[str]]) -> str:
@@ -66,68 +69,66 @@ def render_table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def render_students(report: dict[str, Any], run: Run, side: int) -> str:
-    """Accuracy, gap recovered and order flips, and what a rule of length would share with each student's choices."""
+def render_students(report: dict[str, Any], run: Run, dataset: int) -> str:
+    """Accuracy, PGR and order inconsistency, and how many choices of each student a rule of length would share."""
     rows = []
     shorter = find_shorter(run.test)
-    chosen = {
-        arm["name"]: count_same_choices(run.annotations(arm["predictions"]), shorter)
-        for arm in run.arms
-        if arm["predictions"]
+    same_as_shorter = {
+        arm.name: count_same_choices(run.annotations(arm.predictions), shorter) for arm in run.arms if arm.predictions
     }
     for arm, (name, *paper) in STUDENTS.items():
-        found = report["arms"].get(arm)
-        if found is not None:
-            said = paper[side]
-            told = ["", ""] if said is None else [str(each) for each in said]
-            figures = [format_percent(found.get(each)) for each in ("accuracy", "pgr", "order_flips")]
-            rows.append([name, *figures, chosen[arm], *told])
-    rows_told = {found["accuracy"]["n"] for found in report["arms"].values() if "accuracy" in found}
+        metrics = report["arms"].get(arm)
+        if metrics is not None:
+            published = paper[dataset]
+            paper_cells = ["", ""] if published is None else [str(value) for value in published]
+            values = [format_percent(metrics.get(key)) for key in ("accuracy", "pgr", "order_inconsistency")]
+            rows.append([name, *values, same_as_shorter.get(arm, ""), *paper_cells])
+    counts = {metrics["accuracy"]["n"] for metrics in report["arms"].values() if "accuracy" in metrics}
     head = [
-        "labels of",
-        f"accuracy, n = {' or '.join(map(str, sorted(rows_told)))}",
-        "gap recovered",
-        "order flips",
-        "names the shorter",
+        "labels from",
+        f"accuracy, n = {' or '.join(map(str, sorted(counts)))}",
+        "PGR",
+        "order inconsistency",
+        "chooses the shorter",
         "paper",
-        "paper, gap",
+        "paper, PGR",
     ]
     return f"{render_table(head, rows)}\n\n{format_human_share(run.test, shorter)}"
 
 
-def render_labels(report: dict[str, Any], side: int) -> str:
+def render_labels(report: dict[str, Any], dataset: int) -> str:
     rows = []
     for arm, (name, *paper) in LABELS.items():
-        found = report["labels"].get(arm)
-        if found is not None:
-            cost = report["labels_about"][arm]["cost"]
-            spent = [f"{cost.get(key, 0):,}" for key in ("calls", "prompt_tokens", "reused_tokens", "generated_tokens")]
+        metrics = report["labels"].get(arm)
+        if metrics is not None:
+            cost = report["label_info"][arm]["cost"]
+            keys = ("calls", "prompt_tokens", "cached_tokens", "generated_tokens")
             rows.append(
                 [
                     name,
-                    format_percent(found.get("agreement")),
-                    format_percent(found.get("coverage")),
-                    format_percent(found.get("agreement_all") or found.get("agreement")),
-                    format_percent(found.get("order_flips")),
-                    format_percent(found.get("cut_short")),
-                    format_percent(found.get("said_of_others")),
-                    *spent,
-                    f"{paper[side]}",
+                    format_percent(metrics.get("agreement")),
+                    format_percent(metrics.get("coverage")),
+                    format_percent(metrics.get("agreement_before_filter") or metrics.get("agreement")),
+                    format_percent(metrics.get("order_inconsistency")),
+                    format_percent(metrics.get("truncation_rate")),
+                    format_percent(metrics.get("duplicate_text_rate")),
+                    *(f"{cost.get(key, 0):,}" for key in keys),
+                    f"{paper[dataset]}",
                 ]
             )
     head = [
-        "labels of",
-        "accuracy, kept",
+        "labels from",
+        "accuracy, retained",
         "coverage",
         "accuracy, all",
-        "order flips",
-        "cut short",
-        "said of others",
+        "order inconsistency",
+        "truncated",
+        "duplicate explanations",
         "calls",
-        "tokens read",
-        "reused",
-        "written",
-        "paper, kept",
+        "prompt tokens",
+        "cached",
+        "generated",
+        "paper, retained",
     ]
     return render_table(head, rows)
 
@@ -138,84 +139,81 @@ def find_shorter(pairs: Sequence[Pair]) -> dict[str, str]:
 
 def format_human_share(pairs: Sequence[Pair], shorter: Mapping[str, str]) -> str:
     count = sum(pair.human == shorter[pair.id] for pair in pairs)
-    return f"People name the shorter response of {count} of {len(pairs)} pairs."
+    return f"Human annotators prefer the shorter response in {count} of {len(pairs)} pairs."
 
 
 def render_paired_labels(run: Run) -> str:
-    """The labels of each arm without a filter against the naive ones, pair by pair; no choice is half right."""
+    """The labels of each arm without a filter compared with the naive ones, pair by pair. No choice counts as half correct."""
     human = {pair.id: pair.human for pair in run.unlabeled}
-    given = {arm["name"]: arm["labels"] or "" for arm in run.arms if arm["name"] in LABELS}
-    made = {name: run.annotations(stage) for name, stage in given.items() if stage.startswith("annotate.")}
-    right = {
-        name: {key: 0.5 if each.choice is None else float(each.choice == human[key]) for key, each in labels.items()}
-        for name, labels in made.items()
+    stages = {arm.name: arm.labels or "" for arm in run.arms if arm.name in LABELS}
+    labels = {name: run.annotations(stage) for name, stage in stages.items() if stage.startswith("annotate.")}
+    correct = {
+        name: {
+            key: 0.5 if label.choice is None else float(label.choice == human[key]) for key, label in arm_labels.items()
+        }
+        for name, arm_labels in labels.items()
     }
     shorter = find_shorter(run.unlabeled)
-    rows = [
-        [
-            LABELS[name][0],
-            "" if name == "weak" else format_percent(to_dict(paired_difference(right[name], right["weak"]))),
-            count_same_choices(labels, shorter),
-            *(
-                count_same_choices(labels, {key: each.choice for key, each in made[other].items()})
-                for other in ("weak", "self_reward")
-            ),
+    rows = []
+    for name, arm_labels in labels.items():
+        difference = "" if name == "weak" else format_percent(asdict(paired_difference(correct[name], correct["weak"])))
+        same_as = [
+            count_same_choices(arm_labels, {key: label.choice for key, label in labels[other].items()})
+            for other in ("weak", "self_reward")
         ]
-        for name, labels in made.items()
-    ]
+        rows.append([LABELS[name][0], difference, count_same_choices(arm_labels, shorter), *same_as])
     head = [
-        "labels of",
-        "accuracy, all, minus the naive ones', paired",
-        "names the shorter",
-        "as naive",
-        "as self-reward",
+        "labels from",
+        "accuracy, all, minus naive, paired",
+        "chooses the shorter",
+        "same as naive",
+        "same as self-reward",
     ]
     return f"{render_table(head, rows)}\n\n{format_human_share(run.unlabeled, shorter)}"
 
 
 def count_same_choices(labels: Mapping[str, Annotation], choices: Mapping[str, str | None]) -> str:
-    """In how many of all pairs the labels name the same response."""
-    return f"{sum(each.choice is not None and each.choice == choices[key] for key, each in labels.items())} of {len(labels)}"
-
-
-def to_dict(metric: Metric) -> dict[str, Any]:
-    return {"value": metric.value, "low": metric.low, "high": metric.high}
+    """The number of pairs for which the labels choose the same response, out of all pairs."""
+    count = sum(label.choice is not None and label.choice == choices[key] for key, label in labels.items())
+    return f"{count} of {len(labels)}"
 
 
 def render_search_trees(report: dict[str, Any]) -> str:
-    """What the searched trees have in common, a line each."""
+    """Summary of the search trees, one row per annotator."""
     rows = []
-    for found in report["searches"]:
-        figures, depths = found["figures"], found["depths"]
-        first = ", ".join(f"{name} {format_percent(share)}" for name, share in list(found["principles"].items())[:3])
+    for search in report["searches"]:
+        metrics, shares = search["metrics"], list(search["principle_shares"].items())
+        levels = [f"{level['level']}: {level['information']['value']:.4f}" for level in search["levels"]]
         rows.append(
             [
-                ", ".join(found["arms"]),
-                ", ".join(f"{depth}: {count}" for depth, count in depths.items()),
-                format_percent(figures["backtracked"]),
-                format_percent(figures["strong_decided"]),
-                "; ".join(f"{level['level']}: {level['information']['value']:.4f}" for level in found["levels"]),
-                first,
+                ", ".join(search["arms"]),
+                ", ".join(f"{depth}: {count}" for depth, count in search["depth_counts"].items()),
+                format_percent(metrics["backtrack_rate"]),
+                format_percent(metrics["strong_decision_rate"]),
+                "; ".join(levels),
+                ", ".join(f"{name} {format_percent(share)}" for name, share in shares[:3]),
             ]
         )
     head = [
         "arms",
-        "trees of each depth",
-        "went back",
-        "strong decided",
-        "bits told at each level",
-        "principles most often kept",
+        "trees by depth",
+        "backtracked",
+        "labeled by strong model",
+        "information per level, bits",
+        "most frequent principles",
     ]
     return render_table(head, rows)
 
 
 def main() -> None:
-    for side, folder in enumerate(sys.argv[1:3]):
+    for dataset, folder in enumerate(sys.argv[1:3]):
         report, run = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")), Run(Path(folder))
-        print(f"### {('Harmless', 'Helpful')[side]}\n\nStudents (table 1)\n\n{render_students(report, run, side)}\n")
-        print(f"Labels (tables 2 and 3)\n\n{render_labels(report, side)}\n")
+        print(
+            f"### {('Harmless', 'Helpful')[dataset]}\n\nStudents (table 1)\n\n{render_students(report, run, dataset)}\n"
+        )
+        print(f"Labels (tables 2 and 3)\n\n{render_labels(report, dataset)}\n")
         print(f"Labels, pair by pair\n\n{render_paired_labels(run)}\n")
-        print(f"Searches\n\n{render_search_trees(report)}\n")
+        print(f"Search trees\n\n{render_search_trees(report)}\n")
 
 
 if __name__ == "__main__":
