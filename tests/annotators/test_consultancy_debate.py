@@ -1,4 +1,4 @@
-"""Strong models that argue and a weak one that judges: who speaks for what, who reads what, and what is paid."""
+"""Consultancy and debate: the sides, the arguments each request contains, and the cost."""
 
 from __future__ import annotations
 
@@ -25,73 +25,71 @@ from trimtab.types import (
     format_conversation,
 )
 
-PAIRS = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "good", "poor") for place in range(24)]
+PAIRS = [Pair.from_responses(build_user_prompt(f"Question {index}?"), "good", "poor") for index in range(24)]
 PAIR = PAIRS[0]
 GOOD: dict[str, Literal["a", "b"]] = {pair.id: "a" if pair.a == "good" else "b" for pair in PAIRS}
 FIRST_IS_GOOD = "<response_1>\ngood"
 
 
-def text(question: EngineRequest) -> str:
-    return format_conversation(question.prompt)
+def text(request: EngineRequest) -> str:
+    return format_conversation(request.prompt)
 
 
-def side(question: EngineRequest) -> str:
-    """The response, by its text, that an advocate is asked to speak for."""
-    slot = text(question)[-2]
-    found = re.search(rf"<response_{slot}>\n(\w+)", text(question))
+def side(request: EngineRequest) -> str:
+    """The text of the response that a request asks to argue for."""
+    slot = text(request)[-2]
+    found = re.search(rf"<response_{slot}>\n(\w+)", text(request))
     assert found is not None
     return found[1]
 
 
-def prefers_good(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
-    return [0.8, 0.2] if FIRST_IS_GOOD in text(question) else [0.2, 0.8]
+def prefers_good(request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+    return [0.8, 0.2] if FIRST_IS_GOOD in text(request) else [0.2, 0.8]
 
 
 def strong() -> ScriptedEngine:
-    """Prefers the good response, and says which one it speaks for and how many speeches it read."""
+    """Prefers the good response; its arguments state their side and the number of arguments read."""
     return ScriptedEngine(
         reply=lambda asked: f"For {side(asked)} after {text(asked).count('</argument_for')}.",
         choice_weights=prefers_good,
     )
 
 
-def swayed() -> ScriptedEngine:
-    """Sides with whoever spoke last."""
+def last_argument_wins() -> ScriptedEngine:
+    """Agrees with the last argument."""
 
-    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
-        last = re.findall(r"<argument_for_response_(\d)>", text(question))[-1]
+    def score(request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        last = re.findall(r"<argument_for_response_(\d)>", text(request))[-1]
         return [0.7, 0.3] if last == "1" else [0.3, 0.7]
 
-    return ScriptedEngine(choice_weights=weigh)
+    return ScriptedEngine(choice_weights=score)
 
 
-class Silent:
-    """A server that answers nothing."""
+class FailingEngine:
+    """A server without replies."""
 
-    def generate(self, questions: Sequence[EngineRequest], **_: Any) -> list[Generation]:
-        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def generate(self, requests: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
 
-    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
-        return [
-            ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions
-        ]
+    def score_choices(self, requests: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        return [ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
 
 
 def labels(asked: Consultancy | Debate, pairs: Sequence[Pair] = PAIRS, **engines: Any) -> list[Annotation]:
-    return asked.annotate(pairs, AnnotatorInputs(engines={"weak": swayed(), "strong": strong(), **engines}))
+    return asked.annotate(pairs, AnnotatorInputs(engines={"weak": last_argument_wins(), "strong": strong(), **engines}))
 
 
-def test_a_consultant_speaks_for_what_it_prefers_itself() -> None:
+def test_a_consultant_argues_for_the_response_it_prefers() -> None:
     for label in labels(Consultancy()):
         arguments = label.detail["arguments"]
-        assert [each["for"] for said in arguments.values() for each in said] == [GOOD[label.pair_id]] * 2
+        assert [each["for"] for texts in arguments.values() for each in texts] == [GOOD[label.pair_id]] * 2
         assert (label.detail["argued_for"], label.choice) == (GOOD[label.pair_id], GOOD[label.pair_id])
         assert label.detail["strong_label"]["p_a_by_order"] == pytest.approx(
             {"a_first": 0.8, "b_first": 0.8} if label.choice == "a" else {"a_first": 0.2, "b_first": 0.2}
         )
 
 
-def test_a_consultant_can_be_given_a_drawn_side_which_is_the_same_in_both_orders() -> None:
+def test_a_random_side_is_the_same_in_both_orders() -> None:
     engine = strong()
     made = labels(Consultancy(argue_for="random"), strong=engine)
     assert len(engine.requests) == 2 * len(PAIRS)
@@ -100,20 +98,20 @@ def test_a_consultant_can_be_given_a_drawn_side_which_is_the_same_in_both_orders
     assert all("strong_label" not in label.detail for label in made)
 
 
-def test_arguments_that_ran_into_the_limit_are_counted() -> None:
-    # "For good after 0." has four words; a debate of two rounds has four speeches in each of two orders
+def test_truncated_arguments_are_counted() -> None:
+    # "For good after 0." has four words; a debate of two rounds has four arguments in each of two orders
     assert {label.detail["num_truncated"] for label in labels(Debate(rounds=2, max_argument_tokens=3))} == {8}
     assert {label.detail["num_truncated"] for label in labels(Debate(rounds=2, max_argument_tokens=4))} == {0}
 
 
-def test_a_consultant_without_a_preference_speaks_for_the_drawn_side() -> None:
+def test_a_consultant_without_a_preference_argues_for_a_random_side() -> None:
     even = ScriptedEngine(reply=side)
     by_draw = [label.detail["argued_for"] for label in labels(Consultancy(argue_for="random"))]
     assert [label.detail["argued_for"] for label in labels(Consultancy(), strong=even)] == by_draw
 
 
-def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() -> None:
-    judge = swayed()
+def test_the_judge_reads_the_argument_in_both_orders() -> None:
+    judge = last_argument_wins()
     (label,) = labels(Consultancy(), [PAIR], weak=judge)
     assert len(judge.requests) == 2
     assert all("For good after 0." in text(each) for each in judge.requests)
@@ -124,19 +122,19 @@ def test_the_judge_reads_what_the_consultant_said_and_is_asked_in_both_orders() 
 @pytest.mark.parametrize(
     ("asked", "calls"),
     [
-        # own pick in two orders, two arguments, two verdicts
+        # strong label in two orders, two arguments, two verdicts
         (Consultancy(), 6),
         (Consultancy(argue_for="random"), 4),
         (Consultancy(argue_for="random", presentation_order="random"), 2),
-        # in each order two speeches a round and a verdict
+        # two arguments per round and one verdict in each order
         (Debate(rounds=1), 6),
         (Debate(rounds=2), 10),
         (Debate(rounds=3, presentation_order="random"), 7),
     ],
     ids=str,
 )
-def test_every_question_is_paid_for(asked: Consultancy | Debate, calls: int) -> None:
-    judge, speaker = swayed(), strong()
+def test_the_cost_counts_every_request(asked: Consultancy | Debate, calls: int) -> None:
+    judge, speaker = last_argument_wins(), strong()
     (label,) = labels(asked, [PAIR], weak=judge, strong=speaker)
     read = [f"{text(each)} {each.prefill}" for each in judge.requests + speaker.requests]
     assert (label.cost.calls, len(read)) == (calls, calls)
@@ -144,25 +142,25 @@ def test_every_question_is_paid_for(asked: Consultancy | Debate, calls: int) -> 
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
-def test_both_sides_speak_once_a_round_and_read_all_that_was_said_before(rounds: int) -> None:
+def test_both_sides_argue_once_per_round_and_read_all_earlier_arguments(rounds: int) -> None:
     speaker = strong()
     for label in labels(Debate(rounds=rounds), strong=speaker):
-        for said in label.detail["arguments"].values():
-            assert [each["text"][-2] for each in said] == [str(turn) for turn in range(2 * rounds)]
-            assert sorted(each["for"] for each in said) == ["a"] * rounds + ["b"] * rounds
-            assert all(one["for"] != other["for"] for one, other in pairwise(said))
+        for texts in label.detail["arguments"].values():
+            assert [each["text"][-2] for each in texts] == [str(turn) for turn in range(2 * rounds)]
+            assert sorted(each["for"] for each in texts) == ["a"] * rounds + ["b"] * rounds
+            assert all(one["for"] != other["for"] for one, other in pairwise(texts))
     turns = [text(each).count("</argument_for") for each in speaker.requests]
     assert turns == sorted(turns)
 
 
-def test_each_response_opens_once_so_that_the_last_word_decides_nothing() -> None:
+def test_each_response_opens_once_so_the_last_argument_has_no_effect() -> None:
     made = labels(Debate())
     for label in made:
-        assert {said[0]["for"] for said in label.detail["arguments"].values()} == {"a", "b"}
+        assert {texts[0]["for"] for texts in label.detail["arguments"].values()} == {"a", "b"}
     assert {(label.status, label.detail["order_inconsistent"]) for label in made} == {("abstained", True)}
 
 
-def test_which_slot_opens_differs_from_pair_to_pair() -> None:
+def test_the_opening_position_varies_between_pairs() -> None:
     opens = {label.detail["arguments"]["a_first"][0]["for"] for label in labels(Debate())}
     assert opens == {"a", "b"}
 
@@ -170,7 +168,7 @@ def test_which_slot_opens_differs_from_pair_to_pair() -> None:
 @pytest.mark.parametrize(
     "asked", [Consultancy(), Consultancy(argue_for="random"), Debate(), Debate(presentation_order="random")], ids=str
 )
-def test_swapped_responses_are_argued_for_in_the_same_words(asked: Consultancy | Debate) -> None:
+def test_swapped_responses_get_the_same_arguments(asked: Consultancy | Debate) -> None:
     there, back = strong(), strong()
     labels(asked, strong=there)
     labels(asked, [replace(pair, a=pair.b, b=pair.a) for pair in PAIRS], strong=back)
@@ -186,16 +184,16 @@ def test_swapped_responses_are_argued_for_in_the_same_words(asked: Consultancy |
     ],
     ids=str,
 )
-def test_an_advocate_that_is_not_reached_fails_the_pair_and_nothing_more_is_asked(
+def test_a_failed_argument_fails_the_pair_without_further_requests(
     asked: Consultancy | Debate, note: str, calls: int
 ) -> None:
-    judge = swayed()
-    (label,) = labels(asked, [PAIR], strong=Silent(), weak=judge)
+    judge = last_argument_wins()
+    (label,) = labels(asked, [PAIR], strong=FailingEngine(), weak=judge)
     assert (label.status, label.note, label.cost.calls, judge.requests) == ("failed", note, calls, [])
 
 
 @pytest.mark.parametrize("asked", [Consultancy(), Debate()], ids=str)
-def test_an_advocate_that_says_nothing_leaves_nothing_to_judge(asked: Consultancy | Debate) -> None:
+def test_an_empty_argument_fails_the_pair(asked: Consultancy | Debate) -> None:
     mute = ScriptedEngine(choice_weights=prefers_good)
     (label,) = labels(asked, [PAIR], strong=mute)
     assert label.status == "failed"
@@ -203,7 +201,7 @@ def test_an_advocate_that_says_nothing_leaves_nothing_to_judge(asked: Consultanc
 
 
 @pytest.mark.parametrize("asked", [Consultancy(), Debate()], ids=str)
-def test_a_judge_that_is_not_reached_fails_the_pair_and_what_was_said_is_kept(asked: Consultancy | Debate) -> None:
-    (label,) = labels(asked, [PAIR], weak=Silent())
+def test_a_failed_verdict_fails_the_pair_and_retains_the_arguments(asked: Consultancy | Debate) -> None:
+    (label,) = labels(asked, [PAIR], weak=FailingEngine())
     assert (label.status, label.note) == ("failed", "no verdict: timed out")
     assert label.detail["arguments"]["a_first"]

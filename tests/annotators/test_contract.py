@@ -1,4 +1,4 @@
-"""What every annotator that ships promises: it is found by its file, and this page need not be told of it."""
+"""The contract of all built-in annotators; new ones are found by their files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from trimtab.types import (
     format_conversation,
 )
 
-# Settings to try beside the defaults, and instead of them where a kind has none.
+# Settings to test in addition to the defaults, or instead of them for kinds with required settings.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "aux_confidence": [{"weak": "one", "strong": "other"}, {"weak": "one", "strong": "other", "threshold": 0.8}],
     "random": [{}, {"seed": 4}],
@@ -67,12 +67,12 @@ def pairs(count: int = 60, topic: str = "Question") -> list[Pair]:
     """Every sixth pair has no human label."""
     draw = random.Random(5)
     made = []
-    for place in range(count):
+    for index in range(count):
         one, other = draw.sample(WORDS, 2)
         preferred: Literal["first", "second"] = "first" if draw.random() < 0.5 else "second"
         made.append(
             Pair.from_responses(
-                build_user_prompt(f"{topic} {place}?"), one, other, None if place % 6 == 0 else preferred
+                build_user_prompt(f"{topic} {index}?"), one, other, None if index % 6 == 0 else preferred
             )
         )
     return made
@@ -82,43 +82,41 @@ PAIRS = pairs()
 LABELED = pairs(topic="Old question")
 
 
-def draw_for(*parts: str) -> float:
-    """A number in [0, 1) that follows from the texts alone."""
+def hash_number(*parts: str) -> float:
+    """A number in [0, 1) that is a hash of the texts."""
     return int(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12], 16) / 16**12
 
 
-def opinionated(name: str) -> ScriptedEngine:
-    """A model whose answers follow from every letter that it is asked, so that order and position sway it."""
+def hashing_engine(name: str) -> ScriptedEngine:
+    """An engine whose replies are a hash of the full request, so that order and position matter."""
 
-    def write(question: EngineRequest) -> str:
-        return f"I would say {draw_for(name, format_conversation(question.prompt), question.prefill):.3f} of it."
+    def reply(request: EngineRequest) -> str:
+        return f"I would say {hash_number(name, format_conversation(request.prompt), request.prefill):.3f} of it."
 
-    def weigh(question: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+    def score(request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
         return [
-            0.01 + draw_for(name, format_conversation(question.prompt), question.prefill, each) for each in candidates
+            0.01 + hash_number(name, format_conversation(request.prompt), request.prefill, each) for each in candidates
         ]
 
-    return ScriptedEngine(reply=write, choice_weights=weigh)
+    return ScriptedEngine(reply=reply, choice_weights=score)
 
 
-class Silent:
-    """A server that answers nothing, at a price."""
+class FailingEngine:
+    """A server whose replies fail but have a cost."""
 
-    def generate(self, questions: Sequence[EngineRequest], **_: Any) -> list[Generation]:
-        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions]
+    def generate(self, requests: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+        return [Generation(text="", status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
 
-    def score_choices(self, questions: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
-        return [
-            ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in questions
-        ]
+    def score_choices(self, requests: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
+        return [ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
 
 
-def asked_of(asked: Annotator) -> list[str]:
-    return list(asked.requirements().engines)
+def engine_names(annotator: Annotator) -> list[str]:
+    return list(annotator.requirements().engines)
 
 
-def given_for(asked: Annotator) -> AnnotatorInputs:
-    """Made-up tables, labels and models under the names that the annotator asks for."""
+def inputs_for(annotator: Annotator) -> AnnotatorInputs:
+    """Random tables, labels and engines for the annotator's requirements."""
     draw = random.Random(7)
 
     def scores() -> ResponseScores:
@@ -133,9 +131,9 @@ def given_for(asked: Annotator) -> AnnotatorInputs:
         return PairFeatures(values=np.array([draw.gauss(0, 1) for _ in range(6)], dtype=np.float32), tokens=9)
 
     return AnnotatorInputs(
-        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in asked.requirements().logprob_models},
-        engines={name: opinionated(name) for name in asked_of(asked)},
-        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in asked.requirements().arms},
+        logprobs={model: {pair.id: scores() for pair in PAIRS} for model in annotator.requirements().logprob_models},
+        engines={name: hashing_engine(name) for name in engine_names(annotator)},
+        labels={arm: {pair.id: label(pair) for pair in PAIRS} for arm in annotator.requirements().arms},
         human_labels={pair.id: pair.human for pair in PAIRS if pair.human is not None},
         pairs={pair.id: pair for pair in PAIRS},
         labeled_pairs=LABELED,
@@ -160,83 +158,83 @@ def swapped_scores(table: Mapping[str, ResponseScores]) -> dict[str, ResponseSco
     return {key: ResponseScores(a=each.b, b=each.a, n_a=each.n_b, n_b=each.n_a) for key, each in table.items()}
 
 
-def swapped_given(given: AnnotatorInputs) -> AnnotatorInputs:
-    """The same of the swapped pairs; the labeled pairs, of which an annotator learns, stay as they were."""
+def swapped_inputs(inputs: AnnotatorInputs) -> AnnotatorInputs:
+    """The inputs for swapped pairs; labeled pairs are unchanged."""
     ours = {pair.id for pair in PAIRS}
     return AnnotatorInputs(
-        logprobs={model: swapped_scores(table) for model, table in given.logprobs.items()},
-        engines=given.engines,
-        labels={arm: {key: swapped_label(each) for key, each in table.items()} for arm, table in given.labels.items()},
-        human_labels={key: OTHER[choice] for key, choice in given.human_labels.items()},
-        pairs={key: swapped_pair(pair) for key, pair in given.pairs.items()},
-        labeled_pairs=given.labeled_pairs,
+        logprobs={model: swapped_scores(table) for model, table in inputs.logprobs.items()},
+        engines=inputs.engines,
+        labels={arm: {key: swapped_label(each) for key, each in table.items()} for arm, table in inputs.labels.items()},
+        human_labels={key: OTHER[choice] for key, choice in inputs.human_labels.items()},
+        pairs={key: swapped_pair(pair) for key, pair in inputs.pairs.items()},
+        labeled_pairs=inputs.labeled_pairs,
         features={
             key: PairFeatures(values=-row.values if key in ours else row.values, tokens=row.tokens)
-            for key, row in given.features.items()
+            for key, row in inputs.features.items()
         },
-        rewards=swapped_scores(given.rewards),
+        rewards=swapped_scores(inputs.rewards),
     )
 
 
-def annotator(settings: dict[str, Any]) -> Annotator:
-    made = build_component("annotators", settings)
-    assert isinstance(made, Annotator)
-    return made
+def build_annotator(settings: dict[str, Any]) -> Annotator:
+    component = build_component("annotators", settings)
+    assert isinstance(component, Annotator)
+    return component
 
 
 @every
-def test_an_annotator_gives_one_annotation_a_pair_in_order(settings: dict[str, Any]) -> None:
-    asked = annotator(settings)
-    labels = asked.annotate(PAIRS, given_for(asked))
+def test_an_annotator_returns_one_annotation_per_pair_in_order(settings: dict[str, Any]) -> None:
+    annotator = build_annotator(settings)
+    labels = annotator.annotate(PAIRS, inputs_for(annotator))
     assert [label.pair_id for label in labels] == [pair.id for pair in PAIRS]
     assert any(label.status == "ok" for label in labels)
 
 
 @every
-def test_a_label_does_not_depend_on_the_pairs_beside_it(settings: dict[str, Any]) -> None:
-    asked = annotator(settings)
-    given = given_for(asked)
-    whole = asked.annotate(PAIRS, given)
-    assert [label for pair in PAIRS for label in asked.annotate([pair], given)] == whole
-    assert asked.annotate(PAIRS[::-1], given) == whole[::-1]
-    assert asked.annotate([], given) == []
+def test_a_label_does_not_depend_on_other_pairs(settings: dict[str, Any]) -> None:
+    annotator = build_annotator(settings)
+    inputs = inputs_for(annotator)
+    whole = annotator.annotate(PAIRS, inputs)
+    assert [label for pair in PAIRS for label in annotator.annotate([pair], inputs)] == whole
+    assert annotator.annotate(PAIRS[::-1], inputs) == whole[::-1]
+    assert annotator.annotate([], inputs) == []
 
 
 @every
-def test_a_label_is_failed_with_a_note_where_the_models_do_not_answer(settings: dict[str, Any]) -> None:
-    asked = annotator(settings)
-    if not asked_of(asked):
-        pytest.skip("it asks no model")
-    silent = replace(given_for(asked), engines=dict.fromkeys(asked_of(asked), Silent()))
-    for label in asked.annotate(PAIRS[:3], silent):
+def test_a_label_fails_with_a_note_if_the_engines_fail(settings: dict[str, Any]) -> None:
+    annotator = build_annotator(settings)
+    if not engine_names(annotator):
+        pytest.skip("it prompts no model")
+    silent = replace(inputs_for(annotator), engines=dict.fromkeys(engine_names(annotator), FailingEngine()))
+    for label in annotator.annotate(PAIRS[:3], silent):
         assert (label.status, "timed out" in label.note, label.cost.calls > 0) == ("failed", True, True)
 
 
 @every
-def test_a_label_costs_what_all_its_questions_cost(settings: dict[str, Any]) -> None:
-    asked = annotator(settings)
-    if not asked_of(asked):
-        pytest.skip("it asks no model")
-    engines = {name: opinionated(name) for name in asked_of(asked)}
-    labels = asked.annotate(PAIRS[:3], replace(given_for(asked), engines=engines))
+def test_a_labels_cost_is_the_sum_of_its_requests(settings: dict[str, Any]) -> None:
+    annotator = build_annotator(settings)
+    if not engine_names(annotator):
+        pytest.skip("it prompts no model")
+    engines = {name: hashing_engine(name) for name in engine_names(annotator)}
+    labels = annotator.annotate(PAIRS[:3], replace(inputs_for(annotator), engines=engines))
     assert sum(label.cost.calls for label in labels) == sum(len(each.requests) for each in engines.values())
 
 
 @every
-def test_what_a_label_tells_can_be_kept_as_json(settings: dict[str, Any]) -> None:
-    asked = annotator(settings)
-    for label in asked.annotate(PAIRS[:6], given_for(asked)):
+def test_the_detail_of_a_label_is_json(settings: dict[str, Any]) -> None:
+    annotator = build_annotator(settings)
+    for label in annotator.annotate(PAIRS[:6], inputs_for(annotator)):
         assert json.loads(json.dumps(label.detail)) == label.detail
 
 
 @every
-def test_swapped_responses_swap_the_label_where_an_annotator_says_so(settings: dict[str, Any]) -> None:
-    asked = annotator(settings)
-    if not getattr(asked, "SYMMETRIC", False):
-        pytest.skip("it does not say that it is symmetric")
-    given = given_for(asked)
-    there = [swapped_label(label) for label in asked.annotate(PAIRS, given)]
-    back = asked.annotate([swapped_pair(pair) for pair in PAIRS], swapped_given(given))
+def test_swapped_responses_swap_the_label_of_a_symmetric_annotator(settings: dict[str, Any]) -> None:
+    annotator = build_annotator(settings)
+    if not getattr(annotator, "SYMMETRIC", False):
+        pytest.skip("it does not claim to be symmetric")
+    inputs = inputs_for(annotator)
+    there = [swapped_label(label) for label in annotator.annotate(PAIRS, inputs)]
+    back = annotator.annotate([swapped_pair(pair) for pair in PAIRS], swapped_inputs(inputs))
     assert [label.choice for label in back] == [label.choice for label in there]
     assert [label.p_a for label in back] == [pytest.approx(label.p_a) for label in there]
     assert [label.margin for label in back] == [pytest.approx(label.margin) for label in there]
@@ -244,21 +242,21 @@ def test_swapped_responses_swap_the_label_where_an_annotator_says_so(settings: d
 
 @every
 def test_the_settings_of_an_annotator_survive_yaml_and_back(settings: dict[str, Any]) -> None:
-    made = build_component("annotators", settings)
-    document = yaml.safe_load(yaml.safe_dump(dump_component(made)))
+    component = build_component("annotators", settings)
+    document = yaml.safe_load(yaml.safe_dump(dump_component(component)))
     assert document == settings
-    assert build_component("annotators", document) == made
+    assert build_component("annotators", document) == component
 
 
 @every
-def test_an_annotator_is_frozen_and_refuses_settings_that_it_has_not(settings: dict[str, Any]) -> None:
-    made = build_component("annotators", settings)
-    assert isinstance(made, Component)
+def test_an_annotator_is_frozen_and_rejects_unknown_settings(settings: dict[str, Any]) -> None:
+    component = build_component("annotators", settings)
+    assert isinstance(component, Component)
     with pytest.raises(ValidationError, match="frozen"):
-        made.seed = 2  # type: ignore[attr-defined]
+        component.seed = 2  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="no_such_setting"):
         build_component("annotators", {**settings, "no_such_setting": 1})
 
 
-def test_no_setting_is_tried_on_an_annotator_that_is_not_there() -> None:
+def test_all_kinds_with_test_settings_exist() -> None:
     assert set(SETTINGS) <= set(list_kinds("annotators"))

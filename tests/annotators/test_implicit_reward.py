@@ -1,4 +1,4 @@
-"""The implicit reward, against sums and sigmoids worked by hand."""
+"""The implicit reward, against manually computed sums and sigmoids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def labeled(policy: tuple[float, float], beta: float = 0.1, reference: tuple[flo
     [
         # (-10 + 12) - (-14 + 13) = 3; 1 / (1 + e^-0.3) with e^-0.3 = 0.740818
         ((-10.0, -14.0), 0.1, 3.0, 0.574443),
-        # the same the other way round: (-13 + 12) - (-11 + 13) = -3
+        # swapped: (-13 + 12) - (-11 + 13) = -3
         ((-13.0, -11.0), 0.1, -3.0, 0.425557),
         # beta 1: 1 / (1 + e^-3) with e^-3 = 0.049787
         ((-10.0, -14.0), 1.0, 3.0, 0.952574),
@@ -42,7 +42,7 @@ def test_the_margin_is_in_nats_without_beta_and_the_probability_is_its_sigmoid(
     assert label.p_a == pytest.approx(p_a, abs=1e-6)
 
 
-def test_it_prefers_what_was_raised_more_and_not_what_is_likelier() -> None:
+def test_it_prefers_the_response_that_gained_more_not_the_more_likely_one() -> None:
     label = labeled((-20.0, -5.0), reference=(-30.0, -6.0))
     assert label.choice == "a"
 
@@ -51,13 +51,13 @@ def test_another_beta_never_changes_the_choice() -> None:
     assert {labeled((-12.5, -13.1), beta).choice for beta in (0.01, 0.1, 1.0, 10.0)} == {"b"}
 
 
-def test_an_exact_tie_is_abstained_from() -> None:
+def test_an_exact_tie_abstains() -> None:
     label = labeled((-11.0, -12.0))
     assert (label.status, label.p_a, label.note) == ("abstained", None, "tie")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_margin_that_is_no_number_fails_and_is_never_a_guess(value: float) -> None:
+def test_a_margin_that_is_not_finite_fails(value: float) -> None:
     label = labeled((value, -12.0))
     assert (label.status, label.p_a, label.margin) == ("failed", None, None)
     assert label.note.startswith("margin ")
@@ -72,7 +72,7 @@ def test_the_cost_counts_the_tokens_of_both_responses_by_both_models() -> None:
     assert labeled((-10.0, -14.0)).cost == Cost(prompt_tokens=16)
 
 
-def test_it_reads_the_models_that_it_names() -> None:
+def test_it_requires_the_models_in_its_settings() -> None:
     assert list(ImplicitReward().requirements().logprob_models) == ["@weak", "@weak.sft"]
     assert list(ImplicitReward(policy="./tuned", reference="./plain").requirements().logprob_models) == [
         "./tuned",

@@ -1,4 +1,4 @@
-"""Annotators that learn from the labeled pairs, in a whole tiny study: probe, reward model, calibration and budget."""
+"""Learned annotators in a complete tiny study: probe, reward model, calibration and optimal_fraction."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def artifact(folder: Path, name: str) -> Artifact:
     return open_artifact(found)
 
 
-def test_folds_read_one_table_of_features(learned: Learned) -> None:
+def test_all_folds_share_one_table_of_hidden_states(learned: Learned) -> None:
     kinds = [each.name.split(".")[0] for each in (learned[1] / "stages").iterdir()]
-    assert kinds.count("hidden-states") == 2  # one for each choice of layers
+    assert kinds.count("hidden-states") == 2  # one per choice of layers
 
 
 def test_each_labeled_pair_is_labeled_by_a_probe_that_learned_from_the_other_folds(learned: Learned) -> None:
@@ -76,8 +76,8 @@ def test_each_labeled_pair_is_labeled_by_a_probe_that_learned_from_the_other_fol
         inside, outside = load_split_pairs(split, "unlabeled"), load_split_pairs(split, "labeled")
         assert not {pair.prompt_id for pair in inside} & {pair.prompt_id for pair in outside}
         assert len(inside) + len(outside) == len(labeled)
-        given = AnnotatorInputs(labeled_pairs=outside, features=features, pairs={pair.id: pair for pair in inside})
-        for label in Probe(layers=(1, 2)).annotate(inside, given):
+        inputs = AnnotatorInputs(labeled_pairs=outside, features=features, pairs={pair.id: pair for pair in inside})
+        for label in Probe(layers=(1, 2)).annotate(inside, inputs):
             assert held_out[label.pair_id].p_a == pytest.approx(label.p_a)
         seen |= {pair.id for pair in inside}
     assert seen == {pair.id for pair in labeled} == set(held_out)
@@ -93,7 +93,7 @@ def test_a_calibrated_arm_keeps_its_margins_and_its_choices(learned: Learned) ->
         assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0) / temperature)), abs=1e-5)
 
 
-def test_a_budget_keeps_the_share_that_held_out_labels_speak_for(learned: Learned) -> None:
+def test_the_filter_keeps_the_fraction_estimated_from_out_of_fold_labels(learned: Learned) -> None:
     _, folder = learned
     labeled = load_split_pairs(artifact(folder, "split"), "labeled")
     held_out = load_annotations(artifact(folder, "out-of-fold.probed"))
@@ -112,21 +112,21 @@ def test_a_label_of_a_reward_model_is_the_sigmoid_of_the_difference(learned: Lea
             assert label.p_a == pytest.approx(1 / (1 + math.exp(-(label.margin or 0))))
 
 
-def test_a_probe_that_labels_again_learns_from_its_surest_labels(learned: Learned) -> None:
+def test_self_training_learns_from_the_most_confident_labels(learned: Learned) -> None:
     _, folder = learned
     split = artifact(folder, "split")
     unlabeled = load_split_pairs(split, "unlabeled")
-    given = AnnotatorInputs(
+    inputs = AnnotatorInputs(
         labeled_pairs=load_split_pairs(split, "labeled"),
         features=load_hidden_states(artifact(folder, "hidden-states.again")),
         pairs={pair.id: pair for pair in unlabeled},
     )
     again = load_annotations(artifact(folder, "annotate.again"))
-    once = Probe().annotate(unlabeled, given)
+    once = Probe().annotate(unlabeled, inputs)
     assert [again[label.pair_id].p_a for label in once] != [label.p_a for label in once]
     assert [
         again[each.pair_id]
-        for each in Probe(self_training_rounds=3, self_training_fraction=0.25).annotate(unlabeled, given)
+        for each in Probe(self_training_rounds=3, self_training_fraction=0.25).annotate(unlabeled, inputs)
     ] == [again[label.pair_id] for label in once]
 
 
@@ -140,7 +140,7 @@ def test_the_plan_has_a_time_for_every_stage(learned: Learned, tmp_path: Path) -
     assert [row.stage for row in rows if row.seconds is None and row.state != "done"] == []
 
 
-def test_too_few_labeled_pairs_are_refused_before_anything_is_trained(tiny_model: Path, tmp_path: Path) -> None:
+def test_too_few_labeled_pairs_are_rejected_before_training(tiny_model: Path, tmp_path: Path) -> None:
     few = Study.parse(LEARNED.format(model=tiny_model).replace("max_labeled: 60", "max_labeled: 18"))
     runtime = Runtime(progress=RichProgress(Console(file=io.StringIO())), notify=lambda _: None)
     began: list[str] = []

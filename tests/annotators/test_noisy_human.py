@@ -1,4 +1,4 @@
-"""Flipped human labels: as many as asked for, and always the same ones."""
+"""Noisy human labels: exact counts, deterministic by seed."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ HUMAN: dict[str, Choice] = {pair.id: pair.human for pair in PAIRS if pair.human 
 
 
 def other_arm(wrong: int, abstained: int = 0) -> dict[str, Annotation]:
-    """Labels of which the first `abstained` are none, and the next `wrong` are not what people said."""
+    """Labels: the first `abstained` abstain, the next `wrong` differ from the human labels."""
     labels = {}
-    for place, pair in enumerate(PAIRS):
-        if place < abstained:
+    for index, pair in enumerate(PAIRS):
+        if index < abstained:
             labels[pair.id] = Annotation(pair_id=pair.id, p_a=None, status="abstained")
         else:
-            right = place >= abstained + wrong
+            right = index >= abstained + wrong
             labels[pair.id] = Annotation(pair_id=pair.id, p_a=0.9 if (pair.human == "a") == right else 0.1)
     return labels
 
 
 def flipped(flip: NoisyHuman, labels: dict[str, Annotation] | None = None) -> set[str]:
-    given = AnnotatorInputs(human_labels=HUMAN, labels={"weak": labels} if labels else {})
-    made = dict(zip(PAIRS, flip.annotate(PAIRS, given), strict=True))
+    inputs = AnnotatorInputs(human_labels=HUMAN, labels={"weak": labels} if labels else {})
+    made = dict(zip(PAIRS, flip.annotate(PAIRS, inputs), strict=True))
     turned = {pair.id for pair, label in made.items() if label.choice != pair.human}
     assert turned == {label.pair_id for label in made.values() if label.note == "flipped"}
     return turned
@@ -40,20 +40,20 @@ def test_it_flips_exactly_as_many_labels_as_the_other_arm_gets_wrong(wrong: int)
     assert len(flipped(NoisyHuman(arm="weak"), other_arm(wrong))) == wrong
 
 
-def test_which_labels_are_flipped_does_not_follow_from_which_are_wrong() -> None:
+def test_flipped_labels_are_independent_of_the_arms_errors() -> None:
     labels = other_arm(wrong=40)
     wrong = {pair.id for pair in PAIRS if labels[pair.id].choice != pair.human}
     turned = flipped(NoisyHuman(arm="weak"), labels)
-    # 40 of 100 drawn without regard to the 40: 16 in common, give or take four standard errors of 2.4
+    # 40 of 100 sampled independently of the 40: 16 in common, within four standard errors of 2.4
     assert 6 <= len(turned & wrong) <= 26
 
 
-def test_the_rate_is_that_among_the_labels_that_the_other_arm_gave() -> None:
+def test_the_matched_rate_is_relative_to_the_labels_of_the_other_arm() -> None:
     assert len(flipped(NoisyHuman(arm="weak"), other_arm(wrong=20, abstained=20))) == 25
 
 
 @pytest.mark.parametrize(("rate", "count"), [(0.0, 0), (0.124, 12), (0.5, 50), (1.0, 100)])
-def test_a_rate_is_the_share_of_labels_that_are_flipped(rate: float, count: int) -> None:
+def test_the_noise_rate_is_the_fraction_of_flipped_labels(rate: float, count: int) -> None:
     assert len(flipped(NoisyHuman(noise_rate=rate))) == count
 
 
@@ -62,22 +62,22 @@ def test_the_same_seed_flips_the_same_labels_and_another_seed_others() -> None:
     assert flipped(NoisyHuman(noise_rate=0.3, seed=1)) != flipped(NoisyHuman(noise_rate=0.3, seed=2))
 
 
-def test_a_greater_rate_only_adds_to_the_flipped_ones() -> None:
+def test_a_higher_rate_flips_a_superset() -> None:
     assert flipped(NoisyHuman(noise_rate=0.2)) < flipped(NoisyHuman(noise_rate=0.4))
 
 
-def test_a_pair_that_nobody_labeled_is_abstained_from() -> None:
+def test_a_pair_without_a_human_label_abstains() -> None:
     labels = NoisyHuman(noise_rate=1.0).annotate(UNLABELED, AnnotatorInputs())
     assert {(label.status, label.p_a, label.note) for label in labels} == {("abstained", None, "no human label")}
 
 
 @pytest.mark.parametrize("settings", [{}, {"rate": 0.1, "like": "weak"}])
-def test_it_takes_either_a_rate_or_another_arm(settings: dict[str, object]) -> None:
+def test_it_needs_either_a_rate_or_an_arm(settings: dict[str, object]) -> None:
     with pytest.raises(StudyError, match="set either noise_rate or arm"):
         build_component("annotators", {"kind": "noisy_human", **settings})
 
 
-def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:
+def test_it_requires_the_labels_of_its_arm() -> None:
     assert (list(NoisyHuman(arm="x").requirements().arms), list(NoisyHuman(noise_rate=0.1).requirements().arms)) == (
         ["x"],
         [],

@@ -1,4 +1,4 @@
-"""A probe of differences: what it learns, what it does not depend on, and what it refuses."""
+"""The linear probe: fit, invariances, and rejected inputs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ draw = np.random.default_rng(3)
 TRUE = np.array([2.0, -1.0, 0.0, 0.0, 0.5])
 ROWS = draw.normal(size=(N, WIDTH))
 CHOSE_A = draw.random(N) < 1 / (1 + np.exp(-ROWS @ TRUE))
-NAMES = [f"prompt {place}" for place in range(N)]
+NAMES = [f"prompt {index}" for index in range(N)]
 
 
 def pairs(human: list[Choice | None]) -> list[Pair]:
     made = [
-        Pair(id=f"{place:03d}", prompt=build_user_prompt(NAMES[place]), a="x", b="y", human=each)
-        for place, each in enumerate(human)
+        Pair(id=f"{index:03d}", prompt=build_user_prompt(NAMES[index]), a="x", b="y", human=each)
+        for index, each in enumerate(human)
     ]
     return made
 
@@ -35,7 +35,7 @@ def pairs(human: list[Choice | None]) -> list[Pair]:
 HUMAN: list[Choice | None] = ["a" if each else "b" for each in CHOSE_A]
 LABELED = pairs(HUMAN)
 FEATURES = {
-    pair.id: PairFeatures(values=ROWS[place].astype(np.float32), tokens=7) for place, pair in enumerate(LABELED)
+    pair.id: PairFeatures(values=ROWS[index].astype(np.float32), tokens=7) for index, pair in enumerate(LABELED)
 }
 FRESH = [Pair(id="fresh", prompt=build_user_prompt("fresh"), a="x", b="y")]
 GIVEN = AnnotatorInputs(labeled_pairs=LABELED, features={**FEATURES, "fresh": PairFeatures(values=TRUE, tokens=9)})
@@ -60,7 +60,7 @@ def test_the_scale_of_a_column_and_the_order_of_the_rows_do_not_matter() -> None
     assert back.weights == pytest.approx(whole.weights, abs=1e-4)
 
 
-def test_columns_that_say_nothing_get_no_weight_and_chance_gets_the_strongest_penalty() -> None:
+def test_constant_columns_get_no_weight_and_random_labels_the_strongest_penalty() -> None:
     silent = fit_probe(np.concatenate([ROWS, np.zeros((N, 1))], axis=1), list(CHOSE_A), NAMES)
     assert silent.weights[-1] == 0
     coin = np.random.default_rng(0).random(N) < 0.5
@@ -68,14 +68,14 @@ def test_columns_that_say_nothing_get_no_weight_and_chance_gets_the_strongest_pe
 
 
 def test_swapped_responses_get_the_opposite_and_a_tie_abstains() -> None:
-    given = replace(GIVEN, features={**GIVEN.features, "tie": PairFeatures(values=np.zeros(WIDTH), tokens=9)})
-    (label,) = Probe().annotate(FRESH, given)
-    opposite = replace(given, features={**given.features, "fresh": PairFeatures(values=-TRUE, tokens=9)})
+    inputs = replace(GIVEN, features={**GIVEN.features, "tie": PairFeatures(values=np.zeros(WIDTH), tokens=9)})
+    (label,) = Probe().annotate(FRESH, inputs)
+    opposite = replace(inputs, features={**inputs.features, "fresh": PairFeatures(values=-TRUE, tokens=9)})
     (other,) = Probe().annotate(FRESH, opposite)
     assert label.margin == pytest.approx(-(other.margin or 0))
     assert label.choice == "a"
     assert label.cost.prompt_tokens == 9
-    (tie,) = Probe().annotate([replace(FRESH[0], id="tie")], given)
+    (tie,) = Probe().annotate([replace(FRESH[0], id="tie")], inputs)
     assert (tie.status, tie.note) == ("abstained", "tie")
 
 
@@ -87,12 +87,12 @@ def test_swapped_responses_get_the_opposite_and_a_tie_abstains() -> None:
         (pairs([None] * N), "probe: 0 labeled pairs"),
     ],
 )
-def test_too_few_labels_and_labels_of_one_kind_are_refused(labeled: list[Pair], message: str) -> None:
+def test_too_few_labels_and_labels_of_one_class_are_rejected(labeled: list[Pair], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Probe().annotate(FRESH, replace(GIVEN, labeled_pairs=labeled))
 
 
-def test_features_that_are_not_finite_are_refused_in_a_labeled_pair_and_failed_in_another() -> None:
+def test_hidden_states_that_are_not_finite_are_rejected_for_labeled_pairs_and_fail_others() -> None:
     nan = PairFeatures(values=np.full(WIDTH, np.nan), tokens=9)
     with pytest.raises(DataError, match=r"hidden states of labeled pair 004 are not finite.*dtype: float32"):
         Probe().annotate(FRESH, replace(GIVEN, features={**GIVEN.features, "004": nan}))
@@ -100,7 +100,7 @@ def test_features_that_are_not_finite_are_refused_in_a_labeled_pair_and_failed_i
     assert (label.status, label.p_a, label.note) == ("failed", None, "log-odds nan")
 
 
-def test_a_fraction_without_rounds_is_refused() -> None:
+def test_a_fraction_without_self_training_is_rejected() -> None:
     with pytest.raises(
         StudyError, match=r"self_training_fraction: has no effect.*set self_training_rounds to 2 or more"
     ):

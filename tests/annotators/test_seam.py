@@ -1,4 +1,4 @@
-"""SEAM on the scripted engine: what it asks, how often, what it makes of the answers, and what it tells of them."""
+"""SEAM on scripted engines: requests, number of calls, labels and details."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from seam_script import (
     HARMLESS_FIRST,
     NAMES,
     PAIR,
-    Watched,
+    RecordingEngine,
     chain_of,
-    drawn_engine,
+    custom_principles,
     for_good,
+    hashing_engine,
     is_judgment,
     is_pick,
     is_ranking,
     label,
     last_case,
-    own_principles,
     pairs,
     seam,
     strong_engine,
@@ -49,7 +49,7 @@ from trimtab.types import ChoiceScores, EngineRequest, Pair, build_user_prompt
 
 
 @pytest.mark.parametrize(
-    ("sure", "ranks", "calls", "questions"),
+    ("confidence", "ranks", "calls", "requests"),
     [
         (CALM, (0, 1, 2), 17, 12),
         (BACK_2, (0, 2, 3), 21, 15),
@@ -57,30 +57,30 @@ from trimtab.types import ChoiceScores, EngineRequest, Pair, build_user_prompt
         (BACK_BOTH, (0, 2, 4), 25, 18),
     ],
 )
-def test_the_released_code_asks_the_strong_model_17_21_or_25_times(
-    sure: dict[int, list[float]], ranks: tuple[int, ...], calls: int, questions: int
+def test_the_released_code_calls_the_strong_model_17_21_or_25_times(
+    confidence: dict[int, list[float]], ranks: tuple[int, ...], calls: int, requests: int
 ) -> None:
-    strong, weak = strong_engine(sure, HARMLESS_FIRST), weak_engine()
+    strong, weak = strong_engine(confidence, HARMLESS_FIRST), weak_engine()
     found = label(seam(variant="released_code"), strong, weak)
     assert found.detail["nodes"][-1]["chain"] == [HARMLESS_FIRST[rank] for rank in ranks]
-    assert (found.detail["calls_strong"], len(strong.requests)) == (calls, questions)
+    assert (found.detail["calls_strong"], len(strong.requests)) == (calls, requests)
     assert (found.detail["calls_weak"], len(weak.requests)) == (2, 1)
-    assert found.cost.calls == questions + 1
+    assert found.cost.calls == requests + 1
     assert (found.detail["depth"], found.detail["backtracks"]) == (3, (calls - 17) // 4)
 
 
 @pytest.mark.parametrize(
-    ("sure", "ranks"), [(CALM, (0, 1, 2)), (BACK_2, (0, 2, 1)), (BACK_3, (0, 1, 3)), (BACK_BOTH, (0, 2, 3))]
+    ("confidence", "ranks"), [(CALM, (0, 1, 2)), (BACK_2, (0, 2, 1)), (BACK_3, (0, 1, 3)), (BACK_BOTH, (0, 2, 3))]
 )
-def test_the_paper_lets_a_principle_that_was_left_come_again(
-    sure: dict[int, list[float]], ranks: tuple[int, ...]
+def test_the_paper_allows_a_rejected_principle_at_deeper_levels(
+    confidence: dict[int, list[float]], ranks: tuple[int, ...]
 ) -> None:
-    found = label(seam(), strong_engine(sure))
+    found = label(seam(), strong_engine(confidence))
     assert found.detail["nodes"][-1]["chain"] == [NAMES[rank] for rank in ranks]
 
 
-def test_each_edge_is_a_share_of_the_principles_that_are_not_in_the_chain() -> None:
-    strong = Watched(strong_engine(BACK_2))
+def test_edge_weights_are_probabilities_of_the_principles_outside_the_chain() -> None:
+    strong = RecordingEngine(strong_engine(BACK_2))
     found = label(seam(), strong)
     ranked = [each for each in strong.candidates if len(each) > 2]
     assert [len(each) for each in ranked] == [11, 10, 9]
@@ -90,21 +90,21 @@ def test_each_edge_is_a_share_of_the_principles_that_are_not_in_the_chain() -> N
     assert first == pytest.approx(1 / sum(2.0**-rank for rank in range(11)))
 
 
-def test_ranked_once_the_principles_are_weighed_once() -> None:
-    strong = Watched(strong_engine(BACK_BOTH))
+def test_static_edge_weights_are_scored_once() -> None:
+    strong = RecordingEngine(strong_engine(BACK_BOTH))
     label(seam(edge_weights="static"), strong)
     assert [len(each) for each in strong.candidates if len(each) > 2] == [11]
 
 
-def test_the_modes_ask_for_full_names_or_first_tokens_and_with_or_without_an_end() -> None:
-    paper, code = Watched(strong_engine(CALM)), Watched(strong_engine(CALM))
+def test_the_variants_score_full_names_or_first_tokens_with_or_without_end_of_turn() -> None:
+    paper, code = RecordingEngine(strong_engine(CALM)), RecordingEngine(strong_engine(CALM))
     label(seam(), paper)
     label(seam(variant="released_code"), code)
-    assert paper.how == {(False, False)}
-    assert code.how == {(True, False), (False, True)}
+    assert paper.options == {(False, False)}
+    assert code.options == {(True, False), (False, True)}
 
 
-def test_a_switch_that_is_set_overrides_the_mode_and_no_other() -> None:
+def test_an_explicit_setting_overrides_the_variant_and_nothing_else() -> None:
     rules = seam(variant="released_code", presentation_order="both", early_stop=True).resolve_variant()
     assert (rules.presentation_order, rules.early_stop) == ("both", True)
     assert (rules.edge_weights, rules.helpful_only_labeler, rules.allow_reused_principles) == (
@@ -117,7 +117,7 @@ def test_a_switch_that_is_set_overrides_the_mode_and_no_other() -> None:
     )
 
 
-def test_a_chain_without_a_harmless_principle_is_the_strong_models_to_label() -> None:
+def test_the_strong_model_labels_a_chain_without_harmless_principles() -> None:
     weak = weak_engine(share=0.1)
     helpful = label(seam(variant="released_code"), strong_engine(CALM), weak)
     assert (helpful.detail["decided_by"], helpful.choice, weak.requests) == ("strong", PAIR.human, [])
@@ -126,10 +126,10 @@ def test_a_chain_without_a_harmless_principle_is_the_strong_models_to_label() ->
     assert label(seam(), strong_engine(CALM), weak_engine(share=0.1)).detail["decided_by"] == "weak"
 
 
-def test_in_the_released_code_the_strong_models_pick_is_read_first_and_labels_stay_with_their_responses() -> None:
+def test_in_the_released_code_the_strong_pick_is_first_and_labels_stay_with_their_responses() -> None:
     asked = [
-        Pair.from_responses(build_user_prompt(f"Question {place}?"), "a good answer", f"poor answer {place}", "first")
-        for place in range(12)
+        Pair.from_responses(build_user_prompt(f"Question {index}?"), "a good answer", f"poor answer {index}", "first")
+        for index in range(12)
     ]
     annotator = seam(variant="released_code", helpful_only_labeler="weak")
     for each in asked:
@@ -145,16 +145,14 @@ def test_in_the_released_code_the_strong_models_pick_is_read_first_and_labels_st
     ("shares", "pick"),
     [((0.9, 0.7), 0.9), ((0.6, 0.8), 0.2), ((0.7, 0.2), 0.8), ((0.7, 0.7), 0.5), ((0.7, 0.3), 0.7), ((0.5, 0.5), 0.5)],
 )
-def test_the_strong_models_pick_is_that_of_the_order_in_which_it_is_surer(
-    shares: tuple[float, float], pick: float
-) -> None:
+def test_the_strong_pick_comes_from_the_more_confident_order(shares: tuple[float, float], pick: float) -> None:
     left = list(shares)
     engine = ScriptedEngine(choice_weights=lambda *_: [share := left.pop(0), 1 - share])
     case = OrderedPair(conversation="User: Hello?", first="one", second="two")
     assert score_strong_picks(engine, [case], load_principles(), VARIANTS["paper"])[0].p_first == pytest.approx(pick)
 
 
-def test_the_strong_models_pick_is_asked_of_those_pairs_alone_that_it_labels() -> None:
+def test_the_strong_pick_is_requested_only_for_pairs_that_it_labels() -> None:
     settings: dict[str, Any] = {"helpful_only_labeler": "strong"}
     strong = strong_engine(CALM, HARMLESS_FIRST)
     found = label(seam(**settings), strong)
@@ -167,20 +165,20 @@ def test_the_strong_models_pick_is_asked_of_those_pairs_alone_that_it_labels() -
     assert [is_pick(each) for each in strong.requests].index(True) == len(
         strong.requests
     ) - 2  # both orders, at the end
-    treeless = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda question, _: for_good(question, 0.9))
+    treeless = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda request, _: for_good(request, 0.9))
     label(seam(**settings, tree=False), treeless)
-    assert len(treeless.requests) == 3  # a thought, and what it tells in both orders
+    assert len(treeless.requests) == 3  # a thought, and its judgment in both orders
 
 
-def test_a_pick_that_fails_fails_no_pair_that_the_weak_model_labels() -> None:
+def test_a_failed_pick_fails_no_pair_that_the_weak_model_labels() -> None:
     def pickless(order: list[str]) -> Any:
         inner = strong_engine(CALM, order)
 
         class Pickless(ScriptedEngine):
-            def score_choices(self, questions: Sequence[EngineRequest], *others: Any, **how: Any) -> list[ChoiceScores]:
+            def score_choices(self, requests: Sequence[EngineRequest], *args: Any, **how: Any) -> list[ChoiceScores]:
                 failed = ChoiceScores(probabilities=(), status="failed", note="no pick")
-                found = inner.score_choices(questions, *others, **how)
-                return [failed if is_pick(each) else answer for each, answer in zip(questions, found, strict=True)]
+                found = inner.score_choices(requests, *args, **how)
+                return [failed if is_pick(each) else answer for each, answer in zip(requests, found, strict=True)]
 
         return Pickless(reply=inner.reply_fn)
 
@@ -190,9 +188,9 @@ def test_a_pick_that_fails_fails_no_pair_that_the_weak_model_labels() -> None:
     assert (found.status, found.note) == ("failed", "no pick")
 
 
-def test_a_principle_that_is_left_alone_is_not_ranked(tmp_path: Path) -> None:
-    path = own_principles(tmp_path, "Brief", "Calm")
-    strong = Watched(strong_engine(CALM, ["Calm", "Brief"]))
+def test_a_single_candidate_is_not_ranked(tmp_path: Path) -> None:
+    path = custom_principles(tmp_path, "Brief", "Calm")
+    strong = RecordingEngine(strong_engine(CALM, ["Calm", "Brief"]))
     found = label(seam(principles=path), strong)
     assert [len(each) for each in strong.candidates if each[0].strip() in ("Brief", "Calm")] == [2]
     assert [(each["chain"], each["weight"]) for each in found.detail["nodes"]] == [
@@ -201,34 +199,34 @@ def test_a_principle_that_is_left_alone_is_not_ranked(tmp_path: Path) -> None:
     ]
 
 
-def test_only_the_pruned_chain_says_who_decides() -> None:
+def test_only_the_pruned_chain_determines_the_labeler() -> None:
     order = [
         NAMES[0],
         NAMES[9],
         *NAMES[1:9],
         NAMES[10],
-    ]  # the second, Objective, tells less, and so does what replaces it
-    sure = {1: [0.7], 2: [0.6, 0.6], 3: [0.9, 0.9]}
-    found = label(seam(variant="released_code", allow_reused_principles=True), strong_engine(sure, order))
+    ]  # the second, Objective, has less information, and so does its replacement
+    confidence = {1: [0.7], 2: [0.6, 0.6], 3: [0.9, 0.9]}
+    found = label(seam(variant="released_code", allow_reused_principles=True), strong_engine(confidence, order))
     assert (found.detail["depth"], found.detail["decided_by"]) == (1, "strong")
 
 
-def test_the_paper_never_asks_for_the_strong_models_own_pick() -> None:
+def test_the_paper_never_requests_the_strong_pick() -> None:
     strong = strong_engine(CALM)
     found = label(seam(), strong)
     assert all(is_ranking(each) or is_judgment(each) or not each.prefill.startswith("The") for each in strong.requests)
     assert found.detail["strong_p_a"] is None
 
 
-def test_the_label_is_the_weak_models_with_its_log_odds() -> None:
+def test_the_label_has_the_weak_models_log_odds() -> None:
     found = label(seam(), strong_engine(CALM), weak_engine(share=0.8))
     p_a, margin = (0.8, 1.3862943611) if PAIR.human == "a" else (0.2, -1.3862943611)
     assert found.p_a == pytest.approx(p_a)
     assert found.margin == pytest.approx(margin)
 
 
-def test_both_orders_cancel_a_love_of_the_first_response() -> None:
-    first = ScriptedEngine(choice_weights=lambda question, _: [0.9, 0.1])
+def test_both_orders_cancel_position_bias() -> None:
+    first = ScriptedEngine(choice_weights=lambda request, _: [0.9, 0.1])
     found = label(seam(), strong_engine(CALM), first)
     assert (found.status, found.note) == ("abstained", "tie of the weak model")
     assert found.detail["p_a_by_order"] == pytest.approx({"a_first": 0.9, "b_first": 0.1})
@@ -239,13 +237,13 @@ def test_both_orders_cancel_a_love_of_the_first_response() -> None:
     assert "order_inconsistent" not in once.detail
 
 
-def test_labels_that_agree_in_both_orders_are_not_flipped() -> None:
+def test_labels_that_agree_in_both_orders_are_consistent() -> None:
     found = label(seam(), strong_engine(CALM), weak_engine(share=0.8))
     assert found.detail["order_inconsistent"] is False
     assert found.detail["p_a_by_order"] == pytest.approx({"a_first": found.p_a, "b_first": found.p_a})
 
 
-def test_a_weak_model_learns_the_bare_judgment_in_seams_own_words() -> None:
+def test_the_training_task_is_the_judgment_without_principles_or_thought() -> None:
     exam = Seam().training_task()
     asked = exam.prompt.build_verdict_request(PAIR, "b_first")
     assert asked == build_judgment_request(OrderedPair.from_pair(PAIR, a_first=False), (), ())
@@ -255,7 +253,7 @@ def test_a_weak_model_learns_the_bare_judgment_in_seams_own_words() -> None:
     ]
 
 
-def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:
+def test_the_thought_is_renumbered_for_swapped_responses() -> None:
     weak = weak_engine()
     label(seam(), strong_engine(CALM), weak)
     there, back = weak.requests
@@ -264,7 +262,7 @@ def test_the_thought_is_renumbered_where_the_responses_are_swapped() -> None:
     assert "Response 2 is good, Response 1 is poor." in text(back)
 
 
-def test_a_thought_goes_on_from_where_those_of_the_examples_begin() -> None:
+def test_a_thought_has_the_prefix_of_the_examples() -> None:
     strong = strong_engine(CALM)
     found = label(seam(), strong)
     (asked, *_) = [each for each in strong.requests if each.prefill.startswith("<explanation>")]
@@ -273,7 +271,7 @@ def test_a_thought_goes_on_from_where_those_of_the_examples_begin() -> None:
     assert all(each["thought"][0].startswith("Response 1: ") for each in found.detail["nodes"])
 
 
-def test_the_case_comes_last_and_of_two_sides_what_is_asked_comes_after_it() -> None:
+def test_the_pair_comes_last_except_for_the_task_of_two_explanations() -> None:
     case, chain = OrderedPair.from_pair(PAIR, a_first=True), list(load_principles())[:2]
     (open_,) = build_thought_requests(case, chain, per_response=False)
     assert text(open_).rstrip().endswith(case.render())
@@ -287,9 +285,9 @@ def test_the_case_comes_last_and_of_two_sides_what_is_asked_comes_after_it() -> 
     "settings", [{}, {"presentation_order": "single"}, {"variant": "released_code"}, {"explanations": "per_response"}]
 )
 def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
-    given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
-    there = seam(**settings).annotate(pairs(30), given)
-    back = seam(**settings).annotate([replace(each, a=each.b, b=each.a) for each in pairs(30)], given)
+    inputs = AnnotatorInputs(engines={"strong": hashing_engine(), "weak": hashing_engine()})
+    there = seam(**settings).annotate(pairs(30), inputs)
+    back = seam(**settings).annotate([replace(each, a=each.b, b=each.a) for each in pairs(30)], inputs)
     assert {each.choice for each in there} == {"a", "b"}
     for one, other in zip(there, back, strict=True):
         assert one.p_a is not None
@@ -301,9 +299,9 @@ def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
     "settings", [{}, {"edge_weights": "static", "allow_reused_principles": False}, {"variant": "released_code"}]
 )
 def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
-    given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
-    early = seam(**settings, early_stop=True).annotate(pairs(60), given)
-    whole = seam(**settings, early_stop=False).annotate(pairs(60), given)
+    inputs = AnnotatorInputs(engines={"strong": hashing_engine(), "weak": hashing_engine()})
+    early = seam(**settings, early_stop=True).annotate(pairs(60), inputs)
+    whole = seam(**settings, early_stop=False).annotate(pairs(60), inputs)
     facts = ("depth", "score", "decided_by")
     assert [(each.p_a, *map(each.detail.get, facts)) for each in early] == [
         (each.p_a, *map(each.detail.get, facts)) for each in whole
@@ -311,42 +309,45 @@ def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
     assert sum(each.detail["calls_strong"] for each in early) < sum(each.detail["calls_strong"] for each in whole)
 
 
-def test_a_label_depends_on_no_other_pair() -> None:
-    given = AnnotatorInputs(engines={"strong": drawn_engine(), "weak": drawn_engine()})
-    together = seam().annotate(pairs(12), given)
-    assert [seam().annotate([each], given)[0] for each in pairs(12)] == together
-    assert seam().annotate([], given) == []
+def test_a_label_is_independent_of_other_pairs() -> None:
+    inputs = AnnotatorInputs(engines={"strong": hashing_engine(), "weak": hashing_engine()})
+    together = seam().annotate(pairs(12), inputs)
+    assert [seam().annotate([each], inputs)[0] for each in pairs(12)] == together
+    assert seam().annotate([], inputs) == []
 
 
-def test_a_round_of_the_search_is_one_call_of_each_kind_for_all_pairs() -> None:
-    strong, weak = Watched(drawn_engine()), Watched(drawn_engine())
+def test_a_search_round_makes_one_call_of_each_kind_for_all_pairs() -> None:
+    strong, weak = RecordingEngine(hashing_engine()), RecordingEngine(hashing_engine())
     seam().annotate(pairs(40), AnnotatorInputs(engines={"strong": strong, "weak": weak}))
-    assert strong.calls[:3] == [("weigh", 40), ("write", 40), ("weigh", 80)]
-    writes = [count for kind, count in strong.calls if kind == "write"]
+    assert strong.calls[:3] == [("score_choices", 40), ("generate", 40), ("score_choices", 80)]
+    writes = [count for kind, count in strong.calls if kind == "generate"]
     assert len(writes) <= 5
     assert writes == sorted(writes, reverse=True)
-    assert weak.calls == [("weigh", 80)]
+    assert weak.calls == [("score_choices", 80)]
 
 
-def test_tokens_of_answers_and_names_change_nothing_in_the_paper() -> None:
-    plain = label(seam(), drawn_engine(), drawn_engine())
+def test_the_paper_variant_ignores_logprobs_and_token_counts() -> None:
+    plain = label(seam(), hashing_engine(), hashing_engine())
 
     def odd(weighing: ChoiceScores) -> ChoiceScores:
         return replace(weighing, logprobs=None, tokens=tuple(range(3, 3 + len(weighing.probabilities))))
 
-    assert label(seam(), Watched(drawn_engine(), weighing=odd), Watched(drawn_engine(), weighing=odd)) == plain
+    assert (
+        label(seam(), RecordingEngine(hashing_engine(), weighing=odd), RecordingEngine(hashing_engine(), weighing=odd))
+        == plain
+    )
 
 
-def test_a_label_says_how_few_draws_its_shares_were_counted_over() -> None:
-    plain = label(seam(), drawn_engine(), drawn_engine())
+def test_a_label_states_the_smallest_number_of_samples_in_its_search() -> None:
+    plain = label(seam(), hashing_engine(), hashing_engine())
 
-    def counted(ranking: int, judgment_: int) -> Watched:
+    def counted(ranking: int, judgment_: int) -> RecordingEngine:
         def weighing(each: ChoiceScores) -> ChoiceScores:
             return replace(each, logprobs=None, samples=ranking if len(each.probabilities) > 2 else judgment_)
 
-        return Watched(drawn_engine(), weighing=weighing)
+        return RecordingEngine(hashing_engine(), weighing=weighing)
 
-    for strong, weak, fewest in ((counted(5, 8), drawn_engine(), 5), (drawn_engine(), counted(8, 3), 3)):
+    for strong, weak, fewest in ((counted(5, 8), hashing_engine(), 5), (hashing_engine(), counted(8, 3), 3)):
         found = label(seam(), strong, weak)
         assert (found.p_a, found.detail["samples"], found.note) == (
             plain.p_a,
@@ -365,14 +366,14 @@ def test_without_backtracking_every_level_is_tried_once() -> None:
 def test_without_thoughts_the_weak_model_sees_the_chain_alone() -> None:
     strong, weak = strong_engine(CALM), weak_engine()
     label(seam(include_thoughts=False), strong, weak)
-    said = "Response 1 is good, Response 2 is poor."
-    assert any(said in text(each) for each in strong.requests)
-    assert not any(said in text(each) for each in weak.requests)
+    expected = "Response 1 is good, Response 2 is poor."
+    assert any(expected in text(each) for each in strong.requests)
+    assert not any(expected in text(each) for each in weak.requests)
     assert chain_of(weak.requests[0]) == tuple(NAMES[:3])
 
 
 def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() -> None:
-    strong = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda question, _: for_good(question, 0.9))
+    strong = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda request, _: for_good(request, 0.9))
     weak = weak_engine()
     found = label(seam(tree=False), strong, weak)
     assert [len(each["chain"]) for each in found.detail["nodes"]] == [0]
@@ -380,7 +381,7 @@ def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() 
     assert not any("principle" in text(each) for each in (*strong.requests, *weak.requests))
 
 
-def test_without_tree_and_thoughts_nothing_is_left_of_it() -> None:
+def test_no_tree_and_no_thoughts_is_rejected() -> None:
     with pytest.raises(StudyError, match="include_thoughts"):
         build_component(
             "annotators",
@@ -388,18 +389,18 @@ def test_without_tree_and_thoughts_nothing_is_left_of_it() -> None:
         )
 
 
-def test_the_whole_tree_is_told_as_json() -> None:
+def test_the_detail_has_the_full_tree_as_json() -> None:
     found = label(seam(explanations="per_response"), strong_engine(BACK_2))
-    told = json.loads(json.dumps(found.detail))
-    assert told == found.detail
-    assert [(each["level"], each["kept"]) for each in told["nodes"]] == [(1, True), (2, False), (2, True), (3, True)]
-    assert told["nodes"][1]["drop_reason"] == "less information than its parent; retried"
-    assert all(len(each["thought"]) == 2 for each in told["nodes"])
-    stay = [each["information"] for each in told["nodes"] if each["kept"]]
-    assert told["score"] == pytest.approx(sum(stay) / 3)
+    detail = json.loads(json.dumps(found.detail))
+    assert detail == found.detail
+    assert [(each["level"], each["kept"]) for each in detail["nodes"]] == [(1, True), (2, False), (2, True), (3, True)]
+    assert detail["nodes"][1]["drop_reason"] == "less information than its parent; retried"
+    assert all(len(each["thought"]) == 2 for each in detail["nodes"])
+    stay = [each["information"] for each in detail["nodes"] if each["kept"]]
+    assert detail["score"] == pytest.approx(sum(stay) / 3)
 
 
-def test_a_childs_questions_begin_like_its_parents() -> None:
+def test_a_childs_requests_share_its_parents_prefix() -> None:
     strong = strong_engine(CALM)
     label(seam(), strong)
     written = [text(each) for each in strong.requests if each.prefill.startswith("<explanation>")]
@@ -408,18 +409,18 @@ def test_a_childs_questions_begin_like_its_parents() -> None:
         assert child.startswith(parent.split("The case to explain:")[0])
 
 
-def test_ones_own_principles_are_searched_and_bear_on_identity(tmp_path: Path) -> None:
-    path = Path(own_principles(tmp_path, "Brief", "Calm"))
+def test_custom_principles_are_searched_and_change_the_content_hash(tmp_path: Path) -> None:
+    path = Path(custom_principles(tmp_path, "Brief", "Calm"))
     annotator = seam(principles=str(path))
     before = annotator.content_hash()
     assert before != seam().content_hash()
     assert seam().content_hash() == hashlib.sha256(repr(load_principles()).encode()).hexdigest()[:16]
     assert (
         seam(variant="released_code").content_hash() != seam().content_hash()
-    )  # means over another number are other scores
+    )  # means over another number of tokens are other scores
     found = label(annotator, strong_engine(CALM, ["Calm", "Brief"]))
     assert [each["chain"] for each in found.detail["nodes"]] == [["Calm"], ["Calm", "Brief"]]
-    own_principles(tmp_path, "Brief")
+    custom_principles(tmp_path, "Brief")
     assert annotator.content_hash() != before
     path.unlink()
     with pytest.raises(DataError, match=r"mine\.yaml"):

@@ -1,4 +1,4 @@
-"""SEAM on real models, tiny ones made on the spot: two tokenizers, both modes, and the bench's plain way beside it."""
+"""SEAM on tiny real models: two tokenizers, both variants, and the benchmark's plain engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seam_script import own_principles, pairs, seam
+from seam_script import custom_principles, pairs, seam
 
 from benchmarks.seam_labels import PlainEngine
 from trimtab.core.annotator_inputs import AnnotatorInputs
@@ -28,7 +28,7 @@ NAMES = ("Brief", "Calm", "Kind")
 
 @pytest.fixture(scope="session")
 def wordy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model with a tokenizer that joins letters to words, so that it cuts no text as `tiny_model` does."""
+    """A random model with a word-level tokenizer, which splits no text like that of `tiny_model`."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -80,8 +80,8 @@ def labels(engines: dict[str, Any], principles: str, **settings: Any) -> list[An
         max_prompt_tokens=2000,
         **settings,
     )
-    given: dict[str, Engine] = dict(engines)
-    return annotator.annotate(PAIRS, AnnotatorInputs(engines=given))
+    inputs: dict[str, Engine] = dict(engines)
+    return annotator.annotate(PAIRS, AnnotatorInputs(engines=inputs))
 
 
 @pytest.mark.parametrize("mode", ["paper", "released_code"])
@@ -90,7 +90,7 @@ def test_models_with_different_tokenizers_label_together(
 ) -> None:
     weak, strong = (engines[name].loaded_model.chat.encode_text("The better response") for name in ("weak", "strong"))
     assert len(strong) < len(weak)
-    for found in labels(engines, own_principles(tmp_path, *NAMES), variant=mode):
+    for found in labels(engines, custom_principles(tmp_path, *NAMES), variant=mode):
         assert (found.status, found.note) == ("ok", "")
         assert found.p_a is not None
         assert 0 < found.p_a < 1
@@ -100,18 +100,18 @@ def test_models_with_different_tokenizers_label_together(
         assert all(0 <= node["information"] <= 1 for node in nodes)
 
 
-def test_the_released_codes_share_is_that_of_a_quarter_of_the_gap_on_a_real_model(
+def test_mean_with_eos_on_a_real_model_is_a_quarter_of_the_difference(
     engines: dict[str, TransformersEngine], tmp_path: Path
 ) -> None:
-    path = own_principles(tmp_path, *NAMES)
+    path = custom_principles(tmp_path, *NAMES)
     found = labels(engines, path, variant="released_code")[0]
     case, named = (
         OrderedPair.from_pair(PAIRS[0], found.detail["first"] == "a"),
         {each.name: each for each in load_principles(path)},
     )
-    told = [node for node in found.detail["nodes"] if node["status"] != "empty"]
-    assert told
-    for node in told:
+    message = [node for node in found.detail["nodes"] if node["status"] != "empty"]
+    assert message
+    for node in message:
         asked = build_judgment_request(case, [named[name] for name in node["chain"]], node["thought"])
         (weighing,) = engines["strong"].score_choices([asked], [RESPONSE_CANDIDATES], include_end_of_turn=True)
         assert weighing.logprobs is not None
@@ -119,24 +119,24 @@ def test_the_released_codes_share_is_that_of_a_quarter_of_the_gap_on_a_real_mode
         assert node["p_first"] == pytest.approx(1 / (1 + math.exp((second - first) / 4)), abs=1e-5)
 
 
-def test_the_benchs_plain_way_gives_the_same_labels_in_float32(
+def test_the_benchmarks_plain_engine_gives_the_same_labels_in_float32(
     engines: dict[str, TransformersEngine], tmp_path: Path
 ) -> None:
-    path = own_principles(tmp_path, *NAMES)
+    path = custom_principles(tmp_path, *NAMES)
     plain = {name: PlainEngine(engine.loaded_model, 1024) for name, engine in engines.items()}
-    ours, theirs = (labels(each, path, variant="released_code") for each in (engines, plain))
-    for one, other in zip(ours, theirs, strict=True):
+    ours, others = (labels(each, path, variant="released_code") for each in (engines, plain))
+    for one, other in zip(ours, others, strict=True):
         assert (one.choice, one.status) == (other.choice, other.status)
         assert one.p_a == pytest.approx(other.p_a, abs=1e-4)
         for name in ("chain", "thought", "kept"):
             assert [node[name] for node in one.detail["nodes"]] == [node[name] for node in other.detail["nodes"]]
 
 
-def test_a_question_beyond_the_weak_models_window_fails_its_pair(
+def test_a_request_beyond_the_weak_models_context_window_fails_its_pair(
     engines: dict[str, TransformersEngine], tmp_path: Path
 ) -> None:
     engines["weak"].loaded_model.model.config.max_position_embeddings = 200
-    for found in labels(engines, own_principles(tmp_path, *NAMES)):
+    for found in labels(engines, custom_principles(tmp_path, *NAMES)):
         assert found.status == "failed"
         assert found.note.endswith("the model's maximum length is 200")
     assert (

@@ -1,4 +1,4 @@
-"""SEAM's tree, worked by hand: information, where the search goes next, what stays, who decides."""
+"""SEAM's tree, against manual calculations: information, search order, retained nodes, and the labeler."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ HARMLESS = {each.name for each in load_principles() if each.group == "harmless"}
 
 def path(*informations: float) -> list[Node]:
     return [
-        Node(chain=tuple(NAMES[: place + 1]), thought=("t",), information=each)
-        for place, each in enumerate(informations)
+        Node(chain=tuple(NAMES[: index + 1]), thought=("t",), information=each)
+        for index, each in enumerate(informations)
     ]
 
 
 def grow(informations: list[float], rules: SearchLimits, names: list[str] = NAMES) -> Tree:
-    """The tree of a search whose nodes turn out to tell so much, in the order of their making."""
+    """The tree of a search whose nodes have this information, in order of creation."""
     tree, left = Tree(weights=WEIGHTS), list(informations)
     while not tree.done:
         name = select_next_principle(tree, names, rules)
@@ -87,7 +87,7 @@ def test_information_grows_with_the_distance_from_a_half() -> None:
     ],
     ids=["none", "level 2", "level 3", "both", "level 2 twice"],
 )
-def test_the_released_code_never_returns_to_a_principle_that_it_left(
+def test_the_released_code_never_returns_to_a_rejected_principle(
     informations: list[float], ranks: tuple[int, ...]
 ) -> None:
     tree = grow(informations, CODE)
@@ -106,7 +106,7 @@ def test_the_released_code_never_returns_to_a_principle_that_it_left(
     ],
     ids=["none", "level 2", "level 3", "both", "a second failure stops"],
 )
-def test_in_the_paper_a_principle_that_was_left_may_come_again_deeper(
+def test_in_the_paper_a_rejected_principle_may_return_at_deeper_levels(
     informations: list[float], ranks: tuple[int, ...]
 ) -> None:
     assert grow(informations, PAPER).chain == tuple(NAMES[rank] for rank in ranks)
@@ -124,21 +124,21 @@ def test_in_the_paper_a_principle_that_was_left_may_come_again_deeper(
         ((0.5, 0.6, 0.7), 3),
     ],
 )
-def test_the_path_stays_up_to_the_first_node_without_gain(informations: tuple[float, ...], depth: int) -> None:
+def test_the_path_is_retained_up_to_the_first_node_without_gain(informations: tuple[float, ...], depth: int) -> None:
     assert count_retained_nodes(path(*informations)) == depth
 
 
-def test_a_gain_of_nothing_sends_nobody_back() -> None:
+def test_a_gain_of_zero_does_not_backtrack() -> None:
     tree = grow([0.5, 0.5], PAPER)
     assert (tree.backtracks, tree.chain, count_retained_nodes(tree.path)) == (0, ("r0", "r1"), 1)
 
 
-def test_the_score_is_the_mean_over_the_nodes_that_stay() -> None:
+def test_the_score_is_the_mean_over_the_retained_nodes() -> None:
     assert compute_tree_score(path(0.2, 0.4, 0.3)) == pytest.approx(0.3)
     assert compute_tree_score(path(0.2, 0.1, 0.9)) == pytest.approx(0.2)
 
 
-def test_every_node_that_does_not_stay_says_why() -> None:
+def test_every_dropped_node_has_a_reason() -> None:
     tree = grow([0.5, 0.3, 0.4, 0.6], CODE)
     assert [describe_drop_reason(tree, node) for node in tree.nodes] == [
         "",
@@ -148,20 +148,20 @@ def test_every_node_that_does_not_stay_says_why() -> None:
     ]
 
 
-def test_as_many_tries_are_had_as_there_are_retries() -> None:
+def test_a_level_is_retried_at_most_retries_times() -> None:
     patient = SearchLimits(max_depth=2, retries=3, allow_reused_principles=False, early_stop=True)
     assert grow([0.5, 0.1, 0.2, 0.3, 0.4], patient).chain == ("r0", "r4")
     hasty = SearchLimits(max_depth=2, retries=0, allow_reused_principles=False, early_stop=True)
     assert grow([0.5, 0.1], hasty).chain == ("r0", "r1")
 
 
-def test_a_search_ends_where_no_principle_is_left() -> None:
+def test_a_search_ends_without_candidates() -> None:
     assert grow([0.5, 0.6], PAPER, NAMES[:2]).chain == ("r0", "r1")
     tree = grow([0.5, 0.4], CODE, NAMES[:2])
     assert (tree.chain, tree.backtracks) == (("r0", "r1"), 0)
 
 
-def test_equal_edges_go_to_the_principle_that_is_named_first() -> None:
+def test_equal_edge_weights_select_the_first_principle() -> None:
     assert select_next_principle(Tree(weights=dict.fromkeys(reversed(NAMES), 0.2)), NAMES, PAPER) == "r0"
 
 
@@ -175,14 +175,14 @@ def test_equal_edges_go_to_the_principle_that_is_named_first() -> None:
         (["Engaging", "Clarifying", "No Risk Information"], "weak"),
     ],
 )
-def test_the_strong_model_decides_only_where_nothing_harmless_is_in_the_chain(chain: list[str], who: str) -> None:
+def test_the_strong_model_decides_only_for_chains_without_harmless_principles(chain: list[str], who: str) -> None:
     assert select_labeler(chain, HARMLESS, "strong") == who
     assert select_labeler(chain, HARMLESS, "weak") == "weak"
 
 
 @pytest.mark.parametrize(("gap", "share"), [(0.0, 0.5), (4.0, 0.7310585786), (-4.0, 0.2689414214), (8.0, 0.8807970780)])
-def test_the_released_code_reads_a_gap_of_logprobs_by_the_token(gap: float, share: float) -> None:
-    # however few tokens an engine weighs where the answers part
+def test_the_released_code_divides_the_logprob_difference_by_the_tokens(gap: float, share: float) -> None:
+    # independent of how many tokens differ between the answers
     for count in (1, 2, 4):
         weighing = ChoiceScores(probabilities=(0.9, 0.1), logprobs=(-1.0, -1.0 - gap), tokens=(count, count))
         assert compute_first_probability(weighing, VARIANTS["released_code"]) == pytest.approx(share)
@@ -202,7 +202,7 @@ def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "swapped"),
+    ("expected", "swapped"),
     [
         ("Both Response 1 and 2 refuse.", "Both Response 2 and 1 refuse."),
         ("Response 1/2, Response 2 or Response 1", "Response 2/1, Response 1 or Response 2"),
@@ -212,18 +212,18 @@ def test_a_thought_is_renumbered_for_swapped_responses_and_back() -> None:
         ("Response 12 of 2 in 1 of the first days", "Response 12 of 2 in 1 of the first days"),
     ],
 )
-def test_only_what_names_a_response_is_renumbered(said: str, swapped: str) -> None:
-    assert swap_response_numbers([said]) == (swapped,)
+def test_only_references_to_responses_are_renumbered(expected: str, swapped: str) -> None:
+    assert swap_response_numbers([expected]) == (swapped,)
 
 
-def test_long_texts_are_cut_alike_and_short_ones_stay() -> None:
+def test_long_texts_are_truncated_to_the_same_length_and_short_ones_stay() -> None:
     assert compute_length_limit([10, 100, 100], 110) == 50
     assert compute_length_limit([10, 20, 300], 90) == 60
     assert compute_length_limit([10, 20, 30], 90) == 30
 
 
-def test_a_shortened_text_keeps_both_ends_and_tells_what_is_gone() -> None:
-    text = " ".join(f"w{place}" for place in range(100))
+def test_a_truncated_text_has_both_ends_and_a_mark() -> None:
+    text = " ".join(f"w{index}" for index in range(100))
     cut = truncate_middle(text, 60)
     assert cut.text.startswith("w0 w1 ")
     assert cut.text.endswith(" w99")
@@ -235,7 +235,7 @@ def test_a_shortened_text_keeps_both_ends_and_tells_what_is_gone() -> None:
 
 
 @pytest.mark.parametrize("text", ["好的我来帮你解释这个问题" * 40, "x=1;" * 300, "QUJD" * 200 + "Zz=="])
-def test_a_text_without_spaces_keeps_both_ends_too(text: str) -> None:
+def test_a_truncated_text_without_spaces_has_both_ends(text: str) -> None:
     cut = truncate_middle(text, 100)
     assert cut.text.startswith(text[:8])
     assert cut.text.endswith(text[-3:])
@@ -243,7 +243,7 @@ def test_a_text_without_spaces_keeps_both_ends_too(text: str) -> None:
     assert 0 < cut.retained_fraction < 1
 
 
-def test_only_what_does_not_fit_is_cut() -> None:
+def test_only_texts_that_do_not_fit_are_truncated() -> None:
     case = OrderedPair(conversation="User: short", first="word " * 200, second="brief")
     cut = truncate_pair(case, 100)
     assert (cut.ordered_pair.conversation, cut.ordered_pair.second) == (case.conversation, case.second)

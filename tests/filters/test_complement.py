@@ -1,4 +1,4 @@
-"""The rest of an arm's pairs: what it has no label of, as it is once filtered."""
+"""The complement: pairs without a label of another arm after its filter."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def label(key: str, p_a: float | None) -> Annotation:
 OURS = [label("a", 0.9), label("b", 0.2), label("c", 0.5), label("d", None), label("e", 0.7)]
 
 
-def given(*labels: Annotation) -> AnnotatorInputs:
+def inputs(*labels: Annotation) -> AnnotatorInputs:
     return AnnotatorInputs(labels={"other": {each.pair_id: each for each in labels}})
 
 
-def test_labels_are_kept_where_the_other_arm_prefers_nothing_and_ours_does() -> None:
-    theirs = [label("a", None), label("b", 0.9), label("c", None), label("d", None), label("e", 0.5)]
-    assert Complement(arm="other").keep(OURS, given(*theirs)) == [True, False, False, False, True]
+def test_labels_are_kept_if_only_this_arm_has_a_preference() -> None:
+    others = [label("a", None), label("b", 0.9), label("c", None), label("d", None), label("e", 0.5)]
+    assert Complement(arm="other").keep(OURS, inputs(*others)) == [True, False, False, False, True]
 
 
-def test_a_draw_and_its_rest_are_all_labels_and_have_none_in_common() -> None:
-    labels = [label(f"{place:02}", 0.9) for place in range(21)]
+def test_a_subset_and_its_complement_partition_the_labels() -> None:
+    labels = [label(f"{index:02}", 0.9) for index in range(21)]
     drawn = Subset(fraction=0.5).keep(labels, AnnotatorInputs())
-    theirs = [label(each.pair_id, 0.9 if yes else None) for each, yes in zip(labels, drawn, strict=True)]
-    rest = Complement(arm="other").keep(labels, given(*theirs))
+    others = [label(each.pair_id, 0.9 if yes else None) for each, yes in zip(labels, drawn, strict=True)]
+    rest = Complement(arm="other").keep(labels, inputs(*others))
     assert (sum(drawn), sum(rest)) == (11, 10)
     assert all(here != there for here, there in zip(drawn, rest, strict=True))
 
 
-def test_an_arm_that_labels_every_pair_leaves_nothing() -> None:
+def test_the_complement_of_all_pairs_is_an_error() -> None:
     with pytest.raises(DataError, match="the arm 'other' prefers a response on every pair that is labeled here"):
-        Complement(arm="other").keep(OURS, given(*[label(each.pair_id, 0.9) for each in OURS]))
+        Complement(arm="other").keep(OURS, inputs(*[label(each.pair_id, 0.9) for each in OURS]))

@@ -1,4 +1,4 @@
-"""Labels that do not hang on which response stood first."""
+"""Labels that do not depend on the presentation order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from trimtab.errors import DataError
 from trimtab.filters.consistency import Consistency
 from trimtab.types import Annotation, Pair, build_user_prompt
 
-FIRST = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "yes", "no") for place in range(3)]
+FIRST = [Pair.from_responses(build_user_prompt(f"Question {index}?"), "yes", "no") for index in range(3)]
 
 
 def label(key: str, p_a: float | None, **detail: Any) -> Annotation:
     return Annotation(pair_id=key, p_a=p_a, status="abstained" if p_a is None else "ok", detail=detail)
 
 
-def test_a_label_stays_where_both_orders_agreed() -> None:
+def test_a_label_is_kept_if_both_orders_agreed() -> None:
     some = [
         label("a", 0.8, order_inconsistent=False),
         label("b", 0.6, order_inconsistent=True),
@@ -29,7 +29,7 @@ def test_a_label_stays_where_both_orders_agreed() -> None:
     assert Consistency().keep(some, AnnotatorInputs()) == [True, False, True]
 
 
-def test_a_label_that_prefers_nothing_need_not_say_and_is_not_kept() -> None:
+def test_a_label_without_preference_is_dropped_without_an_error() -> None:
     some = [label("a", 0.8, order_inconsistent=False), label("b", None), label("c", 0.5, order_inconsistent=False)]
     assert Consistency().keep(some, AnnotatorInputs()) == [True, False, False]
 
@@ -37,7 +37,7 @@ def test_a_label_that_prefers_nothing_need_not_say_and_is_not_kept() -> None:
 @pytest.mark.parametrize(
     "detail", [{}, {"order_inconsistent": None}, {"order_inconsistent": 1}, {"p_a_by_order": {"a_first": 0.8}}]
 )
-def test_labels_that_do_not_say_are_refused_with_those_that_do(detail: dict[str, Any]) -> None:
+def test_labels_without_order_information_are_rejected_with_suitable_annotators(detail: dict[str, Any]) -> None:
     with pytest.raises(
         DataError,
         match=r"pair b: detail\.order_inconsistent is .*`prompted`, .*`presentation_order: both` or `most_confident`",
@@ -45,16 +45,16 @@ def test_labels_that_do_not_say_are_refused_with_those_that_do(detail: dict[str,
         Consistency().keep([label("a", 0.8, order_inconsistent=False), label("b", 0.8, **detail)], AnnotatorInputs())
 
 
-def test_where_nothing_would_be_kept_that_is_said() -> None:
+def test_keeping_nothing_is_an_error() -> None:
     for nothing in ([], [label("a", 0.8, order_inconsistent=True)], [label("a", None)]):
         with pytest.raises(DataError, match="no labels kept"):
             Consistency().keep(nothing, AnnotatorInputs())
 
 
-def test_labels_of_a_model_that_takes_what_stands_first_are_told_from_steady_ones() -> None:
-    leaning = ScriptedEngine(choice_weights=lambda question, candidates: [0.9, 0.1])
-    flipped = Prompted(presentation_order="most_confident").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
+def test_labels_of_a_model_with_position_bias_are_detected() -> None:
+    biased = ScriptedEngine(choice_weights=lambda request, candidates: [0.9, 0.1])
+    flipped = Prompted(presentation_order="most_confident").annotate(FIRST, AnnotatorInputs(engines={"weak": biased}))
     assert {each.detail["order_inconsistent"] for each in flipped} == {True}
-    one_order = Prompted(presentation_order="random").annotate(FIRST, AnnotatorInputs(engines={"weak": leaning}))
+    one_order = Prompted(presentation_order="random").annotate(FIRST, AnnotatorInputs(engines={"weak": biased}))
     with pytest.raises(DataError, match=r"detail\.order_inconsistent is None"):
         Consistency().keep(one_order, AnnotatorInputs())

@@ -1,4 +1,4 @@
-"""What the record of a filtered arm tells of what was kept and what was dropped."""
+"""The record of a filtered arm: kept and dropped labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import ANNOTATION_SCHEMA, PAIR_SCHEMA, annotations_to_rows, load_annotations, pairs_to_rows
 from trimtab.types import Annotation, Pair, build_user_prompt
 
-# The preferred response is longer by 4, shorter by 2, longer by 10 and longer by 6; two labels prefer nothing.
+# The preferred response is longer by 4, shorter by 2, longer by 10 and longer by 6; two labels have no preference.
 UNLABELED = [
     Pair(id=key, prompt=build_user_prompt(f"Question {key}?"), a="x" * a, b="y" * b)
     for key, a, b in (("p", 5, 1), ("q", 3, 1), ("r", 11, 1), ("s", 7, 1), ("t", 1, 9), ("u", 1, 9))
@@ -54,7 +54,7 @@ def filtered(folder: Path, chosen: Uncertainty | LengthBalance, runtime: Runtime
     return made(store, filter_stage("filter.arm", chosen, split, labels, {}), inputs, runtime)
 
 
-def test_the_record_tells_how_much_longer_the_preferred_responses_are(tmp_path: Path, runtime: Runtime) -> None:
+def test_the_record_has_the_length_difference_of_preferred_responses(tmp_path: Path, runtime: Runtime) -> None:
     artifact = filtered(tmp_path, Uncertainty(fraction=0.5), runtime)
     assert artifact.record["facts"] == {
         "pairs": 6,
@@ -64,12 +64,12 @@ def test_the_record_tells_how_much_longer_the_preferred_responses_are(tmp_path: 
     }
 
 
-def test_where_nothing_is_dropped_there_is_no_length_of_it(tmp_path: Path, runtime: Runtime) -> None:
+def test_without_dropped_labels_their_length_difference_is_missing(tmp_path: Path, runtime: Runtime) -> None:
     artifact = filtered(tmp_path, Uncertainty(fraction=1), runtime)
     assert artifact.record["facts"]["length_difference"] == {"kept": (4 - 2 + 10 + 6) / 4, "dropped": None}
 
 
-def test_a_dropped_label_abstains_by_the_filters_name_and_the_others_stay_as_they_were(
+def test_a_dropped_label_abstains_with_the_filters_name_and_the_others_are_unchanged(
     tmp_path: Path, runtime: Runtime
 ) -> None:
     artifact = filtered(tmp_path, LengthBalance(bins=1), runtime)
@@ -78,5 +78,5 @@ def test_a_dropped_label_abstains_by_the_filters_name_and_the_others_stay_as_the
         "r": "dropped by length_balance",
         "s": "dropped by length_balance",
     }
-    assert [after[key] for key in "pqtu"] == [LABELS[place] for place in (0, 1, 4, 5)]
+    assert [after[key] for key in "pqtu"] == [LABELS[index] for index in (0, 1, 4, 5)]
     assert artifact.record["facts"]["length_difference"] == {"kept": 1.0, "dropped": 8.0}

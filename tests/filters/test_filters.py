@@ -1,4 +1,4 @@
-"""Which labels are kept: exact counts, ties by id, and a word where nothing would be left."""
+"""Kept labels: exact counts, ties by id, and an error if none are kept."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def failed(key: str) -> Annotation:
     return Annotation(pair_id=key, p_a=None, status="failed", note="timed out")
 
 
-def kept(chosen: Filter, annotations: list[Annotation], given: AnnotatorInputs | None = None) -> str:
-    """The ids that are kept, in order."""
-    answers = chosen.keep(annotations, given or AnnotatorInputs())
+def kept(component: Filter, annotations: list[Annotation], inputs: AnnotatorInputs | None = None) -> str:
+    """The ids of the kept labels, in order."""
+    answers = component.keep(annotations, inputs or AnnotatorInputs())
     return "".join(each.pair_id for each, yes in zip(annotations, answers, strict=True) if yes)
 
 
@@ -52,11 +52,11 @@ TREES = [label("a", 0.6, score=0.1), label("b", 0.9, score=0.9), label("c", 0.6,
     ("fraction", "ids"),
     [(0.1, "b"), (0.2, "b"), (0.21, "bd"), (0.5, "bcd"), (0.6, "bcd"), (0.61, "abcd"), (1, "abcde")],
 )
-def test_the_surest_are_kept_whichever_response_they_prefer(fraction: float, ids: str) -> None:
+def test_the_most_confident_labels_are_kept_for_either_response(fraction: float, ids: str) -> None:
     assert kept(Uncertainty(fraction=fraction), SURE) == ids
 
 
-def test_half_is_kept_unless_a_study_says_otherwise() -> None:
+def test_the_default_fraction_is_one_half() -> None:
     assert (kept(Uncertainty(), SURE), kept(Information(), TREES)) == ("bcd", "bd")
 
 
@@ -65,51 +65,51 @@ def test_half_is_kept_unless_a_study_says_otherwise() -> None:
 )
 def test_the_count_is_the_exact_product_rounded_up(n: int, fraction: float, count: int) -> None:
     draw = random.Random(3)
-    many = [label(f"{place:03}", draw.random()) for place in range(n)]
+    many = [label(f"{index:03}", draw.random()) for index in range(n)]
     assert sum(Uncertainty(fraction=fraction).keep(many, AnnotatorInputs())) == count
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ties_go_by_the_pairs_id_and_not_by_where_they_stand(seed: int) -> None:
+def test_ties_go_by_the_pairs_id_and_not_by_its_index(seed: int) -> None:
     equal = [label("c", 0.7), label("a", 0.3), label("d", 0.7), label("b", 1 - 0.7)]
     shuffled = random.Random(seed).sample(equal, 4)
     assert sorted(kept(Uncertainty(), shuffled)) == ["a", "b"]
 
 
-@pytest.mark.parametrize("chosen", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(arm="s")])
-def test_labels_that_prefer_nothing_are_never_kept_and_not_counted(chosen: Filter) -> None:
+@pytest.mark.parametrize("component", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(arm="s")])
+def test_labels_without_preference_are_neither_kept_nor_counted(component: Filter) -> None:
     some = [label("a", None), failed("b"), label("c", 0.9, score=0.2), label("d", 0.5)]
-    given = AnnotatorInputs(labels={"s": {each.pair_id: each for each in some}})
-    assert kept(chosen, some, given) == "c"
+    inputs = AnnotatorInputs(labels={"s": {each.pair_id: each for each in some}})
+    assert kept(component, some, inputs) == "c"
 
 
-@pytest.mark.parametrize("chosen", [Uncertainty(), Information(), WeakStrongConsistency(arm="s")])
+@pytest.mark.parametrize("component", [Uncertainty(), Information(), WeakStrongConsistency(arm="s")])
 @pytest.mark.parametrize("nothing", [[], [label("a", None), failed("b")]])
-def test_where_nothing_would_be_kept_that_is_said(chosen: Filter, nothing: list[Annotation]) -> None:
+def test_keeping_nothing_is_an_error(component: Filter, nothing: list[Annotation]) -> None:
     with pytest.raises(DataError, match="no labels kept"):
-        chosen.keep(nothing, AnnotatorInputs(labels={"s": {each.pair_id: each for each in nothing}}))
+        component.keep(nothing, AnnotatorInputs(labels={"s": {each.pair_id: each for each in nothing}}))
 
 
-def test_labels_are_kept_where_the_other_arm_prefers_the_same() -> None:
+def test_labels_are_kept_if_the_other_arm_agrees() -> None:
     ours = [label("a", 0.6), label("b", 0.1), label("c", 0.9), label("d", 0.9), label("e", 0.2)]
-    theirs = [label("e", 0.4), label("d", None), failed("c"), label("b", 0.9), label("a", 0.99)]
-    given = AnnotatorInputs(labels={"strong": {each.pair_id: each for each in theirs}})
-    assert kept(WeakStrongConsistency(arm="strong"), ours, given) == "ae"
+    others = [label("e", 0.4), label("d", None), failed("c"), label("b", 0.9), label("a", 0.99)]
+    inputs = AnnotatorInputs(labels={"strong": {each.pair_id: each for each in others}})
+    assert kept(WeakStrongConsistency(arm="strong"), ours, inputs) == "ae"
 
 
 def test_arms_that_never_agree_are_named() -> None:
-    given = AnnotatorInputs(labels={"strong": {"a": label("a", 0.2)}})
+    inputs = AnnotatorInputs(labels={"strong": {"a": label("a", 0.2)}})
     with pytest.raises(DataError, match="'strong' prefers the same response on none of 1 pairs"):
-        WeakStrongConsistency(arm="strong").keep([label("a", 0.8)], given)
+        WeakStrongConsistency(arm="strong").keep([label("a", 0.8)], inputs)
 
 
-def test_it_reads_the_labels_of_the_arm_that_it_names() -> None:
+def test_it_requires_the_labels_of_its_arm() -> None:
     assert list(WeakStrongConsistency(arm="x").requirements().arms) == ["x"]
     assert [list(each.requirements().arms) for each in (Uncertainty(), Information())] == [[], []]
 
 
 @pytest.mark.parametrize(("fraction", "ids"), [(0.25, "d"), (0.26, "bd"), (0.75, "bcd")])
-def test_the_trees_with_most_information_are_kept_however_sure_the_label(fraction: float, ids: str) -> None:
+def test_the_trees_with_most_information_are_kept_whatever_the_confidence(fraction: float, ids: str) -> None:
     assert kept(Information(fraction=fraction), TREES) == ids
 
 
@@ -123,25 +123,25 @@ def test_the_trees_with_most_information_are_kept_however_sure_the_label(fractio
         ((0.2,), "a"),
     ],
 )
-def test_by_the_median_all_are_kept_that_tie_with_it(scores: tuple[float, ...], ids: str) -> None:
+def test_all_labels_that_tie_with_the_median_are_kept(scores: tuple[float, ...], ids: str) -> None:
     trees = [label(key, 0.8, score=score) for key, score in zip("abcd", scores, strict=False)]
     assert kept(Information(select_by="median"), [*trees, label("x", None, score=0.9), failed("y")]) == ids
     assert len(kept(Information(), trees)) == -(-len(trees) // 2)
 
 
-def test_the_median_has_no_other_fraction_than_a_half() -> None:
+def test_the_median_rejects_a_fraction() -> None:
     with pytest.raises(StudyError, match=r"fraction: has no effect with `select_by: median`, got 0\.3"):
         build_component("filters", {"kind": "information", "select_by": "median", "fraction": 0.3})
 
 
 @pytest.mark.parametrize("detail", [{}, {"score": None}, {"score": "0.5"}, {"score": True}, {"score": float("nan")}])
-def test_labels_without_a_tree_score_are_refused_with_the_annotator_that_gives_one(detail: dict[str, Any]) -> None:
+def test_labels_without_a_tree_score_are_rejected_with_the_suitable_annotator(detail: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"label of pair b: detail\.score is .* annotator `seam`"):
         Information().keep([*TREES[:1], label("b", 0.9, **detail)], AnnotatorInputs())
 
 
 @pytest.mark.parametrize("kind", list_kinds("filters"))
-def test_a_filter_survives_yaml_and_refuses_settings_that_it_has_not(kind: str) -> None:
+def test_a_filter_survives_yaml_and_rejects_unknown_settings(kind: str) -> None:
     settings = {"kind": kind, **SETTINGS[kind]}
     assert isinstance(build_component("filters", settings), Filter)
     assert dump_component(build_component("filters", settings)) == settings
@@ -151,6 +151,6 @@ def test_a_filter_survives_yaml_and_refuses_settings_that_it_has_not(kind: str) 
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.01])
 @pytest.mark.parametrize("kind", ["uncertainty", "information"])
-def test_a_fraction_is_above_nothing_and_at_most_all(kind: str, fraction: float) -> None:
+def test_a_fraction_is_above_zero_and_at_most_one(kind: str, fraction: float) -> None:
     with pytest.raises(StudyError, match="fraction"):
         build_component("filters", {"kind": kind, "fraction": fraction})

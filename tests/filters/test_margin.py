@@ -1,4 +1,4 @@
-"""Bands of labels: exact ranks, side by side without a gap, from either score."""
+"""Quantile ranges: exact ranks, adjacent without gaps, by either score."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def label(key: str, p_a: float, margin: float | None = None) -> Annotation:
     return Annotation(pair_id=key, p_a=p_a, margin=margin)
 
 
-# from the least sure: e, a, c, d, b; by margin: c, b, a, e, d
+# by ascending confidence: e, a, c, d, b; by margin: c, b, a, e, d
 SURE = [label("a", 0.6, 3), label("b", 0.05, -2), label("c", 0.7, 1), label("d", 0.8, 9), label("e", 0.45, -4)]
 NONE = Annotation(pair_id="f", p_a=None, status="abstained")
 
 
-def kept(chosen: Margin, annotations: list[Annotation]) -> str:
-    answers = chosen.keep(annotations, AnnotatorInputs())
+def kept(component: Margin, annotations: list[Annotation]) -> str:
+    answers = component.keep(annotations, AnnotatorInputs())
     return "".join(each.pair_id for each, yes in zip(annotations, answers, strict=True) if yes)
 
 
@@ -40,19 +40,19 @@ def kept(chosen: Margin, annotations: list[Annotation]) -> str:
         (0.2, 0.59, "a"),
     ],
 )
-def test_a_band_holds_the_ranks_between_two_quantiles(low: float, high: float, ids: str) -> None:
+def test_a_range_has_the_ranks_between_two_quantiles(low: float, high: float, ids: str) -> None:
     assert kept(Margin(from_quantile=low, to_quantile=high), [*SURE, NONE]) == ids
 
 
 @pytest.mark.parametrize(("low", "high", "ids"), [(0, 0.4, "bc"), (0.6, 1, "de")])
-def test_a_band_by_margin_goes_by_its_size(low: float, high: float, ids: str) -> None:
+def test_a_range_by_margin_uses_its_absolute_value(low: float, high: float, ids: str) -> None:
     assert kept(Margin(from_quantile=low, to_quantile=high, by="margin"), [*SURE, NONE]) == ids
 
 
 @pytest.mark.parametrize("cut", [0.1, 0.3, 0.55, 0.7])
-def test_bands_side_by_side_share_no_label_and_miss_none(cut: float) -> None:
+def test_adjacent_ranges_share_no_label_and_miss_none(cut: float) -> None:
     draw = random.Random(2)
-    many = [label(f"{place:03}", draw.choice((0.2, 0.4, 0.9, 0.97))) for place in range(97)]
+    many = [label(f"{index:03}", draw.choice((0.2, 0.4, 0.9, 0.97))) for index in range(97)]
     below, above = (
         each.keep(many, AnnotatorInputs())
         for each in (Margin(from_quantile=0, to_quantile=cut), Margin(from_quantile=cut))
@@ -60,20 +60,20 @@ def test_bands_side_by_side_share_no_label_and_miss_none(cut: float) -> None:
     assert [one != other for one, other in zip(below, above, strict=True)] == [True] * 97
 
 
-def test_the_upper_band_is_what_uncertainty_keeps() -> None:
+def test_the_upper_range_equals_uncertainty() -> None:
     draw = random.Random(2)
-    many = [label(f"{place:03}", draw.choice((0.2, 0.4, 0.9, 0.97))) for place in range(97)]
+    many = [label(f"{index:03}", draw.choice((0.2, 0.4, 0.9, 0.97))) for index in range(97)]
     assert Margin(from_quantile=0.7).keep(many, AnnotatorInputs()) == Uncertainty(fraction=0.3).keep(
         many, AnnotatorInputs()
     )
 
 
-def test_a_label_without_a_margin_is_refused_with_what_else_can_be_done() -> None:
+def test_a_label_without_a_margin_is_rejected_with_an_alternative() -> None:
     with pytest.raises(DataError, match=r"pair g: margin is None, .* `by: confidence`"):
         Margin(by="margin").keep([*SURE, label("g", 0.9)], AnnotatorInputs())
 
 
-def test_a_band_between_two_ranks_is_empty_and_says_so() -> None:
+def test_an_empty_range_is_an_error() -> None:
     with pytest.raises(
         DataError, match=r"no labels kept: no rank of 5 labels lies between the quantiles 0\.21 and 0\.39"
     ):
@@ -83,6 +83,6 @@ def test_a_band_between_two_ranks_is_empty_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"from_quantile": 0.5, "to_quantile": 0.5}, {"from_quantile": 1}])
-def test_a_band_rises(settings: dict[str, float]) -> None:
+def test_the_quantiles_must_rise(settings: dict[str, float]) -> None:
     with pytest.raises(StudyError, match="from_quantile must be less than to_quantile"):
         build_component("filters", {"kind": "margin", **settings})

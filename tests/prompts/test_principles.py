@@ -1,4 +1,4 @@
-"""The principles that ship are whole, and a file of one's own is refused with the place that is wrong."""
+"""The built-in principles are complete, and an invalid file is rejected with the location."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ def without(entry: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != name}
 
 
-def test_the_eleven_that_ship_are_those_of_the_paper_in_their_order() -> None:
+def test_the_built_in_principles_are_those_of_the_paper_in_order() -> None:
     found = load_principles()
     assert [each.name for each in found] == HELPFUL + HARMLESS
     assert [each.name for each in found if each.group == "harmless"] == HARMLESS
 
 
-def test_every_demonstration_that_ships_is_short_and_whole() -> None:
+def test_every_built_in_demonstration_is_short_and_complete() -> None:
     lengths = [len(part.split()) for each in load_principles() for part in astuple(each.demonstration)]
     assert len(lengths) == 55
     assert (min(lengths) >= 10, max(lengths) <= 60) == (True, True)
 
 
-def test_no_two_texts_that_ship_are_the_same() -> None:
+def test_built_in_texts_are_unique() -> None:
     texts = [part for each in load_principles() for part in (each.text, *astuple(each.demonstration))]
     assert len(set(texts)) == len(texts)
 
 
-def test_ones_own_principles_are_read_in_their_order(file: Callable[[Any], str]) -> None:
+def test_custom_principles_are_loaded_in_order(file: Callable[[Any], str]) -> None:
     first, second = load_principles(file([CALM, {**BRIEF, "text": "  Short.\n"}]))
     assert (first.name, first.group, second.name, second.text) == ("Calm", "harmless", "Brief", "Short.")
     assert second.demonstration.why_worse == "no"
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ([BRIEF, without(CALM, "demonstration")], "principle 2: expected .*; missing demonstration"),
         ([BRIEF, CALM, {**CALM, "name": "brief"}], "2 principles are named 'Brief'"),
@@ -87,18 +87,18 @@ def test_ones_own_principles_are_read_in_their_order(file: Callable[[Any], str])
         ("- {", "not YAML"),
     ],
 )
-def test_a_file_that_is_wrong_is_refused_with_the_place(content: Any, told: str, file: Callable[[Any], str]) -> None:
-    with pytest.raises(DataError, match=rf"(?s)mine\.yaml: .*{told}"):
+def test_an_invalid_file_is_rejected_with_the_location(content: Any, message: str, file: Callable[[Any], str]) -> None:
+    with pytest.raises(DataError, match=rf"(?s)mine\.yaml: .*{message}"):
         load_principles(file(content))
 
 
 @pytest.mark.parametrize("longer", ["Brief and Calm", "briefness"])
-def test_a_name_that_begins_with_another_is_refused(longer: str, file: Callable[[Any], str]) -> None:
+def test_a_name_with_another_name_as_prefix_is_rejected(longer: str, file: Callable[[Any], str]) -> None:
     for content in ([BRIEF, {**CALM, "name": longer}], [{**CALM, "name": longer}, BRIEF]):
         with pytest.raises(DataError, match=f"the name '{longer}' starts with another name, 'Brief'"):
             load_principles(file(content))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.yaml: cannot read the principles"):
         load_principles(str(tmp_path / "none.yaml"))
