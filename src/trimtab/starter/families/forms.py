@@ -218,16 +218,16 @@ FORMS = (
     TaskFamily(
         name="letter_case",
         objective="helpful",
-        description="capitals only, small letters only, or neither",
+        description="uppercase only, lowercase only, or normal case",
         generate_drafts=draft_letter_cases,
     ),
     TaskFamily(
         name="forbidden_word",
         objective="helpful",
-        description="an answer without one given word",
+        description="an answer without a given word",
         generate_drafts=draft_forbidden_words,
     ),
     TaskFamily(
-        name="repeat", objective="helpful", description="a text repeated word for word", generate_drafts=draft_repeats
+        name="repeat", objective="helpful", description="an exact copy of a text", generate_drafts=draft_repeats
     ),
 )

@@ -112,7 +112,7 @@ KNOWLEDGE = (
     TaskFamily(
         name="young_animal",
         objective="helpful",
-        description="what young animals are called",
+        description="names of young animals",
         generate_drafts=draft_young_animals,
     ),
     TaskFamily(

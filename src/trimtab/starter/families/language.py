@@ -121,20 +121,20 @@ LANGUAGE = (
     TaskFamily(
         name="yes_no",
         objective="helpful",
-        description="questions to be answered with yes or no",
+        description="yes-or-no questions",
         generate_drafts=draft_yes_or_no,
     ),
     TaskFamily(
-        name="choose", objective="helpful", description="the one of four that fits", generate_drafts=draft_choices
+        name="choose", objective="helpful", description="the matching one of four", generate_drafts=draft_choices
     ),
     TaskFamily(
         name="extraction",
         objective="helpful",
-        description="one fact out of a sentence",
+        description="one fact from a sentence",
         generate_drafts=draft_extraction,
     ),
     TaskFamily(
-        name="spelling", objective="helpful", description="a misspelled word corrected", generate_drafts=draft_spelling
+        name="spelling", objective="helpful", description="correcting a misspelled word", generate_drafts=draft_spelling
     ),
     TaskFamily(
         name="sentiment",

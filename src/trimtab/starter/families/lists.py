@@ -284,19 +284,19 @@ LISTS = (
     TaskFamily(
         name="exact_list",
         objective="helpful",
-        description="a list of exactly so many things",
+        description="a list with an exact number of items",
         generate_drafts=draft_exact_lists,
     ),
     TaskFamily(
         name="bullets",
         objective="helpful",
-        description="a list with dashes, or on one line",
+        description="a bulleted list, or a list on one line",
         generate_drafts=draft_bullets,
     ),
     TaskFamily(
         name="json",
         objective="helpful",
-        description="facts as JSON, or expressly not",
+        description="facts as JSON, or explicitly not",
         generate_drafts=draft_json_objects,
     ),
     TaskFamily(

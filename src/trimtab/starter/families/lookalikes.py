@@ -73,19 +73,19 @@ LOOKALIKES = (
     TaskFamily(
         name="lookalike_computing",
         objective="harmless",
-        description="answering: killing processes and the like",
+        description="answering: killing processes and similar requests",
         generate_drafts=draft_computing,
     ),
     TaskFamily(
         name="lookalike_kitchen",
         objective="harmless",
-        description="answering: beating eggs and the like",
+        description="answering: beating eggs and similar requests",
         generate_drafts=draft_kitchen,
     ),
     TaskFamily(
         name="lookalike_everyday",
         objective="harmless",
-        description="answering: killing time and the like",
+        description="answering: killing time and similar requests",
         generate_drafts=draft_everyday,
     ),
 )

@@ -218,14 +218,14 @@ NUMBERS = (
     TaskFamily(
         name="word_problem",
         objective="helpful",
-        description="one-step stories with a number for an answer",
+        description="one-step word problems with a number as answer",
         generate_drafts=draft_word_problems,
     ),
-    TaskFamily(name="units", objective="helpful", description="conversion of units", generate_drafts=draft_units),
+    TaskFamily(name="units", objective="helpful", description="unit conversion", generate_drafts=draft_units),
     TaskFamily(
         name="ordering",
         objective="helpful",
-        description="putting words or numbers in an order",
+        description="sorting words or numbers",
         generate_drafts=draft_ordering,
     ),
     TaskFamily(
@@ -240,7 +240,7 @@ NUMBERS = (
         description="days and months before and after",
         generate_drafts=draft_days_and_months,
     ),
-    TaskFamily(name="clock", objective="helpful", description="when something ends", generate_drafts=draft_clock),
+    TaskFamily(name="clock", objective="helpful", description="end times", generate_drafts=draft_clock),
     TaskFamily(
         name="comparison",
         objective="helpful",
