@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trimtab.types import text_hash
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 # Inverse regularization strengths, from strong to weak. Columns are scaled so that a row's squares sum to about 1.
 C_GRID = tuple(10.0**power for power in range(-3, 4))
@@ -25,17 +25,17 @@ class LinearProbe:
     log-loss in nats.
     """
 
-    weights: Floats
+    weights: _Floats
     regularization_c: float
     cv_log_loss: float
 
-    def compute_log_odds(self, rows: Floats) -> Floats:
-        log_odds: Floats = np.asarray(rows, dtype=np.float64) @ self.weights
+    def compute_log_odds(self, rows: _Floats) -> _Floats:
+        log_odds: _Floats = np.asarray(rows, dtype=np.float64) @ self.weights
         return log_odds
 
 
 def fit_probe(
-    rows: Floats, chose_a: Sequence[bool], groups: Sequence[str], weights: Sequence[float] | None = None
+    rows: _Floats, chose_a: Sequence[bool], groups: Sequence[str], weights: Sequence[float] | None = None
 ) -> LinearProbe:
     """Fits a probe by maximum likelihood to rows of shape (n, features), which are scaled here.
 
@@ -57,7 +57,7 @@ def fit_probe(
     return LinearProbe(weights=unscaled, regularization_c=best_c, cv_log_loss=losses[best_c])
 
 
-def _compute_cv_loss(rows: Floats, y: NDArray[np.bool_], weights: Floats, folds: NDArray[np.int_], c: float) -> float:
+def _compute_cv_loss(rows: _Floats, y: NDArray[np.bool_], weights: _Floats, folds: NDArray[np.int_], c: float) -> float:
     """Weighted mean of the out-of-fold log-loss; ln 2 if the other folds contain a single class."""
     total = 0.0
     for fold in np.unique(folds):
@@ -71,9 +71,9 @@ def _compute_cv_loss(rows: Floats, y: NDArray[np.bool_], weights: Floats, folds:
     return total / float(weights.sum())
 
 
-def _fit_logistic(rows: Floats, y: NDArray[np.bool_], weights: Floats, c: float) -> Floats:
+def _fit_logistic(rows: _Floats, y: NDArray[np.bool_], weights: _Floats, c: float) -> _Floats:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes about a second to import
 
     model = LogisticRegression(C=c, fit_intercept=False, max_iter=5_000, tol=1e-6)
-    coefficients: Floats = model.fit(rows, y, sample_weight=weights).coef_[0]
+    coefficients: _Floats = model.fit(rows, y, sample_weight=weights).coef_[0]
     return coefficients

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 Votes = tuple[int, ...]
 
 MAX_ITERATIONS = 1000
@@ -45,28 +45,28 @@ def compute_p_a(votes: Sequence[int], accuracy: Sequence[float]) -> float:
     return 1 / (1 + small) if log_odds >= 0 else small / (1 + small)
 
 
-def update_accuracies(table: Floats, counts: Floats, p: Floats) -> Floats:
+def update_accuracies(table: _Floats, counts: _Floats, p: _Floats) -> _Floats:
     """M step: each voter's expected share of right votes, if `p` (one per row) is the probability that `a` is better.
 
     Adds one right and one wrong vote to each voter, so that no accuracy is exactly 0 or 1.
     """
     right = np.where(table > 0, p[:, None], np.where(table < 0, 1 - p[:, None], 0.0))
-    accuracy: Floats = (counts @ right + 1) / (counts @ np.abs(table) + 2)
+    accuracy: _Floats = (counts @ right + 1) / (counts @ np.abs(table) + 2)
     return accuracy
 
 
-def compute_posterior(table: Floats, accuracy: Floats) -> Floats:
+def compute_posterior(table: _Floats, accuracy: _Floats) -> _Floats:
     """E step: for each row, the probability that `a` is better, with prior 1/2."""
-    p: Floats = 1 / (1 + np.exp(-(table @ np.log(accuracy / (1 - accuracy)))))
+    p: _Floats = 1 / (1 + np.exp(-(table @ np.log(accuracy / (1 - accuracy)))))
     return p
 
 
-def resolve_label_switching(accuracy: Floats, votes_cast: Floats) -> Floats:
+def resolve_label_switching(accuracy: _Floats, votes_cast: _Floats) -> _Floats:
     """Replaces all accuracies by 1 - accuracy if more of the `votes_cast` would be wrong than right."""
     return 1 - accuracy if votes_cast @ (accuracy - 0.5) < 0 else accuracy
 
 
-def _count_vote_patterns(votes: Iterable[Votes]) -> tuple[Floats, Floats]:
+def _count_vote_patterns(votes: Iterable[Votes]) -> tuple[_Floats, _Floats]:
     """The distinct vote patterns (rows, voters) and their counts. A pattern and its negation (`a` and `b` swapped) are one."""
     counter = Counter(tuple(-vote for vote in pattern) if _first_vote(pattern) < 0 else pattern for pattern in votes)
     patterns = sorted(counter)
