@@ -12,11 +12,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
-from scipy.special import expit, logit
 
 from trimtab.stats.clusters import FloatArray
-from trimtab.stats.logistic import fit_logistic_regression
+from trimtab.stats.logistic import fit_logistic_regression, sigmoid
 from trimtab.stats.means import mean, proportion
 from trimtab.types import Choice, Metric, text_hash
 
@@ -41,7 +39,7 @@ class TemperatureScaling:
     temperature: float
 
     def __call__(self, p_a: Sequence[float]) -> list[float]:
-        return _to_list(expit(_logit(_validate_probabilities(p_a)) / self.temperature))
+        return _to_list(sigmoid(_logit(_validate_probabilities(p_a)) / self.temperature))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ class PlattScaling:
     intercept: float
 
     def __call__(self, p_a: Sequence[float]) -> list[float]:
-        return _to_list(expit(self.slope * _logit(_validate_probabilities(p_a)) + self.intercept))
+        return _to_list(sigmoid(self.slope * _logit(_validate_probabilities(p_a)) + self.intercept))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +191,8 @@ def _fit_platt(p: FloatArray, y: FloatArray) -> PlattScaling:
 def _fit_isotonic(p: FloatArray, y: FloatArray) -> IsotonicRegression:
     """Isotonic regression (Ayer et al. 1955) on both orders, clipped to 1/(n + 2) from 0 and 1 (our default), because zero
     observed errors do not imply certainty."""
+    from scipy.optimize import isotonic_regression
+
     # 1 - (1 - p) is not always p, so values are compared to twelve digits
     inputs, index = np.unique(np.round(np.concatenate([p, 1 - p]), 12), return_inverse=True)
     counts = np.bincount(index).astype(np.float64)
@@ -245,6 +245,8 @@ def _validate_probabilities(p_a: Sequence[float]) -> FloatArray:
 
 
 def _logit(p: FloatArray) -> FloatArray:
+    from scipy.special import logit
+
     log_odds: FloatArray = logit(np.clip(p, MIN_PROBABILITY, 1 - MIN_PROBABILITY))
     return log_odds
 

@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit
 
 from trimtab.stats.clusters import ClusterIds, FloatArray, require_finite, sum_by_cluster, undefined_metric
-from trimtab.stats.logistic import fit_logistic_regression
+from trimtab.stats.logistic import fit_logistic_regression, sigmoid
 from trimtab.stats.quantiles import student_t_quantile
 from trimtab.stats.win_rate import score_valid_outcomes
 from trimtab.types import Metric, Outcome
@@ -53,7 +52,7 @@ def _fit_intercept(x: FloatArray, points: FloatArray, clusters: ClusterIds | Non
     design = np.stack([np.ones(n + 2), np.append(x, [-1.0, 1.0])], axis=1)
     targets = np.append(points, [0.5, 0.5])
     weights = fit_logistic_regression(design, targets)
-    p = expit(design @ weights)
+    p = sigmoid(design @ weights)
     scores = design * (targets - p)[:, None]
     observed = sum_by_cluster(scores[:n], clusters)[:, :-1]
     cluster_scores = np.concatenate([observed, scores[n:]])

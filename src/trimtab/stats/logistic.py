@@ -6,7 +6,6 @@ scikit-learn's LogisticRegression takes class labels only and has no unique solu
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
 from trimtab.stats.clusters import FloatArray
 
@@ -21,7 +20,7 @@ def fit_logistic_regression(rows: FloatArray, targets: FloatArray) -> FloatArray
     """
     weights = np.zeros(rows.shape[1])
     for _ in range(_MAX_STEPS):
-        p = expit(rows @ weights)
+        p = sigmoid(rows @ weights)
         gradient = rows.T @ (p - targets)
         if np.abs(gradient).max() <= _TOLERANCE * len(rows):
             break
@@ -31,6 +30,13 @@ def fit_logistic_regression(rows: FloatArray, targets: FloatArray) -> FloatArray
             step = step / 2
         weights = weights - step
     return weights
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    from scipy.special import expit
+
+    p: FloatArray = expit(logits)
+    return p
 
 
 def _cross_entropy(logits: FloatArray, targets: FloatArray) -> float:

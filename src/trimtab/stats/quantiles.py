@@ -1,15 +1,35 @@
-"""Quantiles for confidence intervals of 95 %."""
+"""Distribution functions for confidence intervals of 95 %. scipy is imported on first use, to keep the command line fast."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from scipy.special import ndtri, stdtrit
+# The 0.975 quantile of the standard normal distribution.
+Z95 = 1.959963984540054
 
-Z95 = float(ndtri(0.975))
+
+def normal_cdf(z: float) -> float:
+    from scipy.special import ndtr
+
+    return float(ndtr(z))
+
+
+def normal_quantile(probability: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
 
 
 @lru_cache(maxsize=4096)
 def student_t_quantile(df: int) -> float:
     """The 0.975 quantile of Student's t distribution with `df` >= 1 degrees of freedom."""
+    from scipy.special import stdtrit
+
     return float(stdtrit(df, 0.975))
+
+
+def chi_square_quantile(probability: float, df: int) -> float:
+    """The quantile of the chi-square distribution with `df` >= 1 degrees of freedom."""
+    from scipy.special import chdtri
+
+    return float(chdtri(df, 1 - probability))

@@ -8,10 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from trimtab.stats.clusters import FloatArray
-from trimtab.stats.quantiles import student_t_quantile
+from trimtab.stats.quantiles import normal_cdf, student_t_quantile
 
 N_RESAMPLES = 10_000
 # With fewer clusters, the extreme resamples determine the tails: with five, the interval covers the true value in 92 of 100
@@ -55,7 +54,7 @@ def percentile_interval(draws: FloatArray, clusters: int) -> tuple[float, float]
     normal instead of Student's quantile: with 15 clusters they cover the true value in 92 of 100 cases. The percentiles used
     are Φ(∓ √(n/(n-1)) t), with t the quantile for n - 1 degrees of freedom.
     """
-    tail = float(ndtr(-math.sqrt(clusters / (clusters - 1)) * student_t_quantile(clusters - 1)))
+    tail = normal_cdf(-math.sqrt(clusters / (clusters - 1)) * student_t_quantile(clusters - 1))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 

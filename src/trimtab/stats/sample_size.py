@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
-
-from trimtab.stats.quantiles import Z95
+from trimtab.stats.quantiles import Z95, normal_quantile
 from trimtab.types import Metric
 
 POWER = 0.8
@@ -23,4 +21,4 @@ def required_sample_size(difference: Metric) -> int | None:
     if not value or low is None or high is None:
         return None
     error = (high - low) / (2 * Z95)
-    return max(1, math.ceil(difference.n * ((Z95 + float(ndtri(POWER))) * error / abs(value)) ** 2))
+    return max(1, math.ceil(difference.n * ((Z95 + normal_quantile(POWER)) * error / abs(value)) ** 2))

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri
 
 from trimtab.stats.clusters import (
     FloatArray,
@@ -18,7 +17,7 @@ from trimtab.stats.clusters import (
     undefined_metric,
 )
 from trimtab.stats.permutation_test import widen_to_null_unless_significant
-from trimtab.stats.quantiles import student_t_quantile
+from trimtab.stats.quantiles import chi_square_quantile, student_t_quantile
 from trimtab.types import Metric
 
 
@@ -47,7 +46,7 @@ def summarize_seeds(values: Sequence[float], *, n_failed: int = 0) -> SeedSummar
         return SeedSummary(mean=mean, std=undefined_metric(1, n_failed))
     std = float(array.std(ddof=1))
     half_width = student_t_quantile(n - 1) * std / math.sqrt(n)
-    low, high = (std * math.sqrt((n - 1) / float(chdtri(n - 1, upper_tail))) for upper_tail in (0.025, 0.975))
+    low, high = (std * math.sqrt((n - 1) / chi_square_quantile(tail, n - 1)) for tail in (0.975, 0.025))
     return SeedSummary(
         mean=Metric(value=value, low=value - half_width, high=value + half_width, n=n, n_failed=n_failed),
         std=Metric(value=std, low=low, high=high, n=n, n_failed=n_failed),
