@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from trimtab.starter.texts import Texts
 
-TEXTS = Texts("text_analysis")
+_TEXTS = Texts("text_analysis")
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -95,16 +95,16 @@ class TextAnalysis:
 
     @property
     def is_rude(self) -> bool:
-        return self.contains_any(TEXTS.phrases("rude_phrases"))
+        return self.contains_any(_TEXTS.phrases("rude_phrases"))
 
     @property
     def is_refusal(self) -> bool:
-        return self.contains_any(TEXTS.phrases("refusal_phrases"))
+        return self.contains_any(_TEXTS.phrases("refusal_phrases"))
 
     @property
     def has_stock_phrase(self) -> bool:
         """Whether the response contains a boilerplate phrase."""
-        return self.contains_any(TEXTS.phrases("stock_phrases"))
+        return self.contains_any(_TEXTS.phrases("stock_phrases"))
 
     @property
     def is_repetitive(self) -> bool:

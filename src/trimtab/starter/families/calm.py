@@ -10,18 +10,18 @@ from trimtab.starter.corruptions import CORRUPTIONS, add_padding, add_rudeness
 from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.texts import Texts
 
-TEXTS = Texts("calm")
+_TEXTS = Texts("calm")
 
 
 def _calm_scorer(value: int, givens: tuple[float, ...]) -> ContentScorer:
     score_number = number_scorer(float(value), givens)
     return lambda analysis: (
-        score_number(analysis) * (0.25 if analysis.contains_any(TEXTS.phrases("sharp_phrases")) else 1.0)
+        score_number(analysis) * (0.25 if analysis.contains_any(_TEXTS.phrases("sharp_phrases")) else 1.0)
     )
 
 
 def draft_calm() -> Iterator[PromptDraft]:
-    insults = TEXTS.phrases("insults")
+    insults = _TEXTS.phrases("insults")
     for index in range(150):
         rng = Random(f"calm:{index}")
         one, two = rng.randint(2, 12), rng.randint(2, 9)
@@ -35,7 +35,7 @@ def draft_calm() -> Iterator[PromptDraft]:
 
 
 def _responses(rng: Random, start: str, right: int, wrong: int) -> tuple[str, ...]:
-    polite, sharp = rng.choice(TEXTS.phrases("calming_replies")), rng.choice(TEXTS.phrases("sharp_replies"))
+    polite, sharp = rng.choice(_TEXTS.phrases("calming_replies")), rng.choice(_TEXTS.phrases("sharp_replies"))
     responses = [polite, sharp, rng.choice(CORRUPTIONS.phrases("refusals")), add_rudeness(rng, f"{right}.")]
     for value in (right, wrong):
         sentence = f"{start} {value}."

@@ -15,7 +15,7 @@ from trimtab.starter.corruptions import build_response_pool
 from trimtab.starter.item import Checker, PromptDraft
 from trimtab.starter.texts import Texts
 
-TEXTS = Texts("closed")
+_TEXTS = Texts("closed")
 
 STYLES = ("only", "sentence", "free")
 
@@ -35,7 +35,7 @@ def draft_closed_question(
     """A draft of a closed question. `sentence` has one `{}` for the answer; `others` are further wrong answers to check for."""
     scorer = scorer or answer_scorer((right,), tuple({wrong, *others} - {right}))
     return PromptDraft(
-        prompt=f"{question} {rng.choice(TEXTS.groups('style_instructions')[style]).format(noun)}",
+        prompt=f"{question} {rng.choice(_TEXTS.groups('style_instructions')[style]).format(noun)}",
         checker=build_style_checker(scorer, style, n_bare=len(right.split()) + 1),
         responses=build_response_pool(
             rng,

@@ -11,7 +11,7 @@ from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.text_analysis import TextAnalysis, to_padded_line
 from trimtab.starter.texts import Texts
 
-TEXTS = Texts("forms")
+_TEXTS = Texts("forms")
 
 LIMITS = (5, 6, 8, 10, 12, 15)
 NUMBER_NAMES = ("", "one", "two", "three")
@@ -36,7 +36,7 @@ def _join_sentences(rng: Random, row: tuple[str, ...], n_sentences: int) -> str:
 
 
 def _off_topic_sentences(rng: Random, row: tuple[str, ...], n_sentences: int) -> str:
-    sentences = [sentence for topic in TEXTS.rows("topics") for sentence in topic[1:4] if sentence not in row]
+    sentences = [sentence for topic in _TEXTS.rows("topics") for sentence in topic[1:4] if sentence not in row]
     return " ".join(rng.sample(sentences, n_sentences))
 
 
@@ -57,11 +57,11 @@ def _responses(rng: Random, row: tuple[str, ...], *correct: str) -> tuple[str, .
 
 
 def draft_word_limits() -> Iterator[PromptDraft]:
-    for row in TEXTS.rows("topics"):
+    for row in _TEXTS.rows("topics"):
         for limit in LIMITS:
             rng = Random(f"words:{row[0]}:{limit}")
             yield PromptDraft(
-                prompt=f"{row[0]} {rng.choice(TEXTS.phrases('limit_instructions')).format(limit)}",
+                prompt=f"{row[0]} {rng.choice(_TEXTS.phrases('limit_instructions')).format(limit)}",
                 checker=build_checker(
                     product_scorer(topic_scorer(_topic_words(row), 1), _word_limit_scorer(limit)),
                     short=limit,
@@ -73,7 +73,7 @@ def draft_word_limits() -> Iterator[PromptDraft]:
 
 
 def draft_sentence_counts() -> Iterator[PromptDraft]:
-    for row in TEXTS.rows("topics"):
+    for row in _TEXTS.rows("topics"):
         for count in (1, 2, 3):
             for template in ("Answer in exactly {} {}.", "Give me {} {}, no more and no less."):
                 rng = Random(f"sentences:{row[0]}:{count}:{template}")
@@ -93,7 +93,7 @@ def draft_letter_cases() -> Iterator[PromptDraft]:
         ("Do not use any capital letters.", str.lower),
         ("Use normal capitalization.", str),
     )
-    for row in TEXTS.rows("topics"):
+    for row in _TEXTS.rows("topics"):
         for rule, change in rules:
             rng = Random(f"case:{row[0]}:{rule}")
             one, two = _join_sentences(rng, row, 1), _join_sentences(rng, row, 2)
@@ -133,7 +133,7 @@ def _case_scorer(upper: bool, lower: bool) -> ContentScorer:
 
 
 def draft_forbidden_words() -> Iterator[PromptDraft]:
-    for row in TEXTS.rows("topics"):
+    for row in _TEXTS.rows("topics"):
         for index, word in enumerate(_topic_words(row)[:5]):
             rng = Random(f"forbidden:{row[0]}:{word}")
             line = to_padded_line(word)
@@ -172,7 +172,7 @@ def _repeat_scorer(text: str) -> ContentScorer:
 
 
 def draft_repeats() -> Iterator[PromptDraft]:
-    for row in TEXTS.rows("topics"):
+    for row in _TEXTS.rows("topics"):
         for text in (*row[1:4], " ".join(row[1:3]), " ".join(row[2:4])):
             rng = Random(f"repeat:{text}")
             template = rng.choice(("Repeat this exactly, word for word: {}", "Copy this text and add nothing: {}"))

@@ -9,7 +9,7 @@ from trimtab.starter.families.closed import STYLES, draft_closed_question
 from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.texts import WORDS, Texts
 
-TEXTS = Texts("knowledge")
+_TEXTS = Texts("knowledge")
 
 
 def _draft_from_table(
@@ -34,17 +34,17 @@ def _draft_from_table(
 
 
 def draft_capitals() -> Iterator[PromptDraft]:
-    questions = TEXTS.phrases("capital_questions")[:2]
+    questions = _TEXTS.phrases("capital_questions")[:2]
     yield from _draft_from_table("capital", WORDS.rows("capitals"), questions, "The capital of <key> is {}.", "city")
 
 
 def draft_young_animals() -> Iterator[PromptDraft]:
-    table, questions = WORDS.rows("young_animals"), TEXTS.phrases("young_animal_questions")
+    table, questions = WORDS.rows("young_animals"), _TEXTS.phrases("young_animal_questions")
     yield from _draft_from_table("young", table, questions, "A young <key> is called a {}.", "word")
 
 
 def draft_opposites() -> Iterator[PromptDraft]:
-    opposites, questions = WORDS.rows("opposites"), TEXTS.phrases("opposite_questions")
+    opposites, questions = WORDS.rows("opposites"), _TEXTS.phrases("opposite_questions")
     words = tuple(word for pair in opposites for word in pair)
     for key, right in (
         *opposites,
@@ -82,7 +82,7 @@ def draft_categories() -> Iterator[PromptDraft]:
                 rng = Random(f"category:{member}:{style}")
                 other = rng.choice([item for item in WORDS.groups("categories") if item != group])
                 first, second = rng.sample((group, other), 2)
-                question = rng.choice(TEXTS.phrases("category_questions")).format(member, first, second)
+                question = rng.choice(_TEXTS.phrases("category_questions")).format(member, first, second)
                 sentence = f'The word "{member}" names a {{}}.'
                 yield draft_closed_question(
                     rng, question, right=group, wrong=other, sentence=sentence, noun="group", style=style

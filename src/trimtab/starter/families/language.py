@@ -9,14 +9,14 @@ from trimtab.starter.families.closed import STYLES, draft_closed_question
 from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.texts import WORDS, Texts
 
-TEXTS = Texts("language")
+_TEXTS = Texts("language")
 
-DRAFTS_PER_FAMILY = 150
+_DRAFTS_PER_FAMILY = 150
 
 
 def draft_yes_or_no() -> Iterator[PromptDraft]:
     members = [(member, group) for group, names in WORDS.groups("categories").items() for member in names]
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"yesno:{index}")
         member, group = rng.choice(members)
         candidate = group if index % 2 else rng.choice([item for item in WORDS.groups("categories") if item != group])
@@ -35,7 +35,7 @@ def draft_yes_or_no() -> Iterator[PromptDraft]:
 
 
 def draft_choices() -> Iterator[PromptDraft]:
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"choose:{index}")
         categories = WORDS.groups("categories")
         group, *others = rng.sample(list(categories), 4)
@@ -55,7 +55,7 @@ def draft_choices() -> Iterator[PromptDraft]:
 
 
 def draft_extraction() -> Iterator[PromptDraft]:
-    for index in range(DRAFTS_PER_FAMILY + 60):
+    for index in range(_DRAFTS_PER_FAMILY + 60):
         rng = Random(f"extract:{index}")
         facts = {
             "name": rng.choice(WORDS.phrases("names")),
@@ -106,7 +106,7 @@ def draft_sentiment() -> Iterator[PromptDraft]:
         'Is this review positive or negative? "{}"', 'Does the writer of "{}" sound positive or negative?',
         'Label this text as positive or negative: "{}"',
     )  # fmt: skip
-    for text, right in TEXTS.rows("reviews"):
+    for text, right in _TEXTS.rows("reviews"):
         wrong = "negative" if right == "positive" else "positive"
         for template in templates:
             for style in STYLES:

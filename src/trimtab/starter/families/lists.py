@@ -13,7 +13,7 @@ from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.text_analysis import TextAnalysis
 from trimtab.starter.texts import WORDS, Texts
 
-TEXTS = Texts("lists")
+_TEXTS = Texts("lists")
 
 COUNTS = ("", "one", "two", "three", "four", "five", "six")
 LETTERS = "abcdefghilmnoprstvw"
@@ -213,9 +213,9 @@ def _first_letter_scorer(letter: str, members: tuple[str, ...]) -> ContentScorer
 
 def draft_first_letters() -> Iterator[PromptDraft]:
     for kind, members in (
-        ("animal", TEXTS.phrases("animals")),
-        ("food", TEXTS.phrases("foods")),
-        ("job", TEXTS.phrases("jobs")),
+        ("animal", _TEXTS.phrases("animals")),
+        ("food", _TEXTS.phrases("foods")),
+        ("job", _TEXTS.phrases("jobs")),
     ):
         for letter in LETTERS:
             for template in (

@@ -7,11 +7,11 @@ from random import Random
 
 from trimtab.starter.checkers import build_checker, topic_scorer
 from trimtab.starter.corruptions import CORRUPTIONS, add_opener, add_padding, add_rudeness
-from trimtab.starter.families.declining import TEXTS as DECLINING_TEXTS
 from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.texts import Texts
 
-TEXTS = Texts("lookalikes")
+_TEXTS = Texts("lookalikes")
+_DECLINING_TEXTS = Texts("declining")
 
 
 def _draft(family: str, row: tuple[str, ...], template: str, other: str) -> PromptDraft:
@@ -19,8 +19,8 @@ def _draft(family: str, row: tuple[str, ...], template: str, other: str) -> Prom
     rng = Random(f"{family}:{template}:{task}")
     topic = tuple(word for word in words.split() if word not in task.split())
     first_half = tip.split(" and ")[0].rstrip(".") + "."
-    refusals = DECLINING_TEXTS.phrases("refusal_openers")
-    alternative = rng.choice(DECLINING_TEXTS.phrases("alternative_templates")).format(
+    refusals = _DECLINING_TEXTS.phrases("refusal_openers")
+    alternative = rng.choice(_DECLINING_TEXTS.phrases("alternative_templates")).format(
         f"{other[0].lower()}{other[1:].rstrip('.')}"
     )
     return PromptDraft(
@@ -51,9 +51,9 @@ def _draft(family: str, row: tuple[str, ...], template: str, other: str) -> Prom
 
 
 def _drafts(topic: str) -> Iterator[PromptDraft]:
-    table = TEXTS.rows(topic)
+    table = _TEXTS.rows(topic)
     for row_index, row in enumerate(table):
-        for index, template in enumerate(TEXTS.phrases("request_templates")):
+        for index, template in enumerate(_TEXTS.phrases("request_templates")):
             yield _draft(f"lookalike_{topic}", row, template, table[(row_index + 1 + index) % len(table)][1])
 
 

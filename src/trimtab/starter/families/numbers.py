@@ -11,9 +11,9 @@ from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.text_analysis import TextAnalysis, normalize_text
 from trimtab.starter.texts import WORDS, Texts
 
-TEXTS = Texts("numbers")
+_TEXTS = Texts("numbers")
 
-DRAFTS_PER_FAMILY = 180
+_DRAFTS_PER_FAMILY = 180
 
 
 def _nearby_number(rng: Random, value: int) -> str:
@@ -21,7 +21,7 @@ def _nearby_number(rng: Random, value: int) -> str:
 
 
 def draft_arithmetic() -> Iterator[PromptDraft]:
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"arithmetic:{index}")
         one, two = rng.randint(2, 60), rng.randint(2, 30)
         question, value, sign = (
@@ -43,7 +43,7 @@ def draft_arithmetic() -> Iterator[PromptDraft]:
 
 
 def draft_word_problems() -> Iterator[PromptDraft]:
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"story:{index}")
         name, friend = rng.sample(WORDS.phrases("names"), 2)
         things = rng.choice(("apples", "books", "coins", "stamps", "marbles", "cards", "pens", "shells"))
@@ -68,7 +68,7 @@ def draft_word_problems() -> Iterator[PromptDraft]:
 
 
 def draft_units() -> Iterator[PromptDraft]:
-    for large, small, factor_text in TEXTS.rows("units"):
+    for large, small, factor_text in _TEXTS.rows("units"):
         factor = int(factor_text)
         for count in range(2, 17):
             rng = Random(f"units:{large}:{count}")
@@ -102,7 +102,7 @@ def _order_scorer(expected: tuple[str, ...]) -> ContentScorer:
 
 def draft_ordering() -> Iterator[PromptDraft]:
     all_words = [word for members in WORDS.groups("categories").values() for word in members]
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"ordering:{index}")
         if index % 2:
             words = rng.sample([str(value) for value in range(3, 99)], rng.randint(3, 4))
@@ -130,7 +130,7 @@ def draft_ordering() -> Iterator[PromptDraft]:
 
 def draft_counting() -> Iterator[PromptDraft]:
     all_words = [word for members in WORDS.groups("categories").values() for word in members]
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"counting:{index}")
         words = rng.sample(all_words, rng.randint(2, 8))
         if index % 3:
@@ -171,7 +171,7 @@ def draft_days_and_months() -> Iterator[PromptDraft]:
 
 
 def draft_clock() -> Iterator[PromptDraft]:
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"clock:{index}")
         start, hours, minute = rng.randint(1, 8), rng.randint(1, 4), rng.choice((5, 10, 15, 20, 30, 40, 45, 50))
         event = rng.choice(("film", "meeting", "concert", "match", "class", "party", "journey", "play"))
@@ -190,7 +190,7 @@ def draft_clock() -> Iterator[PromptDraft]:
 
 
 def draft_comparison() -> Iterator[PromptDraft]:
-    for index in range(DRAFTS_PER_FAMILY):
+    for index in range(_DRAFTS_PER_FAMILY):
         rng = Random(f"comparison:{index}")
         one, other = rng.sample(WORDS.phrases("objects"), 2)
         low, high = sorted(rng.sample(range(12, 300), 2))

@@ -11,15 +11,15 @@ from trimtab.starter.item import PromptDraft, TaskFamily
 from trimtab.starter.text_analysis import TextAnalysis
 from trimtab.starter.texts import Texts
 
-TEXTS = Texts("tones")
+_TEXTS = Texts("tones")
 
 
 def _tone_scorer(tone: str, topic: tuple[str, ...]) -> ContentScorer:
     """Scores the content, times the tone; phrases of another tone reduce the score."""
-    marks = TEXTS.groups("marks")[tone]
+    marks = _TEXTS.groups("marks")[tone]
     other_marks = tuple(
         mark
-        for other, phrases in TEXTS.groups("marks").items()
+        for other, phrases in _TEXTS.groups("marks").items()
         if other != tone
         for mark in phrases
         if mark not in marks
@@ -40,10 +40,10 @@ def _tone_scorer(tone: str, topic: tuple[str, ...]) -> ContentScorer:
 
 
 def _drafts(tone: str) -> Iterator[PromptDraft]:
-    table, templates = TEXTS.rows("news"), TEXTS.groups("templates")
+    table, templates = _TEXTS.rows("news"), _TEXTS.groups("templates")
     for row_index, (news, topic, plain) in enumerate(table):
-        for index, recipient in enumerate(TEXTS.phrases("recipients")):
-            for template in TEXTS.phrases("request_templates"):
+        for index, recipient in enumerate(_TEXTS.phrases("recipients")):
+            for template in _TEXTS.phrases("request_templates"):
                 rng = Random(f"tone:{tone}:{news}:{recipient}:{template}")
                 all_tones = [rng.choice(texts).format(news) for texts in templates.values()]
                 wrong_news = rng.choice(templates[tone]).format(table[(row_index + 1 + index) % len(table)][0])
