@@ -6,7 +6,7 @@ DEVICE ?= cpu
 VLLM   := .venv-vllm
 LLAMA  := build/xllamacpp-2026.10.11549
 
-.PHONY: help install quickstart check fix test docs test-servers test-vllm bench clean
+.PHONY: help install quickstart check fix test reference docs test-servers test-vllm bench clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -32,6 +32,9 @@ fix: install     ## format, and apply automatic lint fixes
 
 test: install    ## the full suite, including slow tests
 	$(BIN)/python -m pytest
+
+reference: install  ## rewrite the settings tables in the reference from the settings classes
+	$(BIN)/python tools/settings_tables.py
 
 docs: install    ## build the documentation site into build/site; needs no network
 	NO_COLOR=1 $(BIN)/zensical build --clean --strict

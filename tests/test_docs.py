@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import pytest
@@ -21,7 +21,6 @@ from pydantic import BaseModel
 
 from trimtab.cli import app
 from trimtab.cli.catalog import describe_catalog_entry
-from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.study import Study
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component, build_component, dump_component, list_kinds
@@ -30,6 +29,9 @@ from trimtab.core.settings_schema import describe_settings
 from trimtab.models.config import Model
 from trimtab.pipeline.plan import build_plan
 from trimtab.types import Pair, build_user_prompt
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+import settings_tables
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -90,21 +92,6 @@ def slugs(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def nested_settings(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """The class and every settings class in its fields, recursively."""
-    yield cls
-    for field in cls.model_fields.values():
-        for inner in _classes(field.annotation):
-            yield from nested_settings(inner)
-
-
-def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inside in get_args(annotation):
-        yield from _classes(inside)
 
 
 @pytest.fixture
@@ -221,22 +208,17 @@ def test_no_line_of_prose_is_too_wide(page: Path) -> None:
     assert [line for line in lines if len(line) > WIDEST] == []
 
 
-# `Model` and `Similarity` stand on pages of their own.
-ON_OTHER_PAGES: set[type[BaseModel]] = {Model, ResponseSimilarity, Component}
-BLOCKS = sorted(set(nested_settings(Study)) - ON_OTHER_PAGES, key=lambda cls: cls.__name__)
+BLOCKS = sorted(settings_tables.settings_classes().values(), key=lambda cls: cls.__name__)
 
 
 @pytest.mark.parametrize("cls", BLOCKS, ids=lambda cls: cls.__name__)
 def test_the_studies_page_has_the_settings_tables(cls: type[BaseModel]) -> None:
-    rows = (f"| `{s.name}` | `{s.default}` | {s.accepted_values} | {s.description} |" for s in describe_settings(cls))
-    table = "\n".join(["| setting | default | may be | |", "|---|---|---|---|", *rows])
-    assert table in (REFERENCE / "studies.md").read_text(encoding="utf-8"), f"the table is:\n{table}"
+    text = settings_tables.PAGE.read_text(encoding="utf-8")
+    assert f"<!-- settings: {cls.__name__} -->\n{settings_tables.render_table(cls)}" in text, "run: make reference"
 
 
 def test_every_setting_of_a_study_has_a_description() -> None:
-    silent = [
-        f"{cls.__name__}.{each.name}" for cls in BLOCKS for each in describe_settings(cls) if not each.description
-    ]
+    silent = [f"{cls.__name__}.{s.name}" for cls in BLOCKS for s in describe_settings(cls) if not s.description]
     assert silent == []
 
 
