@@ -79,19 +79,19 @@ def compare_with_baselines(
         "device": options.device,
         "size": TOKEN_BUDGETS[device_type(options.device)],
     }
-    ours, *theirs = measure_medians(
+    trimtab, *others = measure_medians(
         [{**base, "run": f"{kind}_trimtab"}, *({**base, **task} for task in baselines)], options.rounds
     )
-    best = max(theirs, key=lambda result: result["per_second"])
+    best = max(others, key=lambda result: result["per_second"])
     return {
-        "ratio": ours["per_second"] / best["per_second"],
-        "memory_ratio": best["peak_mb"] / ours["peak_mb"],
-        "roofline": ours["roofline"],
-        "per_second": ours["per_second"],
+        "ratio": trimtab["per_second"] / best["per_second"],
+        "memory_ratio": best["peak_mb"] / trimtab["peak_mb"],
+        "roofline": trimtab["roofline"],
+        "per_second": trimtab["per_second"],
         "other_per_second": best["per_second"],
-        "peak_mb": ours["peak_mb"],
+        "peak_mb": trimtab["peak_mb"],
         "other_peak_mb": best["peak_mb"],
-        "gflops": ours["peak_flops"] / 1e9,
+        "gflops": trimtab["peak_flops"] / 1e9,
     }
 
 
@@ -100,15 +100,15 @@ def measure_seam(options: argparse.Namespace) -> dict[str, float]:
 
     Runs a single round, which takes a quarter of an hour."""
     task = {"model": "gemma3-270m, smollm2", "count": 24, "pairs": options.pairs, "device": options.device}
-    ours, plain = (run_in_subprocess({**task, "run": run}) for run in ("seam_trimtab", "seam_plain"))
-    both = list(zip(ours["labels"], plain["labels"], strict=True))
+    trimtab, plain = (run_in_subprocess({**task, "run": run}) for run in ("seam_trimtab", "seam_plain"))
+    both = list(zip(trimtab["labels"], plain["labels"], strict=True))
     return {
-        "token_ratio": plain["tokens"] / ours["tokens"],
-        "wall_ratio": plain["seconds"] / ours["seconds"],
+        "token_ratio": plain["tokens"] / trimtab["tokens"],
+        "wall_ratio": plain["seconds"] / trimtab["seconds"],
         "same_labels": sum((a > 0.5) == (b > 0.5) for a, b in both if a is not None and b is not None) / len(both),
-        "per_second": ours["per_second"],
+        "per_second": trimtab["per_second"],
         "other_per_second": plain["per_second"],
-        "peak_mb": ours["peak_mb"],
+        "peak_mb": trimtab["peak_mb"],
         "other_peak_mb": plain["peak_mb"],
     }
 

@@ -64,12 +64,12 @@ def accuracy_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
 
 
 def accuracy_by_prompt(n: int, truth: float) -> Simulation:
-    def draw(rng: Rng) -> tuple[Metric, float]:
+    def simulate(rng: Rng) -> tuple[Metric, float]:
         clusters = sample_prompts(rng, n, 4)
         correct = sample_effects(rng, clusters) < norm.ppf(truth)
         return bounded_mean(correct.astype(float).tolist(), clusters=clusters.tolist()), truth
 
-    return draw
+    return simulate
 
 
 def mean_by_prompt(rng: Rng) -> tuple[Metric, float]:
@@ -95,22 +95,22 @@ def reward_difference_by_prompt(rng: Rng) -> tuple[Metric, float]:
 
 
 def mean_of_few(n: int) -> Simulation:
-    def draw(rng: Rng) -> tuple[Metric, float]:
+    def simulate(rng: Rng) -> tuple[Metric, float]:
         return mean(rng.normal(3, 2, n).tolist()), 3.0
 
-    return draw
+    return simulate
 
 
 def rarely_different(n: int, max_rows: int, above: float, below: float) -> Simulation:
     """Two similar students: only the candidate is correct on a fraction `above` of the rows, only the baseline on `below`."""
 
-    def draw(rng: Rng) -> tuple[Metric, float]:
+    def simulate(rng: Rng) -> tuple[Metric, float]:
         clusters = sample_prompts(rng, n, max_rows)
         quantile = norm.cdf(sample_effects(rng, clusters))
         candidate, baseline = (by_id(correct.astype(float)) for correct in (quantile < above, quantile > 1 - below))
         return paired_difference(candidate, baseline, clusters=clusters_by_id(clusters)), above - below
 
-    return draw
+    return simulate
 
 
 def outcomes(values: FloatArray) -> list[Outcome]:
@@ -147,16 +147,16 @@ def sample_pgr(rng: Rng, n: int, max_rows: int, accuracies: tuple[float, float, 
 
 
 def pgr_of(n: int, max_rows: int, weak: float, student: float, ceiling: float) -> Simulation:
-    def draw(rng: Rng) -> tuple[Metric, float]:
+    def simulate(rng: Rng) -> tuple[Metric, float]:
         return sample_pgr(rng, n, max_rows, (weak, student, ceiling)), (student - weak) / abs(ceiling - weak)
 
-    return draw
+    return simulate
 
 
 def prediction_powered(n: int, n_unlabeled: int, max_rows: int, tuned: bool) -> Simulation:
     """Accuracies estimated by a biased judge, whose predictions are correct in about three of four rows."""
 
-    def draw(rng: Rng) -> tuple[Metric, float]:
+    def simulate(rng: Rng) -> tuple[Metric, float]:
         labeled, unlabeled_clusters = sample_prompts(rng, n, max_rows), sample_prompts(rng, n_unlabeled, max_rows)
         labeled_effects, other_effects = sample_effects(rng, labeled), sample_effects(rng, unlabeled_clusters)
         truths = labeled_effects < 0.5
@@ -173,7 +173,7 @@ def prediction_powered(n: int, n_unlabeled: int, max_rows: int, tuned: bool) -> 
         )
         return metric, float(norm.cdf(0.5))
 
-    return draw
+    return simulate
 
 
 def two_raters(rng: Rng, n: int) -> tuple[dict[str, str], dict[str, str]]:
@@ -223,13 +223,13 @@ CASES: dict[str, Simulation] = {
 }
 
 
-@pytest.mark.parametrize("draw", CASES.values(), ids=CASES.keys())
-def test_95_percent_of_intervals_cover_the_true_value(draw: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("simulate", CASES.values(), ids=CASES.keys())
+def test_95_percent_of_intervals_cover_the_true_value(simulate: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
     # With a tenth of the resamples a bound varies by a twelfth of a standard error, which averages out over the simulations.
     monkeypatch.setattr(resampling, "N_RESAMPLES", 1000)
     covered = defined = 0
     for index in range(N_SIMULATIONS):
-        metric, truth = draw(np.random.default_rng([17, index]))
+        metric, truth = simulate(np.random.default_rng([17, index]))
         if metric.low is not None and metric.high is not None:
             defined += 1
             covered += metric.low <= truth <= metric.high
@@ -238,20 +238,20 @@ def test_95_percent_of_intervals_cover_the_true_value(draw: Simulation, monkeypa
 
 
 @pytest.mark.parametrize(
-    "draw",
+    "simulate",
     [rarely_different(100, 1, 0.03, 0.01), rarely_different(100, 1, 0.04, 0.0), rarely_different(100, 3, 0.05, 0.02)],
 )
-def test_intervals_cover_the_true_value_if_few_rows_differ(draw: Simulation) -> None:
+def test_intervals_cover_the_true_value_if_few_rows_differ(simulate: Simulation) -> None:
     covered = 0
     for index in range(N_SIMULATIONS):
-        metric, truth = draw(np.random.default_rng([19, index]))
+        metric, truth = simulate(np.random.default_rng([19, index]))
         assert metric.low is not None and metric.high is not None
         covered += metric.low <= truth <= metric.high
     assert covered / N_SIMULATIONS >= 0.935
 
 
 @pytest.mark.parametrize(
-    "draw",
+    "simulate",
     [
         rarely_different(100, 1, 0.02, 0.02),
         rarely_different(60, 4, 0.06, 0.06),
@@ -259,10 +259,10 @@ def test_intervals_cover_the_true_value_if_few_rows_differ(draw: Simulation) -> 
         rarely_different(4, 2, 0.4, 0.4),
     ],
 )
-def test_the_false_positive_rate_for_equal_arms_is_at_most_5_percent(draw: Simulation) -> None:
+def test_the_false_positive_rate_for_equal_arms_is_at_most_5_percent(simulate: Simulation) -> None:
     n_significant = 0
     for index in range(N_SIMULATIONS):
-        metric, _ = draw(np.random.default_rng([23, index]))
+        metric, _ = simulate(np.random.default_rng([23, index]))
         assert metric.low is not None and metric.high is not None
         n_significant += metric.low > 0 or metric.high < 0
     assert n_significant / N_SIMULATIONS <= 0.05

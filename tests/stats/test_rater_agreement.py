@@ -62,8 +62,8 @@ def test_perfect_agreement_is_one_and_a_single_value_is_undefined() -> None:
 
 
 def test_random_raters_have_an_alpha_and_a_kappa_near_zero() -> None:
-    ours, theirs = sample_verdicts(1), sample_verdicts(2)
-    for metric in (krippendorff_alpha([ours, theirs]), cohen_kappa(ours, theirs)):
+    first, second = sample_verdicts(1), sample_verdicts(2)
+    for metric in (krippendorff_alpha([first, second]), cohen_kappa(first, second)):
         assert metric.low is not None and metric.high is not None
         assert metric.low < 0 < metric.high
 
@@ -76,24 +76,24 @@ def test_alpha_rejects_invalid_ratings() -> None:
 
 
 def test_kappa_of_three_categories_matches_scikit_learn() -> None:
-    ours = sample_verdicts(1)
-    theirs = sample_verdicts(2, similar_to=ours)
-    expected = cohen_kappa_score(list(ours.values()), [theirs[key] for key in ours])
-    metric = cohen_kappa(ours, {**theirs, "only theirs": "tie"})
+    first = sample_verdicts(1)
+    second = sample_verdicts(2, similar_to=first)
+    expected = cohen_kappa_score(list(first.values()), [second[key] for key in first])
+    metric = cohen_kappa(first, {**second, "reference only": "tie"})
     assert metric.value == pytest.approx(expected)
     assert (metric.n, metric.n_failed) == (300, 1)
 
 
 def test_repeated_judgments_of_a_prompt_do_not_narrow_kappa_or_alpha() -> None:
-    ours = sample_verdicts(1)
-    theirs = sample_verdicts(2, similar_to=ours)
-    ours_repeated, theirs_repeated = (
-        {f"{key}.{copy}": value for key, value in side.items() for copy in range(4)} for side in (ours, theirs)
+    first = sample_verdicts(1)
+    second = sample_verdicts(2, similar_to=first)
+    first_repeated, second_repeated = (
+        {f"{key}.{copy}": value for key, value in side.items() for copy in range(4)} for side in (first, second)
     )
-    clusters = {key: key.partition(".")[0] for key in ours_repeated}
+    clusters = {key: key.partition(".")[0] for key in first_repeated}
     for once, repeated in (
-        (cohen_kappa(ours, theirs), cohen_kappa(ours_repeated, theirs_repeated, clusters=clusters)),
-        (krippendorff_alpha([ours, theirs]), krippendorff_alpha([ours_repeated, theirs_repeated], clusters=clusters)),
+        (cohen_kappa(first, second), cohen_kappa(first_repeated, second_repeated, clusters=clusters)),
+        (krippendorff_alpha([first, second]), krippendorff_alpha([first_repeated, second_repeated], clusters=clusters)),
     ):
         assert repeated.value == pytest.approx(once.value, abs=0.002)
         assert (repeated.low, repeated.high) == pytest.approx((once.low, once.high), abs=0.01)

@@ -30,9 +30,9 @@ def by_id(values: list[float]) -> dict[str, float]:
 
 
 def labels_and_human() -> tuple[dict[str, Choice | None], dict[str, Choice | None]]:
-    rows = [(ours, theirs) for ours, theirs, count in CELLS for _ in range(count)]
-    labels: dict[str, Choice | None] = {str(i): ours for i, (ours, _) in enumerate(rows)}
-    human: dict[str, Choice | None] = {str(i): theirs for i, (_, theirs) in enumerate(rows)}
+    rows = [(candidate, baseline) for candidate, baseline, count in CELLS for _ in range(count)]
+    labels: dict[str, Choice | None] = {str(i): candidate for i, (candidate, _) in enumerate(rows)}
+    human: dict[str, Choice | None] = {str(i): baseline for i, (_, baseline) in enumerate(rows)}
     return labels, human
 
 
@@ -120,19 +120,19 @@ def test_values_that_are_not_finite_are_reported_with_their_index() -> None:
 
 
 def test_a_paired_difference_joins_by_id_and_counts_the_ids_of_one_side() -> None:
-    metric = paired_difference({"x": 3.0, "y": 5.0, "only ours": 9.0}, {"y": 1.0, "x": 1.0})
+    metric = paired_difference({"x": 3.0, "y": 5.0, "candidate only": 9.0}, {"y": 1.0, "x": 1.0})
     assert (metric.value, metric.n, metric.n_failed) == (3.0, 2, 1)
     assert bounds(metric) == pytest.approx((3 - 12.706, 3 + 12.706), abs=1e-3)
 
 
 def test_a_constant_paired_gain_has_no_variance() -> None:
-    theirs = by_id(VALUES)
-    assert bounds(paired_difference({key: value + 0.5 for key, value in theirs.items()}, theirs)) == (0.5, 0.5)
+    baseline = by_id(VALUES)
+    assert bounds(paired_difference({key: value + 0.5 for key, value in baseline.items()}, baseline)) == (0.5, 0.5)
 
 
 def test_the_order_of_ids_does_not_matter() -> None:
-    ours, theirs = by_id([1.0, 4.0, 2.0, 8.0, 5.0, 7.0]), by_id(VALUES)
-    assert paired_difference(dict(reversed(ours.items())), theirs) == paired_difference(ours, theirs)
+    candidate, baseline = by_id([1.0, 4.0, 2.0, 8.0, 5.0, 7.0]), by_id(VALUES)
+    assert paired_difference(dict(reversed(candidate.items())), baseline) == paired_difference(candidate, baseline)
 
 
 def test_a_paired_difference_resamples_clusters() -> None:
@@ -140,8 +140,8 @@ def test_a_paired_difference_resamples_clusters() -> None:
     doubled = by_id([value for value in values for _ in range(2)])
     clusters = {key: index // 2 for index, key in enumerate(doubled)}
     once, twice = (
-        paired_difference(ours, dict.fromkeys(ours, 0.0), clusters=groups)
-        for ours, groups in ((by_id(values), None), (doubled, clusters))
+        paired_difference(candidate, dict.fromkeys(candidate, 0.0), clusters=groups)
+        for candidate, groups in ((by_id(values), None), (doubled, clusters))
     )
     assert bounds(twice) == pytest.approx(bounds(once))
 
@@ -260,9 +260,9 @@ def test_the_order_of_rows_does_not_change_the_interval() -> None:
 @pytest.mark.parametrize("n", [4, 40, 3000])
 def test_the_reversed_difference_is_exactly_negated(n: int) -> None:
     rng = np.random.default_rng(n)
-    ours = {str(index): float(value) for index, value in enumerate(rng.normal(0.02, 1, n))}
-    theirs = {str(index): float(value) for index, value in enumerate(rng.exponential(1, n) - 1)}
-    forward, reversed_ = paired_difference(ours, theirs), paired_difference(theirs, ours)
+    candidate = {str(index): float(value) for index, value in enumerate(rng.normal(0.02, 1, n))}
+    baseline = {str(index): float(value) for index, value in enumerate(rng.exponential(1, n) - 1)}
+    forward, reversed_ = paired_difference(candidate, baseline), paired_difference(baseline, candidate)
     assert forward.value is not None
     assert forward.low is not None
     assert forward.high is not None

@@ -79,8 +79,8 @@ def test_per_pair_label_smoothing_is_the_label_uncertainty_up_to_a_bound() -> No
 
 
 def test_dr_dpo_is_one_value_per_step_shared_by_its_pairs() -> None:
-    each = losses.dpo_loss(POLICY, REFERENCE, beta=0.5)
-    expected = -0.7 * math.log((-each / 0.7).exp().mean().item())
+    pair_losses = losses.dpo_loss(POLICY, REFERENCE, beta=0.5)
+    expected = -0.7 * math.log((-pair_losses / 0.7).exp().mean().item())
     assert total_loss(make_settings("dr_dpo", dr_dpo_beta=0.7), P_CHOSEN) == pytest.approx(2 * expected, rel=1e-5)
 
 

@@ -40,10 +40,10 @@ def paired_difference(
     """
     common = sorted(candidate.keys() & baseline.keys())
     n_failed = len(candidate.keys() ^ baseline.keys())
-    ours = require_finite([candidate[key] for key in common], "candidate")
-    theirs = require_finite([baseline[key] for key in common], "baseline")
-    differences, groups = ours - theirs, lookup_clusters(common, clusters)
-    if common and np.isin(np.concatenate([ours, theirs]), (0.0, 0.5, 1.0)).all():
+    candidate_values = require_finite([candidate[key] for key in common], "candidate")
+    baseline_values = require_finite([baseline[key] for key in common], "baseline")
+    differences, groups = candidate_values - baseline_values, lookup_clusters(common, clusters)
+    if common and np.isin(np.concatenate([candidate_values, baseline_values]), (0.0, 0.5, 1.0)).all():
         metric = _outcome_difference(differences, n_failed, groups)
     else:
         metric = _mirrored_bootstrap(differences, n_failed, seed, groups)

@@ -53,20 +53,20 @@ def draft_exact_lists() -> Iterator[PromptDraft]:
                     rng.choice([item for item in WORDS.groups("categories") if item != group])
                 ]
                 exact, more, fewer = (rng.sample(members, n) for n in (expected, expected + 2, expected - 1))
-                said = format_bare_answer(_join_words(exact))
+                bare_list = format_bare_answer(_join_words(exact))
                 sentence = f"{COUNTS[expected].capitalize()} kinds of {group} are {_join_words(rng.sample(members, expected))}."
                 yield PromptDraft(
                     prompt=template.format(COUNTS[expected], group),
                     checker=build_checker(_exact_list_scorer(members, expected), short=12, fair=18),
                     responses=(
-                        said,
+                        bare_list,
                         sentence,
                         format_bare_answer(_join_words(more)),
                         format_bare_answer(_join_words(fewer)),
                         format_bare_answer(_join_words(rng.sample(unrelated, expected))),
                         f"{COUNTS[expected].capitalize()} kinds of {group} are {_join_words(rng.sample(unrelated, expected))}.",
-                        add_padding(rng, said),
-                        add_rudeness(rng, said),
+                        add_padding(rng, bare_list),
+                        add_rudeness(rng, bare_list),
                         add_opener(rng, format_bare_answer(_join_words(rng.sample(members, expected + 1)))),
                         *sample_off_task_responses(rng),
                     ),
@@ -225,11 +225,11 @@ def draft_first_letters() -> Iterator[PromptDraft]:
                 rng = Random(f"letter:{kind}:{letter}:{template}")
                 right = next(word for word in members if word.startswith(letter))
                 wrong = rng.choice([word for word in members if not word.startswith(letter)])
-                said = f"One {kind} that fits is {{}}."
+                sentence = f"One {kind} that fits is {{}}."
                 yield PromptDraft(
                     prompt=template.format(kind, letter.upper()),
                     checker=build_checker(_first_letter_scorer(letter, members)),
-                    responses=_responses(rng, right, wrong, said),
+                    responses=_responses(rng, right, wrong, sentence),
                 )
 
 
@@ -269,12 +269,12 @@ def _rhyme_scorer(rights: tuple[str, ...], wrongs: tuple[str, ...]) -> ContentSc
     return scorer
 
 
-def _responses(rng: Random, right: str, wrong: str, said: str) -> tuple[str, ...]:
-    responses = [format_bare_answer(right), said.format(right), format_bare_answer(wrong), said.format(wrong)]
+def _responses(rng: Random, right: str, wrong: str, sentence: str) -> tuple[str, ...]:
+    responses = [format_bare_answer(right), sentence.format(right), format_bare_answer(wrong), sentence.format(wrong)]
     responses += [
         add_opener(rng, format_bare_answer(right)),
-        add_opener(rng, said.format(wrong)),
-        add_padding(rng, said.format(right)),
+        add_opener(rng, sentence.format(wrong)),
+        add_padding(rng, sentence.format(right)),
         add_rudeness(rng, format_bare_answer(right)),
     ]
     return (*responses, *sample_off_task_responses(rng))
