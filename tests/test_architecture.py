@@ -166,7 +166,9 @@ def public_names(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         names: list[str] = []
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names = [node.name]
+            # a command is named for the function of the Python API that does the same
+            is_command = any(".command" in ast.unparse(decorator) for decorator in node.decorator_list)
+            names = [] if is_command else [node.name]
         elif isinstance(node, ast.Assign):
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from trimtab.errors import StoreError
 from trimtab.storage.atomic import atomic_write_array, atomic_write_text, translate_os_errors
 
-TableRow = Mapping[str, Any]
+ParquetRow = Mapping[str, Any]
 
 
 def canonical_json(value: Any) -> str:
@@ -82,7 +82,7 @@ class Draft:
 
     folder: Path
 
-    def write_rows(self, name: str, rows: Sequence[TableRow], schema: pa.Schema) -> None:
+    def write_rows(self, name: str, rows: Sequence[ParquetRow], schema: pa.Schema) -> None:
         with translate_os_errors(self.folder):
             partial = self.folder / f"{name}.parquet.part"
             pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), partial)
