@@ -16,6 +16,7 @@ from trimtab.prompts.comparison import (
     render_case,
 )
 from trimtab.prompts.delimiters import render_turns
+from trimtab.prompts.reasoning_tags import separate_thought
 from trimtab.types import EngineRequest, JudgeChoice, Prompt, build_user_prompt
 
 JudgeOutputFormat = Literal["choice", "scores"]
@@ -35,7 +36,7 @@ _VERDICT = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = r"\W*(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?\W*"
-_SCORES = re.compile(rf"{_NUMBER}(?:score\s+of\s+)?response\s*2\W*?{_NUMBER}", re.IGNORECASE)
+_SCORES = re.compile(rf"{_NUMBER}(?:score\s+of\s+)?response\s*2{_NUMBER}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +99,8 @@ def build_judge_prompt(
 
 
 def parse_verdict(text: str, *, allow_ties: bool) -> JudgeChoice | None:
-    """Parses the first non-empty line. None if it is not exactly a verdict; never a guess."""
-    first_line = next((line for line in text.splitlines() if line.strip()), "")
+    """Parses the first non-empty line after a thought. None if it is not exactly a verdict; never a guess."""
+    first_line = next((line for line in separate_thought(text).answer.splitlines() if line.strip()), "")
     match = _VERDICT.fullmatch(first_line)
     if match is None:
         return None
@@ -110,7 +111,7 @@ def parse_verdict(text: str, *, allow_ties: bool) -> JudgeChoice | None:
 
 def parse_scores(text: str) -> tuple[float, float] | None:
     """Parses both scores from the text after the first score's label. None unless both are present and on the scale."""
-    match = _SCORES.match(text)
+    match = _SCORES.match(separate_thought(text).answer)
     if match is None:
         return None
     first, second = float(match[1]), float(match[2])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trimtab.models.chat import ChatTokenizer
+from trimtab.prompts.reasoning_tags import separate_thought
 from trimtab.types import Cost, EngineRequest, Generation
 
 
@@ -41,12 +42,16 @@ def select_scored_tokens(
 def decode_generation(
     chat: ChatTokenizer, ids: Sequence[int], stop: Sequence[str], cost: Cost, *, finished: bool = False
 ) -> Generation:
-    """The text up to the first stop text. `finished`: a stop text or the end of the turn is known to have ended it."""
+    """The text up to the first stop text, without a thought. `finished`: a stop text or the end of the turn ended it."""
     text = chat.decode(ids)
     stop_positions = [text.index(stop_text) for stop_text in stop if stop_text in text]
     finished = finished or bool(stop_positions) or (bool(ids) and ids[-1] in chat.stop_token_ids)
+    reply = separate_thought(text[: min(stop_positions)].rstrip() if stop_positions else text)
+    if reply.is_unfinished:
+        note = f"the model's reasoning did not end within {len(ids)} tokens: allow more, or use a model that does not reason"
+        return Generation(text="", status="failed", note=note, cost=cost)
     generation = Generation(
-        text=text[: min(stop_positions)].rstrip() if stop_positions else text,
+        text=reply.answer,
         finish_reason="end" if finished else "length",
         cost=cost,
     )

@@ -62,15 +62,20 @@ class Openai(Component):
     `model_revision` identifies the weights behind `model`, for example by a revision or a hash. Without it, the server's
     address is part of the cache key, so the same model at another address counts as a different model.
 
-    A request is retried up to `max_retries` times on connection errors, timeouts (`timeout`, in seconds) and the status
-    codes 408, 409, 429 and 5xx, after the time in Retry-After or else after 0.5 to 8 seconds. It is not retried if the
+    The reasoning of a model (`<think>…</think>`, `reasoning_content`) is not part of its reply. If it uses up the tokens of
+    a request, the request fails: turn reasoning off or give it room with `extra_body: {max_tokens: 4096}`.
+
+    A request is retried up to `max_retries` times on connection errors, timeouts (`timeout`: seconds from the start of an
+    attempt to the last byte of its answer) and the status codes 408, 409, 429 and 5xx, also if they are only in the body of
+    a response with status 200, after the time in Retry-After or else after 0.5 to 8 seconds. It is not retried if the
     server asks for more than two minutes. After a 429 or 503 all requests wait: for the time in Retry-After, or else for one
     second, doubled each time up to one minute. Requests, including retries, start at least 60 / `requests_per_minute`
     seconds apart, and not before the prompt and generated tokens of earlier responses fit into `tokens_per_minute`.
     """
 
     # 2: with prefill unsupported the prefill is part of the prompt; words that candidates share go into the prefill
-    VERSION: ClassVar[int] = 2
+    # 3: reasoning is not part of a reply; an unknown finish_reason and impossible numbers are failures
+    VERSION: ClassVar[int] = 3
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

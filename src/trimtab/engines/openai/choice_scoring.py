@@ -105,6 +105,8 @@ def score_by_echo(candidates: Sequence[str], echoed: Sequence[Sequence[TokenLogp
         return Inconclusive("the server echoes the prompt without its log-probabilities")
     sums = [sum(logprob for logprob in candidate_logprobs if logprob is not None) for candidate_logprobs in logprobs]
     largest = max(sums)
+    if largest == -math.inf:
+        return Inconclusive("the server gives every candidate a probability of 0")
     return ChoiceScores(
         probabilities=_normalize([math.exp(total - largest) for total in sums]),
         logprobs=tuple(sums),

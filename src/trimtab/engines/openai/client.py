@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import openai
 
+from trimtab.engines.openai.deadline import Deadline, apply_deadline
 from trimtab.engines.openai.rate_limit import RateLimiter, RequestTimer, is_retried
-from trimtab.engines.openai.responses import parse_cost
+from trimtab.engines.openai.response_body import BodyError, decode_json, find_error, format_error_message, read_body
+from trimtab.engines.openai.responses import describe_problem, parse_cost
 from trimtab.errors import EngineError
 from trimtab.types import Cost
 
@@ -31,6 +33,14 @@ UNSUPPORTED_STRATEGY = re.compile(r"logprob|echo|requested parameters", re.IGNOR
 REJECTED_STATUSES = frozenset({400, 404, 422})
 # Error messages of an unsupported way to send a prefill.
 PREFILL_ERROR = re.compile(r"continue_final_message|add_generation_prompt|prefix|prefill", re.IGNORECASE)
+# What to do if the server does not accept a field of the request.
+OPTIONAL_FIELDS = {
+    "max_tokens": "; set max_tokens_field: max_completion_tokens",
+    **{
+        name: f"; leave the field out with extra_body: {{{name}: null}}"
+        for name in ("temperature", "top_p", "seed", "stop")
+    },
+}
 # Prompt that checks whether the server answers at all, and the fields of the failed request that the check omits.
 PROBE_PROMPT = "Say hello."
 REQUEST_SPECIFIC_FIELDS = frozenset(
@@ -96,13 +106,14 @@ class Connection:
             if result.fatal:
                 raise EngineError(result.note)
             return ServerResponse({}, cost, result.note, unsupported=result.unsupported)
-        decoded = _decode_json(result)
+        decoded = _decode_response(result)
         if isinstance(decoded, str):
             return ServerResponse({}, cost, self._redact_key(decoded)[:MAX_ERROR_LENGTH])
         self.has_answered.set()
         tokens = parse_cost(decoded)
         self.rate_limiter.record_tokens(tokens.prompt_tokens + tokens.cached_tokens + tokens.generated_tokens)
-        return ServerResponse(decoded, cost + tokens)
+        problem = self._redact_key(describe_problem(decoded))[:MAX_ERROR_LENGTH]
+        return ServerResponse({} if problem else decoded, cost + tokens, problem)
 
     def _probe_server(self, path: str, body: Mapping[str, Any], failure: _RequestFailure) -> Cost:
         """Sends a harmless request unless one has succeeded, and returns its cost. Raises `EngineError` if it fails too."""
@@ -113,7 +124,7 @@ class Connection:
             prompt = {"messages": [{"role": "user", "content": PROBE_PROMPT}]} if chat else {"prompt": PROBE_PROMPT}
             fields = {name: value for name, value in body.items() if name not in REQUEST_SPECIFIC_FIELDS}
             result, cost = self._post(path, {**fields, **prompt})
-            if isinstance(result, _RequestFailure) or isinstance(_decode_json(result), str):
+            if isinstance(result, _RequestFailure) or isinstance(_decode_response(result), str):
                 raise EngineError(failure.note)
             self.has_answered.set()
             return cost
@@ -135,12 +146,14 @@ class Connection:
             result = self._status_failure(error)
         except openai.APIConnectionError as error:
             result = self._connection_failure(error)
+        except BodyError as error:
+            result = _RequestFailure(None, f"{self.address}: {error}")
         finally:
             seconds = self.timer.stop()
         return result, seconds
 
     def _status_failure(self, error: openai.APIStatusError) -> _RequestFailure:
-        status, message = error.status_code, self._redact_key(_error_message(error.body))
+        status, message = error.status_code, self._redact_key(_read_message(error.body))
         hint = {
             401: "; check the environment variable that api_key_env names",
             404: f"; check that {self.model!r} is the server's name for the model and that base_url, which usually ends in "
@@ -149,6 +162,8 @@ class Connection:
         unsupported = status in REJECTED_STATUSES and UNSUPPORTED_STRATEGY.search(message) is not None
         if status in REJECTED_STATUSES and not unsupported and PREFILL_ERROR.search(message):
             hint = "; set prefill to a method that the server supports"
+        elif status in REJECTED_STATUSES and not unsupported and error.param in OPTIONAL_FIELDS:
+            hint = OPTIONAL_FIELDS[error.param]
         fatal = status in FATAL_STATUSES or error.code == QUOTA_EXHAUSTED
         attempts = f" after up to {self.max_attempts} attempts" if is_retried(status) and not fatal else ""
         note = f"{self.address} answered {status}{attempts}: {message[:MAX_ERROR_LENGTH]}{hint}"
@@ -173,20 +188,22 @@ class Connection:
 def connect(settings: Openai, key: str, rate_limiter: RateLimiter) -> Connection:
     """Builds the connection without sending anything. Every attempt waits for the rate limiter and reports back to it."""
     timer = RequestTimer()
+    deadline = Deadline(settings.timeout)
     http = openai.DefaultHttpxClient(
         event_hooks={
-            "request": [lambda request: timer.run_paused(rate_limiter.wait)],
+            "request": [lambda request: _start_attempt(rate_limiter, timer, deadline)],
             "response": [lambda response: _handle_response(response, rate_limiter, timer)],
         },
         limits=httpx2.Limits(max_connections=settings.concurrency),
         # A redirect must not forward the key to another server.
         follow_redirects=False,
     )
+    apply_deadline(http, deadline)
     client = openai.OpenAI(
         base_url=settings.base_url,
         api_key=key or "none",
         # Set explicitly, because environment variables of the package would override it.
-        default_headers={"Authorization": f"Bearer {key or 'none'}"},
+        default_headers={"Authorization": f"Bearer {key or 'none'}", "Accept-Encoding": "identity"},
         timeout=httpx2.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_TIMEOUT)),
         max_retries=settings.max_retries,
         http_client=http,
@@ -205,7 +222,13 @@ def connect(settings: Openai, key: str, rate_limiter: RateLimiter) -> Connection
     return connection
 
 
+def _start_attempt(rate_limiter: RateLimiter, timer: RequestTimer, deadline: Deadline) -> None:
+    timer.run_paused(rate_limiter.wait)
+    deadline.start()
+
+
 def _handle_response(response: httpx2.Response, rate_limiter: RateLimiter, timer: RequestTimer) -> None:
+    read_body(response)
     if _is_quota_exhausted(response):
         response.headers["x-should-retry"] = "false"  # read by the package
         return
@@ -216,32 +239,19 @@ def _handle_response(response: httpx2.Response, rate_limiter: RateLimiter, timer
 
 
 def _is_quota_exhausted(response: httpx2.Response) -> bool:
-    if response.status_code != TOO_MANY_REQUESTS:
-        return False
-    response.read()
-    try:
-        body = response.json()
-    except ValueError:
-        return False
-    error = body.get("error") if isinstance(body, dict) else None
+    body = decode_json(response.content) if response.status_code == TOO_MANY_REQUESTS else ""
+    error = find_error(body) if isinstance(body, dict) else None
     return isinstance(error, dict) and error.get("code") == QUOTA_EXHAUSTED
 
 
-def _decode_json(response: httpx2.Response) -> dict[str, Any] | str:
+def _read_message(body: object) -> str:
+    error = find_error(body) if isinstance(body, dict) else None
+    return format_error_message(error or body)
+
+
+def _decode_response(response: httpx2.Response) -> dict[str, Any] | str:
     """The JSON object of the response, or an error message."""
-    try:
-        body = response.json()
-    except ValueError as error:
-        return f"malformed JSON ({error}): {response.text}"
-    if not isinstance(body, dict):
-        return f"expected a JSON object, got {response.text}"
-    if body.get("error"):
-        return f"the response is an error: {_error_message(body['error'])}"
+    body = decode_json(response.content)
+    if isinstance(body, dict) and (body.get("error") or body.get("object") == "error"):
+        return f"the response is an error: {format_error_message(find_error(body))}"
     return body
-
-
-def _error_message(body: object) -> str:
-    """The server's error message, from any of the fields that servers use."""
-    if isinstance(body, Mapping):
-        return str(next((body[name] for name in ("message", "detail", "error") if body.get(name)), dict(body)))
-    return str(body or "no reason given")

@@ -18,7 +18,13 @@ from trimtab.engines.openai.choice_scoring import (
 )
 from trimtab.engines.openai.client import Connection, ServerResponse
 from trimtab.engines.openai.messages import TURN_END, strip_repeated_prefill, to_messages, to_text
-from trimtab.engines.openai.responses import TokenLogprob, parse_choice, parse_generation, parse_token_logprobs
+from trimtab.engines.openai.responses import (
+    TokenLogprob,
+    parse_choice,
+    parse_generation,
+    parse_token_logprobs,
+    starts_with_reasoning,
+)
 from trimtab.errors import EngineError
 from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation, build_user_prompt, text_hash
 
@@ -169,7 +175,8 @@ class OpenaiEngine:
         response = self._request(request, {**fields, "stop": stop_texts} if stop_texts else fields)
         if response.note:
             return Generation(text="", status="failed", note=response.note, cost=response.cost)
-        return self._strip_prefill(request, parse_generation(response.body, response.cost))
+        generation = parse_generation(response.body, response.cost, self.settings.max_tokens_field)
+        return self._strip_prefill(request, generation)
 
     def _strip_prefill(self, request: EngineRequest, generation: Generation) -> Generation:
         """Removes the prefill from the reply if the server, not the model, repeated it. A probe request detects which.
@@ -238,6 +245,8 @@ class OpenaiEngine:
         response = self._request(_extend_prefill(request, common), fields)
         if response.note:
             return _to_strategy_failure(response)
+        if starts_with_reasoning(response.body):
+            return Inconclusive("the reply starts with the model's reasoning", response.cost, unsupported=True)
         tokens = parse_token_logprobs(parse_choice(response.body))
         if not tokens or not tokens[0].top_logprobs:
             # An empty reply has no token, so it does not show whether the server supports log-probabilities.

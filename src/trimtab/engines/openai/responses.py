@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
+from trimtab.engines.openai.response_body import format_error_message
+from trimtab.prompts.reasoning_tags import separate_thought
 from trimtab.types import Cost, Generation
+
+# What servers call the end of a reply and its length limit. Any other finish_reason is a failure.
+FINISHED = frozenset({"stop", "stop_sequence", "eos", "eos_token", "end_turn", "complete"})
+TRUNCATED = frozenset({"length", "max_tokens", "model_length"})
+# Largest believable token count of one response, and lowest log-probability above minus infinity.
+MAX_TOKENS = 10**9
+MIN_LOGPROB = -1e6
+MAX_NOTE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +44,75 @@ def parse_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return _as_mapping(choices[0]) if isinstance(choices, list) and choices else {}
 
 
-def parse_generation(body: Mapping[str, Any], cost: Cost) -> Generation:
-    """The text and why it ended; failed if there is no text or the server withheld it."""
+def describe_problem(body: Mapping[str, Any]) -> str:
+    """Why the response must not be used: an unsuccessful end, or numbers that are none. Empty if it may be used."""
     choice = parse_choice(body)
-    message = _as_mapping(choice.get("message"))
-    text, finish_reason = message.get("content", choice.get("text")), choice.get("finish_reason")
-    if finish_reason == "content_filter":
-        note = "the server withheld the response (content_filter)"
-        return Generation(text="", status="failed", note=note, cost=cost)
-    if not isinstance(text, str):
-        has_reasoning = "reasoning_content" in message or "reasoning" in message
+    usage = _as_mapping(body.get("usage"))
+    wrong = [name for name, value in usage.items() if _is_number(value) and not abs(value) <= MAX_TOKENS]
+    if wrong:
+        return f"the response has an impossible usage.{wrong[0][:40]}: {reprlib.repr(usage[wrong[0]])}"
+    try:
+        parse_token_logprobs(choice)
+    except ValueError as error:
+        return f"the response has {error}"
+    return _describe_end(choice)
+
+
+def _describe_end(choice: Mapping[str, Any]) -> str:
+    """Why generation ended, unless it ended as requested. Servers without a finish_reason are trusted if there is text."""
+    reason, error = choice.get("finish_reason"), choice.get("error")
+    if reason is None or (isinstance(reason, str) and reason.lower() in FINISHED | TRUNCATED):
+        return f"the response is an error: {format_error_message(error)}" if error else ""
+    if reason == "content_filter":
+        return "the server withheld the response (content_filter)"
+    note = f"the server did not finish the response (finish_reason {reprlib.repr(reason)})"
+    return f"{note}: {format_error_message(error)}" if error else note
+
+
+def starts_with_reasoning(body: Mapping[str, Any]) -> bool:
+    """Whether the first token of the reply belongs to the model's reasoning."""
+    choice = parse_choice(body)
+    return bool(_reasoning_of(choice)) or separate_thought(_text_of(choice) or "").has_thought
+
+
+def parse_generation(body: Mapping[str, Any], cost: Cost, max_tokens_field: str = "max_tokens") -> Generation:
+    """The text without the model's reasoning, and why it ended; failed if there is no text."""
+    choice = parse_choice(body)
+    text, reasoning, reason = _text_of(choice), _reasoning_of(choice), choice.get("finish_reason")
+    reply = separate_thought(text or "")
+    if not reply.answer.strip() and (reasoning or reply.has_thought):
         note = (
-            "the response has reasoning but no text: allow more tokens or turn reasoning off in extra_body"
-            if has_reasoning
-            else "the response has no text"
+            "the response has reasoning but no text: turn the model's reasoning off, for example with extra_body: "
+            "{chat_template_kwargs: {enable_thinking: false}} or {reasoning_effort: none}, or give it room with "
+            f"extra_body: {{{max_tokens_field}: 4096}}"
         )
-        return Generation(text="", status="failed", note=f"{note} (finish_reason {finish_reason!r})", cost=cost)
-    return Generation(text=text, finish_reason="length" if finish_reason == "length" else "end", cost=cost)
+    elif text is None:
+        refusal = _as_mapping(choice.get("message")).get("refusal")
+        note = (
+            f"the model refused: {format_error_message(refusal)[:MAX_NOTE]}" if refusal else "the response has no text"
+        )
+    elif not text and reason is None:
+        note = "the response has no text"
+    else:
+        truncated = isinstance(reason, str) and reason.lower() in TRUNCATED
+        return Generation(text=reply.answer, finish_reason="length" if truncated else "end", cost=cost)
+    return Generation(text="", status="failed", note=f"{note} (finish_reason {reprlib.repr(reason)})", cost=cost)
+
+
+def _text_of(choice: Mapping[str, Any]) -> str | None:
+    content = _as_mapping(choice.get("message")).get("content", choice.get("text"))
+    if isinstance(content, list):  # parts of several kinds; those of a thought are not text
+        parts = [_as_mapping(part) for part in content]
+        content = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    return content if isinstance(content, str) else None
+
+
+def _reasoning_of(choice: Mapping[str, Any]) -> object:
+    """The reasoning that the server has separated from the text; empty if there is none."""
+    message = _as_mapping(choice.get("message"))
+    content = message.get("content")
+    parts = [_as_mapping(part).get("thinking") for part in content] if isinstance(content, list) else []
+    return message.get("reasoning_content") or message.get("reasoning") or any(parts)
 
 
 def parse_token_logprobs(choice: Mapping[str, Any]) -> list[TokenLogprob]:
@@ -90,10 +154,18 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _as_count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return int(value) if _is_number(value) and 0 < value <= MAX_TOKENS else 0
 
 
 def _as_logprob(value: object) -> float | None:
-    """A log-probability, which rounding may raise slightly above 0; None for NaN and anything that is not a number."""
-    return float(value) if isinstance(value, int | float) and value < 1 else None
+    """A log-probability, which rounding may raise slightly above 0; None if there is none. Raises `ValueError`."""
+    if not _is_number(value):
+        return None
+    if not (value == -math.inf or MIN_LOGPROB <= value < 1):
+        raise ValueError(f"an impossible log-probability: {reprlib.repr(value)}")
+    return float(value)
