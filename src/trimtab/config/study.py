@@ -16,6 +16,7 @@ from trimtab.core.component import (
     Component,
     ComponentField,
     Settings,
+    SourceField,
     apply_override,
     build_component,
     dump_component,
@@ -28,7 +29,6 @@ from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.models.inference.sampling import Sampling
 
-SourceField = Annotated[Component, ComponentField("sources")]
 AnnotatorField = Annotated[Component, ComponentField("annotators")]
 ScorerField = Annotated[Component, ComponentField("scorers")]
 JudgeField = Annotated[Component, ComponentField("judges")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -53,6 +53,7 @@ class ComponentField:
         )
 
 
+SourceField = Annotated[Component, ComponentField("sources")]
 # A bare model name is run with the transformers engine: `weak: "@weak"`, `strong: gemma3-270m`.
 ENGINE_FIELD = ComponentField("engines", lambda name: {"kind": "transformers", "model": name})
 

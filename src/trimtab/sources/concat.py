@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.core.component import Component
+from trimtab.core.component import Component, SourceField
 from trimtab.data.parsing.dataset_builder import concat_datasets
-from trimtab.sources._shared.nested_sources import SourceField, combined_content_hash, load_source
+from trimtab.sources._shared.nested_sources import combined_content_hash, load_source
 from trimtab.types import Dataset
 
 

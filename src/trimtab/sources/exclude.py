@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.core.component import Component
+from trimtab.core.component import Component, SourceField
 from trimtab.data.parsing.dataset_builder import sample_pairs
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
-from trimtab.sources._shared.nested_sources import SourceField, combined_content_hash, load_source
+from trimtab.sources._shared.nested_sources import combined_content_hash, load_source
 from trimtab.types import Dataset, RowFailure
 
 

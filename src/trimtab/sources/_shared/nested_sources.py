@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from trimtab.core.component import Component, ComponentField, get_kind
+from trimtab.core.component import Component, get_kind
 from trimtab.core.interfaces import Source
 from trimtab.errors import StudyError
 from trimtab.types import Dataset
-
-SourceField = Annotated[Component, ComponentField("sources")]
 
 
 def load_source(component: Component) -> Dataset:
