@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from trimtab.data.parsing.dataset_builder import build_dataset
-from trimtab.data.parsing.files import SourceRow
-from trimtab.data.parsing.layouts import LayoutName
+from trimtab.data.parsing.row_columns import LayoutName
+from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
 from trimtab.types import Dataset, Message, Pair, build_user_prompt
 
@@ -132,14 +132,12 @@ def test_a_label_names_the_preferred_response(label: str) -> None:
     assert parse(row).pairs == (BLUE_PREFERRED,)
 
 
-@pytest.mark.parametrize(
-    ("label", "shown"), [("tie", "'tie'"), (0, "0"), ("1", "'1'"), (PRIVATE, "a text of 14 characters")]
-)
+@pytest.mark.parametrize(("label", "shown"), [(0, "0"), ("1", "'1'"), (PRIVATE, "a text of 14 characters")])
 def test_an_ambiguous_label_fails_with_the_expected_values(label: object, shown: str) -> None:
     good = {"prompt": "Name a color.", "response_a": "Blue.", "response_b": "Seven.", "label": "a"}
     result = failure_reason(good | {"response_b": "Nine.", "label": label}, usable=good)
-    expected = "'response_a', 'response_b', 'a', 'A', 'b', 'B', or empty if unlabeled"
-    assert result == f"'label' is {shown}; expected {expected}"
+    expected = "'response_a', 'response_b', 'a', 'b', 'model_a', 'model_b', or empty if unlabeled"
+    assert result == f"'label' is {shown}; expected {expected}; set `label_values` for other labels"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trimtab.data.parsing.dataset_builder import build_dataset
-from trimtab.data.parsing.files import SourceRow
+from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
 from trimtab.types import Dataset, Pair, build_user_prompt
 

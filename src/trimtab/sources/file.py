@@ -7,9 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from trimtab.core.component import Component
+from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, LabelValues
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
 from trimtab.data.parsing.files import find_files, hash_files, read_rows
-from trimtab.data.parsing.layouts import LayoutName
+from trimtab.data.parsing.row_columns import LayoutName
 from trimtab.types import Dataset
 
 
@@ -30,6 +31,8 @@ class File(Component):
     seed: int = 0
     turns: PromptTurns = "all"
     rating_column: str | None = None
+    columns: ColumnNames = Field(default_factory=dict)
+    label_values: LabelValues = Field(default_factory=dict)
 
     def load(self) -> Dataset:
         """The pairs, and a failure for each unusable row. Raises `DataError` if no row is usable."""
@@ -40,6 +43,7 @@ class File(Component):
             layout=self.layout,
             turns=self.turns,
             rating_column=self.rating_column,
+            columns=ColumnSettings(names=self.columns, label_values=self.label_values),
             limit=self.limit,
             seed=self.seed,
         )

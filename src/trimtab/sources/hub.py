@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from trimtab.core.component import Component
+from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, LabelValues
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
-from trimtab.data.parsing.files import SourceRow
-from trimtab.data.parsing.layouts import LayoutName
+from trimtab.data.parsing.row_columns import LayoutName
+from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
 from trimtab.types import Dataset
 
@@ -40,6 +41,8 @@ class Hub(Component):
     seed: int = 0
     turns: PromptTurns = "all"
     rating_column: str | None = None
+    columns: ColumnNames = Field(default_factory=dict)
+    label_values: LabelValues = Field(default_factory=dict)
 
     def load(self) -> Dataset:
         """The pairs, and a failure for each unusable row.
@@ -54,6 +57,7 @@ class Hub(Component):
             layout=self.layout,
             turns=self.turns,
             rating_column=self.rating_column,
+            columns=ColumnSettings(names=self.columns, label_values=self.label_values),
             limit=self.limit,
             seed=self.seed,
         )

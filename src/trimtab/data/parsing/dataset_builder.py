@@ -2,24 +2,102 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import chain
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from trimtab.data.parsing.files import SourceRow
-from trimtab.data.parsing.layouts import Layout, LayoutName, detect_layout
+from trimtab.data.parsing.column_hints import build_no_layout_error
+from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
+from trimtab.data.parsing.layouts import parse_row, shares_words
 from trimtab.data.parsing.messages import UnusableRowError
 from trimtab.data.parsing.ratings import pair_rated_responses
+from trimtab.data.parsing.row_columns import LayoutName, find_row_columns, list_required_columns
+from trimtab.data.parsing.rows import SourceRow, format_columns
 from trimtab.errors import DataError
 from trimtab.types import Choice, Dataset, Pair, RowFailure, text_hash
 
-# Number of rows from which the layout is detected.
-DETECTION_SAMPLE_SIZE = 100
-# Location of the row, and its pair.
-ParsedRow = tuple[str, Pair]
 PromptTurns = Literal["all", "last"]
+# Text without a prompt counts as prompt and response in one only if 9 in 10 such rows share at least two words: two responses
+# without their prompt also start with the same word now and then.
+MIN_SHARED_WORDS, MIN_SHARED_FRACTION = 2, 0.9
+NO_SHARED_PROMPT = "'chosen' and 'rejected' do not start with a shared prompt, and 'prompt' is missing"
+MAX_SAMPLE_ROWS, MAX_COLUMNS, MAX_LAYOUTS = 20, 200, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ParsedRow:
+    """`is_guess`: the row has neither a prompt nor turns, so whether it starts with a prompt depends on the other rows."""
+
+    location: str
+    pair: Pair
+    is_guess: bool = False
+
+
+@dataclass(slots=True)
+class _Summary:
+    """What the rows of a source have in common: layouts with their number of rows, columns, and rows without a layout."""
+
+    layouts: Counter[str] = field(default_factory=Counter)
+    columns: dict[str, None] = field(default_factory=dict)
+    unread: dict[str, None] = field(default_factory=dict)
+    unmatched: list[Mapping[str, Any]] = field(default_factory=list)
+    rows: int = 0
+    matched: int = 0
+    transcripts: int = 0
+    guesses: int = 0
+    shared: int = 0
+
+    @property
+    def has_shared_prompts(self) -> bool:
+        """Whether texts without a prompt start with one. A source of transcripts has its prompts in the transcripts."""
+        return not self.transcripts and self.shared >= MIN_SHARED_FRACTION * self.guesses
+
+    def format_layout(self) -> str:
+        counts = self.layouts.most_common(MAX_LAYOUTS)
+        names = [counts[0][0]] if len(counts) == 1 else [f"{name} ({count} rows)" for name, count in counts]
+        unread = f"; columns that were not read: {format_columns(self.unread)}" if self.unread else ""
+        return "; ".join(names) + unread
+
+
+class _RowParser:
+    """Parses rows one by one and summarizes them."""
+
+    def __init__(self, layout: LayoutName, settings: ColumnSettings, turns: PromptTurns) -> None:
+        self.layout, self.settings, self.turns = layout, settings, turns
+        self.summary = _Summary()
+
+    def parse(self, row: SourceRow | RowFailure) -> _ParsedRow | RowFailure:
+        if isinstance(row, RowFailure):
+            return row
+        self.summary.rows += 1
+        if len(self.summary.columns) < MAX_COLUMNS:
+            self.summary.columns.update(dict.fromkeys(row.cells))
+        try:
+            return self._parse_cells(row)
+        except UnusableRowError as error:
+            return RowFailure(location=row.location, reason=sys.intern(str(error)))
+
+    def _parse_cells(self, row: SourceRow) -> _ParsedRow:
+        summary = self.summary
+        columns = find_row_columns(row.cells, self.settings, self.layout)
+        if columns is None:
+            if len(summary.unmatched) < MAX_SAMPLE_ROWS:
+                summary.unmatched.append(row.cells)
+            raise UnusableRowError(_describe_unmatched(row.cells, self.layout, self.settings))
+        summary.matched += 1
+        summary.transcripts += columns.layout == "transcript"
+        is_guess = self.layout == "auto" and columns.layout == "implicit" and isinstance(row.cells[columns.first], str)
+        if is_guess:
+            summary.guesses += 1
+            summary.shared += shares_words(row.cells, columns, MIN_SHARED_WORDS)
+        parsed = parse_row(row.cells, columns, self.settings)
+        summary.layouts[parsed.layout] += 1
+        if len(summary.unread) < MAX_COLUMNS:
+            summary.unread.update(dict.fromkeys(parsed.unread))
+        pair = parsed.pair if self.turns == "all" else _keep_last_turn(parsed.pair)
+        return _ParsedRow(location=row.location, pair=pair, is_guess=is_guess)
 
 
 def build_dataset(
@@ -29,38 +107,70 @@ def build_dataset(
     layout: LayoutName = "auto",
     turns: PromptTurns = "all",
     rating_column: str | None = None,
+    columns: ColumnSettings = NO_COLUMN_SETTINGS,
     limit: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Parses a source's rows into pairs. With `limit`, returns a random sample, in the order of the sampling hash.
 
-    With `rating_column`, each row has one response and its rating, and each prompt gives one pair. `turns` selects whether a
-    prompt keeps all its turns or only the last.
-    Raises `DataError` if there are no rows, no layout fits them, or none of them is usable.
+    Every row is interpreted by its own columns, so the order of the rows changes nothing. With `rating_column`, each row has
+    one response and its rating, and each prompt gives one pair. `turns` selects whether a prompt keeps all its turns or only
+    the last. `columns` names the columns and labels of a source that uses names of its own.
+    Raises `DataError` if there are no rows, no layout fits any of them, or none of them is usable.
     """
-    stream = iter(rows if rating_column is None else pair_rated_responses(rows, rating_column))
-    head: list[SourceRow | RowFailure] = []
-    for row in stream:
-        head.append(row)
-        if len(head) == DETECTION_SAMPLE_SIZE:
-            break
-    sample = [row for row in head if isinstance(row, SourceRow)]
-    if not head:
+    if rating_column is not None:
+        rows, columns = pair_rated_responses(rows, rating_column, columns), columns.without_texts()
+    parser = _RowParser(layout, columns, turns)
+    parsed = [parser.parse(row) for row in rows]
+    summary = parser.summary
+    if not parsed:
         raise DataError(f"{origin}: is empty; expected rows with columns such as prompt, chosen, rejected")
-    if not sample:
-        head.extend(stream)
-        raise _no_usable_rows_error(origin, [row for row in head if isinstance(row, RowFailure)])
-    detected = detect_layout(sample, origin, layout)
-    pairs, failures = _deduplicate([_parse_row(row, detected, turns) for row in chain(head, stream)])
+    if summary.rows and not summary.matched:
+        problem = _describe_missing(layout, columns, summary.columns)
+        raise build_no_layout_error(origin, list(summary.columns), problem, summary.unmatched)
+    if summary.guesses and not summary.has_shared_prompts:
+        if summary.guesses == summary.matched:
+            raise build_no_layout_error(origin, list(summary.columns), NO_SHARED_PROMPT)
+        parsed = [_refuse_guess(row) for row in parsed]
+    pairs, failures = _deduplicate(parsed)
     if not pairs:
         raise _no_usable_rows_error(origin, failures)
     details = (f", by {rating_column!r}" if rating_column else "") + (", last turn only" if turns == "last" else "")
-    return Dataset(pairs=sample_pairs(pairs, limit, seed), failures=tuple(failures), layout=detected.name + details)
+    return Dataset(
+        pairs=sample_pairs(pairs, limit, seed), failures=tuple(failures), layout=summary.format_layout() + details
+    )
+
+
+def _refuse_guess(row: _ParsedRow | RowFailure) -> _ParsedRow | RowFailure:
+    if isinstance(row, RowFailure) or not row.is_guess:
+        return row
+    return RowFailure(location=row.location, reason=NO_SHARED_PROMPT)
+
+
+def _describe_unmatched(cells: Mapping[str, Any], layout: LayoutName, settings: ColumnSettings) -> str:
+    """Why a row has no pair, next to rows that have one."""
+    expected = list_required_columns("explicit" if layout == "auto" else layout, settings)
+    missing = [name for name in expected if name not in cells]
+    if len(missing) == 1 or layout != "auto":
+        return f"column {', '.join(map(repr, missing))} is missing from this row"
+    return f"no layout fits its columns: {format_columns(cells)}"
+
+
+def _describe_missing(layout: LayoutName, settings: ColumnSettings, found: Collection[str]) -> str:
+    named = [name for name in settings.names.values() if name is not None and name not in found]
+    if named:
+        return f"`columns` names {format_columns(named)}, which no row has"
+    if layout == "auto":
+        return "no layout fits"
+    missing = [name for name in list_required_columns(layout, settings) if name not in found]
+    return f"layout {layout!r} needs the column {', '.join(map(repr, missing))}"
 
 
 def concat_datasets(datasets: Sequence[Dataset], *, limit: int | None = None, seed: int = 0) -> Dataset:
     """The pairs of several datasets as one dataset, with all failures. A pair that occurs in several is kept once."""
-    pairs, failures = _deduplicate([(f"pair {pair.id}", pair) for dataset in datasets for pair in dataset.pairs])
+    pairs, failures = _deduplicate(
+        [_ParsedRow(location=f"pair {pair.id}", pair=pair) for dataset in datasets for pair in dataset.pairs]
+    )
     layout = "; ".join(dict.fromkeys(dataset.layout for dataset in datasets))
     if not pairs:
         raise _no_usable_rows_error(layout, failures)
@@ -75,29 +185,18 @@ def sample_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> tuple[P
     return tuple(sorted(pairs, key=lambda pair: text_hash(str(seed), pair.id))[:limit])
 
 
-def _parse_row(row: SourceRow | RowFailure, layout: Layout, turns: PromptTurns) -> ParsedRow | RowFailure:
-    if isinstance(row, RowFailure):
-        return row
-    try:
-        pair = layout.parse(row.cells)
-    except UnusableRowError as error:
-        return RowFailure(location=row.location, reason=str(error))
-    return row.location, pair if turns == "all" else _keep_last_turn(pair)
-
-
 def _keep_last_turn(pair: Pair) -> Pair:
     """The pair with only the last turn of its prompt, which is the user's."""
     preferred: dict[Choice | None, Literal["first", "second"] | None] = {"a": "first", "b": "second", None: None}
     return Pair.from_responses(pair.prompt[-1:], pair.a, pair.b, preferred[pair.human])
 
 
-def _deduplicate(rows: Sequence[ParsedRow | RowFailure]) -> tuple[list[Pair], list[RowFailure]]:
+def _deduplicate(rows: Sequence[_ParsedRow | RowFailure]) -> tuple[list[Pair], list[RowFailure]]:
     """Keeps each pair once. A label overrides a missing one; opposite labels make every row of the pair a failure."""
     labels: dict[str, set[Choice]] = {}
     for row in rows:
         if not isinstance(row, RowFailure):
-            _, pair = row
-            labels.setdefault(pair.id, set()).update([pair.human] if pair.human else [])
+            labels.setdefault(row.pair.id, set()).update([row.pair.human] if row.pair.human else [])
     pairs: list[Pair] = []
     failures: list[RowFailure] = []
     seen: set[str] = set()
@@ -105,7 +204,7 @@ def _deduplicate(rows: Sequence[ParsedRow | RowFailure]) -> tuple[list[Pair], li
         if isinstance(row, RowFailure):
             failures.append(row)
             continue
-        location, pair = row
+        location, pair = row.location, row.pair
         if len(labels[pair.id]) > 1:
             failures.append(RowFailure(location=location, reason="duplicate pair with opposite labels"))
         elif pair.id in seen:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from trimtab.data.parsing.files import SourceRow, find_files, format_columns, read_rows
+from trimtab.data.parsing.files import find_files, read_rows
+from trimtab.data.parsing.rows import SourceRow, format_columns
 from trimtab.errors import DataError
 from trimtab.types import Annotation, RowFailure, Status
 

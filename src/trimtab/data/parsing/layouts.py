@@ -1,18 +1,20 @@
-"""Detects a source's row layout and parses its rows into pairs."""
+"""Parses one row of any layout into a pair. A row's meaning depends on the row alone."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trimtab.data.parsing.files import SourceRow, format_columns
+from trimtab.data.parsing.candidates import select_best_and_worst
+from trimtab.data.parsing.column_settings import ColumnSettings
+from trimtab.data.parsing.context_columns import CONTEXT_COLUMNS, add_context, validate_no_history
+from trimtab.data.parsing.json_turns import parse_json_turns
+from trimtab.data.parsing.labels import find_label_columns, parse_row_label
 from trimtab.data.parsing.messages import (
     UnusableRowError,
     describe_value,
+    is_message_list,
     is_open_transcript,
     is_transcript,
     parse_messages,
@@ -20,164 +22,136 @@ from trimtab.data.parsing.messages import (
     parse_response,
     parse_text,
     parse_transcript,
+    parse_turns,
     validate_turns,
 )
-from trimtab.errors import DataError
+from trimtab.data.parsing.row_columns import SAFETY_COLUMNS, RowColumns
+from trimtab.data.parsing.rows import Cells
 from trimtab.types import Pair, Prompt
 
-LayoutName = Literal["auto", "explicit", "implicit", "transcript", "responses", "safety"]
-Cells = Mapping[str, Any]
-
-ACCEPTED_LAYOUTS = (
-    "prompt, chosen, rejected (text or messages), or context for prompt (messages); "
-    "chosen, rejected that share their prompt (messages, 'Human:'/'Assistant:' transcripts, or text); "
-    "prompt, response_a, response_b and at most one of label, preferred, preference, winner; "
-    "one response per row with a numeric rating (set `rating_column: COLUMN`)"
-)
-RESPONSE_COLUMNS = (("response_a", "response_b"), ("response_0", "response_1"), ("response_1", "response_2"))
-LABEL_COLUMNS = ("label", "preferred", "preference", "winner")
-SAFETY_COLUMNS = ("is_response_0_safe", "is_response_1_safe", "better_response_id", "safer_response_id")
-# Plain text counts as prompt and response in one only if 9 in 10 rows share at least two words: two responses without
-# their prompt also start with the same word now and then.
-MIN_SHARED_WORDS, MIN_SHARED_FRACTION = 2, 0.9
+Responses = tuple[Prompt, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """A row layout: its display name, and the parser of one row, which raises `UnusableRowError`."""
+class ParsedPair:
+    """A row's pair and the name of its layout. `unread` are the columns that an unlabeled row has besides its texts."""
 
-    name: str
-    parse: Callable[[Cells], Pair]
-
-
-def detect_layout(sample: Sequence[SourceRow], origin: str, requested: LayoutName = "auto") -> Layout:
-    """Detects the layout from the columns and value types of the first rows, unless a layout is `requested`.
-
-    Raises `DataError` with `origin`, the columns found and the accepted layouts if none fits.
-    """
-    columns = list(dict.fromkeys(name for row in sample for name in row.cells))
-    layout_name = _detect_layout_name(columns, sample, origin) if requested == "auto" else requested
-    missing = [name for name in _required_columns(layout_name, columns) if name not in columns]
-    if missing:
-        raise _no_layout_error(
-            origin, columns, f"layout {layout_name!r} needs the column {', '.join(map(repr, missing))}"
-        )
-    if layout_name == "responses":
-        return _build_responses_layout(columns, sample, origin)
-    if layout_name == "safety":
-        return Layout(name="two responses, the better one if both are safe, else the safer one", parse=_parse_safety)
-    if layout_name == "explicit":
-        column = _prompt_column(columns)
-        value_format = _detect_value_format(sample, column, is_open_transcript)
-        return Layout(
-            name=f"preference, {value_format}, explicit prompt", parse=lambda cells: _parse_explicit(cells, column)
-        )
-    if layout_name == "transcript":
-        return Layout(name="preference, transcript, implicit prompt", parse=_parse_transcript_pair)
-    return Layout(name=f"preference, {_detect_value_format(sample, 'chosen')}, implicit prompt", parse=_parse_implicit)
+    pair: Pair
+    layout: str
+    unread: tuple[str, ...] = ()
 
 
-def _detect_layout_name(columns: Sequence[str], sample: Sequence[SourceRow], origin: str) -> LayoutName:
-    if "prompt" in columns and not {"chosen", "rejected"} <= set(columns):
-        if {"response_0", "response_1", *SAFETY_COLUMNS} <= set(columns):
-            return "safety"
-        if any(set(pair) <= set(columns) for pair in RESPONSE_COLUMNS):
-            return "responses"
-    elif {"chosen", "rejected"} <= set(columns):
-        explicit = "prompt" in columns or (
-            "context" in columns and _detect_value_format(sample, "context") == "messages"
-        )
-        return "explicit" if explicit else _detect_implicit_layout(columns, sample, origin)
-    raise _no_layout_error(origin, columns, "no layout fits")
+def parse_row(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> ParsedPair:
+    """The pair of a row. Raises `UnusableRowError` with the reason if the row has none."""
+    if columns.layout in ("responses", "conversations"):
+        return _parse_responses(cells, columns, settings)
+    if columns.layout == "safety":
+        return _parse_safety(cells, columns, settings)
+    if columns.layout == "candidates":
+        return _parse_candidates(cells, columns, settings)
+    prompt, first, second = _parse_texts(cells, columns, settings)
+    pair = build_pair(prompt, first, second, "first", names=(columns.first, columns.second))
+    prompt_kind = "explicit prompt" if columns.layout == "explicit" else "implicit prompt"
+    return ParsedPair(pair=pair, layout=f"preference, {_describe_format(cells, columns)}, {prompt_kind}")
 
 
-def _detect_implicit_layout(columns: Sequence[str], sample: Sequence[SourceRow], origin: str) -> LayoutName:
-    if _detect_value_format(sample, "chosen") == "messages":
-        return "implicit"
-    if _holds_for_fraction(sample, lambda cells: is_transcript(cells.get("chosen")), 0.5):
+def _describe_format(cells: Cells, columns: RowColumns) -> str:
+    if columns.layout == "transcript":
         return "transcript"
-    if _holds_for_fraction(sample, _shares_words, MIN_SHARED_FRACTION):
-        return "implicit"
-    raise _no_layout_error(
-        origin, columns, "'chosen' and 'rejected' do not start with a shared prompt, and 'prompt' is missing"
-    )
+    value = cells[columns.prompt or columns.first]
+    if is_message_list(value):
+        return "messages"
+    return "transcript" if columns.prompt and is_open_transcript(value) else "text"
 
 
-def _shares_words(cells: Cells) -> bool:
-    chosen, rejected = cells.get("chosen"), cells.get("rejected")
-    if not (isinstance(chosen, str) and isinstance(rejected, str)):
-        return False
-    return len(_common_prompt_prefix(chosen, rejected).split()) >= MIN_SHARED_WORDS
+def _parse_texts(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> Responses:
+    """The prompt with its context, and the two responses in the order of their columns."""
+    if columns.prompt is None:
+        turns, first, second = _parse_without_prompt(cells, columns)
+        validate_no_history(cells, settings)
+    else:
+        turns, first, second = _parse_with_prompt(cells, columns, settings, columns.prompt)
+    prompt = add_context(turns, cells, settings, columns.used)
+    return validate_turns(prompt, f"{columns.prompt!r}" if columns.prompt else "the shared prompt"), first, second
 
 
-def _holds_for_fraction(sample: Sequence[SourceRow], predicate: Callable[[Cells], bool], fraction: float) -> bool:
-    return sum(predicate(row.cells) for row in sample) >= fraction * len(sample)
-
-
-def _detect_value_format(
-    sample: Sequence[SourceRow], column: str, is_transcript_cell: Callable[[Any], bool] = is_transcript
-) -> str:
-    formats = Counter(
-        "messages" if isinstance(value, list) else "transcript" if is_transcript_cell(value) else "text"
-        for row in sample
-        if (value := row.cells.get(column)) is not None
-    )
-    return formats.most_common(1)[0][0] if formats else "text"
-
-
-def _required_columns(layout_name: LayoutName, columns: Sequence[str]) -> tuple[str, ...]:
-    if layout_name == "responses":
-        return ("prompt", *next((pair for pair in RESPONSE_COLUMNS if set(pair) <= set(columns)), RESPONSE_COLUMNS[0]))
-    if layout_name == "safety":
-        return ("prompt", "response_0", "response_1", *SAFETY_COLUMNS)
-    return (_prompt_column(columns), "chosen", "rejected") if layout_name == "explicit" else ("chosen", "rejected")
-
-
-def _prompt_column(columns: Sequence[str]) -> str:
-    return "context" if "context" in columns and "prompt" not in columns else "prompt"
-
-
-def _no_layout_error(origin: str, columns: Sequence[str], problem: str) -> DataError:
-    missing = [name for name in ("prompt", "chosen", "rejected") if name not in columns]
-    similar = {name: difflib.get_close_matches(name.lower(), missing, n=1, cutoff=0.75) for name in columns}
-    hint = ", ".join(f"{matches[0]!r} for {format_columns([name])}" for name, matches in similar.items() if matches)
-    suggestion = f"; did you mean {hint}?" if hint else ""
-    return DataError(
-        f"{origin}: {problem}; columns found: {format_columns(columns)}{suggestion}; accepted: {ACCEPTED_LAYOUTS}"
-    )
-
-
-def _parse_explicit(cells: Cells, column: str) -> Pair:
-    chosen, rejected = get_cell(cells, "chosen"), get_cell(cells, "rejected")
-    prompt = parse_prompt(get_cell(cells, column), f"{column!r}")
-    if is_transcript(chosen) and is_transcript(rejected):
+def _parse_with_prompt(cells: Cells, columns: RowColumns, settings: ColumnSettings, column: str) -> Responses:
+    first, second = get_cell(cells, columns.first), get_cell(cells, columns.second)
+    if columns.layout == "explicit" and is_transcript(first) and is_transcript(second):
         raise UnusableRowError(
-            "'chosen' and 'rejected' are whole transcripts that include the prompt; set `layout: transcript`"
+            f"{columns.first!r} and {columns.second!r} are whole transcripts that include the prompt; set `layout: "
+            "transcript`"
         )
-    first, second = parse_response(chosen, "'chosen'", prompt), parse_response(rejected, "'rejected'", prompt)
+    turns = parse_json_turns(get_cell(cells, column), first, second, f"{column!r}")
+    if turns is not None:
+        return turns
+    prompt = parse_turns(cells[column], f"{column!r}")
+    conversations = _parse_conversations_after(prompt, cells, columns, column)
+    if conversations is not None:
+        validate_no_history(cells, settings)
+        return conversations
+    validate_turns(prompt, f"{column!r}")
+    texts = [parse_response(cells[name], f"{name!r}", prompt) for name in (columns.first, columns.second)]
     if is_open_transcript(cells[column]):
-        first, second = first.strip(), second.strip()  # the space after `Assistant:` is part of the transcript
-    return build_pair(prompt, first, second, "first")
+        texts = [text.strip() for text in texts]  # the space after `Assistant:` is part of the transcript
+    return prompt, texts[0], texts[1]
 
 
-def _parse_transcript_pair(cells: Cells) -> Pair:
-    chosen, rejected = (parse_text(get_cell(cells, name), f"{name!r}") for name in ("chosen", "rejected"))
-    return _pair_from_conversations(parse_transcript(chosen, "'chosen'"), parse_transcript(rejected, "'rejected'"))
+def _parse_conversations_after(prompt: Prompt, cells: Cells, columns: RowColumns, column: str) -> Responses | None:
+    """The shared prompt of two whole conversations that contain the turn in `column`.
+
+    None if the responses are not conversations, or start with the turns of `column`.
+    """
+    names = (columns.first, columns.second)
+    if not all(is_message_list(cells[name]) for name in names):
+        return None
+    first, second = (parse_messages(cells[name], f"{name!r}") for name in names)
+    extra = [turns[len(prompt) :] if turns[: len(prompt)] == prompt else turns for turns in (first, second)]
+    if any(len(turns) == 1 for turns in extra) or not all(
+        any(turn.role == "user" for turn in turns) for turns in (first, second)
+    ):
+        return None
+    shared, one, other = _split_conversations(first, second, names)
+    texts = {turn.content.strip() for turn in shared if turn.role == "user"}
+    if not prompt or prompt[-1].content.strip() not in texts:
+        raise UnusableRowError(
+            f"{column!r} is none of the user turns of {names[0]!r}; to use the conversations alone, set `layout: implicit`"
+        )
+    return shared, one, other
 
 
-def _parse_implicit(cells: Cells) -> Pair:
-    chosen, rejected = get_cell(cells, "chosen"), get_cell(cells, "rejected")
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        return _pair_from_conversations(parse_messages(chosen, "'chosen'"), parse_messages(rejected, "'rejected'"))
-    chosen, rejected = parse_text(chosen, "'chosen'"), parse_text(rejected, "'rejected'")
-    if chosen.strip() == rejected.strip():
-        raise UnusableRowError("'chosen' and 'rejected' are identical")
-    shared = _common_prompt_prefix(chosen, rejected)
+def _parse_without_prompt(cells: Cells, columns: RowColumns) -> Responses:
+    names = (columns.first, columns.second)
+    first, second = get_cell(cells, columns.first), get_cell(cells, columns.second)
+    if columns.layout != "transcript" and is_message_list(first) and is_message_list(second):
+        conversations = [parse_messages(cells[name], f"{name!r}") for name in names]
+        return _split_conversations(conversations[0], conversations[1], names)
+    texts = [parse_text(cells[name], f"{name!r}") for name in names]
+    if columns.layout == "transcript":
+        transcripts = [parse_transcript(text, f"{name!r}") for text, name in zip(texts, names, strict=True)]
+        return _split_conversations(transcripts[0], transcripts[1], names)
+    return _split_shared_text(texts[0], texts[1], names)
+
+
+def _split_shared_text(first: str, second: str, names: tuple[str, str]) -> Responses:
+    if first.strip() == second.strip():
+        raise UnusableRowError(f"{names[0]!r} and {names[1]!r} are identical")
+    shared = _common_prompt_prefix(first, second)
     if not shared.strip():
-        raise UnusableRowError("'chosen' and 'rejected' do not start with a shared prompt")
-    first = parse_text(chosen[len(shared) :], "'chosen' after the shared prompt").strip()
-    second = parse_text(rejected[len(shared) :], "'rejected' after the shared prompt").strip()
-    return build_pair(parse_prompt(shared.strip()), first, second, "first")
+        raise UnusableRowError(f"{names[0]!r} and {names[1]!r} do not start with a shared prompt")
+    texts = [
+        parse_text(text[len(shared) :], f"{name!r} after the shared prompt").strip()
+        for text, name in zip((first, second), names, strict=True)
+    ]
+    return parse_prompt(shared.strip()), texts[0], texts[1]
+
+
+def shares_words(cells: Cells, columns: RowColumns, count: int) -> bool:
+    """Whether both texts start with the same `count` words."""
+    first, second = cells.get(columns.first), cells.get(columns.second)
+    if not (isinstance(first, str) and isinstance(second, str)):
+        return False
+    return len(_common_prompt_prefix(first, second).split()) >= count
 
 
 def _common_prompt_prefix(chosen: str, rejected: str) -> str:
@@ -193,66 +167,51 @@ def _common_prompt_prefix(chosen: str, rejected: str) -> str:
     return match.group() if match else ""
 
 
-def _pair_from_conversations(chosen: Prompt, rejected: Prompt) -> Pair:
-    """The pair of two conversations that differ only in their last turn, the assistant's."""
-    for name, turns in (("'chosen'", chosen), ("'rejected'", rejected)):
+def _split_conversations(first: Prompt, second: Prompt, names: tuple[str, str]) -> Responses:
+    """The shared prompt and the last turns of two conversations that differ only in their last turn, the assistant's."""
+    for name, turns in zip(names, (first, second), strict=True):
         if not turns or turns[-1].role != "assistant":
-            raise UnusableRowError(f"{name} does not end with an assistant turn")
-    if chosen[:-1] != rejected[:-1]:
-        pairs = zip(chosen[:-1], rejected[:-1], strict=False)
-        shorter = min(len(chosen), len(rejected)) - 1
+            raise UnusableRowError(f"{name!r} does not end with an assistant turn")
+    if first[:-1] != second[:-1]:
+        pairs = zip(first[:-1], second[:-1], strict=False)
+        shorter = min(len(first), len(second)) - 1
         turn = 1 + next((number for number, (one, other) in enumerate(pairs) if one != other), shorter)
-        raise UnusableRowError(f"the prompts of 'chosen' and 'rejected' differ, starting with turn {turn}")
-    return build_pair(
-        validate_turns(chosen[:-1], "the shared prompt"), chosen[-1].content, rejected[-1].content, "first"
+        raise UnusableRowError(f"the prompts of {names[0]!r} and {names[1]!r} differ, starting with turn {turn}")
+    return first[:-1], first[-1].content, second[-1].content
+
+
+def _parse_responses(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> ParsedPair:
+    prompt, first, second = _parse_texts(cells, columns, settings)
+    preferred = parse_row_label(cells, columns.first, columns.second, columns.used, settings)
+    labels = find_label_columns(cells, columns.first, settings)
+    return ParsedPair(
+        pair=build_pair(prompt, first, second, preferred, names=(columns.first, columns.second)),
+        layout=f"two responses, {_describe_format(cells, columns)}, "
+        + (f"labels in {labels[0]!r}" if labels else "unlabeled"),
+        unread=() if labels else tuple(name for name in cells if name not in (*columns.used, *CONTEXT_COLUMNS)),
     )
 
 
-def _build_responses_layout(columns: Sequence[str], sample: Sequence[SourceRow], origin: str) -> Layout:
-    first, second = next(pair for pair in RESPONSE_COLUMNS if set(pair) <= set(columns))
-    labels = [name for name in LABEL_COLUMNS if name in columns]
-    if len(labels) > 1:
-        raise _no_layout_error(
-            origin, columns, f"{' and '.join(map(repr, labels))} could both be the label column; keep one of them"
-        )
-    label = labels[0] if labels else None
-
-    def parse(cells: Cells) -> Pair:
-        prompt = parse_prompt(get_cell(cells, "prompt"))
-        first_text, second_text = (
-            parse_response(get_cell(cells, name), f"{name!r}", prompt) for name in (first, second)
-        )
-        # A row without the label key is unlabeled, like a row with an empty label.
-        preferred = _parse_label(cells.get(label), label, first, second) if label else None
-        return build_pair(prompt, first_text, second_text, preferred, names=(first, second))
-
-    value_format = _detect_value_format(sample, "prompt", is_open_transcript)
-    return Layout(
-        name=f"two responses, {value_format}, " + (f"labels in {label!r}" if label else "unlabeled"), parse=parse
+def _parse_candidates(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> ParsedPair:
+    assert columns.prompt is not None  # noqa: S101 - for the type checker
+    turns = parse_turns(get_cell(cells, columns.prompt), f"{columns.prompt!r}")
+    prompt = validate_turns(add_context(turns, cells, settings, columns.used), f"{columns.prompt!r}")
+    best, worst = select_best_and_worst(cells[columns.first], columns.first)
+    return ParsedPair(
+        pair=build_pair(prompt, best, worst, "first", names=("best", "worst")),
+        layout=f"best and worst of {columns.first!r}",
     )
 
 
-def _parse_label(value: Any, column: str, first: str, second: str) -> Literal["first", "second"] | None:
-    if value is None or value == "":
-        return None
-    meanings: dict[str, Literal["first", "second"]] = {first: "first", second: "second"}
-    if first == "response_a":
-        meanings |= {"a": "first", "A": "first", "b": "second", "B": "second"}
-    if isinstance(value, str) and value in meanings:
-        return meanings[value]
-    expected = ", ".join(map(repr, meanings))
-    raise UnusableRowError(f"{column!r} is {describe_value(value)}; expected {expected}, or empty if unlabeled")
-
-
-def _parse_safety(cells: Cells) -> Pair:
+def _parse_safety(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> ParsedPair:
     """The PKU-SafeRLHF layout, with the label that SEAM's released code derives from it."""
-    prompt = parse_prompt(get_cell(cells, "prompt"))
-    first_text, second_text = (
-        parse_response(get_cell(cells, name), f"{name!r}", prompt) for name in ("response_0", "response_1")
-    )
+    prompt, first, second = _parse_texts(cells, columns, settings)
     is_safe = [_parse_bool(cells, name) for name in SAFETY_COLUMNS[:2]]
     preferred = _parse_response_number(cells, "better_response_id" if all(is_safe) else "safer_response_id")
-    return build_pair(prompt, first_text, second_text, preferred, names=("response_0", "response_1"))
+    return ParsedPair(
+        pair=build_pair(prompt, first, second, preferred, names=("response_0", "response_1")),
+        layout="two responses, the better one if both are safe, else the safer one",
+    )
 
 
 def _parse_bool(cells: Cells, column: str) -> bool:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.data.parsing.files import SourceRow
+from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
+from trimtab.data.parsing.context_columns import add_context
+from trimtab.data.parsing.labels import parse_number
 from trimtab.data.parsing.layouts import get_cell
-from trimtab.data.parsing.messages import UnusableRowError, describe_value, parse_prompt
+from trimtab.data.parsing.messages import UnusableRowError, parse_turns, validate_turns
+from trimtab.data.parsing.rows import SourceRow
 from trimtab.types import Prompt, RowFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RatedResponse:
     location: str
+    other_cells: Mapping[str, Any]
     prompt: Any
     response: Any
     rating: float
 
 
-def pair_rated_responses(rows: Iterable[SourceRow | RowFailure], column: str) -> Iterator[SourceRow | RowFailure]:
+def pair_rated_responses(
+    rows: Iterable[SourceRow | RowFailure], column: str, settings: ColumnSettings = NO_COLUMN_SETTINGS
+) -> Iterator[SourceRow | RowFailure]:
     """Yields one row per prompt with the columns `prompt`, `chosen` and `rejected`, in order of first occurrence.
 
     `chosen` is the first response with the highest rating in `column`, `rejected` the first with the lowest. A prompt with
@@ -33,7 +38,7 @@ def pair_rated_responses(rows: Iterable[SourceRow | RowFailure], column: str) ->
             yield row
             continue
         try:
-            prompt, response = parse_prompt(get_cell(row.cells, "prompt")), _parse_rated_response(row, column)
+            prompt, response = _parse_prompt(row.cells, settings), _parse_rated_response(row, column, settings)
         except UnusableRowError as error:
             yield RowFailure(location=row.location, reason=str(error))
         else:
@@ -41,24 +46,21 @@ def pair_rated_responses(rows: Iterable[SourceRow | RowFailure], column: str) ->
     yield from (_select_best_and_worst(group, column) for group in groups.values())
 
 
-def _parse_rated_response(row: SourceRow, column: str) -> _RatedResponse:
+def _parse_prompt(cells: Mapping[str, Any], settings: ColumnSettings) -> Prompt:
+    name = settings.get_name("prompt")
+    turns = parse_turns(get_cell(cells, name), f"{name!r}")
+    return validate_turns(add_context(turns, cells, settings, (name, settings.get_name("response"))), f"{name!r}")
+
+
+def _parse_rated_response(row: SourceRow, column: str, settings: ColumnSettings) -> _RatedResponse:
+    prompt, response = settings.get_name("prompt"), settings.get_name("response")
     return _RatedResponse(
         location=row.location,
-        prompt=row.cells["prompt"],
-        response=get_cell(row.cells, "response"),
-        rating=_parse_rating(get_cell(row.cells, column), column),
+        other_cells={name: value for name, value in row.cells.items() if name not in (prompt, response)},
+        prompt=row.cells[prompt],
+        response=get_cell(row.cells, response),
+        rating=parse_number(get_cell(row.cells, column), column),
     )
-
-
-def _parse_rating(value: Any, column: str) -> float:
-    """A finite number, also from text, as in CSV files."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise UnusableRowError(f"{column!r} is {describe_value(value)}; expected a number")
-    return number
 
 
 def _select_best_and_worst(group: Sequence[_RatedResponse], column: str) -> SourceRow | RowFailure:
@@ -68,5 +70,6 @@ def _select_best_and_worst(group: Sequence[_RatedResponse], column: str) -> Sour
     if best.rating == worst.rating:
         return RowFailure(location=best.location, reason=f"all responses to the prompt have the same {column!r}")
     return SourceRow(
-        location=best.location, cells={"prompt": best.prompt, "chosen": best.response, "rejected": worst.response}
+        location=best.location,
+        cells={**best.other_cells, "prompt": best.prompt, "chosen": best.response, "rejected": worst.response},
     )

@@ -1,0 +1,94 @@
+"""Columns of a row that change what its prompt means: system prompts and earlier turns are read, other media are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from trimtab.data.parsing.column_settings import ColumnSettings
+from trimtab.data.parsing.messages import (
+    EXCHANGE,
+    UnusableRowError,
+    describe_value,
+    is_message_list,
+    parse_messages,
+    parse_text,
+)
+from trimtab.data.parsing.rows import is_empty
+from trimtab.types import Message, Prompt
+
+SYSTEM_COLUMNS = ("system", "system_prompt")
+CONTEXT_COLUMNS = (*SYSTEM_COLUMNS, "history")
+REFUSED_COLUMNS = {
+    **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "Trimtab reads text only"),
+    **dict.fromkeys(("tools", "functions"), "definitions of tools are not read"),
+}
+
+
+def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSettings, used: Collection[str]) -> Prompt:
+    """The turns after the row's system prompt and earlier turns, from columns outside `used`.
+
+    Raises `UnusableRowError` if the row has images, audio or tools, two system prompts, or an unreadable history.
+    """
+    for name, reason in REFUSED_COLUMNS.items():
+        if name not in used and not is_empty(cells.get(name)):
+            raise UnusableRowError(f"{name!r} is not empty: {reason}")
+    history = _history_column(settings)
+    if history is not None and history not in used and not is_empty(cells.get(history)):
+        turns = (*_parse_history(cells[history], history), *turns)
+    for name in _list_system_columns(settings):
+        if name not in used and not is_empty(cells.get(name)):
+            turns = _add_system_turn(turns, parse_text(cells[name], f"{name!r}"), name)
+    return turns
+
+
+def validate_no_history(cells: Mapping[str, Any], settings: ColumnSettings) -> None:
+    """Raises `UnusableRowError` if a row of whole conversations also has a column of earlier turns."""
+    history = _history_column(settings)
+    if history is not None and not is_empty(cells.get(history)):
+        raise UnusableRowError(
+            f"the responses are whole conversations, and {history!r} has earlier turns; to ignore it, set `columns: "
+            "{history: null}`"
+        )
+
+
+def _history_column(settings: ColumnSettings) -> str | None:
+    return settings.names.get("history", "history")
+
+
+def _list_system_columns(settings: ColumnSettings) -> tuple[str, ...]:
+    if "system" not in settings.names:
+        return SYSTEM_COLUMNS
+    name = settings.names["system"]
+    return () if name is None else (name,)
+
+
+def _add_system_turn(turns: Prompt, text: str, column: str) -> Prompt:
+    if not turns or turns[0].role != "system":
+        return (Message(role="system", content=text), *turns)
+    if turns[0].content.strip() == text.strip():
+        return turns
+    raise UnusableRowError(f"{column!r} differs from the system turn of the prompt; keep one of them")
+
+
+def _parse_history(value: Any, column: str) -> Prompt:
+    """Earlier turns: messages, or a list of [user, assistant] pairs. Both may be written as JSON text."""
+    location = f"{column!r}"
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if is_message_list(value) and not all(isinstance(item, list | tuple) for item in value):
+        return parse_messages(value, location)
+    if not isinstance(value, list) or not all(len(item) == 2 for item in value):
+        raise UnusableRowError(
+            f"{location} is {describe_value(value)}; expected messages or [user, assistant] pairs; to ignore it, set "
+            "`columns: {history: null}`"
+        )
+    return tuple(
+        Message(role=role, content=parse_text(text, f"{location}, pair {number}"))
+        for number, pair in enumerate(value, start=1)
+        for role, text in zip(EXCHANGE, pair, strict=True)
+    )
