@@ -388,6 +388,12 @@ def test_no_verdict_is_read_from_the_first_token_of_a_thought(server: RawServer,
     assert scores.note == "scored by 2 of 2 samples; the reply starts with the model's reasoning"
 
 
+def test_a_stop_text_ends_the_reply_of_a_server_that_ignores_it(server: RawServer) -> None:
+    server.say(respond(choice("<think>Verdict: 1</think>Both are short.\n\nVerdict:\nResponse 1", "length")))
+    (generation,) = start_engine(server).generate([ASK], max_new_tokens=7, stop=["Verdict:", "Nothing"])
+    assert (generation.text, generation.finish_reason) == ("Both are short.", "end")
+
+
 # the cache
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -22,14 +23,14 @@ from trimtab.core.component import Component, build_component
 from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.data.split import SplitSettings
 from trimtab.engines.scripted import ScriptedEngine
-from trimtab.errors import EngineError, StoreError
+from trimtab.errors import EngineError
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK, CachedEngine
 from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.split import split_stage
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store
-from trimtab.types import ChoiceScores, EngineRequest, Generation, build_user_prompt
+from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation, build_user_prompt
 from trimtab.workflows.annotate_file import annotate_file
 
 REQUESTS = [EngineRequest(prompt=build_user_prompt(text)) for text in ("Is it so?", "And this?")]
@@ -336,9 +337,105 @@ def test_a_truncated_cache_line_is_recomputed_and_the_others_are_kept(tmp_path: 
     assert sent_requests(REQUESTS) == REQUESTS[1:]
     assert sent_requests(REQUESTS) == []
     assert len(file.read_text().splitlines()) == 2
-    file.write_text("no JSON\n")
-    with pytest.raises(StoreError, match=r"\.jsonl is damaged at byte 0 .*; delete it"):
-        sent_requests(REQUESTS)
+
+
+LINES_THAT_ARE_NO_ENTRY = (
+    b"no JSON",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b"[]",
+    b'{"key": "x"}',
+    b'{"key": "x", "value": {"text": 1}}',
+    b"",
+)
+
+
+@pytest.mark.parametrize("damage", LINES_THAT_ARE_NO_ENTRY)
+def test_an_unreadable_entry_is_requested_again_once_and_reported(tmp_path: Path, damage: bytes) -> None:
+    def run() -> tuple[list[EngineRequest], list[str]]:
+        inner, notices = ScriptedEngine(reply=lambda request: request.prompt[0].content), list[str]()
+        engine = CachedEngine(engine=inner, cache_key="one", folder=tmp_path / "cache", notify=notices.append)
+        results = engine.generate(REQUESTS, max_new_tokens=5)
+        assert [result.text for result in results] == [request.prompt[0].content for request in REQUESTS]
+        return inner.requests, notices
+
+    assert run() == (REQUESTS, [])
+    (file,) = (tmp_path / "cache").iterdir()
+    second = file.read_bytes().splitlines()[1]
+    file.write_bytes(damage + b"\n" + second + b"\n")
+    sent, notices = run()
+    assert sent == REQUESTS[:1]
+    assert notices == [f"{file}: skipped 1 unreadable line; what is missing is requested again"]
+    assert run()[0] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"Is it so?", b"It is so."),
+        (b'"status": "ok"', b'"status": "failed"'),
+        (b'"calls": 1', b'"calls": -1'),
+        (b'"finish_reason": "end"', b'"finish_reason": null'),
+    ],
+)
+def test_an_altered_entry_is_not_used(tmp_path: Path, change: tuple[bytes, bytes]) -> None:
+    def count_requests() -> int:
+        inner = ScriptedEngine(reply=lambda request: request.prompt[0].content)
+        engine = CachedEngine(engine=inner, cache_key="one", folder=tmp_path / "cache")
+        assert engine.generate(REQUESTS[:1], max_new_tokens=5)[0].text == "Is it so?"
+        return len(inner.requests)
+
+    assert count_requests() == 1
+    (file,) = (tmp_path / "cache").iterdir()
+    assert change[0] in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(*change))
+    assert [count_requests(), count_requests()] == [1, 0]
+
+
+def test_entries_of_earlier_versions_without_a_checksum_are_used(tmp_path: Path) -> None:
+    inner = ScriptedEngine(reply=lambda _: "well")
+    engine = CachedEngine(engine=inner, cache_key="one", folder=tmp_path / "cache")
+    engine.generate(REQUESTS[:1], max_new_tokens=5)
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(file.read_bytes().partition(b', "sha256"')[0] + b"}\n")
+    again = CachedEngine(engine=inner, cache_key="one", folder=tmp_path / "cache")
+    assert again.generate(REQUESTS[:1], max_new_tokens=5)[0].text == "well"
+    assert len(inner.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Generation(text="\ud800"),
+        Generation(text="well", note="\udfff"),
+        Generation(text=None),  # type: ignore[arg-type]
+        Generation(text="well", cost=Cost(prompt_tokens=10**400)),
+        Generation(text="well", cost=Cost(seconds=math.inf)),
+    ],
+)
+def test_a_result_that_could_not_be_read_again_fails_and_is_not_cached(tmp_path: Path, result: Generation) -> None:
+    class Broken(ScriptedEngine):
+        def generate(self, requests: Sequence[EngineRequest], **_: Any) -> list[Generation]:
+            return [result, Generation(text="well")]
+
+    engine = CachedEngine(engine=Broken(), cache_key="one", folder=tmp_path / "cache")
+    first, second = engine.generate(REQUESTS, max_new_tokens=5)
+    assert (first.status, first.text, second.text) == ("failed", "", "well")
+    assert first.note
+    (file,) = (tmp_path / "cache").iterdir()
+    assert len(file.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("probabilities", [(), (math.nan, 1.0), (math.inf, 0.0), (-0.1, 1.1), ("1", 0.0), (True, 0.0)])
+def test_impossible_probabilities_fail_and_are_not_cached(tmp_path: Path, probabilities: tuple[Any, ...]) -> None:
+    class Broken(ScriptedEngine):
+        def score_choices(self, requests: Sequence[EngineRequest], *_: Any, **__: Any) -> list[ChoiceScores]:
+            return [ChoiceScores(probabilities=probabilities) for _ in requests]
+
+    engine = CachedEngine(engine=Broken(), cache_key="one", folder=tmp_path / "cache")
+    (scores,) = engine.score_choices(REQUESTS[:1], [("a", "b")])
+    assert (scores.status, scores.probabilities) == ("failed", ())
+    assert not (tmp_path / "cache").exists()
 
 
 def test_another_model_another_request_and_other_options_are_not_cached(tmp_path: Path) -> None:

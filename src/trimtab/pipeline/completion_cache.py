@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from trimtab.core.interfaces import Engine, StreamingEngine
+from trimtab.pipeline.engine_results import (
+    EngineResult,
+    parse_choice_scores,
+    parse_generation,
+    reject_unreadable,
+    to_entry,
+)
 from trimtab.storage.artifacts import hash_json
 from trimtab.storage.jsonl_cache import JsonlCache
-from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation
+from trimtab.types import ChoiceScores, EngineRequest, Generation
 
-EngineResult = TypeVar("EngineResult", Generation, ChoiceScores)
 # Results by the index of their request.
 IndexedResults = Mapping[int, EngineResult]
 
@@ -30,13 +36,16 @@ class CachedEngine:
 
     A run that was killed resumes with all results but those of the interrupted batch. Arms that send equal requests share
     results. A cached result keeps its original cost, including seconds. Failed results are not cached, so they are retried.
+    A result that could not be read again is a failed one, and an entry that cannot be read is requested again: `notify`
+    says how many there are.
     """
 
     engine: Engine
     cache_key: str
     folder: Path
     requests_per_call: int = REQUESTS_PER_CALL
-    caches: dict[str, JsonlCache] = field(default_factory=dict, repr=False, compare=False)
+    notify: Callable[[str], None] = field(default=lambda message: None, repr=False, compare=False)
+    caches: dict[str, JsonlCache[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def generate(
         self,
@@ -62,7 +71,7 @@ class CachedEngine:
             )
 
         keys = [hash_json(asdict(request)) for request in requests]
-        return _complete_from_cache(keys, self._open_cache({"generate": options}), compute, _parse_generation)
+        return _complete_from_cache(keys, self._open_cache({"generate": options}, parse_generation), compute)
 
     def score_choices(
         self,
@@ -89,11 +98,21 @@ class CachedEngine:
             hash_json({**asdict(request), "candidates": list(choices)})
             for request, choices in zip(requests, candidates, strict=True)
         ]
-        return _complete_from_cache(keys, self._open_cache({"score_choices": options}), compute, _parse_choice_scores)
+        cache = self._open_cache({"score_choices": options}, parse_choice_scores)
+        return _complete_from_cache(keys, cache, compute)
 
-    def _open_cache(self, options: Mapping[str, Any]) -> JsonlCache:
+    def _open_cache(
+        self, options: Mapping[str, Any], parse: Callable[[dict[str, Any]], EngineResult]
+    ) -> JsonlCache[EngineResult]:
         name = hash_json({"engine": self.cache_key, **options})
-        return self.caches.setdefault(name, JsonlCache(self.folder / f"{name}.jsonl"))
+        path = self.folder / f"{name}.jsonl"
+
+        def report_skipped(count: int) -> None:
+            self.notify(
+                f"{path}: skipped {count} unreadable line{'s' * (count > 1)}; what is missing is requested again"
+            )
+
+        return self.caches.setdefault(name, JsonlCache(path, parse, report_skipped))
 
     def _call_in_slices(
         self,
@@ -109,31 +128,22 @@ class CachedEngine:
 
 def _complete_from_cache(
     keys: Sequence[str],
-    cache: JsonlCache,
+    cache: JsonlCache[EngineResult],
     compute: Callable[[Container[int]], Iterator[IndexedResults[EngineResult]]],
-    parse: Callable[[dict[str, Any]], EngineResult],
 ) -> list[EngineResult]:
     """The results in the order of the keys, from the cache or computed. Equal requests are computed once."""
-    results = {key: parse(entry) for key, entry in cache.get_many(keys).items()}
+    results = cache.get_many(keys)
     first_index: dict[str, int] = {}
     for index, key in enumerate(keys):
         first_index.setdefault(key, index)
     skip = {index for index, key in enumerate(keys) if key in results or first_index[key] != index}
     if len(skip) < len(keys):
         for batch in compute(skip):
-            cache.put_many({keys[index]: asdict(result) for index, result in batch.items() if result.status == "ok"})
-            results.update({keys[index]: result for index, result in batch.items()})
+            new = {keys[index]: reject_unreadable(result) for index, result in batch.items()}
+            cache.put_many({key: to_entry(result) for key, result in new.items() if result.status == "ok"})
+            results.update(new)
     return [results[key] for key in keys]
 
 
 def _select(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:
     return [items[index] for index in indices]
-
-
-def _parse_generation(entry: dict[str, Any]) -> Generation:
-    return Generation(**{**entry, "cost": Cost(**entry["cost"])})
-
-
-def _parse_choice_scores(entry: dict[str, Any]) -> ChoiceScores:
-    lists = {name: tuple(entry[name]) for name in ("probabilities", "logprobs", "tokens") if entry[name] is not None}
-    return ChoiceScores(**{**entry, **lists, "cost": Cost(**entry["cost"])})

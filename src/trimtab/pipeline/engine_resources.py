@@ -60,7 +60,9 @@ class EngineResources:
         """Starts every engine, with the run's completion cache."""
         folder = completions_dir(draft)
         return {
-            name: CachedEngine(engine=engine, cache_key=self.cache_key(name, inputs), folder=folder)
+            name: CachedEngine(
+                engine=engine, cache_key=self.cache_key(name, inputs), folder=folder, notify=runtime.notify
+            )
             for name, engine in self._start_all(inputs, runtime).items()
         }
 

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Generic, TypeVar
 
-from trimtab.errors import StoreError
 from trimtab.storage.atomic import translate_os_errors
 
+Value = TypeVar("Value")
+# Separates an entry from its checksum, which is over the bytes before it. Entries of earlier versions have none.
+_CHECKSUM_FIELD = b', "sha256": "'
 
-class JsonlCache:
+
+class JsonlCache(Generic[Value]):
     """Values by key in one append-only file; added values are on disk at once, and the first value of a key wins.
 
-    Values are Python JSON, which includes infinity. A truncated last line, left by a kill, is discarded. Several instances
-    in one process may share a file. Not frozen: it keeps the byte offset of each value and the number of bytes scanned.
+    Values are Python JSON, which includes infinity. `parse` turns the JSON of a value into the value and raises if it is
+    none. A line that is damaged or has no valid value counts as missing: `report_skipped` is told how many there are, and
+    a later line may have the value. A truncated last line, left by a kill, is discarded. Several instances in one process
+    may share a file. Not frozen: it keeps the byte offset of each value and the number of bytes scanned.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, parse: Callable[[Any], Value], report_skipped: Callable[[int], None] = lambda count: None
+    ) -> None:
         self.path = path
+        self._parse = parse
+        self._report_skipped = report_skipped
         self._offsets: dict[str, int] = {}
         self._scanned_bytes = 0
 
-    def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Value]:
         """Returns the values of the keys that have one."""
-        self._scan_new_lines()
-        offsets = {key: self._offsets[key] for key in keys if key in self._offsets}
-        if not offsets:
-            return {}
-        with self.path.open("rb") as file:
-            return {key: _read_line_at(file, offset)["value"] for key, offset in offsets.items()}
+        with translate_os_errors(self.path.parent):
+            self._scan_new_lines()
+            offsets = {key: self._offsets[key] for key in keys if key in self._offsets}
+            if not offsets:
+                return {}
+            found: dict[str, Value] = {}
+            with self.path.open("rb") as file:
+                for key, offset in offsets.items():
+                    file.seek(offset)
+                    entry = self._read_line(file.readline())
+                    if entry is not None and entry[0] == key:
+                        found[key] = entry[1]
+        return found
 
     def put_many(self, values: Mapping[str, Any]) -> None:
-        lines = [json.dumps({"key": key, "value": value}, ensure_ascii=False) + "\n" for key, value in values.items()]
+        lines = [_format_line(key, value) for key, value in values.items()]
         if not lines:
             return
         with translate_os_errors(self.path.parent):
@@ -41,29 +58,43 @@ class JsonlCache:
             self._scan_new_lines()
             with self.path.open("ab") as out:
                 out.truncate(self._scanned_bytes)
-                out.write("".join(lines).encode())
+                out.write(b"".join(lines))
 
     def _scan_new_lines(self) -> None:
         """Indexes lines added by this or another instance since the last scan, up to an incomplete line."""
         if not self.path.is_file():
             return
+        skipped = 0
         with self.path.open("rb") as file:
             file.seek(self._scanned_bytes)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return
-                self._offsets.setdefault(self._parse_key(line), self._scanned_bytes)
+                    break
+                entry = self._read_line(line)
+                if entry is None:
+                    skipped += 1
+                else:
+                    self._offsets.setdefault(entry[0], self._scanned_bytes)
                 self._scanned_bytes += len(line)
+        if skipped:
+            self._report_skipped(skipped)
 
-    def _parse_key(self, line: bytes) -> str:
+    def _read_line(self, line: bytes) -> tuple[str, Value] | None:
+        """The key and the value; None if the line is damaged or its value is invalid."""
+        content, marked, checksum = line.rstrip().rpartition(_CHECKSUM_FIELD)
+        if marked and checksum != f'{_compute_checksum(content)}"}}'.encode():
+            return None
         try:
-            return str(json.loads(line)["key"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.path} is damaged at byte {self._scanned_bytes} ({error}); delete it, and its values are computed again"
-            ) from error
+            entry = json.loads(line)
+            return str(entry["key"]), self._parse(entry["value"])
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+            return None
 
 
-def _read_line_at(file: BinaryIO, offset: int) -> dict[str, Any]:
-    file.seek(offset)
-    return json.loads(file.readline())  # type: ignore[no-any-return]
+def _format_line(key: str, value: Any) -> bytes:
+    content = json.dumps({"key": key, "value": value}, ensure_ascii=False)[:-1].encode()
+    return content + _CHECKSUM_FIELD + f'{_compute_checksum(content)}"}}\n'.encode()
+
+
+def _compute_checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

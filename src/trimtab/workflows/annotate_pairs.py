@@ -84,7 +84,9 @@ def annotate_pairs(
         logprobs={name: _compute_logprobs(model, pairs, runtime) for name, model in models.items()},
         human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
         engines={
-            name: CachedEngine(engine=engine, cache_key=resolver.cache_key(configs[name]), folder=folder)
+            name: CachedEngine(
+                engine=engine, cache_key=resolver.cache_key(configs[name]), folder=folder, notify=runtime.notify
+            )
             for name, engine in engines.items()
         },
         pairs={pair.id: pair for pair in pairs},
