@@ -3,6 +3,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/quickstart
 DEVICE ?= cpu
+# Idle OpenMP threads sleep soon, so that two processes can share the cores.
+export GOMP_SPINCOUNT ?= 1000
 VLLM   := .venv-vllm
 LLAMA  := build/xllamacpp-2026.10.11549
 

@@ -11,6 +11,7 @@ run.metrics()
 
 from typing import TYPE_CHECKING, Any
 
+from trimtab.core.openmp import limit_thread_spinning
 from trimtab.errors import DataError, EngineError, ModelError, StoreError, StudyError, TrainingError, TrimtabError
 from trimtab.types import Annotation, Completion, Dataset, Message, Metric, Pair, Preference, Score, Verdict
 
@@ -42,6 +43,8 @@ __all__ = [
     "plan",
     "run",
 ]
+
+limit_thread_spinning()
 
 if TYPE_CHECKING:
     from trimtab.api import annotate, audit, load_pairs, open_run, plan, run

@@ -13,6 +13,7 @@ from rich.console import Console
 from trimtab.cli.progress import RichProgress
 from trimtab.cli.terminal import err
 from trimtab.config.trainer_arguments import validate_trainer_arguments
+from trimtab.core.openmp import find_openmp_problem
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 
@@ -20,10 +21,12 @@ from trimtab.errors import StudyError
 def build_runtime(
     device: str = "auto", token_budget: int = 1024, trainer_arguments: Mapping[str, Any] | None = None
 ) -> Runtime:
-    """Builds a runtime. Raises `StudyError` for an invalid device or trainer argument."""
+    """Builds a runtime. Raises `StudyError` for an invalid device, trainer argument or OpenMP variable."""
     arguments = dict(trainer_arguments or {})
     validate_trainer_arguments(arguments)
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if problem := find_openmp_problem():
+        raise StudyError(problem)
     progress = RichProgress(err if rank == 0 else Console(file=io.StringIO()))
     return Runtime(
         progress=progress,
