@@ -52,18 +52,12 @@ def test_control_tokens_in_a_message_are_encoded_as_ordinary_text(chat: ChatToke
 
 
 def test_a_system_turn_is_added_to_prompts_without_one(chat: ChatTokenizer) -> None:
-    with_system = ChatTokenizer(tokenizer=chat.tokenizer, end_of_turn_ids=chat.end_of_turn_ids, system="Be brief.")
+    with_system = ChatTokenizer.from_tokenizer(chat.tokenizer, "Be brief.")
     assert text(with_system, with_system.encode_prompt(build_user_prompt("Hi"))).startswith(
         "<s>system\nBe brief.</s>\n<s>user\nHi"
     )
     own = (Message(role="system", content="Be long."), *build_user_prompt("Hi"))
     assert text(with_system, with_system.encode_prompt(own)).startswith("<s>system\nBe long.</s>\n<s>user\nHi")
-
-
-def test_a_template_that_omits_a_turn_is_an_error_that_names_the_turn(chat: ChatTokenizer) -> None:
-    chat.tokenizer.chat_template = "{% for m in messages if m['role'] != 'system' %}{{ m['content'] }}{% endfor %}"
-    with pytest.raises(ValueError, match="omits the system turn; set `chat_template: trimtab`"):
-        chat.encode_prompt((Message(role="system", content="Be brief."), *build_user_prompt("Hi")))
 
 
 def test_tokens_never_merge_across_the_end_of_the_prompt() -> None:

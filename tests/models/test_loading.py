@@ -149,6 +149,7 @@ def test_missing_weights_are_an_error_and_never_initialized_at_random(tmp_path: 
 
 def test_loading_prints_nothing_and_restores_the_loggers(tmp_path: Path) -> None:
     save_tiny(tmp_path, "llama")
+    tokenizer_folder(tmp_path)
     code = f"""
 from pathlib import Path
 from trimtab.models.loading import load_model

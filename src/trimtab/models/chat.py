@@ -1,92 +1,248 @@
-"""Encode conversations as tokens. Text from the data can never become a control token."""
+"""Encode conversations as tokens, exactly as the model's chat template renders them. Text from the data can never become a
+control token."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trimtab.errors import ModelError
+from trimtab.models.chat_layout import (
+    REMEDY,
+    ChatLayout,
+    build_layout,
+    describe_generation_prompt,
+    render_template,
+)
 from trimtab.types import Message, Prompt, Role
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Private-use characters that no chat template writes. A message that contains them is encoded like any other text.
-_SENTINEL = "\ue0f0{}\ue0f1"
+_ONE_TURN: tuple[Role, ...] = ("user",)
+_SEVERAL_TURNS: tuple[Role, ...] = ("user", "assistant", "user")
+_SYSTEM_TURN: tuple[Role, ...] = ("system", "user")
+# Texts that start and end with different kinds of characters, because these merge with what precedes or follows them.
+_CHECKED_TEXTS = (("Name a color.", "Blue."), ("who", "me"), ("(1) Is it 7?", "2 of them!"), ("- a\n- b", "* c)"))
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTokenizer:
     """A tokenizer with its chat template: encodes prompts up to the start of the response, and responses with their end.
 
-    Control tokens come from the template only. Message texts are encoded with `split_special_tokens`, so `<|im_end|>`
-    inside a message becomes six ordinary tokens.
+    A prompt is what the template writes before an answer, not its generation prompt, so that training, scoring and
+    generation use the same form. Message texts are stripped. Control tokens come from the template only: `<|im_end|>` inside
+    a message becomes six ordinary tokens. `note` says how the template's generation prompt differs, if it does.
     """
 
     tokenizer: PreTrainedTokenizerBase
     end_of_turn_ids: tuple[int, ...]
+    answer: ChatLayout
+    answer_prefix_ids: tuple[int, ...]
+    control_ids: frozenset[int] = field(repr=False)
+    control_pattern: re.Pattern[str] = field(repr=False)
+    marks_first_text_only: bool
     system: str | None = None
-    control_ids_by_roles: dict[tuple[Role, ...], list[list[int]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    note: str | None = None
+    layouts: dict[tuple[Role, ...], ChatLayout] = field(default_factory=dict, repr=False, compare=False)
+    control_counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_tokenizer(cls, tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> ChatTokenizer:
-        """Find the tokens that end an assistant turn by rendering one; the EOS token if the template writes nothing."""
-        marker = _SENTINEL.format("end")
-        text = _render_template(tokenizer, (("user", "x"), ("assistant", marker)), add_generation_prompt=False)
-        tail = text.split(marker)[1].strip() if marker in text else ""
-        ids = tuple(tokenizer.encode(tail, add_special_tokens=False)) or (int(tokenizer.eos_token_id),)
-        return cls(tokenizer=tokenizer, end_of_turn_ids=ids, system=system)
+        """Find the template's layout, and compare the resulting tokens with the template's own rendering.
+
+        Raises `ModelError` if they differ, or if the template cannot render one user turn with its answer. A template that
+        cannot render several turns or a system turn is rejected when a prompt has them.
+        """
+        answer = build_layout(tokenizer, _ONE_TURN)
+        controls = _find_control_tokens(tokenizer)
+        chat = cls(
+            tokenizer=tokenizer,
+            end_of_turn_ids=_find_end_of_turn(tokenizer, answer.tail),
+            answer=answer,
+            answer_prefix_ids=tuple(tokenizer.encode(answer.answer_prefix, add_special_tokens=False)),
+            control_ids=frozenset(controls),
+            control_pattern=_compile_control_pattern(controls.values()),
+            marks_first_text_only=_marks_first_text_only(tokenizer),
+            system=system,
+            note=describe_generation_prompt(tokenizer, answer),
+        )
+        _verify_tokens(chat)
+        return chat
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
-        """Tokens that end a response: the first end-of-turn token and the EOS token."""
-        return tuple({self.end_of_turn_ids[0], int(self.tokenizer.eos_token_id)})
+        """Tokens that end a response: the token that ends a turn and the EOS token."""
+        return tuple({self.end_of_turn_ids[-1], int(self.tokenizer.eos_token_id)})
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
-        """Token ids of the conversation, up to the position where the model's response begins."""
+        """Token ids of the conversation, up to the position where the model's response begins.
+
+        Raises `ModelError` if the template cannot render a conversation with these roles.
+        """
         if self.system is not None and prompt[0].role != "system":
             prompt = (Message(role="system", content=self.system), *prompt)
-        first, *rest = self._control_ids(tuple(message.role for message in prompt))
-        ids = list(first)
-        for message, control in zip(prompt, rest, strict=True):
-            ids += self.encode_text(message.content.strip()) + control
-        return ids
+        layout = self.find_layout(tuple(message.role for message in prompt))
+        return self._encode_pieces(layout.pieces([message.content.strip() for message in prompt]))
 
-    def _control_ids(self, roles: tuple[Role, ...]) -> list[list[int]]:
-        """The tokens that the template writes before, between and after messages with these roles. Rendered once per
-        sequence of roles."""
-        if roles not in self.control_ids_by_roles:
-            marks = [_SENTINEL.format(index) for index in range(len(roles))]
-            text = _render_template(self.tokenizer, list(zip(roles, marks, strict=True)), add_generation_prompt=True)
-            pieces = []
-            for role, mark in zip(roles, marks, strict=True):
-                before, separator, text = text.partition(mark)
-                if not separator:
-                    raise ValueError(f"the chat template omits the {role} turn; set `chat_template: trimtab`")
-                pieces.append(self._encode_control(before))
-            self.control_ids_by_roles[roles] = [*pieces, self._encode_control(text)]
-        return self.control_ids_by_roles[roles]
+    def find_layout(self, roles: tuple[Role, ...]) -> ChatLayout:
+        """What the template writes around messages with these roles. Rendered once per sequence of roles.
+
+        Raises `ModelError` if the template rejects such a conversation, omits a message, or ends its answer differently.
+        """
+        if roles not in self.layouts:
+            layout = build_layout(self.tokenizer, roles)
+            if (layout.lead, layout.tail) != (self.answer.lead, self.answer.tail):
+                raise ModelError(
+                    f"{self.tokenizer.name_or_path}: the chat template ends a conversation with the turns {', '.join(roles)} "
+                    f"with {layout.lead!r} and {layout.tail!r} around the answer, and one user turn with "
+                    f"{self.answer.lead!r} and {self.answer.tail!r}; {REMEDY}"
+                )
+            self.layouts[roles] = layout
+        return self.layouts[roles]
 
     def encode_response(self, response: str) -> list[int]:
         """Token ids of the response and its end of turn."""
         return self.encode_text(response.strip()) + list(self.end_of_turn_ids)
 
-    def _encode_control(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
-
     def encode_text(self, text: str) -> list[int]:
-        """Token ids of the text alone, without any control token."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+        """Token ids of the text as the start of a response, without its end of turn and without any control token."""
+        if not text:
+            return []
+        start, continued = len(self.answer_prefix_ids), self.answer.lead + text
+        ids = self._encode_pieces([(self.answer.answer_prefix, True), (continued, False)])
+        if tuple(ids[:start]) == self.answer_prefix_ids:
+            return ids[start:]
+        # A model that generates cannot merge its first token with the prompt's last one, so neither does this.
+        return self._encode_continuation(continued)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the tokens without control tokens and without surrounding white space."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
+    def _encode_pieces(self, pieces: Sequence[tuple[str, bool]]) -> list[int]:
+        """Token ids of the joined texts. Only texts marked as control can become control tokens."""
+        ids = self._encode("".join(text for text, _ in pieces))
+        controls = "".join(text for text, is_control in pieces if is_control)
+        if controls not in self.control_counts:
+            self.control_counts[controls] = self._count_controls(self._encode(controls))
+        if self._count_controls(ids) == self.control_counts[controls]:
+            return ids
+        return self._encode_separately(pieces)
 
-def _render_template(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]], *, add_generation_prompt: bool
-) -> str:
-    messages = [{"role": role, "content": content} for role, content in turns]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+    def _encode_separately(self, pieces: Sequence[tuple[str, bool]]) -> list[int]:
+        """Like `_encode_pieces`, for messages that contain the text of control tokens: the texts between the template's
+        control tokens are encoded one by one, as the tokenizer itself does."""
+        runs: list[int | str] = [""]
+        for text, is_control in pieces:
+            for part in self.control_pattern.split(text) if is_control else [text]:
+                if is_control and self.control_pattern.fullmatch(part):
+                    runs += [int(self.tokenizer.convert_tokens_to_ids(part)), ""]
+                else:
+                    runs[-1] = f"{runs[-1]}{part}"
+        ids: list[int] = []
+        for index, run in enumerate(runs):
+            if isinstance(run, int):
+                ids.append(run)
+            elif text := self._strip_next_to_controls(run, runs, index):
+                marked = index == 0 or not self.marks_first_text_only
+                ids += self._encode_plain(text) if marked else self._encode_continuation(text)
+        return ids
+
+    def _strip_next_to_controls(self, text: str, runs: Sequence[int | str], index: int) -> str:
+        """The text without the white space that the control tokens around it include."""
+        added = self.tokenizer.added_tokens_decoder
+        if index > 0 and added[runs[index - 1]].rstrip:
+            text = text.lstrip()
+        if index + 1 < len(runs) and added[runs[index + 1]].lstrip:
+            text = text.rstrip()
+        return text
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _encode_plain(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def _encode_continuation(self, text: str) -> list[int]:
+        """Token ids of a text that follows another one: without the space mark that some tokenizers prepend."""
+        before, ids = self._encode_plain("\n"), self._encode_plain("\n" + text)
+        return ids[len(before) :] if ids[: len(before)] == before else self._encode_plain(text)
+
+    def _count_controls(self, ids: Sequence[int]) -> int:
+        return sum(token in self.control_ids for token in ids)
+
+
+def _find_control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """The special tokens, by id: the tokens that text from the data never becomes."""
+    special = {index: token.content for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return special | {index: tokenizer.convert_ids_to_tokens(index) for index in tokenizer.all_special_ids}
+
+
+def _compile_control_pattern(tokens: Iterable[str]) -> re.Pattern[str]:
+    """A pattern that splits a text at these tokens, the longest first, and keeps them."""
+    return re.compile(f"({'|'.join(map(re.escape, sorted(tokens, key=len, reverse=True)))})")
+
+
+def _marks_first_text_only(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer encodes a text at the start differently from one after a control token."""
+    ids = tokenizer.encode(f"{tokenizer.eos_token}x", add_special_tokens=False)
+    return list(ids[1:]) != list(tokenizer.encode("x", add_special_tokens=False))
+
+
+def _find_end_of_turn(tokenizer: PreTrainedTokenizerBase, tail: str) -> tuple[int, ...]:
+    """The tokens after an answer, up to the control token that ends the turn; the EOS token if the template writes nothing.
+
+    Raises `ModelError` if the template ends a turn with plain text, at which generation could not stop.
+    """
+    if not tail.strip():
+        return (int(tokenizer.eos_token_id),)
+    text, ids = (list(tokenizer.encode(part, add_special_tokens=False)) for part in ("x", "x" + tail))
+    ids = ids[len(text) :] if ids[: len(text)] == text else list(tokenizer.encode(tail, add_special_tokens=False))
+    special = _find_control_tokens(tokenizer)
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.content.strip()}
+    for ends in (special, added):
+        position = next((position for position, token in enumerate(ids) if token in ends), None)
+        if position is not None:
+            return tuple(ids[: position + 1])
+    raise ModelError(
+        f"{tokenizer.name_or_path}: the chat template ends an answer with {tail!r}, which contains no control token of the "
+        f"tokenizer, so generation could not stop there; {REMEDY}"
+    )
+
+
+def _verify_tokens(chat: ChatTokenizer) -> None:
+    """Compare prompts and responses with the template's own rendering of the conversation.
+
+    Raises `ModelError` if the tokens differ. Conversations that the template rejects are skipped, except one user turn.
+    """
+    for roles in (_ONE_TURN, _SEVERAL_TURNS, _SYSTEM_TURN):
+        for user, assistant in _CHECKED_TEXTS:
+            prompt = tuple(Message(role=role, content=assistant if role == "assistant" else user) for role in roles)
+            if chat.system is not None and prompt[0].role != "system":
+                prompt = (Message(role="system", content=chat.system), *prompt)
+            try:
+                chat.find_layout(tuple(message.role for message in prompt))
+            except ModelError:
+                if roles == _ONE_TURN:
+                    raise
+                break
+            _verify_conversation(chat, prompt, assistant)
+
+
+def _verify_conversation(chat: ChatTokenizer, prompt: Prompt, answer: str) -> None:
+    turns = [(message.role, message.content.strip()) for message in prompt] + [("assistant", answer)]
+    expected = chat.tokenizer.encode(render_template(chat.tokenizer, turns), add_special_tokens=False)
+    actual = chat.encode_prompt(prompt) + chat.encode_response(answer)
+    compared = actual if chat.answer.tail.strip() else actual[:-1]
+    if compared == list(expected[: len(compared)]):
+        return
+    start = next(i for i, token in enumerate(compared) if list(expected[i : i + 1]) != [token])
+    shown = [chat.tokenizer.convert_ids_to_tokens(list(ids[start : start + 4])) for ids in (compared, expected)]
+    raise ModelError(
+        f"{chat.tokenizer.name_or_path}: the chat template cannot be split into prompt and response. For the turns "
+        f"{', '.join(role for role, _ in turns)}, token {start} and the next are {shown[0]}, but {shown[1]} in the template's "
+        f"own rendering; {REMEDY}"
+    )

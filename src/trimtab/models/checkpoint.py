@@ -11,7 +11,7 @@ from typing import Any
 from trimtab.models.adapters import load_adapter, merge_adapter
 from trimtab.models.chat import ChatTokenizer
 from trimtab.models.config import Model, ResolvedWeights, resolve_weights
-from trimtab.models.loading import load_model, load_tokenizer
+from trimtab.models.loading import load_config, load_model, load_tokenizer
 from trimtab.models.model_card import read_full_model_settings, read_parent, write_adapter_card, write_full_model_card
 from trimtab.models.silence_transformers import silence_transformers
 
@@ -38,11 +38,11 @@ def load_checkpoint(
 ) -> LoadedModel:
     """Load a published model by its settings, or a trained model from its folder. `ModelRef.load` documents `merge`."""
     if isinstance(source, Model):
-        return _load(source, resolve_weights(source, notify), device)
+        return _load(source, resolve_weights(source, notify), device, notify)
     parent = read_parent(source)
     if parent is None:
         weights = ResolvedWeights(folder=source / "model", content_hash="", name=source.name, license="")
-        return _load(read_full_model_settings(source), weights, device)
+        return _load(read_full_model_settings(source), weights, device, notify)
     base = load_checkpoint(parent, notify, device)
     adapted = load_adapter(base.model, source / "adapter")
     return LoadedModel(model=merge_adapter(adapted).eval() if merge else adapted, chat=base.chat)
@@ -55,13 +55,7 @@ def load_chat_tokenizer(model: Model, notify: Callable[[str], None]) -> ChatToke
 
 def read_max_positions(model: Model, notify: Callable[[str], None]) -> int | None:
     """The maximum number of tokens of a text, or None if the model's config does not say. Loads no weights."""
-    from transformers import AutoConfig
-
-    with silence_transformers():
-        config = AutoConfig.from_pretrained(
-            resolve_weights(model, notify).folder, local_files_only=True, trust_remote_code=model.trust_remote_code
-        )
-    return _config_max_positions(config)
+    return _config_max_positions(load_config(model, resolve_weights(model, notify)))
 
 
 def _config_max_positions(config: Any) -> int | None:
@@ -93,8 +87,8 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _load(model: Model, weights: ResolvedWeights, device: str) -> LoadedModel:
-    return LoadedModel(
-        model=load_model(model, weights, device=device),
-        chat=ChatTokenizer.from_tokenizer(load_tokenizer(model, weights), model.system),
-    )
+def _load(model: Model, weights: ResolvedWeights, device: str, notify: Callable[[str], None]) -> LoadedModel:
+    chat = ChatTokenizer.from_tokenizer(load_tokenizer(model, weights), model.system)
+    if chat.note is not None:
+        notify(chat.note)
+    return LoadedModel(model=load_model(model, weights, device=device), chat=chat)

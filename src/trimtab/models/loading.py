@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.errors import ModelError
+from trimtab.models.chat_layout import fix_template_date
 from trimtab.models.config import BUILTIN_TEMPLATE, Model, ResolvedWeights, load_template_source
 from trimtab.models.default_chat_template import build_default_template
 from trimtab.models.silence_transformers import silence_transformers
+from trimtab.models.sources.local_dir import require_tokenizer_files
+from trimtab.models.weight_headers import require_config_sizes
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -23,6 +26,7 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     import torch
     from transformers import AutoModelForCausalLM
 
+    require_config_sizes(weights.folder, load_config(model, weights))
     try:
         with silence_transformers():
             loaded, info = AutoModelForCausalLM.from_pretrained(
@@ -33,8 +37,9 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
                 trust_remote_code=model.trust_remote_code,
                 output_loading_info=True,
             )
-    except (ValueError, KeyError, OSError) as error:
-        raise ModelError(f"{weights.name}: cannot load {weights.folder}: {error}") from error
+    except Exception as error:  # the libraries below raise errors of many types
+        reason = "the weights do not have the sizes in config.json" if "mismatched_sizes" in str(error) else error
+        raise ModelError(f"{weights.name}: cannot load {weights.folder}: {reason}") from error
     if info["missing_keys"]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(
@@ -46,37 +51,106 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     return loaded.to(device).eval()
 
 
+def load_config(model: Model, weights: ResolvedWeights) -> Any:
+    """Load the model's configuration. Raises `ModelError` if it is not one that transformers can read."""
+    from transformers import AutoConfig
+
+    try:
+        with silence_transformers():
+            return AutoConfig.from_pretrained(
+                weights.folder, local_files_only=True, trust_remote_code=model.trust_remote_code
+            )
+    except Exception as error:  # the library raises errors of many types
+        raise ModelError(f"{weights.name}: cannot read {weights.folder / 'config.json'}: {error}") from error
+
+
 def load_tokenizer(
     model: Model, weights: ResolvedWeights, *, allow_default_template: bool = True
 ) -> PreTrainedTokenizerBase:
     """Load the tokenizer with the chat template of the settings. The EOS token is the pad token if there is none.
 
-    Raises `ModelError` if there is no EOS token, or if there is no chat template and `allow_default_template` is false.
+    A template that inserts the current date inserts a fixed one. Raises `ModelError` if the folder has no tokenizer, if there
+    is no EOS token, if the model has no embedding for a token, or if there is no chat template and `allow_default_template` is
+    false.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        with silence_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                weights.folder, local_files_only=True, trust_remote_code=model.trust_remote_code
-            )
-    except (ValueError, KeyError, OSError) as error:
-        raise ModelError(f"{weights.name}: cannot load a tokenizer from {weights.folder}: {error}") from error
+    tokenizer = _load_tokenizer_files(model, weights)
     if tokenizer.eos_token is None:
         raise ModelError(f"{weights.name}: the tokenizer has no EOS token, so no response could end")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if not allow_default_template and model.chat_template is None and not tokenizer.chat_template:
+    own = _select_own_template(tokenizer.chat_template, weights.name)
+    if not allow_default_template and model.chat_template is None and not own:
         raise ModelError(
             f"{weights.name}: the tokenizer has no chat template. Outputs for a prompt format that the model was not trained "
             f"on are not meaningful. Set `chat_template` to a Jinja file with its format, or to {BUILTIN_TEMPLATE!r} for the "
             "built-in template"
         )
-    if model.chat_template == BUILTIN_TEMPLATE or (model.chat_template is None and not tokenizer.chat_template):
+    if model.chat_template == BUILTIN_TEMPLATE or (model.chat_template is None and not own):
         tokenizer.chat_template = build_default_template(add_bos=_adds_bos_token(tokenizer))
-    elif model.chat_template is not None:
-        tokenizer.chat_template = load_template_source(model)
+    else:
+        tokenizer.chat_template = fix_template_date(load_template_source(model) or own)
+    if (weights.folder / "config.json").is_file():
+        rows = getattr(load_config(model, weights).get_text_config(), "vocab_size", None)
+        _require_embedding_rows(tokenizer, rows, weights.name)
     return tokenizer
+
+
+def _load_tokenizer_files(model: Model, weights: ResolvedWeights) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    require_tokenizer_files(weights.folder)
+    try:
+        with silence_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(
+                weights.folder, local_files_only=True, trust_remote_code=model.trust_remote_code
+            )
+        ids = tokenizer.encode("text", add_special_tokens=False)
+    except Exception as error:  # the tokenizers library raises bare exceptions
+        raise ModelError(f"{weights.name}: cannot load a tokenizer from {weights.folder}: {error}") from error
+    if not ids:
+        raise ModelError(
+            f"{weights.name}: the tokenizer in {weights.folder} encodes texts as nothing; it has no vocabulary"
+        )
+    return tokenizer
+
+
+def _select_own_template(template: Any, name: str) -> str:
+    """The tokenizer's template for conversations, or an empty text if it has none."""
+    if isinstance(template, dict):
+        if "default" not in template:
+            raise ModelError(
+                f"{name}: the tokenizer has the chat templates {', '.join(sorted(template))}, but none named 'default'; set "
+                "`chat_template` to the path of a Jinja file"
+            )
+        template = template["default"]
+    return str(template or "")
+
+
+def _require_embedding_rows(tokenizer: PreTrainedTokenizerBase, rows: Any, name: str) -> None:
+    """Raise `ModelError` if a token that can occur has no row in the embedding of the model.
+
+    Special tokens that the chat template does not write cannot occur. Gemma 3 has one without a row.
+    """
+    vocabulary = tokenizer.get_vocab()
+    if not isinstance(rows, int) or max(vocabulary.values()) < rows:
+        return
+    required = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    added = tokenizer.added_tokens_decoder
+    beyond = [
+        (index, token)
+        for token, index in vocabulary.items()
+        if index >= rows
+        and (
+            index in required or index not in added or not added[index].special or token in str(tokenizer.chat_template)
+        )
+    ]
+    if beyond:
+        index, token = max(beyond)
+        raise ModelError(
+            f"{name}: the tokenizer has {len(tokenizer)} tokens (the highest id is {index}, {token!r}), but the model has "
+            f"{rows} embedding rows; use the tokenizer that was published with the weights, or add the rows in transformers "
+            "(`model.resize_token_embeddings`) and train them"
+        )
 
 
 def resolve_dtype_name(model: Model, device: str) -> str:
@@ -99,7 +173,7 @@ def _has_fast_bf16(device: str) -> bool:
 
 
 def _adds_bos_token(tokenizer: PreTrainedTokenizerBase) -> bool:
-    return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+    return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
 
 
 def _keep_first_layers(model: PreTrainedModel, num_layers: int, name: str) -> None:

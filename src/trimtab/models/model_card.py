@@ -8,6 +8,7 @@ from typing import Any
 
 from trimtab.errors import ModelError
 from trimtab.models.config import Model
+from trimtab.models.sources.local_dir import read_json_object
 
 CARD_FILE = "model.json"
 
@@ -56,5 +57,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / CARD_FILE
     if not path.is_file():
         raise ModelError(f"{folder} does not contain a trained model (no {CARD_FILE}); delete the folder and run again")
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    card = read_json_object(path)
+    required = {"full": ("dtype", "system"), "adapter": ("base",)}.get(card.get("kind", ""))
+    if required is None or any(key not in card for key in required):
+        raise ModelError(f"{path} does not describe a trained model; delete the folder {folder} and run again")
     return card

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 
-from safetensors import safe_open
-
-from trimtab.models.config import Model, compute_model_hash, resolve_weights
+from trimtab.models.config import Model, compute_model_hash, resolve_weights, select_source
+from trimtab.models.sources.adapter_dir import AdapterDir
 from trimtab.models.sources.download_cache import compute_sha256_cached
 from trimtab.models.sources.gguf import get_converted_dir
 from trimtab.models.sources.pypi import PYPI_PREFIX, PyPIWeights
 from trimtab.models.sources.registry import REGISTERED_MODELS
-
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
+from trimtab.models.weight_headers import get_layer_index, read_shapes
 
 
 def count_parameters(model: Model) -> int | None:
@@ -22,23 +19,11 @@ def count_parameters(model: Model) -> int | None:
     folder = _find_local_dir(model)
     if folder is None or not folder.is_dir():
         return None
-    return sum(_count_in_file(file, model.layers) for file in folder.glob("*.safetensors"))
-
-
-def _count_in_file(file: Path, num_layers: int | None) -> int:
-    with safe_open(file, framework="numpy") as tensors:
-        names = [
-            name
-            for name in tensors.keys()  # noqa: SIM118 - not iterable
-            if num_layers is None or _layer_index(name) < num_layers
-        ]
-        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
-
-
-def _layer_index(name: str) -> int:
-    """The decoder layer that a tensor belongs to, or -1."""
-    match = _LAYER.search(name)
-    return int(match[1]) if match else -1
+    return sum(
+        math.prod(shape)
+        for name, shape in read_shapes(folder).items()
+        if model.layers is None or get_layer_index(name) < model.layers
+    )
 
 
 def _find_local_dir(model: Model) -> Path | None:
@@ -52,7 +37,8 @@ def _find_local_dir(model: Model) -> Path | None:
     if path.is_file():
         return get_converted_dir(path.stem, compute_sha256_cached(path))
     if path.is_dir():
-        return path
+        local = select_source(model)
+        return local.merged_dir() if isinstance(local, AdapterDir) else path
     return None if compute_model_hash(model) is None else resolve_weights(model, _ignore_message).folder
 
 

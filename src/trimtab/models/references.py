@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.models.config import Model, compute_model_hash, resolve_weights
 from trimtab.models.model_card import read_full_model_settings, read_parent
-from trimtab.models.sources.download_cache import compute_sha256_cached
+from trimtab.models.sources.adapter_dir import adapter_hash
 from trimtab.models.sources.gguf import Notify
 from trimtab.models.sources.local_dir import folder_hash
 from trimtab.storage.artifacts import open_artifact
@@ -90,12 +88,4 @@ def _hash_bytes(model: ModelRef, notify: Notify, device: str) -> str:
     if model.parent is None:
         weights = folder_hash(source / "model", trust_remote_code=False)
         return f"{weights};loaded={read_full_model_settings(source).dtype}"
-    return f"{_hash_bytes(model.parent, notify, device)};adapter={_adapter_hash(source / 'adapter')}"
-
-
-def _adapter_hash(folder: Path) -> str:
-    """Hex SHA-256 over the adapter's weights and settings, without the path of its base."""
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    settings = {name: value for name, value in config.items() if name != "base_model_name_or_path"}
-    weights = [[path.name, compute_sha256_cached(path)] for path in sorted(folder.glob("*.safetensors"))]
-    return hashlib.sha256(json.dumps([settings, weights], sort_keys=True).encode()).hexdigest()
+    return f"{_hash_bytes(model.parent, notify, device)};adapter={adapter_hash(source / 'adapter')}"

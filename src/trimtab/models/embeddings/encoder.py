@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from trimtab.errors import ModelError
 from trimtab.models.packing.pair_batch import batch_by_length
 from trimtab.models.silence_transformers import silence_transformers
+from trimtab.models.sources.local_dir import read_json_object, require_tokenizer_files
 
 Pooling = Literal["mean", "cls"]
 POOLING_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
@@ -52,13 +52,14 @@ def load_encoder(folder: Path, device: str) -> SentenceEncoder:
     """
     from transformers import AutoModel, AutoTokenizer
 
+    require_tokenizer_files(folder)
     try:
         with silence_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = AutoModel.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
             )
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:  # the libraries raise errors of many types
         raise ModelError(f"{folder}: cannot load a sentence encoder: {error}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -88,4 +89,4 @@ def _read_max_length(folder: Path, model: Any) -> int:
 
 
 def _load_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read_json_object(path) if path.is_file() else {}

@@ -22,6 +22,8 @@ from trimtab.models.sources.download_cache import (
     get_models_dir,
     require_disk_space,
 )
+from trimtab.models.sources.gguf_bounds import require_gguf_bounds
+from trimtab.models.sources.local_dir import read_json_object
 
 CONVERTER_VERSION = 1  # bump when a conversion of the same .gguf file gives different weights or another tokenizer
 ORIGIN_FILE = "origin.json"
@@ -114,10 +116,9 @@ def require_sha256(file: Path, actual: str, expected: str) -> None:
 
 def read_license(folder: Path) -> str:
     """The license recorded when the folder was converted, or `not stated`."""
-    try:
-        return str(json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8"))["license"])
-    except FileNotFoundError:
+    if not (folder / ORIGIN_FILE).is_file():
         return LICENSE_NOT_STATED
+    return str(read_json_object(folder / ORIGIN_FILE).get("license", LICENSE_NOT_STATED))
 
 
 def _convert_with_notices(name: str, gguf: Path, header: GgufHeader, scratch: Path, notify: Notify) -> None:
@@ -137,15 +138,14 @@ def read_gguf_header(gguf: Path) -> GgufHeader:
     """Read the metadata. Raises `ModelError` if the file is not GGUF or is truncated."""
     from gguf import GGUFReader
 
+    require_gguf_bounds(gguf)
     try:
         reader = GGUFReader(gguf)
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise ModelError(f"{gguf}: not a readable .gguf file: {error}") from error
-    field = reader.fields.get("general.license")
-    return GgufHeader(
-        num_parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
-        license=str(field.contents()) if field is not None else LICENSE_NOT_STATED,
-    )
+        field = reader.fields.get("general.license")
+        license_name = str(field.contents()) if field is not None else LICENSE_NOT_STATED
+    except Exception as error:  # the library raises errors of many types
+        raise ModelError(f"{gguf}: not a readable .gguf file: {error}; download it again") from error
+    return GgufHeader(num_parameters=sum(int(tensor.n_elements) for tensor in reader.tensors), license=license_name)
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
@@ -163,7 +163,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
             model, info = AutoModelForCausalLM.from_pretrained(
                 gguf.parent, dtype=torch.bfloat16, quantization_config=dense, output_loading_info=True, **source
             )
-    except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # the library raises errors of many types
         raise ModelError(f"{gguf}: transformers cannot convert this .gguf file: {error}") from error
     if info["missing_keys"]:
         raise ModelError(f"{gguf}: lacks {sorted(info['missing_keys'])[0]}; it is not a complete causal language model")

@@ -6,11 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trimtab.errors import ModelError
 from trimtab.models.sources.download_cache import compute_sha256_cached
 
 INDEX_FILE = "model.safetensors.index.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model*.safetensors"
 LOADED_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -24,6 +27,10 @@ LOADED_FILES = (
     "vocab.json",
     INDEX_FILE,
 )
+# Vocabularies that some tokenizers read.
+VOCABULARY_FILES = ("*.model", "*.tiktoken", "*.spm", "vocab.txt", "tekken.json", "bpe.codes")
+# A tokenizer has at least one of these; settings alone would give an empty vocabulary.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", *VOCABULARY_FILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +54,73 @@ class LocalDir:
 
 
 def describe_missing_files(folder: Path) -> str | None:
-    """What the folder lacks to be a complete safetensors model, or None."""
+    """What the folder lacks to be a complete safetensors model with a tokenizer, or None."""
     if not (folder / "config.json").is_file():
         return "no config.json"
     if (folder / INDEX_FILE).is_file():
-        shards = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
+        shards = set(_read_weight_map(folder / INDEX_FILE).values())
         absent = sorted(shard for shard in shards if not (folder / shard).is_file())
-        return f"no {', '.join(absent)}, which {INDEX_FILE} lists" if absent else None
-    return None if any(folder.glob("*.safetensors")) else "no .safetensors file"
+        if absent:
+            return f"no {', '.join(absent)}, which {INDEX_FILE} lists"
+    elif not any(folder.glob("*.safetensors")):
+        return "no .safetensors file"
+    return None if has_tokenizer_files(folder) else "no tokenizer file such as tokenizer.json or tokenizer.model"
+
+
+def has_tokenizer_files(folder: Path) -> bool:
+    """Whether the folder contains the vocabulary of a tokenizer."""
+    return any(next(folder.glob(pattern), None) is not None for pattern in TOKENIZER_FILES)
+
+
+def require_tokenizer_files(folder: Path) -> None:
+    """Raise `ModelError` if the folder has no tokenizer: transformers would make an empty one."""
+    if not has_tokenizer_files(folder):
+        raise ModelError(
+            f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}); copy the tokenizer files that were published "
+            "with the weights into the folder"
+        )
+
+
+def is_adapter_dir(folder: Path) -> bool:
+    """Whether the folder contains a LoRA adapter without the weights of its base.
+
+    Raises `ModelError` if it contains both: it does not say which of them is the model.
+    """
+    adapter = {path.name for path in folder.glob(ADAPTER_WEIGHTS)}
+    full = {path.name for path in folder.glob("*.safetensors")} - adapter
+    has_adapter = bool(adapter) or (folder / ADAPTER_CONFIG).is_file()
+    if has_adapter and full:
+        raise ModelError(
+            f"{folder} contains both an adapter ({', '.join(sorted(adapter)) or ADAPTER_CONFIG}) and full weights "
+            f"({', '.join(sorted(full))}); move one of them to a folder of its own"
+        )
+    return has_adapter
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of a model. Raises `ModelError` if it is not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not a readable JSON file: {error}; copy or download it again") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: expected a JSON object, found {type(value).__name__}; copy or download it again")
+    return value
+
+
+def _read_weight_map(path: Path) -> dict[str, str]:
+    """The weight file of each tensor. Files outside the folder are rejected: the content hash would not cover them."""
+    weight_map = read_json_object(path).get("weight_map")
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else [None]
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+            raise ModelError(f"{path}: weight_map: expected names of .safetensors files in the folder, found {name!r}")
+    return dict(weight_map or {})
 
 
 def require_model_files(folder: Path) -> None:
     """Raise `ModelError` if the folder is not a complete model. The message lists what is missing and what is there."""
+    is_adapter_dir(folder)
     missing = describe_missing_files(folder)
     if missing is None:
         return
@@ -73,6 +135,7 @@ def require_model_files(folder: Path) -> None:
 def folder_hash(folder: Path, *, trust_remote_code: bool) -> str:
     """Hex SHA-256 over the names and hashes of the files that loading reads. Independent of the location of the folder."""
     files = set(folder.glob("*.safetensors")) | {folder / name for name in LOADED_FILES}
+    files |= {path for pattern in VOCABULARY_FILES for path in folder.glob(pattern)}
     if trust_remote_code:
         files |= set(folder.glob("*.py"))
     lines = [[path.name, compute_sha256_cached(path)] for path in sorted(files) if path.is_file()]
