@@ -30,8 +30,9 @@ from trimtab.models.config import Model
 from trimtab.pipeline.plan import build_plan
 from trimtab.types import Pair, build_user_prompt
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-import settings_tables
+sys.path[:0] = [str(Path(__file__).parents[1] / "tools"), str(Path(__file__).parent / "report")]
+import settings_tables  # noqa: E402 - tools/ is not a package
+from chromium import chromium, needs_chromium  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -250,18 +251,37 @@ def test_every_make_target_on_a_page_exists() -> None:
     assert named <= targets
 
 
-def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation site, built from a copy. The build fails on a broken link."""
+    folder = tmp_path_factory.mktemp("docs")
     for name in ("docs", "src"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "zensical.toml", tmp_path)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    site = tmp_path / "build" / "site"
+    return folder / "build" / "site"
+
+
+def test_the_site_has_every_page_and_the_api_reference(site: Path) -> None:
+    pages = {str(page.relative_to(DOCS).with_suffix(".html")) for page in DOCS.rglob("*.md")}
+    assert [page for page in pages - {"results/README.html"} if not (site / page).is_file()] == []
     assert "annotate" in (site / "reference" / "python-api.html").read_text(encoding="utf-8")
-    assert "implicit reward" in (site / "search.json").read_text(encoding="utf-8")
-    built = {str(path.relative_to(site).with_suffix(".md")) for path in site.rglob("*.html")}
-    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} <= built | {"results/README.md"}
+
+
+@needs_chromium
+def test_the_site_can_be_searched_from_disk_without_a_network(site: Path, tmp_path: Path) -> None:
+    with chromium(tmp_path) as page:
+        page.open(site / "index.html", 1200)
+        for kind in ("keyDown", "keyUp"):
+            key = {"key": "k", "code": "KeyK", "windowsVirtualKeyCode": 75, "modifiers": 2}
+            page.send("Input.dispatchKeyEvent", type=kind, **key)
+        page.wait_for("document.activeElement.tagName == 'INPUT' || document.activeElement.shadowRoot != null")
+        page.send("Input.insertText", text="implicit reward")
+        found = "[document, ...[...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)]"
+        page.wait_for(f"{found}.some(root => /[0-9]+ results/.test((root.body ?? root).textContent))")
+        assert page.errors == []
 
 
 def test_every_page_is_in_the_navigation() -> None:
