@@ -8,6 +8,7 @@ import pytest
 
 from trimtab.annotators.length import Length
 from trimtab.config.presets import load_preset
+from trimtab.config.names import NAME_RULE
 from trimtab.config.study import Arm, Models, PredefinedSplits, Study, Training
 from trimtab.config.training import DpoSettings, SftSettings
 from trimtab.data.split import SplitSettings
@@ -151,7 +152,7 @@ def test_an_arm_cannot_use_a_reserved_name(name: str) -> None:
 def test_the_name_of_an_arm_has_no_special_characters(name: str) -> None:
     text = YAML + f"num_report_samples: 0\n# {name}\n"
     override = f"arms={{{name!r}: {{annotator: length}}}}"
-    assert error_message(override, text=text) == f"arms: {name!r}: a name consists of letters, digits, - and _"
+    assert error_message(override, text=text) == f"arms: {name!r}: {NAME_RULE}"
 
 
 @pytest.mark.parametrize("name", ["human", "weak", "flipped"])

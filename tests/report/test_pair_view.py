@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,9 +82,12 @@ def test_labels_in_an_old_format_are_refused_with_their_folder(tmp_path: Path) -
     (labels,) = folder.glob("stages/annotate.debate-*")
     table = pq.read_table(labels / "annotations.parquet")
     pq.write_table(table.drop_columns(["calls"]), labels / "annotations.parquet")
+    record = json.loads((labels / "record.json").read_text())
+    old_record = {name: value for name, value in record.items() if name not in ("files", "checksum")}
+    (labels / "record.json").write_text(json.dumps(old_record))
     for pair in (None, BACKTRACKED_PAIR.id):
         with pytest.raises(
-            StoreError, match=rf"{labels.name}: its labels have no column 'calls', so an earlier version"
+            StoreError, match=rf"{labels.name}/annotations.parquet has no column 'calls', so an earlier version"
         ):
             render_show_command(folder, pair)
 

@@ -26,7 +26,8 @@ from trimtab.report.run_comparison.page import render_run_comparison_page
 from trimtab.report.run_comparison.terminal import render_run_comparison_tables
 from trimtab.report.run_reader import Run
 from trimtab.report.text.verdict import build_verdict
-from trimtab.storage.artifacts import Draft, Store, canonical_json
+from trimtab.storage.artifacts import Draft, Store
+from trimtab.storage.recipe import canonical_json
 from trimtab.storage.schemas import REWARD_SCHEMA
 from trimtab.storage.verdict_schema import VERDICT_SCHEMA, verdicts_to_rows
 from trimtab.types import SingleVerdict, Verdict

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 
 from trimtab.errors import StoreError
-from trimtab.storage.artifacts import Artifact, Draft, Recipe, Store, open_artifact
+from trimtab.storage.artifacts import Artifact, Draft, Store, open_artifact
 from trimtab.storage.atomic import atomic_write_text, write_output
+from trimtab.storage.recipe import Recipe
 
 RECIPE = Recipe(stage="count", version=1, settings={"beta": 0.1, "seed": 3}, inputs={"split": "ab", "model": "cd"})
 SCHEMA = pa.schema([("id", pa.string()), ("value", pa.float64())])

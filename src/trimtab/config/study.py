@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from trimtab.config.calibration import Calibration
+from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
 from trimtab.core.component import (
@@ -121,7 +122,9 @@ class Judging(Settings):
 class Study(Settings):
     """A complete study. `trimtab plan STUDY.yaml` shows its stages."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="lowercase letters, digits and hyphens")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=MAX_NAME_LENGTH, description="lowercase letters, digits and hyphens"
+    )
     description: str = Field("", description="shown in the report")
     seed: int = Field(22, description="seed of everything that is random (Tao & Li use 22 for the split)")
     data: Annotated[Component | PredefinedSplits, PlainValidator(_parse_data), PlainSerializer(_dump_data)] = Field(
@@ -157,12 +160,16 @@ class Study(Settings):
     )
     num_report_samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's response")
 
+    @field_validator("arms", "judges", "ood_eval", "scorers")
+    @classmethod
+    def _validate_names(cls, named: Mapping[str, Any]) -> Mapping[str, Any]:
+        validate_names(named)
+        return named
+
     @field_validator("judges")
     @classmethod
     def _validate_judges(cls, judges: Mapping[str, Component]) -> Mapping[str, Component]:
         for name, judge in judges.items():
-            if not _is_valid_name(name):
-                raise ValueError(f"{name!r}: a name consists of letters, digits, - and _")
             if not isinstance(judge, Judge):
                 raise ValueError(f"{name}: {type(judge).__name__} is not a judge (it needs `judge`)")
         return judges
@@ -170,10 +177,8 @@ class Study(Settings):
     @field_validator("arms")
     @classmethod
     def _validate_arm_names(cls, arms: Mapping[str, Arm]) -> Mapping[str, Arm]:
-        if taken := sorted(set(arms) & set(RESERVED_ROWS)):
+        if taken := sorted(set(arms) & {*RESERVED_ROWS, PREFERRED_RESPONSES}):
             raise ValueError(f"{taken[0]}: every study already has this row; choose another name")
-        if invalid := [name for name in arms if not _is_valid_name(name)]:
-            raise ValueError(f"{invalid[0]!r}: a name consists of letters, digits, - and _")
         return arms
 
     @model_validator(mode="after")
@@ -284,7 +289,3 @@ class Study(Settings):
         """The settings that differ from their defaults, as YAML that parses to an equal study."""
         document = self.model_dump(mode="json", exclude_defaults=True)
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _is_valid_name(text: str) -> bool:
-    return text.replace("_", "").replace("-", "").isalnum()

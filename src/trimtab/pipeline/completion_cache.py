@@ -15,8 +15,8 @@ from trimtab.pipeline.engine_results import (
     reject_unreadable,
     to_entry,
 )
-from trimtab.storage.artifacts import hash_json
 from trimtab.storage.jsonl_cache import JsonlCache
+from trimtab.storage.recipe import hash_json
 from trimtab.types import ChoiceScores, EngineRequest, Generation
 
 # Results by the index of their request.

@@ -13,7 +13,8 @@ from trimtab.engines.transformers import TransformersEngine
 from trimtab.pipeline.completion_cache import COMPLETIONS_DIR, CachedEngine
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
-from trimtab.storage.artifacts import Draft, canonical_json
+from trimtab.storage.artifacts import Draft
+from trimtab.storage.recipe import canonical_json
 
 ENGINE_PREFIX = "engine."
 

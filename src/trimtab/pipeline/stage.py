@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from trimtab.core.component import Component, Settings, get_kind
 from trimtab.core.runtime import Runtime
-from trimtab.storage.artifacts import Artifact, Draft, Recipe
+from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.recipe import Recipe
 
 StageInputs = Mapping[str, Artifact]
 StageFunction = Callable[[Draft, StageInputs, Runtime], Mapping[str, Any]]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from trimtab.config.study import Study
-from trimtab.errors import StoreError
 from trimtab.pipeline.run_index import RowIndex, load_run_index
 from trimtab.storage.artifacts import Artifact, open_artifact
-from trimtab.storage.schemas import annotation_from_row, load_split_pairs
+from trimtab.storage.schemas import load_annotation, load_annotations, load_split_pairs
 from trimtab.types import Annotation, Pair
 
 # The parts of an arm in the order they are made, with their display names.
@@ -119,27 +117,12 @@ class Run:
     def annotations(self, stage: str) -> Mapping[str, Annotation]:
         """The labels that a stage wrote, by pair id."""
         if stage not in self._annotations:
-            rows = self.artifact(stage).read_rows("annotations")
-            self._annotations[stage] = {row["id"]: self._parse_annotation(stage, row) for row in rows}
+            self._annotations[stage] = load_annotations(self.artifact(stage))
         return self._annotations[stage]
 
     def annotation(self, stage: str, pair_id: str) -> Annotation:
         """The label of one pair, without parsing the others. Raises `StoreError` if the stage has none."""
-        row = next((row for row in self.artifact(stage).read_rows("annotations") if row["id"] == pair_id), None)
-        if row is None:
-            raise StoreError(
-                f"{self._stage_folder(stage)}: there is no label of pair {pair_id}; delete the folder and run again"
-            )
-        return self._parse_annotation(stage, row)
-
-    def _parse_annotation(self, stage: str, row: Mapping[str, Any]) -> Annotation:
-        try:
-            return annotation_from_row(row)
-        except KeyError as error:
-            raise StoreError(
-                f"{self._stage_folder(stage)}: its labels have no column {error}, so an earlier version wrote them; "
-                "delete the folder and run the study again"
-            ) from error
+        return load_annotation(self.artifact(stage), pair_id)
 
     def _stage_folder(self, stage: str) -> Path:
         return self.folder / "stages" / stage

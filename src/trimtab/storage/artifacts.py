@@ -8,14 +8,15 @@ depends on, so a changed setting creates a new folder and never reuses an old re
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +27,24 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
-from trimtab.storage.atomic import atomic_write_array, atomic_write_text, translate_os_errors
+from trimtab.storage.atomic import WRITING_SUFFIX, atomic_write_array, atomic_write_bytes, atomic_write_text
+from trimtab.storage.disk_errors import translate_os_errors
+from trimtab.storage.line_checksums import decode_line, encode_line
+from trimtab.storage.readers import map_array, parse_table, read_json_document, translate_read_errors
+from trimtab.storage.recipe import Recipe, canonical_json
+from trimtab.storage.record import (
+    CHECKPOINT_PREFIX,
+    ELAPSED_FILE,
+    PARTIAL_SUFFIX,
+    RECORD_FILE,
+    REGENERATED_FILE,
+    describe_remedy,
+    iter_file_problems,
+    read_record,
+    write_record,
+)
 
 ParquetRow = Mapping[str, Any]
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def hash_json(value: Any) -> str:
-    """A 24-digit hexadecimal hash of a JSON value."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:24]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Everything that a stage's result depends on. `settings` omit defaults; `inputs` are fingerprints."""
-
-    stage: str
-    version: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def fingerprint(self) -> str:
-        """The first 12 hexadecimal digits of the recipe's SHA-256 hash."""
-        body = {"stage": self.stage, "version": self.version, "settings": self.settings, "inputs": self.inputs}
-        return hashlib.sha256(canonical_json(body).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +54,29 @@ class Artifact:
     folder: Path
     record: Mapping[str, Any]
 
-    def read_rows(self, name: str) -> list[dict[str, Any]]:
-        """Reads the rows of a table that the stage wrote."""
-        return pq.read_table(self.folder / f"{name}.parquet").to_pylist()  # type: ignore[no-any-return]
+    def read_rows(self, name: str, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+        """Reads the rows of a table that the stage wrote. Raises `StoreError` if it is damaged or lacks a column."""
+        path, remedy = self.folder / f"{name}.parquet", describe_remedy(self.folder)
+        with translate_read_errors(path, remedy):
+            data = path.read_bytes()
+        # `open_artifact` compared a large file only by samples
+        entry = self.record.get("files", {}).get(path.name)
+        if entry is not None and hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise StoreError(f"{path} is damaged (was changed after the stage finished); {remedy}")
+        return parse_table(path, data, schema, remedy)
 
     def read_array(self, name: str) -> NDArray[np.float32]:
         """Memory-maps an array that `Draft.resumable_array` wrote; rows are read from disk on access."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        return map_array(self.folder / f"{name}.npy", describe_remedy(self.folder))
 
     def read_json(self, name: str) -> Any:
-        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+        return read_json_document(self.folder / f"{name}.json", describe_remedy(self.folder))
+
+    @contextmanager
+    def translate_row_errors(self, name: str) -> Iterator[None]:
+        """Converts errors of the values in a table to `StoreError`."""
+        with translate_read_errors(self.folder / f"{name}.parquet", describe_remedy(self.folder)):
+            yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ class Draft:
 
     def write_rows(self, name: str, rows: Sequence[ParquetRow], schema: pa.Schema) -> None:
         with translate_os_errors(self.folder):
-            partial = self.folder / f"{name}.parquet.part"
+            partial = self.folder / f"{name}.parquet{PARTIAL_SUFFIX}"
             pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), partial)
             os.replace(partial, self.folder / f"{name}.parquet")
 
@@ -99,16 +102,16 @@ class Draft:
     ) -> list[dict[str, Any]]:
         """Computes rows in chunks and saves each chunk before the next one starts.
 
-        `make` receives the missing keys and yields lists of rows with a `key`. A truncated last line, left by a kill, is
-        discarded. Returns the rows in the order of `keys`.
+        `make` receives the missing keys and yields lists of rows with a `key`. Damaged lines, and a truncated last line left
+        by a kill, are computed again. Returns the rows in the order of `keys`.
         """
-        part = self.folder / f"{name}.jsonl.part"
-        rows = {row["key"]: row for row in _read_complete_lines(part)}
+        part = self.folder / f"{name}.jsonl{PARTIAL_SUFFIX}"
         with translate_os_errors(self.folder):
-            atomic_write_text(part, "".join(json.dumps(row) + "\n" for row in rows.values()))
-            with part.open("a", encoding="utf-8") as out:
+            rows = {row["key"]: row for row in _read_intact_rows(part)}
+            atomic_write_bytes(part, b"".join(map(encode_line, rows.values())))
+            with part.open("ab") as out:
                 for chunk in make([key for key in keys if key not in rows]):
-                    out.write("".join(json.dumps(row) + "\n" for row in chunk))
+                    out.write(b"".join(map(encode_line, chunk)))
                     out.flush()
                     rows.update({str(row["key"]): row for row in chunk})
         return [rows[key] for key in keys]
@@ -125,14 +128,14 @@ class Draft:
         parts = []
         for start in range(0, rows, chunk):
             indices = slice(start, min(start + chunk, rows))
-            part = self.folder / f"{name}-{start:09d}.part"
-            if not part.is_file():
-                with translate_os_errors(self.folder):
-                    atomic_write_array(part, make(indices))
-            parts.append(part)
+            part = self.folder / f"{name}-{start:09d}{PARTIAL_SUFFIX}"
+            values = _read_intact_array(part)
+            if values is None:
+                values = make(indices)
+                _write_array_part(part, values)
+            parts.append(values)
             tick(indices.stop - indices.start)
-        with translate_os_errors(self.folder):
-            atomic_write_array(self.folder / f"{name}.npy", np.concatenate([np.load(part) for part in parts]))
+        atomic_write_array(self.folder / f"{name}.npy", np.concatenate(parts))
 
 
 class Store:
@@ -158,9 +161,11 @@ class Store:
         try:
             document = {"process": os.getpid(), "host": socket.gethostname(), "since": _utc_timestamp()}
             atomic_write_text(owner, canonical_json(document))
-            yield
+            with translate_os_errors(self.root):
+                yield
         finally:
-            owner.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder can be gone, or read-only
+                owner.unlink(missing_ok=True)
             lock.release()
 
     def folder(self, name: str, recipe: Recipe) -> Path:
@@ -169,7 +174,7 @@ class Store:
     def find(self, name: str, recipe: Recipe) -> Artifact | None:
         """The complete artifact of this recipe, under any stage name, or None."""
         folders = [self.folder(name, recipe), *self.folders(recipe)]
-        return next((open_artifact(folder) for folder in folders if (folder / "record.json").is_file()), None)
+        return next((open_artifact(folder) for folder in folders if (folder / RECORD_FILE).exists()), None)
 
     def folders(self, recipe: Recipe) -> list[Path]:
         """The folders of this recipe, complete or not."""
@@ -178,12 +183,15 @@ class Store:
     def discard(self, name: str, recipe: Recipe) -> None:
         """Deletes the folders of this recipe. The record of the next artifact states when it was regenerated."""
         for old in self.folders(recipe):
-            (old / "record.json").unlink(missing_ok=True)  # first, so that a kill leaves no folder that looks complete
-            shutil.rmtree(old)
+            with translate_os_errors(old):
+                (old / RECORD_FILE).unlink(
+                    missing_ok=True
+                )  # first, so that a kill leaves no folder that looks complete
+                shutil.rmtree(old)
         folder = self.folder(name, recipe)
         with translate_os_errors(folder):
             folder.mkdir(parents=True)
-            atomic_write_text(folder / "regenerated_at.json", canonical_json(_utc_timestamp()))
+            atomic_write_text(folder / REGENERATED_FILE, canonical_json(_utc_timestamp()))
 
     def get_or_create(self, name: str, recipe: Recipe, make: Callable[[Draft], Mapping[str, Any]]) -> Artifact:
         """Returns the artifact of this recipe, and creates it if necessary; `make` returns the facts for the record."""
@@ -196,11 +204,12 @@ class Store:
         seconds = self._read_elapsed(folder)
         start = time.monotonic()
         try:
-            facts = make(Draft(folder=folder))
+            with translate_os_errors(folder):
+                facts = make(Draft(folder=folder))
         finally:
             seconds += time.monotonic() - start
             self._write_elapsed(folder, seconds)
-        record = {
+        fields = {
             "name": name,
             "stage": recipe.stage,
             "version": recipe.version,
@@ -211,55 +220,85 @@ class Store:
             "seconds": round(seconds, 3),
             "facts": dict(facts),
         }
-        regenerated = folder / "regenerated_at.json"
+        regenerated = folder / REGENERATED_FILE
         if regenerated.is_file():
-            record["regenerated_at"] = json.loads(regenerated.read_text())
+            fields["regenerated_at"] = read_json_document(regenerated, describe_remedy(folder))
         with translate_os_errors(folder):
-            atomic_write_text(folder / "record.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
-        (folder / "elapsed.json").unlink(missing_ok=True)
-        for part in folder.glob("*.part"):
-            part.unlink()
-        for checkpoint in folder.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+            record = write_record(folder, fields)
+            _delete_temporary_files(folder)
         return Artifact(folder=folder, record=record)
 
     def _read_elapsed(self, folder: Path) -> float:
         """Seconds spent by killed or failed attempts at this folder, as far as they were saved."""
-        elapsed = folder / "elapsed.json"
-        return float(json.loads(elapsed.read_text())) if elapsed.is_file() else 0.0
+        elapsed = folder / ELAPSED_FILE
+        if not elapsed.is_file():
+            return 0.0
+        remedy = "delete it and run again; only the time of earlier attempts is lost"
+        with translate_read_errors(elapsed, remedy):
+            return float(read_json_document(elapsed, remedy))
 
     def _write_elapsed(self, folder: Path, seconds: float) -> None:
-        if folder.is_dir() and shutil.disk_usage(folder).free > 1 << 20:
-            atomic_write_text(folder / "elapsed.json", json.dumps(round(seconds, 3)))
+        with suppress(OSError, StoreError):  # another error may be on its way, and it matters more
+            if folder.is_dir() and shutil.disk_usage(folder).free > 1 << 20:
+                atomic_write_text(folder / ELAPSED_FILE, json.dumps(round(seconds, 3)))
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """Opens a complete folder. Raises `StoreError` if it is incomplete or its record cannot be read."""
-    path = folder / "record.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"{folder} is not finished (no record.json); run the study again to finish it") from None
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}); delete {folder} and run again") from error
-    if not isinstance(record, dict):
-        raise StoreError(f"{path} is damaged (not a mapping); delete {folder} and run again")
+    """Opens a complete folder.
+
+    Raises `StoreError` if it is incomplete, its record is damaged, or one of its files is not as recorded.
+    """
+    record = read_record(folder)
+    problem = next(iter_file_problems(folder, record), None)
+    if problem is not None:
+        path, reason = problem
+        raise StoreError(f"{path} is damaged ({reason}); {describe_remedy(folder)}")
     return Artifact(folder=folder, record=record)
 
 
-def _read_complete_lines(path: Path) -> list[dict[str, Any]]:
+def _delete_temporary_files(folder: Path) -> None:
+    (folder / ELAPSED_FILE).unlink(missing_ok=True)
+    for path in [*folder.glob(f"*{PARTIAL_SUFFIX}"), *folder.glob(f"*{WRITING_SUFFIX}")]:
+        path.unlink()
+    for checkpoint in folder.glob(f"{CHECKPOINT_PREFIX}*"):
+        shutil.rmtree(checkpoint)
+
+
+def _read_intact_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a partial file, without damaged lines and a truncated last line."""
     if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return
+    for line in path.read_bytes().splitlines(keepends=True):
+        with suppress(ValueError):
+            row = decode_line(line) if line.endswith(b"\n") else {}
+            if isinstance(row.get("key"), str):
+                yield row
+
+
+def _write_array_part(path: Path, values: NDArray[np.float32]) -> None:
+    """The array, followed by its SHA-256."""
+    data = io.BytesIO()
+    np.save(data, values, allow_pickle=False)
+    atomic_write_bytes(path, data.getvalue() + hashlib.sha256(data.getvalue()).digest())
+
+
+def _read_intact_array(path: Path) -> NDArray[np.float32] | None:
+    """The array of a partial file; None if there is none, or if it is damaged."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    data, digest = data[:-32], data[-32:]
+    if hashlib.sha256(data).digest() != digest:
+        return None
+    return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _describe_lock_owner(path: Path) -> str:
     try:
         owner = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, LookupError, TypeError):
         return "unknown process"
-    return f"process {owner['process']} on {owner['host']} since {owner['since']}"
 
 
 def _utc_timestamp() -> str:

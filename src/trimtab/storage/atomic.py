@@ -1,31 +1,37 @@
-"""Atomic file writes, with operating system errors turned into messages that name the folder and the fix."""
+"""Atomic file writes. A file has its old contents or its new ones, also after a power failure."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
+from trimtab.storage.disk_errors import translate_os_errors
+
+# The suffix of a file that is being written; such files are never read.
+WRITING_SUFFIX = ".writing"
 
 
 def atomic_write_text(path: Path, text: str) -> None:
-    """Replaces the file's contents completely or not at all."""
-    partial = path.with_name(path.name + ".writing")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    """Replaces the file's contents completely or not at all. Raises `StoreError` if it cannot be written."""
+    atomic_write_bytes(path, text.encode())
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    with translate_os_errors(path.parent):
+        _replace_contents(path, lambda out: out.write(data))
 
 
 def atomic_write_array(path: Path, values: NDArray[np.float32]) -> None:
-    partial = path.with_name(path.name + ".writing")
-    with partial.open("wb") as out:
-        np.save(out, values, allow_pickle=False)
-    os.replace(partial, path)
+    with translate_os_errors(path.parent):
+        _replace_contents(path, lambda out: np.save(out, values, allow_pickle=False))
 
 
 def write_output(path: Path, text: str) -> None:
@@ -37,23 +43,42 @@ def write_output(path: Path, text: str) -> None:
         raise StoreError(f"cannot write {path}: it is a folder; give the path of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(path, text)
+        _replace_contents(path, lambda out: out.write(text.encode()))
     except OSError as error:
         reason = f"{path.parent} is not a folder" if isinstance(error, FileExistsError) else error.strerror
         raise StoreError(f"cannot write {path}: {reason}; choose another file") from error
 
 
-@contextmanager
-def translate_os_errors(folder: Path) -> Iterator[None]:
-    """Converts operating system errors to `StoreError` with the folder and the fix."""
+def flush_to_disk(paths: Iterable[Path]) -> None:
+    """Returns when the contents of these files, and their names in their folders, are on the disk."""
+    files = list(paths)
+    for path in [*files, *dict.fromkeys(file.parent for file in files)]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some network file systems cannot synchronize folders
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def apply_umask(path: Path) -> None:
+    """Gives a file the permissions of the umask. Some libraries create files that only their owner can read."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def _replace_contents(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    partial = path.with_name(path.name + WRITING_SUFFIX)
     try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"no space left for {folder}: free some space, or use --out on another disk; finished work is saved, "
-                "and the same command resumes from there"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise StoreError(f"cannot write {folder}: {error.strerror}; choose another folder with --out") from error
+        with partial.open("wb") as out:
+            write(out)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):  # a full disk needs the space, and the first error is the one to report
+            partial.unlink(missing_ok=True)
         raise

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from trimtab.storage.atomic import translate_os_errors
+from trimtab.storage.disk_errors import translate_os_errors
+from trimtab.storage.line_checksums import decode_line, encode_line
 
 Value = TypeVar("Value")
-# Separates an entry from its checksum, which is over the bytes before it. Entries of earlier versions have none.
-_CHECKSUM_FIELD = b', "sha256": "'
 
 
 class JsonlCache(Generic[Value]):
@@ -50,7 +47,7 @@ class JsonlCache(Generic[Value]):
         return found
 
     def put_many(self, values: Mapping[str, Any]) -> None:
-        lines = [_format_line(key, value) for key, value in values.items()]
+        lines = [encode_line({"key": key, "value": value}) for key, value in values.items()]
         if not lines:
             return
         with translate_os_errors(self.path.parent):
@@ -81,20 +78,10 @@ class JsonlCache(Generic[Value]):
 
     def _read_line(self, line: bytes) -> tuple[str, Value] | None:
         """The key and the value; None if the line is damaged or its value is invalid."""
-        content, marked, checksum = line.rstrip().rpartition(_CHECKSUM_FIELD)
-        if marked and checksum != f'{_compute_checksum(content)}"}}'.encode():
-            return None
         try:
-            entry = json.loads(line)
+            entry = decode_line(line)
+            if set(entry) != {"key", "value"}:
+                return None
             return str(entry["key"]), self._parse(entry["value"])
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
-
-
-def _format_line(key: str, value: Any) -> bytes:
-    content = json.dumps({"key": key, "value": value}, ensure_ascii=False)[:-1].encode()
-    return content + _CHECKSUM_FIELD + f'{_compute_checksum(content)}"}}\n'.encode()
-
-
-def _compute_checksum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

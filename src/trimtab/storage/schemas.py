@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.core.annotator_inputs import ResponseScores
+from trimtab.errors import StoreError
 from trimtab.storage.artifacts import Artifact
-from trimtab.types import Annotation, Completion, Cost, Message, Pair, Prompt, Score
+from trimtab.storage.record import describe_remedy
+from trimtab.types import Annotation, Completion, Cost, Message, Pair, Prompt, RowOrigin, Score
 
 PAIR_SCHEMA = pa.schema(
     [("id", pa.string()), ("prompt", pa.string()), ("a", pa.string()), ("b", pa.string()), ("human", pa.string())]
@@ -36,7 +38,17 @@ ANNOTATION_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
-# `labels/ARM.parquet`: labels for use outside a study.
+# The row of a file that each pair was read from.
+ORIGIN_SCHEMA = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("first", pa.string()),
+        ("columns", pa.list_(pa.string())),
+    ]
+)
+# Labels by pair id, for use outside a study.
 LABEL_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -48,6 +60,19 @@ LABEL_SCHEMA = pa.schema(
         ("prompt_hash", pa.string()),
         ("tokens", pa.int64()),
         ("seconds", pa.float64()),
+    ]
+)
+# `labels/ARM.parquet`: the same, next to the texts in the order of the user's row.
+LABEL_FILE_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("prompt", pa.string()),
+        ("response_1", pa.string()),
+        ("response_2", pa.string()),
+        ("preferred", pa.string()),
+        ("probability", pa.float64()),
+        *LABEL_SCHEMA,
     ]
 )
 COMPLETION_SCHEMA = pa.schema(
@@ -79,9 +104,19 @@ def pairs_to_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     ]
 
 
+def load_origins(artifact: Artifact) -> dict[str, RowOrigin]:
+    """The first row of each pair of a split, by pair id. Empty for a split without files."""
+    if not (artifact.folder / "origins.parquet").is_file():
+        return {}
+    rows = artifact.read_rows("origins")
+    return {row["pair_id"]: RowOrigin(**{**row, "columns": tuple(row["columns"])}) for row in rows}
+
+
 def load_split_pairs(artifact: Artifact, split_name: str) -> list[Pair]:
     """The pairs of one split: `labeled`, `unlabeled` or `test`."""
-    return [Pair(**{**row, "prompt": deserialize_prompt(row["prompt"])}) for row in artifact.read_rows(split_name)]
+    rows = artifact.read_rows(split_name, PAIR_SCHEMA)
+    with artifact.translate_row_errors(split_name):
+        return [Pair(**{**row, "prompt": deserialize_prompt(row["prompt"])}) for row in rows]
 
 
 def cost_to_columns(cost: Cost) -> dict[str, float]:
@@ -121,12 +156,26 @@ def annotation_from_row(row: Mapping[str, Any]) -> Annotation:
 
 def load_annotations(artifact: Artifact) -> dict[str, Annotation]:
     """The annotations of a stage, by pair id."""
-    return {row["id"]: annotation_from_row(row) for row in artifact.read_rows("annotations")}
+    rows = artifact.read_rows("annotations", ANNOTATION_SCHEMA)
+    with artifact.translate_row_errors("annotations"):
+        return {row["id"]: annotation_from_row(row) for row in rows}
+
+
+def load_annotation(artifact: Artifact, pair_id: str) -> Annotation:
+    """The annotation of one pair, without parsing the others. Raises `StoreError` if the stage has none."""
+    rows = artifact.read_rows("annotations", ANNOTATION_SCHEMA)
+    row = next((row for row in rows if row["id"] == pair_id), None)
+    if row is None:
+        raise StoreError(f"{artifact.folder}: there is no label of pair {pair_id}; {describe_remedy(artifact.folder)}")
+    with artifact.translate_row_errors("annotations"):
+        return annotation_from_row(row)
 
 
 def load_logprobs(artifact: Artifact) -> dict[str, ResponseScores]:
     """Summed log-probabilities, by pair id."""
-    return {row.pop("id"): ResponseScores(**row) for row in artifact.read_rows("logprobs")}
+    rows = artifact.read_rows("logprobs", LOGPROB_SCHEMA)
+    with artifact.translate_row_errors("logprobs"):
+        return {row.pop("id"): ResponseScores(**row) for row in rows}
 
 
 def completion_to_row(completion: Completion) -> dict[str, Any]:
@@ -150,7 +199,9 @@ def completion_from_row(row: Mapping[str, Any]) -> Completion:
 
 
 def load_completions(artifact: Artifact) -> list[Completion]:
-    return [completion_from_row(row) for row in artifact.read_rows("completions")]
+    rows = artifact.read_rows("completions", COMPLETION_SCHEMA)
+    with artifact.translate_row_errors("completions"):
+        return [completion_from_row(row) for row in rows]
 
 
 def scores_to_rows(scores: Iterable[Score]) -> list[dict[str, Any]]:
@@ -161,4 +212,5 @@ def scores_to_rows(scores: Iterable[Score]) -> list[dict[str, Any]]:
 
 def load_scores(artifact: Artifact) -> dict[str, float]:
     """The scores by prompt id, without those that failed."""
-    return {row["id"]: row["value"] for row in artifact.read_rows("scores") if row["status"] == "ok"}
+    rows = artifact.read_rows("scores", SCORE_SCHEMA)
+    return {row["id"]: row["value"] for row in rows if row["status"] == "ok"}

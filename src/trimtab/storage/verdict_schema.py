@@ -60,7 +60,9 @@ def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
 
 def load_verdicts(artifact: Artifact) -> dict[str, Verdict]:
     """The verdicts of a stage, by comparison id."""
-    return {row["id"]: verdict_from_row(row) for row in artifact.read_rows("verdicts")}
+    rows = artifact.read_rows("verdicts", VERDICT_SCHEMA)
+    with artifact.translate_row_errors("verdicts"):
+        return {row["id"]: verdict_from_row(row) for row in rows}
 
 
 def _parse_single_verdict(fields: Mapping[str, Any] | None) -> SingleVerdict | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trimtab.pipeline.stage import Stage
-from trimtab.storage.artifacts import canonical_json
+from trimtab.storage.recipe import canonical_json
 
 DEFAULT = "default"
 WEIGHTS = "weights"

@@ -12,7 +12,7 @@ from trimtab.models.references import NOT_DOWNLOADED
 from trimtab.pipeline.stages.split import as_source
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.sources.hub import Hub, HubUnreachableError
-from trimtab.storage.artifacts import canonical_json
+from trimtab.storage.recipe import canonical_json
 from trimtab.types import Dataset
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trimtab.config.names import PREFERRED_RESPONSES
 from trimtab.config.study import Study
 from trimtab.pipeline.plan.model import RowStages
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.embed import preferred_embeddings_stage, response_embeddings_stage
 from trimtab.pipeline.stages.kl import kl_stage
-
-# The key of the human-preferred responses among the embeddings of rows.
-PREFERRED_RESPONSES = "preferred_responses"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ def _write_embeddings(
 def load_embeddings(artifact: Artifact) -> dict[str, NDArray[np.float32]]:
     """The embeddings of each prompt's texts, shape (texts, d): one text for a response, one per preferred response."""
     indices: dict[str, list[int]] = {}
-    for index, row in enumerate(artifact.read_rows("rows")):
+    for index, row in enumerate(artifact.read_rows("rows", EMBEDDING_SCHEMA)):
         indices.setdefault(row["prompt_id"], []).append(index)
     if not indices:
         return {}

@@ -75,5 +75,5 @@ def load_hidden_states(artifact: Artifact) -> dict[str, PairFeatures]:
     differences = artifact.read_array("differences")
     return {
         row["id"]: PairFeatures(values=differences[index], tokens=row["tokens"])
-        for index, row in enumerate(artifact.read_rows("rows"))
+        for index, row in enumerate(artifact.read_rows("rows", HIDDEN_STATE_SCHEMA))
     }

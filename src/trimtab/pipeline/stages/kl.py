@@ -77,7 +77,7 @@ def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions
 
 def load_log_ratios(artifact: Artifact) -> dict[str, float]:
     """The log-ratio of each response, in nats, by prompt id."""
-    return {row["id"]: row["policy_logprob"] - row["reference_logprob"] for row in artifact.read_rows("kl")}
+    return {row["id"]: row["policy_logprob"] - row["reference_logprob"] for row in artifact.read_rows("kl", KL_SCHEMA)}
 
 
 def _tokenize_completion(chat: ChatTokenizer, completion: Completion) -> TokenizedPair:

@@ -42,7 +42,7 @@ def reward_table_stage(name: str, reward_model: Stage, split: Stage, split_names
 
 def load_rewards(artifact: Artifact) -> dict[str, ResponseScores]:
     """The rewards of both responses, by pair id."""
-    return {row.pop("id"): ResponseScores(**row) for row in artifact.read_rows("rewards")}
+    return {row.pop("id"): ResponseScores(**row) for row in artifact.read_rows("rewards", LOGPROB_SCHEMA)}
 
 
 def _write_rewards(draft: Draft, name: str, folder: Path, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:

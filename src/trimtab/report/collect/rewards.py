@@ -10,6 +10,7 @@ from trimtab.core.component import get_kind
 from trimtab.report.metric_registry import format_value, get_metric_info
 from trimtab.report.run_reader import Run
 from trimtab.scorers.study_reward_model import StudyRewardModel
+from trimtab.storage.schemas import REWARD_SCHEMA
 from trimtab.types import Metric, Pair
 
 GOLD_REWARD, PROXY_REWARD = "gold_reward", "proxy_reward"
@@ -74,7 +75,7 @@ def _build_pending_reward(run: Run, name: str) -> RewardInfo:
 
 def _build_reward_info(run: Run, name: str, stage: str) -> RewardInfo:
     artifact, scorer = run.artifact(stage), run.study.scorers[name]
-    margins = {row["id"]: row["a"] - row["b"] for row in artifact.read_rows("rewards")}
+    margins = {row["id"]: row["a"] - row["b"] for row in artifact.read_rows("rewards", REWARD_SCHEMA)}
     by_reward, by_length = compute_reward_correctness(run.test, margins)
     agreement, length_baseline = (_compute_agreement(correctness, run) for correctness in (by_reward, by_length))
     gain_over_length = stats.paired_difference(by_reward, by_length, clusters=run.prompt_ids)

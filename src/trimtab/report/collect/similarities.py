@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab import stats
-from trimtab.pipeline.plan.response_metrics import PREFERRED_RESPONSES
+from trimtab.config.names import PREFERRED_RESPONSES
 from trimtab.pipeline.stages.embed import load_embeddings
 from trimtab.report.run_reader import Run
 from trimtab.types import Metric

@@ -11,6 +11,7 @@ from trimtab.data.split import SPLIT_NAMES
 from trimtab.errors import DataError, StudyError
 from trimtab.report.run_reader import Run
 from trimtab.sources.file import File
+from trimtab.storage.schemas import REWARD_SCHEMA
 from trimtab.types import Annotation, Pair, build_human_annotation
 
 HUMAN = "human"
@@ -140,6 +141,6 @@ def _read_gold_rewards(runs: list[Run]) -> dict[str, dict[str, tuple[float, floa
     for run in runs:
         for scorer, stage in run.index.unlabeled_rewards.items():
             if run.is_finished(stage):
-                rows = run.artifact(stage).read_rows("rewards")
+                rows = run.artifact(stage).read_rows("rewards", REWARD_SCHEMA)
                 rewards.setdefault(scorer, {}).update({row["id"]: (row["a"], row["b"]) for row in rows})
     return rewards

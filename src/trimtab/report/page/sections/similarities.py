@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.pipeline.plan.response_metrics import PREFERRED_RESPONSES
+from trimtab.config.names import PREFERRED_RESPONSES
 from trimtab.report.formatting import format_metric_cell
 from trimtab.report.model import Report, sort_arm_names
 from trimtab.report.page.sections.section import PageContents, Section

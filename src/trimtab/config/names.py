@@ -1,0 +1,30 @@
+"""The rule for names that users choose and that become part of file names and table keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# A folder name can contain two names, the name of a stage and a fingerprint, and some file systems allow 143 characters.
+MAX_NAME_LENGTH = 48
+NAME_RULE = (
+    f"a name consists of letters, digits, - and _, starts with a letter or digit, and has at most {MAX_NAME_LENGTH} "
+    "characters"
+)
+# The key of the human-preferred responses in tables that are keyed by arm.
+PREFERRED_RESPONSES = "preferred_responses"
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}")
+
+
+def validate_names(names: Iterable[str]) -> None:
+    """Raises `ValueError` for a name against the rule, and for names that are equal on some file systems."""
+    by_folded: dict[str, str] = {}
+    for name in names:
+        if _NAME.fullmatch(name) is None:
+            shown = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…"
+            raise ValueError(f"{shown!r}: {NAME_RULE}")
+        other = by_folded.setdefault(name.lower(), name)
+        if other != name:
+            raise ValueError(
+                f"{name!r}: differs from {other!r} only in case, which some file systems ignore; rename one"
+            )
