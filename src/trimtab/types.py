@@ -16,6 +16,8 @@ Status = Literal["ok", "abstained", "failed"]
 # A judge's choice by position: the first response, the second, or a tie.
 JudgeChoice = Literal["first", "second", "tie"]
 Outcome = Literal["win", "tie", "loss", "failed"]
+# Why a row is not a pair of the data.
+FailureKind = Literal["failed", "duplicate", "overlong", "excluded"]
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
@@ -82,6 +84,10 @@ class Pair:
     def response(self, choice: Choice) -> str:
         return self.a if choice == "a" else self.b
 
+    def get_choice(self, response: str) -> Choice:
+        """Which of the two responses this is."""
+        return "a" if response == self.a else "b"
+
     def length_difference(self, choice: Choice) -> int:
         """Characters of the chosen response minus characters of the other one."""
         return (len(self.a) - len(self.b)) * (1 if choice == "a" else -1)
@@ -89,19 +95,40 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFailure:
-    """A row of a source that is not usable as a pair: its location and the reason."""
+    """A row of a source that is not a pair of the data. `file` and `row`, counted from 1, are set for rows of files."""
 
     location: str
     reason: str
+    kind: FailureKind = "failed"
+    file: str = ""
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowOrigin:
+    """The row of a file that a pair was read from, counted from 1.
+
+    `first` is the response that comes first in the row; `columns` are the columns of both, or empty if one column has both.
+    """
+
+    pair_id: str
+    file: str
+    row: int
+    first: Choice
+    columns: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """The contents of a source: pairs, unusable rows, and the detected layout of the rows."""
+    """The contents of a source: pairs, unusable rows, and the detected layout of the rows.
+
+    `origins` has one entry for each row of a file that has one of the pairs, so a pair with duplicates has several.
+    """
 
     pairs: tuple[Pair, ...]
     failures: tuple[RowFailure, ...] = ()
     layout: str = ""
+    origins: tuple[RowOrigin, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

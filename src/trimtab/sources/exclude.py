@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from trimtab.core.component import Component, SourceField
-from trimtab.data.parsing.dataset_builder import sample_pairs
+from trimtab.data.parsing.dataset_builder import sample_pairs, select_origins
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
 from trimtab.sources._shared.nested_sources import combined_content_hash, load_source
@@ -43,14 +43,16 @@ class Exclude(Component):
             )
         remaining_ids = {pair.id for pair in remaining}
         failures = [
-            RowFailure(location=f"pair {pair.id}", reason="prompt occurs in an excluded source")
+            RowFailure(location=f"pair {pair.id}", reason="prompt occurs in an excluded source", kind="excluded")
             for pair in dataset.pairs
             if pair.id not in remaining_ids
         ]
+        sample = sample_pairs(remaining, self.limit, self.seed)
         return Dataset(
-            pairs=sample_pairs(remaining, self.limit, self.seed),
+            pairs=sample,
             failures=(*dataset.failures, *failures),
             layout=dataset.layout,
+            origins=select_origins(dataset.origins, sample),
         )
 
     def content_hash(self) -> str:

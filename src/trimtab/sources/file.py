@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,7 +13,8 @@ from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, La
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
 from trimtab.data.parsing.files import find_files, hash_files, read_rows
 from trimtab.data.parsing.row_columns import LayoutName
-from trimtab.types import Dataset
+from trimtab.data.parsing.rows import SourceRow
+from trimtab.types import Dataset, RowFailure
 
 
 class File(Component):
@@ -36,17 +39,29 @@ class File(Component):
 
     def load(self) -> Dataset:
         """The pairs, and a failure for each unusable row. Raises `DataError` if no row is usable."""
-        rows = (row for file in find_files(self.path) for row in read_rows(file))
         return build_dataset(
-            rows,
+            self.read_rows(),
             self.path,
             layout=self.layout,
             turns=self.turns,
             rating_column=self.rating_column,
-            columns=ColumnSettings(names=self.columns, label_values=self.label_values),
+            columns=self.column_settings,
             limit=self.limit,
             seed=self.seed,
         )
+
+    @property
+    def column_settings(self) -> ColumnSettings:
+        return ColumnSettings(names=self.columns, label_values=self.label_values)
+
+    def read_rows(self) -> Iterator[SourceRow | RowFailure]:
+        """The unparsed rows of all files, with the file and the number of each row."""
+        for file in find_files(self.path):
+            for number, row in enumerate(read_rows(file), start=1):
+                if isinstance(row, SourceRow):
+                    yield replace(row, file=str(file), number=number)
+                else:
+                    yield replace(row, file=str(file), row=number)
 
     def content_hash(self) -> str:
         """SHA-256 of the files' bytes."""

@@ -24,6 +24,8 @@ def export_preferences(folder: Path, arm: str, path: Path) -> int:
     """
     index = load_run_index(folder)
     row = _find_arm(index, arm)
+    if path.suffix != ".jsonl":
+        raise StudyError(f"--out {path}: labels are written as JSON lines; use the suffix .jsonl")
     if row.labels is None:
         raise StudyError(f"--arm {arm}: the arm has no labels ({row.skipped or row.description})")
     labels = load_annotations(open_artifact(folder / "stages" / row.labels))
@@ -33,7 +35,7 @@ def export_preferences(folder: Path, arm: str, path: Path) -> int:
         preference = Preference.from_annotation(pair, label)
         if preference is not None:
             margin = None if label.margin is None else abs(label.margin)
-            lines.append(json.dumps(_to_trl(preference, margin), ensure_ascii=False))
+            lines.append(json.dumps(build_trl_row(preference, margin), ensure_ascii=False))
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_text(path, "".join(line + "\n" for line in lines))
     return len(lines)
@@ -53,7 +55,9 @@ def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], Non
         loaded.chat.tokenizer.save_pretrained(path)
 
 
-def _to_trl(preference: Preference, margin: float | None) -> dict[str, Any]:
+def build_trl_row(preference: Preference, margin: float | None) -> dict[str, Any]:
+    """A row in TRL's conversational preference format. `margin` is the score difference in favor of `chosen`."""
+
     def response(text: str) -> list[dict[str, str]]:
         return [_to_message(Message(role="assistant", content=text))]
 

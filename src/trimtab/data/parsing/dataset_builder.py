@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,13 +9,13 @@ from typing import Any, Literal
 
 from trimtab.data.parsing.column_hints import build_no_layout_error
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
-from trimtab.data.parsing.layouts import parse_row, shares_words
+from trimtab.data.parsing.layouts import ParsedPair, parse_row, shares_words
 from trimtab.data.parsing.messages import UnusableRowError
 from trimtab.data.parsing.ratings import pair_rated_responses
-from trimtab.data.parsing.row_columns import LayoutName, find_row_columns, list_required_columns
-from trimtab.data.parsing.rows import SourceRow, format_columns
+from trimtab.data.parsing.row_columns import LayoutName, RowColumns, find_row_columns, list_required_columns
+from trimtab.data.parsing.rows import SourceRow, build_failure, format_columns
 from trimtab.errors import DataError
-from trimtab.types import Choice, Dataset, Pair, RowFailure, text_hash
+from trimtab.types import Choice, Dataset, FailureKind, Pair, RowFailure, RowOrigin, text_hash
 
 PromptTurns = Literal["all", "last"]
 # Text without a prompt counts as prompt and response in one only if 9 in 10 such rows share at least two words: two responses
@@ -32,6 +31,7 @@ class _ParsedRow:
 
     location: str
     pair: Pair
+    origin: RowOrigin | None = None
     is_guess: bool = False
 
 
@@ -72,12 +72,12 @@ class _RowParser:
         if isinstance(row, RowFailure):
             return row
         self.summary.rows += 1
-        if len(self.summary.columns) < MAX_COLUMNS:
+        if len(self.summary.columns) < MAX_COLUMNS and not row.cells.keys() <= self.summary.columns.keys():
             self.summary.columns.update(dict.fromkeys(row.cells))
         try:
             return self._parse_cells(row)
         except UnusableRowError as error:
-            return RowFailure(location=row.location, reason=sys.intern(str(error)))
+            return build_failure(row, str(error))
 
     def _parse_cells(self, row: SourceRow) -> _ParsedRow:
         summary = self.summary
@@ -94,10 +94,20 @@ class _RowParser:
             summary.shared += shares_words(row.cells, columns, MIN_SHARED_WORDS)
         parsed = parse_row(row.cells, columns, self.settings)
         summary.layouts[parsed.layout] += 1
-        if len(summary.unread) < MAX_COLUMNS:
+        if parsed.unread and len(summary.unread) < MAX_COLUMNS:
             summary.unread.update(dict.fromkeys(parsed.unread))
         pair = parsed.pair if self.turns == "all" else _keep_last_turn(parsed.pair)
-        return _ParsedRow(location=row.location, pair=pair, is_guess=is_guess)
+        return _ParsedRow(
+            location=row.location, pair=pair, origin=_find_origin(row, parsed, pair, columns), is_guess=is_guess
+        )
+
+
+def _find_origin(row: SourceRow, parsed: ParsedPair, pair: Pair, columns: RowColumns) -> RowOrigin | None:
+    if not row.file:
+        return None
+    names = (columns.first, columns.second) if columns.second else ("", "")
+    first = pair.get_choice(parsed.pair.response(parsed.first))
+    return RowOrigin(pair_id=pair.id, file=row.file, row=row.number, first=first, columns=names)
 
 
 def build_dataset(
@@ -135,16 +145,31 @@ def build_dataset(
     pairs, failures = _deduplicate(parsed)
     if not pairs:
         raise _no_usable_rows_error(origin, failures)
+    sample = sample_pairs(pairs, limit, seed)
     details = (f", by {rating_column!r}" if rating_column else "") + (", last turn only" if turns == "last" else "")
     return Dataset(
-        pairs=sample_pairs(pairs, limit, seed), failures=tuple(failures), layout=summary.format_layout() + details
+        pairs=sample,
+        failures=tuple(failures),
+        layout=summary.format_layout() + details,
+        origins=select_origins((row.origin for row in parsed if isinstance(row, _ParsedRow)), sample),
     )
+
+
+def select_origins(origins: Iterable[RowOrigin | None], pairs: Sequence[Pair]) -> tuple[RowOrigin, ...]:
+    """The origins of these pairs, in order."""
+    ids = {pair.id for pair in pairs}
+    return tuple(origin for origin in origins if origin is not None and origin.pair_id in ids)
 
 
 def _refuse_guess(row: _ParsedRow | RowFailure) -> _ParsedRow | RowFailure:
     if isinstance(row, RowFailure) or not row.is_guess:
         return row
-    return RowFailure(location=row.location, reason=NO_SHARED_PROMPT)
+    return _fail(row, NO_SHARED_PROMPT)
+
+
+def _fail(row: _ParsedRow, reason: str, kind: FailureKind = "failed") -> RowFailure:
+    file, number = (row.origin.file, row.origin.row) if row.origin else ("", 0)
+    return RowFailure(location=row.location, reason=reason, kind=kind, file=file, row=number)
 
 
 def _describe_unmatched(cells: Mapping[str, Any], layout: LayoutName, settings: ColumnSettings) -> str:
@@ -175,7 +200,9 @@ def concat_datasets(datasets: Sequence[Dataset], *, limit: int | None = None, se
     if not pairs:
         raise _no_usable_rows_error(layout, failures)
     earlier = [failure for dataset in datasets for failure in dataset.failures]
-    return Dataset(pairs=sample_pairs(pairs, limit, seed), failures=(*earlier, *failures), layout=layout)
+    sample = sample_pairs(pairs, limit, seed)
+    origins = select_origins((origin for dataset in datasets for origin in dataset.origins), sample)
+    return Dataset(pairs=sample, failures=(*earlier, *failures), layout=layout, origins=origins)
 
 
 def sample_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> tuple[Pair, ...]:
@@ -204,11 +231,11 @@ def _deduplicate(rows: Sequence[_ParsedRow | RowFailure]) -> tuple[list[Pair], l
         if isinstance(row, RowFailure):
             failures.append(row)
             continue
-        location, pair = row.location, row.pair
+        pair = row.pair
         if len(labels[pair.id]) > 1:
-            failures.append(RowFailure(location=location, reason="duplicate pair with opposite labels"))
+            failures.append(_fail(row, "duplicate pair with opposite labels"))
         elif pair.id in seen:
-            failures.append(RowFailure(location=location, reason="duplicate pair"))
+            failures.append(_fail(row, "duplicate pair", "duplicate"))
         else:
             seen.add(pair.id)
             pairs.append(replace(pair, human=next(iter(labels[pair.id]), None)))

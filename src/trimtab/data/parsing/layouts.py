@@ -27,17 +27,21 @@ from trimtab.data.parsing.messages import (
 )
 from trimtab.data.parsing.row_columns import SAFETY_COLUMNS, RowColumns
 from trimtab.data.parsing.rows import Cells
-from trimtab.types import Pair, Prompt
+from trimtab.types import Choice, Pair, Prompt
 
 Responses = tuple[Prompt, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedPair:
-    """A row's pair and the name of its layout. `unread` are the columns that an unlabeled row has besides its texts."""
+    """A row's pair and the name of its layout. `unread` are the columns that an unlabeled row has besides its texts.
+
+    `first` is the response that comes first in the row.
+    """
 
     pair: Pair
     layout: str
+    first: Choice
     unread: tuple[str, ...] = ()
 
 
@@ -52,7 +56,8 @@ def parse_row(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> Pa
     prompt, first, second = _parse_texts(cells, columns, settings)
     pair = build_pair(prompt, first, second, "first", names=(columns.first, columns.second))
     prompt_kind = "explicit prompt" if columns.layout == "explicit" else "implicit prompt"
-    return ParsedPair(pair=pair, layout=f"preference, {_describe_format(cells, columns)}, {prompt_kind}")
+    layout = f"preference, {_describe_format(cells, columns)}, {prompt_kind}"
+    return ParsedPair(pair=pair, layout=layout, first=pair.get_choice(first))
 
 
 def _describe_format(cells: Cells, columns: RowColumns) -> str:
@@ -184,8 +189,10 @@ def _parse_responses(cells: Cells, columns: RowColumns, settings: ColumnSettings
     prompt, first, second = _parse_texts(cells, columns, settings)
     preferred = parse_row_label(cells, columns.first, columns.second, columns.used, settings)
     labels = find_label_columns(cells, columns.first, settings)
+    pair = build_pair(prompt, first, second, preferred, names=(columns.first, columns.second))
     return ParsedPair(
-        pair=build_pair(prompt, first, second, preferred, names=(columns.first, columns.second)),
+        pair=pair,
+        first=pair.get_choice(first),
         layout=f"two responses, {_describe_format(cells, columns)}, "
         + (f"labels in {labels[0]!r}" if labels else "unlabeled"),
         unread=() if labels else tuple(name for name in cells if name not in (*columns.used, *CONTEXT_COLUMNS)),
@@ -197,8 +204,10 @@ def _parse_candidates(cells: Cells, columns: RowColumns, settings: ColumnSetting
     turns = parse_turns(get_cell(cells, columns.prompt), f"{columns.prompt!r}")
     prompt = validate_turns(add_context(turns, cells, settings, columns.used), f"{columns.prompt!r}")
     best, worst = select_best_and_worst(cells[columns.first], columns.first)
+    pair = build_pair(prompt, best, worst, "first", names=("best", "worst"))
     return ParsedPair(
-        pair=build_pair(prompt, best, worst, "first", names=("best", "worst")),
+        pair=pair,
+        first=pair.get_choice(best),
         layout=f"best and worst of {columns.first!r}",
     )
 
@@ -208,8 +217,10 @@ def _parse_safety(cells: Cells, columns: RowColumns, settings: ColumnSettings) -
     prompt, first, second = _parse_texts(cells, columns, settings)
     is_safe = [_parse_bool(cells, name) for name in SAFETY_COLUMNS[:2]]
     preferred = _parse_response_number(cells, "better_response_id" if all(is_safe) else "safer_response_id")
+    pair = build_pair(prompt, first, second, preferred, names=("response_0", "response_1"))
     return ParsedPair(
-        pair=build_pair(prompt, first, second, preferred, names=("response_0", "response_1")),
+        pair=pair,
+        first=pair.get_choice(first),
         layout="two responses, the better one if both are safe, else the safer one",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
@@ -11,13 +11,13 @@ from trimtab.data.parsing.context_columns import add_context
 from trimtab.data.parsing.labels import parse_number
 from trimtab.data.parsing.layouts import get_cell
 from trimtab.data.parsing.messages import UnusableRowError, parse_turns, validate_turns
-from trimtab.data.parsing.rows import SourceRow
+from trimtab.data.parsing.rows import SourceRow, build_failure
 from trimtab.types import Prompt, RowFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RatedResponse:
-    location: str
+    row: SourceRow
     other_cells: Mapping[str, Any]
     prompt: Any
     response: Any
@@ -40,7 +40,7 @@ def pair_rated_responses(
         try:
             prompt, response = _parse_prompt(row.cells, settings), _parse_rated_response(row, column, settings)
         except UnusableRowError as error:
-            yield RowFailure(location=row.location, reason=str(error))
+            yield build_failure(row, str(error))
         else:
             groups.setdefault(prompt, []).append(response)
     yield from (_select_best_and_worst(group, column) for group in groups.values())
@@ -55,7 +55,7 @@ def _parse_prompt(cells: Mapping[str, Any], settings: ColumnSettings) -> Prompt:
 def _parse_rated_response(row: SourceRow, column: str, settings: ColumnSettings) -> _RatedResponse:
     prompt, response = settings.get_name("prompt"), settings.get_name("response")
     return _RatedResponse(
-        location=row.location,
+        row=replace(row, cells={}),
         other_cells={name: value for name, value in row.cells.items() if name not in (prompt, response)},
         prompt=row.cells[prompt],
         response=get_cell(row.cells, response),
@@ -66,10 +66,10 @@ def _parse_rated_response(row: SourceRow, column: str, settings: ColumnSettings)
 def _select_best_and_worst(group: Sequence[_RatedResponse], column: str) -> SourceRow | RowFailure:
     best, worst = max(group, key=lambda response: response.rating), min(group, key=lambda response: response.rating)
     if len(group) == 1:
-        return RowFailure(location=best.location, reason="the only response to its prompt; at least two are required")
+        return build_failure(best.row, "the only response to its prompt; at least two are required")
     if best.rating == worst.rating:
-        return RowFailure(location=best.location, reason=f"all responses to the prompt have the same {column!r}")
-    return SourceRow(
-        location=best.location,
+        return build_failure(best.row, f"all responses to the prompt have the same {column!r}")
+    return replace(
+        best.row,
         cells={**best.other_cells, "prompt": best.prompt, "chosen": best.response, "rejected": worst.response},
     )

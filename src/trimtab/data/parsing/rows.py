@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from trimtab.types import FailureKind, RowFailure
 
 Cells = Mapping[str, Any]
 _PLAIN_NAME = re.compile(r"[\w.\-]{1,40}", re.ASCII)
@@ -14,10 +17,19 @@ MAX_SHOWN_COLUMNS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRow:
-    """One unparsed row. `location` is FILE:LINE, or FILE:row N for formats without lines."""
+    """One unparsed row. `location` is FILE:LINE, or FILE:row N for formats without lines.
+
+    `file` is a path and `number` counts the rows of that file from 1; both are empty for rows from elsewhere.
+    """
 
     location: str
     cells: Cells
+    file: str = ""
+    number: int = 0
+
+
+def build_failure(row: SourceRow, reason: str, kind: FailureKind = "failed") -> RowFailure:
+    return RowFailure(location=row.location, reason=sys.intern(reason), kind=kind, file=row.file, row=row.number)
 
 
 class UnreadableValue:

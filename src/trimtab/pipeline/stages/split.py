@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from trimtab.core.component import Component
 from trimtab.core.interfaces import Source
 from trimtab.core.runtime import Runtime
+from trimtab.data.parsing.dataset_builder import select_origins
+from trimtab.data.row_counts import count_failures_by_file
 from trimtab.data.split import (
     SPLIT_NAMES,
     DataSplits,
@@ -23,7 +26,7 @@ from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
-from trimtab.storage.schemas import PAIR_SCHEMA, load_split_pairs, pairs_to_rows
+from trimtab.storage.schemas import ORIGIN_SCHEMA, PAIR_SCHEMA, load_split_pairs, pairs_to_rows
 from trimtab.types import Dataset, Pair, RowFailure
 
 # How many different reasons for dropped rows are recorded.
@@ -48,6 +51,8 @@ def split_stage(
         )
         for name in SPLIT_NAMES:
             draft.write_rows(name, pairs_to_rows(getattr(splits, name)), PAIR_SCHEMA)
+        origins = {origin.pair_id: origin for dataset in datasets.values() for origin in reversed(dataset.origins)}
+        draft.write_rows("origins", [asdict(origin) for origin in origins.values()], ORIGIN_SCHEMA)
         failures = [failure for dataset in datasets.values() for failure in dataset.failures]
         draft.write_json("failures", [{"location": failure.location, "reason": failure.reason} for failure in failures])
         return _summarize_splits(splits, datasets, failures)
@@ -94,7 +99,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
         return {
             "pairs": {"test": len(usable)},
             "excluded": len(dataset.pairs) - len(usable),
-            "failures": len(dataset.failures),
+            "failures": sum(failure.kind == "failed" for failure in dataset.failures),
         }
 
     return Stage(
@@ -136,7 +141,7 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
             ]
             if overlong:
                 reason = f"longer than {max_length} tokens ({', '.join(overlong)})"
-                failures.append(RowFailure(location=f"pair {pair.id}", reason=reason))
+                failures.append(RowFailure(location=f"pair {pair.id}", reason=reason, kind="overlong"))
             else:
                 kept.append(pair)
             tick()
@@ -145,7 +150,12 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
             f"no pair is short enough: all {len(dataset.pairs)} have a prompt and response of more than {max_length} tokens; "
             "raise max_length"
         )
-    return Dataset(pairs=tuple(kept), failures=tuple(failures), layout=dataset.layout)
+    return Dataset(
+        pairs=tuple(kept),
+        failures=tuple(failures),
+        layout=dataset.layout,
+        origins=select_origins(dataset.origins, kept),
+    )
 
 
 def _validate_max_length(max_length: int, models: Mapping[str, Model], runtime: Runtime) -> None:
@@ -173,7 +183,11 @@ def _summarize_splits(
         "prompts": count(lambda pairs: len({pair.prompt_id for pair in pairs})),
         "human_labeled": count(lambda pairs: sum(pair.human is not None for pair in pairs)),
         "layout": {name: dataset.layout for name, dataset in datasets.items()},
-        "failures": len(failures),
+        "failures": sum(failure.kind == "failed" for failure in failures),
+        "failures_by_source": {
+            name: sum(failure.kind == "failed" for failure in dataset.failures) for name, dataset in datasets.items()
+        },
+        "failures_by_file": count_failures_by_file(datasets.values()),
         "reasons": dict(reasons.most_common(MAX_REASONS)),
     }
 
