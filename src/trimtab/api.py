@@ -35,8 +35,8 @@ ComponentLike = str | Mapping[str, Any] | Component
 def load_pairs(path: str | Path, **settings: Any) -> Dataset:
     """Loads preference pairs from a file, a folder or a glob pattern: jsonl, json, csv or parquet.
 
-    `settings` are those of the source `file`: `layout`, `limit`, `seed`, `turns`, `rating_column`. Raises `DataError` if no
-    row is usable; the result lists unusable rows in `failures`.
+    `settings` are those of the source `file`: `columns`, `label_values`, `layout`, `limit`, `seed`, `turns`,
+    `rating_column`. Raises `DataError` if no row is usable; the result lists unusable rows in `failures`.
     """
     component = build_component("sources", {"kind": "file", "path": str(path), **settings})
     assert isinstance(component, File)  # noqa: S101 - for the type checker
@@ -98,6 +98,7 @@ def audit(
     study: Study | str | Path | None = None,
     learning_curve: bool | None = None,
     max_length: int | None = None,
+    data_settings: Mapping[str, Any] | None = None,
     folder: str | Path | None = None,
     device: str = "auto",
     token_budget: int = 1024,
@@ -107,7 +108,8 @@ def audit(
     `labeled` is a file of pairs, evaluated completely or on a random sample of `max_pairs`. `annotator` and `settings` are as
     in `annotate`. An annotator that learns is cross-fitted, or trained on the file `train_on`. `unlabeled` is a file of pairs
     for which the accuracy of labels is estimated, `reference_model` a model that is prompted for comparison, and `study` a
-    study whose weak model is audited. `folder` keeps intermediate results, so that a second call resumes.
+    study whose weak model is audited. `data_settings` are those of `load_pairs`, for all files. `folder` keeps intermediate
+    results, so that a second call resumes.
     `print(trimtab.audit(...))` shows the tables of the terminal.
     """
     component = _build("annotators", annotator, settings)
@@ -123,6 +125,7 @@ def audit(
         source_study=None if study is None else _as_study(study),
         learning_curve=learning_curve,
         max_length=max_length,
+        data_settings=data_settings or {},
     )
     with _work_folder(folder) as work_folder:
         return run_audit(request, work_folder, build_runtime(device, token_budget), stage_progress_callback())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.options import AnnotatorSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.options import AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo, out, stage_progress_callback
 
@@ -66,6 +66,7 @@ def audit(
     labeled: LabeledFile,
     kind: AnnotatorKind = "probe",
     settings: AnnotatorSettings = None,
+    data: DataSettings = None,
     train_on: TrainOn = None,
     max_train_pairs: MaxTrainPairs = None,
     limit: MaxPairs = None,
@@ -93,6 +94,7 @@ def audit(
     from trimtab.workflows.audit import run_audit
     from trimtab.workflows.audit.request import AuditRequest
     from trimtab.workflows.audit.terminal import render_audit
+    from trimtab.workflows.pair_files import parse_data_settings
 
     request = AuditRequest(
         labeled=labeled,
@@ -106,6 +108,7 @@ def audit(
         source_study=Study.load(study) if study else None,
         learning_curve=learning_curve,
         max_length=max_length,
+        data_settings=parse_data_settings(data or ()),
     )
     result = run_audit(request, folder, build_runtime(device, token_budget), stage_progress_callback())
     out.print(render_audit(result))

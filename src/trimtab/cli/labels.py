@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.options import AnnotatorSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.options import AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo
 from trimtab.errors import StudyError
@@ -41,6 +41,7 @@ def annotate(
         str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
     ] = "implicit_reward",
     settings: AnnotatorSettings = None,
+    data: DataSettings = None,
     models_from: ModelsFrom = None,
     train_on: Annotated[
         Path | None,
@@ -69,19 +70,25 @@ def annotate(
 
     Or: trimtab annotate pairs.jsonl --annotator probe --train-on labeled.jsonl
 
+    Or: trimtab annotate pairs.csv --data columns.prompt=question --data columns.response_a=answer_1
+    --data columns.response_b=answer_2 --data columns.label=better --data label_values.1=a --data label_values.2=b
+
     Or: trimtab annotate pairs.jsonl --annotator seam --models-from runs/seam --filter information
     """
-    from trimtab.sources.file import File
     from trimtab.workflows.annotate_file import annotate_file
     from trimtab.workflows.annotate_pairs import TrainingPairs
+    from trimtab.workflows.pair_files import build_pair_file, parse_data_settings
 
     if max_train_pairs is not None and train_on is None:
         raise StudyError("--max-train-pairs: requires --train-on FILE")
     if max_length is not None and train_on is None:
         raise StudyError("--max-length: requires --train-on FILE; other annotators have no length limit here")
+    data_settings = parse_data_settings(data or ())
     training_pairs = None
     if train_on is not None:
-        training_pairs = TrainingPairs(File(path=str(train_on), limit=max_train_pairs), max_length)
+        training_pairs = TrainingPairs(build_pair_file(train_on, data_settings, max_train_pairs), max_length)
     runtime = build_runtime(device, token_budget)
-    summary = annotate_file(pairs, kind, settings or (), models_from, output, runtime, training_pairs, filter_by)
+    summary = annotate_file(
+        pairs, kind, settings or (), models_from, output, runtime, training_pairs, filter_by, data_settings
+    )
     echo(f"{summary}\n{output}")

@@ -33,7 +33,16 @@ AnnotatorSettings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A setting of the annotator, such as beta=0.5 or recipe.num_train_epochs=1; repeatable.",
+        help="A setting of the annotator, such as beta=0.5 or training.num_train_epochs=1; repeatable.",
+    ),
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="KEY=VALUE",
+        help="How to read the files, such as columns.prompt=question, label_values.1=a, layout=implicit or "
+        "rating_column=score; repeatable.",
     ),
 ]
 MaxLength = Annotated[

@@ -26,8 +26,8 @@ class Hub(Component):
     """A dataset by its Hub id, such as `Anthropic/hh-rlhf`. Code that comes with a dataset is never run.
 
     `subset` is one of the dataset's configurations or, if there is none of that name, one of its folders (`helpful-base`).
-    `split` may combine several: `train+test`. `layout`, `turns` and `rating_column` are those of `file`. `limit` samples
-    that many pairs (>= 1) by `seed` and pair id.
+    `split` may combine several: `train+test`. `layout`, `turns`, `rating_column`, `columns` and `label_values` are those of
+    `file`. `limit` samples that many pairs (>= 1) by `seed` and pair id.
     """
 
     VERSION: ClassVar[int] = 1

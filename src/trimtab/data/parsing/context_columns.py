@@ -31,9 +31,9 @@ def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSetting
 
     Raises `UnusableRowError` if the row has images, audio or tools, two system prompts, or an unreadable history.
     """
-    for name, reason in REFUSED_COLUMNS.items():
-        if name not in used and not is_empty(cells.get(name)):
-            raise UnusableRowError(f"{name!r} is not empty: {reason}")
+    for name in sorted(REFUSED_COLUMNS.keys() & cells.keys()):
+        if name not in used and not is_empty(cells[name]):
+            raise UnusableRowError(f"{name!r} is not empty: {REFUSED_COLUMNS[name]}")
     history = _history_column(settings)
     if history is not None and history not in used and not is_empty(cells.get(history)):
         turns = (*_parse_history(cells[history], history), *turns)

@@ -72,7 +72,7 @@ def read_csv_rows(file: Path, stream: TextIO) -> Iterator[SourceRow | RowFailure
             yield RowFailure(location=location, reason=cells)
         elif len(cells) == len(header):
             yield SourceRow(location=location, cells=dict(zip(header, cells, strict=True)))
-        elif _contains_row(lines.record[1:], options, len(header)):
+        elif _contains_rows(lines.record, options, len(header)):
             lines.return_lines(1)
             yield RowFailure(location=location, reason=BROKEN_QUOTES)
         else:
@@ -115,12 +115,14 @@ def _parse_header(file: Path, cells: list[str] | str) -> list[str]:
     return header
 
 
-def _contains_row(lines: list[tuple[int, str | None]], options: dict[str, Any], width: int) -> bool:
-    """Whether one of the lines is a row by itself, so that a quote before it was never closed."""
-    for _, line in lines:
-        try:
-            if line is not None and len(next(csv.reader([line], **options), [])) == width:
-                return True
-        except csv.Error:
-            continue
-    return False
+def _contains_rows(record: list[tuple[int, str | None]], options: dict[str, Any], width: int) -> bool:
+    """Whether most lines inside the record are rows by themselves, so that the quote before them was never closed."""
+    inner = [line for _, line in record[1:-1] if line is not None]
+    return bool(inner) and 2 * sum(_count_cells(line, options) == width for line in inner) > len(inner)
+
+
+def _count_cells(line: str, options: dict[str, Any]) -> int:
+    try:
+        return len(next(csv.reader([line], **options), []))
+    except csv.Error:
+        return 0

@@ -135,8 +135,9 @@ def build_dataset(
     summary = parser.summary
     if not parsed:
         raise DataError(f"{origin}: is empty; expected rows with columns such as prompt, chosen, rejected")
-    if summary.rows and not summary.matched:
-        problem = _describe_missing(layout, columns, summary.columns)
+    unknown = _find_unknown_columns(columns, summary.columns)
+    if summary.rows and (unknown or not summary.matched):
+        problem = _describe_missing(layout, columns, unknown, summary.columns)
         raise build_no_layout_error(origin, list(summary.columns), problem, summary.unmatched)
     if summary.guesses and not summary.has_shared_prompts:
         if summary.guesses == summary.matched:
@@ -181,10 +182,14 @@ def _describe_unmatched(cells: Mapping[str, Any], layout: LayoutName, settings: 
     return f"no layout fits its columns: {format_columns(cells)}"
 
 
-def _describe_missing(layout: LayoutName, settings: ColumnSettings, found: Collection[str]) -> str:
-    named = [name for name in settings.names.values() if name is not None and name not in found]
-    if named:
-        return f"`columns` names {format_columns(named)}, which no row has"
+def _find_unknown_columns(settings: ColumnSettings, found: Collection[str]) -> list[str]:
+    """The columns that the settings name and no row has."""
+    return [name for name in settings.names.values() if name is not None and name not in found]
+
+
+def _describe_missing(layout: LayoutName, settings: ColumnSettings, unknown: list[str], found: Collection[str]) -> str:
+    if unknown:
+        return f"`columns` names {format_columns(unknown)}, which no row has"
     if layout == "auto":
         return "no layout fits"
     missing = [name for name in list_required_columns(layout, settings) if name not in found]

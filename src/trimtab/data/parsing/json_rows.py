@@ -14,7 +14,7 @@ from trimtab.errors import DataError
 from trimtab.types import RowFailure
 
 # Characters of a file that is one JSON array, which is held in memory.
-MAX_ARRAY_LENGTH = 2**29
+MAX_ARRAY_LENGTH = 2**28
 # Without the parser's message, which may quote the line's text.
 INVALID_LINE = "invalid JSON; expected one object per line"
 _ROW_COLUMNS = ({"chosen", "rejected"}, {"response_a", "response_b"}, {"response_1", "response_2"})

@@ -14,10 +14,13 @@ def parse_json_turns(prompt: Any, first: Any, second: Any, location: str) -> tup
 
     Raises `UnusableRowError` if the answers before the last one differ, so that the two responses have different prompts.
     """
-    lists = [_parse_list(value) for value in (prompt, first, second)]
-    if lists[0] is None or (lists[1] is None and lists[2] is None):
+    questions = _parse_list(prompt)
+    if questions is None:
         return None
-    questions, answers, other_answers = (each or [] for each in lists)
+    lists = [_parse_list(first), _parse_list(second)]
+    if lists == [None, None]:
+        return None
+    answers, other_answers = (each or [] for each in lists)
     if not len(questions) == len(answers) == len(other_answers) > 0:
         raise UnusableRowError(f"{location} and the responses are JSON lists of different lengths")
     if answers[:-1] != other_answers[:-1]:

@@ -181,7 +181,7 @@ def parse_turns(value: Any, location: str) -> Prompt:
     text = parse_text(value, location)
     if is_open_transcript(text):
         return parse_transcript(_OPEN_ASSISTANT_TURN.sub("", text), location)
-    if _STEERLM_HEADING.search(text):
+    if "<extra_id_1>" in text and _STEERLM_HEADING.search(text):
         parts = _STEERLM_HEADING.split(text)
         speakers = ("User", *parts[1::2])
         return tuple(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from trimtab.annotators.prompted import Prompted
 from trimtab.config.study import Arm, Study
@@ -19,9 +20,9 @@ from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.annotate import as_annotator
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
-from trimtab.sources.file import File
 from trimtab.stats.calibration import CalibrationMethod
 from trimtab.workflows.audit.plan import AUDITED_ARM, REFERENCE_ARM
+from trimtab.workflows.pair_files import build_pair_file
 
 # The points of the learning curve: the number of available training pairs divided by each.
 CURVE_DIVISORS = (8, 4, 2)
@@ -37,7 +38,8 @@ class AuditRequest:
 
     `source_study` supplies the weak model, its training and the seed. `reference_model` is prompted, without training, on
     `reference_pairs` of the evaluation pairs. `learning_curve` requests the learning curve even if each point needs training.
-    Pairs with more than `max_length` tokens are excluded; None means the study's limit, or 512.
+    Pairs with more than `max_length` tokens are excluded; None means the study's limit, or 512. `data_settings` are those of
+    the source `file`, for all files; the unlabeled file need not have the column of the labels.
     """
 
     labeled: Path
@@ -54,6 +56,7 @@ class AuditRequest:
     method: CalibrationMethod = "temperature"
     learning_curve: bool | None = None
     max_length: int | None = None
+    data_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_train_pairs is not None and self.train_on is None:
@@ -69,7 +72,9 @@ class AuditRequest:
             arms[REFERENCE_ARM] = Arm(
                 annotator=Prompted(weak=Transformers(model=self.reference_model)), labels_only=True
             )
-        return build_ad_hoc_study("audit", File(path=str(self.labeled)), arms, self.source_study, self.max_length)
+        return build_ad_hoc_study(
+            "audit", build_pair_file(self.labeled, self.data_settings), arms, self.source_study, self.max_length
+        )
 
     @property
     def training_source(self) -> str:
@@ -77,8 +82,14 @@ class AuditRequest:
 
     def build_split_stage(self) -> Stage:
         """Splits the files: training pairs first, then evaluation pairs if in a separate file, then unlabeled pairs."""
-        sources = ((self.train_on, self.max_train_pairs), (self.labeled, self.max_pairs), (self.unlabeled, None))
-        files = [File(path=str(path), limit=limit) for path, limit in sources if path is not None]
+        columns = self.data_settings.get("columns") or {}
+        unlabeled = {**self.data_settings, "columns": {**columns, "label": None}} if "label" in columns else None
+        sources = (
+            (self.train_on, self.data_settings, self.max_train_pairs),
+            (self.labeled, self.data_settings, self.max_pairs),
+            (self.unlabeled, unlabeled or self.data_settings, None),
+        )
+        files = [build_pair_file(path, settings, limit) for path, settings, limit in sources if path is not None]
         return build_file_split(self.study, *files)
 
     def curve_sizes(self, count: int) -> Sequence[int]:
