@@ -11,9 +11,9 @@ from trimtab.types import Dataset, FailureKind, RowFailure
 MAX_SHOWN_REASONS = 3
 _TITLES: dict[FailureKind, str] = {
     "failed": "not usable",
-    "duplicate": "duplicates of another row",
+    "duplicate": "equal to an earlier row",
     "overlong": "too long",
-    "excluded": "excluded, because another source has their prompts",
+    "excluded": "excluded, because another source has the prompt",
 }
 
 
@@ -39,5 +39,6 @@ def format_unusable_rows(name: str, failures: Sequence[RowFailure], by_file: Ite
         shown = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(MAX_SHOWN_REASONS))
         rest = len(reasons) - MAX_SHOWN_REASONS
         detail = f": {shown}{f'; {rest:,} more reasons' if rest > 0 else ''}" if kind == "failed" else ""
-        lines.append(f"{reasons.total():,} rows of {name} are {title}{detail}")
+        subject = f"1 row of {name} is" if reasons.total() == 1 else f"{reasons.total():,} rows of {name} are"
+        lines.append(f"{subject} {title}{detail}")
     return lines + [f"  {PurePath(file).name}: {count} are not usable" for file, count in by_file]

@@ -75,6 +75,7 @@ def _add_system_turn(turns: Prompt, text: str, column: str) -> Prompt:
 def _parse_history(value: Any, column: str) -> Prompt:
     """Earlier turns: messages, or a list of [user, assistant] pairs. Both may be written as JSON text."""
     location = f"{column!r}"
+    found = describe_value(value)
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -84,7 +85,7 @@ def _parse_history(value: Any, column: str) -> Prompt:
         return parse_messages(value, location)
     if not isinstance(value, list) or not all(len(item) == 2 for item in value):
         raise UnusableRowError(
-            f"{location} is {describe_value(value)}; expected messages or [user, assistant] pairs; to ignore it, set "
+            f"{location} is {found}; expected messages or [user, assistant] pairs; to ignore it, set "
             "`columns: {history: null}`"
         )
     return tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,10 @@ from trimtab.errors import DataError
 from trimtab.types import Annotation, RowFailure, Status
 
 REQUIRED_COLUMNS = ("id", "p_a", "status")
+# What the columns of a label start with in files that also have the columns of the labeled rows.
+LABEL_PREFIX = "trimtab_"
+# The status of a row that could not be read as a pair.
+UNUSABLE = "unusable"
 STATUSES = get_args(Status)
 
 
@@ -27,7 +32,12 @@ def read_labels(path: str) -> dict[str, Annotation]:
         for row in read_rows(file):
             if isinstance(row, RowFailure):
                 raise DataError(f"{row.location}: {row.reason}")
-            label = _parse_label(row)
+            cells, is_joined = _select_label_columns(row.cells)
+            if is_joined and cells.get("status") == UNUSABLE:
+                continue
+            label = _parse_label(replace(row, cells=cells))
+            if is_joined and labels.get(label.pair_id) == label:
+                continue  # two equal rows
             if label.pair_id in labels:
                 raise DataError(
                     f"{row.location}: pair {label.pair_id} is labeled twice; a label file has one row per pair"
@@ -36,6 +46,12 @@ def read_labels(path: str) -> dict[str, Annotation]:
     if not labels:
         raise DataError(f"{path}: contains no labels")
     return labels
+
+
+def _select_label_columns(cells: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The columns of the label, and whether they are next to the columns of the labeled row."""
+    own = {name.removeprefix(LABEL_PREFIX): cells[name] for name in cells if name.startswith(LABEL_PREFIX)}
+    return (own, True) if own else (cells, False)
 
 
 def _parse_label(row: SourceRow) -> Annotation:

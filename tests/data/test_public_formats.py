@@ -1,0 +1,187 @@
+"""Rows of public preference datasets, and the labels that they have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from trimtab.data.parsing.column_settings import ColumnSettings
+from trimtab.data.parsing.dataset_builder import build_dataset
+from trimtab.data.parsing.rows import SourceRow
+from trimtab.errors import DataError
+from trimtab.types import Dataset, Pair, build_user_prompt
+
+BLUE_PREFERRED = Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.", "first")
+QUESTION = {"role": "user", "content": "Name a color."}
+BLUE, SEVEN = ({"role": "assistant", "content": text} for text in ("Blue.", "Seven."))
+TEXTS = {"prompt": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
+NUMBERED = {"prompt": "Name a color.", "response_1": "Blue.", "response_2": "Seven."}
+SHP = {"history": "Name a color.", "human_ref_A": "Blue.", "human_ref_B": "Seven.", "score_A": 9, "score_B": 2}
+ARENA = {
+    "conversation_a": [QUESTION, BLUE],
+    "conversation_b": [QUESTION, {"role": "assistant", "content": [{"type": "text", "text": "Seven."}]}],
+    "winner": "model_a",
+}
+WON = {"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}
+
+
+def parse(*rows: dict[str, Any], **settings: Any) -> Dataset:
+    numbered = [SourceRow(location=f"p:{number}", cells=row) for number, row in enumerate(rows, start=1)]
+    return build_dataset(numbered, "p", columns=ColumnSettings(**settings))
+
+
+def failure_reason(row: dict[str, Any]) -> str:
+    """The failure reason of `row` next to a usable row."""
+    (failure,) = parse({"prompt": "Hi", "chosen": "Yes.", "rejected": "No."}, row).failures
+    return failure.reason
+
+
+@pytest.mark.parametrize(
+    ("row", "layout"),
+    [
+        (ARENA, "two responses, messages, labels in 'winner'"),
+        (TEXTS | WON, "two responses, text, labels in 'winner_model_a'"),
+        (TEXTS | {name: str(value) for name, value in WON.items()}, "two responses, text, labels in 'winner_model_a'"),
+        (
+            {name: json.dumps([text]) for name, text in TEXTS.items()} | WON,
+            "two responses, text, labels in 'winner_model_a'",
+        ),
+        (NUMBERED | {"preference_strength": -3}, "two responses, text, labels in 'preference_strength'"),
+        (
+            {"context": [QUESTION], "response1": "Seven.", "response2": "Blue.", "overall_preference": 1},
+            "two responses, messages, labels in 'overall_preference'",
+        ),
+        (SHP | {"labels": 1}, "two responses, text, labels in 'labels'"),
+        (
+            SHP | {"human_ref_A": "Seven.", "human_ref_B": "Blue.", "labels": 0},
+            "two responses, text, labels in 'labels'",
+        ),
+        (
+            {
+                "prompt": "\n\nHuman: Name a color.\n\nAssistant: ",
+                "answers": [
+                    {"answer": "Red.", "rank": 2.0},
+                    {"answer": "Seven.", "rank": 7.0},
+                    {"answer": "Blue.", "rank": 1.0},
+                ],
+            },
+            "best and worst of 'answers'",
+        ),
+        (
+            {
+                "instruction": "Name a color.",
+                "completions": [
+                    {"response": "Seven.", "fine-grained_score": 1.5, "overall_score": 9},
+                    {"response": "Blue.", "fine-grained_score": 4.0, "overall_score": 2},
+                ],
+            },
+            "best and worst of 'completions'",
+        ),
+        (
+            {"instruction": "Name a color.", "chosen_response": "Blue.", "rejected_response": "Seven."},
+            "preference, text, explicit prompt",
+        ),
+        (
+            {"prompt": "Name a color.", "chosen": [QUESTION, BLUE], "rejected": [QUESTION, SEVEN], "score_chosen": 9.0},
+            "preference, text, explicit prompt",
+        ),
+    ],
+)
+def test_public_datasets_give_labeled_pairs(row: dict[str, Any], layout: str) -> None:
+    dataset = parse(row)
+    assert dataset.pairs == (BLUE_PREFERRED,)
+    assert dataset.layout == layout
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (TEXTS | WON | {"winner_model_a": 0, "winner_tie": 1}, "'winner_tie' is a tie: no response is preferred"),
+        (NUMBERED | {"preference_strength": 0}, "'preference_strength' is a tie: no response is preferred"),
+        (ARENA | {"winner": "both_bad"}, "'winner' is a tie: no response is preferred"),
+        (TEXTS | {"label": "Tie "}, "'label' is a tie: no response is preferred"),
+        (
+            TEXTS | WON | {"winner_model_b": 1},
+            "exactly one of 'winner_model_a', 'winner_model_b', 'winner_tie' must be 1",
+        ),
+        (
+            NUMBERED | {"preference_strength": "good"},
+            "'preference_strength' is a text of 4 characters; expected a number",
+        ),
+        (SHP | {"labels": 2}, "'labels' is 2; expected 1 for the first response or 0"),
+        (
+            {"prompt": "Hi", "answers": [{"answer": "Yes.", "rank": 1}]},
+            "'answers' is a list of 1; expected at least two responses",
+        ),
+        (
+            {"prompt": "Hi", "answers": [{"answer": "Yes.", "rank": 1}, {"answer": "No.", "rank": 1}]},
+            "all responses in 'answers' have the same rating",
+        ),
+        (
+            {"prompt": '["One?", "Two?"]', "response_a": '["1", "2"]', "response_b": '["I", "II"]'},
+            "the conversations differ before the last turn, so the responses have different prompts",
+        ),
+        (
+            {"prompt": '["One?", "Two?"]', "response_a": '["1", "2"]', "response_b": "no list"},
+            "'prompt' and the responses are JSON lists of different lengths",
+        ),
+    ],
+)
+def test_a_tie_or_an_unreadable_label_fails_with_its_reason(row: dict[str, Any], reason: str) -> None:
+    assert failure_reason(row) == reason
+
+
+def test_turns_in_json_lists_are_a_conversation_if_the_earlier_answers_agree() -> None:
+    row = {"prompt": '["One?", "Two?"]', "response_a": '["1", "2"]', "response_b": '["1", "II"]', "label": "a"}
+    (pair,) = parse(row).pairs
+    assert [(turn.role, turn.content) for turn in pair.prompt] == [
+        ("user", "One?"),
+        ("assistant", "1"),
+        ("user", "Two?"),
+    ]
+    assert pair.response("a") in ("2", "II")
+    assert pair.human is not None
+    assert pair.response(pair.human) == "2"
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["winner_id", "my_preference", "Score", "rating_1", "chosen_side", "labels", "better", "preference.responses"],
+)
+def test_an_unread_column_that_looks_like_a_label_fails_the_row(column: str) -> None:
+    with pytest.raises(DataError, match=f"{column!r} looks like a label; set `columns: {{label: {column}}}`"):
+        parse(TEXTS | {column: 1})
+    assert parse(TEXTS | {column: None}).pairs[0].human is None
+    assert parse(TEXTS | {column: 1}, names={"label": None}).pairs[0].human is None
+
+
+def test_an_unlabeled_source_lists_the_columns_that_it_ignored() -> None:
+    layout = parse(TEXTS | {"model_a": "m", "language": "en"}).layout
+    assert layout == "two responses, text, unlabeled; columns that were not read: model_a, language"
+
+
+def test_a_label_that_first_appears_late_is_read() -> None:
+    rows = [TEXTS | {"response_b": f"No {number}."} for number in range(150)]
+    dataset = parse(*rows, TEXTS | {"label": "a"})
+    assert [pair for pair in dataset.pairs if pair.human] == [BLUE_PREFERRED]
+    assert "labels in 'label' (1 rows)" in dataset.layout
+
+
+def test_rows_of_different_layouts_are_all_read() -> None:
+    dataset = parse(
+        TEXTS, {"prompt": "Hi", "chosen": "Yes.", "rejected": "No."}, SHP | {"history": "Why?", "labels": 1}
+    )
+    assert (len(dataset.pairs), dataset.failures) == (3, ())
+
+
+def test_unused_columns_that_are_null_do_not_decide_the_layout() -> None:
+    columns = dict.fromkeys(("chosen", "rejected", "response_a", "response_b", "label", "prompt"))
+    dataset = parse(columns | TEXTS | {"label": "a"}, columns | {"prompt": "Hi", "chosen": "Yes.", "rejected": "No."})
+    assert (len(dataset.pairs), dataset.failures) == (2, ())
+
+
+def test_three_responses_fail_instead_of_losing_one() -> None:
+    reason = failure_reason(NUMBERED | {"response_3": "Nine."})
+    assert reason.startswith("3 responses (response_1, response_2, response_3); choose two: `columns: {response_a: ")
