@@ -68,15 +68,25 @@ def build_layout(tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role]) -> C
     order = tuple(map(int, fields[1::2]))
     for index, role in enumerate(answered):
         if index not in order:
-            raise ModelError(
-                f"{tokenizer.name_or_path}: the chat template omits the {role} turn of a conversation with the turns "
-                f"{', '.join(answered)}; {REMEDY}"
-            )
+            raise ModelError(_describe_omission(tokenizer, answered, role, marks[index]))
     if order.count(len(roles)) > 1 or order[-1] != len(roles):
         raise ModelError(
             f"{tokenizer.name_or_path}: the chat template writes other messages after the answer, or the answer twice; {REMEDY}"
         )
     return ChatLayout(controls=tuple(fields[:-1:2]), order=order[:-1], tail=fields[-1])
+
+
+def _describe_omission(tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role], role: Role, mark: str) -> str:
+    turns = ", ".join(roles)
+    reason = f"omits the {role} turn of a conversation with the turns {turns}"
+    try:
+        unanswered = render_template(tokenizer, [(name, mark) for name in roles[:-1]], add_generation_prompt=True)
+    except ModelError:
+        unanswered = ""
+    if role != "assistant" and unanswered.count(mark) == len(roles) - 1:
+        reason = f"writes the {role} turn of {turns} only until there is an answer, so a trained text would lack it"
+    hint = ", or remove the system turns from the data and `system` from the model" if role == "system" else ""
+    return f"{tokenizer.name_or_path}: the chat template {reason}; {REMEDY}{hint}"
 
 
 def describe_generation_prompt(tokenizer: PreTrainedTokenizerBase, layout: ChatLayout) -> str | None:
@@ -104,7 +114,7 @@ def render_template(
     except Exception as error:  # a template is a program and can raise anything
         raise ModelError(
             f"{tokenizer.name_or_path}: the chat template rejects a conversation with the turns "
-            f"{', '.join(role for role, _ in turns)}: {error or type(error).__name__}; {REMEDY}"
+            f"{', '.join(role for role, _ in turns)}: {str(error) or type(error).__name__}; {REMEDY}"
         ) from error
     return str(text)
 

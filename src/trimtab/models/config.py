@@ -13,9 +13,10 @@ from trimtab.core.component import Settings
 from trimtab.errors import ModelError
 from trimtab.models.default_chat_template import DEFAULT_CHAT_TEMPLATE, template_hash
 from trimtab.models.sources.adapter_dir import open_adapter_dir
-from trimtab.models.sources.gguf import LocalGguf, Notify, read_license
+from trimtab.models.sources.gguf import LocalGguf, Notify
 from trimtab.models.sources.hub import HUB_ID_PATTERN, HubModel
 from trimtab.models.sources.local_dir import LocalDir, is_adapter_dir
+from trimtab.models.sources.origin import read_license
 from trimtab.models.sources.pypi import PYPI_PREFIX, PyPIWeights
 from trimtab.models.sources.registry import REGISTERED_MODELS
 from trimtab.types import text_hash

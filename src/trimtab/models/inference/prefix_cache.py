@@ -106,7 +106,7 @@ class PrefixCache:
         if not ids:
             return CachedPrefix(0, ())
         if not uses_packed_attention(model):
-            return _compute_whole_prefix(model, ids)
+            return _compute_full_prefix(model, ids)
         cache, computed, key = allocate_kv_cache(len(ids)), 0, b""
         for start in range(0, len(ids), BLOCK_TOKENS):
             block_ids = list(ids[start : start + BLOCK_TOKENS])
@@ -140,7 +140,7 @@ def _compute_block(model: Any, ids: Sequence[int], start: int, cache: Any) -> No
     )
 
 
-def _compute_whole_prefix(model: Any, ids: Sequence[int]) -> CachedPrefix:
+def _compute_full_prefix(model: Any, ids: Sequence[int]) -> CachedPrefix:
     device = unwrap_adapter(model).device
     cache = DynamicCache()
     tokens = torch.tensor([list(ids)], device=device)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from trimtab.errors import ModelError
 from trimtab.models.silence_transformers import silence_transformers
 from trimtab.models.sources.download_cache import compute_sha256_cached, get_models_dir, require_disk_space
-from trimtab.models.sources.gguf import ORIGIN_FILE, Notify, read_license
+from trimtab.models.sources.gguf import Notify
 from trimtab.models.sources.local_dir import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -24,6 +24,7 @@ from trimtab.models.sources.local_dir import (
     has_tokenizer_files,
     read_json_object,
 )
+from trimtab.models.sources.origin import ORIGIN_FILE, read_license, require_intact_weights, write_origin
 
 if TYPE_CHECKING:
     from trimtab.models.config import WeightSource
@@ -70,6 +71,7 @@ class AdapterDir:
         if folder is None:
             raise ModelError(f"{self.path}: its base {base} disappeared while it was being read")
         if folder.is_dir():
+            require_intact_weights(folder, {}, notify)
             return folder
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if not folder.is_dir():
@@ -140,7 +142,7 @@ def _merge(base: Path, adapter: Path, folder: Path) -> None:
             if file.is_file() and file.name not in {*weights_files, ORIGIN_FILE}:
                 shutil.copy(file, folder / file.name)
     origin = {"name": adapter.resolve().name, "base": base.name, "license": read_license(base)}
-    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+    write_origin(folder, origin)
 
 
 def _load_base(base: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -64,7 +65,8 @@ def compute_sha256_cached(path: Path) -> str:
         return str(entry[2])
     digest = compute_sha256(real)
     if time.time_ns() - stat.st_mtime_ns > MTIME_SETTLE_NS:
-        _store_hash(str(real), [*stamp, digest])
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
+            _store_hash(str(real), [*stamp, digest])
     return digest
 
 
@@ -75,9 +77,11 @@ def _hash_cache_path() -> Path:
 def _load_hash_cache() -> dict[str, list[int | str]]:
     try:
         entries = json.loads(_hash_cache_path().read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return {}
-    return entries if isinstance(entries, dict) else {}
+    if not isinstance(entries, dict):
+        return {}
+    return {path: entry for path, entry in entries.items() if isinstance(entry, list) and len(entry) == 3}
 
 
 def _store_hash(path: str, entry: list[int | str]) -> None:

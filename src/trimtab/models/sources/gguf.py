@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -23,11 +22,9 @@ from trimtab.models.sources.download_cache import (
     require_disk_space,
 )
 from trimtab.models.sources.gguf_bounds import require_gguf_bounds
-from trimtab.models.sources.local_dir import read_json_object
+from trimtab.models.sources.origin import LICENSE_NOT_STATED, require_intact_weights, write_origin
 
 CONVERTER_VERSION = 1  # bump when a conversion of the same .gguf file gives different weights or another tokenizer
-ORIGIN_FILE = "origin.json"
-LICENSE_NOT_STATED = "not stated"
 
 Notify = Callable[[str], None]
 FetchGguf = Callable[[Path], Path]
@@ -83,6 +80,7 @@ def ensure_converted(name: str, sha256: str, fetch_gguf: FetchGguf, notify: Noti
     """
     folder = get_converted_dir(name, sha256)
     if folder.is_dir():
+        require_intact_weights(folder, {"sha256": sha256, "converter": CONVERTER_VERSION}, notify)
         return folder
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if not folder.is_dir():
@@ -92,7 +90,8 @@ def ensure_converted(name: str, sha256: str, fetch_gguf: FetchGguf, notify: Noti
                 require_sha256(gguf, compute_sha256(gguf), sha256)
                 header = read_gguf_header(gguf)
                 _convert_with_notices(name, gguf, header, scratch, notify)
-                _write_origin(scratch / "model", name, gguf.name, sha256, license_name or header.license)
+                origin = {"name": name, "file": gguf.name, "sha256": sha256, "converter": CONVERTER_VERSION}
+                write_origin(scratch / "model", {**origin, "license": license_name or header.license})
                 (scratch / "model").rename(folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -114,24 +113,12 @@ def require_sha256(file: Path, actual: str, expected: str) -> None:
         )
 
 
-def read_license(folder: Path) -> str:
-    """The license recorded when the folder was converted, or `not stated`."""
-    if not (folder / ORIGIN_FILE).is_file():
-        return LICENSE_NOT_STATED
-    return str(read_json_object(folder / ORIGIN_FILE).get("license", LICENSE_NOT_STATED))
-
-
 def _convert_with_notices(name: str, gguf: Path, header: GgufHeader, scratch: Path, notify: Notify) -> None:
     require_disk_space(scratch, 2 * header.num_parameters, f"the converted weights of {name}")
     notify(f"{name}: converting {gguf.name} to safetensors ({header.num_parameters / 1e6:,.0f} million parameters)")
     convert_gguf(gguf, scratch / "model")
     for notice in sorted((scratch / "notices").iterdir()):
         shutil.copy(notice, scratch / "model" / notice.name)
-
-
-def _write_origin(folder: Path, name: str, file: str, sha256: str, license_name: str) -> None:
-    origin = {"name": name, "file": file, "sha256": sha256, "license": license_name, "converter": CONVERTER_VERSION}
-    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
 
 
 def read_gguf_header(gguf: Path) -> GgufHeader:
