@@ -51,9 +51,11 @@ def test_a_damaged_file_is_an_error(folder: Path, name: str, content: bytes) -> 
 def test_truncated_weights_are_an_error_that_names_the_file(folder: Path, share: float) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    for read in (lambda: load(folder), lambda: count_parameters(Model(base=str(folder)))):
-        with pytest.raises(ModelError, match=r"model\.safetensors: not a readable safetensors file"):
-            read()
+    reason = r"model\.safetensors: not a readable safetensors file"
+    with pytest.raises(ModelError, match=reason):
+        load(folder)
+    with pytest.raises(ModelError, match=reason):
+        count_parameters(Model(base=str(folder)))
 
 
 @pytest.mark.parametrize("weight_map", ["7", '{"a": 7}', '{"a": "../x.safetensors"}', '{"a": "x.bin"}', "[", "null"])

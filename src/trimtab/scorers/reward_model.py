@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError
+from trimtab.models.chat_layout import render_template
 from trimtab.models.config import Model, ResolvedWeights, compute_model_hash
 from trimtab.types import Completion, Score
 
@@ -39,7 +40,8 @@ class RewardModel(Component):
 
         weights = resolve_weights(self.model, runtime.notify)
         _validate_config(self.model, weights)
-        load_tokenizer(self.model, weights, allow_default_template=False)
+        tokenizer = load_tokenizer(self.model, weights, allow_default_template=False)
+        render_template(tokenizer, [("user", "Hi"), ("assistant", "Hello")])
 
     def content_hash(self) -> str:
         return compute_model_hash(self.model) or f"not-downloaded:{self.model.base}"
@@ -78,14 +80,17 @@ def _load_reward_model(model: Model, runtime: Runtime) -> _LoadedRewardModel:
     weights = resolve_weights(model, runtime.notify)
     _validate_config(model, weights)
     tokenizer = load_tokenizer(model, weights, allow_default_template=False)
-    with silence_transformers():
-        classifier, loading_info = AutoModelForSequenceClassification.from_pretrained(
-            weights.folder,
-            dtype=getattr(torch, resolve_dtype_name(model, runtime.device)),
-            use_safetensors=True,
-            trust_remote_code=model.trust_remote_code,
-            output_loading_info=True,
-        )
+    try:
+        with silence_transformers():
+            classifier, loading_info = AutoModelForSequenceClassification.from_pretrained(
+                weights.folder,
+                dtype=getattr(torch, resolve_dtype_name(model, runtime.device)),
+                use_safetensors=True,
+                trust_remote_code=model.trust_remote_code,
+                output_loading_info=True,
+            )
+    except Exception as error:  # the libraries raise errors of many types
+        raise ModelError(f"{weights.name}: cannot load {weights.folder}: {error}") from error
     if loading_info["missing_keys"]:
         names = ", ".join(sorted(loading_info["missing_keys"])[:3])
         raise ModelError(
@@ -101,11 +106,9 @@ def _load_reward_model(model: Model, runtime: Runtime) -> _LoadedRewardModel:
 
 def _validate_config(model: Model, weights: ResolvedWeights) -> None:
     """Raises `ModelError` unless the configuration describes a classifier with one output."""
-    from transformers import AutoConfig  # noqa: PLC0415
+    from trimtab.models.loading import load_config  # noqa: PLC0415
 
-    config = AutoConfig.from_pretrained(
-        weights.folder, local_files_only=True, trust_remote_code=model.trust_remote_code
-    )
+    config = load_config(model, weights)
     architecture = next(iter(config.architectures or ()), "")
     if architecture.endswith(LANGUAGE_MODEL_SUFFIXES):
         raise ModelError(
@@ -123,9 +126,11 @@ def _score_completion(loaded: _LoadedRewardModel, completion: Completion) -> Sco
     """Scores one conversation without padding, because models differ in how they find the last token of a padded row."""
     import torch  # noqa: PLC0415
 
-    messages = [{"role": message.role, "content": message.content} for message in completion.prompt]
-    messages.append({"role": "assistant", "content": completion.text})
-    text = loaded.tokenizer.apply_chat_template(messages, tokenize=False)
+    turns = [*((message.role, message.content) for message in completion.prompt), ("assistant", completion.text)]
+    try:
+        text = render_template(loaded.tokenizer, turns)
+    except ModelError as error:
+        return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=str(error))
     tokens = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
     length = tokens["input_ids"].shape[1]
     if loaded.max_length is not None and length > loaded.max_length:
