@@ -23,7 +23,8 @@ from trimtab.cli import app
 from trimtab.cli.catalog import describe_catalog_entry
 from trimtab.config.study import Study
 from trimtab.core.annotator_inputs import AnnotatorInputs
-from trimtab.core.component import Component, build_component, dump_component, list_kinds
+from trimtab.core.component import Component, build_component, dump_component
+from trimtab.core.component_loading import list_kinds
 from trimtab.core.interfaces import Annotator
 from trimtab.core.settings_schema import describe_settings
 from trimtab.models.config import Model

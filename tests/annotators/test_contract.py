@@ -15,7 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, PairFeatures, ResponseScores
-from trimtab.core.component import Component, build_component, dump_component, list_kinds
+from trimtab.core.component import Component, build_component, dump_component
+from trimtab.core.component_loading import list_kinds
 from trimtab.core.interfaces import Annotator
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.types import (

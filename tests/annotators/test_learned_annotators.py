@@ -44,8 +44,8 @@ arms:
     filter: {{kind: optimal_fraction, folds: 3}}
     labels_only: true
   again: {{annotator: {{kind: probe, self_training_rounds: 3, self_training_fraction: 0.25}}, labels_only: true}}
-  reward: {{annotator: {{kind: reward_model, recipe: {{lora_r: 2, batch_size: 20}}}}, labels_only: true}}
-  whole: {{annotator: {{kind: reward_model, recipe: {{lora_r: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, labels_only: true}}
+  reward: {{annotator: {{kind: reward_model, training: {{lora_r: 2, batch_size: 20}}}}, labels_only: true}}
+  whole: {{annotator: {{kind: reward_model, training: {{lora_r: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, labels_only: true}}
   isotonic: {{annotator: {{kind: noisy_human, noise_rate: 0.2}}, calibration: {{method: isotonic}}, labels_only: true}}
 """
 

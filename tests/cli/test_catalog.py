@@ -10,7 +10,7 @@ import pytest
 from trimtab.cli.catalog import CATALOGS, describe_catalog_entry, extract_first_sentence, list_catalog
 from trimtab.config.study import Study
 from trimtab.config.training import LOSSES
-from trimtab.core.component import list_kinds
+from trimtab.core.component_loading import list_kinds
 from trimtab.errors import StudyError
 from trimtab.models.sources.registry import REGISTERED_MODELS
 

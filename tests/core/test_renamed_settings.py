@@ -36,7 +36,7 @@ evaluation:
     kind: trained_reward
     model: smollm2-135m-instruct
     data: {kind: file, path: ../shared/data/hh1t_helpful_gt.jsonl.gz, limit: 800, seed: 1}
-    recipe: {learning_rate: 5.0e-4}
+    training: {learning_rate: 5.0e-4}
 samples: 0 # HH-RLHF holds slurs and crimes: no row of it on a page
 """
 
@@ -118,6 +118,16 @@ def test_a_misspelled_setting_is_reported_together_with_old_names() -> None:
     assert any(line.startswith("sed: unknown setting; did you mean 'seed'?") for line in error_lines("sed=1"))
 
 
+def test_a_new_name_is_only_offered_where_it_is_a_setting() -> None:
+    lines = error_lines(
+        "scorers.a={kind: reward_model, model: x, recipe: {}}",
+        "scorers.b={kind: study_reward_model, model: x, data: starter, recipe: {}}",
+        text="name: new\nmodels: {weak: x, student: x}\ndata: starter",
+    )
+    assert lines[0] == "scorers.a.recipe: unknown setting (expected one of: model)"
+    assert "scorers.b.recipe: renamed to training" in lines
+
+
 def test_every_new_name_exists() -> None:
     modules = [
         importlib.import_module(info.name)
@@ -128,17 +138,18 @@ def test_every_new_name_exists() -> None:
         if not info.name.startswith(("trimtab.engines.openai.", "trimtab.engines.vllm."))
     ]
     classes = {
-        value.__name__: value
+        value
         for module in modules
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Settings)
     }
     for name, keys in KEYS.items():
-        names = {field.alias or key for key, field in classes[name].model_fields.items()}
-        subclasses = {key for cls in classes.values() if issubclass(cls, classes[name]) for key in cls.model_fields}
-        assert set(keys.values()) <= names | subclasses, name
-        assert not set(keys) & names, name
+        named = tuple(cls for cls in classes if cls.__name__ == name)
+        own = {field.alias or key for cls in named for key, field in cls.model_fields.items()}
+        subclasses = {key for cls in classes if issubclass(cls, named) for key in cls.model_fields}
+        assert set(keys.values()) <= own | subclasses, name
+        assert not set(keys) & own, name
     for name, key in VALUES:
-        assert key in classes[name].model_fields, (name, key)
+        assert any(key in cls.model_fields for cls in classes if cls.__name__ == name), (name, key)
     for package, kinds in KINDS.items():
         assert all(find_component_class(package, new) for new, _ in kinds.values())

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from trimtab.core.annotator_inputs import AnnotatorInputs
-from trimtab.core.component import build_component, dump_component, list_kinds
+from trimtab.core.component import build_component, dump_component
+from trimtab.core.component_loading import list_kinds
 from trimtab.core.interfaces import Filter
 from trimtab.errors import DataError, StudyError
 from trimtab.filters.information import Information

@@ -38,7 +38,7 @@ scorers:
     kind: study_reward_model
     data: {kind: starter, limit: 60, seed: 5}
     model: {base: MODEL, dtype: float32}
-    recipe: {lora_r: 2, batch_size: 30}
+    training: {lora_r: 2, batch_size: 30}
 """
 ONE_SCORER = "scorers: {checker: synthetic_checker}"
 

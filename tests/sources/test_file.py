@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from trimtab.core.component import get_kind, list_kinds
+from trimtab.core.component import get_kind
+from trimtab.core.component_loading import list_kinds
 from trimtab.errors import DataError
 from trimtab.sources.file import File
 

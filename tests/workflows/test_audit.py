@@ -150,7 +150,7 @@ def test_reward_computation_counts_per_label_and_training_does_not(
         "--out",
         str(tmp_path),
         kind="reward_model",
-        sets=(f"model={tiny_model}", "recipe.num_train_epochs=1"),
+        sets=(f"model={tiny_model}", "training.num_train_epochs=1"),
     )
     records = [json.loads(path.read_text()) for path in tmp_path.rglob("record.json")]
     [trained] = [record for record in records if record["stage"] == "reward_model"]

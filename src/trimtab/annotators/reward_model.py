@@ -25,10 +25,10 @@ class RewardModel(Component):
     model: str = Field(
         "@weak.base", description="model to train: by default the study's weak model before any training"
     )
-    recipe: RewardModelSettings = Field(default_factory=RewardModelSettings)
+    training: RewardModelSettings = Field(default_factory=RewardModelSettings)
 
     def requirements(self) -> Requirements:
-        return Requirements(reward_model=RewardModelSpec(model=self.model, training=self.recipe))
+        return Requirements(reward_model=RewardModelSpec(model=self.model, training=self.training))
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [_annotate(pair.id, inputs.rewards[pair.id]) for pair in pairs]

@@ -22,7 +22,8 @@ from trimtab.config.training import (
     RewardModelSettings,
     SftSettings,
 )
-from trimtab.core.component import Settings, find_component_class, list_kinds
+from trimtab.core.component import Settings, find_component_class
+from trimtab.core.component_loading import list_kinds
 from trimtab.core.settings_schema import SettingInfo, describe_settings, format_setting_value
 from trimtab.core.validation_errors import format_suggestion
 from trimtab.errors import StudyError

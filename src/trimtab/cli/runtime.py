@@ -15,6 +15,7 @@ from trimtab.cli.terminal import err
 from trimtab.config.trainer_arguments import validate_trainer_arguments
 from trimtab.core.openmp import find_openmp_problem
 from trimtab.core.runtime import Runtime
+from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StudyError
 
 
@@ -41,14 +42,12 @@ def build_runtime(
 
 def parse_trainer_arguments(options: Sequence[str]) -> dict[str, Any]:
     """Parses `--trainer KEY=VALUE` options; values are read as YAML."""
-    import yaml
-
     arguments = {}
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise StudyError(f"--trainer {option}: expected KEY=VALUE")
-        arguments[key] = yaml.safe_load(value)
+        arguments[key] = parse_yaml(value, f"--trainer {key}")
     return arguments
 
 

@@ -25,6 +25,7 @@ from trimtab.core.component import (
 )
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import Judge
+from trimtab.core.yaml_text import parse_yaml
 from trimtab.data.split import SplitSettings
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
@@ -134,7 +135,10 @@ class Study(Settings):
         default_factory=SplitSettings, description="how one source is split; ignored with predefined splits"
     )
     max_length: int = Field(
-        512, ge=8, description="tokens of the prompt and the longer response, by either model's tokenizer (Tao & Li)"
+        512,
+        ge=8,
+        le=2**20,
+        description="tokens of the prompt and the longer response, by either model's tokenizer (Tao & Li)",
     )
     models: Models = Field(description="the weak model and the student")
     training: Training = Field(default_factory=Training, description="training of both models")
@@ -270,15 +274,14 @@ class Study(Settings):
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise StudyError(f"{path}: {error.strerror or error}; expected a study as a YAML file") from error
+        except ValueError as error:  # not UTF-8, or a path that no file can have
+            raise StudyError(f"{path}: {error}; expected a study as a YAML file in UTF-8") from error
         return cls.parse(text, overrides, str(path))
 
     @classmethod
     def parse(cls, text: str, overrides: Sequence[str] = (), location: str = "study") -> Study:
         """Parses a study from YAML text. Raises `StudyError` with one line per error."""
-        try:
-            document = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise StudyError(f"{location}: invalid YAML: {error}") from error
+        document = parse_yaml(text, location)
         if not isinstance(document, dict):
             raise StudyError(f"{location}: expected a mapping of settings, found {type(document).__name__}")
         for override in overrides:

@@ -67,8 +67,8 @@ LabelSmoothing = Annotated[float | Literal["per_pair"], PlainValidator(_parse_la
 class _CommonSettings(Component):
     """Settings that all kinds of training share."""
 
-    num_train_epochs: float = Field(1.0, gt=0, description="Tao & Li (2025)")
-    lora_alpha: int | None = Field(None, ge=1, description="our default: twice lora_r")
+    num_train_epochs: float = Field(1.0, gt=0, le=1000, description="Tao & Li (2025)")
+    lora_alpha: int | None = Field(None, ge=1, le=2**16, description="our default: twice lora_r")
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field("cosine", description="our default")
     warmup_ratio: float = Field(0.1, ge=0, lt=1, description="our default; fraction of the training steps")
     weight_decay: float = Field(0.0, ge=0, description="our default")
@@ -78,9 +78,11 @@ class _CommonSettings(Component):
 class SftSettings(_CommonSettings):
     """Supervised fine-tuning on one response per prompt. The loss covers response tokens only (our default)."""
 
-    learning_rate: float = Field(2e-5, gt=0, description="our default: the value is missing from Tao & Li (2025)")
-    batch_size: int = Field(32, ge=1, description="Tao & Li (2025); sequences per step")
-    lora_r: int = Field(0, ge=0, description="Tao & Li (2025); 0 trains all weights")
+    learning_rate: float = Field(
+        2e-5, gt=0, le=10, description="our default: the value is missing from Tao & Li (2025)"
+    )
+    batch_size: int = Field(32, ge=1, le=2**16, description="Tao & Li (2025); sequences per step")
+    lora_r: int = Field(0, ge=0, le=2**12, description="Tao & Li (2025); 0 trains all weights")
 
 
 class DpoSettings(_CommonSettings):
@@ -88,10 +90,10 @@ class DpoSettings(_CommonSettings):
 
     beta: float = Field(0.1, gt=0, description="Tao & Li (2025) for HH-RLHF; they use 0.5 for TL;DR")
     learning_rate: float = Field(
-        1e-4, gt=0, description="our default for LoRA of rank 8: the value is missing from Tao & Li (2025)"
+        1e-4, gt=0, le=10, description="our default for LoRA of rank 8: the value is missing from Tao & Li (2025)"
     )
-    batch_size: int = Field(16, ge=1, description="Tao & Li (2025); pairs per step")
-    lora_r: int = Field(8, ge=1, description="Tao & Li (2025)")
+    batch_size: int = Field(16, ge=1, le=2**16, description="Tao & Li (2025); pairs per step")
+    lora_r: int = Field(8, ge=1, le=2**12, description="Tao & Li (2025)")
     loss_type: LossType = Field("sigmoid", description="Tao & Li (2025)")
     label_mode: Literal["hard", "soft", "weighted"] = Field(
         "hard",
@@ -149,9 +151,9 @@ class DpoSettings(_CommonSettings):
 class RewardModelSettings(_CommonSettings):
     """A Bradley-Terry reward model: LoRA and a linear head on the last token of each response."""
 
-    learning_rate: float = Field(3e-4, gt=0, description="our default")
-    batch_size: int = Field(16, ge=1, description="our default; pairs per step")
-    lora_r: int = Field(8, ge=0, description="our default; 0 trains all weights")
+    learning_rate: float = Field(3e-4, gt=0, le=10, description="our default")
+    batch_size: int = Field(16, ge=1, le=2**16, description="our default; pairs per step")
+    lora_r: int = Field(8, ge=0, le=2**12, description="our default; 0 trains all weights")
 
 
 class AuxConfidenceSettings(Settings):
@@ -168,9 +170,9 @@ class PreferenceModelSettings(_CommonSettings):
     """A model fine-tuned to name the preferred response: the pair is the instruction, the label is the answer (SEAM, Li et
     al. 2025, equation 6). The loss covers the answer tokens only."""
 
-    learning_rate: float = Field(1e-4, gt=0, description="code of SEAM")
-    batch_size: int = Field(8, ge=1, description="code of SEAM; pairs per step")
-    lora_r: int = Field(8, ge=1, description="code of SEAM")
+    learning_rate: float = Field(1e-4, gt=0, le=10, description="code of SEAM")
+    batch_size: int = Field(8, ge=1, le=2**16, description="code of SEAM; pairs per step")
+    lora_r: int = Field(8, ge=1, le=2**12, description="code of SEAM")
     presentation_order: Literal["random", "both"] = Field(
         "random",
         description="which response is presented first. random: sampled once per pair (Li et al. 2025); both: both orders in "

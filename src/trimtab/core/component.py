@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidationInfo, field_validator
 from pydantic_core import CoreSchema, core_schema
 
+from trimtab.core.component_loading import import_kind, list_kinds, to_class_name
 from trimtab.core.renamed_settings import rename_kind, rename_settings
-from trimtab.core.validation_errors import format_error, format_suggestion
+from trimtab.core.scalar_checks import require_bounded_numbers, require_matching_scalars
+from trimtab.core.validation_errors import format_input, format_validation_errors
+from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StudyError
 
 
 class Settings(BaseModel):
-    """A frozen tree of settings. Unknown keys, wrong types and non-finite numbers are errors."""
+    """A frozen tree of settings. Unknown keys, wrong types, and non-finite or huge numbers are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=False, allow_inf_nan=False, validate_default=True, protected_namespaces=()
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _require_matching_scalars(cls, value: Any, info: ValidationInfo) -> Any:
+        return require_matching_scalars(cls.model_fields[str(info.field_name)].annotation, value)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _require_bounded_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        return require_bounded_numbers(str(info.field_name), value)
 
 
 T = TypeVar("T", bound=Settings)
@@ -64,17 +74,30 @@ def build_component(package: str, value: Any) -> Component:
         return value
     document = {"kind": value} if isinstance(value, str) else value
     if not isinstance(document, Mapping) or not isinstance(document.get("kind"), str):
-        raise StudyError(f"expected a mapping with `kind`, one of: {', '.join(list_kinds(package))}")
+        kinds = ", ".join(list_kinds(package))
+        raise StudyError(f"expected a mapping with `kind`, one of: {kinds}; got {format_input(value)}")
     kind, settings = document["kind"], {key: setting for key, setting in document.items() if key != "kind"}
     renamed = rename_kind(package, kind)
     if renamed is None:
-        return validate_settings(find_component_class(package, kind), settings)
+        return _build_component(find_component_class(package, kind), kind, settings)
     new_kind, message = renamed
     try:
         validate_settings(find_component_class(package, new_kind), settings)
     except StudyError as error:
         raise StudyError(f"{message}\n{error}") from error
     raise StudyError(message)
+
+
+def _build_component(cls: type[Component], kind: str, settings: Mapping[str, Any]) -> Component:
+    """Validates settings into a component. A custom class can raise anything."""
+    try:
+        return validate_settings(cls, settings)
+    except StudyError:
+        raise
+    except Exception as error:
+        if cls.__module__.startswith("trimtab."):
+            raise
+        raise StudyError(f"kind: {format_input(kind)} raised {type(error).__name__}: {format_input(error)}") from error
 
 
 def build_component_from_options(package: str, kind: str, settings: Sequence[str]) -> Component:
@@ -97,7 +120,7 @@ def apply_override(document: Mapping[str, Any], override: str) -> dict[str, Any]
         # `@` cannot start a YAML word, and `@weak` names a model of the study
         return {
             **document,
-            head: value.strip() if value.strip().startswith("@") else _parse_yaml_value(override, value),
+            head: value.strip() if value.strip().startswith("@") else parse_yaml(value, format_input(override)),
         }
     inner = document.get(head) or {}
     if not isinstance(inner, Mapping):
@@ -119,8 +142,7 @@ def validate_settings(cls: type[T], settings: Any, location: str = "") -> T:
             if messages:
                 renamed, settings = [*renamed, *messages], renamed_settings
                 continue
-            lines = [format_error(cls, details, location) for details in error.errors()]
-            raise StudyError("\n".join([*renamed, *lines])) from error
+            raise StudyError("\n".join([*renamed, *format_validation_errors(cls, error.errors(), location)])) from error
         if renamed:
             raise StudyError("\n".join(renamed))
         return validated
@@ -131,34 +153,14 @@ def dump_component(component: Component) -> dict[str, Any]:
     return {"kind": get_kind(component), **component.model_dump(mode="json", exclude_defaults=True, by_alias=True)}
 
 
-def list_kinds(package: str) -> list[str]:
-    """The built-in kinds in `trimtab.<package>`, from its module names; the modules are not imported."""
-    folder = importlib.import_module(f"trimtab.{package}")
-    return sorted(info.name for info in pkgutil.iter_modules(folder.__path__) if not info.name.startswith("_"))
-
-
 def find_component_class(package: str, kind: str) -> type[Component]:
     """Imports the class of a kind.
 
     `length` is the class `Length` in `trimtab/<package>/length.py`; `my_module:MyClass` is a custom class.
     """
-    if ":" in kind:
-        module_name, _, class_name = kind.partition(":")
-    else:
-        kinds = list_kinds(package)
-        if kind not in kinds:
-            suggestion = format_suggestion(kind, kinds)
-            raise StudyError(
-                f"kind: unknown kind {kind!r} in {package}{suggestion} (expected one of: {', '.join(kinds)})"
-            )
-        module_name = f"trimtab.{package}.{kind}"
-        class_name = _kind_to_class_name(kind)
-    try:
-        cls: Any = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise StudyError(f"kind: cannot load {kind!r}: {error}") from error
+    cls = import_kind(package, kind)
     if not (isinstance(cls, type) and issubclass(cls, Component)):
-        raise StudyError(f"kind: {kind!r} is not a trimtab Component")
+        raise StudyError(f"kind: {format_input(kind)} is not a trimtab Component")
     return cls
 
 
@@ -166,16 +168,5 @@ def get_kind(component: Component) -> str:
     """The `kind` under which `find_component_class` finds this component's class."""
     module, name = type(component).__module__, type(component).__name__
     package, _, file = module.rpartition(".")
-    is_built_in = package.startswith("trimtab.") and name == _kind_to_class_name(file)
+    is_built_in = package.startswith("trimtab.") and name == to_class_name(file)
     return file if is_built_in else f"{module}:{name}"
-
-
-def _kind_to_class_name(kind: str) -> str:
-    return "".join(word.capitalize() for word in kind.split("_"))
-
-
-def _parse_yaml_value(override: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{override!r}: the value is not valid YAML: {error}") from error

@@ -62,6 +62,8 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "NoisyHuman": {"rate": "noise_rate", "like": "arm"},
     "Ensemble": {"of": "arms"},
     "Vote": {"of": "arms"},
+    "RewardModel": {"recipe": "training"},
+    "StudyRewardModel": {"recipe": "training"},
     "Probe": {"rounds": "self_training_rounds", "fraction": "self_training_fraction"},
     "PrincipleSettings": {"orders": "presentation_order"},
     "PromptedSettings": {"answer": "answer_format", "reasoning_tokens": "max_reasoning_tokens"},
@@ -152,22 +154,27 @@ def rename_settings(
     messages = []
     for details in errors:
         *path, key = details["loc"] or ("",)
-        classes = [base.__name__ for base in getattr(settings_class_at(cls, [*map(str, path)]), "__mro__", ())]
-        if details["type"] == "extra_forbidden":
-            new_key = next((KEYS[name][str(key)] for name in classes if str(key) in KEYS.get(name, {})), None)
-        else:
-            new_key = str(key)
+        settings_class = settings_class_at(cls, [*map(str, path)])
+        classes = [base.__name__ for base in getattr(settings_class, "__mro__", ())]
+        new_key = _find_new_key(settings_class, str(key)) if details["type"] == "extra_forbidden" else str(key)
         old_value = _get(settings, details["loc"])
         if new_key is None or old_value is _MISSING:
             continue
         new_value = _new_value(classes, new_key, old_value)
-        if new_value is _MISSING and new_key == key:
+        if new_value is _MISSING and new_key == str(key):
             continue
         value = old_value if new_value is _MISSING else new_value
         settings = _replace(settings, path, key, new_key, value)
         where = ".".join(map(str, [*([location] if location else []), *path, key]))
         messages.append(_message(where, str(key), new_key, old_value, new_value))
     return messages, settings
+
+
+def _find_new_key(settings_class: Any, old_key: str) -> str | None:
+    """The new name of a setting of the class. Classes of different packages can have the same name."""
+    names = {info.alias or name for name, info in getattr(settings_class, "model_fields", {}).items()}
+    new_keys = (KEYS.get(base.__name__, {}).get(old_key) for base in getattr(settings_class, "__mro__", ()))
+    return next((key for key in new_keys if key in names), None)
 
 
 def _message(where: str, key: str, new_key: str, old_value: Any, new_value: Any) -> str:

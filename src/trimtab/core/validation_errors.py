@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -15,17 +16,48 @@ _EXPECTATIONS = {
     "int_parsing": "expected a whole number",
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",
+    "int_parsing_size": "expected a whole number of fewer digits",
     "float_parsing": "expected a number",
     "float_type": "expected a number",
     "string_type": "expected text",
     "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
     "model_type": "expected a mapping of settings",
+    "mapping_type": "expected a mapping of names to settings",
+    "dict_type": "expected a mapping of names to settings",
+    "tuple_type": "expected a list",
+    "invalid_key": "a name must be text; put it in quotes",
+    "finite_number": "must be a finite number",
 }
+
+_MAX_LINES = 20
+_MAX_LINE_CHARACTERS = 1500
+_MAX_VALUE_CHARACTERS = 200
+_MAX_KEY_CHARACTERS = 60
+
+
+def format_validation_errors(cls: type[BaseModel], errors: Sequence[ErrorDetails], location: str) -> list[str]:
+    """Formats all validation errors: each line once, in limited length; the rest of a long list is counted."""
+    lines = [line for details in errors for line in format_error(cls, details, location).splitlines()]
+    lines = [_shorten(line, _MAX_LINE_CHARACTERS) for line in dict.fromkeys(lines)]
+    more = len(lines) - _MAX_LINES
+    return [*lines[:_MAX_LINES], f"… and {more} more errors"] if more > 0 else lines
+
+
+def format_input(value: Any) -> str:
+    """A value as it appears in a message: limited in depth and length."""
+    short = reprlib.Repr()
+    short.maxdict = short.maxlist = short.maxtuple = short.maxset = short.maxfrozenset = 6
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 4, 120, 120, 40
+    try:
+        return _shorten(short.repr(value), _MAX_VALUE_CHARACTERS)
+    except ValueError:  # a number with more digits than Python writes
+        return "a number of thousands of digits"
 
 
 def format_error(cls: type[BaseModel], details: ErrorDetails, location: str) -> str:
     """Formats one validation error of `cls` at `location` (empty at the root), with one line per nested error."""
-    path = [str(part) for part in details["loc"]]
+    path = [_shorten(str(part), _MAX_KEY_CHARACTERS) for part in details["loc"]]
     where = ".".join([location, *path] if location else path)
     if details["type"] == "extra_forbidden":
         valid_keys = list_valid_keys(cls, path[:-1])
@@ -38,13 +70,13 @@ def format_error(cls: type[BaseModel], details: ErrorDetails, location: str) -> 
         return "\n".join(_prefix_message(where, line) for line in str(inner).splitlines())
     if inner is not None:
         return _prefix_message(where, str(inner))
-    message = f"{_describe_expectation(details)}, got {details['input']!r}"
+    message = f"{_describe_expectation(details)}, got {format_input(details['input'])}"
     return f"{where}: {message}" if where else message
 
 
 def format_suggestion(word: str, candidates: Sequence[str]) -> str:
     """Returns `; did you mean 'beta'?` if a candidate is similar to the word, otherwise an empty string."""
-    matches = difflib.get_close_matches(word, candidates, n=1)
+    matches = difflib.get_close_matches(word[:_MAX_KEY_CHARACTERS], candidates, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
@@ -62,6 +94,10 @@ def settings_class_at(cls: type[BaseModel], path: Sequence[str]) -> Any:
         if part in fields:
             current = _find_settings_class(fields[part].annotation)
     return current
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _prefix_message(where: str, line: str) -> str:

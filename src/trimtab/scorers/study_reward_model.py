@@ -29,7 +29,7 @@ class StudyRewardModel(Component):
 
     data: Annotated[Component, ComponentField("sources")]
     model: Model
-    recipe: RewardModelSettings = Field(default_factory=RewardModelSettings)
+    training: RewardModelSettings = Field(default_factory=RewardModelSettings)
 
     def content_hash(self) -> str:
         return "trained by the study"

@@ -38,7 +38,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, 
         loaded = resolve_model(scorer.model, inputs).load(runtime.notify, runtime.device)
         rows = [_tokenize_preferred_first(loaded, pair) for pair in _load_scorer_pairs(scorer, inputs)]
         rows = [row for row in rows if row.max_text_length <= max_length]
-        return _train_and_save(draft, name, loaded, rows, scorer.recipe, scorer.model, seed, runtime)
+        return _train_and_save(draft, name, loaded, rows, scorer.training, scorer.model, seed, runtime)
 
     limit = getattr(scorer.data, "limit", None)
     return Stage(
@@ -54,7 +54,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, 
             unit="tokens",
             fact="tokens",
             limit=limit if isinstance(limit, int) else None,
-            factor=scorer.recipe.num_train_epochs,
+            factor=scorer.training.num_train_epochs,
         ),
     )
 
