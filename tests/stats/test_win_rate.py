@@ -111,6 +111,16 @@ def test_the_controlled_rate_stays_finite_if_all_or_all_longer_responses_win() -
     assert metric.value == pytest.approx(0.5)
 
 
+def test_ten_ties_have_an_interval_as_wide_as_that_of_the_plain_win_rate() -> None:
+    ties: list[Outcome] = ["tie"] * 10
+    for lengths in ([0.0] * 10, [float(length) for length in range(10)]):
+        metric = length_controlled_win_rate(ties, lengths)
+        assert metric.value == pytest.approx(0.5)
+        # ± 2.2622 · 0.392 on the logit scale
+        assert bounds(metric) == pytest.approx((0.2918, 0.7082), abs=1e-4)
+        assert bounds(metric) == pytest.approx(bounds(win_rate(ties)), abs=0.01)
+
+
 def test_the_unit_of_length_does_not_matter_and_failures_are_ignored() -> None:
     outcomes, lengths = simulate(200, quality=0.3, length_bias=1.0)
     metric = length_controlled_win_rate([*outcomes, "failed"], [*(10 * length for length in lengths), 1e9])

@@ -56,6 +56,14 @@ def annotate(
     output: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="The label file: .parquet, .jsonl or .csv.")
     ] = Path("labels.parquet"),
+    label_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="rows: your rows with their labels. trl: chosen and rejected responses, to train on. ids: labels by pair id.",
+        ),
+    ] = "rows",
     filter_by: FilterOption = "",
     max_length: MaxLength = None,
     device: Device = "auto",
@@ -63,15 +71,12 @@ def annotate(
 ) -> None:
     """Label the pairs in a file, without a study.
 
-    Writes one row per pair: its id, p_a (the probability that response a is better), the margin, the status, and details of
-    how the label was made. Run the same command to resume.
+    Writes your rows in their order, with all their columns, and adds the column of the preferred response, its probability,
+    the status, and details of how the label was made. Run the same command to resume.
 
     For example: trimtab annotate pairs.jsonl --models-from runs/quickstart
 
     Or: trimtab annotate pairs.jsonl --annotator probe --train-on labeled.jsonl
-
-    Or: trimtab annotate pairs.csv --data columns.prompt=question --data columns.response_a=answer_1
-    --data columns.response_b=answer_2 --data columns.label=better --data label_values.1=a --data label_values.2=b
 
     Or: trimtab annotate pairs.jsonl --annotator seam --models-from runs/seam --filter information
     """
@@ -89,6 +94,15 @@ def annotate(
         training_pairs = TrainingPairs(build_pair_file(train_on, data_settings, max_train_pairs), max_length)
     runtime = build_runtime(device, token_budget)
     summary = annotate_file(
-        pairs, kind, settings or (), models_from, output, runtime, training_pairs, filter_by, data_settings
+        pairs,
+        kind,
+        settings or (),
+        models_from,
+        output,
+        runtime,
+        training_pairs,
+        filter_by,
+        data_settings,
+        label_format,
     )
     echo(f"{summary}\n{output}")

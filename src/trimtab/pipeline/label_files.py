@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trimtab.pipeline.plan import Plan
 from trimtab.pipeline.stage import Stage
 from trimtab.storage.artifacts import Artifact, Draft
-from trimtab.storage.schemas import LABEL_SCHEMA, load_annotations, load_split_pairs
+from trimtab.storage.schemas import LABEL_FILE_SCHEMA, load_annotations, load_origins, load_split_pairs
+from trimtab.types import Annotation, Choice, Pair, RowOrigin, format_conversation
 
 
 def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Path) -> None:
-    """Writes one file per arm with one row per unlabeled pair. `artifacts` are keyed by fingerprint."""
-    pairs = {pair.id: pair for pair in load_split_pairs(artifacts[plan.split.fingerprint], "unlabeled")}
+    """Writes one file per arm with one row per unlabeled pair: where it was read from, its texts and its label.
+
+    `artifacts` are keyed by fingerprint.
+    """
+    split = artifacts[plan.split.fingerprint]
+    pairs, origins = {pair.id: pair for pair in load_split_pairs(split, "unlabeled")}, load_origins(split)
     for row in plan.rows:
         if row.labels is None:
             continue
@@ -21,6 +27,7 @@ def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Pat
         weights = " ".join(stage.fingerprint for name, stage in row.labels.input_stages.items() if name != "split")
         rows = [
             {
+                **describe_label(pairs[pair_id], label, origins.get(pair_id)),
                 "id": pair_id,
                 "p_a": label.p_a,
                 "margin": label.margin,
@@ -34,7 +41,23 @@ def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Pat
             for pair_id, label in load_annotations(artifacts[row.labels.fingerprint]).items()
         ]
         (folder / "labels").mkdir(exist_ok=True)
-        Draft(folder=folder / "labels").write_rows(row.name, rows, LABEL_SCHEMA)
+        Draft(folder=folder / "labels").write_rows(row.name, rows, LABEL_FILE_SCHEMA)
+
+
+def describe_label(pair: Pair, label: Annotation, origin: RowOrigin | None) -> dict[str, Any]:
+    """The texts and the label of a pair, in the order of the row that it was read from, or of the pair if there is none."""
+    order: tuple[Choice, Choice] = ("b", "a") if origin is not None and origin.first == "b" else ("a", "b")
+    preferred = None if label.choice is None else f"response_{1 + order.index(label.choice)}"
+    prompt = pair.prompt[0].content if len(pair.prompt) == 1 else format_conversation(pair.prompt)
+    return {
+        "file": origin.file if origin is not None else None,
+        "row": origin.row if origin is not None else None,
+        "prompt": prompt,
+        "response_1": pair.response(order[0]),
+        "response_2": pair.response(order[1]),
+        "preferred": preferred,
+        "probability": None if label.p_a is None else max(label.p_a, 1 - label.p_a),
+    }
 
 
 def _labeling_seconds(labels: Stage, artifacts: Mapping[str, Artifact]) -> float:

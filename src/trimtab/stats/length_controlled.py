@@ -9,7 +9,7 @@ import numpy as np
 
 from trimtab.stats.clusters import ClusterIds, FloatArray, require_finite, sum_by_cluster, undefined_metric
 from trimtab.stats.logistic import fit_logistic_regression, sigmoid
-from trimtab.stats.quantiles import student_t_quantile
+from trimtab.stats.quantiles import Z95, student_t_quantile
 from trimtab.stats.win_rate import score_valid_outcomes
 from trimtab.types import Metric, Outcome
 
@@ -24,7 +24,8 @@ def length_controlled_win_rate(
     AlpacaEval, the model has no term for the difficulty of the instruction, which requires fits on many other models. Two
     artificial ties, one at either end of tanh, keep the estimate finite if every longer response wins (after Clogg et al.
     1991). The interval is that of the intercept, with the sandwich variance over `clusters` (Liang & Zeger 1986) and Student's
-    t, mapped through the sigmoid.
+    t, mapped through the sigmoid. Its standard error is at least that of (G/z)² independent rows, with G the number of
+    clusters, as in `bounded_mean`: otherwise ties only would have an interval of no width.
 
     Undefined for fewer than two clusters with valid outcomes, and if all differences have the same nonzero value: then length
     and quality cannot be separated.
@@ -41,6 +42,8 @@ def length_controlled_win_rate(
     intercept, error, n_clusters = _fit_intercept(x, np.array(points), groups)
     if n_clusters < 2:
         return undefined_metric(len(points), n_failed)
+    p = 1 / (1 + math.exp(-intercept))
+    error = max(error, Z95 / (n_clusters * math.sqrt(p * (1 - p))))
     t95 = student_t_quantile(n_clusters - 1)
     low, value, high = (1 / (1 + math.exp(-(intercept + t * error))) for t in (-t95, 0.0, t95))
     return Metric(value=value, low=low, high=high, n=len(points), n_failed=n_failed)

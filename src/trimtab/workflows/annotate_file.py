@@ -40,11 +40,11 @@ def annotate_file(
 ) -> str:
     """Writes the labels to `output` and returns a summary of a few lines.
 
-    `label_format` is `rows` (every input row with its label), `trl` (training files) or `ids` (labels by pair id). Models named
-    with an @ are those of the finished run in `models_from`: the annotator's `@weak` is its weak model. An annotator that learns
-    is trained on `training_pairs`. `data_settings` are those of the source `file`. `filter_by` is a filter's kind, or YAML with
-    its settings; labels that it drops are written as abstained. Completions are cached in `output.completions` until no label
-    is missing, so that the same command resumes after a kill and retries failed labels.
+    `label_format` is `rows` (every input row with its label), `trl` (training files) or `ids` (labels by pair id).
+    `data_settings` are those of the source `file`. Models named with an @ are those of the finished run in `models_from`: the
+    annotator's `@weak` is its weak model. An annotator that learns is trained on `training_pairs`. `filter_by` is a filter's
+    kind, or YAML with its settings; labels that it drops are written as abstained. Completions are cached in
+    `output.completions` until no label is missing, so that the same command resumes after a kill and retries failed labels.
 
     Raises `StudyError` before any work if the annotator, its models, the filter or `output` cannot be used, `EngineError` if a
     model becomes unavailable, and `DataError` if the filter refuses the labels or keeps none, or, after writing, if too many
@@ -58,7 +58,7 @@ def annotate_file(
     folder = output.with_name(f"{output.name}.completions")
     result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs)
     labels, inputs = result.labels, result.inputs
-    lines = summarize_labels(pairs, result.dataset, labels, inputs.human_labels)
+    lines = summarize_labels(kind, pairs, result.dataset, labels, inputs.human_labels)
     is_labeled = any(label.status == "ok" for label in labels)
     if label_filter is not None and is_labeled:
         labels = apply_filter("--filter", label_filter, labels, inputs)

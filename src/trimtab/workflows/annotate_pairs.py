@@ -36,7 +36,7 @@ TRAINED_ARM = "learned"
 class TrainingPairs:
     """A source of labeled pairs to learn from.
 
-    Pairs with more than `max_length` tokens are not used for training, and their labels fail; None means a study's default.
+    Pairs with more than `max_length` tokens are not used for training, and are not labeled; None means a study's default.
     """
 
     source: Component
@@ -138,7 +138,7 @@ def _train_and_label(
     folder: Path,
     runtime: Runtime,
 ) -> list[Annotation]:
-    """Trains the annotator and labels the pairs; pairs that are too long for its model fail."""
+    """Trains the annotator and labels the pairs; those that are too long for its model have no label."""
     arms = {TRAINED_ARM: Arm(annotator=annotator, labels_only=True)}
     study = build_ad_hoc_study("labels", source, arms, max_length=training_pairs.max_length)
     split = build_file_split(study, training_pairs.source, source)
@@ -148,7 +148,7 @@ def _train_and_label(
     execute_stages(sort_stages([stage]), Store(folder), runtime, artifacts, lambda *_: None)
     labels = load_annotations(artifacts[stage.recipe.fingerprint])
     note = f"longer than {study.max_length} tokens; raise the limit with --max-length"
-    return [labels.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="failed", note=note)) for pair in pairs]
+    return [labels.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="abstained", note=note)) for pair in pairs]
 
 
 def _compute_logprobs(model: ModelRef, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:

@@ -122,8 +122,10 @@ def _build_audit(request: AuditRequest, plan: AuditStages, split: Artifact, arti
     pool_prompts = {
         pair.id: pair.prompt_id for pair in load_split_pairs(split, "test" if has_train_file else "unlabeled")
     }
-    baselines = evaluation.length_baselines()
-    baseline_agreements = {name: evaluation.compute_agreement(labels) for name, labels in baselines.items()}
+    baselines, labeled_pairs = evaluation.length_baselines(), evaluation.labeled_pairs
+    baseline_agreements = {
+        name: evaluation.compute_agreement(labels, labeled_pairs) for name, labels in baselines.items()
+    }
     best = max(baseline_agreements, key=lambda name: (baseline_agreements[name].value or 0.0, name))
     agreement, improvement = evaluation.compute_agreement(), evaluation.improvement_over(baselines[best])
     selection, by_kept_fraction = evaluation.optimal_selection()

@@ -45,6 +45,12 @@ class LabelEvaluation:
         return get_human_choices(self.pairs)
 
     @property
+    def labeled_pairs(self) -> list[Pair]:
+        """The pairs that the annotator labeled, on which baselines are compared with it; all pairs if it labeled none."""
+        labeled = [pair for pair in self.pairs if self.labels[pair.id].choice is not None]
+        return labeled or list(self.pairs)
+
+    @property
     def prompt_ids(self) -> dict[str, str]:
         return {pair.id: pair.prompt_id for pair in self.pairs}
 
@@ -54,10 +60,11 @@ class LabelEvaluation:
         return compute_agreement(self.labels if labels is None else labels, human, self.prompt_ids)
 
     def improvement_over(self, baseline: Labels) -> Metric:
-        """The accuracy minus that of the baseline, paired."""
+        """The accuracy minus that of the baseline, on the same pairs."""
+        human = get_human_choices(self.labeled_pairs)
         return stats.paired_difference(
-            compute_correctness(self.labels, self.human_choices),
-            compute_correctness(baseline, self.human_choices),
+            compute_correctness(self.labels, human),
+            compute_correctness(baseline, human),
             clusters=self.prompt_ids,
         )
 

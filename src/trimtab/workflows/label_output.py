@@ -1,0 +1,100 @@
+"""Writes rows of labels as Parquet, JSON lines or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trimtab.data.parsing.label_files import LABEL_PREFIX
+from trimtab.errors import StudyError
+from trimtab.storage.atomic import atomic_write_bytes
+from trimtab.workflows.label_rows import LabeledFile, LabelRow
+
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "rows": (".parquet", ".jsonl", ".csv"),
+    "trl": (".jsonl", ".parquet"),
+    "ids": (".parquet", ".jsonl", ".csv"),
+}
+# The column with the detail of a label.
+DETAIL_COLUMNS: dict[str, str] = {"rows": f"{LABEL_PREFIX}detail", "trl": "", "ids": "detail"}
+
+
+def prepare_output(output: Path, pairs: str, label_format: str) -> Callable[[LabeledFile], None]:
+    """Creates the folder, and returns a function that writes labels.
+
+    Raises `StudyError` if the format, the suffix or the path cannot be used.
+    """
+    if label_format not in SUFFIXES:
+        raise StudyError(f"--format: must be one of {', '.join(SUFFIXES)}, got {label_format!r}")
+    suffixes = SUFFIXES[label_format]
+    if output.suffix not in suffixes:
+        raise StudyError(
+            f"--out {output}: the suffix must be one of {', '.join(suffixes)} for --format {label_format}, got "
+            f"{output.suffix or 'none'}"
+        )
+    if output.resolve() == Path(pairs).expanduser().resolve():
+        raise StudyError(f"--out {output}: this is the file of pairs; choose another file")
+    if output.is_dir():
+        raise StudyError(f"--out {output}: it is a folder; give the path of a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"--out {output}: cannot create the folder {output.parent}: {error.strerror}") from error
+
+    def write(labeled: LabeledFile) -> None:
+        rows = {"rows": labeled.iter_rows, "trl": labeled.iter_trl_rows, "ids": labeled.iter_id_rows}[label_format]()
+        atomic_write_bytes(output, _format_rows(list(rows), output.suffix, DETAIL_COLUMNS[label_format]))
+
+    return write
+
+
+def _format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:
+    """Every row has the columns of all rows, in order of first appearance, except in JSON lines."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if suffix == ".parquet":
+        stream = io.BytesIO()
+        pq.write_table(_build_table(rows, names), stream)
+        return stream.getvalue()
+    if suffix == ".csv":
+        return _format_csv(rows, names).encode()
+    return "".join(_format_json_line(row, detail) for row in rows).encode()
+
+
+def _format_json_line(row: LabelRow, detail: str) -> str:
+    """A row as JSON, with the detail of its label as nested JSON."""
+    nested = {detail: json.loads(row[detail] or "{}")} if detail in row else {}
+    return json.dumps(row | nested, ensure_ascii=False, default=str) + "\n"
+
+
+def _format_csv(rows: list[LabelRow], names: list[str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _to_text(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _to_text(value: Any) -> Any:
+    """A list or an object as JSON text."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | Mapping) else value
+
+
+def _build_table(rows: list[LabelRow], names: list[str]) -> pa.Table:
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return pa.table({name: _build_column(values) for name, values in columns.items()})
+
+
+def _build_column(values: list[Any]) -> pa.Array:
+    """The values with the type that fits them; if none does, lists and objects as JSON text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        texts = (_to_text(value) for value in values)
+        return pa.array([None if text is None else str(text) for text in texts], pa.string())

@@ -1,0 +1,124 @@
+"""Joins labels to the rows that their pairs were read from, in the order of the rows and of their two responses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.data.parsing.label_files import LABEL_PREFIX, UNUSABLE
+from trimtab.data.parsing.ratings import pair_rated_responses
+from trimtab.data.parsing.rows import SourceRow, UnreadableValue
+from trimtab.errors import StudyError
+from trimtab.sources.file import File
+from trimtab.types import Annotation, Dataset, Pair, Preference, RowFailure, RowOrigin
+from trimtab.workflows.export import build_trl_row
+
+LabelRow = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabeledFile:
+    """The labels of the pairs in a file. `shared` holds values that all labels have in common."""
+
+    source: File
+    dataset: Dataset
+    labels: Sequence[Annotation]
+    shared: Mapping[str, Any]
+
+    def iter_rows(self) -> Iterator[LabelRow]:
+        """Each input row with all its columns, followed by its label in columns that start with `trimtab_`.
+
+        Duplicates of a row have its label. A row that is not usable has the reason. Rows that were not sampled are left out.
+        """
+        origins = {(origin.file, origin.row): origin for origin in self.dataset.origins}
+        failures = {(failure.file, failure.row): failure for failure in self.dataset.failures}
+        labels = {label.pair_id: label for label in self.labels}
+        pairs = {pair.id: pair for pair in self.dataset.pairs}
+        for row in self._read_rows():
+            file, number = (row.file, row.number) if isinstance(row, SourceRow) else (row.file, row.row)
+            cells = row.cells if isinstance(row, SourceRow) else {}
+            label_columns = {"file": file, "row": number}
+            if origin := origins.get((file, number)):
+                label_columns |= self._describe_label(pairs[origin.pair_id], labels[origin.pair_id], origin)
+            elif failure := failures.get((file, number)):
+                if failure.kind == "duplicate":  # of a pair that was not sampled
+                    continue
+                label_columns |= {"preferred": None, "probability": None, "status": UNUSABLE, "note": failure.reason}
+            else:
+                continue
+            own = {name: None if isinstance(value, UnreadableValue) else value for name, value in cells.items()}
+            yield own | {LABEL_PREFIX + name: value for name, value in label_columns.items()}
+
+    def iter_trl_rows(self) -> Iterator[LabelRow]:
+        """One row for each labeled pair, in TRL's conversational preference format."""
+        for pair, label in zip(self.dataset.pairs, self.labels, strict=True):
+            preference = Preference.from_annotation(pair, label)
+            if preference is not None:
+                yield build_trl_row(preference, None if label.margin is None else abs(label.margin))
+
+    def iter_id_rows(self) -> Iterator[LabelRow]:
+        """One row for each pair, by pair id, without texts. `p_a` and `margin` are those of the pair's response a."""
+        for pair, label in zip(self.dataset.pairs, self.labels, strict=True):
+            yield {
+                "id": pair.id,
+                "p_a": label.p_a,
+                "margin": label.margin,
+                "status": label.status,
+                "note": label.note,
+                "prompt_hash": pair.prompt_id,
+                **self._describe_cost(label),
+            }
+
+    def _describe_label(self, pair: Pair, label: Annotation, origin: RowOrigin) -> LabelRow:
+        first_is_a = origin.first == "a"
+        names = origin.columns if all(origin.columns) else ("response_1", "response_2")
+        by_choice = dict(zip(("a", "b") if first_is_a else ("b", "a"), names, strict=True))
+        texts = (pair.a, pair.b) if first_is_a else (pair.b, pair.a)
+        return {
+            **({} if all(origin.columns) else dict(zip(names, texts, strict=True))),
+            "preferred": None if label.choice is None else by_choice[label.choice],
+            "probability": None if label.p_a is None else max(label.p_a, 1 - label.p_a),
+            "margin": None if label.margin is None else abs(label.margin),
+            "status": label.status,
+            "note": label.note,
+            **self._describe_cost(label),
+            "id": pair.id,
+            "p_a": label.p_a,
+        }
+
+    def _describe_cost(self, label: Annotation) -> LabelRow:
+        return {
+            **self.shared,
+            "tokens": label.cost.prompt_tokens + label.cost.generated_tokens,
+            "calls": label.cost.calls,
+            **({"seconds": label.cost.seconds} if label.cost.calls else {}),
+            "detail": json.dumps(label.detail, ensure_ascii=False) if label.detail else "",
+        }
+
+    def _read_rows(self) -> Iterator[SourceRow | RowFailure]:
+        rows = self.source.read_rows()
+        if self.source.rating_column is None:
+            return rows
+        return pair_rated_responses(rows, self.source.rating_column, self.source.column_settings)
+
+
+def find_pool_columns(source: File) -> File:
+    """The source without its label column if its first row has none, as in a pool next to labeled training pairs.
+
+    Raises `StudyError` if the file already has the columns of labels, so that none is overwritten.
+    """
+    first = next((row for row in source.read_rows() if isinstance(row, SourceRow)), None)
+    if first is None:
+        return source
+    used = [name for name in first.cells if name.startswith(LABEL_PREFIX)]
+    if used:
+        raise StudyError(
+            f"{source.path}: has the column {used[0]}, so trimtab annotate wrote it; label the original file, or rename the "
+            f"columns that start with {LABEL_PREFIX}"
+        )
+    label = source.columns.get("label")
+    if label is None or label in first.cells:
+        return source
+    return source.model_copy(update={"columns": {**source.columns, "label": None}, "label_values": {}})
