@@ -22,6 +22,7 @@ PAIRS = [
 ]
 HELP = {
     "quickstart": ("--out DIR", "--device", "--token-budget"),
+    "new": ("STUDY.yaml", "PAIRS", "--data KEY=VALUE"),
     "run": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--device", "--token-budget", "--trainer KEY=VALUE"),
     "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR"),
     "annotate": (
@@ -32,6 +33,8 @@ HELP = {
         "--train-on FILE",
         "--max-train-pairs N",
         "--max-length N",
+        "--data KEY=VALUE",
+        "--format FORMAT",
         "--out FILE",
         "--device",
         "--token-budget",
@@ -151,13 +154,16 @@ def test_an_invalid_setting_is_reported_with_the_expected_values(
         (("show", "nowhere", "3f9c"), "nowhere holds no finished run"),
         (("export", "nowhere"), "nowhere holds no finished run"),
         (("export", "nowhere", "--format", "csv"), "--format: must be trl or model, got 'csv'"),
+        (
+            ("annotate", "p.jsonl", "--annotator", "length", "--format", "csv"),
+            "--format: must be one of rows, trl, ids",
+        ),
         (("annotate", "nowhere.jsonl", "--annotator", "length"), "nowhere.jsonl: no such file"),
         (
             ("annotate", "p.jsonl", "--annotator", "lenght"),
             "kind: unknown kind 'lenght' in annotators; did you mean 'length'?",
         ),
         (("annotate", "p.jsonl", "--annotator", "length", "--out", "l.txt"), "--out l.txt: the suffix must be one of"),
-        (("annotate", "p.jsonl"), "give the folder of the run with --models-from DIR"),
         (("annotate", "p.jsonl", "--max-length", "9"), "--max-length: requires --train-on FILE"),
         (("annotate", "p.jsonl", "--max-train-pairs", "9"), "--max-train-pairs: requires --train-on FILE"),
         (("annotate", "p.jsonl", "--set", "kind=random"), "'kind=random': set the kind of annotator with --annotator"),
@@ -250,6 +256,26 @@ def test_settings_of_the_annotator_are_given_with_set(trimtab: Command, pairs: P
 
 def test_the_version_is_that_of_the_package(trimtab: Command) -> None:
     assert trimtab("--version") == (0, f"trimtab {version('trimtab')}\n", "")
+
+
+def test_a_new_study_can_be_planned_as_it_is(trimtab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, output, _ = trimtab("new", "built-in.yaml")
+    assert (code, output.splitlines()[-1]) == (0, "built-in.yaml")
+    assert trimtab("plan", "built-in.yaml")[0] == 0
+    rows = [f"Ask {n}?,yes {n},no {n},{1 + n % 2}" for n in range(200)]
+    (tmp_path / "mine.csv").write_text("\n".join(["question,answer_1,answer_2,better", *rows]))
+    columns = "columns={prompt: question, response_a: answer_1, response_b: answer_2, label: better}"
+    code, output, _ = trimtab("new", "own.yaml", "mine.csv", "--data", columns, "--data", "label_values={1: a, 2: b}")
+    assert code == 0
+    assert output.startswith("a study of 200 labeled pairs in mine.csv (two responses, text, labels in 'better'")
+    assert trimtab("plan", "own.yaml")[0] == 0
+    code, _, error = trimtab("new", "own.yaml", "mine.csv")
+    assert code == 1 and "own.yaml: exists already; choose another name, or delete it first" in error
+    code, _, error = trimtab("new", "other.yaml", "mine.csv")
+    assert code == 1 and "mine.csv: no layout fits" in error
+    assert trimtab("new", "other.txt")[2] == "error: other.txt: a study is YAML; use the suffix .yaml\n"
+    assert not (tmp_path / "other.yaml").exists()
 
 
 def test_an_export_prints_its_path(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from trimtab.cli.options import (
+    DataSettings,
     Device,
     OutputFolder,
     Overrides,
@@ -31,6 +34,30 @@ def quickstart(
     from trimtab.config.study import Study
 
     _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
+
+
+@app.command("new")
+def new_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="STUDY.yaml", help="The file to write; it must not exist.", show_default=False)
+    ],
+    pairs: Annotated[
+        Path | None,
+        typer.Argument(metavar="PAIRS", help="Labeled pairs.  [default: the built-in pairs]", show_default=False),
+    ] = None,
+    data: DataSettings = None,
+) -> None:
+    """Write a starter study that runs as it is.
+
+    The study is small: it gives a first result on two cores. Its comments say what to change next.
+
+    For example: trimtab new study.yaml pairs.jsonl
+    """
+    from trimtab.workflows.pair_files import parse_data_settings
+    from trimtab.workflows.starter_study import write_starter_study
+
+    summary = write_starter_study(file, pairs, parse_data_settings(data or ()))
+    echo(f"a study of {summary}; next: trimtab run {file}\n{file}")
 
 
 @app.command()
