@@ -247,11 +247,12 @@ def test_labels_of_a_pool_without_human_labels_are_summarized_with_the_next_comm
     path = tmp_path / "bare.jsonl"
     path.write_text("".join(json.dumps({**row, "label": None}) + "\n" for row in ROWS))
     summary = annotate_file(path, "length", ["tie_threshold=1"], None, tmp_path / "labels.csv", runtime)
-    assert summary.splitlines()[1:3] == [
+    assert summary.splitlines()[1].startswith("read as: two responses, text, ")
+    assert summary.splitlines()[2:4] == [
         "preferred: the first response in 2 of 4 pairs, the longer one in 4 of 4",
         "confidence: median 1.00; 4 labels have a probability of 0.9 or more",
     ]
-    assert "trimtab audit LABELED --annotator length" in summary.splitlines()[3]
+    assert "trimtab audit LABELED --annotator length" in summary.splitlines()[4]
 
 
 def test_an_annotator_that_labels_nothing_gives_the_most_frequent_reason(

@@ -30,6 +30,7 @@ def summarize_labels(
         return [*lines, _describe_missing_labels(labels)]
     human: dict[str, Choice | None] = {key: human_labels[key] for key in choices if key in human_labels}
     if not human:
+        lines.append(f"read as: {dataset.layout}")
         return lines + _describe_unchecked_labels(kind, dataset, choices, labels)
     longer = {label.pair_id: label.choice for label in Length().annotate(dataset.pairs, AnnotatorInputs())}
     return [
