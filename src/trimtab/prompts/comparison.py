@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal
 
 from trimtab.core.annotator_inputs import TrainingTask
-from trimtab.prompts.delimiters import render_turns, wrap_in_tags
+from trimtab.prompts.delimiters import indent_label_lines, render_turns, wrap_in_tags
 from trimtab.prompts.principles import Principle, load_principles, resolve_principles
 from trimtab.types import Choice, EngineRequest, Order, Pair, build_user_prompt, text_hash
 
@@ -79,7 +79,7 @@ class ComparisonPrompt:
 
         `reasoning` is the model's own; `arguments` are those of other models.
         """
-        before = f"{REASONING_LABEL}\n{reasoning}\n\n" if reasoning else ""
+        before = f"{REASONING_LABEL}\n{indent_label_lines(reasoning, VERDICT_LABEL)}\n\n" if reasoning else ""
         return EngineRequest(
             prompt=build_user_prompt(
                 self.instructions + render_ordered_pair(pair, order) + _render_arguments(arguments)

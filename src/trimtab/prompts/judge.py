@@ -15,7 +15,7 @@ from trimtab.prompts.comparison import (
     join_sections,
     render_case,
 )
-from trimtab.prompts.delimiters import render_turns
+from trimtab.prompts.delimiters import indent_label_lines, render_turns
 from trimtab.prompts.reasoning_tags import separate_thought
 from trimtab.types import EngineRequest, JudgeChoice, Prompt, build_user_prompt
 
@@ -60,7 +60,7 @@ class JudgePrompt:
     ) -> EngineRequest:
         """Asks for the verdict, to be scored over `candidates` or generated; for scores, that of the response at `position`."""
         label = VERDICT_LABEL if self.output_format == "choice" else SCORE_LABEL.format(slot=position)
-        before = f"{REASONING_LABEL}\n{reasoning}\n\n" if reasoning else ""
+        before = f"{REASONING_LABEL}\n{indent_label_lines(reasoning, self.verdict_label)}\n\n" if reasoning else ""
         return EngineRequest(prompt=self._build_prompt(prompt, first, second), prefill=f"{before}{label}\n")
 
     @property

@@ -12,7 +12,7 @@ _TEXTS = Texts("text_analysis")
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"')\]]|$)")
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++(?=[\s\"')\]]|$)")
 _LINE_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 _UNITS = """

@@ -94,7 +94,7 @@ def _split_words(text: str) -> list[str]:
     """The words of a text, each with its preceding whitespace."""
     return [
         part
-        for word in _WORD.findall(text)
+        for word in _WORD.findall(text.rstrip())
         for part in ([word] if len(word.strip()) <= _MAX_WORD_LENGTH else _WORD_PART.findall(word))
     ]
 

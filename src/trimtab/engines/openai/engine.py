@@ -17,7 +17,7 @@ from trimtab.engines.openai.choice_scoring import (
     split_common_words,
 )
 from trimtab.engines.openai.client import Connection, ServerResponse
-from trimtab.engines.openai.messages import TURN_END, strip_repeated_prefill, to_messages, to_text
+from trimtab.engines.openai.messages import TURN_END, cut_at_stop, strip_repeated_prefill, to_messages, to_text
 from trimtab.engines.openai.responses import (
     TokenLogprob,
     parse_choice,
@@ -176,7 +176,7 @@ class OpenaiEngine:
         if response.note:
             return Generation(text="", status="failed", note=response.note, cost=response.cost)
         generation = parse_generation(response.body, response.cost, self.settings.max_tokens_field)
-        return self._strip_prefill(request, _cut_at_stop(generation, stop_texts))
+        return self._strip_prefill(request, cut_at_stop(generation, stop_texts))
 
     def _strip_prefill(self, request: EngineRequest, generation: Generation) -> Generation:
         """Removes the prefill from the reply if the server, not the model, repeated it. A probe request detects which.
@@ -313,14 +313,6 @@ class OpenaiEngine:
 
     def _prefill_is_in_prompt(self, request: EngineRequest) -> bool:
         return self.settings.chat and self.settings.prefill == "unsupported" and request.prefill != ""
-
-
-def _cut_at_stop(generation: Generation, stop: Sequence[str]) -> Generation:
-    """The text up to the first stop text, for servers that ignore stop texts."""
-    positions = [generation.text.index(text) for text in stop if text in generation.text]
-    if not positions:
-        return generation
-    return replace(generation, text=generation.text[: min(positions)].rstrip(), finish_reason="end")
 
 
 def _extend_prefill(request: EngineRequest, text: str) -> EngineRequest:

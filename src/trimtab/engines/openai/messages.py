@@ -1,15 +1,23 @@
-"""Converts engine requests to the OpenAI protocol and removes repeated prefills from replies. Pure."""
+"""Converts engine requests to the OpenAI protocol and removes repeated prefills and stop texts from replies. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from trimtab.types import EngineRequest
+from trimtab.prompts.delimiters import INVISIBLE, LINE_BREAKS, match_heading
+from trimtab.types import ROLES, EngineRequest, Generation
 
 # Ends a turn of a conversation written as text: the heading of the next user turn.
 TURN_END = "\n\nUser:\n"
-_HEADING = re.compile(r"^\\*(?:System|User|Assistant):[^\S\n]*$", re.MULTILINE)
+# A line that is a turn heading in any spelling, and the spaces and invisible characters in it.
+_SPACE = rf"(?:[^\S{LINE_BREAKS}]|[{INVISIBLE}])*+"
+_HEADING = re.compile(
+    rf"(?:^|(?<=[{LINE_BREAKS}]))[{INVISIBLE}]*+\\*+{match_heading(ROLES, ' ')}{_SPACE}(?=[{LINE_BREAKS}]|\Z)",
+    re.IGNORECASE,
+)
 # For servers that always start a new turn. Without the second sentence, models repeat long explanations before the verdict
 # in every sample; `strip_repeated_prefill` removes what they repeat anyway.
 CONTINUE_INSTRUCTION = "Your answer begins with the following. Write only what comes next, and do not repeat it:"
@@ -61,9 +69,19 @@ def strip_repeated_prefill(prefill: str, text: str, *, by_word: bool = False) ->
     for start in range(len(prefill)):
         if start and prefill[start - 1] != "\n" and not (by_word and prefill[start - 1].isspace()):
             continue
+        if prefill[start] == "\n" or (by_word and prefill[start].isspace()):
+            continue  # the next start gives the same words
         repeated = prefill[start:].strip()
         if repeated and reply.startswith(repeated):
             rest = reply[len(repeated) :]
             if not (repeated[-1].isalnum() and rest[:1].isalnum()):
                 return rest.lstrip() if prefill[-1].isspace() else rest
     return text
+
+
+def cut_at_stop(generation: Generation, stop: Sequence[str]) -> Generation:
+    """The text up to the first stop text, for servers that ignore stop texts."""
+    positions = [generation.text.index(text) for text in stop if text in generation.text]
+    if not positions:
+        return generation
+    return replace(generation, text=generation.text[: min(positions)].rstrip(), finish_reason="end")
