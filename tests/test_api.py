@@ -30,6 +30,11 @@ def pairs(tmp_path: Path) -> Path:
 def test_pairs_are_loaded_with_the_settings_of_the_file_source(pairs: Path) -> None:
     dataset = trimtab.load_pairs(pairs)
     assert (len(dataset.pairs), len(dataset.failures)) == (2, 1)
+    assert [(origin.file, origin.row, origin.columns) for origin in dataset.origins] == [
+        (str(pairs), row, ("chosen", "rejected")) for row in (1, 2)
+    ]
+    for origin, pair, row in zip(dataset.origins, dataset.pairs, ROWS, strict=True):
+        assert (origin.pair_id, pair.response(origin.first)) == (pair.id, row["chosen"])
     assert len(trimtab.load_pairs(str(pairs), limit=1).pairs) == 1
     with pytest.raises(trimtab.StudyError, match="limt: unknown setting; did you mean 'limit'"):
         trimtab.load_pairs(pairs, limt=1)
@@ -53,9 +58,11 @@ def test_a_pair_given_twice_gets_its_label_twice(pairs: Path) -> None:
 
 def test_a_filter_marks_the_labels_that_it_drops(pairs: Path) -> None:
     dataset = trimtab.load_pairs(pairs)
-    keep_half = {"kind": "uncertainty", "fraction": 0.5}
+    keep_half = {"kind": "margin", "by": "margin", "from_quantile": 0.5}
     labels = trimtab.annotate(dataset.pairs, "length", filter_by=keep_half, device="cpu")
     assert sorted(label.status for label in labels) == ["abstained", "ok"]
+    with pytest.raises(trimtab.StudyError, match="filter_by: uncertainty needs probabilities other than 0 and 1"):
+        trimtab.annotate(dataset.pairs, "length", filter_by="uncertainty", device="cpu")
     with pytest.raises(trimtab.StudyError, match="filter optimal_fraction: needs the labeled pairs of a study"):
         trimtab.annotate(dataset.pairs, "length", filter_by="optimal_fraction", device="cpu")
 

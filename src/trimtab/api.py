@@ -17,6 +17,7 @@ from trimtab.config.study import Study
 from trimtab.core.component import Component, build_component, get_kind
 from trimtab.errors import StudyError
 from trimtab.pipeline.executor import run_study
+from trimtab.pipeline.plan.filter_checks import require_suitable_filter
 from trimtab.pipeline.stages.annotate import validate_annotations
 from trimtab.pipeline.stages.filter import apply_filter
 from trimtab.report.data_frames import RunResults
@@ -36,7 +37,8 @@ def load_pairs(path: str | Path, **settings: Any) -> Dataset:
     """Loads preference pairs from a file, a folder or a glob pattern: jsonl, json, csv or parquet.
 
     `settings` are those of the source `file`: `columns`, `label_values`, `layout`, `limit`, `seed`, `turns`,
-    `rating_column`. Raises `DataError` if no row is usable; the result lists unusable rows in `failures`.
+    `rating_column`. Raises `DataError` if no row is usable. The result lists unusable rows in `failures`, and in `origins` the
+    file and row of each pair, and which of its responses comes first there.
     """
     component = build_component("sources", {"kind": "file", "path": str(path), **settings})
     assert isinstance(component, File)  # noqa: S101 - for the type checker
@@ -71,6 +73,7 @@ def annotate(
     label_filter = None if filter_by is None else _build("filters", filter_by)
     if label_filter is not None:
         validate_standalone_filter(label_filter)
+        require_suitable_filter("filter_by", label_filter, component)
     training_pairs = None if train_on is None else TrainingPairs(_as_source(train_on), max_length)
     source = InMemoryPairs.from_pairs(pairs)
     with _work_folder(cache_dir) as folder:

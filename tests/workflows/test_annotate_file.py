@@ -259,7 +259,9 @@ def test_an_annotator_that_labels_nothing_gives_the_most_frequent_reason(
     pairs: Path, runtime: Runtime, tmp_path: Path
 ) -> None:
     output = tmp_path / "labels.jsonl"
-    summary = annotate_file(pairs, "length", ["tie_threshold=99"], None, output, runtime, filter_by="uncertainty")
+    summary = annotate_file(
+        pairs, "length", ["tie_threshold=99"], None, output, runtime, filter_by="{kind: margin, by: margin}"
+    )
     assert summary.splitlines()[-1].startswith("no pair has a label, most often because: tie: the lengths differ by ")
     assert summary.endswith("characters (5 of 5 pairs)")
     assert {row["trimtab_status"] for row in read(output)} == {"abstained", "unusable"}
@@ -372,14 +374,14 @@ def test_the_detail_of_a_label_is_written(pairs: Path, runtime: Runtime, tmp_pat
 
 def test_a_filter_selects_labels(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
     output = tmp_path / "labels.jsonl"
-    keep_half = "{kind: uncertainty, fraction: 0.5}"
+    keep_half = "{kind: margin, by: margin, from_quantile: 0.5}"
     summary = annotate_file(pairs, "length", (), None, output, runtime, filter_by=keep_half, label_format="ids")
     rows = read(output)
     assert summary.splitlines()[0] == "5 pairs: 4 labeled, 1 abstained, 0 failed"
-    assert summary.splitlines()[-1] == "2 labels kept by uncertainty"
+    assert summary.splitlines()[-1] == "2 labels kept by margin"
     assert [row["status"] for row in rows].count("ok") == 2
     assert [(row["p_a"], row["note"]) for row in rows if row["note"].startswith("dropped")] == [
-        (None, "dropped by uncertainty")
+        (None, "dropped by margin")
     ] * 2
 
 
@@ -390,6 +392,7 @@ def test_a_filter_selects_labels(pairs: Path, runtime: Runtime, tmp_path: Path) 
         ("{kind: uncertainty, fraction: 2}", r"--filter \{kind: uncertainty, fraction: 2\}: fraction"),
         ("{kind: complement, arm: seam}", r"reads the labels of other arms \(seam\), which exist only in a study"),
         ("optimal_fraction", "--filter optimal_fraction: filter optimal_fraction: needs the labeled pairs of a study"),
+        ("information", "--filter: information needs scores of search trees, which labels by length do not have"),
         ("[uncertainty", "--filter .*while parsing"),
     ],
 )
@@ -403,8 +406,8 @@ def test_an_invalid_filter_is_an_error_before_any_work(
 
 def test_nothing_is_written_if_the_filter_refuses_the_labels(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
     output = tmp_path / "labels.jsonl"
-    with pytest.raises((DataError, StudyError)):
-        annotate_file(pairs, "length", (), None, output, runtime, filter_by="information")
+    with pytest.raises(DataError, match="no labels kept"):  # all labels prefer the longer response
+        annotate_file(pairs, "length", (), None, output, runtime, filter_by="length_balance")
     assert not output.exists()
 
 

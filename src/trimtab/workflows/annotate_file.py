@@ -11,6 +11,7 @@ from trimtab.core.component import Component, build_component, build_component_f
 from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StudyError
+from trimtab.pipeline.plan.filter_checks import require_suitable_filter
 from trimtab.pipeline.stages.annotate import validate_annotations
 from trimtab.pipeline.stages.filter import apply_filter
 from trimtab.workflows.annotate_pairs import (
@@ -53,7 +54,7 @@ def annotate_file(
     write = prepare_output(output, str(pairs), label_format)
     annotator = build_component_from_options("annotators", kind, settings)
     validate_standalone(annotator, training_pairs)
-    label_filter = _parse_filter(filter_by)
+    label_filter = _parse_filter(filter_by, annotator)
     source = find_pool_columns(build_pair_file(pairs, data_settings or {}))
     folder = output.with_name(f"{output.name}.completions")
     result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs)
@@ -81,8 +82,8 @@ def _describe_labeling(annotator: Component, result: LabelingResult) -> dict[str
     }
 
 
-def _parse_filter(text: str) -> Component | None:
-    """Parses `--filter`. Raises `StudyError` if the filter needs a study."""
+def _parse_filter(text: str, annotator: Component) -> Component | None:
+    """Parses `--filter`. Raises `StudyError` if the filter needs a study, or labels of another kind."""
     if not text:
         return None
     try:
@@ -90,4 +91,5 @@ def _parse_filter(text: str) -> Component | None:
         validate_standalone_filter(component)
     except StudyError as error:
         raise StudyError(f"--filter {text}: {error}") from error
+    require_suitable_filter("--filter", component, annotator)
     return component
