@@ -20,14 +20,14 @@ class RichProgress:
     @contextmanager
     def __call__(self, label: str, total: int, unit: str) -> Iterator[ProgressTick]:
         if not (self.console.is_terminal or self.console.is_jupyter):
-            self.console.print(f"  {label} ({total} {unit})", highlight=False)
+            self.console.print(f"  {label} ({total} {unit})", highlight=False, markup=False)
             yield _ignore_progress
             return
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(unit, markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),

@@ -10,8 +10,8 @@ from typing import Any
 from trimtab.core.interfaces import Engine, StreamingEngine
 from trimtab.pipeline.engine_results import (
     EngineResult,
-    parse_choice_scores,
-    parse_generation,
+    parse_cached_generation,
+    parse_cached_scores,
     reject_unreadable,
     to_entry,
 )
@@ -71,7 +71,7 @@ class CachedEngine:
             )
 
         keys = [hash_json(asdict(request)) for request in requests]
-        return _complete_from_cache(keys, self._open_cache({"generate": options}, parse_generation), compute)
+        return _complete_from_cache(keys, self._open_cache({"generate": options}, parse_cached_generation), compute)
 
     def score_choices(
         self,
@@ -98,7 +98,7 @@ class CachedEngine:
             hash_json({**asdict(request), "candidates": list(choices)})
             for request, choices in zip(requests, candidates, strict=True)
         ]
-        cache = self._open_cache({"score_choices": options}, parse_choice_scores)
+        cache = self._open_cache({"score_choices": options}, parse_cached_scores)
         return _complete_from_cache(keys, cache, compute)
 
     def _open_cache(

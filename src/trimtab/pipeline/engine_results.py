@@ -15,12 +15,12 @@ EngineResult = TypeVar("EngineResult", Generation, ChoiceScores)
 MAX_COUNT = 2**53
 
 
-def parse_generation(entry: dict[str, Any]) -> Generation:
+def parse_cached_generation(entry: dict[str, Any]) -> Generation:
     """The generation of a cache entry. Raises `ValueError` or `TypeError` if it is none."""
     return _require_readable(Generation(**{**entry, "cost": Cost(**entry["cost"])}))
 
 
-def parse_choice_scores(entry: dict[str, Any]) -> ChoiceScores:
+def parse_cached_scores(entry: dict[str, Any]) -> ChoiceScores:
     """The scores of a cache entry. Raises `ValueError` or `TypeError` if they are none."""
     lists = {name: tuple(entry[name]) for name in ("probabilities", "logprobs", "tokens") if entry[name] is not None}
     return _require_readable(ChoiceScores(**{**entry, **lists, "cost": Cost(**entry["cost"])}))

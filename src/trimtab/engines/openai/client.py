@@ -14,7 +14,13 @@ import openai
 
 from trimtab.engines.openai.deadline import Deadline, apply_deadline
 from trimtab.engines.openai.rate_limit import RateLimiter, RequestTimer, is_retried
-from trimtab.engines.openai.response_body import BodyError, decode_json, find_error, format_error_message, read_body
+from trimtab.engines.openai.response_body import (
+    BodyError,
+    decode_json,
+    find_reported_error,
+    format_error_message,
+    read_body,
+)
 from trimtab.engines.openai.responses import describe_problem, parse_cost
 from trimtab.errors import EngineError
 from trimtab.types import Cost
@@ -240,12 +246,12 @@ def _handle_response(response: httpx2.Response, rate_limiter: RateLimiter, timer
 
 def _is_quota_exhausted(response: httpx2.Response) -> bool:
     body = decode_json(response.content) if response.status_code == TOO_MANY_REQUESTS else ""
-    error = find_error(body) if isinstance(body, dict) else None
+    error = find_reported_error(body) if isinstance(body, dict) else None
     return isinstance(error, dict) and error.get("code") == QUOTA_EXHAUSTED
 
 
 def _read_message(body: object) -> str:
-    error = find_error(body) if isinstance(body, dict) else None
+    error = find_reported_error(body) if isinstance(body, dict) else None
     return format_error_message(error or body)
 
 
@@ -253,5 +259,5 @@ def _decode_response(response: httpx2.Response) -> dict[str, Any] | str:
     """The JSON object of the response, or an error message."""
     body = decode_json(response.content)
     if isinstance(body, dict) and (body.get("error") or body.get("object") == "error"):
-        return f"the response is an error: {format_error_message(find_error(body))}"
+        return f"the response is an error: {format_error_message(find_reported_error(body))}"
     return body

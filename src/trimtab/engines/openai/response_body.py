@@ -93,7 +93,7 @@ def decode_json(content: bytes) -> dict[str, Any] | str:
     return body
 
 
-def find_error(body: Mapping[str, Any]) -> object:
+def find_reported_error(body: Mapping[str, Any]) -> object:
     """The error that the body or its first choice reports; None if there is none."""
     if body.get("error"):
         return body["error"]
@@ -120,7 +120,7 @@ def _format_value(value: object) -> str:
 
 
 def _find_error_status(body: dict[str, Any] | str) -> int | None:
-    error = find_error(body) if isinstance(body, dict) else None
+    error = find_reported_error(body) if isinstance(body, dict) else None
     if not isinstance(error, Mapping):
         return None
     return next((status for name in _CODE_FIELDS if (status := _to_status(error.get(name))) is not None), None)
