@@ -8,7 +8,8 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from trimtab.core.terminal_text import SafeConsole
 
 app = typer.Typer(
     name="trimtab",
@@ -18,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console()
-err = Console(stderr=True)
+out = SafeConsole()
+err = SafeConsole(stderr=True)
 
 
 def _print_version(requested: bool) -> None:
