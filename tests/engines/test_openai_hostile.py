@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import math
+import random
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -17,10 +19,19 @@ import pytest
 
 from trimtab.core.runtime import Runtime
 from trimtab.engines.openai import Openai
+from trimtab.engines.openai.choice_scoring import Inconclusive, score_by_first_token
 from trimtab.engines.openai.engine import OpenaiEngine
-from trimtab.engines.openai.response_body import MAX_BODY_BYTES, decode_json
+from trimtab.engines.openai.response_body import MAX_BODY_BYTES, decode_json, find_reported_error
+from trimtab.engines.openai.responses import (
+    describe_problem,
+    parse_choice,
+    parse_cost,
+    parse_generation,
+    parse_token_logprobs,
+)
 from trimtab.errors import EngineError
 from trimtab.pipeline.completion_cache import CachedEngine
+from trimtab.pipeline.engine_results import reject_unreadable
 from trimtab.types import ChoiceScores, EngineRequest, Generation, build_user_prompt
 
 ASK = EngineRequest(prompt=build_user_prompt("Which is better?"))
@@ -253,6 +264,59 @@ def test_a_log_probability_of_minus_infinity_is_a_probability_of_zero(server: Ra
     content = [{"token": "A", "logprob": 0.0, "top_logprobs": top}]
     server.say(respond(choice("A", "length", logprobs={"content": content})))
     assert score(server).probabilities == (1.0, 0.0)
+
+
+def test_no_altered_response_gives_anything_but_a_readable_result() -> None:
+    """2,000 responses with values, keys or bytes replaced: parsed like those of a server, each is usable or failed."""
+    rng = random.Random(0)
+    values = [
+        "",
+        "\ud800",
+        "x" * 999,
+        None,
+        True,
+        -1,
+        10**400,
+        1e308,
+        math.nan,
+        -math.inf,
+        [],
+        {},
+        [[]],
+        {"message": [1]},
+    ]
+    top = [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -3.0}]
+    content = [{"token": "A", "logprob": -0.1, "top_logprobs": top}]
+    plain = {**choice("A", logprobs={"content": content}), "usage": {"prompt_tokens": 3}, "error": None}
+    kept = 0
+    for _ in range(2000):
+        body = json.loads(json.dumps(plain))
+        for _ in range(rng.randint(1, 3)):
+            parts = [part for part in list_parts(body) if part]
+            part = rng.choice(parts)
+            key = rng.choice(list(part) if isinstance(part, dict) else range(len(part)))
+            part[key] = copy.deepcopy(rng.choice(values))
+        raw = bytearray(json.dumps(body, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass"))
+        if rng.random() < 0.3:
+            raw[rng.randrange(len(raw))] = rng.randrange(256)
+        decoded = decode_json(bytes(raw))
+        if isinstance(decoded, str) or describe_problem(decoded):
+            continue
+        find_reported_error(decoded)
+        generation = parse_generation(decoded, parse_cost(decoded))
+        assert reject_unreadable(generation) == generation
+        tokens = parse_token_logprobs(parse_choice(decoded))
+        if tokens and tokens[0].top_logprobs:
+            scores = score_by_first_token(["A", "B"], tokens[0], first_token_only=True, include_end_of_turn=False)
+            assert isinstance(scores, Inconclusive) or reject_unreadable(scores) == scores
+        kept += generation.status == "ok"
+    assert kept > 100
+
+
+def list_parts(body: Any) -> list[Any]:
+    """All mappings and lists in a body."""
+    inner = list(body.values()) if isinstance(body, dict) else body if isinstance(body, list) else []
+    return [body, *(part for each in inner for part in list_parts(each))] if isinstance(body, dict | list) else []
 
 
 # failures inside a response with status 200

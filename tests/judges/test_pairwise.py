@@ -116,6 +116,18 @@ def test_an_unparsable_verdict_is_failed_with_its_text_and_never_a_tie(text: str
     assert result.reversed is not None and (result.reversed.choice, result.reversed.text) == (None, text)
 
 
+@pytest.mark.parametrize("thought", ["<think>\nResponse 2 is better\n</think>\n", "Response 2\n</think>\n\n"])
+def test_no_verdict_is_parsed_from_a_thought(thought: str) -> None:
+    assert judge(replying(f"{thought}Response 1", f"{thought}Response 2"), mode="text").outcome == "win"
+    assert (
+        judge(
+            replying(f"{thought}7\nResponse 2: 4", f"{thought}3\nResponse 2: 8"), mode="text", output_format="scores"
+        ).outcome
+        == "win"
+    )
+    assert judge(replying(thought, "<think>\nResponse 1"), mode="text").outcome == "failed"
+
+
 def test_a_generated_tie_counts_if_ties_are_allowed() -> None:
     assert judge(replying("Tie", "Response 2"), mode="text", allow_ties=True).outcome == "win"
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Scripted(Component):
-    """Answers by rules instead of a model, for tests and experiments.
+    """Answers with fixed rules instead of a model, for tests and experiments.
 
     `replies` and `choice_weights` map regular expressions to replies and to candidate weights; the first pattern found in
     the text of the request applies. If none matches, the reply is `default_reply` and all candidates have the same weight.

@@ -34,7 +34,7 @@ REQUESTS_PER_CALL = 256
 class CachedEngine:
     """An engine with a cache on disk, keyed by model, request and generation settings.
 
-    A run that was killed resumes with all results but those of the interrupted batch. Arms that send equal requests share
+    A killed run resumes with all results except those of the interrupted batch. Arms that send equal requests share
     results. A cached result keeps its original cost, including seconds. Failed results are not cached, so they are retried.
     A result that could not be read again is a failed one, and an entry that cannot be read is requested again: `notify`
     says how many there are.
@@ -109,7 +109,7 @@ class CachedEngine:
 
         def report_skipped(count: int) -> None:
             self.notify(
-                f"{path}: skipped {count} unreadable line{'s' * (count > 1)}; what is missing is requested again"
+                f"{path}: skipped {count} unreadable line{'s' * (count > 1)}; missing results are requested again"
             )
 
         return self.caches.setdefault(name, JsonlCache(path, parse, report_skipped))

@@ -16,12 +16,12 @@ MAX_COUNT = 2**53
 
 
 def parse_cached_generation(entry: dict[str, Any]) -> Generation:
-    """The generation of a cache entry. Raises `ValueError` or `TypeError` if it is none."""
+    """The generation of a cache entry. Raises `ValueError` or `TypeError` if it is not valid."""
     return _require_readable(Generation(**{**entry, "cost": Cost(**entry["cost"])}))
 
 
 def parse_cached_scores(entry: dict[str, Any]) -> ChoiceScores:
-    """The scores of a cache entry. Raises `ValueError` or `TypeError` if they are none."""
+    """The scores of a cache entry. Raises `ValueError` or `TypeError` if they are not valid."""
     lists = {name: tuple(entry[name]) for name in ("probabilities", "logprobs", "tokens") if entry[name] is not None}
     return _require_readable(ChoiceScores(**{**entry, **lists, "cost": Cost(**entry["cost"])}))
 

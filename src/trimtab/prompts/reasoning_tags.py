@@ -1,4 +1,4 @@
-"""Separates the answer of a reasoning model from the thought before it."""
+"""Separates a reasoning model's answer from the reasoning before it."""
 
 from __future__ import annotations
 

@@ -29,22 +29,21 @@ _DEFAULT_TOP_LOGPROBS = {True: 20, False: 5}
 
 
 class Openai(Component):
-    """A model behind a server with the OpenAI protocol: vLLM, SGLang, llama.cpp, Ollama or hosted.
+    """A model on an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama or a hosted service.
 
     `base_url` is the part before `/chat/completions` and usually ends in `/v1`. `model` is the server's name for the model.
-    `api_key_env` names the environment variable that contains the API key; leave it empty if the server needs none. The
-    key itself is never a setting and never written to disk.
+    `api_key_env` names the environment variable that contains the API key; leave it empty if the server needs no key. The key
+    itself is never a setting and never written to disk.
 
-    `chat: false` uses `/completions`, for models without a chat template. Turns then start with `User:` or `Assistant:` on
-    a line of its own.
+    `chat: false` uses `/completions`, for models without a chat template. Turns then start with `User:` or `Assistant:` on a
+    separate line.
 
-    `prefill` selects how the server continues a partial assistant turn:
-    `continue_flag` sends it as the last assistant message with `continue_final_message` (vLLM, SGLang, and llama.cpp from
-    May 2026 on; earlier llama.cpp and Ollama ignore the flag and continue a last assistant message anyway);
-    `assistant_message` sends the message without a flag; `prefix_flag` marks it `prefix: true` (DeepSeek, Mistral);
-    `unsupported` is for servers that always start a new turn, such as OpenAI's: the prompt then ends with the prefill and
-    the instruction to continue it, and a repetition of the prefill is removed from the reply. With `chat: false` the
-    prefill is the end of the prompt on every server.
+    `prefill` selects how the server continues a partial assistant turn: `continue_flag` sends it as the last assistant message
+    with `continue_final_message` (vLLM, SGLang, and llama.cpp from May 2026 on; earlier llama.cpp and Ollama ignore the flag
+    and continue a last assistant message anyway); `assistant_message` sends the message without a flag; `prefix_flag` marks it
+    `prefix: true` (DeepSeek, Mistral); `unsupported` is for servers that always start a new turn, such as OpenAI's: the prompt
+    then ends with the prefill and an instruction to continue it. If the reply repeats the prefill, the repetition is removed.
+    With `chat: false` the prefill is the end of the prompt on every server.
 
     Candidates are scored by the first strategy that works; the note of each result names it. (1) With `chat: false`: the
     log-probabilities of whole candidates echoed as part of the prompt (vLLM, SGLang), unless only first tokens are
@@ -62,8 +61,8 @@ class Openai(Component):
     `model_revision` identifies the weights behind `model`, for example by a revision or a hash. Without it, the server's
     address is part of the cache key, so the same model at another address counts as a different model.
 
-    The reasoning of a model (`<think>…</think>`, `reasoning_content`) is not part of its reply. If it uses up the tokens of
-    a request, the request fails: turn reasoning off or give it room with `extra_body: {max_tokens: 4096}`.
+    The reasoning of a model (`<think>…</think>`, `reasoning_content`) is not part of its reply. If the reasoning uses all
+    tokens of a request, the request fails. Turn reasoning off, or allow more tokens with `extra_body: {max_tokens: 4096}`.
 
     A request is retried up to `max_retries` times on connection errors, timeouts (`timeout`: seconds from the start of an
     attempt to the last byte of its answer) and the status codes 408, 409, 429 and 5xx, also if they are only in the body of

@@ -148,7 +148,7 @@ def score_by_samples(
 
 
 def _matching_candidate(candidates: Sequence[str], sample: Generation, include_end_of_turn: bool) -> int | None:
-    """The index of the longest candidate that the sample starts with, not followed by a further letter or digit."""
+    """The index of the longest candidate that the sample starts with, unless another letter or digit follows it."""
     text, finished = sample.text.strip(), sample.finish_reason == "end"
     matching = [
         index

@@ -96,7 +96,7 @@ class Connection:
     def check_connection(self) -> None:
         """Raises `EngineError` if no server answers, the server has moved, or it rejects the key.
 
-        A server without a list of models passes, and so does a key without access to the list.
+        The check also passes if the server has no list of models, or if the key has no access to it.
         """
         options: Any = {"max_retries": min(self.max_attempts, CONNECTION_CHECK_ATTEMPTS) - 1}
         result, _ = self._send(lambda: self.client.get("/models", cast_to=httpx2.Response, options=options))
@@ -122,7 +122,7 @@ class Connection:
         return ServerResponse({} if problem else decoded, cost + tokens, problem)
 
     def _probe_server(self, path: str, body: Mapping[str, Any], failure: _RequestFailure) -> Cost:
-        """Sends a harmless request unless one has succeeded, and returns its cost. Raises `EngineError` if it fails too."""
+        """Sends a short test request unless a request has already succeeded, and returns its cost. Raises `EngineError` if the test fails too."""
         with self.probe_lock:
             if self.has_answered.is_set():
                 return Cost()
@@ -192,7 +192,7 @@ class Connection:
 
 
 def connect(settings: Openai, key: str, rate_limiter: RateLimiter) -> Connection:
-    """Builds the connection without sending anything. Every attempt waits for the rate limiter and reports back to it."""
+    """Builds the connection without sending anything. Every attempt waits for the rate limiter and reports its result to it."""
     timer = RequestTimer()
     deadline = Deadline(settings.timeout)
     http = openai.DefaultHttpxClient(

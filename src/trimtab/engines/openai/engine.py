@@ -70,7 +70,7 @@ class StrategyRecord:
 
 @dataclass(frozen=True, slots=True)
 class OpenaiEngine:
-    """A connected server. The result of a request depends neither on the other requests nor on the concurrency."""
+    """A connected server. The result of a request does not depend on the other requests or on the concurrency."""
 
     settings: Openai
     connection: Connection

@@ -1,4 +1,4 @@
-"""Reads the body of a response within bounds and finds the error that it reports, whatever its HTTP status."""
+"""Reads the body of a response up to a size limit, and finds any error that it reports, regardless of the HTTP status."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def parse_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def describe_problem(body: Mapping[str, Any]) -> str:
-    """Why the response must not be used: an unsuccessful end, or numbers that are none. Empty if it may be used."""
+    """Why the response must not be used: an unsuccessful end, or values that are not valid numbers. Empty if it may be used."""
     choice = parse_choice(body)
     usage = _as_mapping(body.get("usage"))
     wrong = [name for name, value in usage.items() if _is_number(value) and not abs(value) <= MAX_TOKENS]
@@ -59,7 +59,7 @@ def describe_problem(body: Mapping[str, Any]) -> str:
 
 
 def _describe_end(choice: Mapping[str, Any]) -> str:
-    """Why generation ended, unless it ended as requested. Servers without a finish_reason are trusted if there is text."""
+    """Why generation did not end as requested, or an empty string. Without a finish_reason, a reply with text is complete."""
     reason, error = choice.get("finish_reason"), choice.get("error")
     if reason is None or (isinstance(reason, str) and reason.lower() in FINISHED | TRUNCATED):
         return f"the response is an error: {format_error_message(error)}" if error else ""
@@ -167,5 +167,5 @@ def _as_logprob(value: object) -> float | None:
     if not _is_number(value):
         return None
     if not (value == -math.inf or MIN_LOGPROB <= value < 1):
-        raise ValueError(f"an impossible log-probability: {reprlib.repr(value)}")
+        raise ValueError(f"invalid log-probability: {reprlib.repr(value)}")
     return float(value)

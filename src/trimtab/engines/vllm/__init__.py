@@ -26,12 +26,12 @@ class Vllm(Component):
     Requests have the same tokens as with the engine `transformers`, and results agree up to rounding. Samples above
     temperature 0 also depend only on the seed and the request, but differ from those of `transformers`.
 
-    `dtype: auto` is bfloat16 where it is fast, else float32; log-probabilities are always computed in float32.
-    `max_model_len` is the maximum number of tokens of a prompt with its response, by default the model's own; a smaller
-    value leaves more memory for concurrent requests. `gpu_memory_utilization` is the fraction of GPU memory that vLLM
-    reserves, weights included (of main memory, if vLLM was built for CPUs). In a study, the models to be trained need their
-    memory in addition. `tensor_parallel_size` is the number of GPUs that share the model. `engine_args` are passed to
-    `vllm.LLM`: `{enforce_eager: true}` starts sooner but runs more slowly.
+    `dtype: auto` is bfloat16 if the hardware supports it well, else float32; log-probabilities are always computed in float32.
+    `max_model_len` is the maximum number of tokens of a prompt with its response, by default the model's own; a smaller value
+    leaves more memory for concurrent requests. `gpu_memory_utilization` is the fraction of GPU memory that vLLM reserves,
+    weights included (of main memory, if vLLM was built for CPUs). In a study, the models to be trained need their memory in
+    addition. `tensor_parallel_size` is the number of GPUs that share the model. `engine_args` are passed to `vllm.LLM`:
+    `{enforce_eager: true}` starts sooner but runs more slowly.
     """
 
     # 2: a request that leaves no room for its whole response fails, as with `transformers`
