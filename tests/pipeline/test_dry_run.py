@@ -17,6 +17,7 @@ from trimtab.models.parameter_count import count_parameters
 from trimtab.pipeline.dry_run import REASON_RESUME, REASON_WEIGHTS_MISSING, PlannedStage, format_estimate, plan_dry_run
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, build_plan
 from trimtab.storage.artifacts import Store
+from trimtab.storage.record import write_record
 
 # 259 tokens, width 32: two embeddings, the last norm, and a layer with grouped-query attention (4 heads, 2 key heads).
 EMBEDDINGS, LAST_NORM = 2 * 259 * 32, 32
@@ -133,7 +134,7 @@ def test_measured_rates_take_precedence_over_default_rates(tiny_study: str, fini
     for path in (folder / "stages").glob("dpo.*/record.json"):
         record = json.loads(path.read_text())
         record["facts"]["work"]["amount"], record["seconds"] = 1000, 2000
-        path.write_text(json.dumps(record))
+        write_record(path.parent, record)
     measured = rows(tiny_study, folder, "training.dpo.beta=0.5")["dpo.human"].seconds
     twice = rows(tiny_study, folder, "training.dpo.beta=0.5", "training.dpo.num_train_epochs=2")["dpo.human"].seconds
     rough = rows(tiny_study, tmp_path / "nowhere")["dpo.human"].seconds

@@ -20,6 +20,7 @@ from trimtab.pipeline.plan import NO_HUMAN_LABELS, Plan, RowStages, build_plan, 
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.record import write_record
 
 # Identified by its pinned hash: a plan neither downloads nor reads it.
 YAML = """
@@ -354,7 +355,7 @@ def test_a_debate_is_estimated_by_the_seconds_per_pair_of_the_last_one(
     inputs = {source.fingerprint: Artifact(folder=tmp_path, record={}) for source in stage.input_stages.values()}
     artifact = Store(tmp_path).get_or_create(stage.name, stage.recipe, lambda draft: stage.run(draft, inputs, runtime))
     record = json.loads((artifact.folder / "record.json").read_text())
-    (artifact.folder / "record.json").write_text(json.dumps(record | {"seconds": 50.0}))
+    write_record(artifact.folder, record | {"seconds": 50.0})
     estimates = seconds(tiny_study, tmp_path, "arms.y.annotator.max_argument_tokens=9", "split.max_unlabeled=30")
     assert estimates["annotate.y"] == pytest.approx(150)
 

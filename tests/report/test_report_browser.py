@@ -15,6 +15,7 @@ from scripted_run import create_scripted_run
 from trimtab.report.run_reader import Run
 from trimtab.report.write_report import write_report
 from trimtab.storage.artifacts import Draft, open_artifact
+from trimtab.storage.record import write_record
 from trimtab.storage.schemas import ANNOTATION_SCHEMA
 
 pytestmark = needs_chromium
@@ -163,6 +164,7 @@ def test_a_label_close_to_one_half_keeps_its_choice(page: OpenPage, tmp_path: Pa
         {**row, "p_a": 0.50001, "status": "ok", "note": ""} for row in open_artifact(stage).read_rows("annotations")
     ]
     Draft(folder=stage).write_rows("annotations", rows, ANNOTATION_SCHEMA)
+    write_record(stage, json.loads((stage / "record.json").read_text()))
     write_report(folder)
     open_pairs(page, folder)
     choose(page, "pair-label", "kept")

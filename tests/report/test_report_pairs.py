@@ -18,6 +18,7 @@ from trimtab.report.page.sections.section import PageContents
 from trimtab.report.run_reader import Run
 from trimtab.report.write_report import write_report
 from trimtab.storage.artifacts import Draft, open_artifact
+from trimtab.storage.record import write_record
 from trimtab.storage.schemas import ANNOTATION_SCHEMA
 
 
@@ -34,6 +35,7 @@ def replace_labels(folder: Path, arm: str, p_a: float) -> None:
         for row in open_artifact(stage).read_rows("annotations")
     ]
     Draft(folder=stage).write_rows("annotations", rows, ANNOTATION_SCHEMA)
+    write_record(stage, json.loads((stage / "record.json").read_text()))
 
 
 def add_sample(report: Report, num_bytes: int) -> Report:

@@ -27,7 +27,7 @@ from trimtab.report.run_comparison.terminal import render_run_comparison_tables
 from trimtab.report.run_reader import Run
 from trimtab.report.text.verdict import build_verdict
 from trimtab.storage.artifacts import Draft, Store
-from trimtab.storage.recipe import canonical_json
+from trimtab.storage.record import write_record
 from trimtab.storage.schemas import REWARD_SCHEMA
 from trimtab.storage.verdict_schema import VERDICT_SCHEMA, verdicts_to_rows
 from trimtab.types import SingleVerdict, Verdict
@@ -49,6 +49,7 @@ def same_tests(one: Path) -> Path:
     table = pq.read_table(scores)
     rows = [{**row, "value": row["value"] + 1} for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), scores)
+    write_record(scores.parent, json.loads((scores.parent / "record.json").read_text()))
     return Path(folder)
 
 
@@ -92,8 +93,7 @@ def test_without_shared_test_pairs_there_are_no_differences_and_a_note_says_so(o
 def test_gold_rewards_of_different_scorers_have_no_difference(one: Path, same_tests: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(same_tests, tmp_path / "scored")
     for path in folder.glob("stages/score.*/record.json"):
-        record = json.loads(path.read_text())
-        path.write_text(canonical_json({**record, "settings": {"scorer": "another"}}))
+        write_record(path.parent, {**json.loads(path.read_text()), "settings": {"scorer": "another"}})
     comparison = compare_runs([one, folder])
     assert all(not row.differences for row in comparison.rows_for_metric("gold_reward"))
     assert all(row.differences for row in comparison.rows_for_metric("length"))
@@ -165,6 +165,7 @@ def seeds(one: Path) -> list[Path]:
         table = pq.read_table(scores)
         rows = [{**row, "value": row["value"] + more} for row in table.to_pylist()]
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), scores)
+        write_record(scores.parent, json.loads((scores.parent / "record.json").read_text()))
         folders.append(folder)
     return folders
 
@@ -337,8 +338,7 @@ def test_rewards_of_different_scorers_have_a_note_even_if_the_first_run_has_none
     for path in folders[0].glob("stages/score.*/record.json"):
         path.unlink()
     for path in folders[2].glob("stages/score.*/record.json"):
-        record = json.loads(path.read_text())
-        path.write_text(canonical_json({**record, "settings": {"scorer": "another"}}))
+        write_record(path.parent, {**json.loads(path.read_text()), "settings": {"scorer": "another"}})
     notes = [note for note in compare_runs(folders).notes if "different scorers" in note]
     assert notes == [
         "Gold reward of right and of left comes from different scorers: the values are listed without a difference."

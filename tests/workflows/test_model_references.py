@@ -16,6 +16,7 @@ from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.run_index import RowIndex, RunIndex
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
+from trimtab.storage.record import write_record
 from trimtab.workflows.model_references import ModelResolver
 
 STUDY = """
@@ -36,6 +37,8 @@ STAGES: dict[str, dict[str, Any]] = {
     "preference-model.half-prompted-000000000008": DIGITS,
 }
 
+RECORD = {"name": "", "stage": "", "version": 1, "inputs": {}, "finished_at": "", "seconds": 1.0, "facts": {}}
+
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
@@ -47,8 +50,7 @@ def run_dir(tmp_path: Path) -> Path:
         folder.mkdir(parents=True)
         base = {"folder": "sft.weak-model-000000000001"} if name.startswith("dpo") else {"model": {"base": "any"}}
         (folder / "model.json").write_text(json.dumps({"kind": "adapter", "base": base}))
-        record = {"fingerprint": name[-12:], "settings": {"recipe": {}, **settings}}
-        (folder / "record.json").write_text(json.dumps(record))
+        write_record(folder, RECORD | {"fingerprint": name[-12:], "settings": {"recipe": {}, **settings}})
     return tmp_path
 
 
@@ -112,8 +114,8 @@ def test_a_preference_model_is_resolved_by_the_name_of_every_arm_whatever_its_fo
 def test_completions_of_a_retrained_model_have_another_cache_key(run_dir: Path) -> None:
     resolver, engine = ModelResolver(run_dir), Transformers(model="@half.preference_model")
     before = resolver.cache_key(engine)
-    record = run_dir / "stages" / "preference-model.half-000000000007" / "record.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "regenerated_at": "2026-01-01"}))
+    folder = run_dir / "stages" / "preference-model.half-000000000007"
+    write_record(folder, {**json.loads((folder / "record.json").read_text()), "regenerated_at": "2026-01-01"})
     assert resolver.cache_key(engine) != before == resolver.hash_engine(engine) == "000000000007"
 
 

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from trimtab.cli import studies, labels, audit, results, compare_labels, list_components
+from trimtab.cli import studies, labels, audit, results, verify, compare_labels, list_components
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
 
-__all__ = ["app", "audit", "compare_labels", "labels", "list_components", "main", "results", "studies"]
+__all__ = ["app", "audit", "compare_labels", "labels", "list_components", "main", "results", "studies", "verify"]
 
 
 def main() -> None:
     """Runs the command. Expected errors are printed without a traceback (exit status 1); an interrupt exits with 130."""
-    sys.path.append(str(Path.cwd()))  # so that `kind: "my_module:MyClass"` finds a file in the working directory
     try:
         app()
     except TrimtabError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# A run folder, and the working directory, can be someone else's.
+COMMANDS_WITHOUT_CODE = ("report", "compare", "show", "export", "verify")
 out = SafeConsole()
 err = SafeConsole(stderr=True)
 
@@ -31,12 +35,25 @@ def _print_version(requested: bool) -> None:
 
 @app.callback()
 def _root_command(
+    context: typer.Context,
     show_version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     del show_version
+    _set_import_path(context.invoked_subcommand or "")
+
+
+def _set_import_path(command: str) -> None:
+    """Makes `kind: "my_module:MyClass"` find a file in the working directory, except for commands that only read results."""
+    try:
+        working_directory = str(Path.cwd())
+    except OSError:  # it was removed
+        return
+    sys.path[:] = [path for path in sys.path if path not in ("", working_directory)]
+    if command not in COMMANDS_WITHOUT_CODE:
+        sys.path.append(working_directory)
 
 
 def echo(text: str) -> None:

@@ -61,7 +61,15 @@ class ModelRef:
         """
         from trimtab.models.checkpoint import load_checkpoint
 
+        self._require_intact_files()
         return load_checkpoint(self.source, notify, device, merge=merge)
+
+    def _require_intact_files(self) -> None:
+        """Raises `StoreError` if the folder of a trained model, or of one below its adapter, is not as recorded."""
+        if isinstance(self.source, Path):
+            open_artifact(self.source)
+            if self.parent is not None:
+                self.parent._require_intact_files()
 
     def lazy(self, notify: Notify, device: str) -> LazyModel:
         """The model with its tokenizer. Its weights are loaded on demand, though they may be downloaded now.

@@ -25,8 +25,8 @@ from trimtab.pipeline.preflight import (
 )
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stale_stages import find_stale_stages
+from trimtab.pipeline.stored_study import save_study
 from trimtab.storage.artifacts import Artifact, Draft, Store
-from trimtab.storage.atomic import atomic_write_text
 
 # Called with the stage's number, the number of stages and the stage's name.
 OnStageStart = Callable[[int, int, str], None]
@@ -62,7 +62,6 @@ def _run_main_process(
     study: Study, store: Store, runtime: Runtime, on_stage_start: OnStageStart
 ) -> tuple[list[str], dict[str, Artifact]]:
     """Returns the names of the created folders, and all artifacts by fingerprint."""
-    atomic_write_text(store.root / "study.yaml", study.to_yaml())
     prefetch_models(study, runtime)
     preflight_scorers(study, runtime)
     artifacts: dict[str, Artifact] = {}
@@ -74,6 +73,7 @@ def _run_main_process(
         created.extend(names)
         build_run_index(study, plan, store, created).save(store.root)
 
+    save_study(study, store.root)
     update_index()
     execute_stages([plan.split], store, runtime, artifacts, on_stage_start, update_index)
     split = artifacts[plan.split.fingerprint]

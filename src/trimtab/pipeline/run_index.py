@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trimtab.errors import StoreError
 from trimtab.storage.atomic import atomic_write_text
+from trimtab.storage.readers import read_json_document
+from trimtab.storage.recipe import hash_json
 
 RUN_INDEX_FILE = "run.json"
+_REMEDY = "run the study again, which writes the file"
+
+# Names in an index become paths, and the index can be someone else's.
+StageFolder = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
+RowName = StageFolder
 
 
 class RowIndex(BaseModel):
@@ -22,18 +31,18 @@ class RowIndex(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: RowName
     description: str = ""
     annotator: str = ""
     skipped: str = ""
-    labels: str | None = None
-    training: str | None = None
-    policy_logprobs: str | None = None
-    reference_logprobs: str | None = None
-    completions: str | None = None
-    predictions: str | None = None
-    scores: Mapping[str, str] = {}
-    verdicts: Mapping[str, str] = {}
+    labels: StageFolder | None = None
+    training: StageFolder | None = None
+    policy_logprobs: StageFolder | None = None
+    reference_logprobs: StageFolder | None = None
+    completions: StageFolder | None = None
+    predictions: StageFolder | None = None
+    scores: Mapping[str, StageFolder] = {}
+    verdicts: Mapping[str, StageFolder] = {}
 
 
 class RunIndex(BaseModel):
@@ -41,25 +50,26 @@ class RunIndex(BaseModel):
 
     `test_rewards` and `unlabeled_rewards` are keyed by scorer, `embeddings` and `kl_to_reference` by row, `ood_eval` by row,
     domain and part, `human_verdicts` by judge. `preference_models` maps each stage name to its folders. `stages` lists every
-    folder in execution order; `created` lists those that the last run created.
+    folder in execution order; `created` lists those that the last run created. `study_sha256` is the hash of `study.yaml`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trimtab_version: str
     study: str
-    split: str
+    study_sha256: str = ""
+    split: StageFolder
     rows: tuple[RowIndex, ...]
-    test_rewards: Mapping[str, str] = {}
-    unlabeled_rewards: Mapping[str, str] = {}
-    embeddings: Mapping[str, str] = {}
-    kl_to_reference: Mapping[str, str] = {}
-    ood_eval: Mapping[str, Mapping[str, Mapping[str, str]]] = {}
+    test_rewards: Mapping[str, StageFolder] = {}
+    unlabeled_rewards: Mapping[str, StageFolder] = {}
+    embeddings: Mapping[str, StageFolder] = {}
+    kl_to_reference: Mapping[str, StageFolder] = {}
+    ood_eval: Mapping[str, Mapping[str, Mapping[str, StageFolder]]] = {}
     baseline: str = ""
-    human_verdicts: Mapping[str, str] = {}
-    stages: tuple[str, ...] = ()
-    preference_models: Mapping[str, tuple[str, ...]] = {}
-    created: tuple[str, ...] = ()
+    human_verdicts: Mapping[str, StageFolder] = {}
+    stages: tuple[StageFolder, ...] = ()
+    preference_models: Mapping[str, tuple[StageFolder, ...]] = {}
+    created: tuple[StageFolder, ...] = ()
 
     def find_row(self, name: str) -> RowIndex | None:
         return next((row for row in self.rows if row.name == name), None)
@@ -76,7 +86,9 @@ class RunIndex(BaseModel):
         return folder
 
     def save(self, folder: Path) -> None:
-        atomic_write_text(folder / RUN_INDEX_FILE, self.model_dump_json(indent=1))
+        document = self.model_dump(mode="json")
+        text = json.dumps({**document, "checksum": hash_json(document)}, indent=1, ensure_ascii=False)
+        atomic_write_text(folder / RUN_INDEX_FILE, text)
 
 
 def load_run_index(folder: Path) -> RunIndex:
@@ -86,8 +98,12 @@ def load_run_index(folder: Path) -> RunIndex:
         raise StoreError(
             f"{folder} holds no finished run (no {RUN_INDEX_FILE}); run the study first: trimtab run STUDY.yaml --out {folder}"
         )
+    document = read_json_document(path, _REMEDY)
+    checksum = document.pop("checksum", None) if isinstance(document, dict) else None
+    if checksum is not None and checksum != hash_json(document):
+        raise StoreError(f"{path} is damaged (its checksum does not match); {_REMEDY}")
     try:
-        return RunIndex.model_validate_json(path.read_bytes())
+        return RunIndex.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trimtab.config.study import Study
 from trimtab.pipeline.run_index import RowIndex, load_run_index
+from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.storage.artifacts import Artifact, open_artifact
 from trimtab.storage.schemas import load_annotation, load_annotations, load_split_pairs
 from trimtab.types import Annotation, Pair
@@ -43,7 +44,8 @@ class Run:
 
     @cached_property
     def study(self) -> Study:
-        return Study.load(self.folder / "study.yaml")
+        """The settings. Custom components have no code; see `load_stored_study`."""
+        return load_stored_study(self.folder, self.index.study_sha256)
 
     @cached_property
     def arms(self) -> list[RunRow]:

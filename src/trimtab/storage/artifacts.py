@@ -45,6 +45,8 @@ from trimtab.storage.record import (
 )
 
 ParquetRow = Mapping[str, Any]
+# The folder, in a run, of the folders of its stages.
+STAGES_DIR = "stages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ class Store:
             lock.release()
 
     def folder(self, name: str, recipe: Recipe) -> Path:
-        return self.root / "stages" / f"{name}-{recipe.fingerprint}"
+        return self.root / STAGES_DIR / f"{name}-{recipe.fingerprint}"
 
     def find(self, name: str, recipe: Recipe) -> Artifact | None:
         """The complete artifact of this recipe, under any stage name, or None."""
@@ -178,7 +180,7 @@ class Store:
 
     def folders(self, recipe: Recipe) -> list[Path]:
         """The folders of this recipe, complete or not."""
-        return sorted(self.root.glob(f"stages/*-{recipe.fingerprint}"))
+        return sorted(self.root.glob(f"{STAGES_DIR}/*-{recipe.fingerprint}"))
 
     def discard(self, name: str, recipe: Recipe) -> None:
         """Deletes the folders of this recipe. The record of the next artifact states when it was regenerated."""
@@ -229,7 +231,7 @@ class Store:
         return Artifact(folder=folder, record=record)
 
     def _read_elapsed(self, folder: Path) -> float:
-        """Seconds spent by killed or failed attempts at this folder, as far as they were saved."""
+        """Seconds spent by killed or failed attempts at this folder, if they were saved."""
         elapsed = folder / ELAPSED_FILE
         if not elapsed.is_file():
             return 0.0

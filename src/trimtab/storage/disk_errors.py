@@ -54,7 +54,7 @@ def _describe_disk_error(error: Exception, folder: Path, remedy: str) -> str | N
     if not isinstance(error, OSError):
         return None
     if error.errno == errno.ENOENT and not folder.exists():
-        return f"{folder} was removed while it was in use; run the same command again to create what is missing"
+        return f"{folder} was removed while it was in use; run the same command again to recreate it"
     place = Path(str(error.filename)) if error.filename else folder
     if error.errno in _NOT_WRITABLE and (place.is_relative_to(folder) or folder.is_relative_to(place)):
         return f"cannot write {folder}: {error.strerror}; {remedy}"

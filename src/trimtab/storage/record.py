@@ -11,7 +11,7 @@ from trimtab.errors import StoreError
 from trimtab.storage.atomic import WRITING_SUFFIX, apply_umask, atomic_write_text, flush_to_disk
 from trimtab.storage.content_hashes import compute_file_entry, find_file_problem
 from trimtab.storage.readers import read_json_document, translate_read_errors
-from trimtab.storage.recipe import Recipe, hash_json
+from trimtab.storage.recipe import hash_json
 
 RECORD_FILE = "record.json"
 ELAPSED_FILE = "elapsed.json"
@@ -41,7 +41,10 @@ def describe_remedy(folder: Path) -> str:
 
 
 def write_record(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes and returns the record, with the content hashes of the folder's files, which are on the disk before it is."""
+    """Writes and returns the record, with the content hashes of the folder's files, which are on the disk before it is.
+
+    `files` and `checksum` in the fields, from an earlier record, are replaced.
+    """
     paths = [folder / name for name in _list_result_files(folder)]
     for path in paths:
         apply_umask(path)
@@ -49,6 +52,7 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     files = {path.relative_to(folder).as_posix(): compute_file_entry(path) for path in paths}
     # as it will be read: JSON has no tuples, and its keys are text
     record: dict[str, Any] = json.loads(json.dumps({**fields, "files": files}, ensure_ascii=False, allow_nan=False))
+    record.pop("checksum", None)
     record["checksum"] = hash_json(record)
     atomic_write_text(folder / RECORD_FILE, json.dumps(record, indent=1, ensure_ascii=False))
     flush_to_disk([folder / RECORD_FILE])
@@ -62,7 +66,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise StoreError(f"{folder} is not finished (no {RECORD_FILE}); run the study again to finish it")
     record = read_json_document(path, remedy)
     with translate_read_errors(path, remedy):
-        problem = _find_record_problem(record)
+        problem = _find_record_problem(record) or _find_name_problem(folder, record)
     if problem is not None:
         raise StoreError(f"{path} is damaged ({problem}); {remedy}")
     return dict(record)
@@ -114,10 +118,14 @@ def _find_record_problem(record: Any) -> str | None:
         return "it has content hashes or a checksum, but not both"
     if checksum is not None and checksum != hash_json({key: record[key] for key in record if key != "checksum"}):
         return "its checksum does not match"
-    recipe = Recipe(**{name: record[name] for name in ("stage", "version", "settings", "inputs")})
-    if recipe.fingerprint != record["fingerprint"]:
-        return "its fingerprint does not match its recipe"
     return next((f"files: {name!r} is not valid" for name in record.get("files", {}) if _is_outside(name)), None)
+
+
+def _find_name_problem(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """Results are found by the fingerprint in the name of their folder."""
+    fingerprint = folder.name.rpartition("-")[2]
+    is_other = len(fingerprint) == len(record["fingerprint"]) and fingerprint != record["fingerprint"]
+    return f"it belongs to a folder named …-{record['fingerprint']}" if is_other else None
 
 
 def _is_outside(name: str) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimtab.config.study import Study
 from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.interfaces import Engine, EngineConfig
 from trimtab.core.runtime import Runtime
@@ -17,6 +16,7 @@ from trimtab.models.model_card import is_trained_model
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.engine_resources import engine_cache_key
 from trimtab.pipeline.run_index import RunIndex, load_run_index
+from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import open_artifact
 
@@ -87,7 +87,7 @@ class ModelResolver:
     def _resolve_run_model(self, name: str, run_dir: Path) -> ModelRef:
         index = load_run_index(run_dir)
         if name in ("@weak.base", "@student"):
-            models = Study.load(run_dir / "study.yaml").models
+            models = load_stored_study(run_dir, index.study_sha256).models
             return ModelRef(models.weak if name == "@weak.base" else models.student)
         if name in ("@weak", "@weak.sft"):
             weak = self._find_trained(run_dir, _training_folders(index, "weak_model"), name)

@@ -9,6 +9,7 @@ from trimtab.config.study import Study
 from trimtab.pipeline.plan.model import ROW_STAGES, Plan, RowStages
 from trimtab.pipeline.run_index import RowIndex, RunIndex
 from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stored_study import hash_study
 from trimtab.storage.artifacts import Store
 
 
@@ -22,6 +23,7 @@ def build_run_index(study: Study, plan: Plan, store: Store, created: Sequence[st
     return RunIndex(
         trimtab_version=version("trimtab"),
         study=study.name,
+        study_sha256=hash_study(study),
         split=folders[plan.split.fingerprint],
         rows=tuple(_build_row_index(row, folders) for row in plan.rows),
         test_rewards=name_all(plan.test_rewards),
