@@ -64,7 +64,10 @@ def test_text_parts_are_joined_and_other_parts_fail() -> None:
 
     assert parse_prompt(build({"type": "text", "text": "Name "}, {"type": "text", "text": "a color."})) == QUESTION
     reason = failure_reason(build({"type": "text", "text": "Look."}, {"type": "image", "image": "x"}))
-    assert reason == "'prompt', turn 1 has a part of the type 'image', which is not read; expected text parts only"
+    assert (
+        reason
+        == "'prompt', turn 1 has a part of the type 'image', which Trimtab does not read; expected text parts only"
+    )
 
 
 @pytest.mark.parametrize("name", ["system", "system_prompt"])

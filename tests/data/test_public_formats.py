@@ -110,7 +110,7 @@ def test_public_datasets_give_labeled_pairs(row: dict[str, Any], layout: str) ->
             NUMBERED | {"preference_strength": "good"},
             "'preference_strength' is a text of 4 characters; expected a number",
         ),
-        (SHP | {"labels": 2}, "'labels' is 2; expected 1 for the first response or 0"),
+        (SHP | {"labels": 2}, "'labels' is 2; expected 1 (the first response) or 0 (the second)"),
         (
             {"prompt": "Hi", "answers": [{"answer": "Yes.", "rank": 1}]},
             "'answers' is a list of 1; expected at least two responses",
@@ -151,7 +151,7 @@ def test_turns_in_json_lists_are_a_conversation_if_the_earlier_answers_agree() -
     ["winner_id", "my_preference", "Score", "rating_1", "chosen_side", "labels", "better", "preference.responses"],
 )
 def test_an_unread_column_that_looks_like_a_label_fails_the_row(column: str) -> None:
-    with pytest.raises(DataError, match=f"{column!r} looks like a label; set `columns: {{label: {column}}}`"):
+    with pytest.raises(DataError, match=f"{column!r} looks like a label column; set `columns: {{label: {column}}}`"):
         parse(TEXTS | {column: 1})
     assert parse(TEXTS | {column: None}).pairs[0].human is None
     assert parse(TEXTS | {column: 1}, names={"label": None}).pairs[0].human is None

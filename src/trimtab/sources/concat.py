@@ -13,7 +13,7 @@ from trimtab.types import Dataset
 
 
 class Concat(Component):
-    """All pairs of `sources`, each pair once. Opposite labels of a pair are failures, as within one source.
+    """The pairs of all `sources`, without duplicates. Opposite labels of a pair are failures, as within one source.
 
     `limit` samples that many of all pairs (>= 1) by `seed` and pair id.
     """

@@ -15,7 +15,7 @@ from trimtab.types import Dataset, RowFailure
 
 
 class Exclude(Component):
-    """The pairs of `source` whose prompt, ignoring case and white space, occurs in none of `exclude_prompts_from`.
+    """The pairs of `source` whose prompt does not occur in any source in `exclude_prompts_from`, ignoring case and white space.
 
     Makes the training and test rows of a dataset, which often share prompts, usable as the splits of a study. Excluded pairs
     count as failures. `limit` samples that many of the remaining pairs (>= 1) by `seed` and pair id.

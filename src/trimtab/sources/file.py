@@ -20,10 +20,10 @@ from trimtab.types import Dataset, RowFailure
 class File(Component):
     """A file, a folder of files, or a glob pattern.
 
-    `limit` samples that many pairs (>= 1) by `seed` and pair id, independent of the order of the rows. `layout` overrides
-    the layout that `auto` detects from the columns. `turns: last` keeps only the last turn of each prompt. `rating_column`
-    names the column with the rating of each row's single response. `columns` and `label_values` name a file's own columns and
-    the meaning of its labels.
+    `limit` samples that many pairs (>= 1) by `seed` and pair id, independent of the order of the rows. `layout` overrides the
+    layout that `auto` detects from the columns. `turns: last` keeps only the last turn of each prompt. `rating_column` names
+    the column with the rating of each row's single response. If a file has other column names or labels, set `columns` and
+    `label_values`.
     """
 
     VERSION: ClassVar[int] = 1

@@ -24,7 +24,7 @@ def select_best_and_worst(value: Any, column: str) -> tuple[str, str]:
 
 
 def _parse_candidate(item: Any, column: str, location: str) -> tuple[float, str]:
-    """The rating, where more is better, and the text."""
+    """The rating (higher is better) and the text."""
     if not isinstance(item, dict):
         raise UnusableRowError(
             f"{location} is {describe_value(item)}, expected an object with a response and its rating"

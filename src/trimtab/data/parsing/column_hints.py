@@ -30,7 +30,7 @@ UNKNOWN = "COLUMN"
 def build_no_layout_error(
     origin: str, columns: Sequence[str], problem: str, sample: Sequence[Mapping[str, Any]] = ()
 ) -> DataError:
-    """The error with the columns found and the line to add to the source's settings, filled in as far as possible."""
+    """The error, with the columns that were found and a suggested `columns` setting."""
     missing = [name for name in ("prompt", "chosen", "rejected") if name not in columns]
     similar = {name: difflib.get_close_matches(name.lower(), missing, n=1, cutoff=0.75) for name in columns}
     hint = ", ".join(f"{matches[0]!r} for {format_column(name)}" for name, matches in similar.items() if matches)

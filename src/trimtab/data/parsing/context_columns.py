@@ -21,8 +21,8 @@ from trimtab.types import Message, Prompt
 SYSTEM_COLUMNS = ("system", "system_prompt")
 CONTEXT_COLUMNS = (*SYSTEM_COLUMNS, "history")
 REFUSED_COLUMNS = {
-    **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "Trimtab reads text only"),
-    **dict.fromkeys(("tools", "functions"), "definitions of tools are not read"),
+    **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "Trimtab reads only text"),
+    **dict.fromkeys(("tools", "functions"), "tool definitions are not supported"),
 }
 
 

@@ -123,10 +123,10 @@ def build_dataset(
 ) -> Dataset:
     """Parses a source's rows into pairs. With `limit`, returns a random sample, in the order of the sampling hash.
 
-    Every row is interpreted by its own columns, so the order of the rows changes nothing. With `rating_column`, each row has
-    one response and its rating, and each prompt gives one pair. `turns` selects whether a prompt keeps all its turns or only
-    the last. `columns` names the columns and labels of a source that uses names of its own.
-    Raises `DataError` if there are no rows, no layout fits any of them, or none of them is usable.
+    Every row is interpreted by its own columns, so the result does not depend on the order of the rows. With `rating_column`,
+    each row has one response and its rating, and each prompt gives one pair. `turns` selects whether a prompt keeps all its
+    turns or only the last. `columns` has the column names and label values of a source that does not use Trimtab's. Raises
+    `DataError` if there are no rows, no layout fits any of them, or none of them is usable.
     """
     if rating_column is not None:
         rows, columns = pair_rated_responses(rows, rating_column, columns), columns.without_texts()

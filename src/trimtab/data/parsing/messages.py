@@ -122,7 +122,7 @@ def _parse_part(part: Any, location: str) -> str:
     if not isinstance(text, str) or part_type != "text":
         shown = part_type if part_type in _SHOWN_PARTS else "other"
         raise UnusableRowError(
-            f"{location} has a part of the type {shown!r}, which is not read; expected text parts only"
+            f"{location} has a part of the type {shown!r}, which Trimtab does not read; expected text parts only"
         )
     return text
 

@@ -22,7 +22,7 @@ def is_gzip_name(file: Path) -> bool:
 
 
 def open_text(file: Path) -> TextIO:
-    """Opens a text file with its line ends unchanged. Raises `DataError` if it is UTF-16 or UTF-32 without a mark.
+    """Opens a text file and keeps its line endings. Raises `DataError` for UTF-16 or UTF-32 without a byte-order mark.
 
     Invalid bytes become surrogates, so that only the cells that contain them are rejected.
     """
