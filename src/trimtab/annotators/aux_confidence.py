@@ -1,4 +1,4 @@
-"""Weak labels, replaced by the strong model's where it is confident."""
+"""Uses the strong model's label if that model is confident, and the weak label otherwise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -18,11 +18,10 @@ from trimtab.types import Annotation, Pair
 class AuxConfidence(Component):
     """Uses the strong arm's label if its confidence exceeds a threshold, else the weak arm's (SEAM's AuxConf).
 
-    `weak` and `strong` name arms. The confidence of a label is max(p_a, 1 - p_a). The threshold is the `quantile` of the
-    strong arm's confidences over its whole set: at most the fraction 1 - quantile is replaced, and a pair's label does not
-    depend on which pairs are labeled with it. Alternatively, set `threshold`. A strong label that abstained or failed
-    replaces nothing. `cost` is the total cost of both arms' labels; `detail` has both probabilities and the arm whose label
-    was used (`label_from`).
+    `weak` and `strong` name arms. The confidence of a label is max(p_a, 1 - p_a). The threshold is the `quantile` of the strong
+    arm's confidences over its whole set: at most the fraction 1 - quantile is replaced, and a pair's label does not depend on
+    which pairs are labeled with it. Alternatively, set `threshold`. A strong label that abstained or failed is not used. `cost`
+    is the total cost of both arms' labels; `detail` has both probabilities and the arm whose label was used (`label_from`).
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -40,6 +39,9 @@ class AuxConfidence(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(arms=(self.weak, self.strong))
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"confidence"})
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         weak, strong = inputs.labels[self.weak], inputs.labels[self.strong]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from trimtab.annotators._shared.aggregation import ArmNames, combine_labels, compute_mean_probability
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -24,6 +24,9 @@ class Ensemble(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(arms=self.arms)
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"confidence"})
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair, build_human_annotation
 
@@ -17,6 +17,9 @@ class Human(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(human_labels=True)
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset()
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [build_human_annotation(pair) for pair in pairs]

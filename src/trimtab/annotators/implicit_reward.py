@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements, ResponseScores
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements, ResponseScores
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Cost, Pair
 
@@ -29,6 +29,9 @@ class ImplicitReward(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(logprob_models=(self.policy, self.reference))
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"confidence", "margin"})
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         policy, reference = inputs.logprobs[self.policy], inputs.logprobs[self.reference]

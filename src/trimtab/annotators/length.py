@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -26,6 +26,9 @@ class Length(Component):
 
     def requirements(self) -> Requirements:
         return Requirements()
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"margin"})
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [self._annotate(pair) for pair in pairs]

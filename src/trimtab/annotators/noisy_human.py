@@ -8,13 +8,13 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Choice, Pair
 
 
 class NoisyHuman(Component):
-    """Human labels of which a random fraction is flipped (Tao & Li 2025, table 11).
+    """Human labels, with a random fraction flipped (Tao & Li 2025, table 11).
 
     Set `noise_rate`, the fraction to flip, or `arm`, an arm whose agreement with the human labels is matched exactly: as
     many labels are flipped as that arm gets wrong. `seed` and the pairs' ids determine which ones.
@@ -34,6 +34,9 @@ class NoisyHuman(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(arms=() if self.arm is None else (self.arm,), human_labels=True)
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset()
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         flipped_ids = self._select_flipped_ids(inputs)

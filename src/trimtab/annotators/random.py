@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
 
 class Random(Component):
-    """Prefers either response with probability 1/2, and reports a probability of 0 or 1.
+    """Chooses either response with probability 1/2, and reports it with probability 1.
 
     The label is a function of `seed` and the pair's id, and selects a text rather than a position. Each label has the same
     weight as a human one, so an arm of random labels shows the effect of training alone.
@@ -24,6 +24,9 @@ class Random(Component):
 
     def requirements(self) -> Requirements:
         return Requirements()
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset()
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [self._annotate(pair) for pair in pairs]

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from trimtab.config.training import RewardModelSettings
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements, ResponseScores, RewardModelSpec
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements, ResponseScores, RewardModelSpec
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Cost, Pair
 
@@ -29,6 +29,9 @@ class RewardModel(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(reward_model=RewardModelSpec(model=self.model, training=self.training))
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"confidence", "margin"})
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         return [_annotate(pair.id, inputs.rewards[pair.id]) for pair in pairs]

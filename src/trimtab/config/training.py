@@ -1,6 +1,6 @@
 """Training settings. Each default states its source; "our default" means that the cited work leaves the value open.
 
-Names follow TRL, transformers and peft where the setting exists there.
+Settings that also exist in TRL, transformers or peft have the same names as there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOSSES: Mapping[LossType, LossInfo] = {
         used_settings=("label_smoothing",),
     ),
     "ipo": LossInfo(description="Regresses the margin per token to 1 / (2 beta) nats (Azar et al. 2024)."),
-    "hinge": LossInfo(description="Zero beyond a margin of 1 / beta nats (Zhao et al. 2023; Liu et al. 2024)."),
+    "hinge": LossInfo(description="Zero if the margin is above 1 / beta nats (Zhao et al. 2023; Liu et al. 2024)."),
     "simpo": LossInfo(
         description="SimPO: compares the mean log-probability per token to a margin simpo_gamma, without a reference "
         "(Meng et al. 2024).",
@@ -47,7 +47,7 @@ LOSSES: Mapping[LossType, LossInfo] = {
         used_settings=("length_penalty",),
     ),
     "dr_dpo": LossInfo(
-        description="Dr. DPO: downweights pairs whose label the policy finds unlikely (Wu et al. 2025).",
+        description="Dr. DPO: gives less weight to pairs whose label is unlikely under the policy (Wu et al. 2025).",
         used_settings=("dr_dpo_beta",),
     ),
 }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.types import Annotation, Choice, Pair
 
 if TYPE_CHECKING:
     from trimtab.core.component import Component
     from trimtab.core.interfaces import Engine, PairwisePrompt
+
+
+# What filters can rank labels by. confidence: probabilities other than 0 and 1; margin: a raw score; tree_score: the score of a
+# search tree; order_consistency: whether the two presentation orders agree.
+LabelField = Literal["confidence", "margin", "tree_score", "order_consistency"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,7 @@ class Requirements:
     preference model among its engines is trained on, if it is not the default task. `features`: hidden states that it is
     trained on, with the labeled pairs. `reward_model`: a reward model to train on the labeled pairs. `human_labels`: whether it
     reads human labels of the pairs to label. `cross_fit_folds`: for filters, the number of folds of the out-of-fold labels
-    that it reads; 0 for none.
+    that it reads; 0 for none. `label_fields`: for filters, what the labels must have.
     """
 
     logprob_models: tuple[str, ...] = ()
@@ -84,6 +89,7 @@ class Requirements:
     reward_model: RewardModelSpec | None = None
     human_labels: bool = False
     cross_fit_folds: int = 0
+    label_fields: frozenset[LabelField] = frozenset()
 
     @property
     def learns(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.runtime import Runtime
 from trimtab.types import (
     Annotation,
@@ -128,6 +128,13 @@ class Annotator(Protocol):
     def requirements(self) -> Requirements: ...
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]: ...
+
+
+@runtime_checkable
+class HasLabelFields(Protocol):
+    """An annotator that declares what its labels have besides the choice, so that unsuitable filters are found early."""
+
+    def label_fields(self) -> frozenset[LabelField]: ...
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ MAX_FLOAT = 1e12
 
 
 def require_matching_scalars(annotation: Any, value: Any) -> Any:
-    """The value. Raises `ValueError` for true or false where a number is expected, and the other way round."""
+    """The value. Raises `ValueError` for a boolean if a number is expected, and for a number if a boolean is expected."""
     scalars = _list_scalar_types(annotation)
     if scalars is None:
         return value
@@ -63,7 +63,7 @@ def _list_scalar_types(annotation: Any) -> frozenset[type] | None:
 
 
 def _iter_scalars(value: Any, depth: int = 0) -> Iterator[Any]:
-    """The scalars in a value and in the lists and mappings in it, as far as settings are nested."""
+    """All scalars in a nested value of lists and mappings."""
     if depth > 4:
         return
     if isinstance(value, Mapping):

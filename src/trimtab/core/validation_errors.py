@@ -81,7 +81,7 @@ def format_suggestion(word: str, candidates: Sequence[str]) -> str:
 
 
 def list_valid_keys(cls: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The valid setting names at `path` below `cls`, as far as the field types determine them."""
+    """The valid setting names at `path` in `cls`; empty if the field types do not determine them."""
     fields = getattr(settings_class_at(cls, path), "model_fields", {})
     return sorted(field.alias or name for name, field in fields.items())
 

@@ -14,9 +14,9 @@ from trimtab.types import Annotation
 
 
 class Agreement(Component):
-    """Keeps a label if `arm` prefers the same response, or with `keep: mismatch` the other (Tao & Li 2025, table 1).
+    """Keeps the labels that agree with those of `arm` or, with `keep: mismatch`, those that disagree (Tao & Li 2025, table 1).
 
-    A pair on which either arm prefers neither response is in neither set. With `arm: human` the sets are those of Tao & Li
+    Pairs on which either arm has no preference are in neither set. With `arm: human` the sets are those of Tao & Li
     (2025), and training on them is an analysis, since it uses human labels of the unlabeled pairs. Raises `DataError` if no
     label is kept.
     """

@@ -18,7 +18,7 @@ class Consistency(Component):
     """
 
     def requirements(self) -> Requirements:
-        return Requirements()
+        return Requirements(label_fields=frozenset({"order_consistency"}))
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         del inputs

@@ -36,7 +36,7 @@ class Information(Component):
         return self
 
     def requirements(self) -> Requirements:
-        return Requirements()
+        return Requirements(label_fields=frozenset({"tree_score"}))
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         del inputs

@@ -19,11 +19,11 @@ from trimtab.types import Annotation
 class Margin(Component):
     """Keeps the labels between two quantiles of the confidence, or of the absolute margin.
 
-    Labels that prefer a response are ranked by ascending confidence, and those with ranks above floor(n * from_quantile) and
-    up to floor(n * to_quantile) are kept, so that adjacent ranges share no label and miss none. `by: margin` ranks by the
-    annotator's raw score, which distinguishes labels whose probabilities round to the same number. Large margins have been
-    found best for training (arXiv 2502.14560), and so have small ones (arXiv 2508.04149): either end can be removed. Ties go
-    by pair id. Raises `DataError` for an empty range, and with `by: margin` for labels without a margin.
+    Labels that prefer a response are ranked by ascending confidence, and those with ranks above floor(n * from_quantile) and up
+    to floor(n * to_quantile) are kept, so that adjacent ranges do not overlap and leave no gap. `by: margin` ranks by the
+    annotator's raw score, which distinguishes labels whose probabilities round to the same number. Some papers train best on
+    large margins (arXiv 2502.14560), others on small ones (arXiv 2508.04149), so either end can be removed. Ties are broken by
+    pair id. Raises `DataError` for an empty range, and with `by: margin` for labels without a margin.
     """
 
     from_quantile: float = Field(0.0, ge=0, le=1)
@@ -39,7 +39,7 @@ class Margin(Component):
         return self
 
     def requirements(self) -> Requirements:
-        return Requirements()
+        return Requirements(label_fields=frozenset({self.by}))
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         del inputs

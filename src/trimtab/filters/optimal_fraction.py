@@ -24,7 +24,7 @@ class OptimalFraction(Component):
     folds: int = Field(5, ge=2, le=50, description="our default")
 
     def requirements(self) -> Requirements:
-        return Requirements(cross_fit_folds=self.folds)
+        return Requirements(cross_fit_folds=self.folds, label_fields=frozenset({"confidence"}))
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         fraction = round(estimate_optimal_fraction(inputs).fraction, 6)

@@ -21,7 +21,7 @@ class Uncertainty(Component):
     fraction: float = Field(0.5, gt=0, le=1)
 
     def requirements(self) -> Requirements:
-        return Requirements()
+        return Requirements(label_fields=frozenset({"confidence"}))
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         del inputs

@@ -45,7 +45,7 @@ def heartbeat(folder: Path, interval: float = HEARTBEAT_SECONDS) -> Iterator[Non
 
 
 def run_worker(study: Study, store: Store, runtime: Runtime, max_silence: float = MAX_SILENCE_SECONDS) -> None:
-    """Takes part in the training stages and waits for the main process to finish all others.
+    """Takes part in the training stages and waits for the main process to finish the stages that training needs.
 
     Raises `StoreError` after `max_silence` seconds without a heartbeat of the main process.
     """
@@ -53,7 +53,7 @@ def run_worker(study: Study, store: Store, runtime: Runtime, max_silence: float 
     split = build_plan(study).split
     artifacts = {split.fingerprint: wait_for_stage(split, store, max_silence)}
     plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(artifacts[split.fingerprint]))
-    for stage in plan.stages:
+    for stage in plan.training_stages:
         if stage.fingerprint not in artifacts:
             if stage.role == "training" and store.find(stage.name, stage.recipe) is None:
                 stage.run(Draft(folder=store.folder(stage.name, stage.recipe)), artifacts, runtime)

@@ -6,24 +6,28 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
+from trimtab.errors import StoreError
 from trimtab.pipeline.distributed import heartbeat, run_worker
 from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.plan import build_plan
 from trimtab.pipeline.plan.index import build_run_index
+from trimtab.pipeline.plan.model import Plan
 from trimtab.pipeline.preflight import (
     has_human_labels_on_unlabeled,
     prefetch_models,
     preflight_engines,
     preflight_scorers,
+    preflight_trainer_arguments,
     require_labeled_pairs,
 )
 from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_errors import describe_error, name_stage_in_errors
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.pipeline.stored_study import save_study
 from trimtab.storage.artifacts import Artifact, Draft, Store
@@ -34,12 +38,16 @@ OnStageStart = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """The folder of a run, the stage folders that were created and those that were reused."""
+    """The folder of a run, the stage folders that were created and those that were reused.
+
+    `failed_measurements` are the errors of measurements that failed, by stage name; training does not depend on them.
+    """
 
     folder: Path
     created: tuple[str, ...]
     reused: tuple[str, ...]
     seconds: float
+    failed_measurements: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_study(study: Study, folder: Path, runtime: Runtime, on_stage_start: OnStageStart) -> RunResult:
@@ -53,25 +61,33 @@ def run_study(study: Study, folder: Path, runtime: Runtime, on_stage_start: OnSt
         run_worker(study, store, runtime)
         return RunResult(folder=folder, created=(), reused=(), seconds=0.0)
     with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext():
-        created, artifacts = _run_main_process(study, store, runtime, on_stage_start)
+        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start)
     reused = tuple(name for name in (artifact.folder.name for artifact in artifacts.values()) if name not in created)
-    return RunResult(folder=folder, created=tuple(created), reused=reused, seconds=time.monotonic() - start)
+    return RunResult(
+        folder=folder,
+        created=tuple(created),
+        reused=reused,
+        seconds=time.monotonic() - start,
+        failed_measurements=failed,
+    )
 
 
 def _run_main_process(
     study: Study, store: Store, runtime: Runtime, on_stage_start: OnStageStart
-) -> tuple[list[str], dict[str, Artifact]]:
-    """Returns the names of the created folders, and all artifacts by fingerprint."""
+) -> tuple[list[str], dict[str, Artifact], dict[str, str]]:
+    """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed measurements."""
+    preflight_trainer_arguments(runtime)
     prefetch_models(study, runtime)
     preflight_scorers(study, runtime)
     artifacts: dict[str, Artifact] = {}
     created: list[str] = []
+    failed: dict[str, str] = {}
     plan = build_plan(study)
 
     def update_index(*names: str) -> None:
         """Lists every stage from the start, so that a report can be written of a run that was killed."""
         created.extend(names)
-        build_run_index(study, plan, store, created).save(store.root)
+        build_run_index(study, plan, store, created, failed).save(store.root)
 
     save_study(study, store.root)
     update_index()
@@ -81,9 +97,10 @@ def _run_main_process(
     require_labeled_pairs(plan, split)
     preflight_engines(study, plan, store, runtime)
     update_index()
-    execute_stages(plan.stages, store, runtime, artifacts, on_stage_start, update_index)
+    execute_stages(plan.stages, store, runtime, artifacts, on_stage_start, update_index, plan, failed)
+    update_index()
     write_label_files(plan, artifacts, store.root)
-    return created, artifacts
+    return created, artifacts, failed
 
 
 def execute_stages(
@@ -93,22 +110,38 @@ def execute_stages(
     artifacts: dict[str, Artifact],
     on_stage_start: OnStageStart,
     on_stage_created: Callable[[str], None] = lambda _: None,
+    plan: Plan | None = None,
+    failed: dict[str, str] | None = None,
 ) -> None:
     """Executes the stages that are not finished and adds all artifacts to `artifacts`, by fingerprint.
 
-    Stages that depend on deleted labels are executed again. `on_stage_created` receives each new folder name.
+    Stages that depend on deleted labels are executed again. `on_stage_created` receives each new folder name. With a `plan`, a
+    failed measurement does not stop the others: its error is added to `failed`, and stages that read its results are left out.
     """
     for stage in find_stale_stages(stages, store):
         runtime.notify(f"{stage.name} depends on labels that no longer exist; regenerating it")
         store.discard(stage.name, stage.recipe)
+    required = {stage.fingerprint for stage in (plan.training_stages if plan else stages)}
+    arms = plan.arms_by_stage if plan else {}
     for number, stage in enumerate(stages, 1):
-        if stage.fingerprint in artifacts:
+        if stage.fingerprint in artifacts or not all(
+            each.fingerprint in artifacts for each in stage.input_stages.values()
+        ):
             continue
         artifact = store.find(stage.name, stage.recipe)
         if artifact is None:
             on_stage_start(number, len(stages), stage.name)
-            artifact = store.get_or_create(stage.name, stage.recipe, _bind_stage(stage, artifacts, runtime))
-            gc.collect()  # a trainer and its model form a reference cycle, and the next stage needs the memory
+            try:
+                with name_stage_in_errors(stage, arms.get(stage.fingerprint, "")):
+                    artifact = store.get_or_create(stage.name, stage.recipe, _bind_stage(stage, artifacts, runtime))
+            except Exception as error:
+                if failed is None or stage.fingerprint in required or isinstance(error, StoreError):
+                    raise
+                failed[stage.name] = describe_error(error)
+                runtime.notify(f"{failed[stage.name]}; the study continues without this measurement")
+                continue
+            finally:
+                gc.collect()  # a trainer and its model form a reference cycle, and the next stage needs the memory
             on_stage_created(artifact.folder.name)
         artifacts[stage.fingerprint] = artifact
 

@@ -18,6 +18,14 @@ from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Store
 
 
+def preflight_trainer_arguments(runtime: Runtime) -> None:
+    """Raises `StudyError` for a trainer argument that is unknown, has an invalid value, or needs a package that is missing."""
+    if runtime.trainer_arguments:
+        from trimtab.training.trainer_values import validate_trainer_values
+
+        validate_trainer_values(runtime.trainer_arguments)
+
+
 def prefetch_models(study: Study, runtime: Runtime) -> None:
     """Downloads every published model of the study. Fingerprints need the hashes of the weights."""
     for model in required_models(study):
@@ -80,8 +88,8 @@ def require_labeled_pairs(plan: Plan, split: Artifact) -> None:
     count = split.record["facts"]["human_labeled"]["labeled"]
     if plan.supervised_arms and count < MIN_CROSS_FIT_PAIRS:
         raise DataError(
-            f"arms.{plan.supervised_arms[0]}: it learns from the labeled pairs, of which {count} have a human label, expected "
-            f"{MIN_CROSS_FIT_PAIRS} or more; label more of them, or give this split a larger share"
+            f"arms.{plan.supervised_arms[0]}: it learns from the labeled pairs, and only {count} have a human label, expected "
+            f"{MIN_CROSS_FIT_PAIRS} or more; label more pairs, or give this split a larger share"
         )
 
 

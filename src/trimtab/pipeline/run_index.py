@@ -51,6 +51,7 @@ class RunIndex(BaseModel):
     `test_rewards` and `unlabeled_rewards` are keyed by scorer, `embeddings` and `kl_to_reference` by row, `ood_eval` by row,
     domain and part, `human_verdicts` by judge. `preference_models` maps each stage name to its folders. `stages` lists every
     folder in execution order; `created` lists those that the last run created. `study_sha256` is the hash of `study.yaml`.
+    `failed_measurements` are the errors of the last run's measurements, by stage name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class RunIndex(BaseModel):
     stages: tuple[StageFolder, ...] = ()
     preference_models: Mapping[str, tuple[StageFolder, ...]] = {}
     created: tuple[StageFolder, ...] = ()
+    failed_measurements: Mapping[str, str] = {}
 
     def find_row(self, name: str) -> RowIndex | None:
         return next((row for row in self.rows if row.name == name), None)

@@ -25,7 +25,7 @@ CombineRule = Callable[[Sequence[Annotation]], float]
 def combine_labels(
     labels: Mapping[str, Annotation], combine: CombineRule, detail: Mapping[str, Any] | None = None
 ) -> Annotation:
-    """One label of a pair from those of several arms, with their total cost and, in `detail`, each arm's probability.
+    """Combines the labels of several arms into one label, with their total cost and, in `detail`, each arm's probability.
 
     `combine` returns the probability that `a` is better. The label abstains if it is exactly 1/2, and fails if an arm failed.
     """

@@ -27,7 +27,7 @@ class ComparisonState(PromptState):
     """State of a pair in one presentation order.
 
     `preference` in [-1, 1] is the probability of response `a` minus that of `b`. `num_truncated` counts generations that
-    reached the token limit; None if nothing was generated. `samples` is the number of samples the probabilities were
+    reached the token limit; None if no text was generated. `samples` is the number of samples the probabilities were
     estimated from, 0 if the engine returned probabilities.
     """
 
@@ -61,7 +61,7 @@ def prompt_directly(
 
 
 def build_comparison_states(pairs: Sequence[Pair], presentation_order: PresentationOrder) -> list[ComparisonState]:
-    """The initial states, those of a pair next to each other. With `random`, the texts determine the order."""
+    """The initial states; the states of a pair are adjacent. With `random`, the texts determine the order."""
     return [
         ComparisonState(pair=pair, order=order) for pair in pairs for order in _list_orders(pair, presentation_order)
     ]
@@ -167,7 +167,7 @@ def _argument_detail(state: ComparisonState) -> list[dict[str, str]]:
 
 
 def add_argument(state: ComparisonState, argument: Argument) -> ComparisonState:
-    """Adds an argument. An empty one is an error, since the judge would have nothing to judge."""
+    """Adds an argument. An empty argument is an error, because the judge would have nothing to read."""
     if not argument.text:
         return replace(state, error=f"empty argument for Response {argument.position}")
     return replace(state, arguments=(*state.arguments, argument))

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.pair_labeling import PresentationOrder
-from trimtab.core.annotator_inputs import Requirements, TrainingTask
+from trimtab.core.annotator_inputs import LabelField, Requirements, TrainingTask
 from trimtab.core.component import ENGINE_FIELD, Component, build_component, get_kind
 from trimtab.errors import StudyError
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK, AnswerFormat, ComparisonPrompt, build_comparison_prompt
@@ -21,7 +21,14 @@ class PrincipleSettings(Component):
     VERSION: ClassVar[int] = 2
 
     presentation_order: PresentationOrder = "both"
-    principles: bool | str = Field(True, description="built-in principles, none, or a YAML file")
+    principles: bool | str = Field(
+        True, description="true: the built-in principles; false: no principles; or a YAML file"
+    )
+
+    def label_fields(self) -> frozenset[LabelField]:
+        if self.presentation_order == "random":
+            return frozenset({"confidence"})
+        return frozenset({"confidence", "order_consistency"})
 
     def content_hash(self) -> str:
         """Hash of the principles' texts. Raises `DataError` if they cannot be read."""

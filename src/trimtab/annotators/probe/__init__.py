@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.supervised import require_human_labels, select_most_confident
 from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
-from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, PairFeatures, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, LabelField, PairFeatures, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.types import Annotation, Choice, Cost, Pair
@@ -48,6 +48,9 @@ class Probe(Component):
     def requirements(self) -> Requirements:
         return Requirements(features=FeatureSpec(model=self.model, layers=self.layers))
 
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"confidence", "margin"})
+
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         if not pairs:
             return []
@@ -76,7 +79,7 @@ class Probe(Component):
 def _fit_sorted(
     rows: Mapping[str, Any], choices: Mapping[str, Choice], groups: Mapping[str, str], weights: Mapping[str, float]
 ) -> LinearProbe:
-    """Fits in the order of the ids, so that the result does not depend on the order of the pairs."""
+    """Sorts the pairs by id before fitting, so that the result does not depend on their order."""
     keys = sorted(rows)
     return fit_probe(
         np.stack([rows[key] for key in keys]),

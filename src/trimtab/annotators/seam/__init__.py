@@ -31,7 +31,7 @@ from trimtab.annotators.seam.variants import (
     Variant,
     VariantSettings,
 )
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements, TrainingTask
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements, TrainingTask
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.errors import StudyError
 from trimtab.prompts.principles import Principle, load_principles
@@ -57,25 +57,23 @@ class Seam(Component):
     the strong model's own, for labels it decides), `margin` its log-odds in nats; exact ties abstain. `detail` has the tree
     and its `score`, which the filter `information` reads.
 
-    `variant` sets the defaults of these settings, which all differ between the paper and its released code:
+    `variant` sets the defaults of the following settings, all of which differ between the paper and its released code:
     `edge_weights`: rank the principles again after each choice (`conditional`, eq. 5), or only once (`static`);
-    `principle_scoring`: by the `full_name`, or by its `first_token`, which two names may share;
-    `answer_scoring`: the probability of each answer (`sum` of log-probabilities), or the softmax of the mean log-probability
-    per token, end of turn included (`mean_with_eos`), which keeps all probabilities near 1/2;
-    `explanations`: a `single` one per node, or one `per_response`;
-    `presentation_order`: average `both` orders for labels and node information, or use a `single` one;
-    `first_response`: which response comes first: `random` (determined by the texts), or the `strong_pick`;
-    `early_stop`: stop below a node without gain, which changes no label;
-    `allow_reused_principles`: a principle that was backtracked from may be used again at deeper levels;
-    `helpful_only_labeler`: which model labels if the chain has no harmlessness principle. The released code uses the strong
-    model's own preference there; in the paper, the weak model always labels.
-    The filter of the released code is `information` with `select_by: median`. Not reproduced: its prompts, its silent
-    truncation of long prompts, ties decided for the second response, the mean over 25 tokens for the strong model's own
-    preference (here over 4: the same preference, but farther from 1/2), and training the student on all tokens, packed into
-    blocks of 1024 (here on the response only).
+    `principle_scoring`: by the `full_name`, or by its `first_token`, which two names may share; `answer_scoring`: the
+    probability of each answer (`sum` of log-probabilities), or the softmax of the mean log-probability per token, end of turn
+    included (`mean_with_eos`), which keeps all probabilities near 1/2; `explanations`: a `single` one per node, or one
+    `per_response`; `presentation_order`: average `both` orders for labels and node information, or use a `single` one;
+    `first_response`: which response comes first: `random` (determined by the texts), or the `strong_pick`; `early_stop`: stop
+    below a node without gain, which changes no label; `allow_reused_principles`: a principle that was backtracked from may be
+    used again at deeper levels; `helpful_only_labeler`: which model labels pairs whose chain has no harmlessness principle. In
+    that case, the released code uses the strong model's own preference; in the paper, the weak model always labels. The filter
+    of the released code is `information` with `select_by: median`. Not reproduced: its prompts, its silent truncation of long
+    prompts, ties decided for the second response, the mean over 25 tokens for the strong model's own preference (here over 4:
+    the same preference, but farther from 1/2), and training the student on all tokens, packed into blocks of 1024 (here on the
+    response only).
 
-    Ablations (table 3): `backtracking: false`; `include_thoughts: false`, where the weak model sees only the chain;
-    `tree: false`, where the strong model explains once, without principles.
+    Ablations (table 3): `backtracking: false`; `include_thoughts: false`: the weak model sees only the chain;
+    `tree: false`: the strong model explains once, without principles.
     """
 
     SYMMETRIC: ClassVar[bool] = True
@@ -118,6 +116,14 @@ class Seam(Component):
     def requirements(self) -> Requirements:
         engines = {"weak": self.weak, "strong": self.strong}
         return Requirements(engines=engines, build_training_task=self.training_task)
+
+    def label_fields(self) -> frozenset[LabelField]:
+        declared: set[LabelField] = {"confidence", "margin"}
+        if self.tree:
+            declared.add("tree_score")
+        if self.resolve_variant().presentation_order == "both":
+            declared.add("order_consistency")
+        return frozenset(declared)
 
     def content_hash(self) -> str:
         """Hash of the principles' texts, and of constants that some settings depend on.
@@ -247,7 +253,7 @@ class Seam(Component):
     ) -> list[PairState]:
         """Labels each pair by the weak model, given the deciding node, or by the strong model's own preference.
 
-        The strong model is prompted for its preference here unless it was before.
+        Prompts the strong model for its preference, unless that was already done.
         """
         harmless = {principle.name for principle in principles if principle.group == "harmless"}
         helpful_only_labeler = self.resolve_variant().helpful_only_labeler if self.tree else "weak"

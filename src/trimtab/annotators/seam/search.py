@@ -73,8 +73,7 @@ class TreeSearch:
         """Best-first search with backtracking.
 
         A round makes at most three engine calls for all active pairs: it scores edges, generates thoughts, and scores nodes.
-        The requests of a pair do not depend on other pairs. With a single candidate principle, nothing is ranked and its
-        edge weight is 1.
+        The requests of a pair do not depend on other pairs. A single candidate principle is not ranked; its edge weight is 1.
         """
         states = list(states)
         while any(state.is_active for state in states):

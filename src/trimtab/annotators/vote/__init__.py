@@ -16,7 +16,7 @@ from trimtab.annotators._shared.aggregation import (
     to_vote,
 )
 from trimtab.annotators.vote.dawid_skene import compute_p_a, estimate_accuracies
-from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
+from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.component import Component
 from trimtab.types import Annotation, Pair
 
@@ -46,6 +46,9 @@ class Vote(Component):
 
     def requirements(self) -> Requirements:
         return Requirements(arms=self.arms)
+
+    def label_fields(self) -> frozenset[LabelField]:
+        return frozenset({"confidence"})
 
     def annotate(self, pairs: Sequence[Pair], inputs: AnnotatorInputs) -> list[Annotation]:
         if not pairs:

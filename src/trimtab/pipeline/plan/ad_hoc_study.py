@@ -33,6 +33,6 @@ def build_ad_hoc_study(
 
 
 def build_file_split(study: Study, *sources: Component) -> Stage:
-    """Uses the sources as splits: the first as `labeled`, then `unlabeled`, then `test`, as far as there are sources."""
+    """Uses the sources as splits, in the order `labeled`, `unlabeled`, `test`; later splits may be missing."""
     splits = dict(zip(SPLIT_NAMES, sources, strict=False))
     return split_stage(splits, SplitSettings(), study.max_length, {"weak": study.models.weak})

@@ -13,7 +13,9 @@ from trimtab.pipeline.stored_study import hash_study
 from trimtab.storage.artifacts import Store
 
 
-def build_run_index(study: Study, plan: Plan, store: Store, created: Sequence[str]) -> RunIndex:
+def build_run_index(
+    study: Study, plan: Plan, store: Store, created: Sequence[str], failed_measurements: Mapping[str, str] | None = None
+) -> RunIndex:
     """The index of all stages of the plan, finished or not. `created` are the folders that this run created."""
     folders = _folder_names(plan, store)
 
@@ -39,6 +41,7 @@ def build_run_index(study: Study, plan: Plan, store: Store, created: Sequence[st
         stages=tuple(folders.values()),
         preference_models=_preference_model_folders(plan, folders),
         created=tuple(created),
+        failed_measurements=failed_measurements or {},
     )
 
 

@@ -15,6 +15,7 @@ from trimtab.core.engine_configs import get_training_task
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies, plan_dependencies
+from trimtab.pipeline.plan.filter_checks import require_suitable_filter
 from trimtab.pipeline.plan.study_models import (
     ARM_PREFERENCE_MODEL,
     WEAK_PREFERENCE_MODEL,
@@ -117,6 +118,7 @@ class LabelingPlanner:
             )
         if arm.filter is not None:
             needs = as_filter(arm.filter).requirements()
+            require_suitable_filter(f"arms.{name}.filter", arm.filter, arm.annotator)
             other_labels = {other: self.final_labels(other, (*requested_by, name)) for other in needs.arms}
             fit_labels = self.out_of_fold_labels(name, needs.cross_fit_folds) if needs.cross_fit_folds else None
             labels = filter_stage(f"filter.{suffix}", arm.filter, self.split, labels, other_labels, fit_labels)

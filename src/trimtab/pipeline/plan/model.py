@@ -36,7 +36,6 @@ class RowStages:
 
     @property
     def stages(self) -> list[Stage]:
-        """In the preferred order of execution: labels first, so that an error in a label costs no training."""
         named = [getattr(self, name) for name in ROW_STAGES]
         return [stage for stage in (*named, *self.scores.values(), *self.verdicts.values()) if stage is not None]
 
@@ -65,8 +64,36 @@ class Plan:
 
     @property
     def stages(self) -> list[Stage]:
-        """All stages in topological order."""
-        return sort_stages(self._targets) or [self.split]
+        """All stages in topological order: labels, so that an error in a label costs no training, then training, then the rest.
+
+        A measurement that fails or is slow thus costs no training either.
+        """
+        return sort_stages([*self._training_targets, *self._targets]) or [self.split]
+
+    @property
+    def training_stages(self) -> list[Stage]:
+        """The stages that labels and trained models need. The other stages are measurements."""
+        return sort_stages(self._training_targets) or [self.split]
+
+    @property
+    def _training_targets(self) -> list[Stage]:
+        labels = [row.labels for row in self.rows if row.labels is not None]
+        training = [row.training for row in self.rows if row.training is not None]
+        return [*labels, *training, *(stage for stage in sort_stages(self._targets) if stage.role == "training")]
+
+    @property
+    def arms_by_stage(self) -> dict[str, str]:
+        """The row that a stage belongs to, by fingerprint. Stages that rows share, and those named after a row, have none."""
+        owners: dict[str, set[str]] = {}
+        for row in self.rows:
+            for stage in sort_stages(row.stages):
+                owners.setdefault(stage.fingerprint, set()).add(row.name)
+        names = {stage.fingerprint: stage.name for stage in self.stages}
+        return {
+            fingerprint: next(iter(rows))
+            for fingerprint, rows in owners.items()
+            if len(rows) == 1 and next(iter(rows)) not in names[fingerprint].split(".")
+        }
 
     @property
     def preference_models(self) -> list[Stage]:

@@ -28,7 +28,7 @@ class OodEvalStages:
 
 
 def build_ood_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> OodEvalStages:
-    """The stages that the study requests, for rows that choose between the responses of its own test pairs."""
+    """The out-of-domain stages of the study, for rows that have an accuracy on its test pairs."""
     models = {"weak": study.models.weak, "student": study.models.student}
     pairs = {
         domain: ood_pairs_stage(f"ood-pairs.{domain}", source, split, study.max_length, models)
