@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from trimtab.core.runtime import Runtime
-from trimtab.engines._shared.tokenization import encode_request
+from trimtab.engines._shared.tokenization import decode_generation, encode_request
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import EngineError
-from trimtab.types import EngineRequest, build_user_prompt
+from trimtab.types import Cost, EngineRequest, build_user_prompt
 
 RULES = "Read the two responses with care and say which of them is the better one. " * 3
 REQUESTS = [
@@ -36,6 +36,17 @@ def test_probabilities_sum_to_one_and_are_the_softmax_of_the_logprobs(engine: Tr
         assert result.logprobs is not None
         assert result.probabilities == pytest.approx(torch.tensor(result.logprobs).softmax(0).tolist(), abs=1e-6)
         assert result.tokens == (1, 1, 2)  # the tiny tokenizer's tokens are bytes
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "status"),
+    [("<think>Response 1</think>\nResponse 2", "Response 2", "ok"), ("<think>Response 1", "", "failed")],
+)
+def test_reasoning_is_not_part_of_a_reply(engine: TransformersEngine, reply: str, text: str, status: str) -> None:
+    chat = engine.loaded_model.chat
+    generation = decode_generation(chat, chat.encode_text(reply), ["Nothing"], Cost(calls=1))
+    assert (generation.text, generation.status, generation.cost.calls) == (text, status, 1)
+    assert ("reasoning did not end within" in generation.note) == (status == "failed")
 
 
 def test_choice_scores_do_not_depend_on_other_requests(engine: TransformersEngine) -> None:
