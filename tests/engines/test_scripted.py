@@ -102,7 +102,7 @@ def test_invalid_weights_are_rejected_with_their_pattern(weights: list[float]) -
     # numbers beyond the bounds of all settings are rejected before the sum is computed
     with pytest.raises(
         StudyError,
-        match="choice_weights: ('sea': weights must be non-negative with a positive, finite sum|must be between)",
+        match=r"choice_weights: ('sea': weights must be non-negative with a positive, finite sum|must be between)",
     ):
         build_component("engines", {"kind": "scripted", "choice_weights": {"sea": weights}})
 
