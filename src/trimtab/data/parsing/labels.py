@@ -70,8 +70,8 @@ def _refuse_unread_label(cells: Cells, used: Collection[str]) -> None:
     for name, value in cells.items():
         if name not in used and LOOKS_LIKE_LABEL.search(name) and not is_empty(value):
             raise UnusableRowError(
-                f"{format_column(name)!r} looks like a label column; set `columns: {{label: {format_column(name)}}}` and "
-                "`label_values` to read it, or `columns: {label: null}` to read the pair as unlabeled"
+                f"{format_column(name)!r} looks like a label column; set `columns: {{label: {format_column(name)}}}` "
+                "and `label_values` to read it, or `columns: {label: null}` to read the pair as unlabeled"
             )
 
 
@@ -140,7 +140,9 @@ def _parse_strength(value: Any, column: str) -> Preferred:
 def _parse_first_is_one(value: Any, column: str) -> Preferred:
     number = parse_number(value, column)
     if number not in (0, 1):
-        raise UnusableRowError(f"{column!r} is {describe_value(value)}; expected 1 (the first response) or 0 (the second)")
+        raise UnusableRowError(
+            f"{column!r} is {describe_value(value)}; expected 1 (the first response) or 0 (the second)"
+        )
     return "first" if number == 1 else "second"
 
 
