@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from trimtab import stats
@@ -132,19 +132,23 @@ def _collect_searches(run: Run) -> list[SearchInfo]:
 
 
 def _collect_splits(run: Run) -> list[SplitInfo]:
-    """The splits. Failures and the note of the whole data set are on the first."""
+    """The splits. Failures are on their own split if it has a source of its own; the note of all data is on the first."""
     if not run.has_split:
         return []
     facts = run.split.record["facts"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in facts["reasons"].items())
     layout = "; ".join(dict.fromkeys(facts["layout"].values()))
-    note = ". ".join(part for part in (layout, f"left out: {reasons}" if reasons else "") if part)
+    files = ", ".join(f"{PurePath(file).name}: {count}" for file, count in facts.get("failures_by_file", {}).items())
+    parts = (layout, f"left out: {reasons}" if reasons else "", f"failed by file: {files}" if files else "")
+    note = ". ".join(part for part in parts if part)
+    by_source = facts.get("failures_by_source", {})
+    failures = {SPLIT_NAMES[0]: facts["failures"]} if "all" in by_source or not by_source else by_source
     return [
         SplitInfo(
             name=split,
             pairs=facts["pairs"][split],
             prompts=facts["prompts"][split],
-            failures=facts["failures"] if split == SPLIT_NAMES[0] else 0,
+            failures=failures.get(split, 0),
             note=note if split == SPLIT_NAMES[0] else "",
         )
         for split in SPLIT_NAMES
@@ -198,7 +202,8 @@ def _collect_samples(run: Run, values: Mapping[str, ArmValues], rewards: Sequenc
 
 
 def _collect_notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
-    notes = [_format_unfinished_note(run)] if run.missing_stages else []
+    notes = [_format_unfinished_note(run)] if run.unfinished_stages else []
+    notes += [f"A measurement failed, and the report leaves it out: {error}" for error in run.failed_measurements.values()]
     if not run.has_split:
         return notes
     facts = run.split.record["facts"]
@@ -212,7 +217,7 @@ def _collect_notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
 
 
 def _format_unfinished_note(run: Run) -> str:
-    names = [folder.rpartition("-")[0] for folder in run.missing_stages]
+    names = [folder.rpartition("-")[0] for folder in run.unfinished_stages]
     more = f" and {len(names) - _MAX_NAMED_STAGES} more" if len(names) > _MAX_NAMED_STAGES else ""
     verb = "is" if len(names) == 1 else "are"
     return (
