@@ -23,7 +23,7 @@ def stage(run: Path, arm: str, part: str) -> Artifact:
 
 
 def export_rows(run: Path, arm: str, output: Path) -> list[dict[str, Any]]:
-    count = export_preferences(run, arm, output)
+    count = export_preferences(run, arm, output).written
     rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == count
     return rows
@@ -34,21 +34,23 @@ def test_every_label_becomes_one_preference_with_its_probability(finished_run: P
     split = open_artifact(finished_run / "stages" / load_run_index(finished_run).split)
     pairs = {pair.id: pair for pair in load_split_pairs(split, "unlabeled")}
     rows = export_rows(finished_run, "weak", tmp_path / "deep" / "weak.jsonl")
-    assert {row["id"] for row in rows} == {key for key, label in labels.items() if label.choice}
+    assert {row["trimtab_id"] for row in rows} == {key for key, label in labels.items() if label.choice}
     for row in rows:
-        pair, label = pairs[row["id"]], labels[row["id"]]
+        pair, label = pairs[row["trimtab_id"]], labels[row["trimtab_id"]]
         assert label.p_a is not None and label.margin is not None and label.choice is not None
         assert row["prompt"] == [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
         assert row["chosen"] == [{"role": "assistant", "content": pair.response(label.choice)}]
         assert row["rejected"] == [{"role": "assistant", "content": pair.a if label.choice == "b" else pair.b}]
-        assert row["p_chosen"] == max(label.p_a, 1 - label.p_a) > 0.5
-        assert row["margin"] == abs(label.margin)
+        assert row["trimtab_p_chosen"] == max(label.p_a, 1 - label.p_a) > 0.5
+        assert row["trimtab_margin"] == abs(label.margin)
 
 
 def test_human_labels_have_probability_one_and_no_margin(finished_run: Path, tmp_path: Path) -> None:
     rows = export_rows(finished_run, "human", tmp_path / "human.jsonl")
     assert len(rows) == 10
-    assert {(row["p_chosen"], row["margin"], row["weight"]) for row in rows} == {(1.0, None, 1.0)}
+    assert {(row["trimtab_p_chosen"], row["trimtab_margin"], row["trimtab_weight"]) for row in rows} == {
+        (1.0, None, 1.0)
+    }
 
 
 def test_the_exported_student_is_a_full_model_that_loads_without_trimtab(

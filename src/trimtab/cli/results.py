@@ -17,9 +17,9 @@ from trimtab.errors import StudyError
 
 @app.command()
 def report(folder: RunFolder) -> None:
-    """Write report.html and report.json of a run again.
+    """Rebuild report.html and report.json of a run.
 
-    Also prints the tables. Reads the run's results and trains nothing; does not need torch.
+    Also prints the tables. Reads the run's results without training anything; does not need torch.
     """
     write_and_print_report(folder)
 
@@ -69,7 +69,7 @@ def show(
         str | None,
         typer.Argument(metavar="PAIR", help="A pair's id, or a unique prefix of it.", show_default=False),
     ] = None,
-    arm: Annotated[str | None, typer.Option(metavar="NAME", help="Only the labels of this arm.")] = None,
+    arm: Annotated[str | None, typer.Option(metavar="NAME", help="Show only the labels of this arm.")] = None,
     text: Annotated[bool, typer.Option(help="Include the pair's texts and the text that models generated.")] = True,
 ) -> None:
     """Show how each arm labeled a pair.
@@ -90,7 +90,8 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="trl: the labels as chosen and rejected responses, in jsonl. model: the student, in safetensors.",
+            help="trl or llama-factory: the labels as chosen and rejected responses, in jsonl. model: the student, in "
+            "safetensors.",
         ),
     ] = "trl",
     output: Annotated[
@@ -98,20 +99,27 @@ def export(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="A file for trl, a folder for model.  [default: export/ in DIR, named after the arm]",
+            help="A .jsonl file for labels, a folder for model.  [default: export/ in DIR, named after the arm]",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file, or the weights in a folder, that already exists.")
+    ] = False,
 ) -> None:
     """Export an arm's labels or its student for other tools."""
-    from trimtab.workflows.export import export_model, export_preferences
+    from trimtab.workflows.export import FORMATS, describe_llama_factory_dataset, export_model, export_preferences
 
-    if format == "trl":
-        path = output or folder / "export" / f"{arm}.jsonl"
-        count = export_preferences(folder, arm, path)
-        echo(f"{count} preferences: prompt, chosen, rejected (messages), p_chosen, margin, weight\n{path}")
-    elif format == "model":
+    if format not in FORMATS:
+        raise StudyError(f"--format: must be one of {', '.join(FORMATS)}, got {format!r}")
+    if format == "model":
         path = output or folder / "export" / arm
-        export_model(folder, arm, path, RichProgress(err).notify)
+        export_model(folder, arm, path, RichProgress(err).notify, overwrite=overwrite)
         echo(f"a full model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
-    else:
-        raise StudyError(f"--format: must be trl or model, got {format!r}")
+        return
+    path = output or folder / "export" / f"{arm}{'' if format == 'trl' else f'.{format}'}.jsonl"
+    exported = export_preferences(folder, arm, path, format, overwrite=overwrite)
+    left_out = f"; {exported.left_out} pairs have no preferred response and are left out" if exported.left_out else ""
+    echo(f"{exported.written} preferences: prompt, chosen, rejected, and columns that start with trimtab_{left_out}")
+    if format == "llama-factory":
+        echo(f"add this to dataset_info.json of LLaMA-Factory:\n{describe_llama_factory_dataset(arm, path)}")
+    echo(str(path))

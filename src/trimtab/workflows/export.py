@@ -3,73 +3,152 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trimtab.data.parsing.label_files import LABEL_PREFIX
 from trimtab.errors import StudyError
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.run_index import RowIndex, RunIndex, load_run_index
-from trimtab.storage.artifacts import open_artifact
-from trimtab.storage.atomic import atomic_write_text
+from trimtab.storage.artifacts import STAGES_DIR, open_artifact
+from trimtab.storage.atomic import WRITING_SUFFIX, apply_umask, write_output
+from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Message, Preference
 
+FORMATS = ("trl", "llama-factory", "model")
+_SUFFIX = ".jsonl"
 
-def export_preferences(folder: Path, arm: str, path: Path) -> int:
-    """Writes an arm's labels as JSON lines in TRL's conversational preference format and returns the number of rows.
 
-    Besides `prompt`, `chosen` and `rejected` (messages), a row has `p_chosen` (the label's probability), `margin` (the raw
-    score difference in favor of `chosen`, null if the annotator has none), `weight` and the pair's `id`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedLabels:
+    """The number of rows written, and of pairs left out because their label abstained or failed."""
+
+    written: int
+    left_out: int
+
+
+def export_preferences(
+    folder: Path, arm: str, path: Path, label_format: str = "trl", *, overwrite: bool = False
+) -> ExportedLabels:
+    """Writes an arm's labels as JSON lines for TRL or LLaMA-Factory.
+
+    Raises `StudyError` if there are no labels, or if the file exists and `overwrite` is false.
     """
     index = load_run_index(folder)
     row = _find_arm(index, arm)
-    if path.suffix != ".jsonl":
-        raise StudyError(f"--out {path}: labels are written as JSON lines; use the suffix .jsonl")
     if row.labels is None:
         raise StudyError(f"--arm {arm}: the arm has no labels ({row.skipped or row.description})")
-    labels = load_annotations(open_artifact(folder / "stages" / row.labels))
+    if path.suffix != _SUFFIX:
+        raise StudyError(f"--out {path}: the suffix must be {_SUFFIX}, got {path.suffix or 'none'}")
+    _require_new(path, overwrite)
+    build_row = {"trl": build_trl_row, "llama-factory": build_llama_factory_row}[label_format]
+    labels = load_annotations(open_artifact(folder / STAGES_DIR / row.labels))
+    pairs = load_split_pairs(open_artifact(folder / STAGES_DIR / index.split), "unlabeled")
     lines = []
-    for pair in load_split_pairs(open_artifact(folder / "stages" / index.split), "unlabeled"):
+    for pair in pairs:
         label = labels[pair.id]
         preference = Preference.from_annotation(pair, label)
         if preference is not None:
             margin = None if label.margin is None else abs(label.margin)
-            lines.append(json.dumps(build_trl_row(preference, margin), ensure_ascii=False))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(path, "".join(line + "\n" for line in lines))
-    return len(lines)
+            lines.append(json.dumps(build_row(preference, margin), ensure_ascii=False))
+    write_output(path, "".join(line + "\n" for line in lines))
+    return ExportedLabels(written=len(lines), left_out=len(pairs) - len(lines))
 
 
-def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None]) -> None:
-    """Writes an arm's student as a full model, with its adapter merged into the base weights."""
+def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None], *, overwrite: bool = False) -> None:
+    """Writes an arm's student as a full model, with its adapter merged into the base weights.
+
+    Raises `StudyError` if there is no student, or if the folder is not empty and `overwrite` is false.
+    """
     from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
 
     row = _find_arm(load_run_index(folder), arm)
     if row.training is None:
         raise StudyError(f"--arm {arm}: the arm has no trained model ({row.skipped or row.description})")
-    trained = open_artifact(folder / "stages" / row.training).folder
-    loaded = ModelRef(trained).load(notify, "cpu", merge=True)
-    with silence_transformers():
-        loaded.model.save_pretrained(path)
-        loaded.chat.tokenizer.save_pretrained(path)
+    _require_new(path, overwrite)
+    trained = open_artifact(folder / STAGES_DIR / row.training).folder
+    partial = path.with_name(path.name + WRITING_SUFFIX)
+    with translate_os_errors(path.parent):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            loaded = ModelRef(trained).load(notify, "cpu", merge=True)
+            with silence_transformers():
+                loaded.model.save_pretrained(partial)
+                loaded.chat.tokenizer.save_pretrained(partial)
+            _replace_files(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def describe_llama_factory_dataset(arm: str, path: Path) -> str:
+    """The entry of `dataset_info.json` with which LLaMA-Factory reads an exported file."""
+    tags = {"role_tag": "role", "content_tag": "content"}
+    entry = {
+        "file_name": path.name,
+        "formatting": "sharegpt",
+        "ranking": True,
+        "columns": {"messages": "prompt", "chosen": "chosen", "rejected": "rejected"},
+        "tags": {**tags, "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"},
+    }
+    return json.dumps({f"trimtab-{arm}": entry}, indent=2)
 
 
 def build_trl_row(preference: Preference, margin: float | None) -> dict[str, Any]:
-    """A row in TRL's conversational preference format. `margin` is the score difference in favor of `chosen`."""
+    """A row in TRL's conversational preference format. `margin` is the score difference in favor of `chosen`.
 
-    def response(text: str) -> list[dict[str, str]]:
-        return [_to_message(Message(role="assistant", content=text))]
-
+    TRL gives some extra columns a meaning (its reward loss subtracts `margin`), so the names of ours have a prefix.
+    """
     return {
-        "id": preference.pair_id,
         "prompt": [_to_message(message) for message in preference.prompt],
-        "chosen": response(preference.chosen),
-        "rejected": response(preference.rejected),
+        "chosen": [_to_response(preference.chosen)],
+        "rejected": [_to_response(preference.rejected)],
+        **_build_label_columns(preference, margin),
+    }
+
+
+def build_llama_factory_row(preference: Preference, margin: float | None) -> dict[str, Any]:
+    """A row in LLaMA-Factory's preference format: like TRL's, but each response is one message instead of a list."""
+    return {
+        "prompt": [_to_message(message) for message in preference.prompt],
+        "chosen": _to_response(preference.chosen),
+        "rejected": _to_response(preference.rejected),
+        **_build_label_columns(preference, margin),
+    }
+
+
+def _build_label_columns(preference: Preference, margin: float | None) -> dict[str, Any]:
+    columns = {
+        "id": preference.pair_id,
         "p_chosen": preference.p_chosen,
         "margin": margin,
         "weight": preference.weight,
     }
+    return {f"{LABEL_PREFIX}{name}": value for name, value in columns.items()}
+
+
+def _to_response(text: str) -> dict[str, str]:
+    return _to_message(Message(role="assistant", content=text))
+
+
+def _require_new(path: Path, overwrite: bool) -> None:
+    is_empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not overwrite and not is_empty:
+        raise StudyError(f"--out {path}: already exists; give another path, or add --overwrite to replace it")
+
+
+def _replace_files(source: Path, target: Path) -> None:
+    """Moves the files of a model. Weights that are already there are deleted: loading would read them as well."""
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob("*.safetensors*"):
+        old.unlink()
+    for file in source.iterdir():
+        apply_umask(file)
+        file.replace(target / file.name)
 
 
 def _to_message(message: Message) -> dict[str, str]:
