@@ -150,7 +150,8 @@ def label_file(folder: Path, calls: Path, die_at: int = NEVER, chunk: int = PAIR
     annotate_file(
         write_pairs(folder), "seam", settings, None, output, Runtime(progress=quiet, notify=lambda text: None)
     )
-    return [{**json.loads(line), "seconds": None} for line in output.read_text().splitlines()]
+    measured = {"trimtab_seconds": None, "trimtab_file": None}  # the folder is another one
+    return [{**json.loads(line), **measured} for line in output.read_text().splitlines()]
 
 
 def without_seconds(labels: Artifact) -> list[dict[str, Any]]:
@@ -365,7 +366,7 @@ def test_an_unreadable_entry_is_requested_again_once_and_reported(tmp_path: Path
     file.write_bytes(damage + b"\n" + second + b"\n")
     sent, notices = run()
     assert sent == REQUESTS[:1]
-    assert notices == [f"{file}: skipped 1 unreadable line; what is missing is requested again"]
+    assert notices == [f"{file}: skipped 1 unreadable line; missing results are requested again"]
     assert run()[0] == []
 
 
