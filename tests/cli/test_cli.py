@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from trimtab.cli import app, main
+from trimtab.cli import app, main, terminal
+from trimtab.config.presets import load_preset
+from trimtab.config.study import Study
 
 PAIRS = [
     {"prompt": "Say one.", "chosen": "one, gladly", "rejected": "no"},
@@ -278,6 +281,17 @@ def test_a_new_study_can_be_planned_as_it_is(trimtab: Command, tmp_path: Path, m
     assert not (tmp_path / "other.yaml").exists()
 
 
+def test_the_error_for_unknown_columns_has_the_options_that_read_them(trimtab: Command, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("question,answer_1,answer_2,better\nAsk?,yes,no,1\nWhy?,so,because,2\n")
+    command = ("annotate", path, "--annotator", "human", "--out", tmp_path / "labels.csv", "--device", "cpu")
+    code, _, error = trimtab(*command)
+    assert code == 1
+    (options,) = re.findall(r"or (--data 'columns=.*) to the command", error)
+    code, output, _ = trimtab(*command, *shlex.split(options))
+    assert (code, output.splitlines()[0]) == (0, "2 pairs: 2 labeled, 0 abstained, 0 failed")
+
+
 def test_an_export_prints_its_path(trimtab: Command, finished_run: Path, tmp_path: Path) -> None:
     code, output, _ = trimtab("export", finished_run, "--arm", "human", "--out", tmp_path / "human.jsonl")
     assert (code, output.splitlines()[-1]) == (0, str(tmp_path / "human.jsonl"))
@@ -307,6 +321,26 @@ def test_one_entry_of_a_list_is_shown_with_all_its_settings(trimtab: Command) ->
     words = " ".join(output.split())
     assert "on_overlong fail fail or truncate" in words
     assert "max_depth 3 whole number >= 1" in words
+
+
+def test_a_listed_study_can_be_redirected_to_a_file(trimtab: Command, tmp_path: Path) -> None:
+    code, output, _ = trimtab("list", "studies", "quickstart")
+    study = tmp_path / "study.yaml"
+    study.write_text(output, encoding="utf-8")
+    assert code == 0
+    assert Study.load(study) == Study.parse(load_preset("quickstart"))
+
+
+def test_a_narrow_list_breaks_no_setting_name(trimtab: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for console in (terminal.out, terminal.err):
+        monkeypatch.setattr(console, "width", 80)
+    _, seam, _ = trimtab("list", "annotators", "seam")
+    assert {"allow_reused_principles", "helpful_only_labeler"} < set(seam.split())
+    _, losses, _ = trimtab("list", "losses")
+    assert {"preference_model.aux_confidence", "presentation_order=random", "lr_scheduler_type=cosine"} < set(
+        losses.split()
+    )
+    assert max(map(len, (seam + losses).splitlines())) <= 80
 
 
 def test_a_list_is_a_table_of_built_in_components(trimtab: Command) -> None:

@@ -37,21 +37,27 @@ def build_no_layout_error(
     suggestion = f"; did you mean {hint}?" if hint else ""
     return DataError(
         f"{origin}: {problem}; columns found: {format_columns(columns)}{suggestion}; to name the columns, add "
-        f"`{suggest_settings(columns, sample)}`; accepted: {ACCEPTED_LAYOUTS}"
+        f"{_format_settings(suggest_settings(columns, sample))}; accepted: {ACCEPTED_LAYOUTS}"
     )
 
 
-def suggest_settings(columns: Sequence[str], sample: Sequence[Mapping[str, Any]] = ()) -> str:
+def _format_settings(settings: Sequence[str]) -> str:
+    """The settings as lines of a study, and as options of a command."""
+    options = " ".join(f"--data '{setting.replace(': ', '=', 1)}'" for setting in settings)
+    return f"{', '.join(f'`{setting}`' for setting in settings)} to the source, or {options} to the command"
+
+
+def suggest_settings(columns: Sequence[str], sample: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """The setting `columns`, with the most likely column for each role, and `label_values` if the labels are numbers."""
     roles = _guess_roles(columns)
     line = f"columns: {{{', '.join(f'{role}: {_format_name(name)}' for role, name in roles.items())}}}"
     if roles.get("label", UNKNOWN) == UNKNOWN:
-        return line
+        return [line]
     values = {format_label_value(row[roles["label"]]) for row in sample if not is_empty(row.get(roles["label"]))}
     known = sorted(value for value in values if value.isdigit() and len(value) <= 2)
     if len(known) != 2:
-        return line
-    return f'{line}`, `label_values: {{"{known[0]}": a, "{known[1]}": b}}'
+        return [line]
+    return [line, f'label_values: {{"{known[0]}": a, "{known[1]}": b}}']
 
 
 def _guess_roles(columns: Sequence[str]) -> dict[str, str]:
