@@ -20,6 +20,7 @@ from trimtab.cli.options import (
 from trimtab.cli.runtime import build_runtime, parse_trainer_arguments
 from trimtab.cli.terminal import app, echo, err, format_elapsed, out, stage_progress_callback
 from trimtab.core.runtime import Runtime
+from trimtab.errors import TrimtabError
 
 
 @app.command()
@@ -28,7 +29,8 @@ def quickstart(
 ) -> None:
     """Run a complete study on the built-in model and pairs.
 
-    No hub, no GPU; about four minutes on two cores. Then open report.html in the folder given by --out.
+    Needs no Hub access and no GPU, and takes about four minutes on two cores. Then open report.html in the folder given by
+    --out.
     """
     from trimtab.config.presets import load_preset
     from trimtab.config.study import Study
@@ -47,9 +49,9 @@ def new_command(
     ] = None,
     data: DataSettings = None,
 ) -> None:
-    """Write a starter study that runs as it is.
+    """Write a small study that runs without changes.
 
-    The study is small: it gives a first result on two cores. Its comments say what to change next.
+    The study is small: it gives a first result on two cores. Comments in the file suggest what to change next.
 
     For example: trimtab new study.yaml pairs.jsonl
     """
@@ -84,7 +86,7 @@ def run(
 def plan(study: StudyPath, overrides: Overrides = None, out_dir: RunOutputFolder = None) -> None:
     """Show what a study will do, and about how long it takes.
 
-    Nothing is run, and nothing in the folder changes. Times are estimated from stages measured in the folder, otherwise
+    Runs nothing and does not change the folder. Times are estimated from stages that ran in this folder, or else
     from a typical rate for two cores.
     """
     from trimtab.config.study import Study
@@ -108,6 +110,11 @@ def _run_study(study: Any, folder: Path, runtime: Runtime) -> None:
         highlight=False,
     )
     write_and_print_report(folder)
+    if result.failed_measurements:
+        raise TrimtabError(
+            f"{len(result.failed_measurements)} measurements failed: {', '.join(result.failed_measurements)}. All models are "
+            "trained and the report is written without them; the same command tries only these again"
+        )
 
 
 def write_and_print_report(folder: Path) -> None:

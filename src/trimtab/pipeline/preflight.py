@@ -15,6 +15,7 @@ from trimtab.pipeline.plan import Plan, required_models
 from trimtab.pipeline.stage import identity_settings
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
 from trimtab.pipeline.stale_stages import find_stale_stages
+from trimtab.pipeline.trial_prompts import try_component
 from trimtab.storage.artifacts import Artifact, Store
 
 
@@ -66,6 +67,7 @@ def preflight_engines(study: Study, plan: Plan, store: Store, runtime: Runtime) 
                 field = f".{name}" if name in type(component).model_fields else ""
                 _preflight_engine(f"{setting}{field}", engine, runtime)
                 checked.append(engine)
+        try_component(setting, component, runtime)
 
 
 def _components_with_engines(study: Study) -> Iterator[tuple[str, str, Component]]:
@@ -88,8 +90,8 @@ def require_labeled_pairs(plan: Plan, split: Artifact) -> None:
     count = split.record["facts"]["human_labeled"]["labeled"]
     if plan.supervised_arms and count < MIN_CROSS_FIT_PAIRS:
         raise DataError(
-            f"arms.{plan.supervised_arms[0]}: it learns from the labeled pairs, and only {count} have a human label, expected "
-            f"{MIN_CROSS_FIT_PAIRS} or more; label more pairs, or give this split a larger share"
+            f"arms.{plan.supervised_arms[0]}: it learns from the labeled pairs, and only {count} have a human label, "
+            f"expected {MIN_CROSS_FIT_PAIRS} or more; label more pairs, or give this split a larger share"
         )
 
 

@@ -202,8 +202,10 @@ def _collect_samples(run: Run, values: Mapping[str, ArmValues], rewards: Sequenc
 
 
 def _collect_notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
-    notes = [_format_unfinished_note(run)] if run.unfinished_stages else []
-    notes += [f"A measurement failed, and the report leaves it out: {error}" for error in run.failed_measurements.values()]
+    notes = [_format_unfinished_note(run)] if run.missing_stages else []
+    notes += [
+        f"A measurement failed, and the report leaves it out: {error}" for error in run.failed_measurements.values()
+    ]
     if not run.has_split:
         return notes
     facts = run.split.record["facts"]
@@ -217,7 +219,7 @@ def _collect_notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
 
 
 def _format_unfinished_note(run: Run) -> str:
-    names = [folder.rpartition("-")[0] for folder in run.unfinished_stages]
+    names = [folder.rpartition("-")[0] for folder in run.missing_stages]
     more = f" and {len(names) - _MAX_NAMED_STAGES} more" if len(names) > _MAX_NAMED_STAGES else ""
     verb = "is" if len(names) == 1 else "are"
     return (
