@@ -14,6 +14,7 @@ from trimtab.report.page.pair_browser import build_pair_browser
 from trimtab.report.page.sections.section import Figure, PageContents
 from trimtab.report.run_reader import Run
 from trimtab.storage.atomic import atomic_write_text
+from trimtab.storage.disk_errors import translate_os_errors
 
 
 def write_report(folder: Path) -> Report:
@@ -22,9 +23,10 @@ def write_report(folder: Path) -> Report:
     report = build_report(run)
     page = render_page(PageContents(report=report, pairs=build_pair_browser(run)))
     document = json.dumps(report_to_json(report), indent=1, ensure_ascii=False, allow_nan=False)
-    atomic_write_text(folder / "report.json", document)
-    atomic_write_text(folder / "report.html", page.html)
-    _write_figures(folder / "figures", page.figures)
+    with translate_os_errors(folder, "make it writable, or copy the run to another folder"):
+        atomic_write_text(folder / "report.json", document)
+        atomic_write_text(folder / "report.html", page.html)
+        _write_figures(folder / "figures", page.figures)
     return report
 
 

@@ -15,10 +15,10 @@ Value = TypeVar("Value")
 class JsonlCache(Generic[Value]):
     """Values by key in one append-only file; added values are on disk at once, and the first value of a key wins.
 
-    Values are Python JSON, which includes infinity. `parse` converts JSON to a value, and raises an error if it is not valid. A
-    line that is damaged or has no valid value counts as missing: `report_skipped` is told how many there are, and a later line
-    may have the value. A truncated last line, left by a kill, is discarded. Several instances in one process may share a file.
-    Not frozen: it keeps the byte offset of each value and the number of bytes scanned.
+    Values are Python JSON, which includes infinity. `parse` converts JSON to a value, and raises an error if it is not valid.
+    A line that is damaged or has no valid value counts as missing: `report_skipped` is called with the number of such lines,
+    and a later line may have the value. A truncated last line, left by a kill, is discarded. Several instances in one process
+    may share a file. Not frozen: it keeps the byte offset of each value and the number of bytes scanned.
     """
 
     def __init__(

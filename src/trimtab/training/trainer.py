@@ -27,6 +27,8 @@ from trimtab.errors import StudyError, TrainingError
 from trimtab.models.adapters import autocast_bf16
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs, shared_prompt_length
 from trimtab.models.silence_transformers import silence_transformers
+from trimtab.storage.readers import translate_read_errors
+from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoint
 
 # Arguments: module output for a micro-batch, the batch, completed fraction of the steps. Returns the loss summed over the items
 # of the micro-batch, and metrics to log.
@@ -55,7 +57,7 @@ class TrainingExample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRuntime:
-    """The seed, and where and how training runs, which affects results by rounding only.
+    """The seed, and the run-time options (device, batching), which affect results only by rounding.
 
     `layout` is the batch layout of the model's pairs, `token_budget` the maximum number of tokens in one forward pass, and
     `world_size` the number of processes that share each step. `trainer_arguments` are passed to `TrainingArguments`.
@@ -114,9 +116,10 @@ def run_training(
     )
     trainer.remove_callback(PrinterCallback)
     with silence_transformers():
-        trainer.train(resume_from_checkpoint=_find_latest_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=find_latest_checkpoint(folder))
     _close_wandb()
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    with translate_read_errors(log, f"delete {folder} and run again"):
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
 
 
 def count_pairs(inputs: Mapping[str, Tensor]) -> int:
@@ -151,7 +154,7 @@ def _examples_per_process(job: TrainingJob) -> int:
     if job.loss_over_full_batch and world_size > 1:
         raise StudyError(
             f"{job.runtime.name}: the loss compares all examples of a step, so it cannot run on {world_size} processes; "
-            "start one process, or choose another loss"
+            "run a single process, or choose another loss"
         )
     if job.settings.batch_size % world_size:
         raise StudyError(
@@ -302,9 +305,14 @@ class _ProgressLogger(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            lines = self.path.read_text().splitlines()[: state.global_step] if self.path.is_file() else []
+            with translate_read_errors(self.path, f"delete {self.path.parent} and run again"):
+                lines = self.path.read_text().splitlines()[: state.global_step] if self.path.is_file() else []
             self.path.write_text("".join(line + "\n" for line in lines))
         self.tick(state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            record_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.tick(1)
@@ -314,9 +322,3 @@ class _ProgressLogger(TrainerCallback):
             record = {"step": state.global_step, **{name: round(float(value), 6) for name, value in logs.items()}}
             with self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
-
-
-def _find_latest_checkpoint(folder: Path) -> str | None:
-    """The latest complete checkpoint: Trainer writes `trainer_state.json` last."""
-    complete = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
