@@ -86,6 +86,12 @@ def test_exporting_an_arm_without_a_model_is_an_error(finished_run: Path, runtim
         export_model(finished_run, "base", tmp_path / "x", runtime.notify)
 
 
+def test_a_suffix_that_is_not_written_is_refused(finished_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"weak\.csv: the suffix must be \.jsonl, got \.csv"):
+        export_preferences(finished_run, "weak", tmp_path / "weak.csv")
+    assert not (tmp_path / "weak.csv").exists()
+
+
 def test_an_unknown_arm_is_an_error_that_lists_the_arms(finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"--arm week: unknown arm \(expected one of: base, sft, human, weak,"):
         export_preferences(finished_run, "week", tmp_path / "x.jsonl")
