@@ -145,10 +145,12 @@ def test_measured_rates_take_precedence_over_default_rates(tiny_study: str, fini
     assert rough < 1
 
 
-def test_without_a_limit_on_the_pairs_there_is_no_estimate(tiny_study: str, tmp_path: Path) -> None:
-    stages = rows(tiny_study, tmp_path, "split.max_unlabeled=null")
-    assert (stages["dpo.human"].duration, stages["dpo.human"].seconds) == ("?", None)
-    assert stages["sft.student"].seconds is not None
+def test_without_a_limit_the_pairs_are_counted(tiny_study: str, tmp_path: Path) -> None:
+    limited = rows(tiny_study, tmp_path)["dpo.human"].seconds
+    unlimited = rows(tiny_study, tmp_path, "split.max_unlabeled=null")["dpo.human"].seconds
+    assert limited is not None
+    assert unlimited is not None
+    assert unlimited > limited
 
 
 def test_parameters_are_counted_without_truncated_layers(tiny_model: Path) -> None:
@@ -183,3 +185,14 @@ def test_a_dry_run_does_not_import_torch(tiny_study: str, finished_run: Path) ->
     )
     command = [sys.executable, "-c", code, tiny_study, str(finished_run)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_before_the_first_run_the_rows_of_a_file_give_the_estimates(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Question {n}?", "chosen": f"Yes {n}.", "rejected": f"No {n}."} for n in range(200)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    study = Study.parse(
+        "name: x\nmodels: {weak: smollm2-135m-instruct, student: smollm2-135m-instruct}\n"
+        f"data: {{kind: file, path: {tmp_path / 'pairs.jsonl'}}}\nscorers: {{checker: synthetic_checker}}\n"
+    )
+    unknown = [stage.stage for stage in plan_dry_run(study, tmp_path / "run") if stage.seconds is None]
+    assert unknown in ([], ["split"])

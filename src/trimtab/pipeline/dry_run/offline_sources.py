@@ -17,7 +17,7 @@ from trimtab.types import Dataset
 
 
 class OfflineSource(Component):
-    """A placeholder for a source whose dataset is neither downloaded nor reachable. `name` is the source's settings."""
+    """A placeholder for a source whose dataset is not downloaded and cannot be reached. `name` is the source's settings."""
 
     name: str
 
@@ -53,7 +53,7 @@ class _SourceReplacer:
         self._hub_failed = False
 
     def replace(self, source: Component) -> Component:
-        available = not (self._hub_failed and _uses_hub(source)) and _is_available(source)
+        available = not (self._hub_failed and uses_hub(source)) and _is_available(source)
         if available:
             return source
         self._hub_failed = True
@@ -68,10 +68,10 @@ def _is_available(source: Component) -> bool:
     return True
 
 
-def _uses_hub(source: Component) -> bool:
+def uses_hub(source: Component) -> bool:
     """Whether a source, or a source inside it, loads from the hub."""
     if isinstance(source, Hub):
         return not Path(source.id).exists()
     values = [getattr(source, name) for name in type(source).model_fields]
     items = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
-    return any(_uses_hub(item) for item in items if isinstance(item, Component))
+    return any(uses_hub(item) for item in items if isinstance(item, Component))

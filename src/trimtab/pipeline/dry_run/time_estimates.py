@@ -9,18 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.config.study import PredefinedSplits, Study
-from trimtab.core.component import Component
-from trimtab.data.split import SPLIT_NAMES
+from trimtab.config.study import Study
 from trimtab.models.parameter_count import count_parameters
 from trimtab.models.references import ModelRef
+from trimtab.pipeline.dry_run.split_sizes import TYPICAL_PAIR_TOKENS, measure_split, predict_split
 from trimtab.pipeline.plan import required_models
 from trimtab.pipeline.stage import Stage, Work
 from trimtab.storage.artifacts import Artifact
 
 # Seconds per token and parameter on two CPU cores with fast bfloat16, measured with a model of 135 million parameters.
 READ_RATE, TRAIN_RATE, GENERATE_RATE = 7e-12, 3e-11, 4e-11
-TYPICAL_PAIR_TOKENS = 150  # a prompt and two responses, if no pairs have been loaded yet
 TYPICAL_RESPONSE_TOKENS = 200  # a prompt and its response
 DEFAULT_RATES = {
     "logprobs": READ_RATE,
@@ -39,8 +37,6 @@ DEFAULT_RATES = {
     "annotate.prompted": READ_RATE * TYPICAL_PAIR_TOKENS * 2,
     "annotate.self_reward": READ_RATE * TYPICAL_PAIR_TOKENS * 2,
 }
-CHARACTERS_PER_TOKEN = 4
-TEMPLATE_TOKENS = 20  # the chat template and the ends of two responses
 INSTANT_SECONDS = 0.1  # for a stage without `Work`
 
 
@@ -59,12 +55,9 @@ class TimeEstimator:
 
     def __init__(self, study: Study, split: Artifact | None, records: Sequence[Mapping[str, Any]]) -> None:
         self._parameters = {ModelRef(model).content_hash: count_parameters(model) for model in required_models(study)}
-        self._num_pairs = _max_pairs(study) if split is None else split.record["facts"]["pairs"]
-        self._num_prompts = self._num_pairs["test"] if split is None else split.record["facts"]["prompts"]["test"]
-        self._tokens_per_pair = {
-            name: TYPICAL_PAIR_TOKENS if split is None else _mean_tokens_per_pair(split.read_rows(name))
-            for name in SPLIT_NAMES
-        }
+        sizes = predict_split(study) if split is None else measure_split(split)
+        self._num_pairs, self._num_prompts = sizes.pairs, sizes.test_prompts
+        self._tokens_per_pair = sizes.tokens_per_pair
         self._measured = [
             _MeasuredStage(work["rate_key"], work["model"], work["amount"], float(record["seconds"]))
             for record in records
@@ -128,20 +121,3 @@ class TimeEstimator:
         labeled, folds = self._num_pairs["labeled"], split.settings["folds"]
         share = {"labeled": 1 - 1 / folds, "unlabeled": 1 / folds, "test": 0.0}[split_name]
         return "labeled", None if labeled is None else labeled * share
-
-
-def _max_pairs(study: Study) -> dict[str, int | None]:
-    """The maximum number of pairs per split; None if there is no limit."""
-    if isinstance(study.data, PredefinedSplits):
-        return {name: _source_limit(getattr(study.data, name)) for name in SPLIT_NAMES}
-    return {name: getattr(study.split, f"max_{name}") for name in SPLIT_NAMES}
-
-
-def _source_limit(source: Component) -> int | None:
-    limit = getattr(source, "limit", None)
-    return limit if isinstance(limit, int) else None
-
-
-def _mean_tokens_per_pair(rows: Sequence[Mapping[str, Any]]) -> float:
-    characters = sum(len(row["prompt"]) + len(row["a"]) + len(row["b"]) for row in rows)
-    return characters / CHARACTERS_PER_TOKEN / len(rows) + TEMPLATE_TOKENS
