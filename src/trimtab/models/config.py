@@ -36,7 +36,7 @@ class Model(Settings):
     own template is used, or the built-in one if it has none.
     """
 
-    base: str = Field(min_length=1, max_length=1000)
+    base: str = Field(min_length=1)
     revision: str | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     layers: int | None = Field(default=None, ge=1)
@@ -203,6 +203,7 @@ def _reject_setting(model: Model, setting: Literal["revision", "sha256"], reason
 
 
 def _not_found_message(base: str) -> str:
+    base = base if len(base) <= 200 else f"{base[:199]}…"
     matches = difflib.get_close_matches(base.lower(), REGISTERED_MODELS, n=2, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, matches))}?" if matches else ""
     return (
