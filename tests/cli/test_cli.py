@@ -58,7 +58,8 @@ HELP = {
     "report": ("DIR",),
     "compare": ("runs side by side", "paired differences", "--out"),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
-    "export": ("DIR", "--arm", "--format", "--out PATH"),
+    "export": ("DIR", "--arm", "--format", "--out PATH", "--overwrite"),
+    "verify": ("DIR",),
     "compare-labels": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
     "list": ("WHAT", "NAME", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
 }
@@ -156,7 +157,7 @@ def test_an_invalid_setting_is_reported_with_the_expected_values(
         (("show", "nowhere"), "nowhere holds no finished run"),
         (("show", "nowhere", "3f9c"), "nowhere holds no finished run"),
         (("export", "nowhere"), "nowhere holds no finished run"),
-        (("export", "nowhere", "--format", "csv"), "--format: must be trl or model, got 'csv'"),
+        (("export", "nowhere", "--format", "csv"), "--format: must be one of trl, llama-factory, model, got 'csv'"),
         (
             ("annotate", "p.jsonl", "--annotator", "length", "--format", "csv"),
             "--format: must be one of rows, trl, ids",

@@ -20,6 +20,7 @@ from trimtab.models.lazy_model import LazyModel, read_logprobs_cached
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.models.references import ModelRef
 from trimtab.models.scoring.logprob_cache import CachedBatch, LogprobCache
+from trimtab.storage.record import write_record
 from trimtab.types import build_user_prompt
 
 TEXTS = [("Which color?", "Blue.", "A very dark red."), ("How many?", "Three", "Four, or five"), ("Why?", "So.", "")]
@@ -104,6 +105,12 @@ def test_other_pairs_in_a_batch_are_a_cache_miss_because_they_may_change_the_las
     assert read(lazy(model), count=2, budget=1)[1] == 2  # each in its own batch, as before
 
 
+RECORD = {
+    **{"stage": "dpo", "version": 1, "fingerprint": "", "finished_at": "", "seconds": 1.0},
+    **{"settings": {}, "inputs": {}, "facts": {}},
+}
+
+
 def test_a_trained_model_is_identified_by_its_bytes_in_any_folder(model: Model, tmp_path: Path) -> None:
     loaded = ModelRef(model).load(fail_on_notice, "cpu")
     full, adapter = tmp_path / "run" / "sft", tmp_path / "run" / "dpo"
@@ -112,6 +119,8 @@ def test_a_trained_model_is_identified_by_its_bytes_in_any_folder(model: Model, 
     save_full_model(loaded, loaded.model, full)
     adapted = add_adapter(loaded.model, rank=2, alpha=None, seed=1)
     save_adapter(adapted, full, adapter)
+    for folder in (full, adapter):
+        write_record(folder, {**RECORD, "name": folder.name})
     sums, _ = read(ModelRef(adapter).lazy(fail_on_notice, "cpu"))
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
     assert read(ModelRef(tmp_path / "copy" / "dpo").lazy(fail_on_notice, "cpu")) == (sums, 3)
@@ -121,6 +130,7 @@ def test_a_trained_model_is_identified_by_its_bytes_in_any_folder(model: Model, 
     first = next(name for name in weights if "lora_B" in name)
     weights[first] += 1
     save_file(weights, file, metadata={"format": "pt"})
+    write_record(tmp_path / "copy" / "dpo", {**RECORD, "name": "dpo"})
     assert read(ModelRef(tmp_path / "copy" / "dpo").lazy(fail_on_notice, "cpu"))[1] == 0
 
 

@@ -96,6 +96,6 @@ def test_an_interrupted_run_has_an_index_of_all_its_stages(
 
 
 def test_an_unfinished_model_is_not_exported(no_students: Path, tmp_path: Path) -> None:
-    assert export_preferences(no_students, "weak", tmp_path / "weak.jsonl").written == 10
+    assert export_preferences(no_students, "weak", tmp_path / "weak.jsonl").count == 10
     with pytest.raises(StoreError, match=r"is not finished \(no record.json\); run the study again"):
         export_model(no_students, "weak", tmp_path / "model", lambda message: None)

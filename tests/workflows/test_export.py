@@ -23,7 +23,7 @@ def stage(run: Path, arm: str, part: str) -> Artifact:
 
 
 def export_rows(run: Path, arm: str, output: Path) -> list[dict[str, Any]]:
-    count = export_preferences(run, arm, output).written
+    count = export_preferences(run, arm, output).count
     rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == count
     return rows

@@ -119,7 +119,7 @@ def export(
     path = output or folder / "export" / f"{arm}{'' if format == 'trl' else f'.{format}'}.jsonl"
     exported = export_preferences(folder, arm, path, format, overwrite=overwrite)
     left_out = f"; {exported.left_out} pairs have no preferred response and are left out" if exported.left_out else ""
-    echo(f"{exported.written} preferences: prompt, chosen, rejected, and columns that start with trimtab_{left_out}")
+    echo(f"{exported.count} preferences: prompt, chosen, rejected, and columns that start with trimtab_{left_out}")
     if format == "llama-factory":
         echo(f"add this to dataset_info.json of LLaMA-Factory:\n{describe_llama_factory_dataset(arm, path)}")
     echo(str(path))

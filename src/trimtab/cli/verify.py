@@ -11,7 +11,7 @@ from trimtab.workflows.verify import verify_run
 
 @app.command()
 def verify(folder: RunFolder) -> None:
-    """Compare every file of a run with its recorded content hash.
+    """Compare every file of a run with its recorded hash.
 
     Other commands compare large weights by size, time and samples when they open a stage; `verify` reads them completely. Exits
     with status 1 if a file is damaged.

@@ -27,7 +27,7 @@ _SUFFIX = ".jsonl"
 class ExportedLabels:
     """The number of rows written, and of pairs left out because their label abstained or failed."""
 
-    written: int
+    count: int
     left_out: int
 
 
@@ -56,7 +56,7 @@ def export_preferences(
             margin = None if label.margin is None else abs(label.margin)
             lines.append(json.dumps(build_row(preference, margin), ensure_ascii=False))
     write_output(path, "".join(line + "\n" for line in lines))
-    return ExportedLabels(written=len(lines), left_out=len(pairs) - len(lines))
+    return ExportedLabels(count=len(lines), left_out=len(pairs) - len(lines))
 
 
 def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None], *, overwrite: bool = False) -> None:
