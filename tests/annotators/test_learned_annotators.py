@@ -45,7 +45,9 @@ arms:
     labels_only: true
   again: {{annotator: {{kind: probe, self_training_rounds: 3, self_training_fraction: 0.25}}, labels_only: true}}
   reward: {{annotator: {{kind: reward_model, training: {{lora_r: 2, batch_size: 20}}}}, labels_only: true}}
-  whole: {{annotator: {{kind: reward_model, training: {{lora_r: 0, batch_size: 20, learning_rate: 1.0e-4}}}}, labels_only: true}}
+  whole:
+    annotator: {{kind: reward_model, training: {{lora_r: 0, batch_size: 20, learning_rate: 1.0e-4}}}}
+    labels_only: true
   isotonic: {{annotator: {{kind: noisy_human, noise_rate: 0.2}}, calibration: {{method: isotonic}}, labels_only: true}}
 """
 
@@ -144,6 +146,6 @@ def test_too_few_labeled_pairs_are_rejected_before_training(tiny_model: Path, tm
     few = Study.parse(LEARNED.format(model=tiny_model).replace("max_labeled: 60", "max_labeled: 18"))
     runtime = Runtime(progress=RichProgress(Console(file=io.StringIO())), notify=lambda _: None)
     began: list[str] = []
-    with pytest.raises(DataError, match=r"arms\.probe: it learns from the labeled pairs, of which 18"):
+    with pytest.raises(DataError, match=r"arms\.probe: it learns from the labeled pairs, and only 18"):
         run_study(few, tmp_path, runtime, lambda _, __, name: began.append(name))
     assert began == ["split"]

@@ -128,7 +128,7 @@ def test_weighting_by_accuracy_beats_the_majority() -> None:
     truth, votes = sample_votes(KNOWN, 0.0)
     found = estimate_accuracies(votes)
     weighed = sum((compute_p_a(way, found) > 0.5) == (t > 0) for way, t in zip(votes, truth, strict=True))
-    # A tied vote is right half the time. The best voter alone is right on 90 %, and outweighs the others.
+    # A tied vote is right half the time. The best voter alone is right on 90%, and outweighs the others.
     heads = sum(0.5 if not sum(way) else float(sum(way) * t > 0) for way, t in zip(votes, truth, strict=True))
     assert weighed / len(truth) == pytest.approx(0.9, abs=0.02)
     assert heads / len(truth) < weighed / len(truth) - 0.04

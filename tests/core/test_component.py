@@ -19,9 +19,9 @@ from trimtab.core.component import (
     dump_component,
     find_component_class,
     get_kind,
-    list_kinds,
     validate_settings,
 )
+from trimtab.core.component_loading import list_kinds
 from trimtab.errors import StudyError
 
 

@@ -25,7 +25,7 @@ BLUE_PREFERRED = Pair.from_responses(QUESTION, "Blue.", "Seven.", "first")
 
 def parse(*rows: dict[str, Any], **names: Any) -> Dataset:
     numbered = [SourceRow(location=f"p:{number}", cells=row) for number, row in enumerate(rows, start=1)]
-    return build_dataset(numbered, "p", columns=ColumnSettings(names=names))
+    return build_dataset(numbered, "p", columns=ColumnSettings(names=names))  # type: ignore[arg-type]
 
 
 def parse_prompt(row: dict[str, Any]) -> Prompt:
@@ -54,7 +54,8 @@ def test_a_turn_that_is_more_than_its_text_fails(part: str, column: str) -> None
 )
 def test_a_column_of_media_or_tools_fails_the_row_unless_it_is_empty(name: str, value: Any) -> None:
     assert failure_reason(ROW | {name: value}).startswith(f"{name!r} is not empty: ")
-    for empty in (None, [], "", "[]"):
+    empties: tuple[Any, ...] = (None, [], "", "[]")
+    for empty in empties:
         assert parse(ROW | {name: empty}).pairs == (BLUE_PREFERRED,)
 
 

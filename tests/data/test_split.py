@@ -133,6 +133,13 @@ def test_a_prompt_in_two_predefined_splits_is_rejected_by_id_without_its_text() 
     assert "uestion" not in message
 
 
+def test_a_pair_in_two_predefined_splits_is_named_once() -> None:
+    with pytest.raises(DataError) as caught:
+        build_predefined_splits(PAIRS[:4], PAIRS[4:8], [*PAIRS[8:10], PAIRS[0]])
+    assert f"for example in the pair {PAIRS[0].id}; remove" in str(caught.value)
+    assert str(caught.value).count(PAIRS[0].id) == 1
+
+
 def test_an_empty_or_unlabeled_predefined_split_is_rejected() -> None:
     with pytest.raises(DataError, match="no 'unlabeled' pairs; found 4 labeled, 0 unlabeled, 2 test pairs"):
         build_predefined_splits(PAIRS[:4], [], PAIRS[4:6])

@@ -269,7 +269,7 @@ def test_a_log_probability_of_minus_infinity_is_a_probability_of_zero(server: Ra
 def test_no_altered_response_gives_anything_but_a_readable_result() -> None:
     """2,000 responses with values, keys or bytes replaced: parsed like those of a server, each is usable or failed."""
     rng = random.Random(0)
-    values = [
+    values: list[Any] = [
         "",
         "\ud800",
         "x" * 999,

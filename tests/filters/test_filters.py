@@ -77,7 +77,9 @@ def test_ties_go_by_the_pairs_id_and_not_by_its_index(seed: int) -> None:
     assert sorted(kept(Uncertainty(), shuffled)) == ["a", "b"]
 
 
-@pytest.mark.parametrize("component", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(arm="s")])
+@pytest.mark.parametrize(
+    "component", [Uncertainty(fraction=1), Information(fraction=1), WeakStrongConsistency(arm="s")]
+)
 def test_labels_without_preference_are_neither_kept_nor_counted(component: Filter) -> None:
     some = [label("a", None), failed("b"), label("c", 0.9, score=0.2), label("d", 0.5)]
     inputs = AnnotatorInputs(labels={"s": {each.pair_id: each for each in some}})

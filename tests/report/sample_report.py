@@ -145,7 +145,7 @@ SEARCH = SearchInfo(
     metrics={"depth": metric(2.1, 0.1, n=1598, n_failed=2), "backtracks": metric(0.4, 0.1, n=1598, n_failed=2)},
     depth_counts={1: 300, 2: 838, 3: 460},
     principle_shares={"Candor": metric(0.62, 0.02, n=1598), "No <b>Risk</b>": metric(0.11, 0.02, n=1598)},
-    levels=(SearchLevel(level=1, information=metric(0.21, 0.02, n=1598), kept_share=metric(1.0, 0.0, n=1598)),),
+    levels=(SearchLevel(level=1, information=metric(0.21, 0.02, n=1598), retained_share=metric(1.0, 0.0, n=1598)),),
     samples=(
         TreeSample(
             pair_id="5e1f", prompt="User: Is it <u>so</u>?", a="It <s>is</s>.", b="No.", human="a", p_a=0.71, tree=TREE

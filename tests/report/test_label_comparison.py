@@ -213,7 +213,7 @@ def test_labels_for_other_pairs_are_refused_with_and_without_known_pairs(scripte
 
 def test_sources_without_a_pair_on_which_both_have_a_choice_are_refused() -> None:
     abstaining = LabelSource(name="B", labels=labels({"p": None, "q": 0.5}))
-    with pytest.raises(DataError, match="share 2 pairs, and on none of them do both prefer a response"):
+    with pytest.raises(DataError, match="share 2 pairs, but none on which both sources prefer a response"):
         compare_labels(LabelSourcePair(a=LabelSource(name="A", labels=labels(A)), b=abstaining))
 
 

@@ -51,7 +51,7 @@ def test_a_levels_information_is_the_mean_over_all_its_nodes(scripted_run: Path)
     (search,) = collect_report(scripted_run).searches
     first, second, third = search.levels
     assert [level.information.n for level in search.levels] == [4, 5, 5]
-    assert [level.kept_share.value for level in search.levels] == [1.0, 0.8, 0.8]
+    assert [level.retained_share.value for level in search.levels] == [1.0, 0.8, 0.8]
     # 1 - H(p) in bits: 0.02905 at 0.6, 0.00723 at 0.55, 0.11871 at 0.7, 0.27807 at 0.8
     assert first.information.value == pytest.approx(0.02905, abs=1e-5)
     assert second.information.value == pytest.approx((4 * 0.11871 + 0.00723) / 5, abs=1e-5)

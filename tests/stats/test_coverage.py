@@ -1,4 +1,4 @@
-"""Of 2,000 intervals on independently simulated data, 95 % ± 1.5 cover the true value, for independent and for clustered rows.
+"""Of 2,000 intervals on independently simulated data, 95% ± 1.5 cover the true value, for independent and for clustered rows.
 
 The rows of a prompt share a normal effect with a third to a half of their variance; a prompt has 1 to 4 rows.
 """
@@ -58,7 +58,7 @@ def clusters_by_id(clusters: IndexArray) -> dict[str, int]:
 
 
 def accuracy_of_independent_pairs(rng: Rng) -> tuple[Metric, float]:
-    # Wilson's coverage oscillates by 1.5 % with the true value, because counts are integers, so the true value is sampled too.
+    # Wilson's coverage oscillates by 1.5% with the true value, because counts are integers, so the true value is sampled too.
     truth = rng.uniform(0.5, 0.9)
     return proportion(int((rng.random(200) < truth).sum()), 200), truth
 
@@ -114,7 +114,7 @@ def rarely_different(n: int, max_rows: int, above: float, below: float) -> Simul
 
 
 def outcomes(values: FloatArray) -> list[Outcome]:
-    """45 % wins, 25 % ties, 30 % losses: a true win rate of 0.575."""
+    """45% wins, 25% ties, 30% losses: a true win rate of 0.575."""
     low, high = norm.ppf([0.30, 0.55])
     return ["loss" if value < low else "tie" if value < high else "win" for value in values]
 

@@ -141,6 +141,13 @@ def test_a_length_baseline_needs_no_training_and_is_not_better_than_itself(run_a
     assert result["learning_curve"] == []
 
 
+def test_labels_of_equal_confidence_have_no_table_of_the_most_confident(files: Path, tmp_path: Path) -> None:
+    command = ["audit", str(files / "labeled.jsonl"), "--annotator", "length", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "human agreement" in done.output
+    assert [text for text in ("top-confidence", "most informative") if text in done.output] == []
+
+
 def test_reward_computation_counts_per_label_and_training_does_not(
     run_audit: RunAudit, files: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
