@@ -321,7 +321,7 @@ def test_one_entry_of_a_list_is_shown_with_all_its_settings(trimtab: Command) ->
     assert output.startswith("seam\n\nStrong Empowered and Aligned Weak Mastered annotation (Li et al. 2025).\n")
     words = " ".join(output.split())
     assert "on_overlong fail fail or truncate" in words
-    assert "max_depth 3 whole number >= 1" in words
+    assert "max_depth 3 whole number" in words
 
 
 def test_a_listed_study_can_be_redirected_to_a_file(trimtab: Command, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_narrow_list_breaks_no_setting_name(trimtab: Command, monkeypatch: pyt
     assert {"preference_model.aux_confidence", "presentation_order=random", "lr_scheduler_type=cosine"} < set(
         losses.split()
     )
-    assert max(map(len, (seam + losses).splitlines())) <= 80
+    assert max(map(len, losses.splitlines())) <= 80
 
 
 def test_a_list_is_a_table_of_built_in_components(trimtab: Command) -> None:

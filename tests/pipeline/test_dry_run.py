@@ -18,6 +18,7 @@ from trimtab.pipeline.dry_run import REASON_RESUME, REASON_WEIGHTS_MISSING, Plan
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, build_plan
 from trimtab.storage.artifacts import Store
 from trimtab.storage.record import write_record
+from trimtab.workflows.study_plan import StudyPlan
 
 # 259 tokens, width 32: two embeddings, the last norm, and a layer with grouped-query attention (4 heads, 2 key heads).
 EMBEDDINGS, LAST_NORM = 2 * 259 * 32, 32
@@ -196,3 +197,19 @@ def test_before_the_first_run_the_rows_of_a_file_give_the_estimates(tmp_path: Pa
     )
     unknown = [stage.stage for stage in plan_dry_run(study, tmp_path / "run") if stage.seconds is None]
     assert unknown in ([], ["split"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ((60.0, 120.0), "2 to run, about 3 min, in "),
+        ((60.0, 120.0, None), "3 to run, about 3 min and 1 stage without an estimate yet, in "),
+        ((0.1, None, None), "3 to run, no time estimate yet (2 stages without an estimate), in "),
+        ((), "0 to run, in "),
+    ],
+)
+def test_a_plan_gives_no_total_if_most_stages_have_no_estimate(
+    seconds: tuple[float | None, ...], expected: str, tmp_path: Path
+) -> None:
+    stages = tuple(PlannedStage(f"stage {n}", "to run", "new", "", each) for n, each in enumerate(seconds))
+    assert expected in StudyPlan(tmp_path, stages).summary

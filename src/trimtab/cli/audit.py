@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.options import AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.options import AnnotatorKind, AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo, out, stage_progress_callback
 
-LabeledFile = Annotated[
+LabeledPairs = Annotated[
     Path,
     typer.Argument(metavar="LABELED", help="A file of pairs with human labels.", show_default=False),
-]
-AnnotatorKind = Annotated[
-    str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
 ]
 TrainOn = Annotated[
     Path | None,
@@ -63,7 +60,7 @@ WorkFolder = Annotated[
 
 @app.command()
 def audit(
-    labeled: LabeledFile,
+    labeled: LabeledPairs,
     kind: AnnotatorKind = "probe",
     settings: AnnotatorSettings = None,
     data: DataSettings = None,

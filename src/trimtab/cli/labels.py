@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.options import AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
+from trimtab.cli.options import AnnotatorKind, AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo
 from trimtab.errors import StudyError
 
+PairsToLabel = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PAIRS", help="A file of pairs, a folder or a pattern: jsonl, json, csv or parquet.", show_default=False
+    ),
+]
 ModelsFrom = Annotated[
     Path | None,
     typer.Option(
@@ -19,6 +25,23 @@ ModelsFrom = Annotated[
         metavar="DIR",
         help="A finished run whose models the annotator can use: @weak, @weak.preference_model, @student, "
         "@ARM.preference_model.",
+    ),
+]
+TrainingFile = Annotated[
+    Path | None,
+    typer.Option("--train-on", metavar="FILE", help="Labeled pairs, for annotators that learn: probe, reward_model."),
+]
+TrainingLimit = Annotated[
+    int | None,
+    typer.Option("--max-train-pairs", metavar="N", min=1, help="Train on a random sample of N of them."),
+]
+LabelOutput = Annotated[Path, typer.Option("--out", metavar="FILE", help="The label file: .parquet, .jsonl or .csv.")]
+LabelFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="rows: your rows with their labels. trl: chosen and rejected responses, to train on. ids: labels by pair id.",
     ),
 ]
 FilterOption = Annotated[
@@ -29,41 +52,15 @@ FilterOption = Annotated[
 
 @app.command()
 def annotate(
-    pairs: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PAIRS",
-            help="A file of pairs, a folder or a pattern: jsonl, json, csv or parquet.",
-            show_default=False,
-        ),
-    ],
-    kind: Annotated[
-        str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
-    ] = "implicit_reward",
+    pairs: PairsToLabel,
+    kind: AnnotatorKind = "implicit_reward",
     settings: AnnotatorSettings = None,
     data: DataSettings = None,
     models_from: ModelsFrom = None,
-    train_on: Annotated[
-        Path | None,
-        typer.Option(
-            "--train-on", metavar="FILE", help="Labeled pairs, for annotators that learn: probe, reward_model."
-        ),
-    ] = None,
-    max_train_pairs: Annotated[
-        int | None,
-        typer.Option("--max-train-pairs", metavar="N", min=1, help="Train on a random sample of N of them."),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The label file: .parquet, .jsonl or .csv.")
-    ] = Path("labels.parquet"),
-    label_format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="rows: your rows with their labels. trl: chosen and rejected responses, to train on. ids: labels by pair id.",
-        ),
-    ] = "rows",
+    train_on: TrainingFile = None,
+    max_train_pairs: TrainingLimit = None,
+    output: LabelOutput = Path("labels.parquet"),
+    label_format: LabelFormat = "rows",
     filter_by: FilterOption = "",
     max_length: MaxLength = None,
     device: Device = "auto",
@@ -72,7 +69,7 @@ def annotate(
     """Label the pairs in a file, without a study.
 
     Writes your rows in their order, with all their columns, and adds the column of the preferred response, its probability,
-    the status, and details of how the label was made. Run the same command to resume.
+    the status, and details of how the label was made. To resume, run the same command again.
 
     For example: trimtab annotate pairs.jsonl --models-from runs/quickstart
 

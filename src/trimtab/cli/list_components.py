@@ -9,7 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.cli.column_widths import compute_column_widths
 from trimtab.cli.terminal import app, echo, out
+
+_GAP = 2  # spaces after each column
 
 
 @app.command("list")
@@ -27,7 +30,7 @@ def list_command(
 ) -> None:
     """List built-in components with their settings and defaults.
 
-    In a study, all but models, losses and studies are selected with `kind:`; … marks a required setting.
+    In a study, components other than models, losses and studies are selected with `kind:`; … marks a required setting.
 
     For example: trimtab list annotators seam
     """
@@ -37,7 +40,8 @@ def list_command(
         _print_rows(("name", "description", "settings"), list_catalog(what))
         return
     details = describe_catalog_entry(what, name)
-    echo(f"{details.name}\n\n{details.text.rstrip()}")
+    # The text of a study has nothing above it, so that it can be redirected to a file.
+    echo(details.text.rstrip() if what == "studies" else f"{details.name}\n\n{details.text.rstrip()}")
     if details.settings:
         echo("")
         rows = [(each.name, each.default, each.accepted_values, each.description) for each in details.settings]
@@ -45,9 +49,11 @@ def list_command(
 
 
 def _print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    rows = list(rows)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    widths = compute_column_widths([headings, *rows], out.width - _GAP * len(headings))
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(heading, overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
     out.print(table)

@@ -28,6 +28,9 @@ RunOutputFolder = Annotated[
         help="Folder for results; run again with the same folder to resume.  [default: runs/ and the study's name]",
     ),
 ]
+AnnotatorKind = Annotated[
+    str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
+]
 AnnotatorSettings = Annotated[
     list[str] | None,
     typer.Option(

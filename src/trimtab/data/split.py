@@ -118,11 +118,16 @@ def validate_disjoint(splits: DataSplits) -> None:
     for one, other in combinations(SPLIT_NAMES, 2):
         shared = [prompt for prompt in prompts[one] if prompt in prompts[other]]
         if shared:
-            ids = ", ".join(f"{prompts[one][prompt]} and {prompts[other][prompt]}" for prompt in shared[:3])
+            examples = ", ".join(_join_ids(prompts[one][prompt], prompts[other][prompt]) for prompt in shared[:3])
             raise DataError(
-                f"{len(shared)} prompts occur in both {one!r} and {other!r}, for example in the pairs {ids}; remove their "
+                f"{len(shared)} prompts occur in both {one!r} and {other!r}, for example in {examples}; remove their "
                 "pairs from one of the two, or provide all pairs as one source and let `split` divide them"
             )
+
+
+def _join_ids(one: str, other: str) -> str:
+    """The ids of two pairs with the same prompt, which are equal if the texts of the responses are."""
+    return f"the pair {one}" if one == other else f"the pairs {one} and {other}"
 
 
 def _first_pair_by_prompt(pairs: Sequence[Pair]) -> dict[str, str]:

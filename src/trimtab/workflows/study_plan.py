@@ -37,13 +37,20 @@ class StudyPlan:
 
     @property
     def summary(self) -> str:
-        """`3 stages are done, 30 to run, about 12 min, not counting 2 without an estimate, in runs/first`."""
+        """`3 stages are done, 30 to run, about 12 min and 2 stages without an estimate yet, in runs/first`."""
         done = sum(stage.state == "done" for stage in self.stages)
+        return f"{done} stages are done, {len(self.to_run)} to run{self._describe_time()}, in {self.folder}"
+
+    def _describe_time(self) -> str:
+        """The estimate of all stages to run; no number if most of them have no estimate, because it would be far too low."""
         unknown = sum(stage.seconds is None for stage in self.to_run)
-        has_estimate = unknown < len(self.to_run)
-        estimate = f", {format_estimate(self.seconds)}" if has_estimate else ""
-        rest = f", not counting {unknown} without an estimate" if has_estimate and unknown else ""
-        return f"{done} stages are done, {len(self.to_run)} to run{estimate}{rest}, in {self.folder}"
+        if not self.to_run:
+            return ""
+        missing = f"{unknown} stage{'s' * (unknown > 1)} without an estimate"
+        if 2 * unknown >= len(self.to_run):
+            return f", no time estimate yet ({missing})"
+        estimate = f", {format_estimate(self.seconds)}"
+        return f"{estimate} and {missing} yet" if unknown else estimate
 
     def render(self) -> Table:
         """A table with one row per stage."""

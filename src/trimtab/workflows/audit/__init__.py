@@ -51,13 +51,18 @@ class Audit:
     by_length: Mapping[str, Metric]
     by_confidence: tuple[ReliabilityBin, ...]
     optimal_selection: SelectedFraction
-    by_kept_fraction: Mapping[float, Metric]
+    by_retained_fraction: Mapping[float, Metric]
     unlabeled_accuracy: Metric | None
     n_unlabeled: int
     learning_curve: Mapping[int, Metric] = field(default_factory=dict)
     last_doubling: Metric | None = None
     cost: LabelingCost
     recommendation: str
+
+    @property
+    def has_equal_confidences(self) -> bool:
+        """Whether the most confident labels cannot be selected, because all accuracies by fraction are of the same labels."""
+        return len(set(self.by_retained_fraction.values())) <= 1
 
     def to_json(self) -> dict[str, Any]:
         """Converts to JSON-compatible values; every metric is `{"value", "low", "high", "n", "n_failed"}`."""
@@ -66,9 +71,9 @@ class Audit:
         return {
             **document,
             "calibration": {"before": before, "after": after},
-            "by_kept_fraction": [
+            "by_retained_fraction": [
                 {"fraction": fraction, "accuracy": asdict(accuracy)}
-                for fraction, accuracy in self.by_kept_fraction.items()
+                for fraction, accuracy in self.by_retained_fraction.items()
             ],
             "learning_curve": [
                 {"num_labeled": n, "agreement": asdict(agreement)} for n, agreement in self.learning_curve.items()
@@ -128,7 +133,7 @@ def _build_audit(request: AuditRequest, plan: AuditStages, split: Artifact, arti
     }
     best = max(baseline_agreements, key=lambda name: (baseline_agreements[name].value or 0.0, name))
     agreement, improvement = evaluation.compute_agreement(), evaluation.improvement_over(baselines[best])
-    selection, by_kept_fraction = evaluation.optimal_selection()
+    selection, by_retained_fraction = evaluation.optimal_selection()
     smaller = {size: load_annotations(artifacts[stage.fingerprint]) for size, stage in plan.learning_curve.items()}
     curve = {size: evaluation.compute_agreement(labels) for size, labels in smaller.items()}
     total = request.count_training_pairs(_count_labeled(split))
@@ -148,7 +153,7 @@ def _build_audit(request: AuditRequest, plan: AuditStages, split: Artifact, arti
         by_length=evaluation.agreement_by_length(),
         by_confidence=before.reliability,
         optimal_selection=selection,
-        by_kept_fraction=by_kept_fraction,
+        by_retained_fraction=by_retained_fraction,
         unlabeled_accuracy=evaluation.unlabeled_accuracy(pool, pool_prompts, request.method, seed) if pool else None,
         n_unlabeled=len(pool),
         learning_curve={**curve, total: agreement} if curve else {},

@@ -30,7 +30,7 @@ from trimtab.stats.calibration import CalibrationMethod
 from trimtab.types import Choice, Metric, Pair
 
 # The points of the curve of accuracy over the share of labels kept.
-KEPT_FRACTIONS = tuple(tenth / 10 for tenth in range(1, 11))
+RETAINED_FRACTIONS = tuple(tenth / 10 for tenth in range(1, 11))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +86,14 @@ class LabelEvaluation:
         return recorded
 
     def optimal_selection(self) -> tuple[SelectedFraction, dict[float, Metric]]:
-        """The most informative share of top-confidence labels, and the accuracy at each of `KEPT_FRACTIONS`."""
+        """The most informative share of top-confidence labels, and the accuracy at each of `RETAINED_FRACTIONS`."""
         known = self._out_of_fold_labels()
         confidences = [max(p, 1 - p) for p in known.p_a]
         is_correct = [(p > 0.5) == (choice == "a") for p, choice in zip(known.p_a, known.human, strict=True)]
         steps = list(iter_fractions(confidences, is_correct))
         curve = {
-            fraction: min(steps, key=lambda step: abs(step.fraction - fraction)).accuracy for fraction in KEPT_FRACTIONS
+            fraction: min(steps, key=lambda step: abs(step.fraction - fraction)).accuracy
+            for fraction in RETAINED_FRACTIONS
         }
         return select_optimal_fraction(confidences, is_correct), curve
 

@@ -44,16 +44,17 @@ def _render_sections(audit: Audit) -> Iterator[RenderableType]:
         if audit.last_doubling is not None:
             rows.append(("gain from the last doubling", _format_points(audit.last_doubling)))
         yield _build_table("trained on", "human agreement", rows)
-    yield _build_table(
-        "top-confidence labels kept",
-        "accuracy",
-        [(f"{fraction:.0%}", _format_share(metric)) for fraction, metric in audit.by_kept_fraction.items()],
-    )
-    selection = audit.optimal_selection
-    yield Text(
-        f"most informative: the top {selection.fraction:.0%} by confidence, accuracy {_format_share(selection.accuracy)}\n"
-    )
+    if not audit.has_equal_confidences:
+        yield from _render_selection(audit)
     yield _build_table("cost", "", list(_cost_rows(audit)))
+
+
+def _render_selection(audit: Audit) -> Iterator[RenderableType]:
+    rows = [(f"{fraction:.0%}", _format_share(metric)) for fraction, metric in audit.by_retained_fraction.items()]
+    yield _build_table("top-confidence labels kept", "accuracy", rows)
+    selection = audit.optimal_selection
+    accuracy = _format_share(selection.accuracy)
+    yield Text(f"most informative: the top {selection.fraction:.0%} by confidence, accuracy {accuracy}\n")
 
 
 def _agreement_rows(audit: Audit) -> list[tuple[str, str]]:
