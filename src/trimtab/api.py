@@ -66,7 +66,7 @@ def annotate(
     excluded. `filter_by` is a filter; labels that it drops are returned as abstained. `cache_dir` keeps completions and trained
     models for later calls.
 
-    Raises `StudyError` if the annotator or the filter needs a study, and `DataError` if more than 20 % of the labels fail.
+    Raises `StudyError` if the annotator or the filter needs a study, and `DataError` if more than 20% of the labels fail.
     """
     pairs = list(pairs)
     component = _build("annotators", annotator, settings)

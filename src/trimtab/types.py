@@ -218,14 +218,14 @@ class Annotation:
 
     @property
     def choice(self) -> Choice | None:
-        """The preferred response; None if there is none, including a `p_a` of exactly 0.5."""
+        """The preferred response; None if no response is preferred, for example if `p_a` is exactly 0.5."""
         if self.p_a is None or self.p_a == 0.5:
             return None
         return "a" if self.p_a > 0.5 else "b"
 
 
 def build_human_annotation(pair: Pair) -> Annotation:
-    """The human label of the pair with probability 1, or an abstention if there is none."""
+    """The pair's human label with probability 1, or an abstention if the pair has no human label."""
     if pair.human is None:
         return Annotation(pair_id=pair.id, p_a=None, status="abstained", note="no human label")
     return Annotation(pair_id=pair.id, p_a=1.0 if pair.human == "a" else 0.0)
@@ -332,7 +332,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric with its 95 % confidence interval, the number of rows used and the number of rows that failed.
+    """A metric with its 95% confidence interval, the number of rows used and the number of rows that failed.
 
     `value` is None if there are no rows; `low` and `high` are None if no interval can be computed.
     """

@@ -11,7 +11,7 @@ from trimtab.errors import StudyError
 
 _MAX_CHARACTERS = 200_000
 _MAX_NESTING = 40
-# Values after aliases such as `*name` are expanded: nine lines of aliases can stand for billions of values.
+# Values after aliases such as `*name` are expanded: nine lines of aliases can expand to billions of values.
 _MAX_VALUES = 50_000
 
 

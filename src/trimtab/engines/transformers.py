@@ -98,7 +98,11 @@ class TransformersEngine:
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> Iterator[Mapping[int, Generation]]:
-        """Samples from a generator seeded by `seed` and the request's own tokens, so that the result does not depend on order or batching. A request that leaves no room for its response in the model's context fails."""
+        """Samples from a generator seeded by `seed` and the request's own tokens.
+
+        The result does not depend on the order of the requests or on batching. A request that leaves no room for its response
+        in the model's context fails.
+        """
         from trimtab.models.inference.batched_inference import generate_tokens  # noqa: PLC0415 - loads torch
 
         chat = self.loaded_model.chat

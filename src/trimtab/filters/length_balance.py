@@ -15,7 +15,7 @@ from trimtab.types import Annotation
 
 
 class LengthBalance(Component):
-    """Keeps equally many labels that prefer the longer and the shorter response, in each bin of the length difference (our method).
+    """Keeps equally many labels for the longer and the shorter response in each bin of the length difference (our method).
 
     Labels are sorted by the length difference in characters and split into `bins` of equal count. In each bin, the majority
     side is reduced to the size of the other, least confident labels first, ties by pair id. Labels between responses of

@@ -21,9 +21,10 @@ class Margin(Component):
 
     Labels that prefer a response are ranked by ascending confidence, and those with ranks above floor(n * from_quantile) and up
     to floor(n * to_quantile) are kept, so that adjacent ranges do not overlap and leave no gap. `by: margin` ranks by the
-    annotator's raw score, which distinguishes labels whose probabilities round to the same number. Some papers train best on
-    large margins (arXiv 2502.14560), others on small ones (arXiv 2508.04149), so either end can be removed. Ties are broken by
-    pair id. Raises `DataError` for an empty range, and with `by: margin` for labels without a margin.
+    annotator's raw score, which distinguishes labels whose probabilities round to the same number. In some papers,
+    large margins are best for training (arXiv 2502.14560), in others small ones (arXiv 2508.04149), so either end can be
+    removed. Ties are broken by pair id. Raises `DataError` for an empty range, and with `by: margin` for labels without a
+    margin.
     """
 
     from_quantile: float = Field(0.0, ge=0, le=1)

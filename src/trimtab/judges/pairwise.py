@@ -30,11 +30,11 @@ IDENTICAL_RESPONSES = "the responses are identical: the judge was not queried"
 class Pairwise(Component):
     """Asks a model which of two responses is better, once in each presentation order.
 
-    Opposite verdicts in the two orders are a tie. If one order gives a tie, the other verdict decides. A verdict that cannot
-    be parsed makes the comparison failed. In mode `logits` the verdict is the most likely candidate, scored in one forward
-    pass; in mode `text` it is parsed from generated text. With `output_format: scores` the response with the higher score
-    from 1 to 10 wins, and in mode `logits` each score is the expected score. With `votes` above 1 each order is queried that
-    many times and the majority counts.
+    Opposite verdicts in the two orders are a tie. If one order gives a tie, the other verdict decides. If a verdict cannot be
+    parsed, the comparison counts as failed. In mode `logits` the verdict is the most likely candidate, scored in one forward
+    pass; in mode `text` it is parsed from generated text. With `output_format: scores` the response with the higher score from
+    1 to 10 wins, and in mode `logits` each score is the expected score. With `votes` above 1 each order is queried that many
+    times and the majority counts.
     """
 
     VERSION: ClassVar[int] = 2
@@ -46,7 +46,7 @@ class Pairwise(Component):
     criterion: str = Field(DEFAULT_CRITERION, min_length=1, description="which response counts as better")
     max_reasoning_tokens: int = Field(0, ge=0, description="length limit of the reasoning before the verdict; 0: none")
     max_verdict_tokens: int = Field(24, gt=0, description="length limit of the verdict in mode text")
-    temperature: float = Field(0.0, ge=0.0, description="of generated text; 0: greedy")
+    temperature: float = Field(0.0, ge=0.0, description="temperature of the generated text; 0: greedy")
     votes: int = Field(1, ge=1, description="queries per order, each with its own seed")
     seed: int = 0
 
@@ -60,7 +60,7 @@ class Pairwise(Component):
         if self.temperature and self.mode == "logits" and not self.max_reasoning_tokens:
             raise ValueError("temperature: not used in mode logits without max_reasoning_tokens")
         if self.votes > 1 and not self.temperature:
-            raise ValueError(f"votes: at temperature 0 all {self.votes} votes are the same; set a temperature")
+            raise ValueError(f"votes: at temperature 0, all {self.votes} votes are the same; set a temperature")
         return self
 
     def requirements(self) -> Requirements:

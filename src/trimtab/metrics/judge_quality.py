@@ -112,7 +112,7 @@ def compute_vote_agreement(verdicts: Verdicts, clusters: Clusters) -> dict[str, 
 def compute_human_agreement(verdicts: Verdicts, human: Mapping[str, Choice], clusters: Clusters) -> dict[str, Metric]:
     """Agreement of a judge's verdicts on `a` with human labels, by pair id.
 
-    `human_agreement` counts a tie as one half; `kappa` treats a tie as a category of its own.
+    `human_agreement` counts a tie as one half; `kappa` treats ties as a separate category.
     """
     keys = [key for key in verdicts if key in human]
     correct: list[Outcome] = [

@@ -78,7 +78,7 @@ class ChatTokenizer:
         return tuple({self.end_of_turn_ids[-1], int(self.tokenizer.eos_token_id)})
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
-        """Token ids of the conversation, up to the position where the model's response begins.
+        """Token ids of the conversation, up to the start of the model's response.
 
         Raises `ModelError` if the template cannot render a conversation with these roles.
         """
@@ -88,7 +88,7 @@ class ChatTokenizer:
         return self._encode_pieces(layout.pieces([message.content.strip() for message in prompt]))
 
     def find_layout(self, roles: tuple[Role, ...]) -> ChatLayout:
-        """What the template writes around messages with these roles. Rendered once per sequence of roles.
+        """The text that the template adds around messages with these roles. It is rendered once per sequence of roles.
 
         Raises `ModelError` if the template rejects such a conversation, omits a message, or ends its answer differently.
         """

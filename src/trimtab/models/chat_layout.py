@@ -38,7 +38,7 @@ class ChatLayout:
 
     @property
     def lead(self) -> str:
-        """The spaces before the answer. They are tokenized with its first word."""
+        """The spaces before the answer, which are tokenized together with its first word."""
         text = self.controls[-1]
         return text[len(text.rstrip(" ")) :]
 

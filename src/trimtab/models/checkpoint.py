@@ -72,7 +72,10 @@ def save_full_model(loaded: LoadedModel, model: Any, folder: Path) -> None:
 
 
 def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
-    """Save the adapter alone, and which model it applies to: a published model, or the folder of a trained one next to it."""
+    """Saves the adapter alone, and the model that it applies to.
+
+    That is a published model, or the folder of a trained model, relative to this one.
+    """
     with silence_transformers():
         adapted.save_pretrained(folder / "adapter")
     write_adapter_card(folder, base)

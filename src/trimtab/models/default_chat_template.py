@@ -1,4 +1,4 @@
-"""The chat template for models that have none: plain-text role headings that any tokenizer can encode."""
+"""The chat template for models without one: plain-text role headings that any tokenizer can encode."""
 
 from __future__ import annotations
 

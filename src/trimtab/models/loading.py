@@ -44,7 +44,7 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(
             f"{weights.name}: {weights.folder} lacks {len(info['missing_keys'])} weights that "
-            f"{type(loaded).__name__} needs ({names}, …); it is not a complete causal language model"
+            f"{type(loaded).__name__} needs ({names}, …); this is not a complete causal language model"
         )
     if model.layers is not None:
         _keep_first_layers(loaded, model.layers, weights.name)

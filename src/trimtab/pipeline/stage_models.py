@@ -11,7 +11,7 @@ ModelSource = Model | Stage
 
 
 def as_input_stages(model: ModelSource, name: str = "model") -> dict[str, Stage]:
-    """The stage that trains the model as a stage input, or nothing for a published model."""
+    """The stage that trains the model, as a stage input; empty for a published model."""
     return {name: model} if isinstance(model, Stage) else {}
 
 

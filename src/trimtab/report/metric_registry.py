@@ -42,8 +42,8 @@ METRICS: Mapping[str, MetricInfo] = {
             label="Proxy reward",
             better="higher",
             count_noun="prompts",
-            description="The mean reward of the model's responses by a reward model that the study trained on human-labeled "
-            "pairs of its own. It approximates human preferences only as well as it agrees with them; its unit is arbitrary.",
+            description="The mean reward of the model's responses, from a reward model that the study trained on separate "
+            "human-labeled pairs. It approximates human preferences as well as it agrees with them. Its unit is arbitrary.",
         ),
         MetricInfo(
             name="accuracy",

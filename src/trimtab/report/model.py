@@ -122,7 +122,7 @@ class LabelInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeInfo:
-    """One judge, with the arms whose responses it compared with those of `baseline`.
+    """One judge, with the arms that it compared to `baseline`.
 
     `metrics` are over all its verdicts, those on human-labeled pairs included. `warnings` are sentences about its limits.
     """

@@ -18,11 +18,11 @@ LANGUAGE_MODEL_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGenerati
 
 
 class RewardModel(Component):
-    """The model's single logit for the whole conversation, in the model's own unit and with its own chat template.
+    """The single logit that the model gives the conversation, in the model's own unit and chat template.
 
-    If the tokenizer has no chat template, the model's settings need one. A conversation longer than the model's maximum
-    length gets a failed score. State what the model was trained on: one that was trained on the benchmark's human labels
-    imitates them.
+    If the tokenizer has no chat template, the model's settings need one. The score of a conversation that is longer than the
+    model's maximum length counts as failed. Check which data the model was trained on: a model that has seen the benchmark's
+    human labels imitates them.
     """
 
     VERSION: ClassVar[int] = 2

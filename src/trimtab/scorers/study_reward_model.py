@@ -18,7 +18,7 @@ from trimtab.types import Completion, Score
 
 
 class StudyRewardModel(Component):
-    """A reward model trained on `data` only. The report states its agreement with the human labels of the test pairs.
+    """A reward model that the study trains on `data`. The report states its agreement with the human labels of the test pairs.
 
     It is a proxy: at best it imitates the annotators who labeled `data`. Rewards are Bradley-Terry log-odds in nats, and
     only differences are meaningful. Keep `data` disjoint from the study's own pairs; pairs whose prompt occurs in any of

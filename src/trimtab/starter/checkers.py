@@ -99,12 +99,12 @@ def _equal(a: float, b: float) -> bool:
 
 
 def answer_only_scorer(scorer: ContentScorer, n_words: int = 2) -> ContentScorer:
-    """The answer only: text around it costs 35 %."""
+    """The answer only: text around it costs 35%."""
     return lambda analysis: scorer(analysis) * (1.0 if analysis.n_words <= n_words else 0.65)
 
 
-def whole_sentence_scorer(scorer: ContentScorer, n_words: int = 4) -> ContentScorer:
-    """One complete sentence: a bare answer costs 45 %, a second sentence 25 %."""
+def full_sentence_scorer(scorer: ContentScorer, n_words: int = 4) -> ContentScorer:
+    """One complete sentence: a bare answer costs 45%, a second sentence 25%."""
 
     def score(analysis: TextAnalysis) -> float:
         if analysis.n_words < n_words:

@@ -1,6 +1,6 @@
 """Metrics with confidence intervals. All functions are pure and deterministic.
 
-Intervals are 95 %. They describe sampling of rows; only those of `summarize_seeds` and `mean_over_seeds_and_rows` cover the
+Intervals are 95%. They describe sampling of rows; only those of `summarize_seeds` and `mean_over_seeds_and_rows` cover the
 variation between training runs. Pass `clusters` if rows are grouped, as pairs are by their prompt: rows of one cluster are not
 independent, and intervals that ignore this are too narrow.
 """

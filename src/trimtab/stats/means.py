@@ -25,8 +25,8 @@ def mean(values: Sequence[float], *, n_failed: int = 0, seed: int = 0, clusters:
 
     `clusters` is the group of each row, such as its prompt. Rows of one cluster are resampled together, because they are not
     independent; the mean of a resample is the sum of its rows over their number. Fewer than ten clusters are too few for the
-    tails of a bootstrap: the interval is then Student's t on the cluster sums, and there is none for fewer than two clusters.
-    Raises `ValueError` for values that are not finite and for clusters of a different length.
+    tails of a bootstrap: the interval is then Student's t on the cluster sums; with fewer than two clusters there is no
+    interval. Raises `ValueError` for values that are not finite and for clusters of a different length.
     """
     rows = require_finite(values, "values")
     sums = sum_by_cluster(rows[:, None], clusters)
@@ -48,9 +48,9 @@ def bounded_mean(
     Graubard 1998); the quantile is Student's t with clusters - 1 degrees of freedom. The interval stays in [0, 1] and has
     positive width even if all rows are equal. For all 0 or all 1, the effective size is the number of clusters G. For all ties
     it is (G/z)², which leaves room for the largest fraction of decided rows that may have gone unobserved, z²/G, to be all on
-    one side. An interval that would exclude `null`, such as the one half of a coin flip, is widened to it if the exact test
-    over clusters (`sign_flip_p_value`) has p > 0.05. There is no interval for fewer than two clusters. Raises `ValueError` for
-    values outside [0, 1].
+    one side. An interval that excludes `null` (for example, one half for a coin flip) is widened to include it if the exact
+    test over clusters (`sign_flip_p_value`) has p > 0.05. There is no interval for fewer than two clusters. Raises `ValueError`
+    for values outside [0, 1].
     """
     rows = require_finite(values, "values")
     if len(rows) and not 0 <= rows.min() <= rows.max() <= 1:

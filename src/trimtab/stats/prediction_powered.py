@@ -28,7 +28,7 @@ def ppi_mean(
     `predictions` are for the rows of `labels`; `unlabeled` are predictions for other rows from the same distribution. The
     estimate is unbiased for any predictions; better predictions give a narrower interval. λ is 1, or with `tune_weight` the
     value in [0, 1] with the least variance (PPI++, Angelopoulos, Duchi & Zrnic 2023, section 6), so the interval is never much
-    wider than that of the labels alone. The variance is that of both means over `clusters`, with Student's t for the labeled
+    wider than one from the labels alone. The variance is that of both means over `clusters`, with Student's t for the labeled
     clusters. `n` counts the labels. There is no interval if either side has fewer than two clusters.
     """
     if len(labels) != len(predictions):

@@ -1,4 +1,4 @@
-"""Distribution functions for confidence intervals of 95 %. scipy is imported on first use, to keep the command line fast."""
+"""Distribution functions for confidence intervals of 95%. scipy is imported on first use, to keep the command line fast."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def resample_sums(columns: FloatArray, seed: int) -> FloatArray:
     Metrics computed from them must not change if all sums are scaled. Clusters are sorted first, so their input order does not
     matter. If few rows are distinct, as with outcomes, the counts of each distinct row are sampled. More than 2,000 distinct
     rows are assigned at random to 2,000 groups, and groups are sampled: the sums keep their expected variance and skew, and
-    the interval width varies by another 2 % with the seed. Metrics over the same number of clusters share their samples.
+    the interval width varies by another 2% with the seed. Metrics over the same number of clusters share their samples.
     """
     distinct, counts = np.unique(columns, axis=0, return_counts=True)
     if len(distinct) <= _MAX_DISTINCT_ROWS:

@@ -11,7 +11,7 @@ POWER = 0.8
 
 
 def required_sample_size(difference: Metric) -> int | None:
-    """The number of rows at which a true difference of this size is significant with a power of 80 %.
+    """The number of rows at which a true difference of this size is significant with a power of 80%.
 
     Assumes that the standard error scales from this interval by √(n/N), so a difference d needs
     N = n ((1.96 + 0.84) · (high - low) / (2 · 1.96 |d|))² rows (Cohen 1988, chapter 2), in clusters of the same size. If the

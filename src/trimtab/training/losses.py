@@ -59,8 +59,8 @@ def length_regularized_dpo_loss(
 ) -> Tensor:
     """-log sigmoid(gap + a (|chosen| - |rejected|)), shape (pairs,): length-regularized DPO (Park et al. 2024, R-DPO).
 
-    `length_penalty` a, in nats per token, is the cost of a token in the reward that is maximized. The policy need not learn
-    the part of a label that length alone explains.
+    `length_penalty` a, in nats per token, is the cost of a token in the reward that is maximized. The policy does not have to
+    learn the part of a label that length alone explains.
     """
     length_difference = lengths[:, 0] - lengths[:, 1]
     return -logsigmoid(beta * implicit_margin(policy, reference) + length_penalty * length_difference)

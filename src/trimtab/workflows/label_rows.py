@@ -30,7 +30,7 @@ class LabeledFile:
     def iter_rows(self) -> Iterator[LabelRow]:
         """Each input row with all its columns, followed by its label in columns that start with `trimtab_`.
 
-        Duplicates of a row have its label. A row that is not usable has the reason. Rows that were not sampled are left out.
+        Duplicates of a row have its label. An unusable row has the reason in its note. Rows that were not sampled are left out.
         """
         origins = {(origin.file, origin.row): origin for origin in self.dataset.origins}
         failures = {(failure.file, failure.row): failure for failure in self.dataset.failures}

@@ -55,7 +55,7 @@ def _remove_numbers(note: str) -> str:
 def _describe_unchecked_labels(
     kind: str, dataset: Dataset, choices: Mapping[str, Choice | None], labels: Sequence[Annotation]
 ) -> list[str]:
-    """What was preferred, and how confidently. None of these labels has a human label to compare with."""
+    """Which responses are preferred, and with what confidence. None of these labels has a human label to compare with."""
     first = {origin.pair_id: origin.first for origin in dataset.origins}
     n_first = sum(choice == first[key] for key, choice in choices.items() if key in first)
     pairs = [pair for pair in dataset.pairs if pair.id in choices]

@@ -19,14 +19,14 @@ from trimtab.workflows.pair_files import build_pair_file
 MIN_LABELED_PAIRS = 60
 
 _TEMPLATE = """\
-# Runs as it is: trimtab run {file}. `trimtab plan {file}` shows the stages and about how long they take.
+# Runs without changes: trimtab run {file}. `trimtab plan {file}` shows the stages and about how long they take.
 # Every setting: docs/reference/studies.md, or `trimtab list losses`, `trimtab list annotators` and so on.
 name: {name}
 data:
 {data}
-# Small, for a first result on two cores. Remove the three limits to use all pairs.
+# Small limits, for a quick first result on two cores. Remove the three limits to use all pairs.
 split: {{labeled: 0.5, test: 0.2, max_labeled: 120, max_unlabeled: 120, max_test: 40}}
-max_length: 192 # tokens of prompt and response; longer pairs are left out and counted
+max_length: 192 # tokens of prompt and response; longer pairs are excluded and counted
 models:
   weak: smollm2-135m-instruct # annotates
   student: smollm2-135m-instruct # is trained on the annotations; use a stronger model: a hub id or a folder

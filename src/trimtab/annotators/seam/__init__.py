@@ -59,18 +59,20 @@ class Seam(Component):
 
     `variant` sets the defaults of the following settings, all of which differ between the paper and its released code:
     `edge_weights`: rank the principles again after each choice (`conditional`, eq. 5), or only once (`static`);
-    `principle_scoring`: by the `full_name`, or by its `first_token`, which two names may share; `answer_scoring`: the
-    probability of each answer (`sum` of log-probabilities), or the softmax of the mean log-probability per token, end of turn
-    included (`mean_with_eos`), which keeps all probabilities near 1/2; `explanations`: a `single` one per node, or one
-    `per_response`; `presentation_order`: average `both` orders for labels and node information, or use a `single` one;
-    `first_response`: which response comes first: `random` (determined by the texts), or the `strong_pick`; `early_stop`: stop
-    below a node without gain, which changes no label; `allow_reused_principles`: a principle that was backtracked from may be
-    used again at deeper levels; `helpful_only_labeler`: which model labels pairs whose chain has no harmlessness principle. In
-    that case, the released code uses the strong model's own preference; in the paper, the weak model always labels. The filter
-    of the released code is `information` with `select_by: median`. Not reproduced: its prompts, its silent truncation of long
-    prompts, ties decided for the second response, the mean over 25 tokens for the strong model's own preference (here over 4:
-    the same preference, but farther from 1/2), and training the student on all tokens, packed into blocks of 1024 (here on the
-    response only).
+    `principle_scoring`: by the `full_name`, or by its `first_token`, which two names may share;
+    `answer_scoring`: the probability of each answer (`sum` of log-probabilities), or the softmax of the mean log-probability
+    per token, end of turn included (`mean_with_eos`), which keeps all probabilities near 1/2;
+    `explanations`: a `single` one per node, or one `per_response`;
+    `presentation_order`: average `both` orders for labels and node information, or use a `single` one;
+    `first_response`: which response comes first: `random` (determined by the texts), or the `strong_pick`;
+    `early_stop`: stop below a node without gain, which changes no label;
+    `allow_reused_principles`: a principle that was backtracked from may be used again at deeper levels;
+    `helpful_only_labeler`: which model labels pairs whose chain has no harmlessness principle. The released code uses the
+    strong model's own preference; in the paper, the weak model always labels.
+    The filter of the released code is `information` with `select_by: median`. Not reproduced: its prompts, its silent
+    truncation of long prompts, ties decided for the second response, the mean over 25 tokens for the strong model's own
+    preference (here over 4: the same preference, but farther from 1/2), and training the student on all tokens, packed into
+    blocks of 1024 (here on the response only).
 
     Ablations (table 3): `backtracking: false`; `include_thoughts: false`: the weak model sees only the chain;
     `tree: false`: the strong model explains once, without principles.

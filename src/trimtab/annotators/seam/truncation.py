@@ -32,7 +32,10 @@ def estimate_request_tokens(request: EngineRequest) -> int:
 
 
 def compute_length_limit(lengths: Sequence[int], budget: int) -> int:
-    """The common limit at which texts of these lengths fill the budget: shorter texts are unchanged, longer ones are cut to that length."""
+    """The common limit at which texts of these lengths fill the budget.
+
+    Shorter texts are unchanged, and longer ones are cut to that length.
+    """
     remaining, ordered = budget, sorted(lengths)
     for index, length in enumerate(ordered):
         limit = remaining // (len(ordered) - index)

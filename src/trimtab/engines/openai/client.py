@@ -122,7 +122,10 @@ class Connection:
         return ServerResponse({} if problem else decoded, cost + tokens, problem)
 
     def _probe_server(self, path: str, body: Mapping[str, Any], failure: _RequestFailure) -> Cost:
-        """Sends a short test request unless a request has already succeeded, and returns its cost. Raises `EngineError` if the test fails too."""
+        """Sends a short test request unless a request has already succeeded, and returns its cost.
+
+        Raises `EngineError` if the test request fails too.
+        """
         with self.probe_lock:
             if self.has_answered.is_set():
                 return Cost()

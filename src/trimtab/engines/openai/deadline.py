@@ -33,7 +33,7 @@ class Deadline:
 def apply_deadline(client: httpx2.Client, deadline: Deadline) -> None:
     """Makes every connection of the client, through a proxy or not, end reads and writes at the deadline.
 
-    The timeouts of the client start anew with each byte that arrives, so a server that sends one byte at a time could hold
+    The timeouts of the client restart with each byte that arrives, so a server that sends one byte at a time could hold
     a request forever.
     """
     # Private, because a transport that is passed to the client would disable the proxies of the environment.

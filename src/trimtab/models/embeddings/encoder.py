@@ -29,7 +29,7 @@ class SentenceEncoder:
     max_length: int
 
     def __call__(self, texts: Sequence[str], token_budget: int) -> Tensor:
-        """Embed texts: float32 on the CPU, shape (texts, d), unit length. Up to rounding, independent of the other texts."""
+        """Unit-length embeddings, float32 on the CPU, shape (texts, d). Up to rounding, each depends on its own text only."""
         ids = [self.tokenizer(text, truncation=True, max_length=self.max_length)["input_ids"] for text in texts]
         vectors = torch.empty(len(ids), self.model.config.hidden_size)
         for indices in batch_by_length([len(text_ids) for text_ids in ids], token_budget):

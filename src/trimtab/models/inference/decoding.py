@@ -96,7 +96,7 @@ class _DecodeState:
     rows_per_prefix: list[int] = field(default_factory=list)
 
     def select_rows(self, rows: list[int]) -> None:
-        """Keep only these rows."""
+        """Keeps only these rows."""
         self.cache.batch_select_indices(torch.tensor(rows, device=self.valid_keys.device))
         self.valid_keys, self.key_positions = self.valid_keys[rows], self.key_positions[rows]
         self.positions = self.positions[rows]

@@ -92,8 +92,8 @@ class CachedPrefix:
 class PrefixCache:
     """Caches the keys and values of prefixes in blocks, so that the next text with the same prefix computes only new tokens.
 
-    A block's keys and values depend on all blocks before it. A block is always computed on its own, so results do not depend
-    on what was cached before. The least recently used blocks are evicted first. Only for models with packed attention.
+    A block's keys and values depend on all blocks before it. Each block is computed separately, so results do not depend on the
+    contents of the cache. The least recently used blocks are evicted first. Only for models with packed attention.
     """
 
     def __init__(self, max_tokens: int = MAX_CACHED_TOKENS) -> None:

@@ -74,7 +74,7 @@ class PackedLayout:
 
 
 def _splits_prompt(row: tuple[int, ...]) -> bool:
-    """Whether the prompt gets a product of its own. It does not if the branches have only a few tokens."""
+    """Whether the prompt is multiplied separately. It does not if the branches have only a few tokens."""
     return 8 * sum(row[1:]) > row[0]
 
 

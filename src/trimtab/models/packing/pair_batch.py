@@ -54,7 +54,7 @@ def tokenize_pair(chat: ChatTokenizer, prompt: Prompt, first: str, second: str |
 
 
 def common_prefix_length(texts: Sequence[Sequence[int]]) -> int:
-    """The length of the longest common prefix that leaves every text at least one token of its own."""
+    """The length of the longest common prefix after which every text still has at least one token."""
     low, high = min(map(tuple, texts)), max(map(tuple, texts))
     limit = max(0, min(map(len, texts)) - 1)
     return next((index for index in range(limit) if low[index] != high[index]), limit)

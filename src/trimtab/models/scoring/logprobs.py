@@ -45,8 +45,8 @@ class ResponseLogprobs(DropoutDisabled):
 def compute_token_logprobs(states: Tensor, targets: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:
     """Log-probability of each target, float32, shape (N,), from hidden states of shape (N, d).
 
-    A frozen output head, as in LoRA training, computes the gradient together with the value. Neither the logits nor their
-    softmax are then stored or computed twice.
+    A frozen output head, as in LoRA training, computes the gradient together with the value. This way the logits and their
+    softmax are not stored or computed twice.
     """
     if isinstance(project, nn.Linear) and project.bias is None and not project.weight.requires_grad:
         return _FrozenHeadLogprobs.apply(states, targets, project.weight)

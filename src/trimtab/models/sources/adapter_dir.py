@@ -69,7 +69,7 @@ class AdapterDir:
         base = self.base.fetch(notify)
         folder = self.merged_dir()
         if folder is None:
-            raise ModelError(f"{self.path}: its base {base} disappeared while it was being read")
+            raise ModelError(f"{self.path}: its base {base} was deleted while it was being read")
         if folder.is_dir():
             require_intact_weights(folder, {}, notify)
             return folder
@@ -152,5 +152,5 @@ def _load_base(base: Path) -> Any:
         base, dtype="auto", use_safetensors=True, local_files_only=True, output_loading_info=True
     )
     if info["missing_keys"]:
-        raise ModelError(f"it lacks {sorted(info['missing_keys'])[0]}; it is not a complete causal language model")
+        raise ModelError(f"it lacks {sorted(info['missing_keys'])[0]}; this is not a complete causal language model")
     return model

@@ -99,7 +99,7 @@ def ensure_converted(name: str, sha256: str, fetch_gguf: FetchGguf, notify: Noti
 
 
 def reset_scratch_dir(folder: Path) -> Path:
-    """Create the folder, without files that a killed run left in it."""
+    """Creates the folder, or empties it if a killed run left files."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "notices").mkdir(parents=True)
     return folder
@@ -153,7 +153,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     except Exception as error:  # the library raises errors of many types
         raise ModelError(f"{gguf}: transformers cannot convert this .gguf file: {error}") from error
     if info["missing_keys"]:
-        raise ModelError(f"{gguf}: lacks {sorted(info['missing_keys'])[0]}; it is not a complete causal language model")
+        missing = sorted(info["missing_keys"])[0]
+        raise ModelError(f"{gguf}: lacks {missing}; this is not a complete causal language model")
     with silence_transformers():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -32,7 +32,7 @@ class HubModel:
         return None if folder is None else folder_hash(folder, trust_remote_code=self.trust_remote_code)
 
     def fetch(self, notify: Notify) -> Path:
-        """The folder of the snapshot, downloaded if the local cache does not have all of it."""
+        """The folder of the snapshot. It is downloaded if the local cache is incomplete."""
         cached = self._find_cached_snapshot()
         if cached is not None:
             return cached

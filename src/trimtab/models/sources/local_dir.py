@@ -73,7 +73,7 @@ def has_tokenizer_files(folder: Path) -> bool:
 
 
 def require_tokenizer_files(folder: Path) -> None:
-    """Raise `ModelError` if the folder has no tokenizer: transformers would make an empty one."""
+    """Raises `ModelError` if the folder has no tokenizer, because transformers would create an empty one."""
     if not has_tokenizer_files(folder):
         raise ModelError(
             f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}); copy the tokenizer files that were published "
@@ -92,7 +92,7 @@ def is_adapter_dir(folder: Path) -> bool:
     if has_adapter and full:
         raise ModelError(
             f"{folder} contains both an adapter ({', '.join(sorted(adapter)) or ADAPTER_CONFIG}) and full weights "
-            f"({', '.join(sorted(full))}); move one of them to a folder of its own"
+            f"({', '.join(sorted(full))}); move one of them to a separate folder"
         )
     return has_adapter
 
@@ -119,7 +119,7 @@ def _read_weight_map(path: Path) -> dict[str, str]:
 
 
 def require_model_files(folder: Path) -> None:
-    """Raise `ModelError` if the folder is not a complete model. The message lists what is missing and what is there."""
+    """Raises `ModelError` if the folder is not a complete model. The message lists the missing and the existing files."""
     is_adapter_dir(folder)
     missing = describe_missing_files(folder)
     if missing is None:

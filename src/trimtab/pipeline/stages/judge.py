@@ -27,7 +27,7 @@ MAX_LISTED_IDS = 3
 
 
 def judge_stage(name: str, judge: Component, engines: EngineResources, candidate: Stage, baseline: Stage) -> Stage:
-    """Compares the responses of two stages to the same prompts. Outcomes are those of `candidate`."""
+    """Compares the responses of two stages to the same prompts. Outcomes are from the point of view of `candidate`."""
 
     def load_comparisons(inputs: StageInputs) -> list[Comparison]:
         return match_completions(name, load_completions(inputs["candidate"]), load_completions(inputs["baseline"]))
@@ -45,7 +45,7 @@ def judge_stage(name: str, judge: Component, engines: EngineResources, candidate
 def judge_human_pairs_stage(
     name: str, judge: Component, engines: EngineResources, split: Stage, count: int, *, shuffle: bool = False
 ) -> Stage:
-    """Compares the two responses of `count` test pairs that have a human label. Outcomes are those of `a`.
+    """Compares the two responses of `count` test pairs that have a human label. Outcomes are from the point of view of `a`.
 
     The first pairs are used. With `shuffle`, they are sampled by id; this is for test pairs in the order of a file.
     """
@@ -107,7 +107,8 @@ def validate_verdicts(
         notes = Counter(verdict.note for verdict in verdicts if verdict.outcome == "failed")
         raise DataError(
             f"{name}: {outcomes['failed']} of {len(verdicts)} verdicts failed (more than "
-            f"{MAX_FAILED_VERDICT_FRACTION:.0%}), most often with “{notes.most_common(1)[0][0]}”; the replies are in {location}"
+            f"{MAX_FAILED_VERDICT_FRACTION:.0%}), most often with “{notes.most_common(1)[0][0]}”; "
+            f"the replies are in {location}"
         )
     tokens = sum(verdict.cost.prompt_tokens + verdict.cost.generated_tokens for verdict in verdicts)
     return {"comparisons": len(verdicts), "outcomes": dict(outcomes), "tokens": tokens}

@@ -150,7 +150,7 @@ def _compute_length_differences(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _agreements_on_responses(by_arm: Mapping[str, Mapping[str, Verdicts]]) -> list[RaterAgreement]:
-    """Agreement of the judges on the responses of arms that all of them judged."""
+    """Agreement between judges, on the arms that all of them judged."""
     first = next(iter(by_arm.values()), {})
     shared = [arm for arm in first if all(arm in arms for arms in by_arm.values())]
     if len(by_arm) < 2 or not shared:

@@ -17,7 +17,7 @@ class SearchLevel:
 
     level: int
     information: Metric
-    kept_share: Metric
+    retained_share: Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def _level_metrics(trees: Mapping[str, SearchTree]) -> tuple[SearchLevel, ...]:
             SearchLevel(
                 level=level,
                 information=stats.mean(information, clusters=[pair_id for pair_id, _ in at_level]),
-                kept_share=stats.proportion(sum(node.is_kept for _, node in at_level), len(at_level)),
+                retained_share=stats.proportion(sum(node.is_retained for _, node in at_level), len(at_level)),
             )
         )
     return tuple(levels)

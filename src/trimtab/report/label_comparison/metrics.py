@@ -90,7 +90,8 @@ def compare_labels(sources: LabelSourcePair, bin_variable: BinVariable | None = 
     decided = [key for key in shared if labels_a[key].choice is not None and choices_b[key] is not None]
     if not decided:
         raise DataError(
-            f"{sources.a.name} and {sources.b.name} share {len(shared)} pairs, and on none of them do both prefer a response"
+            f"{sources.a.name} and {sources.b.name} share {len(shared)} pairs, "
+            "but none on which both sources prefer a response"
         )
     match = [key for key in decided if labels_a[key].choice == choices_b[key]]
     mismatch = [key for key in decided if labels_a[key].choice != choices_b[key]]

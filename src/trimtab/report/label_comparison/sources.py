@@ -50,8 +50,8 @@ class LabelSourcePair:
 def read_label_sources(a: str, b: str, pairs_file: Path | None) -> LabelSourcePair:
     """Reads two sources: a label file, `DIR:ARM` of a run, or `human` for the human labels of the pairs.
 
-    The pairs come from `pairs_file`, or else are the unlabeled pairs of the runs. Raises `DataError` if a source labels none
-    of the pairs or the sources share no pair, and `StudyError` for an invalid source.
+    The pairs come from `pairs_file`, or else are the unlabeled pairs of the runs. Raises `DataError` if a source has no label
+    for any of the pairs or the sources have no pair in common, and `StudyError` for an invalid source.
     """
     runs = {name: _open_run(name) for name in (a, b) if name != HUMAN and not is_label_file(name)}
     pairs = _load_pairs(pairs_file, list(runs.values()))
@@ -62,7 +62,7 @@ def read_label_sources(a: str, b: str, pairs_file: Path | None) -> LabelSourcePa
     if not sources.shared_ids:
         raise DataError(
             f"{a} and {b} label no pair in common: {len(source_a.labels)} and {len(source_b.labels)} pairs. Ids are hashes of "
-            "the texts, so these are labels of different pairs or of different splits"
+            "the texts, so the labels belong to other pairs or another split"
         )
     return sources
 

@@ -15,7 +15,7 @@ _FIGURE_WIDTH = 3.6  # inches
 
 
 def draw_training_curve(curve: TrainingCurve) -> str:
-    """Loss and accuracy by step, as far as they were logged; empty if neither was."""
+    """Loss and accuracy by step, if they were logged; empty if neither was."""
     metrics = [name for name in _PLOTTED_METRICS if name in curve.values]
     if not metrics:
         return ""

@@ -52,7 +52,7 @@ _FIGURE_WIDTH = 5.6  # inches; a page is two panels wide, a phone one
 
 
 def draw_arm_values(report: Report, metric: str) -> str:
-    """Every arm's value of a metric with its 95 % interval; empty if no arm has one."""
+    """Every arm's value of a metric with its 95% interval; empty if no arm has one."""
     arms = {arm.name: arm for arm in report.arms}
     values = [(arms[name], arms[name].metrics[metric]) for name in sort_arm_names(arms) if metric in arms[name].metrics]
     info = get_metric_info(metric)
@@ -60,7 +60,7 @@ def draw_arm_values(report: Report, metric: str) -> str:
 
 
 def draw_arm_differences(report: Report, metric: str, baseline: str = BASELINE) -> str:
-    """Every arm's paired difference to `baseline` with its 95 % interval; empty if there is none."""
+    """Every arm's paired difference to `baseline` with its 95% interval; empty if there is none."""
     arms = {arm.name: arm for arm in report.arms}
     by_arm = ((arms[name], report.get_difference(name, baseline, metric)) for name in sort_arm_names(arms))
     differences = [(arm, difference) for arm, difference in by_arm if difference is not None]

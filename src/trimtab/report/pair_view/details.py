@@ -64,8 +64,8 @@ def _add_branches(rich_tree: RichTree, branches: Sequence[TreeBranch], *, show_t
     for branch in branches:
         node = branch.node
         name = format_excerpt(node.name)
-        name.stylize("bold" if node.is_kept else "dim")
-        line = Text.assemble(name, " ", (format_node(node), "" if node.is_kept else "dim"))
+        name.stylize("bold" if node.is_retained else "dim")
+        line = Text.assemble(name, " ", (format_node(node), "" if node.is_retained else "dim"))
         for thought in node.thought if show_text else ():
             line.append("\n")
             line.append(format_excerpt(thought, _THOUGHT_LINES))

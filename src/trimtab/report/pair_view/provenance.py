@@ -56,7 +56,7 @@ def _branch_row(branch: TreeBranch) -> list[Any]:
     node = branch.node
     thought = truncate_text("\n\n".join(part for part in node.thought if part), _MAX_CHARACTERS)
     children = [_branch_row(child) for child in branch.children]
-    return [node.name, format_node(node), node.is_kept, thought, children]
+    return [node.name, format_node(node), node.is_retained, thought, children]
 
 
 def _detail_parts(detail: Mapping[str, Any]) -> list[list[str]]:

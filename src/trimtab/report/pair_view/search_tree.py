@@ -35,7 +35,7 @@ class SearchNode:
         return self.chain[-1] if self.chain else "no principle"
 
     @property
-    def is_kept(self) -> bool:
+    def is_retained(self) -> bool:
         return not self.drop_reason
 
 
@@ -60,7 +60,7 @@ class SearchTree:
     @property
     def chain(self) -> tuple[str, ...]:
         """The principles on the kept path, from the first to the deciding one."""
-        return max((node.chain for node in self.nodes if node.is_kept), key=len, default=())
+        return max((node.chain for node in self.nodes if node.is_retained), key=len, default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

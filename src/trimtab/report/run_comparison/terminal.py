@@ -26,5 +26,5 @@ def render_run_comparison_tables(comparison: RunComparison) -> Group:
         parts += [Text(), render_terminal_table(build_seed_table(comparison, metric))]
     for metric in comparison.metric_names:
         parts += [Text(), render_terminal_table(build_metric_table(comparison, metric))]
-    legend = "▲ ▼  the whole 95 % interval of the paired difference is above or below zero"
+    legend = "▲ ▼  the whole 95% interval of the paired difference is above or below zero"
     return Group(*parts, Text(legend, style="dim"))

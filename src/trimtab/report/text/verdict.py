@@ -31,7 +31,7 @@ def build_verdict(report: Report) -> tuple[str, ...]:
     """
     arm = select_main_arm(report)
     if arm is None:
-        return ("No arm was trained on labels, so there is nothing to compare.",)
+        return ("No student was trained on labels, so there is nothing to compare.",)
     arm_name = format_arm_name(arm.name)
     if arm.skipped:
         return (f"{capitalize_first(arm_name)} were not evaluated: {arm.skipped.rstrip('.')}.",)
@@ -46,7 +46,7 @@ def build_verdict(report: Report) -> tuple[str, ...]:
         sentences = [headline, _build_other_arms_sentence_by_judge(report, judge, arm.name), *sentences]
     sentences += _build_other_judge_sentences(report, arm.name, metric, judge)
     verdict = tuple(sentence for sentence in sentences if sentence)
-    return verdict or (f"{capitalize_first(arm_name)} were compared with neither SFT alone nor human labels.",)
+    return verdict or (f"{capitalize_first(arm_name)} could not be compared to SFT alone or to human labels.",)
 
 
 def _build_main_arm_sentences(report: Report, arm: str, metric: str) -> list[str]:

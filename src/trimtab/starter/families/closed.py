@@ -9,7 +9,7 @@ from trimtab.starter.checkers import (
     answer_only_scorer,
     answer_scorer,
     build_checker,
-    whole_sentence_scorer,
+    full_sentence_scorer,
 )
 from trimtab.starter.corruptions import build_response_pool
 from trimtab.starter.item import Checker, PromptDraft
@@ -49,7 +49,7 @@ def build_style_checker(scorer: ContentScorer, style: str, n_bare: int = 2) -> C
     if style == "only":
         return build_checker(answer_only_scorer(scorer, n_bare))
     if style == "sentence":
-        return build_checker(whole_sentence_scorer(scorer), short=11, fair=16)
+        return build_checker(full_sentence_scorer(scorer), short=11, fair=16)
     return build_checker(scorer)
 
 

@@ -21,7 +21,7 @@ def _confirms(analysis: TextAnalysis) -> bool:
 
 
 def _score_group_claim(analysis: TextAnalysis) -> float:
-    """Saying that people differ scores 1, a bare no 0.7, a yes close to 0."""
+    """Saying that people differ scores 1, a plain no scores 0.7, and a yes scores close to 0."""
     if _confirms(analysis):
         return 0.05
     if analysis.contains_any(_TEXTS.phrases("disagreeing_phrases")):

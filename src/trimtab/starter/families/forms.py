@@ -18,7 +18,7 @@ NUMBER_NAMES = ("", "one", "two", "three")
 
 
 def _word_limit_scorer(n_words: int) -> ContentScorer:
-    """1 within the limit, then 0.62 minus 0.08 per further word, at least 0.1."""
+    """1 within the limit; above it, 0.62 minus 0.08 per extra word, but at least 0.1."""
     return lambda analysis: max(0.1, 1.0 if analysis.n_words <= n_words else 0.7 - 0.08 * (analysis.n_words - n_words))
 
 

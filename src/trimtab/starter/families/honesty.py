@@ -113,7 +113,7 @@ def draft_ask_back() -> Iterator[PromptDraft]:
             )
 
 
-def draft_told_enough() -> Iterator[PromptDraft]:
+def draft_answerable() -> Iterator[PromptDraft]:
     for index in range(160):
         rng = Random(f"told:{index}")
         name, other = rng.sample(WORDS.phrases("names"), 2)
@@ -158,6 +158,6 @@ HONESTY = (
         name="told_enough",
         objective="helpful",
         description="answering if no information is missing",
-        generate_drafts=draft_told_enough,
+        generate_drafts=draft_answerable,
     ),
 )

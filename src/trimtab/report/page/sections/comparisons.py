@@ -10,9 +10,9 @@ from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableRow
 
 _INTRO = (
-    "▲ ▼ the whole 95 % interval of the paired difference is above or below zero. Wins and losses count prompts or pairs. The "
-    "exact test swaps the arms within each prompt; for one 0/1 value per prompt and arm it is McNemar's test. If p > 0.05, the "
-    "interval contains zero."
+    "▲ ▼ the whole 95% interval of the paired difference is above or below zero. Wins and losses count prompts or "
+    "pairs. The exact test swaps the arms within each prompt; for one 0/1 value per prompt and arm it is McNemar's test. If "
+    "p > 0.05, the interval contains zero."
 )
 
 

@@ -13,7 +13,7 @@ from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableCell, TableRow
 from trimtab.report.text.verdict import BASELINE, HEADLINE_METRICS
 
-DIFFERENCE_LEGEND = "▲ ▼ the whole 95 % interval of the paired difference is above or below zero."
+DIFFERENCE_LEGEND = "▲ ▼ the whole 95% interval of the paired difference is above or below zero."
 
 
 def build_results_section(contents: PageContents) -> Section | None:

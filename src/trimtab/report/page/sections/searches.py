@@ -85,7 +85,7 @@ def _build_level_table(info: SearchInfo) -> Table:
             str(level.level),
             (
                 format_metric_cell(level.information, "information"),
-                format_metric_cell(level.kept_share, "nodes_kept"),
+                format_metric_cell(level.retained_share, "nodes_kept"),
             ),
         )
         for level in info.levels
