@@ -10,8 +10,8 @@ import pytest
 
 from trimtab import stats
 from trimtab.config.study import Study
-from trimtab.errors import DataError
 from trimtab.pipeline.dry_run import plan_dry_run
+from trimtab.pipeline.run_index import load_run_index
 from trimtab.report.collect.arm_values import load_arm_values
 from trimtab.report.collect.report import collect_report
 from trimtab.report.run_reader import Run
@@ -88,18 +88,16 @@ def test_out_of_domain_pairs_of_one_prompt_are_one_cluster(
     assert weak.metrics["accuracy.twice"] == stats.bounded_mean(list(values.values()), clusters=clusters)
 
 
-def test_a_domain_whose_prompts_are_all_in_the_study_is_an_error(
+def test_a_domain_whose_prompts_are_all_in_the_study_is_a_failed_measurement(
     tiny_study: str, finished_run: Path, run_whole: Callable[..., Ran], tmp_path: Path
 ) -> None:
     test = load_split_pairs(Run(finished_run).split, "test")[0]
     path = tmp_path / "same.jsonl"
     path.write_text(f'{{"prompt": {test.prompt[0].content!r}, "chosen": "yes", "rejected": "no"}}\n'.replace("'", '"'))
     text = tiny_study + f"ood_eval: {{same: {{kind: file, path: {path}}}}}"
-    with pytest.raises(
-        DataError,
-        match=r"ood-pairs.same: none of the 1 pairs has both a human label and a prompt that is not already in",
-    ):
-        run_whole(text, finished_run)
+    _, folder = run_whole(text, finished_run)
+    error = load_run_index(folder).failed_measurements["ood-pairs.same"]
+    assert "ood-pairs.same: none of the 1 pairs has both a human label and a prompt that is not already in" in error
 
 
 def test_a_dry_run_estimates_the_time_of_out_of_domain_tables(tiny_study: str, finished_run: Path) -> None:

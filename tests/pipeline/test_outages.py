@@ -147,7 +147,7 @@ def label_in_file(pairs: Path, output: Path) -> str:
 
 
 def read_statuses(output: Path) -> list[str]:
-    return [json.loads(line)["status"] for line in output.read_text().splitlines()]
+    return [json.loads(line)["trimtab_status"] for line in output.read_text().splitlines()]
 
 
 def test_a_stage_whose_labels_failed_succeeds_with_the_same_command_once_the_server_is_up(

@@ -356,8 +356,8 @@ def test_a_debate_is_estimated_by_the_seconds_per_pair_of_the_last_one(
     artifact = Store(tmp_path).get_or_create(stage.name, stage.recipe, lambda draft: stage.run(draft, inputs, runtime))
     record = json.loads((artifact.folder / "record.json").read_text())
     write_record(artifact.folder, record | {"seconds": 50.0})
-    estimates = seconds(tiny_study, tmp_path, "arms.y.annotator.max_argument_tokens=9", "split.max_unlabeled=30")
-    assert estimates["annotate.y"] == pytest.approx(150)
+    estimates = seconds(tiny_study, tmp_path, "arms.y.annotator.max_argument_tokens=9", "split.max_unlabeled=20")
+    assert estimates["annotate.y"] == pytest.approx(100)
 
 
 SEAM = Path(__file__).parents[2] / "studies" / "seam2025"
