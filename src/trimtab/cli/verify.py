@@ -22,8 +22,8 @@ def verify(folder: RunFolder) -> None:
     if found.without_hashes:
         echo(
             f"{len(found.without_hashes)} stages have no content hashes, because an earlier version wrote them "
-            f"({found.without_hashes[0]}, …); their files cannot be checked. Delete a stage's folder and run the study again to "
-            "create it with hashes."
+            f"({found.without_hashes[0]}, …); their files cannot be checked. Delete a stage's folder and run the "
+            "study again to create it with hashes."
         )
     unfinished = f", {found.unfinished} unfinished" if found.unfinished else ""
     count = f"{len(found.problems)} problems" if found.problems else "no problems"
