@@ -67,7 +67,7 @@ def test_after_the_run_the_preference_model_returns_the_same_labels(
     pairs, output = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     model, run_dir = ("@first_round.preference_model", aligned_run) if by == "name" else (str(folder), None)
-    annotate_file(pairs, "prompted", [f"weak={model}"], run_dir, output, runtime)
+    annotate_file(pairs, "prompted", [f"weak={model}"], run_dir, output, runtime, label_format="ids")
     labels_by_id = {row["id"]: row for row in map(json.loads, output.read_text().splitlines())}
     assert set(labels_by_id) == set(expected)
     for pair_id, label in expected.items():

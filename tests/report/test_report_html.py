@@ -176,7 +176,7 @@ def test_trees_have_a_section_only_if_there_are_any() -> None:
 
 def test_an_empty_report_makes_a_page() -> None:
     text = render_html(EMPTY)
-    assert "No arm was trained on labels" in text
+    assert "No student was trained on labels" in text
     assert outline(text).open == []
 
 

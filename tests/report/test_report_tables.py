@@ -90,7 +90,7 @@ def test_the_cost_line_counts_cached_stages() -> None:
 
 def test_an_empty_report_renders() -> None:
     empty = Report(study=StudyInfo(name="none", seed=0, weak="w", student="s"))
-    assert "No arm was trained on labels" in render(render_report_summary(empty), 80)
+    assert "No student was trained on labels" in render(render_report_summary(empty), 80)
 
 
 def test_markup_in_names_is_not_interpreted() -> None:

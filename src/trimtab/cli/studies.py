@@ -35,7 +35,18 @@ def quickstart(
     from trimtab.config.presets import load_preset
     from trimtab.config.study import Study
 
+    err.print(
+        "A small model learns from 208 labeled pairs, labels 160 others, and a larger model is trained on its labels. This "
+        "takes about four minutes on two idle cores. If you stop it, run the same command again to resume.",
+        highlight=False,
+    )
     _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
+    err.print(
+        f"\nNext: open {out_dir / 'report.html'} in a browser. `trimtab show {out_dir}` lists pairs and their labels. For "
+        "your own pairs: trimtab new study.yaml PAIRS",
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command("new")
