@@ -61,7 +61,7 @@ def generate_responses(model: Any, prompts: Any, **sampling: Any) -> dict[str, s
     chat: Any = NumberTokenizer()
     settings = Sampling(**{"max_new_tokens": 12, **sampling})
     batches = sample_completions(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
-    return {completion.prompt_id: completion.text for batch in batches for completion in batch}
+    return {each.completion.prompt_id: each.completion.text for batch in batches for each in batch}
 
 
 def test_a_model_without_mask_support_is_rejected_before_generation() -> None:
@@ -88,6 +88,20 @@ def test_greedy_responses_equal_those_of_transformers(name: str) -> None:
         assert responses[key] == " ".join(map(str, expected[0, ids.shape[1] :].tolist()))
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_log_probability_of_a_response_is_that_of_its_tokens_at_temperature_1(name: str) -> None:
+    model, chat = tiny(name), NumberTokenizer()
+    settings = Sampling(temperature=0.7, max_new_tokens=40)
+    batches = sample_completions(model, chat, PROMPTS, settings, {key for key, _ in PROMPTS}, 64)  # type: ignore[arg-type]
+    for sampled in (each for batch in batches for each in batch):
+        prompt = chat.encode_prompt(sampled.completion.prompt)
+        ids = [*prompt, *sampled.token_ids]
+        with torch.no_grad():
+            logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(logprobs[place - 1, ids[place]]) for place in range(len(prompt), len(ids)))
+        assert sampled.logprob == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_response_does_not_depend_on_the_other_prompts_or_their_order() -> None:
     model = tiny("llama")
     responses = generate_responses(model, PROMPTS, temperature=1.0)
@@ -108,7 +122,7 @@ def test_a_completion_has_its_finish_reason() -> None:
     model, chat = tiny("llama"), NumberTokenizer()
     settings = Sampling(temperature=1.0, max_new_tokens=60)
     for batch in sample_completions(model, chat, PROMPTS, settings, {"0", "1", "2", "3"}, 64):  # type: ignore[arg-type]
-        for completion in batch:
+        for completion in (sampled.completion for sampled in batch):
             ended = completion.text.split()[-1] == str(END)
             assert completion.finish_reason == ("end" if ended else "length")
             assert completion.n_tokens == len(completion.text.split())

@@ -24,7 +24,7 @@ from trimtab.report.model import Report, report_from_json, report_to_json
 from trimtab.report.page.html import render_html
 from trimtab.report.run_reader import Run
 from trimtab.report.terminal.tables import render_report_summary
-from trimtab.storage.schemas import load_completions, load_logprobs
+from trimtab.storage.schemas import SAMPLED_TOKENS_SCHEMA, load_completions, load_logprobs
 from trimtab.types import Pair, build_user_prompt
 
 
@@ -108,15 +108,14 @@ def test_kl_to_reference_is_the_log_ratio_of_the_responses_tokens(finished_run: 
     log_ratios = load_log_ratios(run.artifact(run.index.kl_to_reference["human"]))
     completions = {row.prompt_id: row for row in load_completions(run.artifact(arm.completions))}
     assert log_ratios.keys() == completions.keys()
-    completion = next(row for row in completions.values() if row.text)
+    sampled = run.artifact(arm.completions).read_rows("sampled_tokens", SAMPLED_TOKENS_SCHEMA)
+    completion, response = completions[sampled[0]["id"]], sampled[0]["token_ids"]
+    assert len(response) == completion.n_tokens
     reference = run.index.stage_with_fingerprint(run.artifact(arm.training).record["inputs"]["model"])
     sums = []
     for folder in (arm.training, reference):
         loaded = ModelRef(finished_run / "stages" / folder).load(lambda message: None, "cpu")
         prompt = loaded.chat.encode_prompt(completion.prompt)
-        response = loaded.chat.encode_response(completion.text)
-        if completion.finish_reason == "length":
-            response = response[: -len(loaded.chat.end_of_turn_ids)]
         with torch.no_grad():
             logits = loaded.model(torch.tensor([[*prompt, *response]])).logits[0].log_softmax(-1)
         sums.append(sum(float(logits[len(prompt) - 1 + index, token]) for index, token in enumerate(response)))

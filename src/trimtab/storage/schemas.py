@@ -84,6 +84,8 @@ COMPLETION_SCHEMA = pa.schema(
         ("finish_reason", pa.string()),
     ]
 )
+# The tokens of a completion, with the end of turn if it has one, and their log-probability at temperature 1, in nats.
+SAMPLED_TOKENS_SCHEMA = pa.schema([("id", pa.string()), ("token_ids", pa.list_(pa.int32())), ("logprob", pa.float64())])
 REWARD_SCHEMA = pa.schema([("id", pa.string()), ("a", pa.float64()), ("b", pa.float64())])
 SCORE_SCHEMA = pa.schema([("id", pa.string()), ("value", pa.float64()), ("status", pa.string()), ("note", pa.string())])
 

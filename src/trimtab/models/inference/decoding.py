@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +37,21 @@ class PrefixBatch:
     texts: Sequence[Sequence[int]]
 
 
+class SampledLogprobs:
+    """The log-probability of each generated text: the sum over its tokens at temperature 1, in nats."""
+
+    def __init__(self) -> None:
+        self.sums: defaultdict[int, float] = defaultdict(float)
+
+    def add_step(self, logits: Tensor, tokens: Tensor, texts: Sequence[int | None]) -> None:
+        """Adds a decoding step. `logits`: shape (rows, vocabulary); `tokens`, shape (rows,): the token that was sampled.
+        `texts`: the index of each row's text, or None if the text was finished before."""
+        logprobs = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
+        for text, logprob in zip(texts, logprobs.tolist(), strict=True):
+            if text is not None:
+                self.sums[text] += logprob
+
+
 @torch.inference_mode()
 def decode_batch(
     model: Any,
@@ -45,12 +61,13 @@ def decode_batch(
     *,
     max_new_tokens: int,
     temperature: float,
+    logprobs: SampledLogprobs | None = None,
 ) -> list[list[int]]:
     """Generate token ids for each text of each batch in order. The last one is the token that finished the text.
 
     Models with packed attention decode several prefixes at a time; other models take exactly one batch. Finished rows leave
     the batch once half of the rows are finished. Positions and masks are tracked explicitly, so padding between the prefix
-    and a text has no effect, including in sliding windows.
+    and a text has no effect, including in sliding windows. `logprobs` receives the log-probabilities of the texts.
     """
     causal = unwrap_adapter(model)
     project = get_lm_head(causal)
@@ -62,12 +79,16 @@ def decode_batch(
     outputs: list[list[int]] = [[] for batch in batches for _ in batch.texts]
     active = list(range(len(outputs)))
     for step in range(max_new_tokens):
-        tokens = sample_tokens(project(state.last_hidden).float(), [rngs[index] for index in active], temperature)
-        finished = []
-        for index, token in zip(active, tokens.tolist(), strict=True):
-            if not (outputs[index] and is_finished(outputs[index])):
+        logits = project(state.last_hidden).float()
+        tokens = sample_tokens(logits, [rngs[index] for index in active], temperature)
+        finished = [bool(outputs[index]) and is_finished(outputs[index]) for index in active]
+        if logprobs is not None:
+            texts = [None if done else index for index, done in zip(active, finished, strict=True)]
+            logprobs.add_step(logits, tokens, texts)
+        for row, (index, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
+            if not finished[row]:
                 outputs[index].append(token)
-            finished.append(is_finished(outputs[index]))
+                finished[row] = is_finished(outputs[index])
         if all(finished) or step == max_new_tokens - 1:
             break
         if 2 * sum(finished) >= len(active):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from trimtab.models.chat import ChatTokenizer
-from trimtab.models.inference.decoding import PrefixBatch, decode_batch
+from trimtab.models.inference.decoding import PrefixBatch, SampledLogprobs, decode_batch
 from trimtab.models.inference.prefix_cache import CachedPrefix
 from trimtab.models.inference.sampling import Sampling
 from trimtab.models.packing.layout_probe import require_mask_support, select_layout
@@ -21,6 +22,15 @@ from trimtab.types import Completion, Prompt
 CACHE_BUDGET_FACTOR = 16
 
 
+@dataclass(frozen=True, slots=True)
+class SampledCompletion:
+    """A completion with its tokens, and their summed log-probability at temperature 1, in nats."""
+
+    completion: Completion
+    token_ids: tuple[int, ...]
+    logprob: float
+
+
 def sample_completions(
     model: Any,
     chat: ChatTokenizer,
@@ -28,7 +38,7 @@ def sample_completions(
     sampling: Sampling,
     needed_ids: Collection[str],
     token_budget: int,
-) -> Iterator[list[Completion]]:
+) -> Iterator[list[SampledCompletion]]:
     """Generate responses to (ID, prompt) pairs, one batch at a time, longest prompts first.
 
     Batches are formed from all prompts, so that a resumed run forms the same batches. Batches without any of `needed_ids` are
@@ -45,6 +55,7 @@ def sample_completions(
         if not any(prompt_id in needed_ids for prompt_id, _, _ in batch):
             continue
         rngs = [random.Random(f"{sampling.seed}:{prompt_id}") for prompt_id, _, _ in batch]
+        logprobs = SampledLogprobs()
         responses = decode_batch(
             model,
             [PrefixBatch(CachedPrefix(0, ()), [ids for _, _, ids in batch])],
@@ -52,10 +63,13 @@ def sample_completions(
             rngs,
             max_new_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
+            logprobs=logprobs,
         )
         yield [
-            _build_completion(chat, prompt_id, prompt, response)
-            for (prompt_id, prompt, _), response in zip(batch, responses, strict=True)
+            SampledCompletion(
+                _build_completion(chat, prompt_id, prompt, response), tuple(response), logprobs.sums[index]
+            )
+            for index, ((prompt_id, prompt, _), response) in enumerate(zip(batch, responses, strict=True))
         ]
 
 

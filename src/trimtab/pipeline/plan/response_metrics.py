@@ -46,7 +46,7 @@ def _kl_stage(study: Study, row: RowStages) -> Stage | None:
     """Of an aligned row; `base` and `sft` have no reference."""
     if row.training is None or row.reference_logprobs is None or row.completions is None:
         return None
-    return kl_stage(f"kl.{row.name}", row.training, find_reference_model(study, row), row.completions)
+    return kl_stage(f"kl.{row.name}", find_reference_model(study, row), row.completions)
 
 
 def find_reference_model(study: Study, row: RowStages) -> ModelSource:

@@ -10,7 +10,7 @@ from trimtab.data.subsample import subsample_ids
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
-from trimtab.storage.schemas import COMPLETION_SCHEMA, completion_to_row, load_split_pairs
+from trimtab.storage.schemas import COMPLETION_SCHEMA, SAMPLED_TOKENS_SCHEMA, completion_to_row, load_split_pairs
 
 if TYPE_CHECKING:
     from trimtab.models.inference.sampling import Sampling
@@ -39,18 +39,27 @@ def generate_stage(
                 for batch in sample_completions(
                     loaded.model, loaded.chat, prompts, sampling, set(missing), runtime.token_budget
                 ):
-                    yield [{"key": completion.prompt_id, **completion_to_row(completion)} for completion in batch]
+                    yield [
+                        {
+                            "key": sampled.completion.prompt_id,
+                            **completion_to_row(sampled.completion),
+                            "token_ids": list(sampled.token_ids),
+                            "logprob": sampled.logprob,
+                        }
+                        for sampled in batch
+                    ]
                     tick(len(batch))
 
         generated = draft.resumable_rows("completions", prompt_ids, respond)
-        rows = [{column: row[column] for column in COMPLETION_SCHEMA.names} for row in generated]
-        draft.write_rows("completions", rows, COMPLETION_SCHEMA)
-        return {"prompts": len(rows), "tokens": sum(row["n_tokens"] for row in rows)}
+        for table, schema in (("completions", COMPLETION_SCHEMA), ("sampled_tokens", SAMPLED_TOKENS_SCHEMA)):
+            draft.write_rows(table, [{column: row[column] for column in schema.names} for row in generated], schema)
+        return {"prompts": len(generated), "tokens": sum(row["n_tokens"] for row in generated)}
 
     return Stage(
         name=name,
         kind="generate",
         role="evaluation",
+        version=2,
         execute=execute,
         settings={
             "sampling": identity_settings(sampling),

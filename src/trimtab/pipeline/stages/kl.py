@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from trimtab.core.runtime import Runtime
-from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
+from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
-from trimtab.storage.schemas import load_completions
-from trimtab.types import Completion
+from trimtab.storage.schemas import SAMPLED_TOKENS_SCHEMA, load_completions
 
 if TYPE_CHECKING:
-    from trimtab.models.chat import ChatTokenizer
     from trimtab.models.lazy_model import LazyModel
 
 KL_SCHEMA = pa.schema(
@@ -31,61 +28,54 @@ KL_SCHEMA = pa.schema(
 )
 
 
-def kl_stage(name: str, policy: ModelSource, reference: ModelSource, completions: Stage) -> Stage:
+def kl_stage(name: str, reference: ModelSource, completions: Stage) -> Stage:
     """Log-probabilities of the policy's responses under the policy and under its reference, in nats per response.
 
-    The mean of their difference estimates KL(policy ‖ reference) if responses were sampled at temperature 1. At a lower
-    temperature it is the same quantity on the responses that were actually given. A response that was cut off by the length
-    limit has no end of turn.
+    The policy's were computed when it generated the responses, and the reference reads the same tokens. The mean of their
+    difference estimates KL(policy ‖ reference) if responses were sampled at temperature 1. At a lower temperature it is the
+    same quantity on the responses that were actually given. A response that was cut off by the length limit has no end of turn.
     """
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        completions = load_completions(inputs["completions"])
-        policy_model = resolve_model(policy, inputs, "policy").lazy(runtime.notify, runtime.device)
-        rows = [_tokenize_completion(policy_model.chat, completion) for completion in completions]
-        policy_logprobs = _compute_logprobs(f"{name}, policy", policy_model, rows, runtime)
-        reference_model = resolve_model(reference, inputs, "reference").lazy(runtime.notify, runtime.device)
-        reference_logprobs = _compute_logprobs(f"{name}, reference", reference_model, rows, runtime)
+        artifact = inputs["completions"]
+        prompts = {completion.prompt_id: completion.prompt for completion in load_completions(artifact)}
+        sampled = artifact.read_rows("sampled_tokens", SAMPLED_TOKENS_SCHEMA)
+        model = resolve_model(reference, inputs, "reference").lazy(runtime.notify, runtime.device)
+        with artifact.translate_row_errors("sampled_tokens"):
+            rows = [
+                TokenizedPair(tuple(model.chat.encode_prompt(prompts[row["id"]])), tuple(row["token_ids"]), ())
+                for row in sampled
+            ]
+        logprobs = _compute_logprobs(name, model, rows, runtime)
         table = [
             {
-                "id": completion.prompt_id,
-                "policy_logprob": policy_logprob,
-                "reference_logprob": reference_logprob,
-                "n_tokens": len(row.first),
+                "id": row["id"],
+                "policy_logprob": row["logprob"],
+                "reference_logprob": logprob,
+                "n_tokens": len(row["token_ids"]),
             }
-            for completion, policy_logprob, reference_logprob, row in zip(
-                completions, policy_logprobs, reference_logprobs, rows, strict=True
-            )
+            for row, logprob in zip(sampled, logprobs, strict=True)
         ]
         draft.write_rows("kl", table, KL_SCHEMA)
-        return {"prompts": len(completions), "tokens": 2 * sum(map(len, rows))}
+        return {"prompts": len(rows), "tokens": sum(map(len, rows))}
 
     return Stage(
         name=name,
         kind="kl",
         role="evaluation",
+        version=2,
         execute=execute,
-        input_stages={
-            "completions": completions,
-            **as_input_stages(policy, "policy"),
-            **as_input_stages(reference, "reference"),
-        },
-        external_hashes={**as_external_hashes(policy, "policy"), **as_external_hashes(reference, "reference")},
-        work=Work(rate_key="kl", unit="prompts", fact="prompts", limit=prompt_limit(completions), model_input="policy"),
+        input_stages={"completions": completions, **as_input_stages(reference, "reference")},
+        external_hashes=as_external_hashes(reference, "reference"),
+        work=Work(
+            rate_key="kl", unit="prompts", fact="prompts", limit=prompt_limit(completions), model_input="reference"
+        ),
     )
 
 
 def load_log_ratios(artifact: Artifact) -> dict[str, float]:
     """The log-ratio of each response, in nats, by prompt id."""
     return {row["id"]: row["policy_logprob"] - row["reference_logprob"] for row in artifact.read_rows("kl", KL_SCHEMA)}
-
-
-def _tokenize_completion(chat: ChatTokenizer, completion: Completion) -> TokenizedPair:
-    row = tokenize_pair(chat, completion.prompt, completion.text)
-    without_end_of_turn = row.first[: -len(chat.end_of_turn_ids)]
-    if completion.finish_reason == "length" and without_end_of_turn:
-        return replace(row, first=without_end_of_turn)
-    return row
 
 
 def _compute_logprobs(name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime) -> list[float]:
