@@ -12,6 +12,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from trimtab.config.calibration import Calibration
 from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
+from trimtab.config.study_files import StudyDocument, load_study_documents
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
 from trimtab.core.component import (
     Component,
@@ -265,18 +266,32 @@ class Study(Settings):
         return self.seed if self.split.seed is None else self.split.seed
 
     @classmethod
-    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    def load(cls, path: str | Path, overrides: Sequence[str] = (), variant: str | None = None) -> Study:
         """Loads a study from a YAML file and applies `key.sub=value` overrides.
 
-        Relative paths in the study are relative to the working directory.
+        `variant` is one of the variants in the file. Relative paths in the study are relative to the working directory.
         """
+        documents = load_study_documents(Path(path), overrides)
+        names = ", ".join(documents)
+        if variant is None and "" not in documents:
+            raise StudyError(f"{path}: holds several studies; choose one of the variants: {names}")
+        if variant is not None and variant not in documents:
+            expected = f"expected one of: {names}" if names else "the file has no variants"
+            raise StudyError(f"{path}: unknown variant {variant!r} ({expected})")
+        return cls._validate_document(documents[variant or ""])
+
+    @classmethod
+    def load_variants(cls, path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Study]:
+        """Loads all studies of a YAML file, by variant. The key is empty if the file has no variants."""
+        documents = load_study_documents(Path(path), overrides)
+        return {name: cls._validate_document(document) for name, document in documents.items()}
+
+    @classmethod
+    def _validate_document(cls, document: StudyDocument) -> Study:
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise StudyError(f"{path}: {error.strerror or error}; expected a study as a YAML file") from error
-        except ValueError as error:  # not UTF-8, or a path that no file can have
-            raise StudyError(f"{path}: {error}; expected a study as a YAML file in UTF-8") from error
-        return cls.parse(text, overrides, str(path))
+            return validate_settings(cls, document.settings)
+        except StudyError as error:
+            raise document.name_places(error) from error
 
     @classmethod
     def parse(cls, text: str, overrides: Sequence[str] = (), location: str = "study") -> Study:
