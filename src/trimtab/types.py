@@ -312,7 +312,8 @@ class SingleVerdict:
 class Verdict:
     """One judge's comparison of two responses: `forward` with the candidate first, `reversed` with the baseline first.
 
-    `outcome` is the candidate's. Both verdicts are None if the judge was not called because the responses are identical.
+    `outcome` is the candidate's. One verdict is None if the judge was queried in one order only, and both are if it was not
+    queried because the responses are identical.
     """
 
     id: str
@@ -324,7 +325,7 @@ class Verdict:
 
     @property
     def is_order_inconsistent(self) -> bool | None:
-        """Whether the judge chose the same position in both orders; None if one order could not be parsed."""
+        """Whether the judge chose the same position in both orders; None without a choice in both."""
         if self.forward is None or self.reversed is None or self.forward.choice is None or self.reversed.choice is None:
             return None
         return self.forward.choice == self.reversed.choice != "tie"

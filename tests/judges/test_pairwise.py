@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ def judge(engine: Engine, comparison: Comparison = COMPARISON, **settings: Any) 
 
 
 def blue_first(request: EngineRequest) -> bool:
-    return "<response_1>\nBlue." in request.prompt[0].content
+    return "<response_1>\nBlue." in request.prompt[-1].content
 
 
 def weighting(forward: Sequence[float], backward: Sequence[float]) -> ScriptedEngine:
@@ -256,9 +256,80 @@ def test_unparsable_votes_do_not_count_unless_they_are_more_than_half() -> None:
     assert two.forward is not None and two.forward.text == "?\n\n?"
 
 
+PAPER: dict[str, Any] = {"mode": "text", "prompt": "tao_li_2025", "presentation_order": "random"}
+
+
+@pytest.mark.parametrize(
+    ("reply_if_blue_is_first", "reply_if_blue_is_second", "outcome"),
+    [("8 7\nBlue is a color.", "3 9\nSo.", "win"), ("2 7", "7 2", "loss"), ("5 5", "5 5", "tie"), ("?", "?", "failed")],
+)
+def test_the_judge_of_the_paper_makes_one_call_and_reads_two_scores(
+    reply_if_blue_is_first: str, reply_if_blue_is_second: str, outcome: str
+) -> None:
+    engine = replying(reply_if_blue_is_first, reply_if_blue_is_second)
+    result = judge(engine, **PAPER)
+    assert (result.outcome, len(engine.requests), result.is_order_inconsistent) == (outcome, 1, None)
+    (request,) = engine.requests
+    assert [message.role for message in request.prompt] == ["system", "user"]
+    assert [single is None for single in (result.forward, result.reversed)].count(True) == 1
+
+
+def test_a_random_order_depends_on_the_texts_and_both_orders_occur() -> None:
+    comparisons = [
+        Comparison(id=str(index), prompt=COMPARISON.prompt, candidate=f"Blue {index}", baseline=f"Seven {index}")
+        for index in range(200)
+    ]
+    swapped = [replace(each, candidate=each.baseline, baseline=each.candidate) for each in comparisons]
+    prefers_blue = ScriptedEngine(
+        choice_weights=lambda request, _: [2, 1] if "<response_1>\nBlue" in request.prompt[0].content else [1, 2]
+    )
+    component = build_judge(presentation_order="random")
+    verdicts = component.judge(comparisons, {"judge": prefers_blue})
+    num_forward = sum(verdict.forward is not None for verdict in verdicts)
+    assert 80 <= num_forward <= 120  # 100 expected, 7 standard deviation
+    assert {verdict.outcome for verdict in verdicts} == {"win"}
+    assert {verdict.outcome for verdict in component.judge(swapped, {"judge": prefers_blue})} == {"loss"}
+    prompts = [request.prompt for request in prefers_blue.requests]
+    assert prompts[:200] == prompts[200:]  # swapped responses are the same request
+
+
+def test_votes_in_one_order_are_one_call_each() -> None:
+    engine = SeededEngine(lambda seed, blue: "Response 1" if blue == (seed != 8) else "Response 2")
+    result = judge(engine, **{**SAMPLED, "presentation_order": "random"})
+    single = result.forward or result.reversed
+    assert single is not None and (result.outcome, result.cost.calls) == ("win", 3)
+    assert single.votes == (("first", "second", "first") if result.forward else ("second", "first", "second"))
+
+
+def test_a_custom_prompt_is_filled_and_its_first_line_is_parsed_or_its_candidates_scored() -> None:
+    prompt = {"user": "Q {conversation} A {response_1} B {response_2}"}
+    assert judge(replying("Response 1\nWhy", "Response 2"), mode="text", prompt=prompt).outcome == "win"
+    assert judge(weighting((0.9, 0.1), (0.2, 0.8)), prompt=prompt).outcome == "win"
+    component = build_judge(prompt=prompt)
+    assert build_component("judges", dump_component(component)) == component
+
+
+def test_an_unparsable_reply_is_a_tie_if_the_study_says_so_and_a_failed_request_is_not() -> None:
+    result = judge(replying("Response 1", "?"), mode="text", failed_as_tie=True)
+    assert (result.outcome, result.note) == ("win", "no verdict could be parsed: counted as a tie")
+    assert result.reversed is not None and (result.reversed.choice, result.reversed.text) == (None, "?")
+    both = judge(replying("?", "?"), mode="text", failed_as_tie=True)
+    assert (both.outcome, both.note) == ("tie", "no verdict could be parsed: counted as a tie")
+    assert judge(replying("?", "?"), failed_as_tie=True, **PAPER).outcome == "tie"
+    assert judge(FailingEngine(), mode="text", failed_as_tie=True).outcome == "failed"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"failed_as_tie": True}, "failed_as_tie: not used in mode logits"),
+        ({"prompt": "tao_li"}, r"unknown prompt 'tao_li' \(built-in: tao_li_2025\); did you mean 'tao_li_2025'"),
+        ({"prompt": "tao_li_2025"}, "mode: this prompt's reply is a line with two scores"),
+        ({**PAPER, "criterion": "x"}, "criterion: not used with `prompt`"),
+        ({**PAPER, "output_format": "scores"}, "output_format: not used with `prompt`"),
+        ({**PAPER, "max_reasoning_tokens": 9}, "max_reasoning_tokens: not used with `prompt`"),
+        ({**PAPER, "allow_ties": True}, "allow_ties: not used with a prompt that requests scores"),
+        ({"presentation_order": "most_confident"}, "presentation_order"),
         ({"allow_ties": True, "output_format": "scores"}, "allow_ties: not used with output_format: scores"),
         ({"max_verdict_tokens": 9}, "max_verdict_tokens: not used in mode logits"),
         ({"temperature": 0.7}, "temperature: not used in mode logits"),

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from trimtab.judges._shared.position_swap import combine_verdicts
+from trimtab.judges._shared.position_swap import combine_verdicts, read_verdict
 from trimtab.types import JudgeChoice, Outcome
 
 TABLE: dict[tuple[JudgeChoice | None, JudgeChoice | None], Outcome] = {
@@ -36,6 +36,21 @@ def test_the_released_code_treats_unparsable_verdicts_as_ties() -> None:
     assert combine_verdicts(None, None, failed_as_tie=True) == "tie"
     assert combine_verdicts(None, "second", failed_as_tie=True) == "win"
     assert combine_verdicts("second", None, failed_as_tie=True) == "loss"
+
+
+def test_a_single_verdict_decides_for_the_response_that_it_names() -> None:
+    assert [read_verdict(choice, candidate_first=True) for choice in ("first", "second", "tie", None)] == [
+        "win",
+        "loss",
+        "tie",
+        "failed",
+    ]
+    assert [read_verdict(choice, candidate_first=False) for choice in ("first", "second", "tie", None)] == [
+        "loss",
+        "win",
+        "tie",
+        "failed",
+    ]
 
 
 def test_swapping_the_responses_inverts_the_outcome() -> None:

@@ -10,7 +10,7 @@ import pytest
 from trimtab.annotators.seam.truncation import truncate_middle
 from trimtab.engines.openai.messages import strip_repeated_prefill, to_text
 from trimtab.prompts.delimiters import indent_label_lines, render_turns, wrap_in_tags
-from trimtab.prompts.judge import parse_scores, parse_verdict
+from trimtab.prompts.judge import parse_score_line, parse_scores, parse_verdict
 from trimtab.prompts.reasoning_tags import separate_thought
 from trimtab.prompts.seam import swap_response_numbers
 from trimtab.report.collect.side_effects import compute_distinct_2, is_refusal
@@ -57,6 +57,7 @@ FUNCTIONS: tuple[Callable[[str], object], ...] = (
     lambda text: indent_label_lines(text, "Verdict:"),
     lambda text: parse_verdict(text, allow_ties=True),
     parse_scores,
+    parse_score_line,
     is_refusal,
     compute_distinct_2,
     separate_thought,

@@ -17,7 +17,7 @@ from trimtab.prompts.comparison import (
 )
 from trimtab.prompts.delimiters import indent_label_lines, render_turns
 from trimtab.prompts.reasoning_tags import separate_thought
-from trimtab.types import EngineRequest, JudgeChoice, Prompt, build_user_prompt
+from trimtab.types import EngineRequest, JudgeChoice, Prompt, SingleVerdict, build_user_prompt
 
 JudgeOutputFormat = Literal["choice", "scores"]
 
@@ -35,8 +35,10 @@ _VERDICT = re.compile(
     r"(?:\s+is\s+(?:the\s+)?better(?:\s+(?:one|response|answer))?)?\W*",
     re.IGNORECASE,
 )
-_NUMBER = r"\W*(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?\W*"
-_SCORES = re.compile(rf"{_NUMBER}(?:score\s+of\s+)?response\s*2{_NUMBER}", re.IGNORECASE)
+_SCORE = r"(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?"
+_SCORES = re.compile(rf"\W*{_SCORE}\W*(?:score\s+of\s+)?response\s*2\W*{_SCORE}\W*", re.IGNORECASE)
+# Two scores and nothing else, with a space or a comma between them.
+_SCORE_LINE = re.compile(rf"[\s*`]*{_SCORE}(?:\s*,\s*|\s+){_SCORE}[\s*`.]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,13 @@ class JudgePrompt:
         """The label that ends the reasoning."""
         return VERDICT_LABEL if self.output_format == "choice" else SCORE_LABEL.format(slot=1)
 
+    def parse_reply(self, text: str) -> SingleVerdict:
+        """The verdict in a generated reply; `choice` is None if there is none."""
+        if self.output_format == "choice":
+            return SingleVerdict(choice=parse_verdict(text, allow_ties=len(self.candidates) > 2), text=text)
+        scores = parse_scores(text)
+        return SingleVerdict(choice=None if scores is None else compare_scores(*scores), scores=scores, text=text)
+
     def _build_prompt(self, prompt: Prompt, first: str, second: str) -> Prompt:
         return build_user_prompt(self.instructions + render_case(render_turns(prompt), first, second))
 
@@ -85,7 +94,7 @@ def build_judge_prompt(
         f"You compare two responses to the same conversation and say which one is better: {criterion.strip().rstrip('.')}. The "
         "order in which the responses stand says nothing about them, and longer is not better."
     )
-    candidates = (*VERDICT_CANDIDATES["response"], *([TIE_CANDIDATE] if allow_ties else []))
+    candidates = list_verdict_candidates(allow_ties=allow_ties)
     instructions = join_sections(
         [
             preamble,
@@ -98,10 +107,14 @@ def build_judge_prompt(
     return JudgePrompt(instructions=instructions, output_format=output_format, candidates=candidates)
 
 
+def list_verdict_candidates(*, allow_ties: bool) -> tuple[str, ...]:
+    """The possible answers: the first response, the second response, and a tie if it is allowed."""
+    return (*VERDICT_CANDIDATES["response"], *([TIE_CANDIDATE] if allow_ties else []))
+
+
 def parse_verdict(text: str, *, allow_ties: bool) -> JudgeChoice | None:
     """Parses the first non-empty line after a thought. None if it is not exactly a verdict; never a guess."""
-    first_line = next((line for line in separate_thought(text).answer.splitlines() if line.strip()), "")
-    match = _VERDICT.fullmatch(first_line)
+    match = _VERDICT.fullmatch(_find_first_line(text))
     if match is None:
         return None
     if match["tie"]:
@@ -111,7 +124,23 @@ def parse_verdict(text: str, *, allow_ties: bool) -> JudgeChoice | None:
 
 def parse_scores(text: str) -> tuple[float, float] | None:
     """Parses both scores from the text after the first score's label. None unless both are present and on the scale."""
-    match = _SCORES.match(separate_thought(text).answer)
+    return _read_scores(_SCORES.match(separate_thought(text).answer))
+
+
+def parse_score_line(text: str) -> tuple[float, float] | None:
+    """Parses the first non-empty line after a thought: two scores, as in `8 7`. None unless both are on the scale."""
+    return _read_scores(_SCORE_LINE.fullmatch(_find_first_line(text)))
+
+
+def compare_scores(first: float, second: float) -> JudgeChoice:
+    return "tie" if first == second else "first" if first > second else "second"
+
+
+def _find_first_line(text: str) -> str:
+    return next((line for line in separate_thought(text).answer.splitlines() if line.strip()), "")
+
+
+def _read_scores(match: re.Match[str] | None) -> tuple[float, float] | None:
     if match is None:
         return None
     first, second = float(match[1]), float(match[2])

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from trimtab.core.interfaces import Engine
 from trimtab.prompts.comparison import Position
-from trimtab.prompts.judge import SCORE_SCALE, VERDICT_CHOICES, JudgePrompt, parse_scores, parse_verdict
+from trimtab.prompts.judge import SCORE_SCALE, VERDICT_CHOICES, JudgePrompt, compare_scores
 from trimtab.prompts.pairwise_prompting import GenerationSettings, PromptState, generate_for_each, score_for_each
-from trimtab.types import ChoiceScores, Comparison, EngineRequest, Generation, JudgeChoice, SingleVerdict
+from trimtab.types import ChoiceScores, Comparison, EngineRequest, Generation, Prompt, SingleVerdict, text_hash
+
+JudgePresentationOrder = Literal["both", "random"]
+
+
+class VerdictPrompt(Protocol):
+    """A prompt for a verdict, whose candidates can be scored or whose reply can be parsed."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]: ...
+
+    def build_verdict_request(
+        self, prompt: Prompt, first: str, second: str, *, reasoning: str = ""
+    ) -> EngineRequest: ...
+
+    def parse_reply(self, text: str) -> SingleVerdict: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +48,23 @@ class OrderedComparison(PromptState):
         return replace(self, verdict=replace(verdict, text=text))
 
 
-def build_ordered_comparisons(comparisons: Sequence[Comparison]) -> list[OrderedComparison]:
-    """Both orders of each comparison, one after the other, candidate first."""
+def build_ordered_comparisons(
+    comparisons: Sequence[Comparison], presentation_order: JudgePresentationOrder
+) -> list[OrderedComparison]:
+    """Each comparison in both orders, candidate first, or in one order, which is random but a function of the texts."""
     return [
         OrderedComparison(comparison=comparison, candidate_first=candidate_first)
         for comparison in comparisons
-        for candidate_first in (True, False)
+        for candidate_first in ((True, False) if presentation_order == "both" else (_is_candidate_first(comparison),))
     ]
+
+
+def _is_candidate_first(comparison: Comparison) -> bool:
+    """True with probability 1/2. If the responses are swapped, the same text is first."""
+    candidate, baseline = (
+        text_hash("first of a judge", comparison.id, text) for text in (comparison.candidate, comparison.baseline)
+    )
+    return candidate < baseline
 
 
 def generate_explanations(
@@ -56,28 +82,33 @@ def generate_explanations(
 
 
 def generate_verdicts(
-    engine: Engine, prompt: JudgePrompt, states: Sequence[OrderedComparison], settings: GenerationSettings
+    engine: Engine, prompt: VerdictPrompt, states: Sequence[OrderedComparison], settings: GenerationSettings
 ) -> list[OrderedComparison]:
     """Generates the verdicts as text and parses them, in one call."""
 
     def update(state: OrderedComparison, generation: Generation) -> OrderedComparison:
-        return state.with_verdict(_parse_verdict(prompt, generation.text))
+        return state.with_verdict(prompt.parse_reply(generation.text))
 
     return generate_for_each(engine, states, lambda state: _build_request(prompt, state), update, settings)
 
 
 def score_verdict_choices(
+    engine: Engine, prompt: VerdictPrompt, states: Sequence[OrderedComparison]
+) -> list[OrderedComparison]:
+    """Reads the verdicts from the probabilities of the prompt's candidates, in one call."""
+    return score_for_each(
+        engine,
+        states,
+        lambda state: _build_request(prompt, state),
+        prompt.candidates,
+        lambda state, scores: state.with_verdict(_most_likely_verdict(scores)),
+    )
+
+
+def score_both_responses(
     engine: Engine, prompt: JudgePrompt, states: Sequence[OrderedComparison]
 ) -> list[OrderedComparison]:
-    """Reads the verdicts from probabilities: one call for a choice, two for the scores of both responses."""
-    if prompt.output_format == "choice":
-        return score_for_each(
-            engine,
-            states,
-            lambda state: _build_request(prompt, state),
-            prompt.candidates,
-            lambda state, scores: state.with_verdict(_most_likely_verdict(scores)),
-        )
+    """Reads the expected scores of both responses from probabilities, in two calls."""
     states = _score_response(engine, prompt, states, 1)
     states = _score_response(engine, prompt, states, 2)
     return [replace(state, verdict=None) if state.error else state for state in states]
@@ -88,6 +119,11 @@ def _score_response(
 ) -> list[OrderedComparison]:
     """Adds the expected score of the response at this position. The verdict is complete after position 2."""
 
+    def build_request(state: OrderedComparison) -> EngineRequest:
+        return prompt.build_verdict_request(
+            state.comparison.prompt, *state.responses, reasoning=state.reasoning, position=position
+        )
+
     def update(state: OrderedComparison, scores: ChoiceScores) -> OrderedComparison:
         score = _expected_score(scores)
         if position == 1:
@@ -97,7 +133,7 @@ def _score_response(
     return score_for_each(
         engine,
         states,
-        lambda state: _build_request(prompt, state, position),
+        build_request,
         tuple(str(score) for score in SCORE_SCALE),
         update,
         # the end-of-turn token distinguishes a score of 1 from the start of 10
@@ -105,17 +141,8 @@ def _score_response(
     )
 
 
-def _build_request(prompt: JudgePrompt, state: OrderedComparison, position: Position = 1) -> EngineRequest:
-    return prompt.build_verdict_request(
-        state.comparison.prompt, *state.responses, reasoning=state.reasoning, position=position
-    )
-
-
-def _parse_verdict(prompt: JudgePrompt, text: str) -> SingleVerdict:
-    if prompt.output_format == "choice":
-        return SingleVerdict(choice=parse_verdict(text, allow_ties=len(prompt.candidates) > 2), text=text)
-    scores = parse_scores(text)
-    return SingleVerdict(choice=None if scores is None else _compare_scores(*scores), scores=scores, text=text)
+def _build_request(prompt: VerdictPrompt, state: OrderedComparison) -> EngineRequest:
+    return prompt.build_verdict_request(state.comparison.prompt, *state.responses, reasoning=state.reasoning)
 
 
 def _most_likely_verdict(scores: ChoiceScores) -> SingleVerdict:
@@ -138,8 +165,4 @@ def _add_second_score(state: OrderedComparison, second: float) -> SingleVerdict:
     if state.verdict is None or state.verdict.scores is None:
         raise ValueError("the first response must be scored before the second")
     first = state.verdict.scores[0]
-    return SingleVerdict(choice=_compare_scores(first, second), scores=(first, second))
-
-
-def _compare_scores(first: float, second: float) -> JudgeChoice:
-    return "tie" if first == second else "first" if first > second else "second"
+    return SingleVerdict(choice=compare_scores(first, second), scores=(first, second))

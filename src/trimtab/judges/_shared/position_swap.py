@@ -1,4 +1,4 @@
-"""Combines a judge's verdicts in both presentation orders into one outcome."""
+"""From a judge's verdicts in one or both presentation orders to one outcome."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ def combine_verdicts(
     Opposite verdicts, which name the same position twice, are a tie. If one verdict is a tie, the other decides. A verdict
     that could not be parsed makes the outcome failed; SEAM's released code treats it as a tie (`failed_as_tie`).
     """
-    if failed_as_tie:
-        forward_choice, reversed_choice = forward_choice or "tie", reversed_choice or "tie"
-    if forward_choice is None or reversed_choice is None:
+    first = read_verdict(forward_choice, candidate_first=True, failed_as_tie=failed_as_tie)
+    second = read_verdict(reversed_choice, candidate_first=False, failed_as_tie=failed_as_tie)
+    if "failed" in (first, second):
         return "failed"
-    first, second = _FORWARD_OUTCOMES[forward_choice], _REVERSED_OUTCOMES[reversed_choice]
     if second in (first, "tie"):
         return first
     return second if first == "tie" else "tie"
+
+
+def read_verdict(choice: JudgeChoice | None, *, candidate_first: bool, failed_as_tie: bool = False) -> Outcome:
+    """The candidate's outcome by the verdict in one order; failed, or with `failed_as_tie` a tie, if there is no verdict."""
+    if choice is None:
+        return "tie" if failed_as_tie else "failed"
+    return (_FORWARD_OUTCOMES if candidate_first else _REVERSED_OUTCOMES)[choice]
