@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from trimtab.config.training import LOSSES, DpoSettings, LossType, PreferenceModelSettings
+from trimtab.config.training import (
+    LOSSES,
+    DpoSettings,
+    LossType,
+    PreferenceModelSettings,
+    RewardModelSettings,
+    SftSettings,
+)
 from trimtab.core.component import validate_settings
 from trimtab.errors import StudyError
 from trimtab.pipeline.stage import identity_settings
@@ -67,9 +74,21 @@ def test_label_noise_is_specified_once_and_in_range(settings: dict[str, Any], li
         validate_settings(DpoSettings, settings)
 
 
+@pytest.mark.parametrize("cls", [SftSettings, DpoSettings, RewardModelSettings, PreferenceModelSettings])
+@pytest.mark.parametrize("epochs", [1, 2.5])
+def test_steps_and_epochs_cannot_both_set_the_duration(cls: type[DpoSettings], epochs: float) -> None:
+    line = (
+        f"training.x.max_steps: num_train_epochs ({epochs:g}) and max_steps (9) both set the duration of the training; remove "
+        "one of them"
+    )
+    with pytest.raises(StudyError, match=f"^{re.escape(line)}$"):
+        validate_settings(cls, {"max_steps": 9, "num_train_epochs": epochs}, "training.x")
+
+
 @pytest.mark.parametrize(
     "settings",
     [
+        {"max_steps": 9},
         {"loss_type": "robust", "label_smoothing": "per_pair"},
         {"loss_type": "robust", "label_smoothing": 0.1, "label_mode": "weighted"},
         {"label_smoothing": 0.1},
@@ -80,7 +99,7 @@ def test_label_noise_is_specified_once_and_in_range(settings: dict[str, Any], li
 def test_settings_round_trip_through_json(settings: dict[str, Any]) -> None:
     parsed = validate_settings(DpoSettings, settings)
     assert parsed.model_dump(mode="json", exclude_defaults=True) == settings
-    assert validate_settings(DpoSettings, parsed.model_dump(mode="json")) == parsed
+    assert validate_settings(DpoSettings, parsed.model_dump(mode="json", exclude_unset=True)) == parsed
 
 
 def test_explicit_defaults_do_not_change_the_fingerprint() -> None:

@@ -185,9 +185,11 @@ def test_sft_fits_its_responses_with_and_without_an_adapter(tmp_path: Path) -> N
         assert not hasattr(tuned, "merge_and_unload")
 
 
-@pytest.mark.parametrize("stop_after", [3, 5])
-def test_a_killed_and_resumed_run_gives_identical_weights(tmp_path: Path, stop_after: int) -> None:
-    settings = DpoSettings(learning_rate=1e-2, num_train_epochs=2, batch_size=4, lora_r=4)
+@pytest.mark.parametrize(("duration", "stop_after"), [({"num_train_epochs": 2}, 3), ({"max_steps": 7}, 5)])
+def test_a_killed_and_resumed_run_gives_identical_weights(
+    tmp_path: Path, duration: dict[str, int], stop_after: int
+) -> None:
+    settings = DpoSettings(learning_rate=1e-2, batch_size=4, lora_r=4, **duration)
     examples = with_reference(tiny_model())
     runtime = make_runtime(trainer_arguments={"save_steps": 2})
     uninterrupted, uninterrupted_log = train_dpo(
@@ -211,6 +213,51 @@ def test_a_killed_and_resumed_run_gives_identical_weights(tmp_path: Path, stop_a
     for name, weight in adapter_weights(uninterrupted).items():
         assert torch.equal(weight, adapter_weights(resumed)[name]), name
     assert log == uninterrupted_log
+
+
+def test_a_resumed_log_has_each_step_once_if_not_every_step_is_logged(tmp_path: Path) -> None:
+    settings = DpoSettings(max_steps=6, batch_size=4, lora_r=2)
+    examples = with_reference(tiny_model())
+    runtime = make_runtime(trainer_arguments={"save_steps": 2, "logging_steps": 2})
+    seen = 0
+
+    def interrupt(done: int = 1) -> None:
+        nonlocal seen
+        seen += done
+        if seen == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_dpo(tiny_model(), examples, settings, runtime, tmp_path, interrupt)
+    _, log = train_dpo(tiny_model(), examples, settings, runtime, tmp_path, tick)
+    assert [record["step"] for record in log] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "reward"])
+def test_max_steps_repeats_the_data_like_epochs(tmp_path: Path, kind: str) -> None:
+    losses_by_duration = []
+    for duration in ({"max_steps": 5}, {"num_train_epochs": 2}):  # 12 pairs in batches of 5 are 3 steps per epoch
+        settings: dict[str, Any] = {
+            "learning_rate": 1e-2,
+            "batch_size": 5,
+            "lora_r": 2,
+            "warmup_ratio": 0,
+            "lr_scheduler_type": "constant",
+            **duration,
+        }
+        folder, runtime = tmp_path / next(iter(duration)), make_runtime()
+        if kind == "sft":
+            pairs = [TokenizedPair(prompt=pair.prompt, first=pair.first) for pair in PAIRS]
+            _, log = train_sft(tiny_model(), pairs, SftSettings(**settings), runtime, folder, tick)
+        elif kind == "dpo":
+            examples = with_reference(tiny_model())
+            _, log = train_dpo(tiny_model(), examples, DpoSettings(**settings), runtime, folder, tick)
+        else:
+            _, log = train_reward_model(tiny_model(), PAIRS, RewardModelSettings(**settings), runtime, folder, tick)
+        losses_by_duration.append([record["loss"] for record in log])
+    five_steps, two_epochs = losses_by_duration
+    assert (len(five_steps), len(two_epochs)) == (5, 6)
+    assert five_steps == two_epochs[:5]
 
 
 def test_a_checkpoint_holds_only_the_trained_weights(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from trimtab.errors import StudyError
     [
         ("learning_rate", "it is set by the study or by Trimtab"),
         ("optim", "it changes what the model learns, and it is not part of the fingerprint"),
-        ("max_steps", "it changes what the model learns"),
+        ("max_steps", "it is set by the study"),
         ("adam_beta2", "it changes what the model learns"),
         ("neftune_noise_alpha", "it changes what the model learns"),
         ("fsdp", "sharded training is not supported"),

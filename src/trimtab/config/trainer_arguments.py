@@ -43,6 +43,7 @@ _STUDY_SETTINGS = (
         "learning_rate",
         "lr_scheduler_type",
         "max_grad_norm",
+        "max_steps",
         "num_train_epochs",
         "seed",
         "warmup_steps",
@@ -52,7 +53,7 @@ _STUDY_SETTINGS = (
 )
 _OPTIMIZATION = (
     *("adam_beta1", "adam_beta2", "adam_epsilon", "average_tokens_across_devices", "data_seed", "dataloader_drop_last"),
-    *("dataloader_in_order", "label_smoothing_factor", "lr_scheduler_kwargs", "max_steps", "neftune_noise_alpha"),
+    *("dataloader_in_order", "label_smoothing_factor", "lr_scheduler_kwargs", "neftune_noise_alpha"),
     *("optim", "optim_args", "optim_target_modules", "train_sampling_strategy", "auto_find_batch_size"),
 )
 _SHARDING = ("accelerator_config", "deepspeed", "fsdp", "fsdp_config", "parallelism_config")

@@ -68,11 +68,27 @@ class _CommonSettings(Component):
     """Settings that all kinds of training share."""
 
     num_train_epochs: float = Field(1.0, gt=0, le=1000, description="Tao & Li (2025)")
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        le=2**31,
+        description="our default, null: as many steps as num_train_epochs takes; otherwise exactly this number of steps, which "
+        "repeat the data as often as necessary",
+    )
     lora_alpha: int | None = Field(None, ge=1, le=2**16, description="our default: twice lora_r")
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field("cosine", description="our default")
     warmup_ratio: float = Field(0.1, ge=0, lt=1, description="our default; fraction of the training steps")
     weight_decay: float = Field(0.0, ge=0, description="our default")
     max_grad_norm: float = Field(1.0, gt=0, description="our default")
+
+    @model_validator(mode="after")
+    def _require_one_duration(self) -> Self:
+        if self.max_steps is not None and "num_train_epochs" in self.model_fields_set:
+            raise ValueError(
+                f"max_steps: num_train_epochs ({self.num_train_epochs:g}) and max_steps ({self.max_steps}) both set the "
+                "duration of the training; remove one of them"
+            )
+        return self
 
 
 class SftSettings(_CommonSettings):

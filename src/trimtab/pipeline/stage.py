@@ -26,9 +26,10 @@ class Work:
     """What the duration of a stage is proportional to, for time estimates.
 
     The amount of work is `factor` times the number of units: the tokens or pairs of `splits` (at most `limit` pairs if there
-    are no `splits`), at most `limit` test prompts, or 1 for `once`. `token_fraction` is the share of a pair's tokens that is
-    processed. After execution, the fact named `fact` holds the number of units. `model_input` names the input with the model
-    that does the work. Stages with equal `rate_key` take about the same time per unit and parameter.
+    are no `splits`), at most `limit` test prompts, or 1 for `once`. A training processes its pairs `epochs` times, or
+    `num_pairs` pairs in all, repeated as often as necessary. `token_fraction` is the share of a pair's tokens that is
+    processed. After execution, the fact named `fact` holds the number of units, of all epochs. `model_input` names the input
+    with the model that does the work. Stages with equal `rate_key` take about the same time per unit and parameter.
     """
 
     rate_key: str
@@ -37,6 +38,8 @@ class Work:
     splits: tuple[str, ...] = ()
     limit: int | None = None
     factor: float = 1.0
+    epochs: float = 1.0
+    num_pairs: int | None = None
     token_fraction: float = 1.0
     model_input: str = "model"
 

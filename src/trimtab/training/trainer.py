@@ -7,7 +7,6 @@ checks are implemented here.
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,11 +126,6 @@ def count_pairs(inputs: Mapping[str, Tensor]) -> int:
     return len(inputs["reference"])
 
 
-def count_optimizer_steps(n_examples: int, settings: TrainingSettings) -> int:
-    """Optimizer steps of a training run on this many examples."""
-    return max(1, math.ceil(math.ceil(n_examples / settings.batch_size) * settings.num_train_epochs))
-
-
 def select_micro_batch_size(lengths: Sequence[int], batch_size: int, token_budget: int) -> int:
     """Examples per forward pass: the largest divisor of `batch_size` that fits the budget at the 90th percentile of length.
 
@@ -177,6 +171,7 @@ def _build_arguments(job: TrainingJob, folder: Path, micro_batch_size: int, n_mi
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
         "num_train_epochs": settings.num_train_epochs,
+        "max_steps": -1 if settings.max_steps is None else settings.max_steps,
         "seed": job.runtime.seed,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
@@ -306,8 +301,9 @@ class _ProgressLogger(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             with translate_read_errors(self.path, f"delete {self.path.parent} and run again"):
-                lines = self.path.read_text().splitlines()[: state.global_step] if self.path.is_file() else []
-            self.path.write_text("".join(line + "\n" for line in lines))
+                lines = self.path.read_text().splitlines() if self.path.is_file() else []
+                known = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+            self.path.write_text("".join(line + "\n" for line in known))
         self.tick(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

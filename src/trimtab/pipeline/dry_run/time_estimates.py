@@ -30,7 +30,7 @@ DEFAULT_RATES = {
     "generate": GENERATE_RATE,
     "score": READ_RATE * TYPICAL_RESPONSE_TOKENS,
     "pair_scores": READ_RATE * TYPICAL_RESPONSE_TOKENS * 2,
-    "kl": READ_RATE * TYPICAL_RESPONSE_TOKENS * 2,
+    "kl": READ_RATE * TYPICAL_RESPONSE_TOKENS,
     # The common prefix of all requests is computed once, so a pair costs its own tokens, in each presentation order.
     "preference_model": TRAIN_RATE * TYPICAL_PAIR_TOKENS,
     "judge": READ_RATE * TYPICAL_PAIR_TOKENS * 2,
@@ -90,7 +90,7 @@ class TimeEstimator:
     def _estimate_amount(self, stage: Stage, work: Work) -> float | None:
         """The amount of work, as `Work.measure` gives it after execution."""
         units = self._count_units(stage, work)
-        return None if units is None else work.factor * units
+        return None if units is None else work.factor * work.epochs * units
 
     def _count_units(self, stage: Stage, work: Work) -> float | None:
         if work.unit == "once":
@@ -98,6 +98,8 @@ class TimeEstimator:
         if work.unit == "prompts":
             counts = [count for count in (work.limit, self._num_prompts) if count is not None]
             return min(counts) if counts else None
+        if work.num_pairs is not None:
+            return self._to_units(work, work.splits[0] if work.splits else "labeled", work.num_pairs)
         if not work.splits:
             return self._to_units(work, "labeled", work.limit)
         units = [self._to_units(work, *self._count_pairs(stage, name)) for name in work.splits]

@@ -9,7 +9,7 @@ from trimtab.config.training import DpoSettings
 from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
@@ -19,12 +19,14 @@ from trimtab.pipeline.stage_models import (
 from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
     build_training_runtime,
+    estimate_training_work,
     load_labeled_pairs,
-    summarize_training_log,
+    summarize_training,
     trained_split,
 )
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import load_logprobs
+from trimtab.training.step_count import count_optimizer_steps
 from trimtab.types import Preference
 
 if TYPE_CHECKING:
@@ -49,7 +51,6 @@ def dpo_stage(
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.models.checkpoint import save_adapter
         from trimtab.training.dpo import train_dpo
-        from trimtab.training.trainer import count_optimizer_steps
 
         loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         reference_scores = None if settings.reference_free else load_logprobs(inputs["reference"])
@@ -59,8 +60,7 @@ def dpo_stage(
             policy, log = train_dpo(loaded.model, examples, settings, training_runtime, draft.folder, tick)
         if runtime.is_main_process:
             save_adapter(policy, resolve_model(model, inputs).source, draft.folder)
-        tokens = sum(len(example.pair) for example in examples)
-        return {**summarize_training_log(log), "examples": len(examples), "tokens": tokens}
+        return summarize_training(log, settings, [len(example.pair) for example in examples])
 
     return Stage(
         name=name,
@@ -75,13 +75,7 @@ def dpo_stage(
             **as_label_inputs(labels),
         },
         external_hashes=as_external_hashes(model),
-        work=Work(
-            rate_key="dpo",
-            unit="tokens",
-            fact="tokens",
-            splits=trained_split(labels),
-            factor=settings.num_train_epochs,
-        ),
+        work=estimate_training_work("dpo", settings, splits=trained_split(labels)),
     )
 
 

@@ -11,7 +11,7 @@ from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.interfaces import PairwisePrompt
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair
-from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
@@ -21,12 +21,14 @@ from trimtab.pipeline.stage_models import (
 from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
     build_training_runtime,
+    estimate_training_work,
     load_labeled_pairs,
-    summarize_training_log,
+    summarize_training,
     trained_split,
 )
 from trimtab.prompts.comparison import BOTH_ORDERS, choice_at_position
 from trimtab.storage.artifacts import Draft
+from trimtab.training.step_count import count_optimizer_steps
 from trimtab.types import Annotation, Order, Pair
 
 if TYPE_CHECKING:
@@ -50,7 +52,6 @@ def preference_model_stage(
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.models.checkpoint import save_adapter
         from trimtab.training.preference_model import train_preference_model
-        from trimtab.training.trainer import count_optimizer_steps
 
         loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         pairs = [(pair, label) for pair, label in load_labeled_pairs(inputs) if label.choice is not None]
@@ -64,8 +65,7 @@ def preference_model_stage(
             policy, log = train_preference_model(loaded.model, examples, settings, training_runtime, draft.folder, tick)
         if runtime.is_main_process:
             save_adapter(policy, resolve_model(model, inputs).source, draft.folder)
-        tokens = sum(len(example.pair) for example in examples)
-        return {**summarize_training_log(log), "examples": len(examples), "tokens": tokens}
+        return summarize_training(log, settings, [len(example.pair) for example in examples], len(pairs))
 
     task_settings = {"training_task": dict(task.settings)} if task.settings else {}
     return Stage(
@@ -77,12 +77,8 @@ def preference_model_stage(
         settings={"recipe": identity_settings(settings), "seed": seed, **task_settings},
         input_stages={"split": split, **as_input_stages(model), **as_label_inputs(labels)},
         external_hashes=as_external_hashes(model),
-        work=Work(
-            rate_key=PREFERENCE_MODEL_KIND,
-            unit="pairs",
-            fact="examples",
-            splits=trained_split(labels),
-            factor=settings.num_train_epochs,
+        work=estimate_training_work(
+            PREFERENCE_MODEL_KIND, settings, unit="pairs", fact="processed_examples", splits=trained_split(labels)
         ),
     )
 

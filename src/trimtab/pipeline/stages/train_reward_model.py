@@ -13,7 +13,7 @@ from trimtab.data.split import SPLIT_NAMES, normalized_prompt_hash
 from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import (
     ModelSource,
     as_external_hashes,
@@ -21,10 +21,15 @@ from trimtab.pipeline.stage_models import (
     resolve_model,
 )
 from trimtab.pipeline.stages.split import as_source
-from trimtab.pipeline.stages.training_data import build_training_runtime, summarize_training_log
+from trimtab.pipeline.stages.training_data import (
+    build_training_runtime,
+    estimate_training_work,
+    summarize_training,
+)
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import load_split_pairs
+from trimtab.training.step_count import count_optimizer_steps
 from trimtab.types import Pair
 
 if TYPE_CHECKING:
@@ -49,13 +54,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, 
         settings={"scorer": identity_settings(scorer), "max_length": max_length, "seed": seed},
         input_stages={"split": split},
         external_hashes={**as_external_hashes(scorer.model), "source": as_source(scorer.data).content_hash()},
-        work=Work(
-            rate_key="reward_model",
-            unit="tokens",
-            fact="tokens",
-            limit=limit if isinstance(limit, int) else None,
-            factor=scorer.training.num_train_epochs,
-        ),
+        work=estimate_training_work("reward_model", scorer.training, limit=limit if isinstance(limit, int) else None),
     )
 
 
@@ -77,13 +76,7 @@ def reward_model_stage(name: str, model: ModelSource, settings: RewardModelSetti
         settings={"recipe": identity_settings(settings), "seed": seed},
         input_stages={"split": split, **as_input_stages(model)},
         external_hashes=as_external_hashes(model),
-        work=Work(
-            rate_key="reward_model",
-            unit="tokens",
-            fact="tokens",
-            splits=("labeled",),
-            factor=settings.num_train_epochs,
-        ),
+        work=estimate_training_work("reward_model", settings, splits=("labeled",)),
     )
 
 
@@ -123,7 +116,6 @@ def _train_and_save(
     from trimtab.models.checkpoint import save_adapter, save_full_model
     from trimtab.models.scoring.reward_head import save_reward_head
     from trimtab.training.reward_model import train_reward_model
-    from trimtab.training.trainer import count_optimizer_steps
 
     training_runtime = build_training_runtime(name, seed, loaded, runtime)
     with runtime.progress(f"Training: {name}", count_optimizer_steps(len(rows), settings), "steps") as tick:
@@ -134,4 +126,4 @@ def _train_and_save(
         else:
             save_full_model(loaded, module.model, draft.folder)
         save_reward_head(module, draft.folder)
-    return {**summarize_training_log(log), "examples": len(rows), "tokens": sum(map(len, rows))}
+    return summarize_training(log, settings, list(map(len, rows)))

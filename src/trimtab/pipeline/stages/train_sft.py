@@ -9,16 +9,18 @@ from trimtab.config.training import SftSettings
 from trimtab.core.runtime import Runtime
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import tokenize_pair
-from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import as_external_hashes, resolve_model
 from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
     build_training_runtime,
+    estimate_training_work,
     load_preferences,
-    summarize_training_log,
+    summarize_training,
     trained_split,
 )
 from trimtab.storage.artifacts import Draft
+from trimtab.training.step_count import count_optimizer_steps
 
 # The share of a pair's tokens in the prompt and one response, for time estimates.
 SFT_TOKEN_FRACTION = 0.7
@@ -30,7 +32,6 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.models.checkpoint import save_full_model
         from trimtab.training.sft import train_sft
-        from trimtab.training.trainer import count_optimizer_steps
 
         loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
         rows = [
@@ -41,7 +42,7 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
             tuned, log = train_sft(loaded.model, rows, settings, training_runtime, draft.folder, tick)
         if runtime.is_main_process:
             save_full_model(loaded, tuned, draft.folder)
-        return {**summarize_training_log(log), "examples": len(rows), "tokens": sum(map(len, rows))}
+        return summarize_training(log, settings, list(map(len, rows)))
 
     return Stage(
         name=name,
@@ -51,12 +52,5 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
         settings={"recipe": identity_settings(settings), "seed": seed},
         input_stages={"split": split, **as_label_inputs(labels)},
         external_hashes=as_external_hashes(model),
-        work=Work(
-            rate_key="sft",
-            unit="tokens",
-            fact="tokens",
-            splits=trained_split(labels),
-            factor=settings.num_train_epochs,
-            token_fraction=SFT_TOKEN_FRACTION,
-        ),
+        work=estimate_training_work("sft", settings, splits=trained_split(labels), token_fraction=SFT_TOKEN_FRACTION),
     )

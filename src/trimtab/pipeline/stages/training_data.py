@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from trimtab.config.training import TrainingSettings
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
-from trimtab.pipeline.stage import Stage, StageInputs
+from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.storage.schemas import load_annotations, load_split_pairs
+from trimtab.training.step_count import count_epochs, count_optimizer_steps
 from trimtab.types import Annotation, Pair, Preference, build_human_annotation
 
 if TYPE_CHECKING:
@@ -63,14 +65,60 @@ def build_training_runtime(name: str, seed: int, loaded: LoadedModel, runtime: R
     )
 
 
-def summarize_training_log(log: list[dict[str, float]]) -> Mapping[str, Any]:
-    """The number of steps, and mean metrics over the first and the last tenth of the steps."""
+def estimate_training_work(
+    rate_key: str,
+    settings: TrainingSettings,
+    *,
+    unit: Literal["tokens", "pairs"] = "tokens",
+    fact: str = "tokens",
+    splits: tuple[str, ...] = (),
+    limit: int | None = None,
+    token_fraction: float = 1.0,
+) -> Work:
+    """The work of a training on the pairs of `splits`, or on `limit` pairs of its own. `fact` as in `summarize_training`."""
+    fixed = settings.max_steps is not None
+    return Work(
+        rate_key=rate_key,
+        unit=unit,
+        fact=fact,
+        splits=splits,
+        limit=limit,
+        epochs=1.0 if fixed else settings.num_train_epochs,
+        num_pairs=(settings.max_steps or 0) * settings.batch_size if fixed else None,
+        token_fraction=token_fraction,
+    )
+
+
+def summarize_training(
+    log: Sequence[Mapping[str, float]],
+    settings: TrainingSettings,
+    token_counts: Sequence[int],
+    n_pairs: int | None = None,
+) -> dict[str, Any]:
+    """Facts for the record: `steps`, `epochs`, metrics of the `first` and the `last` tenth of the log, and what was processed.
+
+    `token_counts` has the tokens of each example; `n_pairs` is the number of pairs, if a pair can have several examples.
+    `examples` are the distinct ones, `processed_examples` and `tokens` those of all epochs.
+    """
+    n_pairs = len(token_counts) if n_pairs is None else n_pairs
+    epochs = count_epochs(n_pairs, settings)
+    return {
+        "steps": count_optimizer_steps(n_pairs, settings),
+        "epochs": round(epochs, 4),
+        **_summarize_log(log),
+        "examples": len(token_counts),
+        "processed_examples": round(epochs * len(token_counts)),
+        "tokens": round(epochs * sum(token_counts)),
+    }
+
+
+def _summarize_log(log: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     if not log:
-        return {"steps": 0}
+        return {}
     tenth = max(1, len(log) // 10)
 
-    def average(entries: list[dict[str, float]]) -> dict[str, float]:
+    def average(entries: Sequence[Mapping[str, float]]) -> dict[str, float]:
         names = [name for name in SUMMARY_METRICS if name in entries[0]]
         return {name: round(sum(entry[name] for entry in entries) / len(entries), 4) for name in names}
 
-    return {"steps": len(log), "first": average(log[:tenth]), "last": average(log[-tenth:])}
+    return {"first": average(log[:tenth]), "last": average(log[-tenth:])}
