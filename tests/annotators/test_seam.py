@@ -96,12 +96,74 @@ def test_static_edge_weights_are_scored_once() -> None:
     assert [len(each) for each in strong.candidates if len(each) > 2] == [11]
 
 
-def test_the_variants_score_full_names_or_first_tokens_with_or_without_end_of_turn() -> None:
-    paper, code = RecordingEngine(strong_engine(CALM)), RecordingEngine(strong_engine(CALM))
+def test_both_variants_rank_principles_by_their_first_tokens_and_the_code_scores_the_end_of_turn() -> None:
+    paper, code, full_name = (RecordingEngine(strong_engine(CALM)) for _ in range(3))
     label(seam(), paper)
     label(seam(variant="released_code"), code)
-    assert paper.options == {(False, False)}
+    label(seam(principle_scoring="full_name"), full_name)
+    assert paper.options == {(True, False), (False, False)}
     assert code.options == {(True, False), (False, True)}
+    assert full_name.options == {(False, False)}
+
+
+def test_principles_of_the_chain_are_left_out_of_the_ranking_prompt() -> None:
+    strong = strong_engine(BACK_2)
+    label(seam(), strong)
+    rankings = [text(each) for each in strong.requests if is_ranking(each)]
+    used = [(), (NAMES[0],), (NAMES[0], NAMES[2])]  # NAMES[1] was backtracked from, so it is not in the chain
+    for prompt, chain in zip(rankings, used, strict=True):
+        listed = [
+            line.split(":")[0] for line in prompt.split("<principles>\n")[1].split("\n</principles>")[0].splitlines()
+        ]
+        demonstrated = [
+            line.split(": ")[1] for line in prompt.splitlines() if line.startswith("The principle that matters")
+        ]
+        assert listed == demonstrated == [name for name in NAMES if name not in chain]
+        assert not any(name in prompt for name in chain)
+
+
+def test_names_with_the_same_first_token_tie_and_the_list_decides() -> None:
+    # `No Risk Information` (7th) and `No NSFW Content` (9th) share their first token, which has the highest weight
+    def score(request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        if is_ranking(request):
+            return [5.0 if name.split()[0] == "No" else 1.0 for name in candidates]
+        return for_good(request, 0.6 + 0.1 * len(chain_of(request)))
+
+    found = label(seam(), ScriptedEngine(reply=lambda _: "Response 1 is good.", choice_weights=score))
+    nodes = found.detail["nodes"]
+    assert nodes[-1]["chain"] == ["No Risk Information", "No NSFW Content", "Informative"]
+    # 2 of 11 names have weight 5: 5 / (2 * 5 + 9); then one of 10: 5 / (5 + 9); then 9 equal ones
+    assert [node["weight"] for node in nodes] == pytest.approx([5 / 19, 5 / 14, 1 / 9])
+
+
+def test_the_search_of_figure_3() -> None:
+    # n2 with p = .6, n4 with .8, n5 with .7 (less information), n6 with .6 (less again: the search stops)
+    strong, weak = strong_engine({1: [0.6], 2: [0.8], 3: [0.7, 0.6]}), weak_engine()
+    found = label(seam(), strong, weak)
+    n2, n4, n5, n6 = found.detail["nodes"]
+    assert [(node["chain"], node["kept"]) for node in (n2, n4, n5, n6)] == [
+        (NAMES[:1], True),
+        (NAMES[:2], True),
+        (NAMES[:3], False),
+        ([*NAMES[:2], NAMES[3]], False),
+    ]
+    # 1 - H(.6) = 0.0290, 1 - H(.8) = 0.2781, 1 - H(.7) = 0.1187 bits
+    assert [node["information"] for node in (n2, n4, n5, n6)] == pytest.approx(
+        [0.0290, 0.2781, 0.1187, 0.0290], abs=5e-5
+    )
+    assert (found.detail["depth"], found.detail["backtracks"]) == (2, 1)
+    assert found.detail["score"] == pytest.approx((0.0290 + 0.2781) / 2, abs=5e-5)
+    assert chain_of(weak.requests[0]) == tuple(NAMES[:2])
+
+
+def test_after_a_gain_of_zero_the_paper_takes_the_deeper_node_and_the_code_the_first() -> None:
+    confidence = {1: [0.7], 2: [0.7], 3: [0.9]}
+    paper = label(seam(), strong_engine(confidence, HARMLESS_FIRST))
+    code = label(seam(node_selection="unbroken_gain"), strong_engine(confidence, HARMLESS_FIRST))
+    assert (paper.detail["depth"], code.detail["depth"]) == (3, 1)
+    # 1 - H(.7) = 0.1187, 1 - H(.9) = 0.5310
+    assert paper.detail["score"] == pytest.approx((0.1187 + 0.5310) / 2, abs=5e-5)
+    assert code.detail["score"] == pytest.approx(0.1187, abs=5e-5)
 
 
 def test_an_explicit_setting_overrides_the_variant_and_nothing_else() -> None:
@@ -167,7 +229,7 @@ def test_the_strong_pick_is_requested_only_for_pairs_that_it_labels() -> None:
     ) - 2  # both orders, at the end
     treeless = ScriptedEngine(reply=lambda _: "Said.", choice_weights=lambda request, _: for_good(request, 0.9))
     label(seam(**settings, tree=False), treeless)
-    assert len(treeless.requests) == 3  # a thought, and its judgment in both orders
+    assert len(treeless.requests) == 2  # a thought and its judgment
 
 
 def test_a_failed_pick_fails_no_pair_that_the_weak_model_labels() -> None:
@@ -227,18 +289,18 @@ def test_the_label_has_the_weak_models_log_odds() -> None:
 
 def test_both_orders_cancel_position_bias() -> None:
     first = ScriptedEngine(choice_weights=lambda request, _: [0.9, 0.1])
-    found = label(seam(), strong_engine(CALM), first)
+    found = label(seam(presentation_order="both"), strong_engine(CALM), first)
     assert (found.status, found.note) == ("abstained", "tie of the weak model")
     assert found.detail["p_a_by_order"] == pytest.approx({"a_first": 0.9, "b_first": 0.1})
     assert found.detail["order_inconsistent"] is True
-    once = label(seam(presentation_order="single"), strong_engine(CALM), first)
+    once = label(seam(), strong_engine(CALM), first)
     assert once.status == "ok"
     assert list(once.detail["p_a_by_order"].values()) == [once.p_a]
     assert "order_inconsistent" not in once.detail
 
 
 def test_labels_that_agree_in_both_orders_are_consistent() -> None:
-    found = label(seam(), strong_engine(CALM), weak_engine(share=0.8))
+    found = label(seam(presentation_order="both"), strong_engine(CALM), weak_engine(share=0.8))
     assert found.detail["order_inconsistent"] is False
     assert found.detail["p_a_by_order"] == pytest.approx({"a_first": found.p_a, "b_first": found.p_a})
 
@@ -255,7 +317,7 @@ def test_the_training_task_is_the_judgment_without_principles_or_thought() -> No
 
 def test_the_thought_is_renumbered_for_swapped_responses() -> None:
     weak = weak_engine()
-    label(seam(), strong_engine(CALM), weak)
+    label(seam(presentation_order="both"), strong_engine(CALM), weak)
     there, back = weak.requests
     assert last_case(there) == last_case(back)[::-1]
     assert "Response 1 is good, Response 2 is poor." in text(there)
@@ -282,7 +344,7 @@ def test_the_pair_comes_last_except_for_the_task_of_two_explanations() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"presentation_order": "single"}, {"variant": "released_code"}, {"explanations": "per_response"}]
+    "settings", [{}, {"presentation_order": "both"}, {"variant": "released_code"}, {"explanations": "per_response"}]
 )
 def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
     inputs = AnnotatorInputs(engines={"strong": hashing_engine(), "weak": hashing_engine()})
@@ -296,9 +358,14 @@ def test_swapped_responses_swap_the_label(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"edge_weights": "static", "allow_reused_principles": False}, {"variant": "released_code"}]
+    "settings",
+    [
+        {"node_selection": "unbroken_gain"},
+        {"node_selection": "unbroken_gain", "edge_weights": "static", "allow_reused_principles": False},
+        {"variant": "released_code"},
+    ],
 )
-def test_stopping_early_changes_no_label(settings: dict[str, Any]) -> None:
+def test_stopping_early_changes_no_label_if_the_gain_must_be_unbroken(settings: dict[str, Any]) -> None:
     inputs = AnnotatorInputs(engines={"strong": hashing_engine(), "weak": hashing_engine()})
     early = seam(**settings, early_stop=True).annotate(pairs(60), inputs)
     whole = seam(**settings, early_stop=False).annotate(pairs(60), inputs)
@@ -319,11 +386,11 @@ def test_a_label_is_independent_of_other_pairs() -> None:
 def test_a_search_round_makes_one_call_of_each_kind_for_all_pairs() -> None:
     strong, weak = RecordingEngine(hashing_engine()), RecordingEngine(hashing_engine())
     seam().annotate(pairs(40), AnnotatorInputs(engines={"strong": strong, "weak": weak}))
-    assert strong.calls[:3] == [("score_choices", 40), ("generate", 40), ("score_choices", 80)]
+    assert strong.calls[:3] == [("score_choices", 40), ("generate", 40), ("score_choices", 40)]
     writes = [count for kind, count in strong.calls if kind == "generate"]
     assert len(writes) <= 5
     assert writes == sorted(writes, reverse=True)
-    assert weak.calls == [("score_choices", 80)]
+    assert weak.calls == [("score_choices", 40)]
 
 
 def test_the_paper_variant_ignores_logprobs_and_token_counts() -> None:
@@ -358,9 +425,10 @@ def test_a_label_states_the_smallest_number_of_samples_in_its_search() -> None:
     assert plain.note == ""
 
 
-def test_without_backtracking_every_level_is_tried_once() -> None:
-    found = label(seam(backtracking=False), strong_engine({1: [0.6], 2: [0.55], 3: [0.8]}))
-    assert (found.detail["backtracks"], found.detail["depth"], len(found.detail["nodes"])) == (0, 1, 2)
+def test_without_backtracking_every_level_is_tried_once_and_none_ends_the_search() -> None:
+    found = label(seam(backtracking=False), strong_engine({1: [0.7], 2: [0.6], 3: [0.65]}))
+    assert (found.detail["backtracks"], found.detail["depth"]) == (0, 3)
+    assert [node["kept"] for node in found.detail["nodes"]] == [True, False, True]
 
 
 def test_without_thoughts_the_weak_model_sees_the_chain_alone() -> None:
@@ -377,7 +445,7 @@ def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() 
     weak = weak_engine()
     found = label(seam(tree=False), strong, weak)
     assert [len(each["chain"]) for each in found.detail["nodes"]] == [0]
-    assert (found.detail["calls_strong"], found.detail["depth"], found.detail["decided_by"]) == (5, 1, "weak")
+    assert (found.detail["calls_strong"], found.detail["depth"], found.detail["decided_by"]) == (3, 1, "weak")
     assert not any("principle" in text(each) for each in (*strong.requests, *weak.requests))
 
 

@@ -73,11 +73,14 @@ def test_a_failure_in_a_pruned_branch_fails_no_label(what: str) -> None:
             found = ScriptedEngine.score_choices(self, requests, *args, **how)
             return [failed if third(each) else answer for each, answer in zip(requests, found, strict=True)]
 
-    early = label(seam(early_stop=True), plain)
-    late = label(seam(early_stop=False), Failing(reply=plain.reply_fn, choice_weights=plain.weights_fn))
+    early = label(seam(node_selection="unbroken_gain"), plain)
+    failing = Failing(reply=plain.reply_fn, choice_weights=plain.weights_fn)
+    late = label(seam(node_selection="unbroken_gain", early_stop=False), failing)
     assert (late.status, late.note, late.p_a, late.detail["score"]) == ("ok", "", early.p_a, early.detail["score"])
     assert (late.detail["failed_in_pruned_branch"], "failed_in_pruned_branch" in early.detail) == (True, False)
     assert late.detail["depth"] == 1
+    literal = label(seam(), Failing(reply=plain.reply_fn, choice_weights=plain.weights_fn))
+    assert (literal.status, literal.note) == ("failed", "timed out")  # the third node could have decided
 
 
 MARKUP = (
@@ -129,7 +132,7 @@ def test_an_empty_thought_is_counted_has_no_information_and_is_retried() -> None
 def test_a_pair_without_any_thought_fails() -> None:
     found = label(seam(), ScriptedEngine(choice_weights=strong_engine(CALM).weights_fn))
     assert (found.status, found.note) == ("failed", "the strong model generated no thought")
-    assert found.detail["num_empty_thoughts"] == 2
+    assert found.detail["num_empty_thoughts"] == 3
 
 
 def test_truncated_thoughts_are_counted() -> None:

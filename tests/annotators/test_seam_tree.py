@@ -1,4 +1,4 @@
-"""SEAM's tree, against manual calculations: information, search order, retained nodes, and the labeler."""
+"""SEAM's tree, against manual calculations: information, search order, valid nodes, and the labeler."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from trimtab.annotators.seam.scoring import compute_first_probability
 from trimtab.annotators.seam.tree import (
     Node,
+    NodeSelection,
     SearchLimits,
     Tree,
     add_node,
     compute_information,
     compute_tree_score,
-    count_retained_nodes,
     describe_drop_reason,
     select_labeler,
     select_next_principle,
@@ -36,16 +36,22 @@ PAPER = SearchLimits(max_depth=3, retries=1, allow_reused_principles=True, early
 HARMLESS = {each.name for each in load_principles() if each.group == "harmless"}
 
 
-def path(*informations: float) -> list[Node]:
-    return [
+def tree_with_path(rule: NodeSelection, *informations: float) -> Tree:
+    nodes = tuple(
         Node(chain=tuple(NAMES[: index + 1]), thought=("t",), information=each)
         for index, each in enumerate(informations)
-    ]
+    )
+    return Tree(node_selection=rule, path=nodes, nodes=nodes)
 
 
-def grow(informations: list[float], rules: SearchLimits, names: list[str] = NAMES) -> Tree:
+def grow(
+    informations: list[float],
+    rules: SearchLimits,
+    names: list[str] = NAMES,
+    node_selection: NodeSelection = "deepest_gain",
+) -> Tree:
     """The tree of a search whose nodes have this information, in order of creation."""
-    tree, left = Tree(weights=WEIGHTS), list(informations)
+    tree, left = Tree(node_selection=node_selection, weights=WEIGHTS), list(informations)
     while not tree.done:
         name = select_next_principle(tree, names, rules)
         assert name is not None
@@ -112,34 +118,67 @@ def test_in_the_paper_a_rejected_principle_may_return_at_deeper_levels(
     assert grow(informations, PAPER).chain == tuple(NAMES[rank] for rank in ranks)
 
 
+def test_the_search_of_figure_3_keeps_the_failing_node_and_is_labeled_by_the_one_before_it() -> None:
+    # n2 (r0), n4 (r1), n5 (r2) with less information than n4, n6 (r3) with less as well: the search stops
+    n2, n4, n5, n6 = 0.2, 0.4, 0.3, 0.1
+    tree = grow([n2, n4, n5, n6], PAPER)
+    assert [node.information for node in tree.path] == [n2, n4, n6]
+    assert [node.information for node in tree.valid_nodes] == [n2, n4]
+    assert (tree.deciding_node.chain, tree.backtracks) == (("r0", "r1"), 1)
+    assert compute_tree_score(tree) == pytest.approx((n2 + n4) / 2)
+    assert [describe_drop_reason(tree, node) for node in tree.nodes] == [
+        "",
+        "",
+        "less information than its parent; retried",
+        "no gain over its parent",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("informations", "depth"),
+    ("informations", "paper_levels", "code_levels"),
     [
-        ((0.5,), 1),
-        ((0.0,), 1),
-        ((0.5, 0.4, 0.9), 1),
-        ((0.5, 0.6, 0.55), 2),
-        ((0.5, 0.5, 0.9), 1),
-        ((0.5, 0.6, 0.6), 2),
-        ((0.5, 0.6, 0.7), 3),
+        ((0.5,), [1], [1]),
+        ((0.5, 0.6, 0.7), [1, 2, 3], [1, 2, 3]),
+        ((0.5, 0.6, 0.55), [1, 2], [1, 2]),
+        ((0.5, 0.6, 0.6), [1, 2], [1, 2]),
+        ((0.5, 0.5, 0.9), [1, 3], [1]),
+        ((0.5, 0.4, 0.45), [1, 3], [1]),
+        ((0.0, 0.3), [2], [1, 2]),
+        ((0.0, 0.0, 0.0), [1], [1]),
     ],
 )
-def test_the_path_is_retained_up_to_the_first_node_without_gain(informations: tuple[float, ...], depth: int) -> None:
-    assert count_retained_nodes(path(*informations)) == depth
+def test_valid_nodes_have_a_gain_over_their_predecessor_in_the_paper_and_an_unbroken_one_in_the_code(
+    informations: tuple[float, ...], paper_levels: list[int], code_levels: list[int]
+) -> None:
+    for rule, levels in (("deepest_gain", paper_levels), ("unbroken_gain", code_levels)):
+        tree = tree_with_path(rule, *informations)  # type: ignore[arg-type]
+        assert [len(node.chain) for node in tree.valid_nodes] == levels
+        assert len(tree.deciding_node.chain) == levels[-1]
 
 
-def test_a_gain_of_zero_does_not_backtrack() -> None:
-    tree = grow([0.5, 0.5], PAPER)
-    assert (tree.backtracks, tree.chain, count_retained_nodes(tree.path)) == (0, ("r0", "r1"), 1)
+def test_a_gain_of_zero_neither_backtracks_nor_stops() -> None:
+    tree = grow([0.5, 0.5, 0.9], PAPER)
+    assert (tree.backtracks, tree.chain, tree.deciding_node.information) == (0, ("r0", "r1", "r2"), 0.9)
+    assert compute_tree_score(tree) == pytest.approx(0.7)
+    code = grow([0.5, 0.5, 0.9], CODE, node_selection="unbroken_gain")
+    assert (code.backtracks, code.deciding_node.information, compute_tree_score(code)) == (0, 0.5, 0.5)
 
 
-def test_the_score_is_the_mean_over_the_retained_nodes() -> None:
-    assert compute_tree_score(path(0.2, 0.4, 0.3)) == pytest.approx(0.3)
-    assert compute_tree_score(path(0.2, 0.1, 0.9)) == pytest.approx(0.2)
+def test_without_early_stop_a_path_goes_on_below_a_node_with_less_information() -> None:
+    endless = SearchLimits(max_depth=3, retries=0, allow_reused_principles=True, early_stop=False)
+    tree = grow([0.5, 0.4, 0.45], endless)
+    assert (tree.backtracks, tree.deciding_node.information) == (0, 0.45)
+    assert compute_tree_score(tree) == pytest.approx(0.475)
+
+
+def test_the_score_is_the_mean_over_the_valid_nodes() -> None:
+    assert compute_tree_score(tree_with_path("unbroken_gain", 0.2, 0.4, 0.3)) == pytest.approx(0.3)
+    assert compute_tree_score(tree_with_path("unbroken_gain", 0.2, 0.1, 0.9)) == pytest.approx(0.2)
+    assert compute_tree_score(tree_with_path("deepest_gain", 0.2, 0.1, 0.9)) == pytest.approx(0.55)
 
 
 def test_every_dropped_node_has_a_reason() -> None:
-    tree = grow([0.5, 0.3, 0.4, 0.6], CODE)
+    tree = grow([0.5, 0.3, 0.4, 0.6], CODE, node_selection="unbroken_gain")
     assert [describe_drop_reason(tree, node) for node in tree.nodes] == [
         "",
         "less information than its parent; retried",

@@ -18,7 +18,7 @@ from trimtab.types import Annotation
 class Information(Component):
     """Keeps the labels with the highest tree scores, like SEAM's own filter.
 
-    The score is `detail["score"]` of labels by `seam`: the mean information of the tree's kept nodes, in bits. Of the n
+    The score is `detail["score"]` of labels by `seam`: the mean information of the tree's valid nodes, in bits. Of the n
     labels that prefer a response, `select_by: fraction` keeps ceil(n * fraction), equal scores by pair id; `median`, the
     rule of the released code, keeps all with at least the median score, more than half of them if scores tie. Raises
     `DataError` for labels without a score.

@@ -70,13 +70,11 @@ def build_preference_request(pair: OrderedPair, principles: Sequence[Principle])
     )
 
 
-def build_ranking_request(
-    pair: OrderedPair, principles: Sequence[Principle], used: Sequence[Principle] = ()
-) -> EngineRequest:
-    """Asks which principle matters most for the pair, except those `used`; scored over `build_ranking_candidates`.
+def build_ranking_request(pair: OrderedPair, principles: Sequence[Principle]) -> EngineRequest:
+    """Asks which of these principles matters most for the pair; scored over `build_ranking_candidates`.
 
-    SEAM's edge weights (Li et al. 2025, eq. 5) are the probabilities of the remaining names. The prompt shows every
-    principle's demonstration, the better response first in every other one, so that no position is favored.
+    SEAM's edge weights (Li et al. 2025, eq. 5) are the probabilities of their names. The prompt shows every principle's
+    demonstration, the better response first in every other one, so that no position is favored.
     """
     task = (
         "You will read a conversation and two responses to its last message. Of the following principles, name the one "
@@ -86,10 +84,7 @@ def build_ranking_request(
         f"{_build_demonstration_pair(principle, better_first=index % 2 == 0).render()}\n{_RANKING_STEM} {principle.name}"
         for index, principle in enumerate(principles)
     ]
-    excluded = (
-        ["Already considered, and not to be named again:", wrap_in_tags("used", _join_names(used))] if used else []
-    )
-    parts = (*_number_examples(examples), "The case to decide:", pair.render(), *excluded)
+    parts = (*_number_examples(examples), "The case to decide:", pair.render())
     return _build_request(task, _render_principles(principles), *parts, prefill=_RANKING_STEM)
 
 
@@ -183,10 +178,6 @@ def _build_request(*parts: str, prefill: str) -> EngineRequest:
 
 def _render_principles(principles: Sequence[Principle]) -> str:
     return wrap_in_tags("principles", "\n".join(f"{principle.name}: {principle.text}" for principle in principles))
-
-
-def _join_names(principles: Sequence[Principle]) -> str:
-    return ", ".join(principle.name for principle in principles)
 
 
 def _number_examples(examples: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from trimtab.annotators.seam.pair_state import PairState, describe_empty_thought, to_annotation
 from trimtab.annotators.seam.scoring import ANSWER_TOKENS, score_judgments, score_strong_picks
 from trimtab.annotators.seam.search import SearchState, TreeSearch
-from trimtab.annotators.seam.tree import Labeler, SearchLimits, select_labeler
+from trimtab.annotators.seam.tree import Labeler, NodeSelection, SearchLimits, Tree, select_labeler
 from trimtab.annotators.seam.truncation import (
     MIN_RETAINED_FRACTION,
     estimate_request_tokens,
@@ -53,33 +53,43 @@ class Seam(Component):
     """Strong Empowered and Aligned Weak Mastered annotation (Li et al. 2025).
 
     For each pair, the `strong` model grows a path of thoughts about principles, best first, with one retry per level. The
-    `weak` model labels given the deepest thought that still added information. `p_a` is the weak model's probability (or
-    the strong model's own, for labels it decides), `margin` its log-odds in nats; exact ties abstain. `detail` has the tree
-    and its `score`, which the filter `information` reads.
+    `weak` model labels given the deepest thought with information gain over its predecessor. `p_a` is the weak model's
+    probability (or the strong model's own, for labels it decides), `margin` its log-odds in nats; exact ties abstain.
+    `detail` has the tree and its `score`, which the filter `information` reads.
 
-    `variant` sets the defaults of the following settings, all of which differ between the paper and its released code:
-    `edge_weights`: rank the principles again after each choice (`conditional`, eq. 5), or only once (`static`);
-    `principle_scoring`: by the `full_name`, or by its `first_token`, which two names may share;
-    `answer_scoring`: the probability of each answer (`sum` of log-probabilities), or the softmax of the mean log-probability
-    per token, end of turn included (`mean_with_eos`), which keeps all probabilities near 1/2;
-    `explanations`: a `single` one per node, or one `per_response`;
-    `presentation_order`: average `both` orders for labels and node information, or use a `single` one;
-    `first_response`: which response comes first: `random` (determined by the texts), or the `strong_pick`;
-    `early_stop`: stop below a node without gain, which changes no label;
-    `allow_reused_principles`: a principle that was backtracked from may be used again at deeper levels;
-    `helpful_only_labeler`: which model labels pairs whose chain has no harmlessness principle. The released code uses the
-    strong model's own preference; in the paper, the weak model always labels.
-    The filter of the released code is `information` with `select_by: median`. Not reproduced: its prompts, its silent
-    truncation of long prompts, ties decided for the second response, the mean over 25 tokens for the strong model's own
-    preference (here over 4: the same preference, but farther from 1/2), and training the student on all tokens, packed into
-    blocks of 1024 (here on the response only).
+    `variant` sets the defaults of the following settings. `paper` follows the text, `released_code` the authors' code:
+    `edge_weights`: `conditional` (paper, eq. 5) ranks the principles again after each choice, with those of the chain left
+    out of the prompt; `static` (code) ranks all of them once;
+    `principle_scoring`: by the `first_token` of each name (paper and code), which two names may share, or by the
+    `full_name` (our addition). Equal weights: the first in the list of principles;
+    `answer_scoring`: the probability of each answer (`sum` of log-probabilities; paper), or the softmax of the mean
+    log-probability per token, end of turn included (`mean_with_eos`; code), which keeps all probabilities near 1/2;
+    `explanations`: a `single` one per node (paper), or one `per_response` (code);
+    `presentation_order`: a `single` one (paper and code), or the average over `both`, for labels and for node information
+    (our addition: it cancels position bias, but a model that follows the position then has nodes of almost 0 bits);
+    `first_response`: which response is first in a single order: `random` (determined by the texts; the paper does not state
+    it), or the `strong_pick` (code);
+    `node_selection`: what n_h is: the deepest node of the path with gain over its predecessor (`deepest_gain`; paper), or
+    the last one before the first node without gain (`unbroken_gain`; code). They differ after a gain of 0, and without
+    backtracking;
+    `early_stop`: true (paper, rule 3) ends the search at the second node of a level with less information than its parent;
+    false (code) always builds `max_depth` levels. With `unbroken_gain` this changes no label;
+    `allow_reused_principles`: true (paper: they are not in the chain): a principle that was backtracked from may be used at
+    deeper levels; false (code);
+    `helpful_only_labeler`: which model labels pairs whose chain has no harmlessness principle: always the `weak` one
+    (paper), or the `strong` one, by its own preference (code).
+    Not reproduced of the released code: its prompts, its silent truncation of long prompts, ties decided for the second
+    response, the mean over 25 tokens for the strong model's own preference (here over 4: the same preference, but farther
+    from 1/2), and training the student on all tokens, packed into blocks of 1024 (here on the response only). Its filter is
+    `information` with `select_by: median`.
 
-    Ablations (table 3): `backtracking: false`; `include_thoughts: false`: the weak model sees only the chain;
-    `tree: false`: the strong model explains once, without principles.
+    Ablations (table 3), each with the ones before it: `backtracking: false`, without rules 2 and 3, so every path has
+    `max_depth` levels; `include_thoughts: false`: the weak model sees only the chain; `tree: false`: the strong model
+    explains once, without principles.
     """
 
     SYMMETRIC: ClassVar[bool] = True
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
 
     weak: Annotated[Component, ENGINE_FIELD] = Field(
         default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@weak"})
@@ -95,16 +105,17 @@ class Seam(Component):
     presentation_order: SeamPresentationOrder | None = None
     first_response: FirstResponse | None = None
     early_stop: bool | None = None
+    node_selection: NodeSelection | None = None
     helpful_only_labeler: Labeler | None = None
     allow_reused_principles: bool | None = None
     max_depth: int = Field(3, ge=1, description="released code; not stated in the paper")
-    retries: int = Field(1, ge=0, description="paper: one retry per level")
+    retries: int = Field(1, ge=0, description="paper (rule 3): one retry per level")
     backtracking: bool = True
     include_thoughts: bool = True
     tree: bool = True
     principles: str | None = Field(None, description="a YAML file of principles; null: the built-in ones")
-    max_thought_tokens: int = Field(512, ge=1, description="released code")
-    max_prompt_tokens: int = Field(4096, ge=1, description="estimated from the text, thoughts included")
+    max_thought_tokens: int = Field(512, ge=1, description="released code; not stated in the paper")
+    max_prompt_tokens: int = Field(4096, ge=1, description="our default; estimated from the text, thoughts included")
     on_overlong: Literal["fail", "truncate"] = "fail"
 
     @model_validator(mode="after")
@@ -181,7 +192,7 @@ class Seam(Component):
             *build_thought_requests(empty, chain, per_response=per_response),
             build_preference_request(empty, principles),
         ]
-        requests += [build_ranking_request(empty, principles, chain)] if self.tree else []
+        requests += [build_ranking_request(empty, principles)] if self.tree else []
         return max(
             thought_tokens + estimate_request_tokens(build_judgment_request(empty, chain, ())),
             *map(estimate_request_tokens, requests),
@@ -240,11 +251,12 @@ class Seam(Component):
                 max_depth=self.max_depth,
                 retries=self.retries if self.backtracking else 0,
                 allow_reused_principles=variant.allow_reused_principles,
-                early_stop=variant.early_stop,
+                early_stop=variant.early_stop and self.backtracking,
             ),
             max_thought_tokens=self.max_thought_tokens,
         )
-        results = search([SearchState(ordered_pair=state.ordered_pair) for state in states])
+        empty_tree = Tree(node_selection=variant.node_selection)
+        results = search([SearchState(ordered_pair=state.ordered_pair, tree=empty_tree) for state in states])
         return [
             replace(state, search=result, note=result.note or describe_empty_thought(result.tree))
             for state, result in zip(states, results, strict=True)
@@ -260,7 +272,7 @@ class Seam(Component):
         harmless = {principle.name for principle in principles if principle.group == "harmless"}
         helpful_only_labeler = self.resolve_variant().helpful_only_labeler if self.tree else "weak"
         states = [
-            replace(state, decided_by=select_labeler(state.deciding_node.chain, harmless, helpful_only_labeler))
+            replace(state, decided_by=select_labeler(state.tree.deciding_node.chain, harmless, helpful_only_labeler))
             for state in states
         ]
         add_picks, label_with_weak = (
@@ -276,8 +288,8 @@ class Seam(Component):
         judgments = [
             (
                 state.ordered_pair,
-                [by_name[name] for name in state.deciding_node.chain],
-                state.deciding_node.thought if self.include_thoughts else (),
+                [by_name[name] for name in state.tree.deciding_node.chain],
+                state.tree.deciding_node.thought if self.include_thoughts else (),
             )
             for state in states
         ]

@@ -13,7 +13,6 @@ from trimtab.annotators.seam.tree import (
     Node,
     Tree,
     compute_tree_score,
-    count_retained_nodes,
     describe_drop_reason,
 )
 from trimtab.prompts.reply_checks import compute_min_samples, format_sample_note
@@ -58,16 +57,10 @@ class PairState:
     def tree(self) -> Tree:
         return Tree() if self.search is None else self.search.tree
 
-    @property
-    def deciding_node(self) -> Node:
-        """The deepest node kept, n_h."""
-        return self.tree.path[count_retained_nodes(self.tree.path) - 1]
-
 
 def describe_empty_thought(tree: Tree) -> str:
     """An error if the deciding node of a finished tree has no thought; empty otherwise."""
-    is_empty = tree.done and tree.path[count_retained_nodes(tree.path) - 1].empty
-    return "the strong model generated no thought" if is_empty else ""
+    return "the strong model generated no thought" if tree.done and tree.deciding_node.empty else ""
 
 
 def to_annotation(state: PairState) -> Annotation:
@@ -101,9 +94,10 @@ def _compute_min_samples(state: PairState) -> int:
 def build_detail(state: PairState) -> dict[str, Any]:
     """The tree and all other details of the label, as JSON values.
 
-    `nodes` are in order of creation. `calls_strong` and `calls_weak` count like the released code: one per thought or
-    ranking and one per scored response, although both responses are scored by a single request here. `samples`, for engines
-    without log-probabilities, is the smallest number of samples that a probability was estimated from.
+    `nodes` are in order of creation, and `depth` is the level of the deciding node. `calls_strong` and `calls_weak` count
+    like the released code: one per thought or ranking and one per scored response, although both responses are scored by a
+    single request here. `samples`, for engines without log-probabilities, is the smallest number of samples that a
+    probability was estimated from.
     `failed_in_pruned_branch` is set if a request failed below a pruned node, which affects no label.
     """
     tree = state.tree
@@ -113,8 +107,8 @@ def build_detail(state: PairState) -> dict[str, Any]:
         "decided_by": state.decided_by,
         "first": "a" if state.a_first else "b",
         "nodes": [_node_detail(tree, node) for node in tree.nodes],
-        "depth": count_retained_nodes(tree.path),
-        "score": compute_tree_score(tree.path) if tree.path else None,
+        "depth": _compute_level(tree.deciding_node) if tree.path else 0,
+        "score": compute_tree_score(tree) if tree.path else None,
         "backtracks": tree.backtracks,
         "strong_p_a": state.strong_p_a,
         "weak_p_a": state.weak_p_a,
@@ -149,10 +143,14 @@ def _order_detail(state: PairState) -> dict[str, Any]:
     return detail
 
 
+def _compute_level(node: Node) -> int:
+    return max(len(node.chain), 1)
+
+
 def _node_detail(tree: Tree, node: Node) -> dict[str, Any]:
     drop_reason = describe_drop_reason(tree, node)
     return {
-        "level": max(len(node.chain), 1),
+        "level": _compute_level(node),
         "chain": list(node.chain),
         "thought": list(node.thought),
         "information": node.information,

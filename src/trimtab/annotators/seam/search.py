@@ -18,7 +18,6 @@ from trimtab.annotators.seam.tree import (
     Tree,
     add_node,
     compute_information,
-    count_retained_nodes,
     list_candidates,
     select_next_principle,
 )
@@ -89,15 +88,15 @@ class TreeSearch:
         return list_candidates(state.tree, list(self.principles), self.limits)
 
     def _rank_principles(self, states: Sequence[SearchState]) -> list[SearchState]:
-        """Sets the edge weights from the end of each path: probabilities of the next principle (Li et al. 2025, eq. 5)."""
+        """Sets the edge weights from the end of each path: probabilities of the next principle (Li et al. 2025, eq. 5).
+
+        Only the candidates are in the prompt, so the principles of the chain are not.
+        """
         candidates = [self._list_candidates(state) for state in states]
-        principles = list(self.principles.values())
+        principles = [self._resolve_principles(names) for names in candidates]
         scores = self.engine.score_choices(
-            [
-                build_ranking_request(state.ordered_pair, principles, self._resolve_principles(state.tree.chain))
-                for state in states
-            ],
-            [build_ranking_candidates(self._resolve_principles(names)) for names in candidates],
+            [build_ranking_request(state.ordered_pair, group) for state, group in zip(states, principles, strict=True)],
+            [build_ranking_candidates(group) for group in principles],
             first_token_only=self.variant.principle_scoring == "first_token",
         )
         return [
@@ -194,9 +193,8 @@ def _set_edge_weights(state: SearchState, names: Sequence[str], scores: ChoiceSc
 
 
 def _ignore_pruned_failure(state: SearchState) -> SearchState:
-    """Marks a search that failed below a node without gain as done, since everything below it is pruned."""
-    path = state.tree.path
-    if not state.note or count_retained_nodes(path) == len(path):
+    """Marks a search that failed below a node without gain as done if everything below such a node is pruned."""
+    if not state.note or not state.tree.is_settled:
         return state
     return replace(state, tree=replace(state.tree, done=True), note="", failed_in_pruned_branch=True)
 

@@ -1,13 +1,15 @@
-"""SEAM's search tree of one pair: nodes, information, backtracking, pruning, and which model labels."""
+"""SEAM's search tree of one pair: nodes, information, backtracking, the deciding node, and which model labels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Literal
 
 Labeler = Literal["weak", "strong"]
+NodeSelection = Literal["deepest_gain", "unbroken_gain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class SearchLimits:
     """Limits of the search. `retries`: how often a level may be retried after a node with less information than its parent.
 
     `allow_reused_principles`: a principle that was backtracked from is a candidate again at deeper levels (it is still in P
-    without c(n)). `early_stop`: stop below a node without gain, since everything there would be pruned.
+    without c(n)). `early_stop`: stop at a node with less information than its parent once the retries of its level are
+    used up (rule 3).
     """
 
     max_depth: int
@@ -47,8 +50,10 @@ class Tree:
     """State of a tree: the current path, all nodes in order of creation, and the principles tried at this level.
 
     `weights` are the edge weights from the end of the path, by principle name. A tree that is `done` does not grow.
+    `node_selection` is the rule for the valid nodes and for n_h, the node that the label is based on.
     """
 
+    node_selection: NodeSelection = "deepest_gain"
     weights: Mapping[str, float] = field(default_factory=dict)
     path: tuple[Node, ...] = ()
     nodes: tuple[Node, ...] = ()
@@ -63,6 +68,29 @@ class Tree:
     @property
     def backtracks(self) -> int:
         return len(self.nodes) - len(self.path)
+
+    @property
+    def valid_nodes(self) -> tuple[Node, ...]:
+        """The nodes with information gain over their predecessor. The predecessor of the first node is the root, with 0 bits.
+
+        `deepest_gain` (the text of the paper): all such nodes of the path. `unbroken_gain` (the released code): the first
+        node, and those before the first one without gain. If no node has a gain, the first node is the only valid one.
+        """
+        gains = [compute_gain(self.path, index) > 0 for index in range(len(self.path))]
+        if self.node_selection == "unbroken_gain":
+            end = next((index for index, has_gain in enumerate(gains) if index and not has_gain), len(gains))
+            return self.path[:end]
+        return tuple(compress(self.path, gains)) or self.path[:1]
+
+    @property
+    def deciding_node(self) -> Node:
+        """The deepest valid node, n_h."""
+        return self.valid_nodes[-1]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no deeper node could change the label: below the first node without gain, all nodes are pruned."""
+        return self.node_selection == "unbroken_gain" and len(self.valid_nodes) < len(self.path)
 
 
 def compute_information(p: float) -> float:
@@ -95,8 +123,8 @@ def add_node(tree: Tree, node: Node, names: Sequence[str], limits: SearchLimits)
     """The tree with one more node, by rules 2 and 3.
 
     If the node has less information than its parent, the search backtracks and retries the level while retries and
-    candidates remain. The last try stays on the path even if it has less information: the path ends there or is pruned
-    there. The first level is never retried.
+    candidates remain. The last try stays on the path even if it has less information, and with `early_stop` the search
+    ends there. A node with equal information triggers neither. The first level is never retried.
     """
     nodes = (*tree.nodes, node)
     has_less = bool(tree.path) and node.information < tree.path[-1].information
@@ -112,23 +140,18 @@ def add_node(tree: Tree, node: Node, names: Sequence[str], limits: SearchLimits)
             return retry
     path = (*tree.path, node)
     extended = replace(tree, nodes=nodes, path=path, tried_principles=())
-    stopped = limits.early_stop and count_retained_nodes(path) < len(path)
-    is_done = stopped or len(path) >= limits.max_depth or not list_candidates(extended, names, limits)
+    is_done = (
+        (limits.early_stop and has_less)
+        or len(path) >= limits.max_depth
+        or not list_candidates(extended, names, limits)
+    )
     return replace(extended, done=is_done)
 
 
-def count_retained_nodes(path: Sequence[Node]) -> int:
-    """The number of nodes before the first one, from the second on, without gain over its parent.
-
-    A gain of exactly 0 neither triggers backtracking nor keeps the node. The last node kept, n_h, determines the label.
-    """
-    return next((index for index in range(1, len(path)) if not compute_gain(path, index) > 0), len(path))
-
-
-def compute_tree_score(path: Sequence[Node]) -> float:
-    """The mean information of the kept nodes, in [0, 1]. The filter `information` keeps the trees with the highest scores."""
-    kept = path[: count_retained_nodes(path)]
-    return sum(node.information for node in kept) / len(kept)
+def compute_tree_score(tree: Tree) -> float:
+    """The mean information of the valid nodes, in [0, 1]. The filter `information` keeps the trees with the highest scores."""
+    valid = tree.valid_nodes
+    return sum(node.information for node in valid) / len(valid)
 
 
 def select_labeler(chain: Sequence[str], harmless: set[str] | frozenset[str], helpful_only_labeler: Labeler) -> Labeler:
@@ -140,11 +163,10 @@ def select_labeler(chain: Sequence[str], harmless: set[str] | frozenset[str], he
 
 
 def describe_drop_reason(tree: Tree, node: Node) -> str:
-    """The reason a node was dropped; empty for nodes that are kept."""
+    """The reason that a node is not valid; empty for valid nodes."""
+    if any(node is valid for valid in tree.valid_nodes):
+        return ""
     index = next((index for index, path_node in enumerate(tree.path) if path_node is node), None)
     if index is None:
         return "less information than its parent; retried"
-    num_kept = count_retained_nodes(tree.path)
-    if index < num_kept:
-        return ""
-    return "no gain over its parent" if index == num_kept else "below a node without gain"
+    return "below a node without gain" if compute_gain(tree.path, index) > 0 else "no gain over its parent"

@@ -1,11 +1,14 @@
-"""Differences between SEAM's paper and its released code: one setting each, with the values of both variants."""
+"""What SEAM's paper and its released code do: one setting each, with the values of both variants.
+
+The docstring of `Seam` states for each value whether it is that of the paper, of the code, or our addition.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from trimtab.annotators.seam.tree import Labeler
+from trimtab.annotators.seam.tree import Labeler, NodeSelection
 
 EdgeWeights = Literal["conditional", "static"]
 PrincipleScoring = Literal["full_name", "first_token"]
@@ -18,7 +21,7 @@ Variant = Literal["paper", "released_code"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSettings:
-    """The resolved settings. The docstring of `Seam` explains each."""
+    """The resolved settings."""
 
     edge_weights: EdgeWeights
     principle_scoring: PrincipleScoring
@@ -27,6 +30,7 @@ class VariantSettings:
     presentation_order: SeamPresentationOrder
     first_response: FirstResponse
     early_stop: bool
+    node_selection: NodeSelection
     helpful_only_labeler: Labeler
     allow_reused_principles: bool
 
@@ -34,12 +38,13 @@ class VariantSettings:
 VARIANTS: dict[Variant, VariantSettings] = {
     "paper": VariantSettings(
         edge_weights="conditional",
-        principle_scoring="full_name",
+        principle_scoring="first_token",
         answer_scoring="sum",
         explanations="single",
-        presentation_order="both",
+        presentation_order="single",
         first_response="random",
         early_stop=True,
+        node_selection="deepest_gain",
         helpful_only_labeler="weak",
         allow_reused_principles=True,
     ),
@@ -51,6 +56,7 @@ VARIANTS: dict[Variant, VariantSettings] = {
         presentation_order="single",
         first_response="strong_pick",
         early_stop=False,
+        node_selection="unbroken_gain",
         helpful_only_labeler="strong",
         allow_reused_principles=False,
     ),

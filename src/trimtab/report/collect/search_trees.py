@@ -38,8 +38,8 @@ class SearchInfo:
     """The search trees of one annotator. `arms` that differ only in their filters share them.
 
     `n` counts the trees of labels that did not fail. `metrics` cover depth, backtracking and which model decided.
-    `depth_counts` is the number of trees by depth, `principle_shares` the share of trees with a principle on the kept
-    path, in descending order.
+    `depth_counts` is the number of trees by depth, `principle_shares` the share of trees with a principle on the path to
+    the deciding node, in descending order.
     """
 
     arms: tuple[str, ...]

@@ -43,9 +43,9 @@ class SearchNode:
 class SearchTree:
     """The search for one pair, with its nodes in creation order.
 
-    `first_response` is the response that thoughts call Response 1. `depth` counts the kept nodes, `score` is their mean
-    information in bits. `decided_by` is None if the label failed before a decision. `weak_p_a` and `strong_p_a` are each
-    model's own probability of `a`, None if the model was not queried.
+    `first_response` is the response that thoughts call Response 1. `depth` is the level of the node that the label is
+    based on, `score` the mean information of the kept nodes in bits. `decided_by` is None if the label failed before a
+    decision. `weak_p_a` and `strong_p_a` are each model's own probability of `a`, None if the model was not queried.
     """
 
     nodes: tuple[SearchNode, ...]
@@ -59,7 +59,7 @@ class SearchTree:
 
     @property
     def chain(self) -> tuple[str, ...]:
-        """The principles on the kept path, from the first to the deciding one."""
+        """The principles on the path to the deciding node."""
         return max((node.chain for node in self.nodes if node.is_retained), key=len, default=())
 
 
@@ -110,7 +110,8 @@ def format_node(node: SearchNode) -> str:
 def format_tree_summary(tree: SearchTree) -> str:
     """The size and score of a tree, and which response its thoughts call Response 1."""
     score = "" if tree.score is None else f"; score {tree.score:.3f} bits (used by the filter `information`)"
-    size = f"{_pluralize(len(tree.nodes), 'node')}, {tree.depth} kept, {_pluralize(tree.backtracks, 'backtrack')}"
+    kept = sum(node.is_retained for node in tree.nodes)
+    size = f"{_pluralize(len(tree.nodes), 'node')}, {kept} kept, {_pluralize(tree.backtracks, 'backtrack')}"
     return f"{size}{score}; Response 1 is {tree.first_response}"
 
 

@@ -97,7 +97,7 @@ def _build_principle_table(info: SearchInfo) -> Table:
     rows: list[tuple[str, tuple[TableCell, ...]]] = [
         (name, (format_metric_cell(share, "principle_use"),)) for name, share in info.principle_shares.items()
     ]
-    return _build_table(info, "Principle", ("Share of trees with it on the kept path",), rows)
+    return _build_table(info, "Principle", ("Share of trees with it on the path to the deciding node",), rows)
 
 
 def _build_table(
