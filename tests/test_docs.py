@@ -144,11 +144,17 @@ def test_the_study_of_the_readme_can_be_read() -> None:
 
 
 @each_page
-def test_every_yaml_block_on_a_page_is_valid(page: Path) -> None:
+def test_every_yaml_block_on_a_page_is_valid(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "yaml"):
         if "my_module:" in block:  # the page's own module, which other tests load
             continue
         settings = yaml.safe_load(block.replace("0123…", "0a" * 32))
+        if "extends" in settings:
+            for name in [settings["extends"]] if isinstance(settings["extends"], str) else settings["extends"]:
+                (tmp_path / name).write_text(yaml.safe_dump(BASE))
+            (tmp_path / "study.yaml").write_text(block)
+            assert Study.load_variants(tmp_path / "study.yaml")
+            continue
         only_models = set(settings) <= {"weak", "student"}
         study = {**BASE, **({"models": {**BASE["models"], **settings}} if only_models else settings)}  # type: ignore[dict-item]
         assert Study.parse(yaml.safe_dump(study)).name == study["name"]

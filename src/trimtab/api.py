@@ -23,6 +23,7 @@ from trimtab.pipeline.stages.filter import apply_filter
 from trimtab.report.data_frames import RunResults
 from trimtab.report.write_report import write_report
 from trimtab.sources.file import File
+from trimtab.storage.shared_store import SharedStore
 from trimtab.types import Annotation, Dataset, Pair
 from trimtab.workflows.annotate_pairs import TrainingPairs, annotate_pairs, validate_standalone_filter
 from trimtab.workflows.audit import Audit, run_audit
@@ -134,30 +135,35 @@ def audit(
         return run_audit(request, work_folder, build_runtime(device, token_budget), stage_progress_callback())
 
 
-def plan(study: Study | str | Path, folder: str | Path | None = None) -> StudyPlan:
-    """Plans a study without running anything: stages, reasons and time estimates. `print(plan(study))` shows a table."""
+def plan(study: Study | str | Path, folder: str | Path | None = None, *, store: str | Path | None = None) -> StudyPlan:
+    """Plans a study without running anything: stages, reasons and time estimates. `print(plan(study))` shows a table.
+
+    `store` is a folder of stages that several runs share.
+    """
     study = _as_study(study)
-    return StudyPlan.of_study(study, _run_folder(study, folder))
+    return StudyPlan.of_study(study, _run_folder(study, folder), None if store is None else Path(store))
 
 
 def run(
     study: Study | str | Path,
     folder: str | Path | None = None,
     *,
+    store: str | Path | None = None,
     device: str = "auto",
     token_budget: int = 1024,
     trainer_arguments: Mapping[str, Any] | None = None,
 ) -> RunResults:
     """Runs a study, writes `report.html` and `report.json`, and returns the results. Run again to resume.
 
-    `folder` is `runs/` and the study's name by default. `trainer_arguments` are passed to
-    `transformers.TrainingArguments`, such as `{"report_to": "wandb"}`.
+    `folder` is `runs/` and the study's name by default. `store` is a folder of stages that several runs share, so that each is
+    computed once. `trainer_arguments` are passed to `transformers.TrainingArguments`, such as `{"report_to": "wandb"}`.
     Raises `StoreError` if another run uses the folder.
     """
     study = _as_study(study)
     path = _run_folder(study, folder)
     runtime = build_runtime(device, token_budget, trainer_arguments)
-    run_study(study, path, runtime, stage_progress_callback())
+    shared = None if store is None else SharedStore(Path(store))
+    run_study(study, path, runtime, stage_progress_callback(), shared)
     if runtime.is_main_process:
         write_report(path)
     return RunResults(path)

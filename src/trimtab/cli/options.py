@@ -28,6 +28,19 @@ RunOutputFolder = Annotated[
         help="Folder for results; run again with the same folder to resume.  [default: runs/ and the study's name]",
     ),
 ]
+VariantNames = Annotated[
+    list[str] | None,
+    typer.Option("--variant", metavar="NAME", help="Only this variant of the study; repeatable.  [default: all]"),
+]
+SharedFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Folder of stages that several runs share, so that each is computed once.  [default: .store in the folder given "
+        "by --out for a study with variants, else none]",
+    ),
+]
 AnnotatorKind = Annotated[
     str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
 ]

@@ -13,9 +13,11 @@ from trimtab.cli.options import (
     OutputFolder,
     Overrides,
     RunOutputFolder,
+    SharedFolder,
     StudyPath,
     TokenBudget,
     TrainerArguments,
+    VariantNames,
 )
 from trimtab.cli.runtime import build_runtime, parse_trainer_arguments
 from trimtab.cli.terminal import app, echo, err, format_elapsed, out, stage_progress_callback
@@ -40,7 +42,9 @@ def quickstart(
         "takes about four minutes on two idle cores. If you stop it, run the same command again to resume.",
         highlight=False,
     )
-    _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
+    problems = _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
+    if problems:
+        raise TrimtabError(problems[0])
     err.print(
         f"\nNext: open {out_dir / 'report.html'} in a browser. `trimtab show {out_dir}` lists pairs and their labels. For "
         "your own pairs: trimtab new study.yaml PAIRS",
@@ -78,54 +82,72 @@ def run(
     study: StudyPath,
     overrides: Overrides = None,
     out_dir: RunOutputFolder = None,
+    variant: VariantNames = None,
+    store: SharedFolder = None,
     device: Device = "auto",
     token_budget: TokenBudget = 1024,
     trainer: TrainerArguments = None,
 ) -> None:
     """Run a study, and write report.html and report.json.
 
-    Run it again to resume an interrupted run; finished stages are reused.
+    Run it again to resume an interrupted run; finished stages are reused. Variants of a study run one after the other, each
+    in a folder of its name.
     """
-    from trimtab.config.study import Study
+    from trimtab.workflows.study_runs import list_study_runs
 
-    loaded = Study.load(study, overrides or ())
+    runs = list_study_runs(study, overrides or (), variant or (), out_dir, store)
     runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
-    _run_study(loaded, out_dir or Path("runs") / loaded.name, runtime)
+    problems = [problem for each in runs for problem in _run_study(each.study, each.folder, runtime, each.store)]
+    if problems:
+        raise TrimtabError("\n".join(problems))
 
 
 @app.command()
-def plan(study: StudyPath, overrides: Overrides = None, out_dir: RunOutputFolder = None) -> None:
+def plan(
+    study: StudyPath,
+    overrides: Overrides = None,
+    out_dir: RunOutputFolder = None,
+    variant: VariantNames = None,
+    store: SharedFolder = None,
+) -> None:
     """Show what a study will do, and about how long it takes.
 
-    Runs nothing and does not change the folder. Times are estimated from stages that ran in this folder, or else
-    from a typical rate for two cores.
+    Runs nothing and does not change the folder. Times are estimated from stages that ran in this folder or in the shared
+    store, or else from a typical rate for two cores.
     """
-    from trimtab.config.study import Study
-    from trimtab.workflows.study_plan import StudyPlan
+    from trimtab.workflows.study_plan import StudyPlan, summarize_plans
+    from trimtab.workflows.study_runs import list_study_runs
 
-    loaded = Study.load(study, overrides or ())
-    study_plan = StudyPlan.of_study(loaded, out_dir or Path("runs") / loaded.name)
-    out.print(study_plan.render())
-    echo(f"\n{study_plan.summary}")
+    plans: list[StudyPlan] = []
+    for each in list_study_runs(study, overrides or (), variant or (), out_dir, store):
+        plans.append(StudyPlan.of_study(each.study, each.folder, each.store, plans))
+        out.print(plans[-1].render())
+        echo(f"\n{plans[-1].summary}\n")
+    if len(plans) > 1:
+        echo(summarize_plans(plans))
 
 
-def _run_study(study: Any, folder: Path, runtime: Runtime) -> None:
+def _run_study(study: Any, folder: Path, runtime: Runtime, store: Path | None = None) -> list[str]:
+    """Runs one study and writes its report. Returns what failed without stopping the run."""
     from trimtab.pipeline.executor import run_study
+    from trimtab.storage.shared_store import SharedStore
 
     err.print(f"{study.name}: results in {folder}", highlight=False, markup=False, soft_wrap=True)
-    result = run_study(study, folder, runtime, stage_progress_callback())
+    shared = None if store is None else SharedStore(store)
+    result = run_study(study, folder, runtime, stage_progress_callback(), shared)
     if not runtime.is_main_process:
-        return
+        return []
     err.print(
         f"{len(result.created)} stages run, {len(result.reused)} reused; {format_elapsed(result.seconds)}",
         highlight=False,
     )
     write_and_print_report(folder)
-    if result.failed_measurements:
-        raise TrimtabError(
-            f"{len(result.failed_measurements)} measurements failed: {', '.join(result.failed_measurements)}. All models are "
-            "trained and the report is written without them; the same command tries only these again"
-        )
+    if not result.failed_measurements:
+        return []
+    return [
+        f"{folder}: {len(result.failed_measurements)} measurements failed: {', '.join(result.failed_measurements)}. All models "
+        "are trained and the report is written without them; the same command tries only these again"
+    ]
 
 
 def write_and_print_report(folder: Path) -> None:

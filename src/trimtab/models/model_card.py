@@ -38,7 +38,14 @@ def read_parent(folder: Path) -> Model | Path | None:
     if card["kind"] == "full":
         return None
     base = card["base"]
-    return folder.parent / base["folder"] if "folder" in base else Model.model_validate(base["model"])
+    return _find_parent_folder(folder, base["folder"]) if "folder" in base else Model.model_validate(base["model"])
+
+
+def _find_parent_folder(folder: Path, name: str) -> Path:
+    """The trained model next to this one. The run that made it may have given it another name with the same fingerprint."""
+    fingerprint = name.rpartition("-")[2]
+    named = folder.parent / name
+    return named if named.exists() else next(iter(sorted(folder.parent.glob(f"*-{fingerprint}"))), named)
 
 
 def read_full_model_settings(folder: Path) -> Model:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
-from trimtab.errors import StoreError
+from trimtab.errors import StoreError, StudyError
 from trimtab.pipeline.distributed import heartbeat, run_worker
 from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.plan import build_plan
@@ -27,10 +26,12 @@ from trimtab.pipeline.preflight import (
     require_labeled_pairs,
 )
 from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_errors import describe_error, name_stage_in_errors
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.pipeline.stored_study import save_study
-from trimtab.storage.artifacts import Artifact, Draft, Store
+from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.shared_store import SharedStore
 
 # Called with the stage's number, the number of stages and the stage's name.
 OnStageStart = Callable[[int, int, str], None]
@@ -50,18 +51,23 @@ class RunResult:
     failed_measurements: Mapping[str, str] = field(default_factory=dict)
 
 
-def run_study(study: Study, folder: Path, runtime: Runtime, on_stage_start: OnStageStart) -> RunResult:
+def run_study(
+    study: Study, folder: Path, runtime: Runtime, on_stage_start: OnStageStart, shared: SharedStore | None = None
+) -> RunResult:
     """Executes the stages that are not finished yet and writes the run index.
 
-    A run that was killed resumes. Raises `StoreError` if another run holds the lock of the folder.
+    A run that was killed resumes. Stages in `shared` are copied instead of executed, and new ones are added to it. Raises
+    `StoreError` if another run holds the lock of the folder.
     """
     store = Store(folder)
+    if shared is not None and runtime.world_size > 1:
+        raise StudyError("--store: a study that several processes train cannot share stages; run it without --store")
     start = time.monotonic()
     if not runtime.is_main_process:
         run_worker(study, store, runtime)
         return RunResult(folder=folder, created=(), reused=(), seconds=0.0)
     with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext():
-        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start)
+        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared)
     reused = tuple(name for name in (artifact.folder.name for artifact in artifacts.values()) if name not in created)
     return RunResult(
         folder=folder,
@@ -73,7 +79,7 @@ def run_study(study: Study, folder: Path, runtime: Runtime, on_stage_start: OnSt
 
 
 def _run_main_process(
-    study: Study, store: Store, runtime: Runtime, on_stage_start: OnStageStart
+    study: Study, store: Store, runtime: Runtime, on_stage_start: OnStageStart, shared: SharedStore | None
 ) -> tuple[list[str], dict[str, Artifact], dict[str, str]]:
     """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed measurements."""
     preflight_trainer_arguments(runtime)
@@ -91,13 +97,13 @@ def _run_main_process(
 
     save_study(study, store.root)
     update_index()
-    execute_stages([plan.split], store, runtime, artifacts, on_stage_start, update_index)
+    execute_stages([plan.split], store, runtime, artifacts, on_stage_start, update_index, shared=shared)
     split = artifacts[plan.split.fingerprint]
     plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(split))
     require_labeled_pairs(plan, split)
     preflight_engines(study, plan, store, runtime)
     update_index()
-    execute_stages(plan.stages, store, runtime, artifacts, on_stage_start, update_index, plan, failed)
+    execute_stages(plan.stages, store, runtime, artifacts, on_stage_start, update_index, plan, failed, shared)
     update_index()
     write_label_files(plan, artifacts, store.root)
     return created, artifacts, failed
@@ -112,12 +118,15 @@ def execute_stages(
     on_stage_created: Callable[[str], None] = lambda _: None,
     plan: Plan | None = None,
     failed: dict[str, str] | None = None,
+    shared: SharedStore | None = None,
 ) -> None:
     """Executes the stages that are not finished and adds all artifacts to `artifacts`, by fingerprint.
 
     Stages that depend on deleted labels are executed again. `on_stage_created` receives each new folder name. With a `plan`, a
     failed measurement does not stop the others: its error is added to `failed`, and stages that read its results are left out.
+    Stages in `shared` are copied, and those that it does not have are added to it.
     """
+    source = StageCache(store, shared, artifacts, runtime)
     for stage in find_stale_stages(stages, store):
         runtime.notify(f"{stage.name} depends on labels that no longer exist; regenerating it")
         store.discard(stage.name, stage.recipe)
@@ -128,12 +137,12 @@ def execute_stages(
             each.fingerprint in artifacts for each in stage.input_stages.values()
         ):
             continue
-        artifact = store.find(stage.name, stage.recipe)
+        artifact = source.find(stage)
         if artifact is None:
             on_stage_start(number, len(stages), stage.name)
             try:
                 with name_stage_in_errors(stage, arms.get(stage.fingerprint, "")):
-                    artifact = store.get_or_create(stage.name, stage.recipe, _bind_stage(stage, artifacts, runtime))
+                    artifact = source.get_or_create(stage)
             except Exception as error:
                 if failed is None or stage.fingerprint in required or isinstance(error, StoreError):
                     raise
@@ -144,9 +153,3 @@ def execute_stages(
                 gc.collect()  # a trainer and its model form a reference cycle, and the next stage needs the memory
             on_stage_created(artifact.folder.name)
         artifacts[stage.fingerprint] = artifact
-
-
-def _bind_stage(
-    stage: Stage, artifacts: Mapping[str, Artifact], runtime: Runtime
-) -> Callable[[Draft], Mapping[str, Any]]:
-    return lambda draft: stage.run(draft, artifacts, runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from trimtab.config.study import Study
 from trimtab.core.plain_text import render_plain_text
 from trimtab.pipeline.dry_run import PlannedStage, format_estimate, plan_dry_run
+from trimtab.storage.shared_store import SharedStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,16 @@ class StudyPlan:
     stages: tuple[PlannedStage, ...]
 
     @classmethod
-    def of_study(cls, study: Study, folder: Path) -> StudyPlan:
-        """Plans a study. Runs nothing and changes nothing in the folder."""
-        return cls(folder, tuple(plan_dry_run(study, folder)))
+    def of_study(
+        cls, study: Study, folder: Path, store: Path | None = None, earlier: Sequence[StudyPlan] = ()
+    ) -> StudyPlan:
+        """Plans a study. Runs nothing and changes nothing in the folder.
+
+        `store` is the folder of a shared store, and `earlier` are the plans of studies that use it before this one.
+        """
+        planned = {stage.fingerprint for plan in earlier for stage in plan.stages if stage.fingerprint}
+        shared = None if store is None else SharedStore(store)
+        return cls(folder, tuple(plan_dry_run(study, folder, shared, planned)))
 
     @property
     def to_run(self) -> list[PlannedStage]:
@@ -38,8 +47,10 @@ class StudyPlan:
     @property
     def summary(self) -> str:
         """`3 stages are done, 30 to run, about 12 min and 2 stages without an estimate yet, in runs/first`."""
-        done = sum(stage.state == "done" for stage in self.stages)
-        return f"{done} stages are done, {len(self.to_run)} to run{self._describe_time()}, in {self.folder}"
+        states = [stage.state for stage in self.stages]
+        shared = f", {states.count('shared')} shared" if "shared" in states else ""
+        done = f"{states.count('done')} stages are done{shared}"
+        return f"{done}, {len(self.to_run)} to run{self._describe_time()}, in {self.folder}"
 
     def _describe_time(self) -> str:
         """The estimate of all stages to run; no number if most of them have no estimate, because it would be far too low."""
@@ -63,3 +74,12 @@ class StudyPlan:
 
     def __str__(self) -> str:
         return render_plain_text(Group(self.render(), Text(f"\n{self.summary}")))
+
+
+def summarize_plans(plans: Sequence[StudyPlan]) -> str:
+    """`5 studies: 120 stages to run, about 1.5 h`. Stages that the studies share count once."""
+    to_run = [stage for plan in plans for stage in plan.to_run]
+    seconds = sum(stage.seconds for stage in to_run if stage.seconds is not None)
+    unknown = sum(stage.seconds is None for stage in to_run)
+    missing = f" and {unknown} without an estimate yet" if unknown else ""
+    return f"{len(plans)} studies: {len(to_run)} stages to run, {format_estimate(seconds)}{missing}"

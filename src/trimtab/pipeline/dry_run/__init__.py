@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,13 @@ from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Store, open_artifact
+from trimtab.storage.shared_store import SharedStore, compute_content_id
 
-StageState = Literal["done", "resume", "to run", "skipped"]
+StageState = Literal["done", "shared", "resume", "to run", "skipped"]
 REASON_NEW = "new"
 REASON_STALE = "its labels are regenerated"
 REASON_RESUME = "resumes"
+REASON_EARLIER_STUDY = "made for an earlier study"
 REASON_WEIGHTS_MISSING = "downloads weights first"
 REASON_DATA_MISSING = "downloads data first"
 REASON_DATA_AND_WEIGHTS_MISSING = "downloads data and weights first"
@@ -32,7 +34,8 @@ class PlannedStage:
     """One stage, or one arm that is skipped.
 
     `reason` is empty if the stage is done. `seconds` is an estimate; None if no stage has to run, or if there are no
-    measurements to estimate from. `duration` is the estimate in words, or `?`.
+    measurements to estimate from. `duration` is the estimate in words, or `?`. The state `shared` means that the stage is
+    copied from a shared store.
     """
 
     stage: str
@@ -40,28 +43,61 @@ class PlannedStage:
     reason: str = ""
     duration: str = ""
     seconds: float | None = None
+    fingerprint: str = ""
 
 
-def plan_dry_run(study: Study, folder: Path) -> list[PlannedStage]:
-    """All stages in execution order, then the arms that are skipped. Only reads the folder."""
+def plan_dry_run(
+    study: Study, folder: Path, shared: SharedStore | None = None, planned: Collection[str] = ()
+) -> list[PlannedStage]:
+    """All stages in execution order, then the arms that are skipped. Only reads the folders.
+
+    `planned` are the fingerprints of stages that the shared store will have before this study runs.
+    """
     store = Store(folder)
     reachable = replace_unreachable_sources(study)
     plan = build_plan(reachable)
-    split = store.find(plan.split.name, plan.split.recipe)
+    found = _find_shared(plan.stages, store, shared)
+    split = store.find(plan.split.name, plan.split.recipe) or found.get(plan.split.fingerprint)
     if split is not None and not has_human_labels_on_unlabeled(split):
         plan = build_plan(reachable, human_on_unlabeled=False)
     finished = _load_finished(folder)
-    estimator = TimeEstimator(study, split, [artifact.record for artifact in finished])
-    newest = {str(artifact.record["name"]): artifact.record for artifact in finished}
+    measured = [*(_load_finished(shared.root) if shared else ()), *finished]
+    estimator = TimeEstimator(study, split, [artifact.record for artifact in measured])
+    newest = {artifact.folder.name.rpartition("-")[0]: artifact.record for artifact in finished}
     stale = {stage.fingerprint for stage in find_stale_stages(plan.stages, store)}
     stages = [
         _to_run(stage, REASON_STALE, estimator)
         if stage.fingerprint in stale
-        else _planned_stage(stage, store, newest.get(stage.name), estimator)
+        else _from_shared(stage, shared, found, planned)
+        or _planned_stage(stage, store, newest.get(stage.name), estimator)
         for stage in plan.stages
     ]
     skipped = [PlannedStage(row.name, "skipped", row.skipped) for row in plan.rows if row.skipped and not row.labels]
     return stages + skipped
+
+
+def _find_shared(stages: Sequence[Stage], store: Store, shared: SharedStore | None) -> dict[str, Artifact]:
+    """The artifacts in the shared store that the run does not have, by fingerprint."""
+    found: dict[str, Artifact] = {}
+    contents: dict[str, str | None] = {}
+    for stage in stages if shared else ():
+        artifact = store.find(stage.name, stage.recipe)
+        if artifact is None and shared is not None:
+            inputs = {name: contents[source.fingerprint] for name, source in stage.input_stages.items()}
+            folder = shared.find(stage.recipe, inputs)
+            artifact = None if folder is None else found.setdefault(stage.fingerprint, open_artifact(folder))
+        contents[stage.fingerprint] = None if artifact is None else compute_content_id(artifact.record)
+    return found
+
+
+def _from_shared(
+    stage: Stage, shared: SharedStore | None, found: Mapping[str, Artifact], planned: Collection[str]
+) -> PlannedStage | None:
+    if shared is not None and stage.fingerprint in found:
+        return PlannedStage(stage.name, "shared", f"from {shared.root}", fingerprint=stage.fingerprint)
+    if stage.fingerprint in planned:
+        return PlannedStage(stage.name, "shared", REASON_EARLIER_STUDY, fingerprint=stage.fingerprint)
+    return None
 
 
 def format_estimate(seconds: float | None) -> str:
@@ -78,7 +114,7 @@ def _planned_stage(
     stage: Stage, store: Store, newest_record: Mapping[str, Any] | None, estimator: TimeEstimator
 ) -> PlannedStage:
     if store.find(stage.name, stage.recipe) is not None:
-        return PlannedStage(stage.name, "done")
+        return PlannedStage(stage.name, "done", fingerprint=stage.fingerprint)
     if store.folder(stage.name, stage.recipe).is_dir():
         return _to_run(stage, REASON_RESUME, estimator, state="resume")
     reason = _missing_downloads(stage)
@@ -89,7 +125,7 @@ def _planned_stage(
 
 def _to_run(stage: Stage, reason: str, estimator: TimeEstimator, state: StageState = "to run") -> PlannedStage:
     seconds = estimator.estimate_seconds(stage)
-    return PlannedStage(stage.name, state, reason, format_estimate(seconds), seconds)
+    return PlannedStage(stage.name, state, reason, format_estimate(seconds), seconds, stage.fingerprint)
 
 
 def _missing_downloads(stage: Stage) -> str:

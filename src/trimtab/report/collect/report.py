@@ -159,7 +159,7 @@ def _collect_stage_costs(run: Run) -> list[StageCost]:
     created = set(run.index.created)
     return [
         StageCost(
-            name=record["name"],
+            name=folder.rpartition("-")[0],
             seconds=record["seconds"],
             from_cache=folder not in created,
             tokens=record["facts"].get("tokens", 0),
