@@ -13,7 +13,17 @@ NAME_RULE = (
 )
 # The key of the human-preferred responses in tables that are keyed by arm.
 PREFERRED_RESPONSES = "preferred_responses"
+# The row of the student after SFT. If arms have an SFT each, there is a row `sft.ARM` for each; no arm can have such a name.
+SFT_ROW = "sft"
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}")
+
+
+def build_sft_row_name(arm: str) -> str:
+    return f"{SFT_ROW}.{arm}"
+
+
+def is_sft_row(row: str) -> bool:
+    return row.partition(".")[0] == SFT_ROW
 
 
 def validate_names(names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from trimtab.config.calibration import Calibration
-from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, validate_names
+from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, SFT_ROW, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.study_files import StudyDocument, load_study_documents
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
@@ -39,7 +39,7 @@ FilterField = Annotated[Component, ComponentField("filters")]
 
 # Rows of the results without labels of their own, and arms that every study has. The settings of built-in arms can be
 # changed, but the arms cannot be removed.
-BASELINE_ROWS = ("base", "sft")
+BASELINE_ROWS = ("base", SFT_ROW)
 RESERVED_ROWS = (*BASELINE_ROWS, "weak_model")
 BUILT_IN_ARMS = ("human", "weak", "flipped")
 
@@ -93,7 +93,8 @@ class Training(Settings):
     sft_data: Literal["human_chosen", "arm_chosen"] = Field(
         "human_chosen",
         description="our default, human_chosen: the human-chosen responses of the labeled pairs, one SFT model for every "
-        "arm, so that arms differ in their labels only; arm_chosen: the responses that the arm prefers (Tao & Li)",
+        "arm, so that arms differ in their labels only; arm_chosen (Tao & Li): the responses that the arm's labels prefer, one "
+        "SFT model and one row `sft.ARM` per arm, which the report compares the arm with",
     )
 
 
@@ -189,6 +190,8 @@ class Study(Settings):
     @model_validator(mode="after")
     def _validate_comparisons(self) -> Self:
         rows = tuple(dict.fromkeys((*RESERVED_ROWS, *BUILT_IN_ARMS, *self.arms)))
+        if self.training.sft_data == "arm_chosen":  # arms have an SFT row each, and are always compared with it
+            rows = tuple(row for row in rows if row != SFT_ROW)
         for name, arm in self.arms.items():
             for other in arm.compare_with:
                 if other not in rows:

@@ -23,10 +23,10 @@ RowName = StageFolder
 
 
 class RowIndex(BaseModel):
-    """The stage folders of one row of the results: an arm, or one of `base`, `sft` and `weak_model`.
+    """The stage folders of one row of the results: an arm, or one of `base`, `sft`, `sft.ARM` and `weak_model`.
 
-    A field is None if the row has no such stage. `scores` is keyed by scorer, `verdicts` by judge. `skipped` is the reason
-    why the row was left out, or empty.
+    A field is None if the row has no such stage. `scores` is keyed by scorer, `verdicts` by judge. `start` is the row of the
+    model that DPO started from, or empty. `skipped` is the reason why the row was left out, or empty.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +34,7 @@ class RowIndex(BaseModel):
     name: RowName
     description: str = ""
     annotator: str = ""
+    start: str = ""
     skipped: str = ""
     labels: StageFolder | None = None
     training: StageFolder | None = None

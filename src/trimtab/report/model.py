@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.errors import DataError
 from trimtab.metrics.judge_quality import JudgedArm, RaterAgreement
 from trimtab.report.collect.rewards import RewardInfo
@@ -23,8 +24,10 @@ ArmRole = Literal["reference", "arm"]
 Direction = Literal["above", "below", "unclear"]
 
 # The order of every table and figure: reference arms first, the weak model last.
-FIRST_ARMS = ("base", "sft", "human", "weak", "flipped")
+FIRST_ARMS = ("base", SFT_ROW, "human", "weak", "flipped")
 LAST_ARMS = ("weak_model",)
+# In tables, if each arm started from an SFT of its own.
+OWN_SFT = "its own SFT"
 
 # Parts of `report.json` that are keyed by name: the field that is the key, and the part that holds everything but metrics.
 _METRICS_BY_NAME = {"arms": ("name", "arm_info"), "labels": ("arm", "label_info")}
@@ -51,8 +54,8 @@ class StudyInfo:
 class ArmResult:
     """One row of the results.
 
-    `skipped` is the reason why the arm was not run, and empty if it was. `pending` lists its unfinished parts.
-    `compare_with` lists the arms that the study compares it with.
+    `skipped` is the reason why the arm was not run, and empty if it was. `pending` lists its unfinished parts. `start` is the
+    row of the model that its training started from, or empty. `compare_with` lists the arms that the study compares it with.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -63,6 +66,7 @@ class ArmResult:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     skipped: str = ""
     pending: tuple[str, ...] = ()
+    start: str = ""
     compare_with: tuple[str, ...] = ()
 
 
@@ -206,12 +210,36 @@ class Report:
         key = (arm, baseline, metric)
         return next((c.difference for c in self.comparisons if (c.arm, c.baseline, c.metric) == key), None)
 
+    def get_baseline(self, arm: str) -> str:
+        """The row that every table compares an arm with: the one that it started from, else SFT, else the base model.
+
+        Empty for SFT itself.
+        """
+        if is_sft_row(arm):
+            return ""
+        start = next((each.start for each in self.arms if each.name == arm), "")
+        compared = {comparison.baseline for comparison in self.comparisons if comparison.arm == arm}
+        return start or ("base" if "base" in compared and SFT_ROW not in compared else SFT_ROW)
+
+    def get_baseline_difference(self, arm: str, metric: str) -> Metric | None:
+        """The paired difference of an arm to its baseline, or None if they were not compared."""
+        return self.get_difference(arm, self.get_baseline(arm), metric)
+
+    def describe_baselines(self, metric: str) -> str:
+        """The row that differences of this metric are to, `its own SFT` if arms differ in it, or empty without differences."""
+        arms = [arm.name for arm in self.arms if self.get_baseline_difference(arm.name, metric) is not None]
+        baselines = sorted({self.get_baseline(arm) for arm in arms})
+        return OWN_SFT if len(baselines) > 1 else "".join(baselines)
+
 
 def sort_arm_names(names: Iterable[str]) -> list[str]:
-    """The distinct names in table order: `FIRST_ARMS`, then all others in the given order, then `LAST_ARMS`."""
+    """The distinct names in table order: `FIRST_ARMS` with all rows of SFT, then all others in the given order, then
+    `LAST_ARMS`."""
     distinct = list(dict.fromkeys(names))
-    middle = [name for name in distinct if name not in FIRST_ARMS + LAST_ARMS]
-    return [*(n for n in FIRST_ARMS if n in distinct), *middle, *(n for n in LAST_ARMS if n in distinct)]
+    sft = [name for name in distinct if is_sft_row(name)]
+    first = [name for arm in FIRST_ARMS for name in (sft if arm == SFT_ROW else [arm]) if name in distinct]
+    last = [name for name in LAST_ARMS if name in distinct]
+    return [*first, *(name for name in distinct if name not in (*first, *last)), *last]
 
 
 def classify_difference(difference: Metric) -> Direction:

@@ -51,6 +51,7 @@ def _build_row_index(row: RowStages, folders: Mapping[str, str]) -> RowIndex:
         name=row.name,
         description=row.description,
         annotator=row.annotator,
+        start=row.start,
         skipped=row.skipped,
         scores={scorer: folders[stage.fingerprint] for scorer, stage in row.scores.items()},
         verdicts={judge: folders[stage.fingerprint] for judge, stage in row.verdicts.items()},

@@ -17,8 +17,9 @@ class RowStages:
     """The stages of one row of the results; None if a row has no such stage.
 
     `policy_logprobs` and `reference_logprobs` are tables over the test pairs; their difference is the implicit reward.
-    `predictions` are a prompted model's labels of the test pairs. `scores` are keyed by scorer, `verdicts` by judge.
-    `skipped` is the reason why a row was left out, or empty.
+    `predictions` are a prompted model's labels of the test pairs. `scores` are keyed by scorer, `verdicts` by judge. `start` is
+    the row of the model that DPO started from, empty if there is none. `skipped` is the reason why a row was left out, or
+    empty.
     """
 
     name: str
@@ -32,6 +33,7 @@ class RowStages:
     predictions: Stage | None = None
     scores: Mapping[str, Stage] = field(default_factory=dict)
     verdicts: Mapping[str, Stage] = field(default_factory=dict)
+    start: str = ""
     skipped: str = ""
 
     @property
@@ -92,7 +94,7 @@ class Plan:
         return {
             fingerprint: next(iter(rows))
             for fingerprint, rows in owners.items()
-            if len(rows) == 1 and next(iter(rows)) not in names[fingerprint].split(".")
+            if len(rows) == 1 and f".{next(iter(rows))}." not in f"{names[fingerprint]}."
         }
 
     @property

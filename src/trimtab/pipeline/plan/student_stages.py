@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from trimtab.annotators.prompted import Prompted
+from trimtab.config.names import SFT_ROW, build_sft_row_name
 from trimtab.config.study import Arm, PredefinedSplits, Study
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
@@ -41,6 +42,8 @@ class StudentPlanner:
         self.split = _build_split(study)
         self.labeling = LabelingPlanner(study, self.split)
         self.shared_sft = self.labeling.student_sft
+        # The SFT models that arms start from, with the first arm of each, by fingerprint.
+        self._arm_sft: dict[str, tuple[str, Stage]] = {}
         self.reward_models = {
             name: study_reward_model_stage(
                 f"study-reward-model.{name}", scorer, self.split, study.max_length, study.seed
@@ -51,14 +54,13 @@ class StudentPlanner:
 
     def build_plan(self, human_on_unlabeled: bool) -> Plan:
         study, scorers = self.study, self.study.scorers
-        rows = [self._base_row(), *([] if self._trains_preference_models else self._sft_rows())]
-        for name, arm in self.labeling.arms.items():
-            rows.append(
-                RowStages(name=name, description=arm.description, skipped=NO_HUMAN_LABELS)
-                if not human_on_unlabeled and self.labeling.needs_human_labels(name)
-                else self._arm_row(name, arm)
-            )
-        rows.append(self._weak_model_row())
+        arm_rows = [
+            RowStages(name=name, description=arm.description, skipped=NO_HUMAN_LABELS)
+            if not human_on_unlabeled and self.labeling.needs_human_labels(name)
+            else self._arm_row(name, arm)
+            for name, arm in self.labeling.arms.items()
+        ]
+        rows = [self._base_row(), *self._sft_rows(), *arm_rows, self._weak_model_row()]
         judging = build_judge_stages(study, self.labeling, rows)
         response_metrics = build_response_metric_stages(study, self.split, rows)
         return Plan(
@@ -101,11 +103,24 @@ class StudentPlanner:
         return replace(row, predictions=predictions)
 
     def _sft_rows(self) -> list[RowStages]:
-        if isinstance(self.shared_sft, Model):
+        """The rows that arms start from. Arms with the same SFT share one row, which has the name of the first of them."""
+        if self._trains_preference_models or isinstance(self.shared_sft, Model):
             return []
+        if self._has_sft_per_arm:
+            return [self._arm_sft_row(arm, sft) for arm, sft in self._arm_sft.values()]
         description = "the student after SFT on the labeled pairs' preferred responses"
-        row = RowStages(name="sft", description=description, training=self.shared_sft)
+        row = RowStages(name=SFT_ROW, description=description, training=self.shared_sft)
         return [self._with_evaluation(row, self.shared_sft)]
+
+    def _arm_sft_row(self, arm: str, sft: Stage) -> RowStages:
+        description = f"the student after SFT on the responses that the labels of {arm} prefer"
+        return self._with_evaluation(
+            RowStages(name=build_sft_row_name(arm), description=description, training=sft), sft
+        )
+
+    @property
+    def _has_sft_per_arm(self) -> bool:
+        return self.study.training.sft is not None and self.study.training.sft_data == "arm_chosen"
 
     def _arm_row(self, name: str, arm: Arm) -> RowStages:
         labels, annotator = self.labeling.final_labels(name), type(arm.annotator).__name__
@@ -116,20 +131,25 @@ class StudentPlanner:
             settings = arm.preference_model or self.study.training.preference_model
             training = self.labeling.preference_model(name, self.study.models.student, labels, settings)
             return self._with_predictions(replace(row, training=training), training)
-        start = self._initial_model(name, labels)
+        start_row, start = self._initial_model(name, labels)
         start_name = f"{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "student-base"
         reference = logprobs_stage(f"logprobs.{start_name}", start, self.split, ("unlabeled", "test"))
         dpo = arm.dpo or self.study.training.dpo
         training = dpo_stage(f"dpo.{name}", start, self.split, labels, reference, dpo, self.study.seed)
         policy = logprobs_stage(f"logprobs.{name}", training, self.split, ("test",))
-        aligned = replace(row, training=training, policy_logprobs=policy, reference_logprobs=reference)
+        aligned = replace(row, training=training, policy_logprobs=policy, reference_logprobs=reference, start=start_row)
         return self._with_evaluation(aligned, training)
 
-    def _initial_model(self, name: str, labels: Stage) -> ModelSource:
-        training = self.study.training
-        if training.sft is None or training.sft_data == "human_chosen":
-            return self.shared_sft
-        return sft_stage(f"sft.{name}", self.study.models.student, self.split, labels, training.sft, self.study.seed)
+    def _initial_model(self, name: str, labels: Stage) -> tuple[str, ModelSource]:
+        """The model that DPO starts from, and its row."""
+        settings = self.study.training.sft
+        if settings is None:
+            return "base", self.shared_sft
+        if not self._has_sft_per_arm:
+            return SFT_ROW, self.shared_sft
+        sft = sft_stage(f"sft.{name}", self.study.models.student, self.split, labels, settings, self.study.seed)
+        arm, first = self._arm_sft.setdefault(sft.fingerprint, (name, sft))
+        return build_sft_row_name(arm), first
 
     def _weak_model_row(self) -> RowStages:
         annotator = self.labeling.arms["weak"].annotator

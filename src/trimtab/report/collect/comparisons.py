@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from trimtab import stats
+from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.report.collect.side_effects import SIDE_EFFECT_ONLY
 from trimtab.report.model import ArmComparison, Report
 from trimtab.report.text.verdict import select_main_arm
 
-# Every arm is compared with these, if the study has them.
-COMMON_BASELINES = ("sft", "base", "human", "flipped")
-# The main arm's baselines in the table of main comparisons. Every table has the difference to SFT.
+# Every arm is compared with these, if the study has them, besides the row that it started from.
+COMMON_BASELINES = ("human", "flipped")
+# The main arm's baselines in the table of main comparisons. Every table has the difference to the start.
 _MAIN_ARM_BASELINES = ("human", "flipped")
 _TESTED_METRICS = ("gold_reward", "accuracy")
 _SHOWN_METRICS = (*_TESTED_METRICS, "proxy_reward")
@@ -22,18 +23,22 @@ MetricValues = Mapping[str, Mapping[str, float]]
 
 
 def build_comparisons(
-    arms: Mapping[str, MetricValues], clusters: Mapping[str, Hashable], requested: Mapping[str, Sequence[str]]
+    arms: Mapping[str, MetricValues],
+    clusters: Mapping[str, Hashable],
+    requested: Mapping[str, Sequence[str]],
+    starts: Mapping[str, str] | None = None,
 ) -> list[ArmComparison]:
     """Comparisons paired by prompt or pair id, over the ids that both arms have.
 
-    `requested` lists the arms that the study compares an arm with. `clusters` maps pair ids to prompts; ids that are not in
-    it are clusters of their own.
+    `requested` lists the arms that the study compares an arm with, `starts` has the row that an arm started from. `clusters`
+    maps pair ids to prompts; ids that are not in it are clusters of their own.
     """
+    baselines = {arm: _find_baseline(arm, arms, starts or {}) for arm in arms}
     return [
         _build_comparison(arm, baseline, metric, arms, clusters)
-        for arm, baseline in _iter_arm_pairs(arms, requested)
+        for arm, baseline in _iter_arm_pairs(arms, baselines, requested)
         for metric in arms[arm]
-        if metric in arms[baseline] and _is_compared(metric, baseline, requested.get(arm, ()))
+        if metric in arms[baseline] and _is_compared(metric, baseline, (baselines[arm], *requested.get(arm, ())))
     ]
 
 
@@ -56,16 +61,23 @@ def format_p_value(p_value: float | None) -> str:
     return f"< {_MIN_SHOWN_P_VALUE}" if p_value < _MIN_SHOWN_P_VALUE else f"{p_value:.3f}"
 
 
+def _find_baseline(arm: str, arms: Mapping[str, MetricValues], starts: Mapping[str, str]) -> str:
+    """The row that the arm started from. Rows without a start are compared with SFT, or with the base model; SFT with the
+    latter."""
+    if is_sft_row(arm):
+        return "base"
+    return starts.get(arm) or (SFT_ROW if SFT_ROW in arms else "base")
+
+
 def _iter_arm_pairs(
-    arms: Mapping[str, MetricValues], requested: Mapping[str, Sequence[str]]
+    arms: Mapping[str, MetricValues], baselines: Mapping[str, str], requested: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, str]]:
-    """(arm, baseline), without duplicates. Only SFT is compared with the base model, or every arm if there is no SFT."""
+    """(arm, baseline), without duplicates."""
+    to_start = [(arm, baseline) for arm, baseline in baselines.items() if baseline in arms and arm != baseline]
     common = [
-        (arm, baseline)
-        for baseline in COMMON_BASELINES
-        if baseline in arms
-        for arm in arms
-        if arm != baseline and (baseline != "base" or "sft" not in arms or arm == "sft")
+        *(pair for pair in to_start if is_sft_row(pair[1])),
+        *(pair for pair in to_start if not is_sft_row(pair[1])),
+        *((arm, baseline) for baseline in COMMON_BASELINES if baseline in arms for arm in arms if arm != baseline),
     ]
     by_request = [(arm, baseline) for arm in arms for baseline in requested.get(arm, ()) if baseline in arms]
     yield from dict.fromkeys([*common, *by_request])
@@ -73,8 +85,7 @@ def _iter_arm_pairs(
 
 def _is_compared(metric: str, baseline: str, requested: Sequence[str]) -> bool:
     """Side effects are compared with the model that training started from, and with requested arms."""
-    is_side_effect = metric in SIDE_EFFECT_ONLY
-    return metric != "eos_rate" and (not is_side_effect or baseline in ("sft", "base") or baseline in requested)
+    return metric != "eos_rate" and (metric not in SIDE_EFFECT_ONLY or baseline in requested)
 
 
 def _build_comparison(

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from trimtab import stats
+from trimtab.config.names import is_sft_row
 from trimtab.data.split import SPLIT_NAMES
 from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, load_arm_values
 from trimtab.report.collect.comparisons import build_comparisons
@@ -21,7 +22,7 @@ from trimtab.report.model import ArmResult, LabelInfo, Report, Sample, SplitInfo
 from trimtab.report.run_reader import Run, RunRow
 from trimtab.types import Metric, format_conversation
 
-REFERENCE_ROWS = ("base", "sft", "weak_model")
+REFERENCE_ROWS = ("base", "weak_model")
 _MAX_NAMED_STAGES = 6
 
 
@@ -39,7 +40,11 @@ def build_report(run: Run) -> Report:
     return Report(
         study=_build_study_info(run),
         arms=tuple(_add_pgr(_build_arm(arm, values.get(arm.name), run), values, run) for arm in arms),
-        comparisons=tuple(build_comparisons(values_by_arm, run.prompt_ids, _requested_baselines(run))),
+        comparisons=tuple(
+            build_comparisons(
+                values_by_arm, run.prompt_ids, _requested_baselines(run), {arm.name: arm.start for arm in arms}
+            )
+        ),
         labels=tuple(_build_label_info(run, arm.name, arm.annotator, arm.labels) for arm in arms if arm.labels),
         searches=tuple(_collect_searches(run)),
         data=tuple(_collect_splits(run)),
@@ -78,11 +83,12 @@ def _build_arm(row: RunRow, values: ArmValues | None, run: Run) -> ArmResult:
             metrics[name] = compute_mean_metric(name, by_id, values.failed_counts.get(name, 0), run.prompt_ids)
     return ArmResult(
         name=row.name,
-        role="reference" if row.name in REFERENCE_ROWS else "arm",
+        role="reference" if row.name in REFERENCE_ROWS or is_sft_row(row.name) else "arm",
         description=row.description,
         metrics=metrics,
         skipped=row.skipped,
         pending=row.pending,
+        start=row.start,
         compare_with=_requested_baselines(run).get(row.name, ()),
     )
 

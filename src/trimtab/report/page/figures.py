@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.report.metric_registry import MetricInfo, format_value, get_metric_info
 from trimtab.report.model import ArmResult, LabelInfo, Report, sort_arm_names
-from trimtab.report.text.verdict import BASELINE
 from trimtab.types import Metric
 
 if TYPE_CHECKING:
@@ -59,13 +58,14 @@ def draw_arm_values(report: Report, metric: str) -> str:
     return draw_intervals(values, info, f"{info.label} by arm", is_difference=False)
 
 
-def draw_arm_differences(report: Report, metric: str, baseline: str = BASELINE) -> str:
-    """Every arm's paired difference to `baseline` with its 95% interval; empty if there is none."""
+def draw_arm_differences(report: Report, metric: str) -> str:
+    """Every arm's paired difference to the row that it started from, with its 95% interval; empty if there is none."""
     arms = {arm.name: arm for arm in report.arms}
-    by_arm = ((arms[name], report.get_difference(name, baseline, metric)) for name in sort_arm_names(arms))
+    by_arm = ((arms[name], report.get_baseline_difference(name, metric)) for name in sort_arm_names(arms))
     differences = [(arm, difference) for arm, difference in by_arm if difference is not None]
     info = get_metric_info(metric)
-    return draw_intervals(differences, info, f"{info.label}, difference to {baseline}", is_difference=True)
+    title = f"{info.label}, difference to {report.describe_baselines(metric)}"
+    return draw_intervals(differences, info, title, is_difference=True)
 
 
 def draw_label_histogram(label: LabelInfo) -> str:

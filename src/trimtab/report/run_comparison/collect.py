@@ -114,10 +114,10 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
 def _aggregate_seeds(loaded: Sequence[_LoadedRun], has_shared_pairs: bool) -> list[SeedAggregate]:
     if not differ_only_in_seed([run.run.study for run in loaded]):
         return []
-    first = loaded[0].run
-    compare_with = {name: arm.compare_with for name, arm in first.study.arms.items()}
+    report = loaded[0].compared.report
+    compare_with = {arm.name: (report.get_baseline(arm.name), *arm.compare_with) for arm in report.arms}
     values = [run.values_by_arm for run in loaded]
-    return aggregate_over_seeds(values, first.prompt_ids, compare_with, shared_test_pairs=has_shared_pairs)
+    return aggregate_over_seeds(values, loaded[0].run.prompt_ids, compare_with, shared_test_pairs=has_shared_pairs)
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.report.formatting import MetricCell, format_difference_cell, format_metric_cell
 from trimtab.report.metric_registry import get_metric_info
-from trimtab.report.model import sort_arm_names
+from trimtab.report.model import OWN_SFT, sort_arm_names
 from trimtab.report.run_comparison.collect import RunComparison
-from trimtab.report.run_comparison.seeds import SEPARATE_SPLITS_NOTE, list_baselines
+from trimtab.report.run_comparison.seeds import SEPARATE_SPLITS_NOTE, SeedAggregate, list_baselines
 from trimtab.report.table import Column, Table, TableRow
 from trimtab.types import Metric
 
@@ -40,7 +41,12 @@ def build_metric_table(comparison: RunComparison, metric: str) -> Table:
 
 def build_seed_table(comparison: RunComparison, metric: str) -> Table:
     """A row per arm: the mean over seeds, the standard deviation, and differences to the baselines."""
-    aggregates = {aggregate.arm: aggregate for aggregate in comparison.seed_aggregates if aggregate.metric == metric}
+    report = comparison.runs[0].report
+    aggregates = {
+        aggregate.arm: _merge_own_starts(aggregate, report.get_baseline(aggregate.arm))
+        for aggregate in comparison.seed_aggregates
+        if aggregate.metric == metric
+    }
     baselines = list_baselines(aggregates.values())
     counts_seeds = comparison.seed_note == SEPARATE_SPLITS_NOTE
     rows = []
@@ -62,6 +68,14 @@ def build_seed_table(comparison: RunComparison, metric: str) -> Table:
         columns=tuple(Column(title=title) for title in titles),
         rows=tuple(rows),
     )
+
+
+def _merge_own_starts(aggregate: SeedAggregate, start: str) -> SeedAggregate:
+    """With the difference to the arm's own SFT, if it has one, under a name that is the same for all arms."""
+    if start == SFT_ROW or not is_sft_row(start):
+        return aggregate
+    differences = {OWN_SFT if name == start else name: value for name, value in aggregate.differences.items()}
+    return replace(aggregate, differences=differences)
 
 
 def format_metric_title(metric: str) -> str:

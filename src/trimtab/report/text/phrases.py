@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.report.metric_registry import MetricInfo, format_value
 from trimtab.stats import required_sample_size
 from trimtab.types import Metric
@@ -20,6 +21,8 @@ _ARM_NAMES = {
 
 def format_arm_name(name: str) -> str:
     """The name of an arm within a sentence."""
+    if is_sft_row(name) and name != SFT_ROW:
+        return f"SFT alone on {format_arm_name(name.partition('.')[2])}"
     return _ARM_NAMES.get(name, f"“{name}” labels")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trimtab.config.names import is_sft_row
 from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import ArmResult, Direction, JudgeInfo, Report, classify_difference, sort_arm_names
 from trimtab.report.text import judge_summary
@@ -18,13 +19,12 @@ from trimtab.report.text.phrases import (
 )
 from trimtab.types import Metric
 
-BASELINE = "sft"
 REWARD_METRICS = ("gold_reward", "proxy_reward")
 HEADLINE_METRICS = (*REWARD_METRICS, "accuracy")
 
 
 def build_verdict(report: Report) -> tuple[str, ...]:
-    """A few sentences: the main arm against SFT and against human labels, then the other arms and the judges.
+    """A few sentences: the main arm against its start and against human labels, then the other arms and the judges.
 
     The main arm is `weak`, or else the first arm that is not a reference. Arms are compared by the first gold reward, or else
     by the win rate of the first usable judge, or else by accuracy.
@@ -52,7 +52,7 @@ def build_verdict(report: Report) -> tuple[str, ...]:
 def _build_main_arm_sentences(report: Report, arm: str, metric: str) -> list[str]:
     other_arms = _build_other_arms_sentence(report, arm, metric)
     return [
-        _build_comparison_sentence(report, arm, BASELINE, metric),
+        _build_comparison_sentence(report, arm, report.get_baseline(arm), metric),
         _build_comparison_sentence(report, arm, "human", metric),
         other_arms or _build_comparison_sentence(report, arm, "flipped", metric),
     ]
@@ -108,7 +108,8 @@ def build_question(report: Report) -> str:
         return "How good is the student before and after SFT?"
     metric, judge = select_headline_metric(report), select_headline_judge(report)
     baselines = {each.baseline for each in report.comparisons if (each.arm, each.metric) == (arm.name, metric)}
-    baseline = "human" if BASELINE not in baselines and "human" in baselines else BASELINE
+    start = report.get_baseline(arm.name)
+    baseline = "human" if "human" in baselines and (start not in baselines or not is_sft_row(start)) else start
     baseline = baseline if judge is None else judge.baseline
     return f"Is the student better after {format_arm_name(arm.name)} than after {format_arm_name(baseline)}?"
 
@@ -158,10 +159,13 @@ def _build_comparison_sentence(report: Report, arm: str, baseline: str, metric: 
 
 
 def _build_other_arms_sentence(report: Report, arm: str, metric: str) -> str:
-    """One sentence on all other arms that are not references, by their differences to SFT."""
-    differences = {name: report.get_difference(name, BASELINE, metric) for name in _list_other_arms(report, arm)}
+    """One sentence on all other arms that are not references, by their differences to the rows that they started from."""
+    differences = {name: report.get_baseline_difference(name, metric) for name in _list_other_arms(report, arm)}
     directions = {name: classify_difference(value) for name, value in differences.items() if value is not None}
-    return _format_arms_by_direction(directions, BASELINE)
+    baselines = {report.get_baseline(name) for name in directions}
+    return _format_arms_by_direction(
+        directions, format_arm_name(*baselines) if len(baselines) == 1 else "SFT alone on the same labels"
+    )
 
 
 def _build_other_arms_sentence_by_judge(report: Report, judge: JudgeInfo, arm: str) -> str:
@@ -169,25 +173,25 @@ def _build_other_arms_sentence_by_judge(report: Report, judge: JudgeInfo, arm: s
     names = [name for name in _list_other_arms(report, arm) if name in judge.arms and name != judge.baseline]
     differences = {name: judge_summary.subtract_chance_rate(judge_summary.get_win_rate(judge, name)) for name in names}
     directions = {name: classify_difference(value) for name, value in differences.items()}
-    return _format_arms_by_direction(directions, judge.baseline)
+    return _format_arms_by_direction(directions, format_arm_name(judge.baseline))
 
 
 def _list_other_arms(report: Report, arm: str) -> list[str]:
     return sort_arm_names(other.name for other in report.arms if other.role == "arm" and other.name != arm)
 
 
-def _format_arms_by_direction(directions: Mapping[str, Direction], baseline: str) -> str:
+def _format_arms_by_direction(directions: Mapping[str, Direction], baseline_name: str) -> str:
     """The arms above the baseline, then those below, then those without a significant difference."""
     names = {
         direction: [name for name in directions if directions[name] == direction]
         for direction in ("above", "below", "unclear")
     }
-    baseline_name = format_arm_name(baseline)
+    is_one_row = baseline_name.startswith("SFT alone")  # the other names are plural
     parts = [
         f"{join_names(names[direction])} {'is' if len(names[direction]) == 1 else 'are'} {phrase}"
         for direction, phrase in (
             ("above", f"above {baseline_name}"),
-            ("below", "below it" if names["above"] and baseline == BASELINE else f"below {baseline_name}"),
+            ("below", f"below {'it' if names['above'] and is_one_row else baseline_name}"),
             ("unclear", f"not significantly different from {baseline_name}"),
         )
         if names[direction]

@@ -9,7 +9,6 @@ from trimtab.report.page.figures import draw_arm_differences, draw_arm_values, d
 from trimtab.report.page.sections.section import Figure, PageContents, Section
 from trimtab.report.text import judge_summary
 from trimtab.report.text.verdict import (
-    BASELINE,
     HEADLINE_METRICS,
     build_question,
     build_verdict,
@@ -39,13 +38,13 @@ def build_headline_section(contents: PageContents) -> Section:
 
 
 def draw_metric_figures(report: Report, metric: str) -> tuple[Figure, ...]:
-    """The arms' values of a metric, and their paired differences to SFT. Empty figures are left out."""
+    """The arms' values of a metric, and their paired differences to their starts. Empty figures are left out."""
     label = get_metric_info(metric).label
     figures = (
         Figure(name=f"arms-{metric}", title=f"{label}, by arm", svg=draw_arm_values(report, metric)),
         Figure(
             name=f"differences-{metric}",
-            title=f"{label}, paired difference to {BASELINE}",
+            title=f"{label}, paired difference to {report.describe_baselines(metric)}",
             svg=draw_arm_differences(report, metric),
         ),
     )

@@ -1,4 +1,4 @@
-"""All metrics of all arms, with their paired differences to SFT."""
+"""All metrics of all arms, with their paired differences to the rows that they started from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trimtab.report.model import ArmResult, Report, sort_arm_names
 from trimtab.report.page.sections.headline import draw_metric_figures, select_figure_metric
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableCell, TableRow
-from trimtab.report.text.verdict import BASELINE, HEADLINE_METRICS
+from trimtab.report.text.verdict import HEADLINE_METRICS
 
 DIFFERENCE_LEGEND = "▲ ▼ the whole 95% interval of the paired difference is above or below zero."
 
@@ -41,23 +41,22 @@ def build_results_section(contents: PageContents) -> Section | None:
 
 def build_results_tables(report: Report) -> tuple[Table, ...]:
     """All metrics except side effects."""
-    return build_metric_tables(report, "Results", _list_metrics(report), BASELINE, [arm.name for arm in report.arms])
+    return build_metric_tables(report, "Results", _list_metrics(report), [arm.name for arm in report.arms])
 
 
-def build_metric_tables(
-    report: Report, title: str, metrics: Sequence[str], baseline: str, arms: Sequence[str]
-) -> tuple[Table, ...]:
+def build_metric_tables(report: Report, title: str, metrics: Sequence[str], arms: Sequence[str]) -> tuple[Table, ...]:
     """A table with a row per arm and a column per metric, followed by its paired difference if there is one."""
     by_name = {arm.name: arm for arm in report.arms}
-    compared = {comparison.metric for comparison in report.comparisons if comparison.baseline == baseline}
+    baselines = {metric: report.describe_baselines(metric) for metric in metrics}
+    compared = {metric for metric, baseline in baselines.items() if baseline}
     columns = []
     for metric in metrics:
         info = get_metric_info(metric)
         columns.append(Column(title=f"{info.label}, {info.unit}" if info.unit else info.label))
         if metric in compared:
-            columns.append(Column(title=f"minus {baseline}, paired", keep_with_previous=True))
-    rows = tuple(_build_row(report, by_name[name], metrics, compared, baseline) for name in sort_arm_names(arms))
-    legend = DIFFERENCE_LEGEND if compared & set(metrics) else ""
+            columns.append(Column(title=f"minus {baselines[metric]}, paired", keep_with_previous=True))
+    rows = tuple(_build_row(report, by_name[name], metrics, compared) for name in sort_arm_names(arms))
+    legend = DIFFERENCE_LEGEND if compared else ""
     return (Table(title=title, row_title="Arm", columns=tuple(columns), rows=rows, legend=legend),) if rows else ()
 
 
@@ -66,7 +65,7 @@ def _list_metrics(report: Report) -> list[str]:
     return [name for name in names if name not in SIDE_EFFECT_ONLY]
 
 
-def _build_row(report: Report, arm: ArmResult, metrics: Sequence[str], compared: set[str], baseline: str) -> TableRow:
+def _build_row(report: Report, arm: ArmResult, metrics: Sequence[str], compared: set[str]) -> TableRow:
     is_reference = arm.role == "reference"
     pending = f"not finished: {', '.join(arm.pending)}" if arm.pending else ""
     if arm.skipped:
@@ -78,7 +77,7 @@ def _build_row(report: Report, arm: ArmResult, metrics: Sequence[str], compared:
     for metric in metrics:
         cells.append(format_metric_cell(arm.metrics[metric], metric) if metric in arm.metrics else None)
         if metric in compared:
-            difference = report.get_difference(arm.name, baseline, metric)
+            difference = report.get_baseline_difference(arm.name, metric)
             cells.append(format_difference_cell(difference, metric) if difference is not None else None)
     return TableRow(
         name=arm.name, cells=tuple(cells), note=pending, description=arm.description, is_reference=is_reference

@@ -7,7 +7,6 @@ from trimtab.report.model import Report
 from trimtab.report.page.sections.results import build_metric_tables
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Table
-from trimtab.report.text.verdict import BASELINE
 
 
 def build_side_effects_section(contents: PageContents) -> Section | None:
@@ -24,13 +23,12 @@ def build_side_effects_section(contents: PageContents) -> Section | None:
 
 
 def build_side_effect_tables(report: Report) -> tuple[Table, ...]:
-    """A row per arm: each metric, and its paired difference to SFT, or to the base model if the study has no SFT."""
+    """A row per arm: each metric, and its paired difference to the row that the arm started from."""
     metrics = _list_metrics(report)
     if not set(metrics) & set(SIDE_EFFECT_ONLY):
         return ()
-    baseline = BASELINE if any(arm.name == BASELINE for arm in report.arms) else "base"
     arms = [arm.name for arm in report.arms if any(metric in arm.metrics for metric in metrics)]
-    return build_metric_tables(report, "Side effects", metrics, baseline, arms)
+    return build_metric_tables(report, "Side effects", metrics, arms)
 
 
 def _list_metrics(report: Report) -> list[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.config.names import PREFERRED_RESPONSES
+from trimtab.config.names import PREFERRED_RESPONSES, SFT_ROW
 from trimtab.report.formatting import format_metric_cell
 from trimtab.report.model import Report, sort_arm_names
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableRow
-from trimtab.report.text.verdict import BASELINE
 
 
 def build_similarities_section(contents: PageContents) -> Section | None:
@@ -28,9 +27,9 @@ def build_similarities_section(contents: PageContents) -> Section | None:
 
 
 def build_similarity_tables(report: Report) -> tuple[Table, ...]:
-    """For the terminal: similarity to the preferred responses, SFT and human labels only."""
+    """For the terminal: similarity to the preferred responses, SFT and human labels only. SFT of each arm is left out."""
     compared = {name for info in report.similarities for name in (info.arm, info.compared_to)}
-    columns = [name for name in (PREFERRED_RESPONSES, BASELINE, "human") if name in compared]
+    columns = [name for name in (PREFERRED_RESPONSES, SFT_ROW, "human") if name in compared]
     return (_build_table(report, columns),) if report.similarities else ()
 
 
