@@ -90,6 +90,13 @@ def test_variants_replace_those_of_the_file_that_is_extended(tmp_path: Path) -> 
     ]
 
 
+def test_data_replace_those_of_the_file_that_is_extended(tmp_path: Path) -> None:
+    data = "data: {labeled: starter, unlabeled: starter, test: {kind: starter, limit: 9}}"
+    path = write(tmp_path, base=BASE, own=f"extends: base.yaml\n{data}")
+    assert set(load_settings(path)["data"]) == {"labeled", "unlabeled", "test"}
+    assert load_settings(path, "data.test.limit=5")["data"]["test"] == {"kind": "starter", "limit": 5}
+
+
 def test_variables_replace_references_in_every_text(tmp_path: Path) -> None:
     text = """
     variables: {folder: pairs, count: 7}

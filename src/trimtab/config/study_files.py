@@ -5,7 +5,7 @@ A *layer* is the mapping in one file, or one variant. Later layers override earl
 - `extends`: one path or a list, relative to the file. These files are the layers below it.
 - `variants`: layers by name. Each makes one study out of the rest of the file.
 - `variables`: values by name, which replace `${name}` in the texts of all settings.
-- all other keys: settings of the study.
+- all other keys: settings of the study. `data`, like `variants`, replaces that of lower layers completely.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from trimtab.errors import StudyError
 EXTENDS, VARIANTS, VARIABLES = "extends", "variants", "variables"
 # Settings that name what the other settings of their mapping belong to: a component, or a model.
 _IDENTITY_KEYS = ("kind", "base")
+# `data` is one source or several, so two layers of it rarely fit together.
+_REPLACED = ("data",)
 _VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ERROR_PATH = re.compile(r"([\w.@-]+): ")
@@ -159,7 +161,8 @@ def _build_variant(
 def _merge_layers(layers: Sequence[tuple[str, Mapping[str, Any]]], overrides: Sequence[str]) -> StudyDocument:
     settings: dict[str, Any] = {}
     for _, layer in layers:
-        settings = merge_settings(settings, {key: value for key, value in layer.items() if key != VARIANTS})
+        own = {key: value for key, value in layer.items() if key != VARIANTS}
+        settings = {**merge_settings(settings, own), **{key: own[key] for key in _REPLACED if key in own}}
     changes: dict[str, Any] = {}
     for override in overrides:
         settings, changes = apply_override(settings, override), apply_override(changes, override)
