@@ -32,7 +32,7 @@ scorers: {{checker: synthetic_checker}}
 JUDGES = """
 judges:
   says-first: {kind: pairwise, engine: {kind: scripted, choice_weights: {".": [2, 1]}}}
-judging: {human_agreement_pairs: 4}
+judging: {human_agreement_pairs: 4, match_mismatch_pairs: 2}
 """
 
 

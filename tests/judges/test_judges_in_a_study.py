@@ -119,8 +119,8 @@ def read_calls(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def run_judge_stage(folder: Path, **settings: Any) -> Artifact:
-    """The verdicts of a stage on `SIZE` comparisons, of which the candidate wins two in three."""
+def run_judge_stage(folder: Path, num_prompts: int | None = None, **settings: Any) -> Artifact:
+    """The verdicts of a stage on `SIZE` comparisons, of which the candidate wins two in three, or on some of them."""
     questions = [f"Question {index}?" for index in range(SIZE)]
     completions = {
         "candidate": build_completions(
@@ -135,7 +135,8 @@ def run_judge_stage(folder: Path, **settings: Any) -> Artifact:
     engine = {"kind": f"{__name__}:Interrupted", "calls": str(folder / "calls"), **settings}
     judge = build_component("judges", {"kind": "pairwise", "engine": engine})
     resources = EngineResources(configs=list_engine_configs(judge))
-    stage = judge_stage("judge.x.rule", judge, resources, *(stage for stage, _ in generated.values()))
+    candidate, baseline = (stage for stage, _ in generated.values())
+    stage = judge_stage("judge.x.rule", judge, resources, candidate, baseline, num_prompts)
     inputs = {name: artifact for name, (_, artifact) in generated.items()}
     return store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, RUNTIME))
 
@@ -185,6 +186,27 @@ def test_a_study_can_set_the_baseline() -> None:
 def test_judges_are_evaluated_against_human_labels_unless_that_is_turned_off() -> None:
     assert set(plan_study().human_verdicts) == {"rule", "ours"}
     assert plan_study("judging.human_agreement_pairs=0").human_verdicts == {}
+
+
+def test_judges_compare_a_sample_of_the_answered_prompts() -> None:
+    def limits(*overrides: str) -> dict[str, int | None]:
+        stages = plan_study("num_test_prompts=6", *overrides).stages
+        return {stage.name: stage.work.limit for stage in stages if stage.work and stage.name.startswith("judge.weak.")}
+
+    assert limits() == {"judge.weak.rule": 6, "judge.weak.ours": 6}
+    assert limits("judging.num_prompts=4") == {"judge.weak.rule": 4, "judge.weak.ours": 4}
+    assert limits("judging.num_prompts=9") == {"judge.weak.rule": 6, "judge.weak.ours": 6}
+    assert rows_with_verdicts(plan_study("judging.num_prompts=0")) == []
+
+
+def test_unlabeled_pairs_are_judged_only_if_requested_and_need_human_labels() -> None:
+    assert plan_study().unlabeled_verdicts == {}
+    plan = plan_study("judging.match_mismatch_pairs=100")
+    assert set(plan.unlabeled_verdicts) == {"rule", "ours"}
+    labels = {stage.input_stages["labels"].name for stage in plan.unlabeled_verdicts.values()}
+    assert labels == {"annotate.weak"}
+    with pytest.raises(StudyError, match=r"judging\.match_mismatch_pairs: the unlabeled pairs have no human labels"):
+        plan_study("judging.match_mismatch_pairs=100", human_on_unlabeled=False)
 
 
 def test_a_study_without_judges_has_no_judge_stages() -> None:
@@ -254,6 +276,14 @@ def test_a_stage_stores_one_verdict_per_prompt_and_counts_the_outcomes(tmp_path:
     assert [verdict.outcome for verdict in load_verdicts(artifact).values()] == ["loss", "win", "win"] * 50
 
 
+def test_the_sampled_prompts_of_a_smaller_number_are_among_those_of_a_larger_number(tmp_path: Path) -> None:
+    some, more = (set(load_verdicts(run_judge_stage(tmp_path / str(n), num_prompts=n))) for n in (20, 30))
+    assert (len(some), len(more), some < more) == (20, 30, True)
+    # the sample does not follow the order of the prompts
+    first = {prompt_hash(build_user_prompt(f"Question {index}?")) for index in range(30)}
+    assert more != first
+
+
 def test_an_interrupted_stage_repeats_only_the_last_batch(tmp_path: Path) -> None:
     uninterrupted = run_judge_stage(tmp_path / "uninterrupted")
     assert read_calls(tmp_path / "uninterrupted" / "calls") == [128, 128, 44]
@@ -297,7 +327,8 @@ def test_verdicts_round_trip_through_table_rows() -> None:
 
 def test_a_judge_that_always_picks_the_first_response_gives_only_ties(judged_run: Path) -> None:
     run = Run(judged_run)
-    assert {name.partition(".")[0] for name in run.index.created} == {"judge", "judge-human-pairs"}
+    created = {name.partition(".")[0] for name in run.index.created}
+    assert created == {"judge", "judge-human-pairs", "judge-unlabeled-pairs"}
     assert run.index.baseline == "sft"
     verdict_stages = {row.name: row.verdicts for row in run.arms}
     assert verdict_stages["sft"] == {}

@@ -21,15 +21,21 @@ from trimtab.metrics.judge_quality import (
     compute_order_inconsistency,
     compute_rater_agreements,
     compute_vote_agreement,
+    compute_weak_agreement,
+    count_unparsed_ties,
+    queries_one_order,
     summarize_arm_verdicts,
 )
+from trimtab.metrics.label_quality import get_choices, get_human_choices, split_by_match
 from trimtab.report.collect.report import collect_report
 from trimtab.report.model import JudgeInfo, report_from_json, report_to_json
 from trimtab.report.page.html import render_html
 from trimtab.report.page.sections.judges import build_judge_tables
+from trimtab.report.run_reader import Run
 from trimtab.report.terminal.tables import render_report_summary
 from trimtab.report.text.judge_summary import build_judge_warnings
-from trimtab.types import Choice, JudgeChoice, Metric, Outcome, SingleVerdict, Verdict
+from trimtab.storage.verdict_schema import load_verdicts
+from trimtab.types import Choice, JudgeChoice, Metric, Outcome, SingleVerdict, Verdict, text_hash
 
 OUTCOMES: dict[tuple[JudgeChoice | None, JudgeChoice | None], Outcome] = {
     ("first", "second"): "win",
@@ -169,24 +175,24 @@ def test_a_judge_that_always_picks_the_first_is_unusable() -> None:
     verdicts = build_verdicts(*[INCONSISTENT] * 9)
     inconsistency = compute_order_inconsistency(verdicts, own_clusters(verdicts))
     assert inconsistency.value == 1.0
-    (sentence,) = build_judge_warnings("x", build_metrics(inconsistency), 0, 9)
+    (sentence,) = build_judge_warnings("x", build_metrics(inconsistency), 0, 0, 9)
     assert sentence.startswith("Judge x is unusable: it picks the same position in both orders on 1.000 [")
     assert "of 9 comparisons; chance would be one half" in sentence
 
 
 def test_warnings_about_a_judge_follow_its_intervals() -> None:
     good, unclear, bad = metric(0.2, 0.1), metric(0.45, 0.1), metric(0.7, 0.1)
-    assert build_judge_warnings("x", build_metrics(good), 0, 99) == ()
-    assert "not significantly different from chance" in build_judge_warnings("x", build_metrics(unclear), 0, 99)[0]
-    assert "unusable" in build_judge_warnings("x", build_metrics(bad), 0, 99)[0]
+    assert build_judge_warnings("x", build_metrics(good), 0, 0, 99) == ()
+    assert "not significantly different from chance" in build_judge_warnings("x", build_metrics(unclear), 0, 0, 99)[0]
+    assert "unusable" in build_judge_warnings("x", build_metrics(bad), 0, 0, 99)[0]
     few = Metric(value=1.0, low=0.14, high=1.0, n=3)
-    assert "not significantly different from chance" in build_judge_warnings("x", build_metrics(few), 0, 3)[0]
+    assert "not significantly different from chance" in build_judge_warnings("x", build_metrics(few), 0, 0, 3)[0]
     single = Metric(value=1.0, low=None, high=None, n=1)
-    assert build_judge_warnings("x", build_metrics(single), 0, 1) == (
+    assert build_judge_warnings("x", build_metrics(single), 0, 0, 1) == (
         "Judge x picks the same position in both orders on 1.000 of 1 comparisons: too few to distinguish it from chance.",
     )
     by_agreement = {
-        high: build_judge_warnings("x", build_metrics(good, metric(high, 0.1)), 0, 99) for high in (0.7, 0.55, 0.3)
+        high: build_judge_warnings("x", build_metrics(good, metric(high, 0.1)), 0, 0, 99) for high in (0.7, 0.55, 0.3)
     }
     assert by_agreement[0.7] == ()
     assert "human agreement of judge x is not significantly different from chance" in by_agreement[0.55][0]
@@ -194,9 +200,9 @@ def test_warnings_about_a_judge_follow_its_intervals() -> None:
 
 
 def test_a_judge_with_many_failed_verdicts_has_a_warning() -> None:
-    (sentence,) = build_judge_warnings("x", build_metrics(metric(0.2, 0.1)), 30, 99)
+    (sentence,) = build_judge_warnings("x", build_metrics(metric(0.2, 0.1)), 30, 0, 99)
     assert sentence == "Judge x gave no valid verdict on 30 of 99 comparisons; its metrics are over the others only."
-    assert build_judge_warnings("x", build_metrics(metric(0.2, 0.1)), 10, 99) == ()
+    assert build_judge_warnings("x", build_metrics(metric(0.2, 0.1)), 10, 0, 99) == ()
 
 
 def test_judges_round_trip_through_json() -> None:
@@ -225,10 +231,8 @@ def test_the_report_of_a_run_has_warnings_about_its_judge(judged_run: Path) -> N
         assert (arm.counts["win"], arm.counts["loss"], arm.counts["tie"]) == (0, 0, 6)
     assert judge.metrics["order_inconsistency"].value == judge.metrics["first_position_rate"].value == 1.0
     assert judge.metrics["human_agreement"].value == 0.5
-    # Six prompts cannot show that even a judge that always picks the first is worse than chance.
     (warning,) = [note for note in report.notes if "picks the same position" in note]
-    assert warning.startswith("Judge says-first picks the same position in both orders on 1.000 [")
-    assert warning.endswith("not significantly different from chance at this sample size.")
+    assert warning.startswith("Judge says-first is unusable: it picks the same position in both orders on 1.000 [")
     assert warning in render_html(report)
     console = Console(width=80)
     with console.capture() as capture:
@@ -238,12 +242,49 @@ def test_the_report_of_a_run_has_warnings_about_its_judge(judged_run: Path) -> N
     assert [each.raters for each in report.rater_agreements] == [("says-first", "human")]
 
 
-def test_inconsistency_is_also_measured_by_weak_model_agreement(judged_run: Path) -> None:
+def test_agreement_with_the_weak_label_is_oriented_by_it_and_counts_ties_one_half() -> None:
+    verdicts = build_verdicts(WIN, WIN, LOSS, INCONSISTENT, FAILED)
+    weak: dict[str, Choice] = {"p0": "a", "p1": "b", "p2": "b", "p3": "b", "p4": "a"}
+    agreement = compute_weak_agreement(verdicts, weak, own_clusters(verdicts))
+    assert (agreement.value, agreement.n, agreement.n_failed) == ((1 + 0 + 1 + 0.5) / 4, 4, 1)
+
+
+def test_a_judge_of_one_order_has_no_inconsistency_and_the_page_says_so(judged_run: Path) -> None:
+    one_order = {key: replace(verdict, reversed=None) for key, verdict in build_verdicts(WIN, LOSS).items()}
+    assert queries_one_order(one_order) and not queries_one_order(build_verdicts(WIN, LOSS) | {"same": SAME_TEXT})
+    report = collect_report(judged_run)
+    (judge,) = report.judges
+    assert not judge.queries_one_order and ", in both orders</small>" in render_html(report)
+    page = render_html(replace(report, judges=(replace(judge, queries_one_order=True),)))
+    assert ", in one random order</small>" in page and ", in both orders</small>" not in page
+
+
+def test_replies_that_count_as_ties_are_reported() -> None:
+    unparsed_tie = replace(build_verdict("x", None, "first"), outcome="tie")
+    verdicts = build_verdicts(WIN, FAILED) | {"x": unparsed_tie}
+    assert count_unparsed_ties(verdicts) == 1
+    (sentence,) = build_judge_warnings("x", build_metrics(metric(0.2, 0.1)), 1, 1, 9)
+    assert sentence == "Judge x gave no valid verdict on 1 of 9 comparisons; the study counts these as ties."
+
+
+def test_unlabeled_pairs_are_judged_by_whether_weak_and_human_labels_match(judged_run: Path) -> None:
     (judge,) = collect_report(judged_run).judges
-    names = ("order_inconsistency.match", "order_inconsistency.mismatch")
-    by_subset = [judge.metrics[name] for name in names if name in judge.metrics]
-    assert [subset.value for subset in by_subset] == [1.0] * len(by_subset)
-    assert sum(subset.n for subset in by_subset) == judge.metrics["human_agreement"].n > 0
+    run = Run(judged_run)
+    subsets = split_by_match(
+        get_choices(run.annotations(run.index.stages_named("annotate.weak")[0])), get_human_choices(run.unlabeled)
+    )
+    sizes = {name: min(2, len(ids)) for name, ids in subsets.items()}
+    judged = load_verdicts(run.artifact(run.index.unlabeled_verdicts["says-first"]))
+    assert len(judged) == sum(sizes.values()) > 0
+    for name, size in sizes.items():
+        if not size:
+            continue
+        assert set(judged) & set(subsets[name]) == set(
+            sorted(subsets[name], key=lambda key: text_hash("drawn", key))[:2]
+        )
+        # the judge always prefers the first response, so every comparison is a tie, in two contradictory orders
+        assert (judge.metrics[f"weak_agreement.{name}"].value, judge.metrics[f"weak_agreement.{name}"].n) == (0.5, size)
+        assert judge.metrics[f"order_inconsistency.{name}"].value == 1.0
 
 
 def test_the_names_of_judges_are_escaped(judged_run: Path) -> None:

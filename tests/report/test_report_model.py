@@ -8,7 +8,7 @@ from sample_report import REPORT
 
 from trimtab.errors import DataError
 from trimtab.report.collect.histogram import build_label_histogram
-from trimtab.report.metric_registry import METRICS, format_value, get_metric_info
+from trimtab.report.metric_registry import METRICS, get_metric_info
 from trimtab.report.model import (
     ArmResult,
     Report,
@@ -18,6 +18,7 @@ from trimtab.report.model import (
     report_to_json,
     sort_arm_names,
 )
+from trimtab.report.value_format import format_value
 from trimtab.stats import proportion
 from trimtab.types import Choice, Metric
 

@@ -117,8 +117,19 @@ class Judging(Settings):
     """What the judges compare."""
 
     baseline: str | None = Field(None, description="row that every other row is compared with; null: sft, else base")
+    num_prompts: int | None = Field(
+        None,
+        ge=0,
+        description="answered prompts that each judge compares, sampled by their hashes (Tao & Li: 100); null: all; 0: none",
+    )
     human_agreement_pairs: int = Field(
         100, ge=0, description="test pairs used to measure each judge's agreement with human labels; 0: none"
+    )
+    match_mismatch_pairs: int = Field(
+        0,
+        ge=0,
+        description="unlabeled pairs that each judge compares: this many on which the weak label matches the human label, and "
+        "as many on which it does not (Tao & Li, table 5: 100); 0: none",
     )
 
 

@@ -115,15 +115,38 @@ def compute_human_agreement(verdicts: Verdicts, human: Mapping[str, Choice], clu
     `human_agreement` counts a tie as one half; `kappa` treats ties as a separate category.
     """
     keys = [key for key in verdicts if key in human]
-    correct: list[Outcome] = [
-        verdicts[key].outcome if human[key] == "a" else _OPPOSITE_OUTCOME[verdicts[key].outcome] for key in keys
-    ]
+    correct = [_orient_outcome(verdicts[key].outcome, human[key]) for key in keys]
     return {
         "human_agreement": stats.win_rate(correct, clusters=[clusters[key] for key in keys]),
         "kappa": stats.cohen_kappa(
             to_preferences({key: verdicts[key] for key in keys}), {key: human[key] for key in keys}, clusters=clusters
         ),
     }
+
+
+def compute_weak_agreement(verdicts: Verdicts, weak: Mapping[str, Choice], clusters: Clusters) -> Metric:
+    """How often verdicts on `a` prefer the weak label's choice to the other response, by pair id; a tie counts one half.
+
+    On pairs where the weak label differs from the human label, it is one minus the agreement with the human label (Tao & Li
+    2025, section 4: 46% for GPT-4).
+    """
+    keys = [key for key in verdicts if key in weak]
+    outcomes = [_orient_outcome(verdicts[key].outcome, weak[key]) for key in keys]
+    return stats.win_rate(outcomes, clusters=[clusters[key] for key in keys])
+
+
+def count_unparsed_ties(verdicts: Verdicts) -> int:
+    """The number of outcomes to which a verdict contributed that could not be parsed and counts as a tie."""
+    return sum(
+        verdict.outcome != "failed"
+        and any(single is not None and single.choice is None for single in (verdict.forward, verdict.reversed))
+        for verdict in verdicts.values()
+    )
+
+
+def queries_one_order(verdicts: Verdicts) -> bool:
+    """Whether the judge compared responses in one presentation order only."""
+    return any((verdict.forward is None) != (verdict.reversed is None) for verdict in verdicts.values())
 
 
 def to_preferences(verdicts: Verdicts) -> dict[str, str | None]:
@@ -152,6 +175,11 @@ def compute_rater_agreements(
         )
         for group in groups
     ]
+
+
+def _orient_outcome(outcome: Outcome, choice: Choice) -> Outcome:
+    """The outcome of the chosen response, from that of `a`."""
+    return outcome if choice == "a" else _OPPOSITE_OUTCOME[outcome]
 
 
 def sum_costs(verdicts: Sequence[Verdicts]) -> Cost:

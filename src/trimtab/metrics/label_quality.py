@@ -37,6 +37,18 @@ def get_human_choices(pairs: Sequence[Pair]) -> dict[str, Choice]:
     return {pair.id: pair.human for pair in pairs if pair.human is not None}
 
 
+def split_by_match(choices: Choices, reference: Choices) -> dict[str, list[str]]:
+    """The pair ids on which both choices are the same (`match`) and on which they differ (`mismatch`).
+
+    Pairs without a choice in both are in neither (Tao & Li 2025, table 1).
+    """
+    decided = [key for key, choice in choices.items() if choice is not None and reference.get(key) is not None]
+    return {
+        "match": [key for key in decided if choices[key] == reference[key]],
+        "mismatch": [key for key in decided if choices[key] != reference[key]],
+    }
+
+
 def get_confidence(label: Annotation) -> float:
     """The probability of the chosen response, in [0.5, 1]; 0.5 without a probability."""
     return 0.5 if label.p_a is None else max(label.p_a, 1.0 - label.p_a)

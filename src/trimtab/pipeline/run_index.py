@@ -50,9 +50,9 @@ class RunIndex(BaseModel):
     """The stage folders of a run, by what they hold. A folder that is listed here may be unfinished.
 
     `test_rewards` and `unlabeled_rewards` are keyed by scorer, `embeddings` and `kl_to_reference` by row, `ood_eval` by row,
-    domain and part, `human_verdicts` by judge. `preference_models` maps each stage name to its folders. `stages` lists every
-    folder in execution order; `created` lists those that the last run created. `study_sha256` is the hash of `study.yaml`.
-    `failed_measurements` are the errors of the last run's measurements, by stage name.
+    domain and part, `human_verdicts` and `unlabeled_verdicts` by judge. `preference_models` maps each stage name to its
+    folders. `stages` lists every folder in execution order; `created` lists those that the last run created. `study_sha256`
+    is the hash of `study.yaml`. `failed_measurements` are the errors of the last run's measurements, by stage name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +69,7 @@ class RunIndex(BaseModel):
     ood_eval: Mapping[str, Mapping[str, Mapping[str, StageFolder]]] = {}
     baseline: str = ""
     human_verdicts: Mapping[str, StageFolder] = {}
+    unlabeled_verdicts: Mapping[str, StageFolder] = {}
     stages: tuple[StageFolder, ...] = ()
     preference_models: Mapping[str, tuple[StageFolder, ...]] = {}
     created: tuple[StageFolder, ...] = ()

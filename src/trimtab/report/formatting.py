@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trimtab.report.metric_registry import MetricInfo, format_value, get_metric_info
+from trimtab.report.metric_registry import MetricInfo, get_metric_info
 from trimtab.report.model import classify_difference
+from trimtab.report.value_format import format_value
 from trimtab.types import Metric
 
 _DIRECTION_MARKS = {"above": "▲", "below": "▼", "unclear": ""}

@@ -128,7 +128,8 @@ class LabelInfo:
 class JudgeInfo:
     """One judge, with the arms that it compared to `baseline`.
 
-    `metrics` are over all its verdicts, those on human-labeled pairs included. `warnings` are sentences about its limits.
+    `metrics` are over all its verdicts, those on pairs included. `queries_one_order` is true if it saw each comparison in one
+    presentation order. `warnings` are sentences about its limits.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -140,6 +141,7 @@ class JudgeInfo:
     metrics: Mapping[str, Metric]
     warnings: tuple[str, ...] = ()
     cost: Cost = field(default_factory=Cost)
+    queries_one_order: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

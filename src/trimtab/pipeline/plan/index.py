@@ -38,6 +38,7 @@ def build_run_index(
         },
         baseline=plan.baseline,
         human_verdicts=name_all(plan.human_verdicts),
+        unlabeled_verdicts=name_all(plan.unlabeled_verdicts),
         stages=tuple(folders.values()),
         preference_models=_preference_model_folders(plan, folders),
         created=tuple(created),

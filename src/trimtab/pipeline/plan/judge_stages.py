@@ -1,9 +1,9 @@
-"""Stages of judges: the responses of every row against those of a baseline, and pairs with human labels."""
+"""Stages of judges: the responses of every row against those of a baseline, and pairs of the test and unlabeled splits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from trimtab.config.study import PredefinedSplits, Study
 from trimtab.core.component import Component
@@ -13,7 +13,7 @@ from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import RowStages
 from trimtab.pipeline.stage import Stage
-from trimtab.pipeline.stages.judge import judge_human_pairs_stage, judge_stage
+from trimtab.pipeline.stages.judge import judge_human_pairs_stage, judge_stage, judge_unlabeled_pairs_stage
 
 # The baseline if the study names none: the first of these rows that has responses.
 DEFAULT_BASELINE_ROWS = ("sft", "base")
@@ -21,17 +21,20 @@ DEFAULT_BASELINE_ROWS = ("sft", "base")
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeStages:
-    """The rows with their verdicts, the name of the baseline, and the verdicts on pairs with human labels, by judge."""
+    """The rows with their verdicts, the name of the baseline, and the verdicts on test and on unlabeled pairs, by judge."""
 
     rows: tuple[RowStages, ...]
-    baseline: str
-    human_verdicts: dict[str, Stage]
+    baseline: str = ""
+    human_verdicts: Mapping[str, Stage] = field(default_factory=dict)
+    unlabeled_verdicts: Mapping[str, Stage] = field(default_factory=dict)
 
 
-def build_judge_stages(study: Study, labeling: LabelingPlanner, rows: Sequence[RowStages]) -> JudgeStages:
+def build_judge_stages(
+    study: Study, labeling: LabelingPlanner, rows: Sequence[RowStages], *, human_on_unlabeled: bool
+) -> JudgeStages:
     """Every row with responses, judged by each judge. Raises `StudyError` if the baseline has no responses."""
     if not study.judges:
-        return JudgeStages(rows=tuple(rows), baseline="", human_verdicts={})
+        return JudgeStages(rows=tuple(rows))
     baseline = _select_baseline(study, rows)
     engines = {name: _judge_engines(labeling, name, judge) for name, judge in study.judges.items()}
     count, shuffle = study.judging.human_agreement_pairs, test_pairs_in_file_order(study)
@@ -42,8 +45,32 @@ def build_judge_stages(study: Study, labeling: LabelingPlanner, rows: Sequence[R
         for name, judge in study.judges.items()
         if count
     }
-    judged_rows = tuple(_add_verdicts(study, engines, row, baseline) for row in rows)
-    return JudgeStages(rows=judged_rows, baseline=baseline.name, human_verdicts=human_verdicts)
+    return JudgeStages(
+        rows=tuple(_add_verdicts(study, engines, row, baseline) for row in rows),
+        baseline=baseline.name,
+        human_verdicts=human_verdicts,
+        unlabeled_verdicts=_build_unlabeled_verdicts(study, labeling, engines, human_on_unlabeled),
+    )
+
+
+def _build_unlabeled_verdicts(
+    study: Study, labeling: LabelingPlanner, engines: Mapping[str, EngineResources], human_on_unlabeled: bool
+) -> dict[str, Stage]:
+    """Each judge's verdicts on unlabeled pairs, by whether the arm `weak` labeled them as humans did."""
+    count = study.judging.match_mismatch_pairs
+    if not count:
+        return {}
+    if not human_on_unlabeled:
+        raise StudyError(
+            "judging.match_mismatch_pairs: the unlabeled pairs have no human labels to compare weak labels with; set it to 0"
+        )
+    labels = labeling.raw_labels("weak")
+    return {
+        name: judge_unlabeled_pairs_stage(
+            f"judge-unlabeled-pairs.{name}", judge, engines[name], labeling.split, labels, count
+        )
+        for name, judge in study.judges.items()
+    }
 
 
 def test_pairs_in_file_order(study: Study) -> bool:
@@ -57,10 +84,13 @@ def test_pairs_in_file_order(study: Study) -> bool:
 def _add_verdicts(
     study: Study, engines: Mapping[str, EngineResources], row: RowStages, baseline: RowStages
 ) -> RowStages:
-    if row.completions is None or baseline.completions is None or row.name == baseline.name:
+    num_prompts = study.judging.num_prompts
+    if row.completions is None or baseline.completions is None or row.name == baseline.name or num_prompts == 0:
         return row
     verdicts = {
-        name: judge_stage(f"judge.{row.name}.{name}", judge, engines[name], row.completions, baseline.completions)
+        name: judge_stage(
+            f"judge.{row.name}.{name}", judge, engines[name], row.completions, baseline.completions, num_prompts
+        )
         for name, judge in study.judges.items()
     }
     return replace(row, verdicts=verdicts)

@@ -48,7 +48,8 @@ class Plan:
 
     `supervised_arms` are the arms for which something besides the weak model is trained on the labeled pairs: an annotator, a
     calibration or a filter. `test_rewards` and `unlabeled_rewards` are the scores of both responses of pairs, by scorer.
-    Judges compare rows with the row `baseline`; `human_verdicts` are their verdicts on pairs with human labels, by judge.
+    Judges compare rows with the row `baseline`; `human_verdicts` are their verdicts on test pairs with human labels, and
+    `unlabeled_verdicts` those on unlabeled pairs, by judge.
     `embeddings` are those of each row's responses, and `kl_to_reference` its divergence from its reference, by row.
     `ood_eval` are the stages for the accuracy on pairs of other domains, by row, domain and part.
     """
@@ -60,6 +61,7 @@ class Plan:
     unlabeled_rewards: Mapping[str, Stage] = field(default_factory=dict)
     baseline: str = ""
     human_verdicts: Mapping[str, Stage] = field(default_factory=dict)
+    unlabeled_verdicts: Mapping[str, Stage] = field(default_factory=dict)
     embeddings: Mapping[str, Stage] = field(default_factory=dict)
     kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
     ood_eval: Mapping[str, Mapping[str, Mapping[str, Stage]]] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class Plan:
             self.test_rewards,
             self.unlabeled_rewards,
             self.human_verdicts,
+            self.unlabeled_verdicts,
             self.embeddings,
             self.kl_to_reference,
         )

@@ -61,7 +61,7 @@ class StudentPlanner:
             for name, arm in self.labeling.arms.items()
         ]
         rows = [self._base_row(), *self._sft_rows(), *arm_rows, self._weak_model_row()]
-        judging = build_judge_stages(study, self.labeling, rows)
+        judging = build_judge_stages(study, self.labeling, rows, human_on_unlabeled=human_on_unlabeled)
         response_metrics = build_response_metric_stages(study, self.split, rows)
         return Plan(
             split=self.split,
@@ -73,6 +73,7 @@ class StudentPlanner:
             },
             baseline=judging.baseline,
             human_verdicts=judging.human_verdicts,
+            unlabeled_verdicts=judging.unlabeled_verdicts,
             embeddings=response_metrics.embeddings,
             kl_to_reference=response_metrics.kl_to_reference,
             ood_eval=build_ood_stages(study, self.split, rows).choices,

@@ -1,4 +1,4 @@
-"""Verdicts of one judge: on the responses of two rows, or on pairs with human labels."""
+"""Verdicts of one judge: on the responses of two rows, on test pairs with human labels, or on unlabeled pairs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from trimtab.core.interfaces import Engine, HasContentHash, Judge
 from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
 from trimtab.errors import DataError, StudyError
+from trimtab.metrics.label_quality import get_choices, get_human_choices, split_by_match
 from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Draft
-from trimtab.storage.schemas import load_completions, load_split_pairs
+from trimtab.storage.schemas import load_annotations, load_completions, load_split_pairs
 from trimtab.storage.verdict_schema import VERDICT_SCHEMA, verdicts_to_rows
-from trimtab.types import Comparison, Completion, Verdict
+from trimtab.types import Comparison, Completion, Pair, Verdict
 
 # Comparisons per engine call. If the run is killed, only calls without a response are repeated.
 COMPARISONS_PER_CALL = 64
@@ -26,19 +27,35 @@ MAX_FAILED_VERDICT_FRACTION = 0.5
 MAX_LISTED_IDS = 3
 
 
-def judge_stage(name: str, judge: Component, engines: EngineResources, candidate: Stage, baseline: Stage) -> Stage:
-    """Compares the responses of two stages to the same prompts. Outcomes are from the point of view of `candidate`."""
+def judge_stage(
+    name: str,
+    judge: Component,
+    engines: EngineResources,
+    candidate: Stage,
+    baseline: Stage,
+    num_prompts: int | None = None,
+) -> Stage:
+    """Compares the responses of two stages to the same prompts. Outcomes are from the point of view of `candidate`.
+
+    `num_prompts` is the number of prompts, which are sampled by their hashes; None for all.
+    """
 
     def load_comparisons(inputs: StageInputs) -> list[Comparison]:
-        return match_completions(name, load_completions(inputs["candidate"]), load_completions(inputs["baseline"]))
+        comparisons = match_completions(
+            name, load_completions(inputs["candidate"]), load_completions(inputs["baseline"])
+        )
+        selected = set(subsample_ids([each.id for each in comparisons], num_prompts, shuffle=True))
+        return [comparison for comparison in comparisons if comparison.id in selected]
 
+    limits = [limit for limit in (prompt_limit(candidate), num_prompts) if limit is not None]
     return _build_stage(
         name,
         judge,
         engines,
         load_comparisons,
         input_stages={"candidate": candidate, "baseline": baseline},
-        limit=prompt_limit(candidate),
+        settings={} if num_prompts is None else {"num_prompts": num_prompts},
+        limit=min(limits, default=None),
     )
 
 
@@ -53,7 +70,7 @@ def judge_human_pairs_stage(
     def load_comparisons(inputs: StageInputs) -> list[Comparison]:
         pairs = {pair.id: pair for pair in load_split_pairs(inputs["split"], "test") if pair.human is not None}
         selected = [pairs[pair_id] for pair_id in subsample_ids(list(pairs), count, shuffle=shuffle)]
-        return [Comparison(id=pair.id, prompt=pair.prompt, candidate=pair.a, baseline=pair.b) for pair in selected]
+        return [_compare_responses(pair) for pair in selected]
 
     return _build_stage(
         name,
@@ -64,6 +81,39 @@ def judge_human_pairs_stage(
         settings={"num_pairs": count, **({"shuffle": True} if shuffle else {})},
         limit=count,
     )
+
+
+def judge_unlabeled_pairs_stage(
+    name: str, judge: Component, engines: EngineResources, split: Stage, labels: Stage, count: int
+) -> Stage:
+    """Compares the two responses of unlabeled pairs: `count` on which the label matches the human label, and as many on which
+    it does not (Tao & Li 2025, table 5), sampled by id. Outcomes are from the point of view of `a`.
+
+    A subset with fewer pairs is used completely. Raises `DataError` if both are empty.
+    """
+
+    def load_comparisons(inputs: StageInputs) -> list[Comparison]:
+        pairs = {pair.id: pair for pair in load_split_pairs(inputs["split"], "unlabeled")}
+        human = get_human_choices(list(pairs.values()))
+        subsets = split_by_match(get_choices(load_annotations(inputs["labels"])), human)
+        selected = [pair_id for subset in subsets.values() for pair_id in subsample_ids(subset, count, shuffle=True)]
+        if not selected:
+            raise DataError(f"{name}: none of {len(pairs)} unlabeled pairs has a weak label and a human label")
+        return [_compare_responses(pairs[pair_id]) for pair_id in selected]
+
+    return _build_stage(
+        name,
+        judge,
+        engines,
+        load_comparisons,
+        input_stages={"split": split, "labels": labels},
+        settings={"pairs_per_subset": count},
+        limit=2 * count,
+    )
+
+
+def _compare_responses(pair: Pair) -> Comparison:
+    return Comparison(id=pair.id, prompt=pair.prompt, candidate=pair.a, baseline=pair.b)
 
 
 def match_completions(name: str, candidate: Sequence[Completion], baseline: Sequence[Completion]) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab.core.component import Component, get_kind
@@ -17,10 +17,13 @@ from trimtab.metrics.judge_quality import (
     compute_order_inconsistency,
     compute_rater_agreements,
     compute_vote_agreement,
+    compute_weak_agreement,
+    count_unparsed_ties,
+    queries_one_order,
     sum_costs,
     summarize_arm_verdicts,
 )
-from trimtab.report.collect.side_effects import compute_preference_probabilities
+from trimtab.metrics.label_quality import get_choices, get_human_choices, split_by_match
 from trimtab.report.model import JudgeInfo
 from trimtab.report.run_reader import Run
 from trimtab.report.text.judge_summary import build_judge_warnings
@@ -39,11 +42,16 @@ class JudgeResults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _JudgingContext:
-    """What all judges of a run share: human labels, prompt ids and subsets of the test pairs, and response lengths."""
+    """What all judges of a run share.
+
+    Human labels and prompt ids of the test and unlabeled pairs, weak labels of the unlabeled pairs and the two subsets by
+    whether they match the human labels, and response lengths.
+    """
 
     human: Mapping[str, Choice]
+    weak: Mapping[str, Choice]
     prompt_ids: Clusters
-    subsets: Mapping[str, set[str]]
+    subsets: Mapping[str, Sequence[str]]
     length_differences: Mapping[str, Mapping[str, float]]
     baseline: str
 
@@ -53,72 +61,90 @@ def collect_judge_results(run: Run) -> JudgeResults:
     if not run.study.judges:
         return JudgeResults()
     by_arm = {name: _load_response_verdicts(run, name) for name in run.study.judges}
-    on_pairs = {name: _load_human_pair_verdicts(run, name) for name in run.study.judges}
+    on_pairs = {name: _load_verdicts(run, run.index.human_verdicts.get(name)) for name in run.study.judges}
+    on_unlabeled = {name: _load_verdicts(run, run.index.unlabeled_verdicts.get(name)) for name in run.study.judges}
     human = {pair.id: pair.human for pair in run.test if pair.human is not None}
+    weak = _load_weak_choices(run)
     context = _JudgingContext(
         human=human,
-        prompt_ids=run.prompt_ids,
-        subsets=_split_by_weak_agreement(run, human),
+        weak=weak,
+        prompt_ids={**run.prompt_ids, **{pair.id: pair.prompt_id for pair in run.unlabeled if pair.id in weak}},
+        subsets=split_by_match(weak, get_human_choices(run.unlabeled)),
         length_differences=_compute_length_differences(run),
         baseline=run.index.baseline,
     )
     return JudgeResults(
         judges=tuple(
-            _build_judge_info(name, judge, by_arm[name], on_pairs[name], context)
+            _build_judge_info(name, judge, by_arm[name], on_pairs[name], on_unlabeled[name], context)
             for name, judge in run.study.judges.items()
-            if by_arm[name] or on_pairs[name]
+            if by_arm[name] or on_pairs[name] or on_unlabeled[name]
         ),
         agreements=(*_agreements_on_responses(by_arm), *_agreements_on_pairs(on_pairs, human, run.prompt_ids)),
     )
 
 
 def _build_judge_info(
-    name: str, judge: Component, by_arm: Mapping[str, Verdicts], on_pairs: Verdicts, context: _JudgingContext
+    name: str,
+    judge: Component,
+    by_arm: Mapping[str, Verdicts],
+    on_pairs: Verdicts,
+    on_unlabeled: Verdicts,
+    context: _JudgingContext,
 ) -> JudgeInfo:
     on_responses = {f"{arm}/{key}": each for arm, verdicts in by_arm.items() for key, each in verdicts.items()}
-    verdicts = on_responses | dict(on_pairs)
-    metrics = _compute_judge_metrics(verdicts, on_pairs, context)
+    verdicts = {**on_responses, **on_pairs, **on_unlabeled}
+    metrics = _compute_judge_metrics(verdicts, on_pairs, on_unlabeled, context)
     n_failed = sum(verdict.outcome == "failed" for verdict in verdicts.values())
     return JudgeInfo(
         name=name,
         engine=_describe_engine(judge),
         baseline=context.baseline,
         arms={arm: summarize_arm_verdicts(each, context.length_differences[arm]) for arm, each in by_arm.items()},
+        queries_one_order=queries_one_order(verdicts),
         metrics=metrics,
-        warnings=build_judge_warnings(name, metrics, n_failed, len(verdicts)),
+        warnings=build_judge_warnings(name, metrics, n_failed, count_unparsed_ties(verdicts), len(verdicts)),
         cost=sum_costs([verdicts]),
     )
 
 
-def _compute_judge_metrics(verdicts: Verdicts, on_pairs: Verdicts, context: _JudgingContext) -> dict[str, Metric]:
-    """Metrics over all verdicts, and over each subset of the human-labeled pairs. Verdicts on responses have ARM/PROMPT ids."""
+def _compute_judge_metrics(
+    verdicts: Verdicts, on_pairs: Verdicts, on_unlabeled: Verdicts, context: _JudgingContext
+) -> dict[str, Metric]:
+    """Metrics over all verdicts, and over each subset of the unlabeled pairs. Verdicts on responses have ARM/PROMPT ids."""
     clusters = {**context.prompt_ids, **{key: key.rpartition("/")[2] for key in verdicts if "/" in key}}
     metrics = {
-        "order_inconsistency": compute_order_inconsistency(verdicts, clusters),
+        **_compute_inconsistency(verdicts, clusters),
         "first_position_rate": compute_first_position_rate(verdicts, clusters),
         **compute_vote_agreement(verdicts, clusters),
     }
     if on_pairs:
         metrics |= compute_human_agreement(on_pairs, context.human, context.prompt_ids)
     for subset, pair_ids in context.subsets.items():
-        subset_verdicts = {key: verdict for key, verdict in on_pairs.items() if key in pair_ids}
+        subset_verdicts = {key: on_unlabeled[key] for key in pair_ids if key in on_unlabeled}
         if subset_verdicts:
-            inconsistency = compute_order_inconsistency(subset_verdicts, context.prompt_ids)
-            votes = compute_vote_agreement(subset_verdicts, context.prompt_ids)
-            subset_metrics = {"order_inconsistency": inconsistency, **votes}
+            subset_metrics = {
+                "weak_agreement": compute_weak_agreement(subset_verdicts, context.weak, context.prompt_ids),
+                **compute_vote_agreement(subset_verdicts, context.prompt_ids),
+                **_compute_inconsistency(subset_verdicts, context.prompt_ids),
+            }
             metrics |= {f"{metric}.{subset}": value for metric, value in subset_metrics.items()}
     return metrics
 
 
-def _split_by_weak_agreement(run: Run, human: Mapping[str, Choice]) -> dict[str, set[str]]:
-    """Test pairs on which the weak model agrees with the human label, and the others (Tao & Li 2025, table 5)."""
-    weak = next((compute_preference_probabilities(run, arm) for arm in run.arms if arm.name == "weak_model"), {})
-    agrees = {key: (p > 0.5) == (human[key] == "a") for key, p in weak.items() if key in human and p != 0.5}
-    subsets = {
-        "match": {key for key, same in agrees.items() if same},
-        "mismatch": {key for key, same in agrees.items() if not same},
-    }
-    return {subset: pair_ids for subset, pair_ids in subsets.items() if pair_ids}
+def _compute_inconsistency(verdicts: Verdicts, clusters: Clusters) -> dict[str, Metric]:
+    """Empty for a judge that was queried in one order."""
+    return (
+        {} if queries_one_order(verdicts) else {"order_inconsistency": compute_order_inconsistency(verdicts, clusters)}
+    )
+
+
+def _load_weak_choices(run: Run) -> dict[str, Choice]:
+    """The choices of the weak labels that unlabeled pairs were selected by; empty if judges compared none."""
+    stage = next((each for each in run.index.unlabeled_verdicts.values() if run.is_finished(each)), None)
+    if stage is None:
+        return {}
+    labels = run.annotations(run.index.stage_with_fingerprint(run.artifact(stage).record["inputs"]["labels"]))
+    return {key: choice for key, choice in get_choices(labels).items() if choice is not None}
 
 
 def _load_response_verdicts(run: Run, judge: str) -> dict[str, Verdicts]:
@@ -129,9 +155,8 @@ def _load_response_verdicts(run: Run, judge: str) -> dict[str, Verdicts]:
     }
 
 
-def _load_human_pair_verdicts(run: Run, judge: str) -> Verdicts:
-    """A judge's verdicts on human-labeled test pairs, by pair id."""
-    stage = run.index.human_verdicts.get(judge)
+def _load_verdicts(run: Run, stage: str | None) -> Verdicts:
+    """A judge's verdicts on pairs, by pair id; empty if the stage is unfinished or None."""
     return load_verdicts(run.artifact(stage)) if stage and run.is_finished(stage) else {}
 
 

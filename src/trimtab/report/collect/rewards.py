@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from trimtab import stats
 from trimtab.core.component import get_kind
-from trimtab.report.metric_registry import format_value, get_metric_info
+from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.run_reader import Run
+from trimtab.report.value_format import format_value
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.storage.schemas import REWARD_SCHEMA
 from trimtab.types import Metric, Pair

@@ -67,11 +67,14 @@ def build_secondary_sentence(judge: JudgeInfo, arm: str, headline_direction: Dir
     return f"Judge {judge.name} prefers {preference}{f', contradicting {headline_source}' if is_opposite else ''}."
 
 
-def build_judge_warnings(name: str, metrics: Mapping[str, Metric], n_failed: int, n: int) -> tuple[str, ...]:
+def build_judge_warnings(
+    name: str, metrics: Mapping[str, Metric], n_failed: int, n_unparsed_ties: int, n: int
+) -> tuple[str, ...]:
     """What readers must know before they trust this judge. No warning claims more than the intervals support."""
     warnings = (
         _build_failure_warning(name, n_failed, n),
-        _build_position_bias_warning(name, metrics["order_inconsistency"]),
+        _build_unparsed_tie_warning(name, n_unparsed_ties, n),
+        _build_position_bias_warning(name, metrics.get("order_inconsistency")),
         _build_human_agreement_warning(name, metrics.get("human_agreement")),
     )
     return tuple(warning for warning in warnings if warning)
@@ -83,8 +86,20 @@ def _build_failure_warning(name: str, n_failed: int, n: int) -> str:
     return f"Judge {name} gave no valid verdict on {n_failed} of {n} comparisons; its metrics are over the others only."
 
 
-def _build_position_bias_warning(name: str, inconsistency: Metric) -> str:
-    if inconsistency.value is None or (inconsistency.high is not None and inconsistency.high < CHANCE_RATE):
+def _build_unparsed_tie_warning(name: str, n_unparsed_ties: int, n: int) -> str:
+    if not n_unparsed_ties:
+        return ""
+    return (
+        f"Judge {name} gave no valid verdict on {n_unparsed_ties} of {n} comparisons; the study counts these as ties."
+    )
+
+
+def _build_position_bias_warning(name: str, inconsistency: Metric | None) -> str:
+    if (
+        inconsistency is None
+        or inconsistency.value is None
+        or (inconsistency.high is not None and inconsistency.high < CHANCE_RATE)
+    ):
         return ""
     rate = f"picks the same position in both orders on {_format_rate(inconsistency)} of {inconsistency.n} comparisons"
     if inconsistency.low is None:

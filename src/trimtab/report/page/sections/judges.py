@@ -73,12 +73,13 @@ def _build_tables_of_judge(judge: JudgeInfo) -> tuple[Table, ...]:
 
 def _build_arm_table(judge: JudgeInfo) -> Table:
     """A row per arm: metrics, then the number of responses by outcome."""
-    metric_columns = (Column(title=get_metric_info(name).label) for name in ARM_METRICS)
+    names = [name for name in ARM_METRICS if name != "order_inconsistency" or not judge.queries_one_order]
+    metric_columns = (Column(title=get_metric_info(name).label) for name in names)
     outcome_columns = (Column(title=outcome.capitalize(), numeric=True) for outcome in OUTCOMES)
     rows = []
     for name in sort_arm_names(judge.arms):
         arm = judge.arms[name]
-        metrics = (format_metric_cell(arm.metrics[metric], metric) for metric in ARM_METRICS)
+        metrics = (format_metric_cell(arm.metrics[metric], metric) for metric in names)
         counts = (f"{arm.counts.get(outcome, 0):,}" for outcome in OUTCOMES)
         rows.append(TableRow(name=name, cells=(*metrics, *counts)))
     return Table(
