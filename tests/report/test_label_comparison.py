@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,31 @@ def test_gold_rewards_of_chosen_and_rejected_responses_average_over_the_subsets(
     assert margins["all"] == pytest.approx(0.6 * margins["match"] + 0.4 * margins["mismatch"])
     assert subsets["mismatch"].metrics["gold_chosen.proxy"].value == pytest.approx((5.0 + 0.0) / 2)
     assert subsets["mismatch"].metrics["gold_rejected.proxy"].value == pytest.approx((4.5 + 1.0) / 2)
+    # B prefers the other response of r and s
+    assert subsets["mismatch"].metrics["gold_chosen_b.proxy"].value == pytest.approx((4.5 + 1.0) / 2)
+    assert subsets["match"].metrics["gold_rejected_b.proxy"] == subsets["match"].metrics["gold_rejected.proxy"]
+    assert subsets["all"].metrics["gold_margin_b.proxy"].value == pytest.approx((1 + 3 - 0.25 - 0.5 + 1) / 5)
+
+
+def test_the_share_of_pairs_whose_chosen_response_has_the_higher_reward_counts_equal_rewards_one_half() -> None:
+    sources = build_sources(gold=True)
+    comparison = compare_labels(sources)
+    rates = {name: subset.metrics["gold_higher.proxy"] for name, subset in comparison.subsets.items()}
+    # A's choice is higher on p, q and r, and lower on t and s
+    assert {name: rate.value for name, rate in rates.items()} == pytest.approx(
+        {"all": 3 / 5, "match": 2 / 3, "mismatch": 1 / 2}
+    )
+    assert summarize_label_comparison(comparison)[-1] == (
+        "If they differ, A prefers the response with the higher reward by proxy on 0.500 [0.002, 0.998] of 2 pairs."
+    )
+    with_tie = {"proxy": {**GOLD["proxy"], "r": (5.0, 5.0)}}
+    without = {key: rewards for key, rewards in with_tie["proxy"].items() if key != "s"}
+    rate = (
+        compare_labels(replace(sources, gold_rewards={"proxy": without}))
+        .subsets["mismatch"]
+        .metrics["gold_higher.proxy"]
+    )
+    assert (rate.value, rate.n, rate.n_failed) == (0.5, 1, 1)
 
 
 def test_pairs_are_binned_and_equal_values_share_a_bin() -> None:

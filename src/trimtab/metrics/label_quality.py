@@ -10,7 +10,7 @@ from typing import Any
 from trimtab import stats
 from trimtab.stats import calibration
 from trimtab.stats.calibration import ReliabilityBin
-from trimtab.types import Annotation, Choice, Metric, Pair
+from trimtab.types import Annotation, Choice, Metric, Outcome, Pair
 
 # By pair id.
 Labels = Mapping[str, Annotation]
@@ -82,6 +82,17 @@ def compute_clustered_mean(values: Mapping[str, float], prompt_ids: PromptIds | 
     """The mean over pairs, with an interval over prompts, or over pairs without `prompt_ids`."""
     clusters = [prompt_ids[pair_id] for pair_id in values] if prompt_ids is not None else None
     return stats.mean(list(values.values()), clusters=clusters)
+
+
+def compute_higher_reward_rate(rewards: Mapping[str, tuple[float, float]], prompt_ids: PromptIds | None) -> Metric:
+    """The share of pairs on which the first reward is higher, equal rewards counting one half.
+
+    `rewards` are those of the chosen and the rejected response, by pair id (Tao & Li 2025, section 4).
+    """
+    outcomes: list[Outcome] = [
+        "win" if chosen > rejected else "loss" if chosen < rejected else "tie" for chosen, rejected in rewards.values()
+    ]
+    return stats.win_rate(outcomes, clusters=None if prompt_ids is None else [prompt_ids[key] for key in rewards])
 
 
 def compute_correctness(labels: Labels, human: Mapping[str, Choice]) -> dict[str, float]:

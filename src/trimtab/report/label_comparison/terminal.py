@@ -36,6 +36,16 @@ LABEL_COMPARISON_METRICS = {
     )
 }
 
+_GOLD_LABELS = {
+    "gold_chosen": "chosen",
+    "gold_rejected": "rejected",
+    "gold_margin": "margin",
+    "gold_higher": "chosen is higher",
+    "gold_chosen_b": "chosen by B",
+    "gold_rejected_b": "rejected by B",
+    "gold_margin_b": "margin of B",
+}
+
 
 def render_label_comparison(comparison: LabelComparison) -> Group:
     """The two sources, notes, a summary, and tables of the subsets and bins."""
@@ -57,6 +67,7 @@ def summarize_label_comparison(comparison: LabelComparison) -> list[str]:
     return [
         f"They agree on {agreement} of the {comparison.agreement.n:,} pairs on which both prefer a response; kappa {kappa}.",
         *_accuracy_sentences(comparison),
+        *_gold_sentences(comparison),
     ]
 
 
@@ -73,6 +84,20 @@ def _accuracy_sentences(comparison: LabelComparison) -> list[str]:
     )
     formatted = _format_metric(accuracy, "accuracy_a")
     return [f"If they differ, the human label agrees with A on {formatted} of {accuracy.n:,} pairs: {conclusion}."]
+
+
+def _gold_sentences(comparison: LabelComparison) -> list[str]:
+    """One sentence per scorer on the mismatch set, as in Tao & Li (2025), section 4."""
+    sentences = []
+    for name, rate in comparison.subsets["mismatch"].metrics.items():
+        family, _, scorer = name.partition(".")
+        if family == "gold_higher":
+            missing = f" ({rate.n_failed:,} have no reward)" if rate.n_failed else ""
+            sentences.append(
+                f"If they differ, A prefers the response with the higher reward by {scorer} on "
+                f"{_format_metric(rate, name)} of {rate.n:,} pairs{missing}."
+            )
+    return sentences
 
 
 def _source_line(source: LabelSourceInfo) -> str:
@@ -120,7 +145,7 @@ def build_bin_table(comparison: LabelComparison) -> Table:
 def _label_metric_info(name: str) -> MetricInfo:
     """The display of a metric; `gold_margin.proxy` is shown as `proxy: margin`."""
     family, _, scorer = name.partition(".")
-    return _info(name, f"{scorer}: {family.removeprefix('gold_')}") if scorer else LABEL_COMPARISON_METRICS[name]
+    return _info(name, f"{scorer}: {_GOLD_LABELS[family]}") if scorer else LABEL_COMPARISON_METRICS[name]
 
 
 def _build_cell(metric: Metric | None, name: str) -> MetricCell | None:
