@@ -19,6 +19,7 @@ from trimtab.storage.schemas import (
     COMPLETION_SCHEMA,
     LOGPROB_SCHEMA,
     PAIR_SCHEMA,
+    REWARD_SCHEMA,
     SCORE_SCHEMA,
     annotations_to_rows,
     completion_to_row,
@@ -87,20 +88,35 @@ def create_large_run(folder: Path, n_pairs: int, n_test: int, samples: int = 4, 
     trainings = {name: _create_training(store, name, rng) for name in ("sft", *ARMS, "weak_sure")}
     reference = _create_logprobs(store, "reference", rng, test, 0.0)
     rows = [_build_row(store, rng, name, labels.get(name), trainings.get(name), reference, test) for name in STUDENTS]
+    rewards = _create_rewards(store, unlabeled)
     values = [value for row in rows for value in (*row.values(), *row["scores"].values()) if isinstance(value, str)]
     stages = dict.fromkeys(
-        value for value in [split[1].folder.name, *values] if value and (store.root / "stages" / value).is_dir()
+        value
+        for value in [split[1].folder.name, rewards, *values]
+        if value and (store.root / "stages" / value).is_dir()
     )
     index = {
         "trimtab_version": "0.1.0",
         "study": "large",
         "split": split[1].folder.name,
         "test_rewards": {},
+        "unlabeled_rewards": {"gold": rewards},
         "created": [],
     }
     (folder / "run.json").write_text(json.dumps({**index, "rows": rows, "stages": list(stages)}), encoding="utf-8")
     (folder / "study.yaml").write_text(STUDY.format(samples=samples), encoding="utf-8")
     return folder
+
+
+def _create_rewards(store: Store, pairs: Sequence[Pair]) -> str:
+    """The folder of random gold rewards of all pairs but the last."""
+    rng = random.Random(1)
+    rows = [{"id": pair.id, "a": rng.gauss(0, 1), "b": rng.gauss(0, 1)} for pair in pairs[:-1]]
+    name = "pair-scores.unlabeled.gold"
+    _, artifact = create_stage(
+        store, name, "reward_table", lambda draft: draft.write_rows("rewards", rows, REWARD_SCHEMA) or {}
+    )
+    return artifact.folder.name
 
 
 def create_stage(store: Store, name: str, kind: str, execute: Any) -> CreatedStage:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from large_run import create_large_run
 from rich.console import Console, Group, RenderableType
 from scripted_run import (
     BACKTRACKED_PAIR,
@@ -206,6 +207,30 @@ def test_the_list_of_one_arm_has_its_largest_disagreement_with_human_labels(scri
     assert len(selected.most_disagreement) == len(UNLABELED) - 1
     assert BACKTRACKED_PAIR.id.startswith(selected.most_disagreement[0].short_id)
     assert selected.most_disagreement[0].max_difference == pytest.approx(0.7)
+
+
+def test_the_list_has_pairs_whose_weak_label_differs_from_the_human_label_and_has_the_higher_reward(
+    tmp_path: Path,
+) -> None:
+    run = Run(create_large_run(tmp_path, 60, 4, words=5))
+    labels = run.annotations(run.index.stages_named("annotate.weak")[0])
+    margins = {}
+    for pair in run.unlabeled:
+        choice, rewards = labels[pair.id].choice, run.unlabeled_rewards["gold"].get(pair.id)
+        if choice and rewards and choice != pair.human:
+            margins[pair.id] = (rewards[0] - rewards[1]) * (1 if choice == "a" else -1)
+    expected = sorted((key for key in margins if margins[key] > 0), key=lambda key: -margins[key])[:5]
+    selected = select_interesting_pairs(run)
+    assert (selected.scorer, selected.compared_arms) == ("gold", "weak, weak_sure")
+    assert [key.startswith(pair.short_id) for key, pair in zip(expected, selected.higher_gold, strict=True)] == [
+        True
+    ] * 5
+    assert [pair.gold_margin for pair in selected.higher_gold] == [margins[key] for key in expected]
+    text = render(render_show_command(run.folder, None))
+    assert "Labels of weak, weak_sure that differ from the human label" in text
+    assert f"{margins[expected[0]]:+.3f}" in text
+    assert select_interesting_pairs(run, "weak_sure").compared_arms == "weak_sure"
+    assert select_interesting_pairs(run, "human").higher_gold == ()
 
 
 def test_identical_labels_leave_nothing_to_list(scripted_run: Path) -> None:

@@ -187,8 +187,19 @@ def test_each_filter_keeps_the_matching_pairs(page: OpenPage, large: Path) -> No
     right = sum(label.choice == human[key] for key, label in weak.items() if label.choice)
     failed = sum(label.choice is None for label in weak.values())
     sure = sum(max(label.p_a, 1 - label.p_a) >= 0.9 for label in weak.values() if label.p_a is not None)
-    assert failed > 0
-    for value, expected in (("match", right), ("mismatch", N - right - failed), ("none", failed), ("any", N)):
+    higher = sum(
+        ((rewards[0] - rewards[1]) * (1 if label.choice == "a" else -1)) > 0
+        for key, rewards in Run(large).unlabeled_rewards["gold"].items()
+        if (label := weak[key]).choice and label.choice != human[key]
+    )
+    assert failed > 0 and higher > 0
+    for value, expected in (
+        ("match", right),
+        ("mismatch", N - right - failed),
+        ("higher", higher),
+        ("none", failed),
+        ("any", N),
+    ):
         choose(page, "pair-label", value)
         assert count(page) == expected, value
     choose(page, "pair-confidence", "0.9")

@@ -96,6 +96,21 @@ def test_a_label_dropped_by_a_filter_keeps_its_probability_and_a_failed_one_its_
             assert (p_a, state, note) == (None, 3, "<b>no verdict</b>")
 
 
+def test_a_row_has_the_difference_of_the_gold_rewards_of_both_responses(large: Path) -> None:
+    run = Run(large)
+    data = build_pair_browser(run)
+    assert data is not None and data.scorer == "gold"
+    differences = {json.loads(row)[0]: json.loads(row)[7] for row in data.rows}
+    rewards = run.unlabeled_rewards["gold"]
+    for key, (a, b) in rewards.items():
+        assert differences[key] == pytest.approx(a - b, rel=1e-3)
+    assert [differences[key] for key in differences if key not in rewards] == [None]
+    page = render_page(PageContents(report=collect_report(large), pairs=data)).html
+    assert '<option value="higher">differs, higher reward by gold</option>' in page
+    without = render_page(PageContents(report=collect_report(large), pairs=replace(data, scorer=""))).html
+    assert 'value="higher"' not in without
+
+
 @pytest.mark.parametrize(
     ("p_a", "embedded"), [(0.50001, 0.5001), (0.49999, 0.4999), (0.5, 0.5), (0.12344, 0.1234), (0.99999, 1.0)]
 )

@@ -10,7 +10,7 @@ from trimtab.config.study import Study
 from trimtab.pipeline.run_index import RowIndex, load_run_index
 from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.storage.artifacts import Artifact, open_artifact
-from trimtab.storage.schemas import load_annotation, load_annotations, load_split_pairs
+from trimtab.storage.schemas import REWARD_SCHEMA, load_annotation, load_annotations, load_split_pairs
 from trimtab.types import Annotation, Pair
 
 # The parts of an arm in the order they are made, with their display names.
@@ -118,6 +118,16 @@ class Run:
         }
         ood_pairs = (pair for stage in stages.values() for pair in self.test_pairs_of_stage(stage))
         return {pair.id: pair.prompt_id for pair in (*ood_pairs, *self.test)}
+
+    @cached_property
+    def unlabeled_rewards(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """The gold rewards of `a` and `b` of the unlabeled pairs, by scorer and pair id; only finished scorers."""
+        rewards = {}
+        for scorer, stage in self.index.unlabeled_rewards.items():
+            if self.is_finished(stage):
+                rows = self.artifact(stage).read_rows("rewards", REWARD_SCHEMA)
+                rewards[scorer] = {row["id"]: (row["a"], row["b"]) for row in rows}
+        return rewards
 
     def _split_pairs(self, split: str) -> list[Pair]:
         return load_split_pairs(self.split, split) if self.has_split else []

@@ -11,7 +11,6 @@ from trimtab.data.split import SPLIT_NAMES
 from trimtab.errors import DataError, StudyError
 from trimtab.report.run_reader import Run
 from trimtab.sources.file import File
-from trimtab.storage.schemas import REWARD_SCHEMA
 from trimtab.types import Annotation, Pair, build_human_annotation
 
 HUMAN = "human"
@@ -139,8 +138,6 @@ def _read_gold_rewards(runs: list[Run]) -> dict[str, dict[str, tuple[float, floa
     """The gold rewards of both responses of unlabeled pairs, from the finished scoring stages of the runs."""
     rewards: dict[str, dict[str, tuple[float, float]]] = {}
     for run in runs:
-        for scorer, stage in run.index.unlabeled_rewards.items():
-            if run.is_finished(stage):
-                rows = run.artifact(stage).read_rows("rewards", REWARD_SCHEMA)
-                rewards.setdefault(scorer, {}).update({row["id"]: (row["a"], row["b"]) for row in rows})
+        for scorer, by_pair in run.unlabeled_rewards.items():
+            rewards.setdefault(scorer, {}).update(by_pair)
     return rewards

@@ -36,15 +36,17 @@ class BrowserArm:
 class PairBrowserData:
     """Some of the `num_pairs` unlabeled pairs. `rows` are JSON arrays without `<`, `>` and `&`, in order of pair id.
 
-    A row is [id, conversation, a, b, human label or null, labels, provenance]. `labels` has one label for each of `arms`:
-    its `p_a`, or [`p_a` or null, 0 kept | 1 dropped by a filter | 2 abstained | 3 failed, note]. `provenance` maps a source
-    to `describe_provenance`, or is null if there was no space. `id_length` is the length of a unique id prefix.
+    A row is [id, conversation, a, b, human label or null, labels, provenance, gold reward of a minus that of b or null].
+    `labels` has one label for each of `arms`: its `p_a`, or [`p_a` or null, 0 kept | 1 dropped by a filter | 2 abstained | 3
+    failed, note]. `provenance` maps a source to `describe_provenance`, or is null if there was no space. `id_length` is the
+    length of a unique id prefix. `scorer` is the name of the gold reward, or empty if the pairs have none.
     """
 
     arms: tuple[BrowserArm, ...]
     rows: tuple[str, ...]
     num_pairs: int
     id_length: int
+    scorer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +66,14 @@ def build_pair_browser(run: Run, max_bytes: int = MAX_PAIR_BYTES) -> PairBrowser
     tables = _load_arm_labels(run) if run.study.num_report_samples else []
     if not tables:
         return None
+    scorer, rewards = next(iter(run.unlabeled_rewards.items()), ("", {}))
     rows: list[str] = []
     num_bytes = num_detail_bytes = 0
     for pair in sorted(run.unlabeled, key=lambda pair: pair.id):
         details = _pair_details(tables, pair)
         details_size = len(to_embedded_json(details))
         has_space = num_detail_bytes + details_size <= max_bytes * _DETAIL_SHARE
-        row = to_embedded_json(_pair_row(tables, pair, details if has_space else None))
+        row = to_embedded_json(_pair_row(tables, pair, details if has_space else None, rewards.get(pair.id)))
         num_bytes += count_row_bytes([row])
         if num_bytes > max_bytes:
             break
@@ -81,6 +84,7 @@ def build_pair_browser(run: Run, max_bytes: int = MAX_PAIR_BYTES) -> PairBrowser
         rows=tuple(rows),
         num_pairs=len(run.unlabeled),
         id_length=unique_prefix_length([pair.id for split in SPLIT_NAMES for pair in getattr(run, split)]),
+        scorer=scorer,
     )
 
 
@@ -108,10 +112,17 @@ def _load_arm_labels(run: Run) -> list[_ArmLabels]:
     return tables
 
 
-def _pair_row(tables: Sequence[_ArmLabels], pair: Pair, details: Mapping[str, Any] | None) -> list[Any]:
+def _pair_row(
+    tables: Sequence[_ArmLabels],
+    pair: Pair,
+    details: Mapping[str, Any] | None,
+    rewards: tuple[float, float] | None,
+) -> list[Any]:
     texts = [truncate_text(text, _MAX_CHARACTERS) for text in (format_conversation(pair.prompt), pair.a, pair.b)]
     labels = [_encode_label(table.raw_labels[pair.id], table.filtered_labels[pair.id]) for table in tables]
-    return [pair.id, *texts, pair.human, labels, details]
+    # four significant digits, which keep the sign
+    difference = None if rewards is None else float(f"{rewards[0] - rewards[1]:.4g}")
+    return [pair.id, *texts, pair.human, labels, details, difference]
 
 
 def _encode_label(raw: Annotation, filtered: Annotation) -> Any:

@@ -21,6 +21,8 @@ class InterestingPair:
     """A pair with each arm's `p_a` before filtering; arms that share labels share one key.
 
     `short_id` is a unique prefix of its id. `max_difference` in [0, 1] is the largest difference between two `p_a`.
+    `gold_margin` is the gold reward of the response that the selected labels prefer minus that of the other one; None without
+    a reward or a preference.
     """
 
     short_id: str
@@ -28,45 +30,71 @@ class InterestingPair:
     p_a: Mapping[str, float]
     max_difference: float
     backtracks: int
+    gold_margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterestingPairs:
-    """The pairs with the largest disagreement between labels, and those with the most search backtracks."""
+    """The pairs with the largest disagreement between labels, those with the most search backtracks, and those on which labels
+    differ from the human label and prefer the response with the higher gold reward (Tao & Li 2025, tables 3 and 9).
+
+    `compared_arms` are the arms whose labels are compared with the human labels, and `scorer` is the gold reward's.
+    """
 
     most_disagreement: tuple[InterestingPair, ...]
     most_backtracks: tuple[InterestingPair, ...]
+    higher_gold: tuple[InterestingPair, ...] = ()
+    compared_arms: str = ""
+    scorer: str = ""
 
 
 def select_interesting_pairs(run: Run, arm: str | None = None) -> InterestingPairs:
     """Up to five unlabeled pairs of each type, from the labels of all arms, or of `arm` only.
 
-    Arms are compared with each other; a single set of labels is compared with the human labels.
+    Arms are compared with each other; a single set of labels is compared with the human labels. Gold rewards are those of the
+    first scorer, and the labels that they are compared with are those of `arm`, or else of `weak`, or else the first.
     """
     labels_by_arms = _labels_by_arms(run, arm)
+    compared_arms = next(
+        (arms for arms in labels_by_arms if "weak" in arms.split(", ")), next(iter(labels_by_arms), "")
+    )
+    scorer, rewards = next(iter(run.unlabeled_rewards.items()), ("", {}))
     id_length = unique_prefix_length([pair.id for split in SPLIT_NAMES for pair in getattr(run, split)])
-    candidates = []
+    candidates: list[InterestingPair] = []
+    higher_gold: list[InterestingPair] = []
     for pair in run.unlabeled:
         labels = {arms: table[pair.id] for arms, table in labels_by_arms.items()}
         p_a = {arms: label.p_a for arms, label in labels.items() if label.p_a is not None}
         human = [1.0 if pair.human == "a" else 0.0] if pair.human and len(labels_by_arms) < 2 else []
         probabilities = [*p_a.values(), *human]
         trees = [tree for label in labels.values() if (tree := parse_search_tree(label.detail)) is not None]
-        candidates.append(
-            InterestingPair(
-                short_id=pair.id[:id_length],
-                human=pair.human,
-                p_a=p_a,
-                max_difference=max(probabilities) - min(probabilities) if probabilities else 0.0,
-                backtracks=max((tree.backtracks for tree in trees), default=0),
-            )
+        choice = labels[compared_arms].choice if compared_arms else None
+        candidate = InterestingPair(
+            short_id=pair.id[:id_length],
+            human=pair.human,
+            p_a=p_a,
+            max_difference=max(probabilities) - min(probabilities) if probabilities else 0.0,
+            backtracks=max((tree.backtracks for tree in trees), default=0),
+            gold_margin=_compute_gold_margin(rewards.get(pair.id), choice),
         )
+        candidates.append(candidate)
+        if pair.human and choice != pair.human and (candidate.gold_margin or 0) > 0:
+            higher_gold.append(candidate)
     disagreements = [pair for pair in candidates if pair.max_difference > 0]
     backtracked = [pair for pair in candidates if pair.backtracks]
     return InterestingPairs(
         most_disagreement=tuple(sorted(disagreements, key=_disagreement_key)[:_MAX_LISTED]),
         most_backtracks=tuple(sorted(backtracked, key=_backtrack_key)[:_MAX_LISTED]),
+        higher_gold=tuple(sorted(higher_gold, key=_gold_key)[:_MAX_LISTED]),
+        compared_arms=compared_arms,
+        scorer=scorer,
     )
+
+
+def _compute_gold_margin(rewards: tuple[float, float] | None, choice: Choice | None) -> float | None:
+    if rewards is None or choice is None:
+        return None
+    return (rewards[0] - rewards[1]) * (1 if choice == "a" else -1)
 
 
 def _labels_by_arms(run: Run, arm: str | None) -> dict[str, Mapping[str, Annotation]]:
@@ -84,3 +112,7 @@ def _disagreement_key(pair: InterestingPair) -> tuple[float, str]:
 
 def _backtrack_key(pair: InterestingPair) -> tuple[int, float, str]:
     return -pair.backtracks, -pair.max_difference, pair.short_id
+
+
+def _gold_key(pair: InterestingPair) -> tuple[float, str]:
+    return -(pair.gold_margin or 0.0), pair.short_id

@@ -97,23 +97,29 @@ def _format_cost(cost: Cost) -> str:
 def _render_pair_list(run: Run, arm: str | None) -> RenderableType:
     selected = select_interesting_pairs(run, arm)
     parts: list[RenderableType] = []
+    higher_gold_title = (
+        f"Labels of {selected.compared_arms} that differ from the human label, and prefer the response with the higher reward "
+        f"by {selected.scorer}"
+    )
     for title, pairs in (
         ("Largest disagreement between labels", selected.most_disagreement),
         ("Most search backtracks", selected.most_backtracks),
+        (higher_gold_title, selected.higher_gold),
     ):
         if pairs:
             parts += [Text(title, style="bold"), _interesting_pair_table(pairs), Text()]
     if not parts:
         return Text("All labels agree on every pair, and no search backtracked.")
-    first = (selected.most_disagreement + selected.most_backtracks)[0]
+    first = (*selected.most_disagreement, *selected.most_backtracks, *selected.higher_gold)[0]
     return Group(*parts, Text(f"To inspect a pair: trimtab show {run.folder} {first.short_id}"))
 
 
 def _interesting_pair_table(pairs: Sequence[InterestingPair]) -> Table:
-    table = _new_table(("pair", "human", "p_a by arm", "backtracks"))
+    table = _new_table(("pair", "human", "p_a by arm", "backtracks", "reward difference"))
     for pair in pairs:
         p_a = _format_probabilities(pair.p_a) or "–"
-        table.add_row(*map(Text, (pair.short_id, pair.human or "–", p_a, str(pair.backtracks or ""))))
+        margin = "" if pair.gold_margin is None else f"{pair.gold_margin:+.3f}"
+        table.add_row(*map(Text, (pair.short_id, pair.human or "–", p_a, str(pair.backtracks or ""), margin)))
     return table
 
 

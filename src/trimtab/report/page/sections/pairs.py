@@ -28,6 +28,7 @@ def build_pairs_section(contents: PageContents) -> Section | None:
             "arms": data.arms,
             "initial_arm": _select_initial_arm(data),
             "document": _build_document(data, rows),
+            "scorer": data.scorer,
         },
     )
 

@@ -6,7 +6,7 @@
   const byId = (id) => document.getElementById(id);
   const PAGE_SIZE = 25, KEPT = 0, DROPPED = 1;
   const STATES = ["", "dropped", "abstained", "failed"];
-  const [ID, PROMPT, A, B, HUMAN, LABELS, PROVENANCE] = [0, 1, 2, 3, 4, 5, 6];
+  const [ID, PROMPT, A, B, HUMAN, LABELS, PROVENANCE, REWARD] = [0, 1, 2, 3, 4, 5, 6, 7];
   const lowercase = new Map();
   let filtered = [], page = 0, selected = 0;
 
@@ -22,7 +22,8 @@
     const encoded = row[LABELS][arm];
     const [p, state, note] = Array.isArray(encoded) ? encoded : [encoded, KEPT, ""];
     const choice = p === null || p === 0.5 ? null : p > 0.5 ? "a" : "b";
-    return { p, state, note, choice, match: choice && row[HUMAN] ? choice === row[HUMAN] : null };
+    const margin = choice === null || row[REWARD] === null ? null : choice === "a" ? row[REWARD] : -row[REWARD];
+    return { p, state, note, choice, margin, match: choice && row[HUMAN] ? choice === row[HUMAN] : null };
   };
   const confidence = (label) => (label.p === null ? -1 : Math.max(label.p, 1 - label.p));
 
@@ -30,6 +31,7 @@
     any: () => true,
     match: (label) => label.match === true,
     mismatch: (label) => label.match === false,
+    higher: (label) => label.match === false && label.margin > 0,
     kept: (label) => label.state === KEPT && label.choice !== null,
     dropped: (label) => label.state === DROPPED,
     none: (label) => label.state > DROPPED,
