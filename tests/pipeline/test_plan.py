@@ -201,6 +201,57 @@ def test_a_weak_preference_model_is_trained_on_the_prompt_of_its_annotator() -> 
     assert weak_engine("seam").settings["training_task"] == {"kind": "seam"}
 
 
+SECOND_WEAK_MODEL = (
+    "models.weak_models.deep={base: smollm2-135m-instruct, layers: 8}",
+    "arms.deep_labels={annotator: {kind: implicit_reward, policy: '@deep', reference: '@deep.sft'}}",
+)
+
+
+def test_an_arm_can_be_labeled_by_another_weak_model_of_the_study() -> None:
+    plan, alone = planned(*SECOND_WEAK_MODEL), planned()
+    labels = row(plan, "deep_labels").labels
+    assert labels is not None
+    policy, reference = (labels.input_stages[f"logprobs.{name}"] for name in ("@deep", "@deep.sft"))
+    assert (policy.input_stages["model"].name, reference.input_stages["model"].name) == (
+        "dpo.weak-model.deep",
+        "sft.weak-model.deep",
+    )
+    # stages that both studies have are the same, and the new ones are those of the new model and the new arm
+    new = set(by_name(plan).items()) - set(by_name(alone).items())
+    assert set(by_name(alone).items()) < set(by_name(plan).items())
+    assert {name for name, _ in new if "deep_labels" not in name} == {
+        "sft.weak-model.deep",
+        "dpo.weak-model.deep",
+        "logprobs.weak-model.deep",
+        "logprobs.weak-model.deep-sft",
+    }
+
+
+def test_a_second_weak_model_can_be_prompted_probed_and_held_out_of_folds() -> None:
+    plan = planned(
+        *SECOND_WEAK_MODEL,
+        "arms.deep_labels.calibration={folds: 2}",
+        "arms.prompted={annotator: {kind: prompted, weak: '@deep.preference_model'}}",
+        "arms.probe={annotator: {kind: probe, model: '@deep.base'}}",
+    )
+    names = set(by_name(plan))
+    assert {"dpo.weak-model.deep.fold-1", "dpo.weak-model.deep.fold-2", "preference-model.weak-model.deep"} <= names
+    assert "probe" in plan.supervised_arms
+    assert "dpo.weak-model.fold-1" not in names
+
+
+@pytest.mark.parametrize("name", ["weak", "student", "flipped", "x"])
+def test_a_weak_model_has_a_name_that_nothing_else_has(name: str) -> None:
+    with pytest.raises(StudyError, match=rf"models\.weak_models\.{name}: an arm or a model of the study has this name"):
+        planned(f"models.weak_models.{name}=smollm2-135m-instruct")
+
+
+def test_pairs_must_be_short_enough_for_every_weak_models_tokenizer() -> None:
+    same, other = planned(*SECOND_WEAK_MODEL), planned("models.weak_models.gemma=gemma3-270m")
+    assert same.split.fingerprint == planned().split.fingerprint
+    assert set(other.split.external_hashes) - set(same.split.external_hashes) == {"tokens.gemma"}
+
+
 TWO_ROUNDS = (
     "arms.half={annotator: human, filter: {kind: subset, fraction: 0.5}, labels_only: true}",
     "arms.by={annotator: {kind: prompted, weak: '@half.preference_model'}, filter: {kind: complement, arm: half}}",

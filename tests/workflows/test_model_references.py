@@ -22,9 +22,13 @@ from trimtab.workflows.model_references import ModelResolver
 STUDY = """
 name: small
 data: {kind: starter, limit: 40}
-models: {weak: {base: smollm2-135m-instruct, layers: 4}, student: smollm2-135m-instruct}
+models:
+  weak: {base: smollm2-135m-instruct, layers: 4}
+  weak_models: {deep: {base: smollm2-135m-instruct, layers: 8}}
+  student: smollm2-135m-instruct
 """
-WEAK, STUDENT = Model(base="smollm2-135m-instruct", layers=4), Model(base="smollm2-135m-instruct")
+WEAK, DEEP = (Model(base="smollm2-135m-instruct", layers=layers) for layers in (4, 8))
+STUDENT = Model(base="smollm2-135m-instruct")
 DIGITS: dict[str, Any] = {"training_task": {"answer_format": "digit"}}
 STAGES: dict[str, dict[str, Any]] = {
     "sft.weak-model-000000000001": {},
@@ -35,6 +39,9 @@ STAGES: dict[str, dict[str, Any]] = {
     "preference-model.weak-model-prompted-000000000006": DIGITS,
     "preference-model.half-000000000007": {},
     "preference-model.half-prompted-000000000008": DIGITS,
+    "sft.weak-model.deep-000000000009": {},
+    "dpo.weak-model.deep-000000000010": {},
+    "preference-model.weak-model.deep-000000000011": {},
 }
 
 RECORD = {"name": "", "stage": "", "version": 1, "inputs": {}, "finished_at": "", "seconds": 1.0, "facts": {}}
@@ -48,7 +55,10 @@ def run_dir(tmp_path: Path) -> Path:
     for name, settings in STAGES.items():
         folder = tmp_path / "stages" / name
         folder.mkdir(parents=True)
-        base = {"folder": "sft.weak-model-000000000001"} if name.startswith("dpo") else {"model": {"base": "any"}}
+        start = next(
+            each for each in STAGES if each.rpartition("-")[0] == name.rpartition("-")[0].replace("dpo.", "sft.")
+        )
+        base = {"folder": start} if name.startswith("dpo") else {"model": {"base": "any"}}
         (folder / "model.json").write_text(json.dumps({"kind": "adapter", "base": base}))
         write_record(folder, RECORD | {"fingerprint": name[-12:], "settings": {"recipe": {}, **settings}})
     return tmp_path
@@ -76,7 +86,16 @@ def prompted_task(**settings: Any) -> TrainingTask:
 
 @pytest.mark.parametrize(
     ("name", "last"),
-    [("@weak", 2), ("@weak.sft", 1), ("@student.sft", 3), ("@weak.preference_model", 4), ("@half.preference_model", 7)],
+    [
+        ("@weak", 2),
+        ("@weak.sft", 1),
+        ("@student.sft", 3),
+        ("@weak.preference_model", 4),
+        ("@half.preference_model", 7),
+        ("@deep", 10),
+        ("@deep.sft", 9),
+        ("@deep.preference_model", 11),
+    ],
 )
 def test_a_model_that_a_run_trained_is_resolved_by_its_name(run_dir: Path, name: str, last: int) -> None:
     source = ModelResolver(run_dir).resolve(name).source
@@ -86,7 +105,8 @@ def test_a_model_that_a_run_trained_is_resolved_by_its_name(run_dir: Path, name:
 
 
 def test_published_models_are_those_of_the_study(run_dir: Path) -> None:
-    assert [ModelResolver(run_dir).resolve(name).source for name in ("@weak.base", "@student")] == [WEAK, STUDENT]
+    names = ("@weak.base", "@deep.base", "@student")
+    assert [ModelResolver(run_dir).resolve(name).source for name in names] == [WEAK, DEEP, STUDENT]
 
 
 @pytest.mark.parametrize(("name", "last"), [("@weak.preference_model", 6), ("@half.preference_model", 8)])
@@ -102,7 +122,7 @@ def test_a_preference_model_is_resolved_by_the_name_of_every_arm_whatever_its_fo
     """If an arm is renamed, or two arms have equal recipes, the folder has one name only."""
     folders = {
         "preference-model.new": ["preference-model.half-000000000007"],
-        "preference-model.new-prompted": [list(STAGES)[-1]],
+        "preference-model.new-prompted": ["preference-model.half-prompted-000000000008"],
     }
     write_index(run_dir, preference_models=folders)
     for task, last in ((prompted_task(), 7), (prompted_task(answer_format="digit"), 8)):

@@ -18,7 +18,8 @@ class ImplicitReward(Component):
 
     `margin` is log[pi(a|x)/pi_ref(a|x)] - log[pi(b|x)/pi_ref(b|x)] in nats, summed over tokens and without beta, so that
     labels, probabilities and filters can be recomputed from it; `p_a` is sigmoid(beta * margin). Exact ties abstain.
-    `policy` and `reference` name models; `@weak` and `@weak.sft` are those of the study.
+    `policy` and `reference` name models; `@weak` and `@weak.sft` are those of the study, `@NAME` and `@NAME.sft` those of its
+    weak model NAME.
     """
 
     SYMMETRIC: ClassVar[bool] = True

@@ -37,6 +37,9 @@ ScorerField = Annotated[Component, ComponentField("scorers")]
 JudgeField = Annotated[Component, ComponentField("judges")]
 FilterField = Annotated[Component, ComponentField("filters")]
 
+# The name of `models.weak` among the weak models, as in `@weak`.
+MAIN_WEAK_MODEL = "weak"
+
 # Rows of the results without labels of their own, and arms that every study has. The settings of built-in arms can be
 # changed, but the arms cannot be removed.
 BASELINE_ROWS = ("base", SFT_ROW)
@@ -69,6 +72,11 @@ class Models(Settings):
     """The weak model, which labels pairs, and the student, which is aligned on the labels."""
 
     weak: Model = Field(description="learns from the labeled pairs")
+    weak_models: Mapping[str, Model] = Field(
+        default_factory=dict,
+        description="more weak models by name, trained like `weak`; annotators use them as `@NAME`, `@NAME.sft`, `@NAME.base` "
+        "and `@NAME.preference_model`",
+    )
     student: Model = Field(description="is aligned on each arm's labels")
 
 
@@ -216,6 +224,19 @@ class Study(Settings):
                     raise ValueError(
                         f"arms.{name}.compare_with: {untrained[0]} has labels_only: true, so it has no student to compare"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _validate_weak_models(self) -> Self:
+        names = self.models.weak_models
+        try:
+            validate_names(names)
+        except ValueError as error:
+            raise ValueError(f"models.weak_models: {error}") from error
+        if taken := sorted(set(names) & {MAIN_WEAK_MODEL, "student", *BUILT_IN_ARMS, *self.arms}):
+            raise ValueError(
+                f"models.weak_models.{taken[0]}: an arm or a model of the study has this name; choose another"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trimtab.config.study import MAIN_WEAK_MODEL
 from trimtab.core.annotator_inputs import TrainingTask
 from trimtab.core.interfaces import Engine, EngineConfig
 from trimtab.core.runtime import Runtime
@@ -15,6 +16,7 @@ from trimtab.models.config import Model
 from trimtab.models.model_card import is_trained_model
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.engine_resources import engine_cache_key
+from trimtab.pipeline.plan.weak_models import build_stage_name, list_weak_models
 from trimtab.pipeline.run_index import RunIndex, load_run_index
 from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
@@ -86,18 +88,22 @@ class ModelResolver:
 
     def _resolve_run_model(self, name: str, run_dir: Path) -> ModelRef:
         index = load_run_index(run_dir)
-        if name in ("@weak.base", "@student"):
-            models = load_stored_study(run_dir, index.study_sha256).models
-            return ModelRef(models.weak if name == "@weak.base" else models.student)
-        if name in ("@weak", "@weak.sft"):
-            weak = self._find_trained(run_dir, _training_folders(index, "weak_model"), name)
-            return weak if name == "@weak" else weak.parent or weak
         if name == "@student.sft":
             return self._find_trained(run_dir, index.stages_named("sft.student"), name)
-        arm, _, suffix = name.removeprefix("@").rpartition(".")
-        if not arm or suffix != "preference_model":
+        study = load_stored_study(run_dir, index.study_sha256)
+        if name == "@student":
+            return ModelRef(study.models.student)
+        weak_models = dict(list_weak_models(study))
+        base, _, part = name.removeprefix("@").partition(".")
+        if base in weak_models and part == "base":
+            return ModelRef(weak_models[base])
+        stage = build_stage_name(base) if base in weak_models else base
+        if base in weak_models and part in ("", "sft"):
+            weak = self._find_trained(run_dir, _weak_model_folders(index, base), name)
+            return weak if not part else weak.parent or weak
+        if part != "preference_model":
             raise StudyError(f"no model {name!r} in a run (available: {RUN_MODEL_NAMES})")
-        stage = f"preference-model.{'weak-model' if arm == 'weak' else arm}"
+        stage = f"preference-model.{stage}"
         if self.training_task.name:
             stage = f"{stage}-{self.training_task.name}"
         folders = index.preference_models.get(stage, ())
@@ -120,6 +126,9 @@ class ModelResolver:
         return ModelRef(open_artifact(run_dir / "stages" / folder).folder)
 
 
-def _training_folders(index: RunIndex, name: str) -> list[str]:
-    row = index.find_row(name)
+def _weak_model_folders(index: RunIndex, weak_model: str) -> list[str]:
+    """The folders of a weak model after DPO. The main one is a row of the results."""
+    if weak_model != MAIN_WEAK_MODEL:
+        return index.stages_named(f"dpo.{build_stage_name(weak_model)}")
+    row = index.find_row("weak_model")
     return [row.training] if row is not None and row.training else []

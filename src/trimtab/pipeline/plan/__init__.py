@@ -8,6 +8,7 @@ from trimtab.engines.transformers import Transformers
 from trimtab.models.config import Model
 from trimtab.pipeline.plan.model import Plan, RowStages, sort_stages
 from trimtab.pipeline.plan.student_stages import NO_HUMAN_LABELS, StudentPlanner
+from trimtab.pipeline.plan.weak_models import list_weak_models
 from trimtab.pipeline.stages.annotate import as_annotator
 
 __all__ = ["NO_HUMAN_LABELS", "Plan", "RowStages", "build_plan", "required_models", "sort_stages"]
@@ -31,7 +32,7 @@ def required_models(study: Study) -> list[Model]:
         engines = list_engine_configs(component).values()
         names += [engine.model for engine in engines if isinstance(engine, Transformers)]
     return [
-        study.models.weak,
+        *(model for _, model in list_weak_models(study)),
         study.models.student,
         *(model for model in scorer_models if isinstance(model, Model)),
         *(Model(base=name) for name in dict.fromkeys(names) if not name.startswith("@")),

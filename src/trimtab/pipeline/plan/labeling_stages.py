@@ -1,4 +1,4 @@
-"""The labeling part of a plan: the weak model's stages, and the labels of every arm, for one split."""
+"""The labeling part of a plan: the labels of every arm, and the models that they need, for one split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trimtab.annotators.human import Human
 from trimtab.annotators.implicit_reward import ImplicitReward
 from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.config.study import Arm, Study
-from trimtab.config.training import PreferenceModelSettings, SftSettings
+from trimtab.config.training import PreferenceModelSettings
 from trimtab.core.annotator_inputs import FeatureSpec, Requirements, RewardModelSpec, TrainingTask
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import get_training_task
@@ -16,12 +16,8 @@ from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies, plan_dependencies
 from trimtab.pipeline.plan.filter_checks import require_suitable_filter
-from trimtab.pipeline.plan.study_models import (
-    ARM_PREFERENCE_MODEL,
-    WEAK_PREFERENCE_MODEL,
-    find_label_arm,
-    list_study_models,
-)
+from trimtab.pipeline.plan.study_models import ARM_PREFERENCE_MODEL, find_preference_model, list_study_models
+from trimtab.pipeline.plan.weak_models import WeakModelStages, plan_sft, plan_weak_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.annotate import LabelSplit, annotate_stage, as_annotator
@@ -31,10 +27,8 @@ from trimtab.pipeline.stages.filter import as_filter, filter_stage
 from trimtab.pipeline.stages.hidden_states import hidden_states_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
 from trimtab.pipeline.stages.reward_table import reward_table_stage
-from trimtab.pipeline.stages.train_dpo import dpo_stage
 from trimtab.pipeline.stages.train_preference_model import preference_model_stage
 from trimtab.pipeline.stages.train_reward_model import reward_model_stage
-from trimtab.pipeline.stages.train_sft import sft_stage
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 
 # The arms whose labels need the arm that is being planned, outermost first.
@@ -56,7 +50,7 @@ def build_arms(study: Study) -> dict[str, Arm]:
 
 
 class LabelingPlanner:
-    """Plans the weak model, which is trained on the labeled pairs of a split, and each arm's labels of its unlabeled pairs.
+    """Plans each arm's labels of the unlabeled pairs of a split, by models that are trained on its labeled pairs.
 
     Stages that arms share are built once. A fold of the labeled pairs is a split too; it has its own planner, whose `root` is
     the planner of all pairs. A fold reuses the root's tables of published models, and `name_suffix` distinguishes the names
@@ -76,15 +70,8 @@ class LabelingPlanner:
         self.root: LabelingPlanner = root or self
         self.arms = build_arms(study)
         self._final_labels: dict[str, Stage] = {}
-        models, training = study.models, study.training
-        self.student_sft = self._sft_or_base("sft.student", models.student, training.sft)
-        self.weak_sft = self._sft_or_base("sft.weak-model", models.weak, training.weak_sft or training.sft)
-        self.weak_sft_logprobs = self._logprobs("weak-model-sft", self.weak_sft, ("labeled", "unlabeled", "test"))
-        weak_dpo = training.weak_dpo or training.dpo
-        self.weak_dpo = dpo_stage(
-            f"dpo.weak-model{name_suffix}", self.weak_sft, split, None, self.weak_sft_logprobs, weak_dpo, study.seed
-        )
-        self.weak_dpo_logprobs = self._logprobs("weak-model", self.weak_dpo, ("unlabeled", "test"))
+        self.student_sft = plan_sft(study, f"sft.student{name_suffix}", study.models.student, split, study.training.sft)
+        self.weak_models = plan_weak_models(study, split, name_suffix)
 
     def final_labels(self, name: str, requested_by: RequestChain = ()) -> Stage:
         """The labels of an arm that its student is trained on. Raises `StudyError` for a cycle or an unknown arm."""
@@ -164,7 +151,8 @@ class LabelingPlanner:
         if requirements.human_labels:
             return True
         sources = [*requirements.arms, *(as_filter(arm.filter).requirements().arms if arm.filter else ())]
-        sources += [other for model in list_study_models(arm.annotator).values() if (other := find_label_arm(model))]
+        engine_models = map(find_preference_model, list_study_models(arm.annotator).values())
+        sources += [other for other in engine_models if other is not None and other not in self.weak_models]
         return any(self.needs_human_labels(other, (*requested_by, name)) for other in sources)
 
     def supervised_arms(self) -> tuple[str, ...]:
@@ -196,12 +184,12 @@ class LabelingPlanner:
         self, model: str, task: TrainingTask, setting: str, requested_by: RequestChain
     ) -> ModelSource:
         """A model of the study. A preference model is one that is trained on `task`."""
-        if model == WEAK_PREFERENCE_MODEL:
-            return self._weak_preference_model(task)
-        label_arm = find_label_arm(model)
-        if label_arm is None:
+        name = find_preference_model(model)
+        if name is None:
             return self._resolve_study_model(model, setting)
-        return self._student_preference_model(label_arm, task, setting, requested_by)
+        if name in self.weak_models:
+            return self._weak_preference_model(self.weak_models[name], task)
+        return self._student_preference_model(name, task, setting, requested_by)
 
     def _student_preference_model(
         self, label_arm: str, task: TrainingTask, setting: str, requested_by: RequestChain
@@ -220,11 +208,11 @@ class LabelingPlanner:
         labels = self.final_labels(label_arm, requested_by)
         return self.preference_model(name, self.study.models.student, labels, settings, task)
 
-    def _weak_preference_model(self, task: TrainingTask) -> Stage:
-        """The weak model, trained on the labeled pairs to perform the task."""
+    def _weak_preference_model(self, weak_model: WeakModelStages, task: TrainingTask) -> Stage:
+        """A weak model, trained on the labeled pairs to perform the task."""
         settings = self.study.training.weak_preference_model or self.study.training.preference_model
-        name = f"weak-model-{task.name}" if task.name else "weak-model"
-        return self.preference_model(name, self.study.models.weak, None, settings, task)
+        name = f"{weak_model.stage_name}-{task.name}" if task.name else weak_model.stage_name
+        return self.preference_model(name, weak_model.base, None, settings, task)
 
     def preference_model(
         self,
@@ -251,7 +239,11 @@ class LabelingPlanner:
         return reward_table_stage(f"reward-table.{suffix}", reward_model, self.split, self.label_splits)
 
     def logprob_table(self, model: str, arm: str) -> Stage:
-        tables = {"@weak": self.weak_dpo_logprobs, "@weak.sft": self.weak_sft_logprobs}
+        tables = {
+            key: table
+            for name, weak in self.weak_models.items()
+            for key, table in ((f"@{name}", weak.dpo_logprobs), (f"@{name}.sft", weak.sft_logprobs))
+        }
         if model in tables:
             return tables[model]
         if model.startswith("@"):
@@ -269,19 +261,15 @@ class LabelingPlanner:
         return available[name]
 
     def _available_models(self) -> Mapping[str, ModelSource]:
-        return {
-            "@weak": self.weak_dpo,
-            "@weak.sft": self.weak_sft,
-            "@weak.base": self.study.models.weak,
-            WEAK_PREFERENCE_MODEL: self._weak_preference_model(DEFAULT_TRAINING_TASK),
-            "@student": self.study.models.student,
-            "@student.sft": self.student_sft,
-        }
-
-    def _sft_or_base(self, name: str, model: Model, settings: SftSettings | None) -> ModelSource:
-        if settings is None:
-            return model
-        return sft_stage(f"{name}{self.name_suffix}", model, self.split, None, settings, self.study.seed)
+        weak_models: dict[str, ModelSource] = {}
+        for name, weak in self.weak_models.items():
+            weak_models |= {
+                f"@{name}": weak.dpo,
+                f"@{name}.sft": weak.sft,
+                f"@{name}.base": weak.base,
+                f"@{name}.preference_model": self._weak_preference_model(weak, DEFAULT_TRAINING_TASK),
+            }
+        return {**weak_models, "@student": self.study.models.student, "@student.sft": self.student_sft}
 
     def _logprobs(self, name: str, model: ModelSource, split_names: Sequence[str]) -> Stage:
         return logprobs_stage(f"logprobs.{name}{self.name_suffix}", model, self.split, split_names)

@@ -10,6 +10,7 @@ from trimtab.config.study import Study
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
 from trimtab.pipeline.plan.model import RowStages
 from trimtab.pipeline.plan.response_metrics import find_reference_model
+from trimtab.pipeline.plan.weak_models import list_tokenizer_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
@@ -29,7 +30,7 @@ class OodEvalStages:
 
 def build_ood_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> OodEvalStages:
     """The out-of-domain stages of the study, for rows that have an accuracy on its test pairs."""
-    models = {"weak": study.models.weak, "student": study.models.student}
+    models = list_tokenizer_models(study)
     pairs = {
         domain: ood_pairs_stage(f"ood-pairs.{domain}", source, split, study.max_length, models)
         for domain, source in study.ood_eval.items()

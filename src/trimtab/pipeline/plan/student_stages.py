@@ -7,7 +7,7 @@ from typing import Literal
 
 from trimtab.annotators.prompted import Prompted
 from trimtab.config.names import SFT_ROW, build_sft_row_name
-from trimtab.config.study import Arm, PredefinedSplits, Study
+from trimtab.config.study import MAIN_WEAK_MODEL, Arm, PredefinedSplits, Study
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.models.config import Model
@@ -17,6 +17,7 @@ from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import Plan, RowStages
 from trimtab.pipeline.plan.ood_eval import build_ood_stages
 from trimtab.pipeline.plan.response_metrics import build_response_metric_stages
+from trimtab.pipeline.plan.weak_models import list_tokenizer_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.annotate import annotate_stage
@@ -159,14 +160,15 @@ class StudentPlanner:
             predictions = annotate_stage("predict.weak_model", annotator, self.split, dependencies, split_name="test")
             description = "the weak model itself, prompted like the arm `weak`"
             return RowStages(name="weak_model", description=description, predictions=predictions)
+        weak_model = self.labeling.weak_models[MAIN_WEAK_MODEL]
         row = RowStages(
             name="weak_model",
             description="the weak model itself, aligned on the labeled pairs",
-            training=self.labeling.weak_dpo,
-            policy_logprobs=self.labeling.weak_dpo_logprobs,
-            reference_logprobs=self.labeling.weak_sft_logprobs,
+            training=weak_model.dpo,
+            policy_logprobs=weak_model.dpo_logprobs,
+            reference_logprobs=weak_model.sft_logprobs,
         )
-        return row if self._trains_preference_models else self._with_evaluation(row, self.labeling.weak_dpo)
+        return row if self._trains_preference_models else self._with_evaluation(row, weak_model.dpo)
 
     def _with_evaluation(self, row: RowStages, model: ModelSource) -> RowStages:
         """Adds the model's responses to the test prompts, and their scores."""
@@ -188,7 +190,7 @@ class StudentPlanner:
 
 def _build_split(study: Study) -> Stage:
     """Loads and splits the pairs. Predefined splits are not sampled, so that they do not depend on the seed."""
-    models = {"weak": study.models.weak, "student": study.models.student}
+    models = list_tokenizer_models(study)
     if models["weak"].base == models["student"].base:
         del models["weak"]
     sources: dict[str, Component]

@@ -6,7 +6,6 @@ from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.engines.transformers import Transformers
 
-WEAK_PREFERENCE_MODEL = "@weak.preference_model"
 ARM_PREFERENCE_MODEL = "@ARM.preference_model"
 
 
@@ -19,8 +18,7 @@ def list_study_models(component: Component) -> dict[str, str]:
     }
 
 
-def find_label_arm(model: str) -> str | None:
-    """The arm whose labels the model `@ARM.preference_model` is trained on; None for all other names."""
-    arm, dot, trained = model.removeprefix("@").rpartition(".")
-    is_arm_model = dot and trained == "preference_model" and model != WEAK_PREFERENCE_MODEL
-    return arm if is_arm_model else None
+def find_preference_model(model: str) -> str | None:
+    """The arm or the weak model that `@NAME.preference_model` names; None for all other names."""
+    name, dot, trained = model.removeprefix("@").rpartition(".")
+    return name if dot and trained == "preference_model" else None
