@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,13 @@ from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.models.config import Model
 from trimtab.models.parameter_count import count_parameters
-from trimtab.pipeline.dry_run import REASON_RESUME, REASON_WEIGHTS_MISSING, PlannedStage, format_estimate, plan_dry_run
+from trimtab.pipeline.dry_run import (
+    REASON_RESUME,
+    REASON_WEIGHTS_MISSING,
+    PlannedStage,
+    format_estimate,
+    plan_dry_run,
+)
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, build_plan
 from trimtab.storage.artifacts import Store
 from trimtab.storage.record import write_record
@@ -186,6 +193,20 @@ def test_a_dry_run_does_not_import_torch(tiny_study: str, finished_run: Path) ->
     )
     command = [sys.executable, "-c", code, tiny_study, str(finished_run)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_hub_that_does_not_answer_delays_no_plan(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "name: x\ndata: {kind: hub, id: a/b}\nmodels: {weak: a/c, student: a/d}\nood_eval: {e: {kind: hub, id: a/e}}"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-m", "trimtab", "plan", str(study), "--out", str(tmp_path / "run")]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert "Retrying" not in finished.stderr
+    assert "downloads data" in finished.stdout
+    assert "Sizes are unknown until these models are downloaded: a/c, a/d\n" in finished.stdout
 
 
 def test_before_the_first_run_the_rows_of_a_file_give_the_estimates(tmp_path: Path) -> None:

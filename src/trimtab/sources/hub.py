@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -15,11 +17,41 @@ from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
 from trimtab.types import Dataset
 
+PROBE_SECONDS = 5.0
 _LOCAL_COPY_HINT = "A local copy works too: `kind: file` with `path:` reads jsonl, json, csv and parquet files"
 
 
 class HubUnreachableError(DataError):
     """The Hub could not be reached, so it is unknown whether the dataset exists."""
+
+
+@contextmanager
+def use_local_copies_if_unreachable() -> Iterator[None]:
+    """Within this context, a Hub that does not answer a request at once is not tried again: only local copies are read."""
+    import datasets  # noqa: PLC0415 - takes seconds to import
+    import huggingface_hub  # noqa: PLC0415
+
+    modules: tuple[Any, ...] = (huggingface_hub.constants, datasets.config)
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    is_offline = any(before) or not _is_reachable()
+    try:
+        for module in modules:
+            module.HF_HUB_OFFLINE = is_offline
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
+
+
+def _is_reachable() -> bool:
+    """Whether the Hub answers a request, through a proxy if the environment names one."""
+    import huggingface_hub  # noqa: PLC0415
+
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=PROBE_SECONDS)
+    except Exception:  # noqa: BLE001 - which errors there are depends on the HTTP library behind the session
+        return False
+    return True
 
 
 class Hub(Component):

@@ -12,16 +12,22 @@ from rich.text import Text
 
 from trimtab.config.study import Study
 from trimtab.core.plain_text import render_plain_text
+from trimtab.models.parameter_count import count_parameters
 from trimtab.pipeline.dry_run import PlannedStage, format_estimate, plan_dry_run
+from trimtab.pipeline.plan import required_models
 from trimtab.storage.shared_store import SharedStore
 
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """All stages of a study in a run folder, in execution order, followed by skipped arms."""
+    """All stages of a study in a run folder, in execution order, followed by skipped arms.
+
+    `missing_models` are the names of models whose sizes are unknown because they are not on this disk.
+    """
 
     folder: Path
     stages: tuple[PlannedStage, ...]
+    missing_models: tuple[str, ...] = ()
 
     @classmethod
     def of_study(
@@ -33,7 +39,9 @@ class StudyPlan:
         """
         planned = {stage.fingerprint for plan in earlier for stage in plan.stages if stage.fingerprint}
         shared = None if store is None else SharedStore(store)
-        return cls(folder, tuple(plan_dry_run(study, folder, shared, planned)))
+        models = {model.base: model for model in required_models(study)}
+        missing = tuple(name for name, model in models.items() if count_parameters(model) is None)
+        return cls(folder, tuple(plan_dry_run(study, folder, shared, planned)), missing)
 
     @property
     def to_run(self) -> list[PlannedStage]:
@@ -50,7 +58,9 @@ class StudyPlan:
         states = [stage.state for stage in self.stages]
         shared = f", {states.count('shared')} shared" if "shared" in states else ""
         done = f"{states.count('done')} stages are done{shared}"
-        return f"{done}, {len(self.to_run)} to run{self._describe_time()}, in {self.folder}"
+        missing = ", ".join(self.missing_models)
+        sizes = f"\nSizes are unknown until these models are downloaded: {missing}" if missing else ""
+        return f"{done}, {len(self.to_run)} to run{self._describe_time()}, in {self.folder}{sizes}"
 
     def _describe_time(self) -> str:
         """The estimate of all stages to run; no number if most of them have no estimate, because it would be far too low."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from trimtab.config.study import PredefinedSplits, Study
@@ -11,7 +11,7 @@ from trimtab.errors import DataError
 from trimtab.models.references import NOT_DOWNLOADED
 from trimtab.pipeline.stages.split import as_source
 from trimtab.scorers.study_reward_model import StudyRewardModel
-from trimtab.sources.hub import Hub, HubUnreachableError
+from trimtab.sources.hub import Hub, HubUnreachableError, use_local_copies_if_unreachable
 from trimtab.storage.recipe import canonical_json
 from trimtab.types import Dataset
 
@@ -30,34 +30,38 @@ class OfflineSource(Component):
 
 def replace_unreachable_sources(study: Study) -> Study:
     """The study with an `OfflineSource` for each source without a content hash. For dry runs only."""
-    replacer = _SourceReplacer()
-    if isinstance(study.data, PredefinedSplits):
-        splits = {name: replacer.replace(getattr(study.data, name)) for name in type(study.data).model_fields}
-        data: Component | PredefinedSplits = study.data.model_copy(update=splits)
-    else:
-        data = replacer.replace(study.data)
+    sources = [*_list_data_sources(study), *study.ood_eval.values()]
+    sources += [scorer.data for scorer in study.scorers.values() if isinstance(scorer, StudyRewardModel)]
+    with use_local_copies_if_unreachable() if any(map(uses_hub, sources)) else nullcontext():
+        return _replace_sources(study)
+
+
+def _list_data_sources(study: Study) -> list[Component]:
+    if isinstance(study.data, Component):
+        return [study.data]
+    return [getattr(study.data, name) for name in type(study.data).model_fields]
+
+
+def _replace_sources(study: Study) -> Study:
+    data: Component | PredefinedSplits = (
+        _replace_if_unreachable(study.data)
+        if isinstance(study.data, Component)
+        else study.data.model_copy(
+            update={name: _replace_if_unreachable(getattr(study.data, name)) for name in type(study.data).model_fields}
+        )
+    )
     scorers = {
-        name: scorer.model_copy(update={"data": replacer.replace(scorer.data)})
+        name: scorer.model_copy(update={"data": _replace_if_unreachable(scorer.data)})
         if isinstance(scorer, StudyRewardModel)
         else scorer
         for name, scorer in study.scorers.items()
     }
-    ood_eval: Mapping[str, Component] = {name: replacer.replace(source) for name, source in study.ood_eval.items()}
+    ood_eval = {name: _replace_if_unreachable(source) for name, source in study.ood_eval.items()}
     return study.model_copy(update={"data": data, "scorers": scorers, "ood_eval": ood_eval})
 
 
-class _SourceReplacer:
-    """Replaces unreachable sources. After the first failure the hub is not tried again: each try takes most of a minute."""
-
-    def __init__(self) -> None:
-        self._hub_failed = False
-
-    def replace(self, source: Component) -> Component:
-        available = not (self._hub_failed and uses_hub(source)) and _is_available(source)
-        if available:
-            return source
-        self._hub_failed = True
-        return OfflineSource(name=canonical_json(dump_component(source)))
+def _replace_if_unreachable(source: Component) -> Component:
+    return source if _is_available(source) else OfflineSource(name=canonical_json(dump_component(source)))
 
 
 def _is_available(source: Component) -> bool:
