@@ -19,6 +19,8 @@ from trimtab.types import Annotation
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "agreement": {"arm": "strong", "keep": "mismatch"},
+    "chain": {"filters": [{"kind": "complement", "arm": "strong"}, {"kind": "information"}]},
+    "certified": {"accuracy": 0.7, "folds": 3},
     "optimal_fraction": {"folds": 3},
     "consistency": {},
     "information": {"fraction": 0.3},

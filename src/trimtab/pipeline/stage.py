@@ -104,12 +104,16 @@ def identity_settings(settings: Settings) -> dict[str, Any]:
     excluded = settings.FINGERPRINT_EXCLUDED if isinstance(settings, Component) else frozenset[str]()
     dumped = settings.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     values = {info.alias or name: getattr(settings, name) for name, info in type(settings).model_fields.items()}
-    identity = {
-        name: identity_settings(value) if isinstance(value := values.get(name), Settings) else dumped[name]
-        for name in dumped
-        if name not in excluded
-    }
+    identity = {name: _identify_value(values.get(name), dumped[name]) for name in dumped if name not in excluded}
     if not isinstance(settings, Component):
         return identity
     version = {"version": settings.VERSION} if settings.VERSION != 1 else {}
     return {"kind": get_kind(settings), **identity, **version}
+
+
+def _identify_value(value: Any, dumped: Any) -> Any:
+    if isinstance(value, Settings):
+        return identity_settings(value)
+    if isinstance(value, tuple) and value and all(isinstance(item, Settings) for item in value):
+        return [identity_settings(item) for item in value]
+    return dumped
