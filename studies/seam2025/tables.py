@@ -1,219 +1,240 @@
-"""Prints SEAM's tables 1 to 3 from finished runs as Markdown.
+"""Prints SEAM's tables 1 to 3 from finished runs as Markdown, next to the paper's numbers, in percent.
 
-python studies/seam2025/tables.py runs/seam-harmless runs/seam-helpful
+python studies/seam2025/tables.py runs/seam-tables
 
-The second run is optional. Each run is shown next to the paper's value for the closest dataset (HH-RLHF harmless-base,
-helpful-base), in percent. The paper gives no intervals.
+The folder has one run per dataset, named as the variants of `tables.yaml`: af, hs, am, ch, ahh, sr. What has no results yet is
+shown as missing. A cell is the paper's number, a slash, and the run's with its 95% interval. The average is over the datasets
+with a run; its PGR is that of the average accuracies, as in the paper. Intervals cluster by prompt, across datasets too.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+from averages import Values, average_over_datasets, spread_over_keys
+
+from trimtab import stats
+from trimtab.errors import StoreError
+from trimtab.metrics.label_quality import get_choices, get_human_choices
+from trimtab.report.collect.arm_values import load_arm_values
 from trimtab.report.run_reader import Run
-from trimtab.stats import paired_difference
-from trimtab.types import Annotation, Pair
+from trimtab.types import Metric
 
-# By arm: the name in the paper, then accuracy and PGR in its table 1 on harmless and helpful.
-STUDENTS = {
-    "weak_model": ("Weak", (44.5, 0), (61.1, 0)),
-    "weak": ("Naive", (38.7, -30), (66.6, 64)),
-    "uncertainty": ("Uncertain filter", (38.9, -29), (66.6, 64)),
-    "self_reward": ("Self-reward", (42.4, -11), (68.5, 87)),
-    "ensemble": ("Ensemble", (42.2, -12), (67.8, 78)),
-    "aux_confidence": ("Auxiliary confidence", (41.3, -16), (67.9, 80)),
-    "consistency": ("Weak-strong consistency", (41.1, -17), (67.9, 80)),
-    "consultancy": ("Consultancy", (40.8, -19), (67.3, 73)),
-    "debate": ("Debate", (37.5, -36), (67.3, 73)),
-    "seam_all": ("SEAM without its filter", (47.2, 14), (68.3, 85)),
-    "seam": ("SEAM", (50.2, 29), (68.6, 88)),
-    "human": ("Ceiling (human labels)", (64.1, 100), (69.6, 100)),
-    "flipped": ("Human labels, flipped at the error rate of the weak ones", None, None),
-    "base": ("Untrained", None, None),
-}
-# By arm: the name in the paper, then the accuracy of the retained labels in its tables 2 and 3 on harmless and helpful.
-LABELS = {
-    "weak": ("Naive", 42.6, 60.2),
-    "uncertainty": ("Uncertain filter", 38.2, 66.8),
-    "self_reward": ("Self-reward", 45.2, 66.3),
-    "ensemble": ("Ensemble", 44.6, 64.3),
-    "aux_confidence": ("Auxiliary confidence", 44.1, 63.9),
-    "consistency": ("Weak-strong consistency", 40.5, 69.7),
-    "consultancy": ("Consultancy", 44.5, 61.6),
-    "debate": ("Debate", 46.7, 55.5),
-    "seam": ("SEAM", 57.8, 67.2),
-    "seam_all": ("– without its filter", 51.0, 66.0),
-    "seam_no_backtracking": ("– and without backtracking", 49.8, 65.9),
-    "seam_no_thoughts": ("– and without thoughts", 45.6, 66.4),
-    "seam_no_tree": ("– without the tree", 44.8, 54.5),
-    "seam_override": ("– without its filter, strong override", "", ""),
-}
+PUBLISHED: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
+DATASETS = tuple(PUBLISHED["datasets"])
+MISSING = "missing"
 
 
-def format_percent(metric: dict[str, Any] | None) -> str:
-    """A metric in percent with its interval."""
-    if metric is None or metric["value"] is None:
-        return "undefined" if metric is not None else ""
-    low, high = metric["low"], metric["high"]
-    interval = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * metric['value']:.1f}{interval}"
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """One run. By arm and key, 1 for each right answer of a student and each right label; and the prompt of each key."""
+
+    students: Mapping[str, Values]
+    labels: Mapping[str, Values]
+    prompts: Mapping[str, str]
 
 
-def render_table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def render_students(report: dict[str, Any], run: Run, dataset: int) -> str:
-    """Accuracy, PGR and order inconsistency, and how many choices of each student a rule of length would share."""
-    rows = []
-    shorter = find_shorter(run.test)
-    same_as_shorter = {
-        arm.name: count_same_choices(run.annotations(arm.predictions), shorter) for arm in run.arms if arm.predictions
-    }
-    for arm, (name, *paper) in STUDENTS.items():
-        metrics = report["arms"].get(arm)
-        if metrics is not None:
-            published = paper[dataset]
-            paper_cells = ["", ""] if published is None else [str(value) for value in published]
-            values = [format_percent(metrics.get(key)) for key in ("accuracy", "pgr", "order_inconsistency")]
-            rows.append([name, *values, same_as_shorter.get(arm, ""), *paper_cells])
-    counts = {metrics["accuracy"]["n"] for metrics in report["arms"].values() if "accuracy" in metrics}
-    head = [
-        "labels from",
-        f"accuracy, n = {' or '.join(map(str, sorted(counts)))}",
-        "PGR",
-        "order inconsistency",
-        "chooses the shorter",
-        "paper",
-        "paper, PGR",
-    ]
-    return f"{render_table(head, rows)}\n\n{format_human_share(run.test, shorter)}"
-
-
-def render_labels(report: dict[str, Any], dataset: int) -> str:
-    rows = []
-    for arm, (name, *paper) in LABELS.items():
-        metrics = report["labels"].get(arm)
-        if metrics is not None:
-            cost = report["label_info"][arm]["cost"]
-            keys = ("calls", "prompt_tokens", "cached_tokens", "generated_tokens")
-            rows.append(
-                [
-                    name,
-                    format_percent(metrics.get("agreement")),
-                    format_percent(metrics.get("coverage")),
-                    format_percent(metrics.get("agreement_before_filter") or metrics.get("agreement")),
-                    format_percent(metrics.get("order_inconsistency")),
-                    format_percent(metrics.get("truncation_rate")),
-                    format_percent(metrics.get("duplicate_text_rate")),
-                    *(f"{cost.get(key, 0):,}" for key in keys),
-                    f"{paper[dataset]}",
-                ]
-            )
-    head = [
-        "labels from",
-        "accuracy, retained",
-        "coverage",
-        "accuracy, all",
-        "order inconsistency",
-        "truncated",
-        "duplicate explanations",
-        "calls",
-        "prompt tokens",
-        "cached",
-        "generated",
-        "paper, retained",
-    ]
-    return render_table(head, rows)
-
-
-def find_shorter(pairs: Sequence[Pair]) -> dict[str, str]:
-    return {pair.id: "a" if len(pair.a) < len(pair.b) else "b" for pair in pairs}
-
-
-def format_human_share(pairs: Sequence[Pair], shorter: Mapping[str, str]) -> str:
-    count = sum(pair.human == shorter[pair.id] for pair in pairs)
-    return f"Human annotators prefer the shorter response in {count} of {len(pairs)} pairs."
-
-
-def render_paired_labels(run: Run) -> str:
-    """The labels of each arm without a filter compared with the naive ones, pair by pair. No choice counts as half correct."""
-    human = {pair.id: pair.human for pair in run.unlabeled}
-    stages = {arm.name: arm.labels or "" for arm in run.arms if arm.name in LABELS}
-    labels = {name: run.annotations(stage) for name, stage in stages.items() if stage.startswith("annotate.")}
-    correct = {
-        name: {
-            key: 0.5 if label.choice is None else float(label.choice == human[key]) for key, label in arm_labels.items()
+def load_results(folder: Path, dataset: str) -> Results | None:
+    """The results of a run; None without one. Keys have the name of the dataset, since datasets can share pairs."""
+    try:
+        run = Run(folder)
+    except StoreError:
+        return None
+    if not run.has_split:
+        return None
+    human = get_human_choices(run.unlabeled)
+    students = {name: arm.values.get("accuracy", {}) for name, arm in load_arm_values(run).items()}
+    labels = {
+        arm.name: {
+            key: float(choice == human[key])
+            for key, choice in get_choices(run.annotations(arm.labels)).items()
+            if choice is not None and key in human
         }
-        for name, arm_labels in labels.items()
+        for arm in run.arms
+        if arm.labels
     }
-    shorter = find_shorter(run.unlabeled)
-    rows = []
-    for name, arm_labels in labels.items():
-        difference = "" if name == "weak" else format_percent(asdict(paired_difference(correct[name], correct["weak"])))
-        same_as = [
-            count_same_choices(arm_labels, {key: label.choice for key, label in labels[other].items()})
-            for other in ("weak", "self_reward")
-        ]
-        rows.append([LABELS[name][0], difference, count_same_choices(arm_labels, shorter), *same_as])
-    head = [
-        "labels from",
-        "accuracy, all, minus naive, paired",
-        "chooses the shorter",
-        "same as naive",
-        "same as self-reward",
-    ]
-    return f"{render_table(head, rows)}\n\n{format_human_share(run.unlabeled, shorter)}"
+
+    def add_dataset(values_by_arm: Mapping[str, Values]) -> dict[str, Values]:
+        return {
+            arm: {f"{dataset}/{key}": v for key, v in values.items()} for arm, values in values_by_arm.items() if values
+        }
+
+    prompts = {f"{dataset}/{pair.id}": pair.prompt_id for pair in (*run.unlabeled, *run.test)}
+    return Results(students=add_dataset(students), labels=add_dataset(labels), prompts=prompts)
 
 
-def count_same_choices(labels: Mapping[str, Annotation], choices: Mapping[str, str | None]) -> str:
-    """The number of pairs for which the labels choose the same response, out of all pairs."""
-    count = sum(label.choice is not None and label.choice == choices[key] for key, label in labels.items())
-    return f"{count} of {len(labels)}"
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One dataset, or the average over several."""
 
+    title: str
+    datasets: tuple[str, ...]
+    results: Mapping[str, Results]
 
-def render_search_trees(report: dict[str, Any]) -> str:
-    """Summary of the search trees, one row per annotator."""
-    rows = []
-    for search in report["searches"]:
-        metrics, shares = search["metrics"], list(search["principle_shares"].items())
-        levels = [f"{level['level']}: {level['information']['value']:.4f}" for level in search["levels"]]
-        rows.append(
-            [
-                ", ".join(search["arms"]),
-                ", ".join(f"{depth}: {count}" for depth, count in search["depth_counts"].items()),
-                format_percent(metrics["backtrack_rate"]),
-                format_percent(metrics["strong_decision_rate"]),
-                "; ".join(levels),
-                ", ".join(f"{name} {format_percent(share)}" for name, share in shares[:3]),
-            ]
+    def values(self, part: str, arm: str) -> list[Values]:
+        """The values of an arm in each dataset; empty if one has none."""
+        by_dataset = [getattr(self.results[name], part).get(arm) for name in self.datasets if name in self.results]
+        return [] if None in by_dataset or len(by_dataset) < len(self.datasets) else by_dataset
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        return {key: prompt for name in self.datasets for key, prompt in self.results[name].prompts.items()}
+
+    def published(self, row: Mapping[str, Any], metric: str) -> float:
+        """The paper's number: its own average if the column has all datasets, else the average of its cells."""
+        numbers = row[metric]
+        if len(self.datasets) == len(DATASETS):
+            return float(numbers[-1])
+        return sum(numbers[DATASETS.index(name)] for name in self.datasets) / len(self.datasets)
+
+    def published_pgr(self, row: Mapping[str, Any]) -> float:
+        if len(self.datasets) in (1, len(DATASETS)):
+            return self.published(row, "pgr")
+        weak, student, ceiling = (
+            self.published(each, "accuracy")
+            for each in (PUBLISHED["table1"]["weak_model"], row, PUBLISHED["table1"]["human"])
         )
-    head = [
-        "arms",
-        "trees by depth",
-        "backtracked",
-        "labeled by strong model",
-        "information per level, bits",
-        "most frequent principles",
+        return 100 * (student - weak) / abs(ceiling - weak)
+
+
+def build_columns(results: Mapping[str, Results]) -> list[Column]:
+    finished = tuple(name for name in DATASETS if name in results)
+    columns = [Column(title=name.upper(), datasets=(name,), results=results) for name in DATASETS]
+    if len(finished) < 2:
+        return columns
+    title = "Avg." if len(finished) == len(DATASETS) else f"Avg. of {', '.join(name.upper() for name in finished)}"
+    return [*columns, Column(title=title, datasets=finished, results=results)]
+
+
+def compute_mean(values: Values, prompts: Mapping[str, str]) -> Metric:
+    clusters = [prompts[key] for key in values]
+    average = stats.bounded_mean if set(values.values()) <= {0.0, 0.5, 1.0} else stats.mean
+    return average(list(values.values()), clusters=clusters)
+
+
+def compute_accuracy(column: Column, part: str, arm: str) -> Metric | None:
+    values = column.values(part, arm)
+    return compute_mean(average_over_datasets(values), column.prompts) if values else None
+
+
+def compute_pgr(column: Column, arm: str) -> Metric | None:
+    rows = [column.values("students", name) for name in ("weak_model", arm, "human")]
+    if not all(rows):
+        return None
+    common = [set.intersection(*(set(values) for values in group)) for group in zip(*rows, strict=True)]
+    weak, student, ceiling = (
+        average_over_datasets(
+            [{key: values[key] for key in sorted(keys)} for values, keys in zip(row, common, strict=True)]
+        )
+        for row in rows
+    )
+    return stats.performance_gap_recovered(weak, student, ceiling, clusters=column.prompts)
+
+
+def compute_difference(column: Column, part: str, arm: str, other: str) -> Metric | None:
+    """The arm's mean minus the other's, paired where both have a value."""
+    first, second = column.values(part, arm), column.values(part, other)
+    if not first or not second:
+        return None
+    spread = [
+        [spread_over_keys(values, sorted({*one, *two})) for values in (one, two)]
+        for one, two in zip(first, second, strict=True)
     ]
-    return render_table(head, rows)
+    averages = (average_over_datasets([pair[index] for pair in spread]) for index in (0, 1))
+    return stats.paired_difference(*averages, clusters=column.prompts)
+
+
+def format_metric(metric: Metric | None, *, digits: int = 1, signed: bool = False) -> str:
+    if metric is None:
+        return MISSING
+    if metric.value is None:
+        return "undefined"
+    sign = "+" if signed else ""
+    interval = (
+        "" if metric.low is None else f" [{100 * metric.low:{sign}.{digits}f}, {100 * metric.high:{sign}.{digits}f}]"
+    )
+    return f"{100 * metric.value:{sign}.{digits}f}{interval}"
+
+
+def classify_direction(published: float, metric: Metric | None) -> str:
+    """Whether the run's difference has the sign of the paper's: yes, no, or undecided if its interval includes zero."""
+    if metric is None or metric.low is None or metric.high is None or abs(published) < 1e-9:
+        return ""
+    if metric.low <= 0 <= metric.high:
+        return ", undecided"
+    return ", yes" if (metric.low > 0) == (published > 0) else ", no"
+
+
+def render_table(title: str, columns: Sequence[Column], rows: Mapping[str, Sequence[str]]) -> str:
+    head = f"| paper / run | {' | '.join(column.title for column in columns)} |\n|{'---|' * (len(columns) + 1)}"
+    return "\n".join([f"**{title}**\n", head, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())])
+
+
+def render_accuracies(title: str, table: str, part: str, columns: Sequence[Column]) -> str:
+    rows = {
+        row["name"]: [
+            f"{column.published(row, 'accuracy'):.1f} / {format_metric(compute_accuracy(column, part, arm))}"
+            for column in columns
+        ]
+        for arm, row in PUBLISHED[table].items()
+    }
+    return render_table(title, columns, rows)
+
+
+def render_pgr(columns: Sequence[Column]) -> str:
+    rows = {
+        row["name"]: [
+            f"{column.published_pgr(row):.0f} / {format_metric(compute_pgr(column, arm), digits=0)}"
+            for column in columns
+        ]
+        for arm, row in PUBLISHED["table1"].items()
+        if arm not in ("weak_model", "human")
+    }
+    return render_table("Table 1: PGR", columns, rows)
+
+
+def render_differences(
+    title: str, table: str, part: str, pairs: Sequence[tuple[str, str]], columns: Sequence[Column]
+) -> str:
+    """Differences between arms, with the paper's, and whether their signs agree."""
+    rows = {}
+    for arm, other in pairs:
+        first, second = PUBLISHED[table][arm], PUBLISHED[table][other]
+        cells = []
+        for column in columns:
+            published = column.published(first, "accuracy") - column.published(second, "accuracy")
+            metric = compute_difference(column, part, arm, other)
+            direction = classify_direction(published, metric)
+            cells.append(f"{published:+.1f} / {format_metric(metric, signed=True)}{direction}")
+        rows[f"{first['name'].lstrip('– ')} minus {second['name'].lstrip('– ')}"] = cells
+    return render_table(f"{title} Does the sign agree?", columns, rows)
 
 
 def main() -> None:
-    for dataset, folder in enumerate(sys.argv[1:3]):
-        report, run = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")), Run(Path(folder))
-        print(
-            f"### {('Harmless', 'Helpful')[dataset]}\n\nStudents (table 1)\n\n{render_students(report, run, dataset)}\n"
-        )
-        print(f"Labels (tables 2 and 3)\n\n{render_labels(report, dataset)}\n")
-        print(f"Labels, pair by pair\n\n{render_paired_labels(run)}\n")
-        print(f"Search trees\n\n{render_search_trees(report)}\n")
+    folder = Path(sys.argv[1])
+    loaded = {name: load_results(folder / name, name) for name in DATASETS}
+    columns = build_columns({name: results for name, results in loaded.items() if results is not None})
+    students, labels, ablations = (list(PUBLISHED[f"table{number}"]) for number in (1, 2, 3))
+    over_weak = [(arm, "weak_model") for arm in students if arm != "weak_model"]
+    seam_over = [("seam", arm) for arm in labels if arm != "seam"]
+    steps = list(zip(ablations[1:], ablations, strict=False))
+    missing = [name.upper() for name, results in loaded.items() if results is None]
+    sections = (
+        f"Missing runs: {', '.join(missing) or 'none'}.",
+        render_accuracies("Table 1: accuracy of students", "table1", "students", columns),
+        render_pgr(columns),
+        render_differences("Table 1: students over the weak model.", "table1", "students", over_weak, columns),
+        render_accuracies("Table 2: accuracy of retained labels", "table2", "labels", columns),
+        render_differences("Table 2: SEAM over each baseline.", "table2", "labels", seam_over, columns),
+        render_accuracies("Table 3: accuracy of labels without components", "table3", "labels", columns),
+        render_differences("Table 3: each ablation and the one above it.", "table3", "labels", steps, columns),
+    )
+    print("\n\n".join(sections))
 
 
 if __name__ == "__main__":

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
-from trimtab.pipeline.dry_run import REASON_DATA_AND_WEIGHTS_MISSING, REASON_STALE, plan_dry_run
+from trimtab.pipeline.dry_run import REASON_STALE, plan_dry_run
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, Plan, RowStages, build_plan, sort_stages
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stale_stages import find_stale_stages
@@ -409,90 +405,3 @@ def test_a_debate_is_estimated_by_the_seconds_per_pair_of_the_last_one(
     write_record(artifact.folder, record | {"seconds": 50.0})
     estimates = seconds(tiny_study, tmp_path, "arms.y.annotator.max_argument_tokens=9", "split.max_unlabeled=20")
     assert estimates["annotate.y"] == pytest.approx(100)
-
-
-SEAM = Path(__file__).parents[2] / "studies" / "seam2025"
-DATA_SETS = ("anthropic_hh", "cai_harmless", "harmless", "helpful", "helpsteer", "safe_rlhf")
-
-# In a process of its own: libraries read the hub's settings and cache folder once, at import.
-OFFLINE = """
-import json, sys
-from pathlib import Path
-from trimtab.config.study import Study
-from trimtab.pipeline.dry_run import plan_dry_run
-from trimtab.pipeline.plan import build_plan
-from trimtab.sources.hub import HubUnreachableError
-
-folder = Path(sys.argv[1])
-plans = {}
-for data in [None, *sorted((folder / "data").glob("*.yaml"))]:
-    study = Study.load(folder / "paper.yaml", ["data=" + data.read_text()] if data else [])
-    rows = {row.stage: [row.state, row.reason] for row in plan_dry_run(study, Path(sys.argv[2]))}
-    try:
-        error_message = build_plan(study) and ""
-    except HubUnreachableError as error:
-        error_message = str(error)
-    plans[data.stem if data else "paper"] = {"rows": rows, "error": error_message}
-print(json.dumps(plans))
-"""
-
-
-@pytest.fixture(scope="module")
-def offline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The dry run of SEAM's study without a hub, as shipped and with each of its data sets."""
-    home = tmp_path_factory.mktemp("home")
-    environment = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HOME": str(home), "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", OFFLINE, str(SEAM), str(home / "run")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    plans: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return plans
-
-
-def test_every_data_set_of_seam_can_be_planned_before_any_download(offline: dict[str, dict[str, Any]]) -> None:
-    assert set(offline) == {"paper", *DATA_SETS}
-    names = {"split", "annotate.seam", "filter.seam", "preference-model.human", "predict.weak_model"}
-    for plan in offline.values():
-        assert {tuple(row) for row in plan["rows"].values()} == {("to run", REASON_DATA_AND_WEIGHTS_MISSING)}
-        assert names <= set(plan["rows"])
-
-
-def test_the_plan_of_a_run_never_has_a_placeholder_for_its_data(offline: dict[str, dict[str, Any]]) -> None:
-    for plan in offline.values():
-        assert plan["error"].startswith("the dataset cannot be loaded: the Hub could not be reached")
-
-
-def test_seams_study_uses_the_first_of_its_data_sets() -> None:
-    study = Study.load(SEAM / "paper.yaml")
-    assert study == Study.load(SEAM / "paper.yaml", ["data=" + (SEAM / "data" / "helpful.yaml").read_text()])
-
-
-def test_seams_two_studies_have_the_same_arms() -> None:
-    paper, offline = (Study.load(SEAM / f"{name}.yaml").arms for name in ("paper", "offline"))
-    assert list(paper) == list(offline)
-    assert {name: type(arm.annotator) for name, arm in paper.items()} == {
-        name: type(arm.annotator) for name, arm in offline.items()
-    }
-    assert {name: arm.filter for name, arm in paper.items()} == {name: arm.filter for name, arm in offline.items()}
-
-
-def test_the_alignment_scenario_is_one_study() -> None:
-    starter = "{kind: starter, limit: 40}"
-    study = Study.load(SEAM / "alignment.yaml", [f"data={starter}", f"scorers.proxy.data={starter}"])
-    plan = build_plan(study)
-    for arm in ("naive", "seam", "truth"):
-        by = row(plan, f"by_{arm}")
-        assert by.training is not None
-        new = by.training.input_stages["labels"]
-        student = new.input_stages["labels"].input_stages["engine.weak"]
-        assert student.name == f"preference-model.{arm}"
-        # the new pairs are those on which the filtered labels of the arm abstain
-        assert fingerprint(student.input_stages["labels"]) == fingerprint(new.input_stages[f"labels.{arm}"])
-        assert (new.kind, new.settings) == ("filter", {"filter": {"kind": "complement", "arm": arm}})
-        assert (by.training.kind, by.training.input_stages["model"].name) == ("dpo", "sft.student")
-        assert set(by.verdicts) == {"small"}
-        assert by.verdicts["small"].input_stages["baseline"].name == "generate.sft"
-        assert row(plan, arm).skipped
-    assert plan.baseline == "sft"
-    complements = {fingerprint(row(plan, name).labels.input_stages["labels.truth"]) for name in ("human", "by_truth")}  # type: ignore[union-attr]
-    assert len(complements) == 1
