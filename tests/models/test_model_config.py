@@ -175,8 +175,10 @@ def test_resolved_weights_have_the_content_hash_of_their_settings(tmp_path: Path
 
 def test_a_folder_of_pickles_is_rejected_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"no \.safetensors file .*can run code"):
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(
+        ModelError, match=r"no \.safetensors file and no pytorch_model\.bin .*other pickle files .* not read"
+    ):
         compute_model_hash(Model(base=str(tmp_path)))
 
 
@@ -203,6 +205,9 @@ def test_a_large_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path) -
     file.write_bytes(b"\1" * download_cache.MIN_CACHED_FILE_BYTES)
     os.utime(file, ns=(10**18, 10**18))
     assert download_cache.compute_sha256_cached(file) == first, "same path, size and time: not hashed again"
+    hashes = download_cache.get_cache_dir() / "hashes.json"
+    hashes.write_text(hashes.read_text().replace(first[:8], "0" * 8))
+    assert download_cache.compute_sha256_cached(file) != first, "a damaged hash is not used"
     os.utime(file, ns=(10**18, 10**18 + 1))
     assert download_cache.compute_sha256_cached(file) == download_cache.compute_sha256(file) != first
 

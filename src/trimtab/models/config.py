@@ -13,9 +13,10 @@ from trimtab.core.component import Settings
 from trimtab.errors import ModelError
 from trimtab.models.default_chat_template import DEFAULT_CHAT_TEMPLATE, template_hash
 from trimtab.models.sources.adapter_dir import open_adapter_dir
+from trimtab.models.sources.bin_weights import BinWeights
 from trimtab.models.sources.gguf import LocalGguf, Notify
 from trimtab.models.sources.hub import HUB_ID_PATTERN, HubModel
-from trimtab.models.sources.local_dir import LocalDir, is_adapter_dir
+from trimtab.models.sources.local_dir import LocalDir, has_only_bin_weights, is_adapter_dir
 from trimtab.models.sources.origin import read_license
 from trimtab.models.sources.pypi import PYPI_PREFIX, PyPIWeights
 from trimtab.models.sources.registry import REGISTERED_MODELS
@@ -81,6 +82,10 @@ class WeightSource(Protocol):
 
     def content_hash(self) -> str | None:
         """The hash of the bytes, or None if they would have to be downloaded first. Never downloads."""
+        ...
+
+    def find_folder(self) -> Path | None:
+        """The folder of safetensors, which may not exist yet, or None if it cannot be known without a download."""
         ...
 
     def fetch(self, notify: Notify, /) -> Path:
@@ -185,6 +190,8 @@ def _select_local_source(model: Model, path: Path) -> WeightSource:
     _reject_setting(model, "sha256", f"only a .gguf file has one; {path} is a folder")
     if is_adapter_dir(path):
         return open_adapter_dir(path, _select_base)
+    if has_only_bin_weights(path):
+        return BinWeights(path=path.resolve(), name=path.resolve().name)
     return LocalDir(path=path, trust_remote_code=model.trust_remote_code)
 
 

@@ -10,7 +10,7 @@ from trimtab.models.config import BUILTIN_TEMPLATE, Model, ResolvedWeights, load
 from trimtab.models.default_chat_template import build_default_template
 from trimtab.models.silence_transformers import silence_transformers
 from trimtab.models.sources.local_dir import require_tokenizer_files
-from trimtab.models.weight_headers import require_config_sizes
+from trimtab.models.weight_headers import read_shapes, require_config_sizes
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -26,7 +26,7 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     import torch
     from transformers import AutoModelForCausalLM
 
-    require_config_sizes(weights.folder, load_config(model, weights))
+    require_config_sizes(weights.folder, load_config(model, weights), read_shapes(weights.folder))
     try:
         with silence_transformers():
             loaded, info = AutoModelForCausalLM.from_pretrained(

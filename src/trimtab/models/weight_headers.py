@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from safetensors import safe_open
 
 from trimtab.errors import ModelError
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block)\.(\d+)\.")
 _EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings)\.weight$")
 
 
@@ -29,17 +30,16 @@ def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def get_layer_index(name: str) -> int:
-    """The decoder layer that a tensor belongs to, or -1."""
+    """The layer that a tensor belongs to, or -1."""
     match = _LAYER.search(name)
     return int(match[1]) if match else -1
 
 
-def require_config_sizes(folder: Path, config: Any) -> None:
-    """Raise `ModelError` if the configuration has more decoder layers or another number of tokens than the weights.
+def require_config_sizes(folder: Path, config: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `ModelError` if the configuration has more layers or another number of tokens than the weights in `folder`.
 
-    Building such a model could allocate any amount of memory before the weights are missed.
+    `shapes` are those of its tensors. Building such a model could allocate any amount of memory before the weights are missed.
     """
-    shapes = read_shapes(folder)
     text_config = config.get_text_config()
     num_layers = 1 + max(map(get_layer_index, shapes), default=-1)
     stated: Any = getattr(text_config, "num_hidden_layers", None)

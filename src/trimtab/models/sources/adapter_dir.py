@@ -20,6 +20,10 @@ from trimtab.models.sources.gguf import Notify
 from trimtab.models.sources.local_dir import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
+    INDEX_FILE,
+    NOTICE_PATTERNS,
+    TOKENIZER_PATTERNS,
+    copy_files,
     folder_hash,
     has_tokenizer_files,
     read_json_object,
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
 
 MERGE_VERSION = 1  # bump when merging the same files gives different weights
 _LANGUAGE_MODEL_TASKS = (None, "CAUSAL_LM")
-_TOKENIZER_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.spm")
-_NOTICE_PATTERNS = ("LICENSE*", "NOTICE*", "*_TERMS.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class AdapterDir:
         files = folder_hash(self.path, trust_remote_code=False)
         return f"{base_hash}+adapter{MERGE_VERSION}:{adapter_hash(self.path)}:{files}"
 
-    def merged_dir(self) -> Path | None:
+    def find_folder(self) -> Path | None:
         """The folder for the merged weights, which may not exist yet. None if the base has not been downloaded."""
         content_hash = self.content_hash()
         if content_hash is None:
@@ -67,7 +69,7 @@ class AdapterDir:
     def fetch(self, notify: Notify) -> Path:
         """The folder of the merged weights, merged now if necessary. A second process waits for the first to finish."""
         base = self.base.fetch(notify)
-        folder = self.merged_dir()
+        folder = self.find_folder()
         if folder is None:
             raise ModelError(f"{self.path}: its base {base} was deleted while it was being read")
         if folder.is_dir():
@@ -136,11 +138,9 @@ def _merge(base: Path, adapter: Path, folder: Path) -> None:
     except Exception as error:  # the libraries raise errors of many types
         raise ModelError(f"{adapter}: cannot apply the adapter to {base}: {error}") from error
     tokenizer = adapter if has_tokenizer_files(adapter) else base
-    weights_files = {ADAPTER_CONFIG, "config.json", "generation_config.json", "model.safetensors.index.json"}
-    for source, patterns in ((tokenizer, _TOKENIZER_PATTERNS), (base, _NOTICE_PATTERNS)):
-        for file in {file for pattern in patterns for file in source.glob(pattern)}:
-            if file.is_file() and file.name not in {*weights_files, ORIGIN_FILE}:
-                shutil.copy(file, folder / file.name)
+    excluded = {ADAPTER_CONFIG, "config.json", "generation_config.json", INDEX_FILE, ORIGIN_FILE}
+    copy_files(tokenizer, folder, TOKENIZER_PATTERNS, excluded)
+    copy_files(base, folder, NOTICE_PATTERNS, excluded)
     origin = {"name": adapter.resolve().name, "base": base.name, "license": read_license(base)}
     write_origin(folder, origin)
 

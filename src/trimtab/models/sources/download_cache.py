@@ -81,13 +81,23 @@ def _load_hash_cache() -> dict[str, list[int | str]]:
         return {}
     if not isinstance(entries, dict):
         return {}
-    return {path: entry for path, entry in entries.items() if isinstance(entry, list) and len(entry) == 3}
+    return {path: entry[:3] for path, entry in entries.items() if isinstance(entry, list) and _is_intact(path, entry)}
+
+
+def _is_intact(path: str, entry: list[int | str]) -> bool:
+    """Whether the last value is the checksum of the others: a damaged hash would be the identity of another model."""
+    return len(entry) == 4 and entry[3] == _compute_entry_checksum(path, entry[:3])
+
+
+def _compute_entry_checksum(path: str, values: list[int | str]) -> str:
+    return hashlib.sha256(json.dumps([path, *values]).encode()).hexdigest()[:16]
 
 
 def _store_hash(path: str, entry: list[int | str]) -> None:
     file = _hash_cache_path()
     with FileLock(file.with_suffix(".lock")):
-        entries = {name: cached for name, cached in _load_hash_cache().items() if Path(name).exists()}
+        entries = {name: cached for name, cached in _load_hash_cache().items() if Path(name).exists()} | {path: entry}
+        checked = {name: [*values, _compute_entry_checksum(name, values)] for name, values in entries.items()}
         partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(entries | {path: entry}, indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(checked, indent=1), encoding="utf-8")
         partial.replace(file)

@@ -56,6 +56,10 @@ class LocalGguf:
             require_sha256(self.file, sha256, self.sha256)
         return compute_gguf_hash(sha256)
 
+    def find_folder(self) -> Path:
+        """The folder for the converted weights, which may not exist yet."""
+        return get_converted_dir(self.name, compute_sha256_cached(self.file))
+
     def fetch(self, notify: Notify) -> Path:
         """The folder of the converted weights."""
         self.content_hash()

@@ -1,18 +1,24 @@
-"""Weights on the Hugging Face Hub: the local cache first, then a download of safetensors and tokenizer files, never pickles."""
+"""Weights on the Hugging Face Hub: the local cache first, then a download of safetensors and tokenizer files.
+
+If a repository has no safetensors file, its .bin files are downloaded and converted.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.errors import ModelError
+from trimtab.models.sources.bin_weights import BinWeights
 from trimtab.models.sources.gguf import Notify
-from trimtab.models.sources.local_dir import describe_missing_files, folder_hash, require_model_files
+from trimtab.models.sources.local_dir import LocalDir, describe_missing_files, has_only_bin_weights
 
 HUB_ID_PATTERN = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 ALLOWED_FILES = ("*.safetensors", "*.json", "tokenizer*", "*.model", "*.txt", "*.jinja")
-PICKLE_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+BIN_FILES = ("pytorch_model.bin", "pytorch_model-*.bin")
+PICKLE_FILES = ("*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +34,52 @@ class HubModel:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
     def content_hash(self) -> str | None:
-        folder = self._find_cached_snapshot()
-        return None if folder is None else folder_hash(folder, trust_remote_code=self.trust_remote_code)
+        cached = self._find_cached_weights()
+        return None if cached is None else cached.content_hash()
+
+    def find_folder(self) -> Path | None:
+        cached = self._find_cached_weights()
+        return None if cached is None else cached.find_folder()
 
     def fetch(self, notify: Notify) -> Path:
-        """The folder of the snapshot. It is downloaded if the local cache is incomplete."""
-        cached = self._find_cached_snapshot()
+        """The folder of the snapshot, or of the weights converted from it. Downloaded if the local cache is incomplete."""
+        cached = self._find_cached_weights()
         if cached is not None:
-            return cached
+            return cached.fetch(notify)
         notify(f"{self.name}: not in the local Hub cache; downloading")
         folder = self._load_snapshot(local=False)
-        require_model_files(folder)
-        return folder
+        if not any(folder.glob("*.safetensors")):
+            notify(f"{self.name}: has no safetensors file; downloading its .bin files, which will be converted")
+            # the commit of the first download: the branch may have moved
+            folder = self._load_snapshot(local=False, revision=folder.name, more_files=BIN_FILES)
+        return self._select_weights(folder).fetch(notify)
 
-    def _find_cached_snapshot(self) -> Path | None:
+    def _select_weights(self, folder: Path) -> LocalDir | BinWeights:
+        if has_only_bin_weights(folder):
+            return BinWeights(path=folder, name=self.name)
+        return LocalDir(path=folder, trust_remote_code=self.trust_remote_code)
+
+    def _find_cached_weights(self) -> LocalDir | BinWeights | None:
         from huggingface_hub.errors import LocalEntryNotFoundError
 
         try:
             folder = self._load_snapshot(local=True)
         except LocalEntryNotFoundError:
             return None
-        return folder if describe_missing_files(folder) is None else None
+        return self._select_weights(folder) if describe_missing_files(folder) is None else None
 
-    def _load_snapshot(self, *, local: bool) -> Path:
+    def _load_snapshot(self, *, local: bool, revision: str | None = None, more_files: Sequence[str] = ()) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
 
-        allowed = [*ALLOWED_FILES, "*.py"] if self.trust_remote_code else [*ALLOWED_FILES]
+        allowed = [*ALLOWED_FILES, *more_files, *(["*.py"] if self.trust_remote_code else [])]
         try:
             return Path(
                 snapshot_download(
                     self.repo,
-                    revision=self.revision,
+                    revision=revision or self.revision,
                     allow_patterns=allowed,
-                    ignore_patterns=[*PICKLE_FILES],
+                    ignore_patterns=[*PICKLE_FILES, *(() if more_files else ["*.bin"])],
                     local_files_only=local,
                 )
             )

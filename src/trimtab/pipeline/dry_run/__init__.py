@@ -24,9 +24,9 @@ REASON_NEW = "new"
 REASON_STALE = "its labels are regenerated"
 REASON_RESUME = "resumes"
 REASON_EARLIER_STUDY = "made for an earlier study"
-REASON_WEIGHTS_MISSING = "downloads weights first"
-REASON_DATA_MISSING = "downloads data first"
-REASON_DATA_AND_WEIGHTS_MISSING = "downloads data and weights first"
+REASON_WEIGHTS_MISSING = "fetches weights first"
+REASON_DATA_MISSING = "fetches data first"
+REASON_DATA_AND_WEIGHTS_MISSING = "fetches data and weights first"
 
 
 @dataclass(frozen=True, slots=True)
