@@ -8,7 +8,8 @@ from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
 from trimtab.errors import StudyError
-from trimtab.types import Annotation, Choice, Pair, build_user_prompt
+from trimtab.filters.agreement import Agreement
+from trimtab.types import Annotation, Choice, Pair, build_human_annotation, build_user_prompt
 
 PAIRS = [Pair.from_responses(build_user_prompt(f"Question {n}?"), "yes", "no", "first") for n in range(100)]
 UNLABELED = [Pair.from_responses(build_user_prompt(f"Riddle {n}?"), "yes", "no") for n in range(10)]
@@ -50,6 +51,18 @@ def test_flipped_labels_are_independent_of_the_arms_errors() -> None:
 
 def test_the_matched_rate_is_relative_to_the_labels_of_the_other_arm() -> None:
     assert len(flipped(NoisyHuman(arm="weak"), other_arm(wrong=20, abstained=20))) == 25
+
+
+def test_flipped_labels_split_into_correct_and_flipped_ones_that_partition_the_pairs() -> None:
+    """Table 11 of Tao & Li (2025): the flipped labels, their correct part, and the other part, all flipped."""
+    flip = NoisyHuman(arm="weak")
+    union = flip.annotate(PAIRS, AnnotatorInputs(human_labels=HUMAN, labels={"weak": other_arm(wrong=39)}))
+    inputs = AnnotatorInputs(labels={"flipped": {label.pair_id: label for label in union}})
+    all_flipped = NoisyHuman(noise_rate=1.0).annotate(PAIRS, AnnotatorInputs(human_labels=HUMAN))
+    correct = Agreement(arm="flipped").keep([build_human_annotation(pair) for pair in PAIRS], inputs)
+    wrong = Agreement(arm="flipped").keep(all_flipped, inputs)
+    assert (sum(correct), sum(wrong)) == (61, 39)
+    assert all(here != there for here, there in zip(correct, wrong, strict=True))
 
 
 @pytest.mark.parametrize(("rate", "count"), [(0.0, 0), (0.124, 12), (0.5, 50), (1.0, 100)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from trimtab import stats
 from trimtab.cli.terminal import app
+from trimtab.config.study import Study
 from trimtab.errors import DataError, StoreError, StudyError
 from trimtab.report.collect.arm_values import load_arm_values
 from trimtab.report.collect.report import collect_report
@@ -23,6 +25,7 @@ from trimtab.report.run_comparison.collect import compare_runs
 from trimtab.report.run_comparison.figures import parse_judge_name
 from trimtab.report.run_comparison.json_format import run_comparison_to_json
 from trimtab.report.run_comparison.page import render_run_comparison_page
+from trimtab.report.run_comparison.seeds import find_varied_seed
 from trimtab.report.run_comparison.terminal import render_run_comparison_tables
 from trimtab.report.run_reader import Run
 from trimtab.report.text.verdict import build_verdict
@@ -209,6 +212,53 @@ def test_seeds_with_their_own_splits_are_aggregated_by_their_means(one: Path, ot
     assert "each seed has its own split" in comparison.seed_note
     assert "each seed has its own split" in render_run_comparison_page(comparison)
     assert "each seed has its own split" in " ".join(terminal(render_run_comparison_tables(comparison)).split())
+
+
+@pytest.mark.parametrize(
+    ("shared", "note"),
+    [(True, "variation over splits and test pairs"), (False, "each split has its own test pairs")],
+)
+def test_runs_that_differ_only_in_the_seed_of_their_split_are_pooled(
+    one: Path, seeds: list[Path], other_tests: Path, tmp_path: Path, shared: bool, note: str
+) -> None:
+    folders = [
+        Path(shutil.copytree(folder, tmp_path / str(number)))
+        for number, folder in enumerate(seeds if shared else [one, other_tests])
+    ]
+    for number, folder in enumerate(folders):
+        study = Run(one).study
+        split = study.split.model_copy(update={"seed": number})
+        (folder / "study.yaml").write_text(study.model_copy(update={"split": split}).to_yaml())
+    comparison = compare_runs(folders)
+    (weak,) = (row for row in comparison.seed_aggregates if (row.arm, row.metric) == ("weak", "gold_reward"))
+    means = [
+        stats.mean(list(load_arm_values(Run(folder))["weak"].values["gold_reward"].values())).value or 0.0
+        for folder in folders
+    ]
+    assert weak.mean.value == pytest.approx(sum(means) / len(means))
+    assert weak.variance.value == pytest.approx(statistics.variance(means))
+    assert note in comparison.seed_note
+    document = run_comparison_to_json(comparison)
+    assert next(row for row in document["seeds"] if row["arm"] == "weak")["variance"]["n"] == len(folders)
+
+
+def studies(one: Path, *seeds: tuple[int, int | None]) -> list[Study]:
+    study = Run(one).study
+    return [
+        study.model_copy(update={"seed": seed, "split": study.split.model_copy(update={"seed": split})})
+        for seed, split in seeds
+    ]
+
+
+def test_the_varied_seed_differs_between_all_runs(one: Path) -> None:
+    assert find_varied_seed(studies(one, (1, None), (2, None))) == "seed"
+    assert find_varied_seed(studies(one, (1, 5), (2, 5))) == "seed"
+    assert find_varied_seed(studies(one, (1, 5), (1, 6), (1, 7))) == "split seed"
+    assert find_varied_seed(studies(one, (1, 5), (2, 6))) == "seed"
+    assert find_varied_seed(studies(one, (1, 5), (1, 5))) is None
+    assert (
+        find_varied_seed(studies(one, (1, 5), (1, 6), (2, 5), (2, 6))) is None
+    )  # a grid: its runs are not independent
 
 
 def test_seeds_on_the_same_test_pairs_have_a_note_on_their_intervals(seeds: list[Path]) -> None:

@@ -39,6 +39,8 @@ def test_five_seeds_have_the_t_interval_and_the_chi_square_interval_of_scipy() -
     bounds = [std * math.sqrt(4 / stats.chi2.ppf(tail, 4)) for tail in (0.975, 0.025)]
     assert result.std.value == pytest.approx(std)
     assert (result.std.low, result.std.high) == pytest.approx(tuple(bounds))
+    assert result.variance.value == pytest.approx(float(np.var(VALUES, ddof=1)))
+    assert (result.variance.low, result.variance.high) == pytest.approx(tuple(bound**2 for bound in bounds))
 
 
 def test_one_seed_has_a_mean_without_an_interval() -> None:

@@ -1,10 +1,10 @@
-"""Metrics over several training seeds."""
+"""Metrics over several seeds of the training or of the split."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,11 +23,17 @@ from trimtab.types import Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedSummary:
-    """The mean over runs that differ only in their seed, and the standard deviation between them. In both, `n` is the number
-    of seeds."""
+    """The mean over runs that differ only in a seed, and the standard deviation between them. In both, `n` is the number of
+    seeds."""
 
     mean: Metric
     std: Metric
+
+    @property
+    def variance(self) -> Metric:
+        """The square of the standard deviation and of its interval's ends."""
+        low, value, high = (None if x is None else x * x for x in (self.std.low, self.std.value, self.std.high))
+        return replace(self.std, value=value, low=low, high=high)
 
 
 def summarize_seeds(values: Sequence[float], *, n_failed: int = 0) -> SeedSummary:

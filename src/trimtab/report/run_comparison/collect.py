@@ -16,11 +16,10 @@ from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import Report, sort_arm_names
 from trimtab.report.run_comparison.figures import collect_arm_metrics, parse_judge_name
 from trimtab.report.run_comparison.seeds import (
-    SEPARATE_SPLITS_NOTE,
-    SHARED_SPLIT_NOTE,
     SeedAggregate,
     aggregate_over_seeds,
-    differ_only_in_seed,
+    describe_pooling,
+    find_varied_seed,
     have_same_test_pairs,
 )
 from trimtab.report.run_reader import Run
@@ -50,8 +49,8 @@ class MetricRow:
 class RunComparison:
     """The runs, the metrics that at least two of them share, and notes for the reader.
 
-    If the runs are one study with several seeds, `seed_aggregates` has the metrics over all seeds and `seed_note` says what
-    their intervals cover.
+    If the runs are one study with several seeds or split seeds, `seed_aggregates` has the metrics over all of them, and
+    `seed_note` says what their intervals cover. `shared_test_pairs`: whether all runs have the same test pairs.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -59,6 +58,7 @@ class RunComparison:
     notes: tuple[str, ...]
     seed_aggregates: tuple[SeedAggregate, ...] = ()
     seed_note: str = ""
+    shared_test_pairs: bool = True
 
     @property
     def metric_names(self) -> list[str]:
@@ -101,19 +101,18 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
             f"the runs have no metric in common: {'; '.join(_describe_metrics(run.compared) for run in loaded)}"
         )
     has_shared_pairs = have_same_test_pairs([run.run.test for run in loaded])
-    seed_aggregates = _aggregate_seeds(loaded, has_shared_pairs)
+    varied = find_varied_seed([run.run.study for run in loaded])
     return RunComparison(
         runs=tuple(run.compared for run in loaded),
         metric_rows=tuple(metric_rows),
         notes=tuple(_notes(loaded, {parse_judge_name(row.metric) for row in metric_rows})),
-        seed_aggregates=tuple(seed_aggregates),
-        seed_note=(SHARED_SPLIT_NOTE if has_shared_pairs else SEPARATE_SPLITS_NOTE) if seed_aggregates else "",
+        seed_aggregates=tuple(_aggregate_seeds(loaded, has_shared_pairs)) if varied else (),
+        seed_note=describe_pooling(varied, shared_test_pairs=has_shared_pairs) if varied else "",
+        shared_test_pairs=has_shared_pairs,
     )
 
 
 def _aggregate_seeds(loaded: Sequence[_LoadedRun], has_shared_pairs: bool) -> list[SeedAggregate]:
-    if not differ_only_in_seed([run.run.study for run in loaded]):
-        return []
     report = loaded[0].compared.report
     compare_with = {arm.name: (report.get_baseline(arm.name), *arm.compare_with) for arm in report.arms}
     values = [run.values_by_arm for run in loaded]

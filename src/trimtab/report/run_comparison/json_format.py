@@ -32,6 +32,7 @@ def run_comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
                 "metric": aggregate.metric,
                 "mean": asdict(aggregate.mean),
                 "std": asdict(aggregate.std),
+                "variance": asdict(aggregate.variance),
                 "differences": {name: asdict(metric) for name, metric in aggregate.differences.items()},
             }
             for aggregate in comparison.seed_aggregates

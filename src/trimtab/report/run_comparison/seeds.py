@@ -1,9 +1,10 @@
-"""One study run with several seeds: each arm's metrics aggregated over the seeds, and their spread."""
+"""One study run with several seeds, or several split seeds: each arm's metrics aggregated over them, and their spread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from trimtab import stats
 from trimtab.config.study import Study
@@ -13,22 +14,35 @@ from trimtab.types import Metric, Pair
 # Differences are computed to these rows if the study has them, and to the rows that the study requests.
 DEFAULT_BASELINES = ("sft", "human", "weak", "flipped")
 
-SHARED_SPLIT_NOTE = (
-    "The runs are one study with several seeds and the same test pairs. Intervals of means and differences cover variation "
-    "over seeds and test pairs; differences are paired within a seed."
-)
-SEPARATE_SPLITS_NOTE = (
-    "The runs are one study with several seeds, and each seed has its own split and test pairs. Intervals are over the means "
-    "of seeds, n counts seeds, and the SD covers both seeds and splits; differences are paired within a seed. Set "
-    "`split.seed` so that seeds share their pairs: the comparison is then more precise."
-)
+# What differs between runs that are pooled: `seed`, which also sets the split unless `split.seed` is set, or `split.seed`.
+VariedSeed = Literal["seed", "split seed"]
+# By what differs, and by whether the runs have the same test pairs.
+_NOTES: Mapping[tuple[VariedSeed, bool], str] = {
+    ("seed", True): (
+        "The runs are one study with several seeds and the same test pairs. Intervals of means and differences cover "
+        "variation over seeds and test pairs; differences are paired within a seed."
+    ),
+    ("seed", False): (
+        "The runs are one study with several seeds, and each seed has its own split and test pairs. Intervals are over the "
+        "means of seeds, n counts seeds, and the SD covers both seeds and splits; differences are paired within a seed. Set "
+        "`split.seed` so that seeds share their pairs: the comparison is then more precise."
+    ),
+    ("split seed", True): (
+        "The runs are one study with several split seeds and the same test pairs. Intervals of means and differences cover "
+        "variation over splits and test pairs, but not over training seeds; differences are paired within a split."
+    ),
+    ("split seed", False): (
+        "The runs are one study with several split seeds, and each split has its own test pairs. Intervals are over the means "
+        "of splits, n counts splits, and the SD covers splits, but not training seeds; differences are paired within a split."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedAggregate:
     """A metric of one arm over several seeds.
 
-    `mean` has an interval over seeds and rows, `std` is the standard deviation across seeds, and `differences` to baseline
+    `mean` has an interval over seeds and rows, `std` and `variance` are those between seeds, and `differences` to baseline
     rows are paired within a seed. `n` counts seeds in `std`, and everywhere if each seed has its own test pairs.
     """
 
@@ -36,13 +50,33 @@ class SeedAggregate:
     metric: str
     mean: Metric
     std: Metric
+    variance: Metric
     differences: Mapping[str, Metric]
 
 
-def differ_only_in_seed(studies: Sequence[Study]) -> bool:
-    """Whether these are one study, each with a different seed."""
-    settings = {study.model_copy(update={"seed": 0}).to_yaml() for study in studies}
-    return len(settings) == 1 and len({study.seed for study in studies}) == len(studies) > 1
+def find_varied_seed(studies: Sequence[Study]) -> VariedSeed | None:
+    """The seed that differs between all of these studies, if nothing else does; None if they are not to be pooled.
+
+    If both seeds differ between all studies, that is `seed`. A grid of seeds and split seeds is not pooled: its runs are not
+    independent.
+    """
+    settings = {_without_seeds(study) for study in studies}
+    n_seeds, n_splits = (len(set(seeds)) for seeds in zip(*((s.seed, s.split.seed) for s in studies), strict=True))
+    if len(settings) > 1 or {n_seeds, n_splits} - {1, len(studies)}:
+        return None
+    if n_seeds > 1:
+        return "seed"
+    return "split seed" if n_splits > 1 else None
+
+
+def _without_seeds(study: Study) -> str:
+    split = study.split.model_copy(update={"seed": None})
+    return study.model_copy(update={"seed": 0, "split": split}).to_yaml()
+
+
+def describe_pooling(varied: VariedSeed, *, shared_test_pairs: bool) -> str:
+    """What the runs are and what their intervals cover."""
+    return _NOTES[varied, shared_test_pairs]
 
 
 def have_same_test_pairs(test_sets: Sequence[Sequence[Pair]]) -> bool:
@@ -110,8 +144,15 @@ def _aggregate_metric(
         )
         for baseline in baselines
     }
-    std = stats.summarize_seeds(_seed_means(values_by_seed)).std
-    return SeedAggregate(arm=arm, metric=metric, mean=pool(values_by_seed, False), std=std, differences=differences)
+    summary = stats.summarize_seeds(_seed_means(values_by_seed))
+    return SeedAggregate(
+        arm=arm,
+        metric=metric,
+        mean=pool(values_by_seed, False),
+        std=summary.std,
+        variance=summary.variance,
+        differences=differences,
+    )
 
 
 def _seed_means(values_by_seed: Sequence[Mapping[str, float]]) -> list[float]:

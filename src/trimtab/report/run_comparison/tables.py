@@ -9,7 +9,7 @@ from trimtab.report.formatting import MetricCell, format_difference_cell, format
 from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import OWN_SFT, sort_arm_names
 from trimtab.report.run_comparison.collect import RunComparison
-from trimtab.report.run_comparison.seeds import SEPARATE_SPLITS_NOTE, SeedAggregate, list_baselines
+from trimtab.report.run_comparison.seeds import SeedAggregate, list_baselines
 from trimtab.report.table import Column, Table, TableRow
 from trimtab.types import Metric
 
@@ -48,7 +48,7 @@ def build_seed_table(comparison: RunComparison, metric: str) -> Table:
         if aggregate.metric == metric
     }
     baselines = list_baselines(aggregates.values())
-    counts_seeds = comparison.seed_note == SEPARATE_SPLITS_NOTE
+    counts_seeds = not comparison.shared_test_pairs
     rows = []
     for arm in sort_arm_names(aggregates):
         aggregate = aggregates[arm]
