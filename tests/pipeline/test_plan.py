@@ -164,6 +164,10 @@ def test_arms_that_need_human_labels_are_skipped_without_them_with_a_reason() ->
             "arms.x: its labels depend on themselves, through x → y",
         ),
         (
+            ["arms.x.annotator=probe", "arms.x.calibration={}", "arms.x.filter=certified"],
+            "arms.x: certified needs the annotator's own probabilities; remove calibration",
+        ),
+        (
             ["arms.x.annotator={kind: prompted, weak: '@human.preference_model'}", "arms.x.calibration={}"],
             "arms.x.annotator.weak: @human.preference_model is trained on labels of the unlabeled pairs, which cannot be held "
             "out, so its label quality cannot be measured on the labeled pairs; remove what requires that (calibration, "

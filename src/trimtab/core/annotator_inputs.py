@@ -78,7 +78,8 @@ class Requirements:
     preference model among its engines is trained on, if it is not the default task. `features`: hidden states that it is
     trained on, with the labeled pairs. `reward_model`: a reward model to train on the labeled pairs. `human_labels`: whether it
     reads human labels of the pairs to label. `cross_fit_folds`: for filters, the number of folds of the out-of-fold labels
-    that it reads; 0 for none. `label_fields`: for filters, what the labels must have.
+    that it reads; 0 for none. `label_fields`: for filters, what the labels must have. `uncalibrated`: for filters, whether it
+    compares the labels with out-of-fold labels, which are not calibrated.
     """
 
     logprob_models: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ class Requirements:
     human_labels: bool = False
     cross_fit_folds: int = 0
     label_fields: frozenset[LabelField] = frozenset()
+    uncalibrated: bool = False
 
     @property
     def learns(self) -> bool:

@@ -10,7 +10,7 @@ from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.config.study import Arm, Study
 from trimtab.config.training import PreferenceModelSettings
 from trimtab.core.annotator_inputs import FeatureSpec, Requirements, RewardModelSpec, TrainingTask
-from trimtab.core.component import Component
+from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import get_training_task
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
@@ -106,6 +106,10 @@ class LabelingPlanner:
         if arm.filter is not None:
             needs = as_filter(arm.filter).requirements()
             require_suitable_filter(f"arms.{name}.filter", arm.filter, arm.annotator)
+            if needs.uncalibrated and arm.calibration is not None:
+                raise StudyError(
+                    f"arms.{name}: {get_kind(arm.filter)} needs the annotator's own probabilities; remove calibration"
+                )
             other_labels = {other: self.final_labels(other, (*requested_by, name)) for other in needs.arms}
             fit_labels = self.out_of_fold_labels(name, needs.cross_fit_folds) if needs.cross_fit_folds else None
             labels = filter_stage(f"filter.{suffix}", arm.filter, self.split, labels, other_labels, fit_labels)

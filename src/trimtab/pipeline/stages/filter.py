@@ -15,7 +15,7 @@ from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_annotations, load_split_pairs
-from trimtab.types import Annotation, Choice
+from trimtab.types import Annotation
 
 
 def filter_stage(
@@ -38,11 +38,13 @@ def filter_stage(
         labels = load_annotations(inputs["labels"])
         pairs = load_split_pairs(inputs["split"], "unlabeled")
         before = [labels[pair.id] for pair in pairs]
+        labeled_pairs = load_split_pairs(inputs["split"], "labeled") if out_of_fold else []
         filter_inputs = AnnotatorInputs(
             labels={arm: load_annotations(inputs[f"labels.{arm}"]) for arm in other_labels},
             pairs={pair.id: pair for pair in pairs},
             out_of_fold_labels=load_annotations(inputs["out_of_fold"]) if out_of_fold else {},
-            human_labels=_load_human_labels(inputs) if out_of_fold else {},
+            labeled_pairs=labeled_pairs,
+            human_labels={pair.id: pair.human for pair in labeled_pairs if pair.human is not None},
         )
         after = apply_filter(name, label_filter, before, filter_inputs)
         draft.write_rows("annotations", annotations_to_rows(after), ANNOTATION_SCHEMA)
@@ -80,11 +82,6 @@ def apply_filter(
     if not any(annotation.status == "ok" for annotation in filtered):
         raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; use a less strict filter")
     return filtered
-
-
-def _load_human_labels(inputs: StageInputs) -> dict[str, Choice]:
-    pairs = load_split_pairs(inputs["split"], "labeled")
-    return {pair.id: pair.human for pair in pairs if pair.human is not None}
 
 
 def summarize_filtering(
