@@ -143,11 +143,24 @@ def test_a_truncated_line_is_recomputed_and_does_not_affect_the_next(model: Mode
     assert read(lazy(model), budget=1) == (sums, 3)
 
 
-def test_a_line_with_other_keys_is_recomputed(model: Model, cache_dir: Path) -> None:
+def test_a_damaged_line_is_recomputed(model: Model, cache_dir: Path) -> None:
     sums, _ = read(lazy(model), budget=1)
     (file,) = cache_dir.glob("*.jsonl")
-    file.write_bytes(file.read_bytes().replace(b'"layout"', b'"form"', 1))
+    before, sign, after = file.read_bytes().partition(b"[[-")
+    file.write_bytes(before + b"[[ " + after)
+    assert sign
     assert read(lazy(model), budget=1) == (sums, 2)
+
+
+def test_lines_of_another_model_are_not_used() -> None:
+    batch, cached = [TokenizedPair(prompt=(1,), first=(2,))], CachedBatch("packed", [[-0.1, 0.0]])
+    one, two = LogprobCache.for_model("x"), LogprobCache.for_model("y")
+    one.add(batch, cached)
+    assert one.path is not None
+    assert two.path is not None
+    two.path.write_bytes(one.path.read_bytes())
+    assert LogprobCache.for_model("x").get(batch) == cached
+    assert LogprobCache.for_model("y").get(batch) is None
 
 
 def test_concurrent_writers_lose_nothing() -> None:

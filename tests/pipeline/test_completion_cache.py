@@ -393,15 +393,25 @@ def test_an_altered_entry_is_not_used(tmp_path: Path, change: tuple[bytes, bytes
     assert [count_requests(), count_requests()] == [1, 0]
 
 
-def test_entries_of_earlier_versions_without_a_checksum_are_used(tmp_path: Path) -> None:
-    inner = ScriptedEngine(reply=lambda _: "well")
-    engine = CachedEngine(engine=inner, cache_key="one", folder=tmp_path / "cache")
-    engine.generate(REQUESTS[:1], max_new_tokens=5)
-    (file,) = (tmp_path / "cache").iterdir()
-    file.write_bytes(file.read_bytes().partition(b', "sha256"')[0] + b"}\n")
-    again = CachedEngine(engine=inner, cache_key="one", folder=tmp_path / "cache")
-    assert again.generate(REQUESTS[:1], max_new_tokens=5)[0].text == "well"
-    assert len(inner.requests) == 1
+def test_completions_of_another_engine_are_not_used(tmp_path: Path) -> None:
+    """Two files of completions are swapped: their requests are the same, so their keys are, too."""
+
+    def generate(name: str) -> str:
+        engine = CachedEngine(
+            engine=ScriptedEngine(reply=lambda _: name), cache_key=name, folder=tmp_path, notify=notices.append
+        )
+        return engine.generate(REQUESTS[:1], max_new_tokens=5)[0].text
+
+    notices: list[str] = []
+    assert [generate("one"), generate("two")] == ["one", "two"]
+    one, two = sorted(tmp_path.iterdir())
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    assert [generate("one"), generate("two")] == ["one", "two"]
+    assert [notice.partition("skipped")[2] for notice in notices] == [
+        " 1 unreadable line; missing results are requested again"
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
 from trimtab.storage.artifacts import Artifact, Draft, Store, open_artifact
@@ -190,6 +193,34 @@ def test_a_truncated_last_line_is_computed_again(tmp_path: Path) -> None:
     second = RowMaker()
     assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
     assert second.requested == ["e"]
+
+
+def test_partial_rows_of_another_stage_are_computed_again(tmp_path: Path) -> None:
+    one, two = make_draft(tmp_path / "x"), make_draft(tmp_path / "y")
+    one.resumable_rows("texts", KEYS, RowMaker())
+    shutil.copy(one.folder / "texts.jsonl.part", two.folder / "texts.jsonl.part")
+    second = RowMaker()
+    two.resumable_rows("texts", KEYS, second)
+    assert second.requested == KEYS
+
+
+def test_partial_arrays_that_are_damaged_or_swapped_are_computed_again(tmp_path: Path) -> None:
+    computed: list[int] = []
+
+    def compute(indices: slice) -> NDArray[np.float32]:
+        computed.append(indices.start)
+        return np.full((2, 3), indices.start, np.float32)
+
+    draft = make_draft(tmp_path / "x")
+    draft.resumable_array("values", 6, 2, compute, lambda _: None)
+    expected = (draft.folder / "values.npy").read_bytes()
+    parts = sorted(draft.folder.glob("*.part"))
+    contents = [part.read_bytes() for part in parts]
+    for part, content in zip(parts, [contents[1], contents[0], contents[2][:-1]], strict=True):
+        part.write_bytes(content)
+    draft.resumable_array("values", 6, 2, compute, lambda _: None)
+    assert computed == [0, 2, 4] * 2
+    assert (draft.folder / "values.npy").read_bytes() == expected
 
 
 def test_partial_files_are_deleted_when_a_folder_is_complete(tmp_path: Path) -> None:

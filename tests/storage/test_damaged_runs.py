@@ -19,6 +19,7 @@ from trimtab.report.model import report_to_json
 from trimtab.report.write_report import write_report
 from trimtab.storage import content_hashes
 from trimtab.storage.artifacts import Store, open_artifact
+from trimtab.storage.line_checksums import encode_line
 from trimtab.storage.recipe import Recipe
 from trimtab.workflows.verify import verify_run
 
@@ -182,9 +183,20 @@ class TestLargeFiles:
 
 def test_damaged_lines_of_completions_are_counted_by_verify(run: Path) -> None:
     (run / "completions").mkdir(exist_ok=True)
-    (run / "completions" / "x.jsonl").write_text('{"key": "a", "value": 1}\n{"key": "b"\n')
+    intact, other = (encode_line({"key": "a", "value": 1}, name) for name in ("x.jsonl", "y.jsonl"))
+    (run / "completions" / "x.jsonl").write_bytes(intact + other)
     (problem,) = verify_run(run).problems
     assert "x.jsonl: 1 of 2 lines are damaged" in problem
+
+
+def test_damaged_label_files_are_found_by_verify(run: Path) -> None:
+    weak, human = run / "labels" / "weak.parquet", run / "labels" / "human.parquet"
+    weak.write_bytes(flip_bit(weak.read_bytes(), random.Random(0)))
+    human.unlink()
+    assert sorted(verify_run(run).problems) == [
+        f"{human} was deleted; run the study again, which writes the file",
+        f"{weak} was changed after the run wrote it; run the study again, which writes the file",
+    ]
 
 
 def test_verify_needs_a_run(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError, StoreError
 from trimtab.report.write_report import write_report
 from trimtab.storage.artifacts import Draft, Store
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.storage.recipe import Recipe
+from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoint
 
 RECIPE = Recipe(stage="count", version=1)
 SCHEMA = pa.schema([("id", pa.string())])
@@ -113,21 +113,29 @@ def test_a_report_in_a_read_only_folder_gives_the_fix(finished_run: Path, tmp_pa
         write_report(folder)
 
 
-def test_a_damaged_checkpoint_is_refused_and_an_intact_one_is_used(tmp_path: Path, runtime: Runtime) -> None:
-    from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoint
-
-    del runtime
-    for step in (20, 40):
-        checkpoint = tmp_path / f"checkpoint-{step}"
-        checkpoint.mkdir()
-        (checkpoint / "model.safetensors").write_bytes(b"weights")
-        (checkpoint / "trainer_state.json").write_text("{}")
-        record_checkpoint(checkpoint)
-    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-40")
-    (tmp_path / "checkpoint-40" / "model.safetensors").write_bytes(b"wEights")
+def test_a_damaged_checkpoint_is_refused_and_one_without_hashes_is_not_used(tmp_path: Path) -> None:
+    for step in (20, 100):
+        write_checkpoint(tmp_path / f"checkpoint-{step}", limit=2)
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-100")
+    (tmp_path / "checkpoint-100" / "model.safetensors").write_bytes(b"wEights")
     with pytest.raises(
-        StoreError, match=r"checkpoint-40/model.safetensors is damaged .*; delete .*checkpoint-40 and run"
+        StoreError, match=r"checkpoint-100/model.safetensors is damaged .*; delete .*checkpoint-100 and run"
     ):
         find_latest_checkpoint(tmp_path)
-    (tmp_path / "checkpoint-40" / "trainer_state.json").unlink()
+    (tmp_path / "checkpoint-100" / "content_hashes.json").unlink()
     assert find_latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(None, {20, 40, 100}), (2, {40, 100}), (1, {100})])
+def test_a_checkpoint_is_deleted_only_when_later_ones_have_hashes(
+    tmp_path: Path, limit: int | None, steps: set[int]
+) -> None:
+    for step in (20, 40, 100):
+        write_checkpoint(tmp_path / f"checkpoint-{step}", limit)
+    assert {path.name for path in tmp_path.iterdir()} == {f"checkpoint-{step}" for step in steps}
+
+
+def write_checkpoint(folder: Path, limit: int | None) -> None:
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    record_checkpoint(folder, limit)

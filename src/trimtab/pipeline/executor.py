@@ -90,10 +90,11 @@ def _run_main_process(
     failed: dict[str, str] = {}
     plan = build_plan(study)
 
-    def update_index(*names: str) -> None:
+    def update_index(*names: str, label_files: Mapping[str, str] | None = None) -> None:
         """Lists every stage from the start, so that a report can be written of a run that was killed."""
         created.extend(names)
-        build_run_index(study, plan, store, created, failed).save(store.root)
+        index = build_run_index(study, plan, store, created, failed)
+        index.model_copy(update={"label_files": label_files or {}}).save(store.root)
 
     save_study(study, store.root)
     update_index()
@@ -105,7 +106,7 @@ def _run_main_process(
     update_index()
     execute_stages(plan.stages, store, runtime, artifacts, on_stage_start, update_index, plan, failed, shared)
     update_index()
-    write_label_files(plan, artifacts, store.root)
+    update_index(label_files=write_label_files(plan, artifacts, store.root))
     return created, artifacts, failed
 
 

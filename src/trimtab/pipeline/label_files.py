@@ -9,15 +9,19 @@ from typing import Any
 from trimtab.pipeline.plan import Plan
 from trimtab.pipeline.stage import Stage
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.content_hashes import hash_file
 from trimtab.storage.schemas import LABEL_FILE_SCHEMA, load_annotations, load_origins, load_split_pairs
 from trimtab.types import Annotation, Choice, Pair, RowOrigin, format_conversation
 
+LABELS_DIR = "labels"
 
-def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Path) -> None:
+
+def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Path) -> dict[str, str]:
     """Writes one file per arm with one row per unlabeled pair: where it was read from, its texts and its label.
 
-    `artifacts` are keyed by fingerprint.
+    `artifacts` are keyed by fingerprint. Returns the SHA-256 of each file by arm.
     """
+    hashes: dict[str, str] = {}
     split = artifacts[plan.split.fingerprint]
     pairs, origins = {pair.id: pair for pair in load_split_pairs(split, "unlabeled")}, load_origins(split)
     for row in plan.rows:
@@ -40,8 +44,16 @@ def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Pat
             }
             for pair_id, label in load_annotations(artifacts[row.labels.fingerprint]).items()
         ]
-        (folder / "labels").mkdir(exist_ok=True)
-        Draft(folder=folder / "labels").write_rows(row.name, rows, LABEL_FILE_SCHEMA)
+        path = get_label_file(folder, row.name)
+        path.parent.mkdir(exist_ok=True)
+        Draft(folder=path.parent).write_rows(row.name, rows, LABEL_FILE_SCHEMA)
+        hashes[row.name] = hash_file(path)
+    return hashes
+
+
+def get_label_file(folder: Path, arm: str) -> Path:
+    """The file with an arm's labels in a run folder."""
+    return folder / LABELS_DIR / f"{arm}.parquet"
 
 
 def describe_label(pair: Pair, label: Annotation, origin: RowOrigin | None) -> dict[str, Any]:

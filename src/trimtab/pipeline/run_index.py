@@ -53,6 +53,7 @@ class RunIndex(BaseModel):
     domain and part, `human_verdicts` and `unlabeled_verdicts` by judge. `preference_models` maps each stage name to its
     folders. `stages` lists every folder in execution order; `created` lists those that the last run created. `study_sha256`
     is the hash of `study.yaml`. `failed_measurements` are the errors of the last run's measurements, by stage name.
+    `label_files` are the hashes of the files in `labels/`, by arm; there are none until the run is finished.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +75,7 @@ class RunIndex(BaseModel):
     preference_models: Mapping[str, tuple[StageFolder, ...]] = {}
     created: tuple[StageFolder, ...] = ()
     failed_measurements: Mapping[str, str] = {}
+    label_files: Mapping[RowName, str] = {}
 
     def find_row(self, name: str) -> RowIndex | None:
         return next((row for row in self.rows if row.name == name), None)

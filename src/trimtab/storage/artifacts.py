@@ -14,7 +14,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,12 +108,16 @@ class Draft:
         by a kill, are computed again. Returns the rows in the order of `keys`.
         """
         part = self.folder / f"{name}.jsonl{PARTIAL_SUFFIX}"
+
+        def encode_rows(added: Iterable[Mapping[str, Any]]) -> bytes:
+            return b"".join(encode_line(row, _describe_part(part)) for row in added)
+
         with translate_os_errors(self.folder):
             rows = {row["key"]: row for row in _read_intact_rows(part)}
-            atomic_write_bytes(part, b"".join(map(encode_line, rows.values())))
+            atomic_write_bytes(part, encode_rows(rows.values()))
             with part.open("ab") as out:
                 for chunk in make([key for key in keys if key not in rows]):
-                    out.write(b"".join(map(encode_line, chunk)))
+                    out.write(encode_rows(chunk))
                     out.flush()
                     rows.update({str(row["key"]): row for row in chunk})
         return [rows[key] for key in keys]
@@ -272,16 +276,16 @@ def _read_intact_rows(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in path.read_bytes().splitlines(keepends=True):
         with suppress(ValueError):
-            row = decode_line(line) if line.endswith(b"\n") else {}
+            row = decode_line(line, _describe_part(path)) if line.endswith(b"\n") else {}
             if isinstance(row.get("key"), str):
                 yield row
 
 
 def _write_array_part(path: Path, values: NDArray[np.float32]) -> None:
-    """The array, followed by its SHA-256."""
+    """The array, followed by the SHA-256 of its file's name and its bytes."""
     data = io.BytesIO()
     np.save(data, values, allow_pickle=False)
-    atomic_write_bytes(path, data.getvalue() + hashlib.sha256(data.getvalue()).digest())
+    atomic_write_bytes(path, data.getvalue() + _hash_part(path, data.getvalue()))
 
 
 def _read_intact_array(path: Path) -> NDArray[np.float32] | None:
@@ -290,9 +294,18 @@ def _read_intact_array(path: Path) -> NDArray[np.float32] | None:
         return None
     data = path.read_bytes()
     data, digest = data[:-32], data[-32:]
-    if hashlib.sha256(data).digest() != digest:
+    if _hash_part(path, data) != digest:
         return None
     return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _hash_part(path: Path, data: bytes) -> bytes:
+    return hashlib.sha256(_describe_part(path).encode() + b"\n" + data).digest()
+
+
+def _describe_part(path: Path) -> str:
+    """What a partial file belongs to. It enters the checksums: parts of two stages, or of one array, can be confused."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def _describe_lock_owner(path: Path) -> str:

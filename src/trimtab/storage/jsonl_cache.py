@@ -47,7 +47,7 @@ class JsonlCache(Generic[Value]):
         return found
 
     def put_many(self, values: Mapping[str, Any]) -> None:
-        lines = [encode_line({"key": key, "value": value}) for key, value in values.items()]
+        lines = [encode_line({"key": key, "value": value}, self.path.name) for key, value in values.items()]
         if not lines:
             return
         with translate_os_errors(self.path.parent):
@@ -79,7 +79,7 @@ class JsonlCache(Generic[Value]):
     def _read_line(self, line: bytes) -> tuple[str, Value] | None:
         """The key and the value; None if the line is damaged or its value is invalid."""
         try:
-            entry = decode_line(line)
+            entry = decode_line(line, self.path.name)
             if set(entry) != {"key", "value"}:
                 return None
             return str(entry["key"]), self._parse(entry["value"])

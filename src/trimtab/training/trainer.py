@@ -26,7 +26,6 @@ from trimtab.errors import StudyError, TrainingError
 from trimtab.models.adapters import autocast_bf16
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs, shared_prompt_length
 from trimtab.models.silence_transformers import silence_transformers
-from trimtab.storage.readers import translate_read_errors
 from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoint
 
 # Arguments: module output for a micro-batch, the batch, completed fraction of the steps. Returns the loss summed over the items
@@ -104,21 +103,19 @@ def run_training(
     shared = shared_prompt_length(pairs) if job.runtime.layout == "packed" else 0
     lengths, budget = [len(pair) - shared for pair in pairs], max(1, job.runtime.token_budget - shared)
     micro_batch_size = batch_size if job.loss_over_full_batch else select_micro_batch_size(lengths, batch_size, budget)
-    log = folder / "log.jsonl"
     trainer = _PairTrainer(
         job=job,
         model=module,
         args=_build_arguments(job, folder, micro_batch_size, batch_size // micro_batch_size),
         train_dataset=_ExampleDataset(examples),
         data_collator=_Collator(job.runtime),
-        callbacks=[_ProgressLogger(tick, log)],
+        callbacks=[_ProgressLogger(tick, folder / "log.jsonl")],
     )
     trainer.remove_callback(PrinterCallback)
     with silence_transformers():
         trainer.train(resume_from_checkpoint=find_latest_checkpoint(folder))
     _close_wandb()
-    with translate_read_errors(log, f"delete {folder} and run again"):
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return _list_step_records(trainer.state)
 
 
 def count_pairs(inputs: Mapping[str, Tensor]) -> int:
@@ -185,7 +182,10 @@ def _build_arguments(job: TrainingJob, folder: Path, micro_batch_size: int, n_mi
         "dataloader_pin_memory": False,
         "use_cpu": not torch.cuda.is_available() and not torch.backends.mps.is_available(),
     }
-    return TrainingArguments(**{**arguments, **job.runtime.trainer_arguments})
+    arguments |= job.runtime.trainer_arguments
+    # Trainer must not delete a checkpoint before the hashes of the next one are recorded; `record_checkpoint` deletes it
+    limit = arguments["save_total_limit"]
+    return TrainingArguments(**{**arguments, "save_total_limit": limit and limit + 1})
 
 
 class _ExampleDataset(torch.utils.data.Dataset[TrainingExample]):
@@ -300,21 +300,28 @@ class _ProgressLogger(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            with translate_read_errors(self.path, f"delete {self.path.parent} and run again"):
-                lines = self.path.read_text().splitlines() if self.path.is_file() else []
-                known = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-            self.path.write_text("".join(line + "\n" for line in known))
+            # from the checkpoint, which has hashes: the file can be damaged, and can have later steps
+            self.path.write_text("".join(json.dumps(record) + "\n" for record in _list_step_records(state)))
         self.tick(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            record_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            limit = args.save_total_limit and args.save_total_limit - 1
+            record_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}", limit)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.tick(1)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         if state.is_world_process_zero and logs and "loss" in logs:
-            record = {"step": state.global_step, **{name: round(float(value), 6) for name, value in logs.items()}}
             with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(_to_step_record(state.log_history[-1])) + "\n")
+
+
+def _list_step_records(state: Any) -> list[dict[str, float]]:
+    """The log of a training run, without the summary that `Trainer` adds at its end."""
+    return [_to_step_record(logs) for logs in state.log_history if "loss" in logs]
+
+
+def _to_step_record(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {"step": logs["step"], **{name: round(float(value), 6) for name, value in logs.items() if name != "step"}}

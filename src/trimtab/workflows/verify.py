@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.errors import StoreError
 from trimtab.pipeline.completion_cache import COMPLETIONS_DIR
+from trimtab.pipeline.label_files import get_label_file
 from trimtab.pipeline.run_index import RUN_INDEX_FILE, load_run_index
 from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.storage.artifacts import STAGES_DIR
+from trimtab.storage.content_hashes import hash_file
 from trimtab.storage.line_checksums import decode_line
 from trimtab.storage.readers import translate_read_errors
 from trimtab.storage.record import (
@@ -66,28 +68,37 @@ def verify_run(folder: Path) -> Verification:
 
 
 def _find_settings_problems(folder: Path) -> Iterator[str]:
-    """Problems of `run.json` and `study.yaml`. Folders of labels without a study have neither."""
+    """Problems of `run.json`, `study.yaml` and `labels/`. Folders of labels without a study have none of them."""
     if not (folder / RUN_INDEX_FILE).exists():
         return
     try:
         index = load_run_index(folder)
+        yield from _find_label_problems(folder, index.label_files)
         load_stored_study(folder, index.study_sha256)
     except StoreError as error:
         yield str(error)
+
+
+def _find_label_problems(folder: Path, hashes: Mapping[str, str]) -> Iterator[str]:
+    for arm, expected in hashes.items():
+        path = get_label_file(folder, arm)
+        if not path.is_file() or hash_file(path) != expected:
+            reason = "was changed after the run wrote it" if path.is_file() else "was deleted"
+            yield f"{path} {reason}; run the study again, which writes the file"
 
 
 def _find_completion_problems(folder: Path) -> Iterator[str]:
     for path in sorted((folder / COMPLETIONS_DIR).glob("*.jsonl")):
         with translate_read_errors(path, "delete it, and its completions are requested again"):
             lines = path.read_bytes().splitlines()
-        damaged = sum(_is_damaged(line) for line in lines)
+        damaged = sum(_is_damaged(line, path.name) for line in lines)
         if damaged:
             yield f"{path}: {damaged} of {len(lines)} lines are damaged; their completions are requested again if needed"
 
 
-def _is_damaged(line: bytes) -> bool:
+def _is_damaged(line: bytes, file_name: str) -> bool:
     try:
-        decode_line(line)
+        decode_line(line, file_name)
     except ValueError:
         return True
     return False

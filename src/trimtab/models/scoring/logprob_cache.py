@@ -20,6 +20,7 @@ from filelock import FileLock
 from trimtab.errors import ModelError
 from trimtab.models.packing.pair_batch import MIN_SHARED_TOKENS, BatchLayout, TokenizedPair
 from trimtab.models.sources.download_cache import get_cache_dir
+from trimtab.storage.line_checksums import decode_line, encode_line
 
 # Bump when a change of the code affects the results, even if only in the last bit.
 NUMERICS_VERSION = 1
@@ -63,12 +64,12 @@ class LogprobCache:
         """Append a batch. Safe with concurrent processes. Raises `ModelError` if the file cannot be written."""
         if self.path is None:
             return
-        line = json.dumps({"key": _batch_key(pairs), "layout": batch.layout, "sums": batch.sums}) + "\n"
+        entry = {"key": _batch_key(pairs), "layout": batch.layout, "sums": batch.sums}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock")), self.path.open("a+b") as out:
                 # start a new line after a line that a kill truncated
-                out.write((b"" if _ends_with_newline(out) else b"\n") + line.encode())
+                out.write((b"" if _ends_with_newline(out) else b"\n") + encode_line(entry, self.path.name))
         except OSError as error:
             raise _access_error(self.path, error) from error
 
@@ -93,7 +94,8 @@ def _load_entries(path: Path) -> dict[str, CachedBatch]:
         return {}
     except OSError as error:
         raise _access_error(path, error) from error
-    return {entry["key"]: CachedBatch(entry["layout"], entry["sums"]) for line in lines if (entry := _parse_line(line))}
+    entries = (entry for line in lines if (entry := _parse_line(line, path.name)))
+    return {entry["key"]: CachedBatch(entry["layout"], entry["sums"]) for entry in entries}
 
 
 def _access_error(path: Path, error: OSError) -> ModelError:
@@ -102,13 +104,12 @@ def _access_error(path: Path, error: OSError) -> ModelError:
     )
 
 
-def _parse_line(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line, or None if the line is truncated or has other keys: its batch is computed again."""
+def _parse_line(line: bytes, file_name: str) -> dict[str, Any] | None:
+    """The entry of a line, or None if the line is truncated, damaged or of another file: its batch is computed again."""
     try:
-        entry = json.loads(line)
+        return decode_line(line, file_name)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and {"key", "layout", "sums"} <= set(entry) else None
 
 
 def _ends_with_newline(file: Any) -> bool:
