@@ -17,6 +17,10 @@ class ModelError(TrimtabError, OSError):
     """A model's weights cannot be found, downloaded or trusted."""
 
 
+class ToolCallError(ModelError):
+    """A model's chat template cannot render a conversation with tool calls. Such pairs are left out and counted."""
+
+
 class EngineError(TrimtabError, ConnectionError):
     """A language model is unavailable: no server, a wrong key, an unknown model."""
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 Choice = Literal["a", "b"]
 # The response of a pair that is presented first.
 Order = Literal["a_first", "b_first"]
-Role = Literal["system", "user", "assistant"]
+Role = Literal["tools", "system", "user", "assistant", "tool"]
 Status = Literal["ok", "abstained", "failed"]
 # A judge's choice by position: the first response, the second, or a tie.
 JudgeChoice = Literal["first", "second", "tie"]
@@ -19,7 +19,7 @@ Outcome = Literal["win", "tie", "loss", "failed"]
 # Why a row is not a pair of the data.
 FailureKind = Literal["failed", "duplicate", "overlong", "excluded"]
 
-ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+ROLES: tuple[Role, ...] = ("tools", "system", "user", "assistant", "tool")
 
 
 def text_hash(*parts: str) -> str:
@@ -29,7 +29,7 @@ def text_hash(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn. Tool calls are lines of an assistant's text (`core.tool_calls`); a first `tools` turn has their definitions."""
 
     role: Role
     content: str
@@ -273,7 +273,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One scorer's score of one completion. If `status` is failed, `value` is None and `note` gives the reason."""
+    """One scorer's score of one completion. `note`: why a failed score has no value, or what another one left out."""
 
     prompt_id: str
     value: float | None

@@ -38,7 +38,7 @@ def failure_reason(row: dict[str, Any]) -> str:
     return failure.reason
 
 
-@pytest.mark.parametrize("part", ["tool_calls", "function_call", "reasoning_content", "images", "audio"])
+@pytest.mark.parametrize("part", ["function_call", "reasoning_content", "images", "audio"])
 @pytest.mark.parametrize("column", ["prompt", "chosen", "rejected"])
 def test_a_turn_that_is_more_than_its_text_fails(part: str, column: str) -> None:
     messages = {"prompt": [*EARLIER, USER], "chosen": [BLUE], "rejected": [SEVEN]}
@@ -49,10 +49,8 @@ def test_a_turn_that_is_more_than_its_text_fails(part: str, column: str) -> None
     assert parse(messages | {column: [*turns[:-1], turns[-1] | {part: None}]}).failures == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("images", ["a.png"]), ("image", {"bytes": "x"}), ("tools", CALL), ("functions", "[{}]")]
-)
-def test_a_column_of_media_or_tools_fails_the_row_unless_it_is_empty(name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), [("images", ["a.png"]), ("image", {"bytes": "x"}), ("functions", "[{}]")])
+def test_a_column_of_media_or_functions_fails_the_row_unless_it_is_empty(name: str, value: Any) -> None:
     assert failure_reason(ROW | {name: value}).startswith(f"{name!r} is not empty: ")
     empties: tuple[Any, ...] = (None, [], "", "[]")
     for empty in empties:

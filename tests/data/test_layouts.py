@@ -157,7 +157,8 @@ def test_an_ambiguous_label_fails_with_the_expected_values(label: object, shown:
         ),
         (
             {"prompt": build_messages((PRIVATE, "Hi"))},
-            "'prompt', turn 1 has the role a text of 14 characters; expected one of system, user, human, assistant, gpt, bot",
+            "'prompt', turn 1 has the role a text of 14 characters; expected one of system, user, "
+            "human, assistant, gpt, bot, tool",
         ),
         ({"prompt": build_messages(("user", ""))}, "the content of 'prompt', turn 1 is empty"),
         (

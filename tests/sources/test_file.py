@@ -120,10 +120,10 @@ def test_list_kinds_finds_the_sources() -> None:
     assert {"file", "hub"} <= set(list_kinds("sources"))
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_every_example_of_the_documentation_is_parsed_without_failures(tmp_path: Path, number: int) -> None:
     examples = re.findall(r"```(jsonl|csv)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 7
+    assert len(examples) == 8
     suffix, rows = examples[number]
     path = tmp_path / f"p.{suffix}"
     path.write_text(rows)

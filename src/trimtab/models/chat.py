@@ -8,14 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trimtab.errors import ModelError
+from trimtab.core.tool_calls import split_tool_calls
+from trimtab.errors import ModelError, ToolCallError
 from trimtab.models.chat_layout import (
     REMEDY,
     ChatLayout,
     build_layout,
     describe_generation_prompt,
-    render_template,
+    render_messages,
 )
+from trimtab.models.chat_messages import build_chat_messages
+from trimtab.models.tool_rendering import render_tool_conversation, render_tool_prompt, render_tool_response
 from trimtab.types import Message, Prompt, Role
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ _SEVERAL_TURNS: tuple[Role, ...] = ("user", "assistant", "user")
 _SYSTEM_TURN: tuple[Role, ...] = ("system", "user")
 # Texts that start and end with different kinds of characters, because these merge with what precedes or follows them.
 _CHECKED_TEXTS = (("Name a color.", "Blue."), ("who", "me"), ("(1) Is it 7?", "2 of them!"), ("- a\n- b", "* c)"))
+
+# A line between turns that no sentence contains: not a word such as `user`.
+_TURN_MARKER = re.compile(r"(?=.*[^\w\s]).{2,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +86,34 @@ class ChatTokenizer:
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Token ids of the conversation, up to the start of the model's response.
 
-        Raises `ModelError` if the template cannot render a conversation with these roles.
+        Raises `ModelError` if the template cannot render a conversation with these roles, and `ToolCallError` if it cannot
+        render the tool calls, results or definitions in it.
         """
-        if self.system is not None and prompt[0].role != "system":
-            prompt = (Message(role="system", content=self.system), *prompt)
+        prompt = self._add_system(prompt)
+        turns = [(message.role, message.content.strip()) for message in prompt]
+        if build_chat_messages(turns).has_tools:
+            return self._encode(render_tool_prompt(self.tokenizer, turns, self.answer, self.control_pattern))
         layout = self.find_layout(tuple(message.role for message in prompt))
-        return self._encode_pieces(layout.pieces([message.content.strip() for message in prompt]))
+        return self._encode_pieces(layout.pieces([content for _, content in turns]))
+
+    def find_turn_markers(self) -> tuple[str, ...]:
+        """What the template writes between turns in plain text, such as `### User:`: a message can imitate these texts."""
+        try:
+            controls = self.find_layout(_SEVERAL_TURNS).controls[1:]
+        except ModelError:
+            controls = self.answer.controls[1:]
+        parts = (part for text in controls for part in self.control_pattern.split(text))
+        lines = (
+            line.strip() for part in parts if not self.control_pattern.fullmatch(part) for line in part.split("\n")
+        )
+        return tuple(dict.fromkeys(line for line in lines if _TURN_MARKER.fullmatch(line)))
+
+    def _add_system(self, prompt: Prompt) -> Prompt:
+        """The prompt with the system turn of the settings, after the tools, unless it has one."""
+        if self.system is None or any(message.role == "system" for message in prompt):
+            return prompt
+        index = 1 if prompt[0].role == "tools" else 0
+        return (*prompt[:index], Message(role="system", content=self.system), *prompt[index:])
 
     def find_layout(self, roles: tuple[Role, ...]) -> ChatLayout:
         """The text that the template adds around messages with these roles. It is rendered once per sequence of roles.
@@ -104,7 +132,12 @@ class ChatTokenizer:
         return self.layouts[roles]
 
     def encode_response(self, response: str) -> list[int]:
-        """Token ids of the response and its end of turn."""
+        """Token ids of the response and its end of turn.
+
+        Raises `ToolCallError` if the template cannot render the response's tool calls.
+        """
+        if split_tool_calls(response.strip())[1]:
+            return self._encode_tool_calls(response.strip())
         return self.encode_text(response.strip()) + list(self.end_of_turn_ids)
 
     def encode_text(self, text: str) -> list[int]:
@@ -117,6 +150,45 @@ class ChatTokenizer:
             return ids[start:]
         # A model that generates cannot merge its first token with the prompt's last one, so neither does this.
         return self._encode_continuation(continued)
+
+    def _encode_tool_calls(self, response: str) -> list[int]:
+        """Token ids of a response with tool calls, up to the token that ends the turn."""
+        text = render_tool_response(self.tokenizer, response, self.answer, self.control_pattern)
+        start, ids = len(self.answer_prefix_ids), self._encode(self.answer.answer_prefix + text)
+        if not self.answer.tail.strip():
+            ids.append(int(self.tokenizer.eos_token_id))
+        ends = [index for index, token in enumerate(ids) if index >= start and token in self.stop_token_ids]
+        if tuple(ids[:start]) != self.answer_prefix_ids or not ends:
+            raise ToolCallError(
+                f"{self.tokenizer.name_or_path}: the chat template ends a turn with a tool call with no token at which "
+                f"generation stops, or joins it with the prompt; {REMEDY}"
+            )
+        return ids[start : ends[0] + 1]
+
+    def require_own_rendering(self, prompt: Prompt, response: str) -> None:
+        """Raise `ModelError` if the tokens of a prompt and response are not those of the template's own rendering.
+
+        The error is a `ToolCallError` if the conversation has tools.
+        """
+        turns = [(message.role, message.content.strip()) for message in self._add_system(prompt)]
+        chat = build_chat_messages([*turns, ("assistant", response.strip())])
+        text = (
+            render_tool_conversation(self.tokenizer, chat, self.control_pattern)
+            if chat.has_tools
+            else render_messages(self.tokenizer, chat)
+        )
+        expected = self._encode(text)
+        actual = self.encode_prompt(prompt) + self.encode_response(response)
+        compared = actual if self.answer.tail.strip() else actual[:-1]
+        if compared == expected[: len(compared)]:
+            return
+        start = next(i for i, token in enumerate(compared) if expected[i : i + 1] != [token])
+        shown = [self.tokenizer.convert_ids_to_tokens(ids[start : start + 4]) for ids in (compared, expected)]
+        raise (ToolCallError if chat.has_tools else ModelError)(
+            f"{self.tokenizer.name_or_path}: the chat template cannot be split into prompt and response. For the turns "
+            f"{', '.join(role for role, _ in turns)}, assistant, token {start} and the next are {shown[0]}, but {shown[1]} in "
+            f"the template's own rendering; {REMEDY}"
+        )
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the tokens without control tokens and without surrounding white space."""
@@ -221,28 +293,11 @@ def _verify_tokens(chat: ChatTokenizer) -> None:
     for roles in (_ONE_TURN, _SEVERAL_TURNS, _SYSTEM_TURN):
         for user, assistant in _CHECKED_TEXTS:
             prompt = tuple(Message(role=role, content=assistant if role == "assistant" else user) for role in roles)
-            if chat.system is not None and prompt[0].role != "system":
-                prompt = (Message(role="system", content=chat.system), *prompt)
+            prompt = chat._add_system(prompt)
             try:
                 chat.find_layout(tuple(message.role for message in prompt))
             except ModelError:
                 if roles == _ONE_TURN:
                     raise
                 break
-            _verify_conversation(chat, prompt, assistant)
-
-
-def _verify_conversation(chat: ChatTokenizer, prompt: Prompt, answer: str) -> None:
-    turns = [(message.role, message.content.strip()) for message in prompt] + [("assistant", answer)]
-    expected = chat.tokenizer.encode(render_template(chat.tokenizer, turns), add_special_tokens=False)
-    actual = chat.encode_prompt(prompt) + chat.encode_response(answer)
-    compared = actual if chat.answer.tail.strip() else actual[:-1]
-    if compared == list(expected[: len(compared)]):
-        return
-    start = next(i for i, token in enumerate(compared) if list(expected[i : i + 1]) != [token])
-    shown = [chat.tokenizer.convert_ids_to_tokens(list(ids[start : start + 4])) for ids in (compared, expected)]
-    raise ModelError(
-        f"{chat.tokenizer.name_or_path}: the chat template cannot be split into prompt and response. For the turns "
-        f"{', '.join(role for role, _ in turns)}, token {start} and the next are {shown[0]}, but {shown[1]} in the template's "
-        f"own rendering; {REMEDY}"
-    )
+            chat.require_own_rendering(prompt, assistant)

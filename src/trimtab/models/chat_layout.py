@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trimtab.errors import ModelError
+from trimtab.models.chat_messages import ChatMessages, build_chat_messages
 from trimtab.types import Role
 
 if TYPE_CHECKING:
@@ -108,13 +109,24 @@ def render_template(
     tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]], *, add_generation_prompt: bool = False
 ) -> str:
     """The conversation as the template writes it. Raises `ModelError` with the template's message if it rejects it."""
-    messages = [{"role": role, "content": content} for role, content in turns]
+    return render_messages(tokenizer, build_chat_messages(turns), add_generation_prompt=add_generation_prompt)
+
+
+def render_messages(
+    tokenizer: PreTrainedTokenizerBase, chat: ChatMessages, *, add_generation_prompt: bool = False
+) -> str:
+    """Like `render_template`, for messages and tools."""
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        text = tokenizer.apply_chat_template(
+            chat.messages,
+            tools=chat.tools,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+        )
     except Exception as error:  # a template is a program and can raise anything
         raise ModelError(
             f"{tokenizer.name_or_path}: the chat template rejects a conversation with the turns "
-            f"{', '.join(role for role, _ in turns)}: {str(error) or type(error).__name__}; {REMEDY}"
+            f"{', '.join(message['role'] for message in chat.messages)}: {str(error) or type(error).__name__}; {REMEDY}"
         ) from error
     return str(text)
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from trimtab.data.parsing.label_files import LABEL_PREFIX
 from trimtab.errors import StudyError
+from trimtab.models.chat_messages import ChatMessages, build_chat_messages
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.run_index import RowIndex, RunIndex, load_run_index
 from trimtab.storage.artifacts import STAGES_DIR, open_artifact
 from trimtab.storage.atomic import WRITING_SUFFIX, apply_umask, write_output
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.storage.schemas import load_annotations, load_split_pairs
-from trimtab.types import Message, Preference
+from trimtab.types import Preference
 
 FORMATS = ("trl", "llama-factory", "model")
 _SUFFIX = ".jsonl"
@@ -103,22 +104,41 @@ def build_trl_row(preference: Preference, margin: float | None) -> dict[str, Any
 
     TRL gives some extra columns a meaning (its reward loss subtracts `margin`), so the names of ours have a prefix.
     """
+    prompt, chosen, rejected = _build_messages(preference)
     return {
-        "prompt": [_to_message(message) for message in preference.prompt],
-        "chosen": [_to_response(preference.chosen)],
-        "rejected": [_to_response(preference.rejected)],
+        "prompt": prompt.messages,
+        "chosen": [chosen],
+        "rejected": [rejected],
+        # as text: tables would otherwise give every tool the keys of all tools
+        **({"tools": json.dumps(prompt.tools, ensure_ascii=False)} if prompt.tools is not None else {}),
         **_build_label_columns(preference, margin),
     }
 
 
 def build_llama_factory_row(preference: Preference, margin: float | None) -> dict[str, Any]:
-    """A row in LLaMA-Factory's preference format: like TRL's, but each response is one message instead of a list."""
+    """A row in LLaMA-Factory's preference format: like TRL's, but each response is one message instead of a list.
+
+    Raises `StudyError` for a pair with tool calls.
+    """
+    prompt, chosen, rejected = _build_messages(preference)
+    if prompt.has_tools or "tool_calls" in chosen or "tool_calls" in rejected:
+        raise StudyError(
+            f"--format llama-factory: pair {preference.pair_id} has tool calls, which this format does not support here; use "
+            "--format trl"
+        )
     return {
-        "prompt": [_to_message(message) for message in preference.prompt],
-        "chosen": _to_response(preference.chosen),
-        "rejected": _to_response(preference.rejected),
+        "prompt": prompt.messages,
+        "chosen": chosen,
+        "rejected": rejected,
         **_build_label_columns(preference, margin),
     }
+
+
+def _build_messages(preference: Preference) -> tuple[ChatMessages, dict[str, Any], dict[str, Any]]:
+    """The prompt, the chosen response and the rejected response."""
+    prompt = build_chat_messages([(message.role, message.content) for message in preference.prompt])
+    responses = build_chat_messages([("assistant", preference.chosen), ("assistant", preference.rejected)])
+    return prompt, responses.messages[0], responses.messages[1]
 
 
 def _build_label_columns(preference: Preference, margin: float | None) -> dict[str, Any]:
@@ -129,10 +149,6 @@ def _build_label_columns(preference: Preference, margin: float | None) -> dict[s
         "weight": preference.weight,
     }
     return {f"{LABEL_PREFIX}{name}": value for name, value in columns.items()}
-
-
-def _to_response(text: str) -> dict[str, str]:
-    return _to_message(Message(role="assistant", content=text))
 
 
 def _require_new(path: Path, overwrite: bool) -> None:
@@ -149,10 +165,6 @@ def _replace_files(source: Path, target: Path) -> None:
     for file in source.iterdir():
         apply_umask(file)
         file.replace(target / file.name)
-
-
-def _to_message(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.content}
 
 
 def _find_arm(index: RunIndex, arm: str) -> RowIndex:

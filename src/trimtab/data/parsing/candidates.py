@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trimtab.data.parsing.labels import parse_number
-from trimtab.data.parsing.messages import UnusableRowError, describe_value, parse_text
+from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
 
 # Text and rating of a response, by the column of the list. The ratings of `answers` are ranks: 1 is the best.
 _TEXT_KEYS = {"completions": "response", "answers": "answer"}

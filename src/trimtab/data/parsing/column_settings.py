@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 ColumnRole = Literal[
-    "prompt", "chosen", "rejected", "response_a", "response_b", "response", "label", "system", "history"
+    "prompt", "chosen", "rejected", "response_a", "response_b", "response", "label", "system", "history", "tools"
 ]
 
 
@@ -50,7 +50,7 @@ class ColumnSettings:
 
     def without_texts(self) -> ColumnSettings:
         """The settings for rows whose prompt and responses already have Trimtab's names."""
-        context: tuple[ColumnRole, ...] = ("system", "history")
+        context: tuple[ColumnRole, ...] = ("system", "history", "tools")
         return replace(self, names={role: self.names[role] for role in context if role in self.names}, label_values={})
 
 

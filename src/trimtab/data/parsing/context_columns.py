@@ -1,4 +1,4 @@
-"""Columns of a row that change what its prompt means: system prompts and earlier turns are read, other media are refused."""
+"""Columns of a row that change what its prompt means: system prompts, earlier turns and tools are read, media are refused."""
 
 from __future__ import annotations
 
@@ -7,29 +7,25 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from trimtab.data.parsing.column_settings import ColumnSettings
-from trimtab.data.parsing.messages import (
-    EXCHANGE,
-    UnusableRowError,
-    describe_value,
-    is_message_list,
-    parse_messages,
-    parse_text,
-)
+from trimtab.data.parsing.messages import EXCHANGE, is_message_list, parse_messages
 from trimtab.data.parsing.rows import is_empty
+from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
+from trimtab.data.parsing.tool_messages import parse_tools
 from trimtab.types import Message, Prompt
 
 SYSTEM_COLUMNS = ("system", "system_prompt")
-CONTEXT_COLUMNS = (*SYSTEM_COLUMNS, "history")
+TOOLS_COLUMN = "tools"
+CONTEXT_COLUMNS = (*SYSTEM_COLUMNS, "history", TOOLS_COLUMN)
 REFUSED_COLUMNS = {
     **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "Trimtab reads only text"),
-    **dict.fromkeys(("tools", "functions"), "tool definitions are not supported"),
+    "functions": "expected tool definitions in the column 'tools'",
 }
 
 
 def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSettings, used: Collection[str]) -> Prompt:
-    """The turns after the row's system prompt and earlier turns, from columns outside `used`.
+    """The turns after the row's tools, system prompt and earlier turns, from columns outside `used`.
 
-    Raises `UnusableRowError` if the row has images, audio or tools, two system prompts, or an unreadable history.
+    Raises `UnusableRowError` if the row has images or audio, two system prompts, or an unreadable history.
     """
     for name in sorted(REFUSED_COLUMNS.keys() & cells.keys()):
         if name not in used and not is_empty(cells[name]):
@@ -40,6 +36,9 @@ def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSetting
     for name in _list_system_columns(settings):
         if name not in used and not is_empty(cells.get(name)):
             turns = _add_system_turn(turns, parse_text(cells[name], f"{name!r}"), name)
+    tools = settings.names.get("tools", TOOLS_COLUMN)
+    if tools is not None and tools not in used and not is_empty(cells.get(tools)):
+        turns = (parse_tools(cells[tools], tools), *turns)
     return turns
 
 

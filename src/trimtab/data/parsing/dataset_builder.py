@@ -10,10 +10,10 @@ from typing import Any, Literal
 from trimtab.data.parsing.column_hints import build_no_layout_error
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
 from trimtab.data.parsing.layouts import ParsedPair, parse_row, shares_words
-from trimtab.data.parsing.messages import UnusableRowError
 from trimtab.data.parsing.ratings import pair_rated_responses
 from trimtab.data.parsing.row_columns import LayoutName, RowColumns, find_row_columns, list_required_columns
 from trimtab.data.parsing.rows import SourceRow, build_failure, format_columns
+from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.errors import DataError
 from trimtab.types import Choice, Dataset, FailureKind, Pair, RowFailure, RowOrigin, text_hash
 
@@ -218,9 +218,10 @@ def sample_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> tuple[P
 
 
 def _keep_last_turn(pair: Pair) -> Pair:
-    """The pair with only the last turn of its prompt, which is the user's."""
+    """The pair with only the last user turn of its prompt, and the tool calls and results after it."""
     preferred: dict[Choice | None, Literal["first", "second"] | None] = {"a": "first", "b": "second", None: None}
-    return Pair.from_responses(pair.prompt[-1:], pair.a, pair.b, preferred[pair.human])
+    start = max(index for index, turn in enumerate(pair.prompt) if turn.role == "user")
+    return Pair.from_responses(pair.prompt[start:], pair.a, pair.b, preferred[pair.human])
 
 
 def _deduplicate(rows: Sequence[_ParsedRow | RowFailure]) -> tuple[list[Pair], list[RowFailure]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from trimtab.data.parsing.messages import EXCHANGE, UnusableRowError, parse_text
+from trimtab.data.parsing.messages import EXCHANGE
+from trimtab.data.parsing.text_values import UnusableRowError, parse_text
 from trimtab.types import Message, Prompt
 
 

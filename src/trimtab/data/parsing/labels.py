@@ -8,8 +8,8 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from trimtab.data.parsing.column_settings import ColumnSettings, format_label_value
-from trimtab.data.parsing.messages import UnusableRowError, describe_value
 from trimtab.data.parsing.rows import Cells, format_column, is_empty
+from trimtab.data.parsing.text_values import UnusableRowError, describe_value
 
 Preferred = Literal["first", "second"]
 

@@ -12,21 +12,19 @@ from trimtab.data.parsing.context_columns import CONTEXT_COLUMNS, add_context, v
 from trimtab.data.parsing.json_turns import parse_json_turns
 from trimtab.data.parsing.labels import find_label_columns, parse_row_label
 from trimtab.data.parsing.messages import (
-    UnusableRowError,
-    describe_value,
     is_message_list,
     is_open_transcript,
     is_transcript,
     parse_messages,
     parse_prompt,
     parse_response,
-    parse_text,
     parse_transcript,
     parse_turns,
     validate_turns,
 )
 from trimtab.data.parsing.row_columns import SAFETY_COLUMNS, RowColumns
 from trimtab.data.parsing.rows import Cells
+from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
 from trimtab.types import Choice, Pair, Prompt
 
 Responses = tuple[Prompt, str, str]

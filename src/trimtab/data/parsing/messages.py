@@ -6,7 +6,10 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from trimtab.data.parsing.rows import UnreadableValue, is_empty
+from trimtab.core.tool_calls import ToolCall, append_tool_calls, split_tool_calls
+from trimtab.data.parsing.rows import is_empty
+from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
+from trimtab.data.parsing.tool_messages import parse_tool_calls
 from trimtab.types import Message, Prompt, Role, build_user_prompt
 
 ROLE_ALIASES: dict[str, Role] = {
@@ -16,71 +19,29 @@ ROLE_ALIASES: dict[str, Role] = {
     "assistant": "assistant",
     "gpt": "assistant",
     "bot": "assistant",
+    "tool": "tool",
 }
 # The turns of one exchange.
 EXCHANGE: tuple[Role, Role] = ("user", "assistant")
-# What a byte that is not UTF-8 becomes when a file is read.
-_UNDECODED_BYTE = re.compile("[\udc80-\udcff]")
-MAX_SHOWN_NUMBER = 24
 _SHOWN_PARTS = ("image", "image_url", "audio", "input_audio", "video", "file", "tool_use", "tool_result", "thinking")
-_SHOWN_WORDS = ("tool", "function", "developer", "model", "tie", "both", "both_bad", "neither", "draw", "none")
 _TURN_HEADING = re.compile(r"(?:^|\r?\n\r?\n)(Human|Assistant):")
 _TRANSCRIPT_START = re.compile(r"\s*Human:")
 _OPEN_ASSISTANT_TURN = re.compile(r"\r?\n\r?\nAssistant:\s*$")
 # Between the turns of a HelpSteer prompt, whose first turn is the user's.
 _STEERLM_HEADING = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
-_STRINGIFIED_MESSAGES = re.compile(r"\s*\[\s*\{\s*['\"](role|content|from|value)['\"]\s*:")
 # Parts of a turn that are not its text. A turn that has one fails: cutting it to its text would change what it says.
 _OTHER_PARTS = (
     *("tool_calls", "function_call", "tool_call_id", "reasoning_content", "reasoning", "thinking", "refusal"),
     *("image", "images", "image_url", "audio", "audios", "video", "videos"),
 )
-# Turns written out in the marks of a chat template, which would get a second template around them.
-_TEMPLATE_MARKS = re.compile(
-    r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>(?:user|model)|<\|(?:user|assistant|system)\|>|<<SYS>>"
-    r"|<\uff5c(?:User|Assistant)\uff5c>|(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>)\s*\Z"
-)
-_INSTRUCTION_START = re.compile(r"\s*(?:<s>\s*)?\[INST\]")
-
-
-class UnusableRowError(ValueError):
-    """A row cannot become a pair. The message is the reason of the failure."""
-
-
-def describe_value(value: Any) -> str:
-    """Describes a value in an error: numbers and a few known words verbatim, anything else by type and size."""
-    if isinstance(value, str):
-        is_shown = value.lower() in _SHOWN_WORDS or (len(value) <= 3 and value.isdigit())
-        return repr(value) if is_shown else f"a text of {len(value)} characters"
-    if isinstance(value, UnreadableValue):
-        return "a value that cannot be read"
-    if value is None or isinstance(value, int | float):
-        shown = repr(value)
-        return shown if len(shown) <= MAX_SHOWN_NUMBER else "a very large number"
-    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, list | dict) else "")
-
-
-def parse_text(value: Any, location: str) -> str:
-    """The cell unchanged. Raises `UnusableRowError` unless it is non-empty text."""
-    if not isinstance(value, str):
-        raise UnusableRowError(f"{location} is {describe_value(value)}, expected text")
-    if not value.strip():
-        raise UnusableRowError(f"{location} is empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        remedy = "; save the file as UTF-8" if _UNDECODED_BYTE.search(value) else ""
-        raise UnusableRowError(f"{location} is not valid UTF-8 text{remedy}") from None
-    if _STRINGIFIED_MESSAGES.match(value):
-        raise UnusableRowError(
-            f"{location} is a list of messages serialized as text; use a real list, in jsonl or parquet"
-        )
-    marks = _INSTRUCTION_START.match(value) or ("<" in value and _TEMPLATE_MARKS.search(value))
-    if marks:
-        raise UnusableRowError(
-            f"{location} contains {marks.group().strip()}, a mark of a chat template; use plain text or messages"
-        )
-    return value
+# Those that are read, by role.
+_READ_PARTS: dict[Role, tuple[str, ...]] = {"assistant": ("tool_calls",), "tool": ("tool_call_id",)}
+# The roles that may follow a turn.
+_NEXT_ROLES: dict[Role, tuple[Role, ...]] = {
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}
 
 
 def is_message_list(value: Any) -> bool:
@@ -104,9 +65,10 @@ def _list_messages(value: Any, location: str) -> list[Any]:
     return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
 
 
-def _parse_content(message: dict[str, Any], location: str) -> Any:
-    """The content of a turn, with its text parts joined. Raises `UnusableRowError` if it has parts that are not text."""
-    other = next((name for name in _OTHER_PARTS if not is_empty(message.get(name))), None)
+def _parse_content(message: dict[str, Any], role: Role, location: str) -> Any:
+    """The content of a turn, with its text parts joined. Raises `UnusableRowError` if it has parts that are not read."""
+    read = _READ_PARTS.get(role, ())
+    other = next((name for name in _OTHER_PARTS if name not in read and not is_empty(message.get(name))), None)
     if other is not None:
         raise UnusableRowError(f"{location} has {other!r}, which is not read; expected turns of text only")
     content = _first_value(message, "content", "value", "text")
@@ -135,23 +97,47 @@ def _first_value(message: dict[str, Any], *names: str) -> Any:
 def parse_messages(value: Any, location: str) -> Prompt:
     """Parses a list of {role, content} ({from, value}, {role, text}), or an object of lists. Skips an empty system turn."""
     turns: list[Message] = []
+    unanswered: list[ToolCall] = []
     for number, item in enumerate(_list_messages(value, location), start=1):
         turn_location = f"{location}, turn {number}"
         if not isinstance(item, dict):
             raise UnusableRowError(
                 f"{turn_location} is {describe_value(item)}, expected an object with role and content"
             )
-        name = _first_value(item, "role", "from")
-        content = _parse_content(item, turn_location)
-        role = ROLE_ALIASES.get(name.lower()) if isinstance(name, str) else None
-        if role is None:
-            raise UnusableRowError(
-                f"{turn_location} has the role {describe_value(name)}; expected one of {', '.join(ROLE_ALIASES)}"
-            )
+        role = _parse_role(item, turn_location)
+        content = _parse_content(item, role, turn_location)
         if role == "system" and (content is None or content == ""):
             continue
+        if role == "tool":
+            _require_answer(item, unanswered, turn_location)
+        else:
+            unanswered = []
+        if role == "assistant" and not is_empty(item.get("tool_calls")):
+            unanswered = list(parse_tool_calls(item["tool_calls"], turn_location))
+            content = append_tool_calls("" if content is None else content, unanswered)
         turns.append(Message(role=role, content=parse_text(content, f"the content of {turn_location}")))
     return tuple(turns)
+
+
+def _parse_role(item: dict[str, Any], location: str) -> Role:
+    name = _first_value(item, "role", "from")
+    role = ROLE_ALIASES.get(name.lower()) if isinstance(name, str) else None
+    if role is None:
+        raise UnusableRowError(
+            f"{location} has the role {describe_value(name)}; expected one of {', '.join(ROLE_ALIASES)}"
+        )
+    return role
+
+
+def _require_answer(item: dict[str, Any], unanswered: list[ToolCall], location: str) -> None:
+    """Removes the call that a `tool` turn answers, the first of those left. Raises `UnusableRowError` if it names another."""
+    call = unanswered.pop(0) if unanswered else ToolCall(name="", arguments="{}")
+    for key, expected in (("tool_call_id", call.id), ("name", call.name)):
+        if not is_empty(item.get(key)) and item[key] != expected:
+            raise UnusableRowError(
+                f"{location} is the result of another tool call than the next one; expected one result per call, in the order "
+                "of the calls"
+            )
 
 
 def parse_transcript(value: str, location: str) -> Prompt:
@@ -198,18 +184,30 @@ def is_open_transcript(value: Any) -> bool:
 def validate_turns(turns: Prompt, location: str = "'prompt'") -> Prompt:
     """The turns unchanged. Raises `UnusableRowError` unless chat templates accept them.
 
-    They accept an optional system turn, then alternating user and assistant turns that end with the user.
+    They accept optional tools and system turns, then alternating user and assistant turns. The results of an assistant turn's
+    tool calls may follow it. The last turn is the user's, or the result of a call.
     """
-    dialog = turns[1:] if turns and turns[0].role == "system" else turns
+    dialog = turns
+    for role in ("tools", "system"):
+        dialog = dialog[1:] if dialog and dialog[0].role == role else dialog
     if not dialog:
         raise UnusableRowError(f"{location} is empty: it has no user turn")
     if any(turn.role == "system" for turn in dialog):
         raise UnusableRowError(f"{location} has a system turn that is not the first")
-    if dialog[0].role != "user" or any(one.role == other.role for one, other in pairwise(dialog)):
+    if dialog[0].role != "user" or any(other.role not in _NEXT_ROLES[one.role] for one, other in pairwise(dialog)):
         raise UnusableRowError(f"{location} does not alternate between user and assistant, starting with the user")
-    if dialog[-1].role != "user":
+    _require_calls(dialog, location)
+    if dialog[-1].role == "assistant":
         raise UnusableRowError(f"{location} ends with an assistant turn; the last turn must be the user's")
     return turns
+
+
+def _require_calls(dialog: Prompt, location: str) -> None:
+    open_calls = 0
+    for turn in dialog:
+        open_calls = open_calls - 1 if turn.role == "tool" else len(split_tool_calls(turn.content)[1])
+        if open_calls < 0:
+            raise UnusableRowError(f"{location} has more tool results than tool calls before them")
 
 
 def parse_response(value: Any, location: str, prompt: Prompt) -> str:

@@ -10,8 +10,9 @@ from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSetti
 from trimtab.data.parsing.context_columns import add_context
 from trimtab.data.parsing.labels import parse_number
 from trimtab.data.parsing.layouts import get_cell
-from trimtab.data.parsing.messages import UnusableRowError, parse_turns, validate_turns
+from trimtab.data.parsing.messages import parse_turns, validate_turns
 from trimtab.data.parsing.rows import SourceRow, build_failure
+from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.types import Prompt, RowFailure
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trimtab.data.parsing.column_settings import ColumnSettings
-from trimtab.data.parsing.messages import UnusableRowError, is_message_list, is_transcript
+from trimtab.data.parsing.messages import is_message_list, is_transcript
 from trimtab.data.parsing.rows import Cells, is_empty
+from trimtab.data.parsing.text_values import UnusableRowError
 
 LayoutName = Literal["auto", "explicit", "implicit", "transcript", "responses", "safety"]
 # A layout that `layout:` names, or one of public datasets: whole conversations, and lists of rated responses.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from trimtab.models.chat import ChatTokenizer
+from trimtab.models.chat_messages import build_chat_messages
 from trimtab.types import Prompt
 
 if TYPE_CHECKING:
@@ -45,12 +46,17 @@ class TokenizedPair:
 
 
 def tokenize_pair(chat: ChatTokenizer, prompt: Prompt, first: str, second: str | None = None) -> TokenizedPair:
-    """Tokenize a prompt and one or two responses, each with its end of turn."""
-    return TokenizedPair(
-        prompt=tuple(chat.encode_prompt(prompt)),
-        first=tuple(chat.encode_response(first)),
-        second=tuple(chat.encode_response(second)) if second is not None else (),
-    )
+    """Tokenize a prompt and one or two responses, each with its end of turn.
+
+    Raises `ToolCallError` if the chat template cannot render the tool calls, results or definitions among them.
+    """
+    turns = [(message.role, message.content) for message in prompt]
+    responses = [first] if second is None else [first, second]
+    for response in responses:
+        if build_chat_messages([*turns, ("assistant", response)]).has_tools:
+            chat.require_own_rendering(prompt, response)
+    encoded = [tuple(chat.encode_response(response)) for response in responses]
+    return TokenizedPair(tuple(chat.encode_prompt(prompt)), *encoded)
 
 
 def common_prefix_length(texts: Sequence[Sequence[int]]) -> int:

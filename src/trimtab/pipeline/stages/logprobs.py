@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.core.runtime import Runtime
-from trimtab.errors import DataError
+from trimtab.errors import DataError, ToolCallError
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
@@ -97,26 +97,34 @@ def _iter_logprob_rows(
 
 
 def compute_pair_logprobs(model: LazyModel, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
-    """The same table in memory, for labeling without a study. Pairs that are too long have NaN scores and a note."""
+    """The same table in memory, for labeling without a study.
+
+    Pairs that the model cannot process have NaN scores and a note.
+    """
     from trimtab.models.lazy_model import read_logprobs_cached
 
-    rows = [tokenize_pair(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    fitting = [index for index, row in enumerate(rows) if model.fits(row)]
-    fitting_rows = [rows[index] for index in fitting]
     scores: dict[str, ResponseScores] = {}
+    fitting: list[tuple[Pair, TokenizedPair]] = []
+    for pair in pairs:
+        try:
+            row = tokenize_pair(model.chat, pair.prompt, pair.a, pair.b)
+            note = "" if model.fits(row) else _describe_overlong(model, row)
+        except ToolCallError as error:
+            note = str(error)
+        if note:
+            scores[pair.id] = ResponseScores(a=math.nan, b=math.nan, n_a=0, n_b=0, note=note)
+        else:
+            fitting.append((pair, row))
+    rows = [row for _, row in fitting]
     with runtime.progress("Computing log-probabilities", len(pairs), "pairs") as tick:
+        tick(len(scores))
         for indices, batch, _ in read_logprobs_cached(
-            model, fitting_rows, runtime.token_budget, [True] * len(fitting_rows), runtime.notify
+            model, rows, runtime.token_budget, [True] * len(rows), runtime.notify
         ):
             for index, (a, b) in zip(indices, batch.sums, strict=True):
-                row = fitting_rows[index]
-                scores[pairs[fitting[index]].id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
+                pair, row = fitting[index]
+                scores[pair.id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))
             tick(len(indices))
-        for pair, row in zip(pairs, rows, strict=True):
-            if not model.fits(row):
-                note = _describe_overlong(model, row)
-                scores[pair.id] = ResponseScores(a=math.nan, b=math.nan, n_a=0, n_b=0, note=note)
-                tick(1)
     return scores
 
 

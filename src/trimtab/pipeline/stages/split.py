@@ -20,7 +20,8 @@ from trimtab.data.split import (
     normalized_prompt_hash,
     split_pairs,
 )
-from trimtab.errors import DataError, StudyError
+from trimtab.errors import DataError, StudyError, ToolCallError
+from trimtab.models.chat import ChatTokenizer
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.models.references import ModelRef
@@ -124,7 +125,10 @@ def _tokenizer_hashes(models: Mapping[str, Model]) -> dict[str, str]:
 
 
 def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model], runtime: Runtime) -> Dataset:
-    """The pairs whose prompt and longer response fit `max_length` by every model's tokenizer. The rest become failures."""
+    """The pairs whose prompt and longer response fit `max_length` by every model's tokenizer. The rest become failures.
+
+    So do pairs with tool calls that a model's chat template cannot render.
+    """
     from trimtab.models.checkpoint import load_chat_tokenizer
 
     _validate_max_length(max_length, models, runtime)
@@ -132,30 +136,61 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
     kept, failures = list[Pair](), list(dataset.failures)
     with runtime.progress("Counting tokens", len(dataset.pairs), "pairs") as tick:
         for pair in dataset.pairs:
-            lengths = {
-                name: tokenize_pair(chat, pair.prompt, pair.a, pair.b).max_text_length
-                for name, chat in tokenizers.items()
-            }
-            overlong = [
-                f"{length} by the {name} model's tokenizer" for name, length in lengths.items() if length > max_length
-            ]
-            if overlong:
-                reason = f"longer than {max_length} tokens ({', '.join(overlong)})"
-                failures.append(RowFailure(location=f"pair {pair.id}", reason=reason, kind="overlong"))
-            else:
+            failure = _find_length_failure(pair, max_length, tokenizers)
+            if failure is None:
                 kept.append(pair)
+            else:
+                failures.append(failure)
             tick()
     if not kept:
-        raise DataError(
-            f"no pair is short enough: all {len(dataset.pairs)} have a prompt and response of more than {max_length} tokens; "
-            "raise max_length"
-        )
+        raise DataError(_describe_no_pairs(failures, len(dataset.pairs), max_length))
+    _report_turn_markers(kept, tokenizers, runtime)
     return Dataset(
         pairs=tuple(kept),
         failures=tuple(failures),
         layout=dataset.layout,
         origins=select_origins(dataset.origins, kept),
     )
+
+
+def _find_length_failure(pair: Pair, max_length: int, tokenizers: Mapping[str, ChatTokenizer]) -> RowFailure | None:
+    """Why a pair is dropped: too many tokens, or tool calls that a chat template cannot render."""
+    lengths: dict[str, int] = {}
+    for name, chat in tokenizers.items():
+        try:
+            lengths[name] = tokenize_pair(chat, pair.prompt, pair.a, pair.b).max_text_length
+        except ToolCallError as error:
+            return RowFailure(location=f"pair {pair.id}", reason=f"the {name} model cannot be used with it: {error}")
+    overlong = [f"{length} by the {name} model's tokenizer" for name, length in lengths.items() if length > max_length]
+    if not overlong:
+        return None
+    reason = f"longer than {max_length} tokens ({', '.join(overlong)})"
+    return RowFailure(location=f"pair {pair.id}", reason=reason, kind="overlong")
+
+
+def _describe_no_pairs(failures: Sequence[RowFailure], num_pairs: int, max_length: int) -> str:
+    other = next((failure for failure in reversed(failures) if failure.kind == "failed"), None)
+    if other is not None and not any(failure.kind == "overlong" for failure in failures):
+        return f"none of the {num_pairs} pairs is usable: {other.reason}"
+    return (
+        f"no pair is short enough: all {num_pairs} have a prompt and response of more than {max_length} tokens; raise "
+        "max_length"
+    )
+
+
+def _report_turn_markers(pairs: Sequence[Pair], tokenizers: Mapping[str, ChatTokenizer], runtime: Runtime) -> None:
+    """Notifies the user of texts that contain what a chat template writes between turns, if these are not control tokens."""
+    for name, chat in tokenizers.items():
+        markers = chat.find_turn_markers()
+        texts = ([*(message.content for message in pair.prompt), pair.a, pair.b] for pair in pairs)
+        found = Counter(next((mark for mark in markers if any(mark in text for text in each)), "") for each in texts)
+        del found[""]
+        if found:
+            mark = found.most_common(1)[0][0]
+            runtime.notify(
+                f"{found.total()} of {len(pairs)} pairs contain text that the {name} model's chat template writes between "
+                f"turns, such as {mark!r}; the model may read it as the start of a turn"
+            )
 
 
 def _validate_max_length(max_length: int, models: Mapping[str, Model], runtime: Runtime) -> None:
