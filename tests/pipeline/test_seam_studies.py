@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from trimtab.annotators.seam import Seam
+from trimtab.annotators.seam.variants import VARIANTS
 from trimtab.config.study import PredefinedSplits, Study
 from trimtab.pipeline.dry_run import REASON_DATA_AND_WEIGHTS_MISSING
 from trimtab.pipeline.plan import Plan, RowStages, build_plan
@@ -36,14 +38,14 @@ from trimtab.sources.hub import HubUnreachableError
 
 folder = Path(sys.argv[1])
 plans = {}
-for name in ("tables", "figure4"):
+for name in ("tables", "figure4", "released_code"):
     for variant, study in Study.load_variants(folder / f"{name}.yaml").items():
         rows = {row.stage: [row.state, row.reason] for row in plan_dry_run(study, Path(sys.argv[2]))}
         try:
             error_message = build_plan(study) and ""
         except HubUnreachableError as error:
             error_message = str(error)
-        plans[variant or name] = {"rows": rows, "error": error_message}
+        plans[f"{name} {variant}".strip()] = {"rows": rows, "error": error_message}
 print(json.dumps(plans))
 """
 
@@ -84,11 +86,12 @@ def on_starter_pairs(study: Study) -> Study:
     return Study.model_validate(settings)
 
 
-def test_every_dataset_and_figure_4_can_be_planned_before_any_download(offline: dict[str, dict[str, Any]]) -> None:
-    assert set(offline) == {*DATASETS, "figure4"}
+def test_every_study_can_be_planned_before_any_download(offline: dict[str, dict[str, Any]]) -> None:
+    tables = {f"tables {dataset}" for dataset in DATASETS}
+    assert set(offline) == {*tables, "figure4", "released_code am", "released_code af"}
     for plan in offline.values():
         assert {tuple(row) for row in plan["rows"].values()} == {("to run", REASON_DATA_AND_WEIGHTS_MISSING)}
-        assert {"split", "annotate.seam", "filter.seam", "preference-model.seam"} <= set(plan["rows"])
+        assert {"split", "annotate.seam", "filter.seam", "annotate.weak"} <= set(plan["rows"])
 
 
 def test_the_plan_of_a_run_never_has_a_placeholder_for_its_data(offline: dict[str, dict[str, Any]]) -> None:
@@ -145,3 +148,30 @@ def test_in_figure_4_each_method_labels_the_other_half_of_the_pairs() -> None:
         assert by.verdicts["gpt"].input_stages["baseline"].name == "generate.sft"
         assert row(plan, method).skipped
     assert len(complements) == 1
+
+
+def test_the_released_code_is_compared_with_the_paper_one_difference_at_a_time() -> None:
+    for study in load_laptop("released_code").values():
+        variants = {
+            name: arm.annotator.resolve_variant() for name, arm in study.arms.items() if isinstance(arm.annotator, Seam)
+        }
+        paper, code = variants.pop("seam"), variants.pop("seam_released_code")
+        assert (paper, code) == (VARIANTS["paper"], VARIANTS["released_code"])
+        changed = {
+            name: {
+                field.name: getattr(each, field.name)
+                for field in fields(each)
+                if getattr(each, field.name) != getattr(paper, field.name)
+            }
+            for name, each in variants.items()
+        }
+        assert changed == {
+            "seam_override": {"helpful_only_labeler": "strong"},
+            "seam_pruned": {"node_selection": "unbroken_gain"},
+            "seam_both_orders": {"presentation_order": "both"},
+            "seam_full_names": {"principle_scoring": "full_name"},
+        }
+        assert not any(
+            each.kind == "preference_model" and "weak-model" not in each.name
+            for each in build_plan(on_starter_pairs(study)).stages
+        )
