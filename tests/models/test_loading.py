@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -122,6 +123,17 @@ def test_keeping_all_layers_changes_nothing(tmp_path: Path) -> None:
 def test_too_many_layers_is_an_error_with_both_numbers(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="tiny llama has 4 decoder layers, fewer than the 5 to keep"):
         load_model(settings(layers=5), save_tiny(tmp_path, "llama"))
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_a_config_with_fewer_layers_than_the_weights_is_an_error(tmp_path: Path, family: str) -> None:
+    weights = save_tiny(tmp_path, family)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    key = "n_layer" if family == "gpt2" else "num_hidden_layers"
+    path.write_text(json.dumps({name: value for name, value in config.items() if name != "layer_types"} | {key: 2}))
+    with pytest.raises(ModelError, match=r"has 2 layers \(num_hidden_layers\), but the weights have 4"):
+        load_model(settings(), weights)
 
 
 def test_a_model_is_loaded_in_evaluation_mode_with_the_requested_dtype(tmp_path: Path) -> None:

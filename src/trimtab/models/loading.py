@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from trimtab.errors import ModelError
@@ -10,7 +11,7 @@ from trimtab.models.config import BUILTIN_TEMPLATE, Model, ResolvedWeights, load
 from trimtab.models.default_chat_template import build_default_template
 from trimtab.models.silence_transformers import silence_transformers
 from trimtab.models.sources.local_dir import require_tokenizer_files
-from trimtab.models.weight_headers import read_shapes, require_config_sizes
+from trimtab.models.weight_headers import get_layer_index, read_shapes, require_config_sizes
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -21,7 +22,7 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     """Load the model on its device in evaluation mode. If the settings give `layers`, keep only the first N decoder layers.
 
     The final norm and the output head stay, so a truncated model still predicts tokens. Raises `ModelError` if the folder
-    is not a causal language model, has missing weights, or has fewer decoder layers than `layers`.
+    is not a causal language model, has missing weights or unused layers, or has fewer decoder layers than `layers`.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -46,9 +47,24 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
             f"{weights.name}: {weights.folder} lacks {len(info['missing_keys'])} weights that "
             f"{type(loaded).__name__} needs ({names}, …); this is not a complete causal language model"
         )
+    _require_all_layers(loaded, info["unexpected_keys"], weights)
     if model.layers is not None:
         _keep_first_layers(loaded, model.layers, weights.name)
     return loaded.to(device).eval()
+
+
+def _require_all_layers(model: PreTrainedModel, unused: Iterable[str], weights: ResolvedWeights) -> None:
+    """Raise `ModelError` if unused weights are those of further decoder layers."""
+    stated = model.config.get_text_config().num_hidden_layers
+    names = tuple(model.state_dict())
+    for key in unused:
+        index = get_layer_index(key)
+        if index >= stated and any(name.endswith(key.replace(f".{index}.", ".0.", 1)) for name in names):
+            total = 1 + max(map(get_layer_index, unused))
+            raise ModelError(
+                f"{weights.name}: config.json in {weights.folder} has {stated} layers (num_hidden_layers), but the weights "
+                f"have {total}; use the config.json that was published with the weights, and `layers` to use only the first"
+            )
 
 
 def load_config(model: Model, weights: ResolvedWeights) -> Any:
@@ -83,7 +99,7 @@ def load_tokenizer(
         raise ModelError(
             f"{weights.name}: the tokenizer has no chat template. Outputs for a prompt format that the model was not trained "
             f"on are not meaningful. Set `chat_template` to a Jinja file with its format, or to {BUILTIN_TEMPLATE!r} for the "
-            "built-in template"
+            "built-in template; for a reward model that reads a question and an answer, set `input_format: text_pair`"
         )
     if model.chat_template == BUILTIN_TEMPLATE or (model.chat_template is None and not own):
         tokenizer.chat_template = build_default_template(add_bos=_adds_bos_token(tokenizer))
