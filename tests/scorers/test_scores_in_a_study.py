@@ -75,6 +75,18 @@ class BatchScorer(Component):
         ]
 
 
+class ShorteningScorer(Component):
+    """Shortens responses of three characters and more."""
+
+    def content_hash(self) -> str:
+        return "the same scorer"
+
+    def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
+        return [
+            Score(prompt_id=item.prompt_id, value=1.0, note="shorter" * (len(item.text) > 2)) for item in completions
+        ]
+
+
 class ExtraScore(InterruptedScorer):
     """Returns one score too many."""
 
@@ -151,14 +163,20 @@ def test_a_reward_that_is_not_finite_is_failed_with_its_value(tmp_path: Path) ->
     rows = artifact.read_rows("scores")
     assert [(row["value"], row["status"]) for row in rows] == [(0.5, "ok"), *[(None, "failed")] * 4]
     assert [row["note"] for row in rows] == ["", *(f"the reward is {item}" for item in ("nan", "inf", "-inf")), ""]
-    assert artifact.record["facts"] == {"prompts": 5, "failed": 4}
+    assert artifact.record["facts"] == {"prompts": 5, "failed": 4, "truncated": 0}
 
 
 def test_a_pair_with_a_reward_that_is_not_finite_is_excluded_and_counted(tmp_path: Path) -> None:
     artifact = score_pairs(tmp_path, BatchScorer(values=("1", "0", "nan", "0.5", "2", "3")), TEST_PAIRS[:3])
     first, _, third = TEST_PAIRS[:3]
     assert artifact.read_rows("rewards") == [{"id": first.id, "a": 1.0, "b": 0.0}, {"id": third.id, "a": 2.0, "b": 3.0}]
-    assert artifact.record["facts"] == {"pairs": 3, "failed": 1}
+    assert artifact.record["facts"] == {"pairs": 3, "failed": 1, "truncated": 0}
+
+
+def test_scores_of_shortened_texts_are_counted(tmp_path: Path) -> None:
+    scorer = ShorteningScorer()
+    assert score_completions(tmp_path / "a", scorer, COMPLETIONS[:6]).record["facts"]["truncated"] == 3
+    assert score_pairs(tmp_path / "b", scorer, TEST_PAIRS[:3]).record["facts"]["truncated"] == 3
 
 
 @pytest.mark.parametrize("scorer", [BatchScorer(values=("1",)), ExtraScore(calls="calls")], ids=["too few", "too many"])

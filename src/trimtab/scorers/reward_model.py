@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError
 from trimtab.models.chat_layout import render_template
 from trimtab.models.config import Model, ResolvedWeights, compute_model_hash
+from trimtab.models.scoring.text_pair import Truncation, encode_text_pair, format_question
 from trimtab.types import Completion, Score
 
 # Suffixes of architectures that predict tokens and have no reward head.
@@ -18,10 +21,11 @@ LANGUAGE_MODEL_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGenerati
 
 
 class RewardModel(Component):
-    """The single logit that the model gives the conversation, in the model's own unit and chat template.
+    """The single logit that the model gives the conversation, in the model's own unit.
 
-    If the tokenizer has no chat template, the model's settings need one. The score of a conversation that is longer than the
-    model's maximum length counts as failed. Check which data the model was trained on: a model that has seen the benchmark's
+    `input_format: chat` needs a chat template, the tokenizer's or that of the model's settings. `text_pair` is for models
+    that read a question and an answer, such as DeBERTa: a prompt of one user turn is the question, several turns are written
+    as in HH (`Human: …`, `Assistant: …`). Check which data the model was trained on: a model that has seen the benchmark's
     human labels imitates them.
     """
 
@@ -29,9 +33,27 @@ class RewardModel(Component):
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"model"})
 
     model: Model
+    input_format: Literal["chat", "text_pair"] = Field(
+        "chat", description="chat: the conversation in the chat template; text_pair: the tokenizer's (question, answer)"
+    )
+    truncation: Truncation = Field(
+        "fail",
+        description="of a conversation longer than the model's maximum length. fail: it has no score and counts as failed; "
+        "prompt_start: the first tokens of the question are dropped, and the score counts as truncated (text_pair only)",
+    )
+
+    @model_validator(mode="after")
+    def _validate_format(self) -> Self:
+        if self.input_format == "chat" and self.truncation != "fail":
+            raise ValueError(
+                f"truncation: {self.truncation} requires input_format: text_pair; a chat template needs its start"
+            )
+        if self.input_format == "text_pair" and (self.model.chat_template, self.model.system) != (None, None):
+            raise ValueError("model: chat_template and system are unused, since input_format is text_pair")
+        return self
 
     def preflight(self, runtime: Runtime) -> None:
-        """Raises `ModelError` unless the model has exactly one output and its tokenizer an end token and a chat template.
+        """Raises `ModelError` unless the model has exactly one output, and its tokenizer what the input format needs.
 
         Does not read any weights.
         """
@@ -40,8 +62,12 @@ class RewardModel(Component):
 
         weights = resolve_weights(self.model, runtime.notify)
         _validate_config(self.model, weights)
-        tokenizer = load_tokenizer(self.model, weights, allow_default_template=False)
-        render_template(tokenizer, [("user", "Hi"), ("assistant", "Hello")])
+        is_pair = self.input_format == "text_pair"
+        tokenizer = load_tokenizer(self.model, weights, allow_default_template=is_pair)
+        if is_pair:
+            encode_text_pair(tokenizer, "Hi", "Hello", None, self.truncation)
+        else:
+            render_template(tokenizer, [("user", "Hi"), ("assistant", "Hello")])
 
     def content_hash(self) -> str:
         return compute_model_hash(self.model) or f"not-downloaded:{self.model.base}"
@@ -51,10 +77,10 @@ class RewardModel(Component):
 
     def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
         """Yields one score per completion. Loads the model when the first score is requested."""
-        loaded = _load_reward_model(self.model, runtime)
+        loaded = _load_reward_model(self.model, runtime, allow_default_template=self.input_format == "text_pair")
         with runtime.progress("Scoring responses", len(completions), "responses") as tick:
             for completion in completions:
-                score = _score_completion(loaded, completion)
+                score = _score_completion(loaded, completion, self)
                 tick()
                 yield score
 
@@ -68,7 +94,7 @@ class _LoadedRewardModel:
     max_length: int | None
 
 
-def _load_reward_model(model: Model, runtime: Runtime) -> _LoadedRewardModel:
+def _load_reward_model(model: Model, runtime: Runtime, *, allow_default_template: bool) -> _LoadedRewardModel:
     import torch  # noqa: PLC0415
     from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
 
@@ -79,7 +105,7 @@ def _load_reward_model(model: Model, runtime: Runtime) -> _LoadedRewardModel:
 
     weights = resolve_weights(model, runtime.notify)
     _validate_config(model, weights)
-    tokenizer = load_tokenizer(model, weights, allow_default_template=False)
+    tokenizer = load_tokenizer(model, weights, allow_default_template=allow_default_template)
     try:
         with silence_transformers():
             classifier, loading_info = AutoModelForSequenceClassification.from_pretrained(
@@ -122,20 +148,33 @@ def _validate_config(model: Model, weights: ResolvedWeights) -> None:
         )
 
 
-def _score_completion(loaded: _LoadedRewardModel, completion: Completion) -> Score:
+def _score_completion(loaded: _LoadedRewardModel, completion: Completion, settings: RewardModel) -> Score:
     """Scores one conversation without padding, because models differ in how they find the last token of a padded row."""
     import torch  # noqa: PLC0415
 
-    turns = [*((message.role, message.content) for message in completion.prompt), ("assistant", completion.text)]
     try:
-        text = render_template(loaded.tokenizer, turns)
+        if settings.input_format == "text_pair":
+            question = format_question(completion.prompt)
+            pair = encode_text_pair(
+                loaded.tokenizer, question, completion.text.strip(), loaded.max_length, settings.truncation
+            )
+            tokens, dropped = pair.tensors, pair.dropped
+        else:
+            tokens, dropped = _encode_chat(loaded, completion), 0
     except ModelError as error:
         return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=str(error))
+    with torch.inference_mode():
+        value = float(loaded.classifier(**tokens.to(loaded.classifier.device)).logits[0, 0])
+    note = f"without the first {dropped} tokens of the prompt" if dropped else ""
+    return Score(prompt_id=completion.prompt_id, value=value, note=note)
+
+
+def _encode_chat(loaded: _LoadedRewardModel, completion: Completion) -> Any:
+    """The tensors of a conversation in the chat template. Raises `ModelError` if it is rejected or too long."""
+    turns = [*((message.role, message.content) for message in completion.prompt), ("assistant", completion.text)]
+    text = render_template(loaded.tokenizer, turns)
     tokens = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
     length = tokens["input_ids"].shape[1]
     if loaded.max_length is not None and length > loaded.max_length:
-        note = f"{length} tokens, but the reward model's maximum length is {loaded.max_length}"
-        return Score(prompt_id=completion.prompt_id, value=None, status="failed", note=note)
-    with torch.inference_mode():
-        value = float(loaded.classifier(**tokens.to(loaded.classifier.device)).logits[0, 0])
-    return Score(prompt_id=completion.prompt_id, value=value)
+        raise ModelError(f"{length} tokens, but the reward model's maximum length is {loaded.max_length}")
+    return tokens

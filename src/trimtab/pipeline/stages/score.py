@@ -34,7 +34,11 @@ def score_stage(name: str, component: Component, completions: Stage, reward_mode
         completions = {completion.prompt_id: completion for completion in load_completions(inputs["completions"])}
         scores = _score_all(name, scorer, completions, draft, inputs, runtime)
         draft.write_rows("scores", scores_to_rows(scores), SCORE_SCHEMA)
-        return {"prompts": len(scores), "failed": sum(score.status == "failed" for score in scores)}
+        return {
+            "prompts": len(scores),
+            "failed": sum(score.status == "failed" for score in scores),
+            "truncated": _count_truncated(scores),
+        }
 
     return Stage(
         name=name,
@@ -68,14 +72,15 @@ def pair_scores_stage(name: str, component: Component, split: Stage, split_name:
         responses = {
             f"{pair.id}.{choice}": _response_as_completion(pair, choice) for pair in pairs for choice in CHOICES
         }
-        values = [score.value for score in _score_all(name, scorer, responses, draft, inputs, runtime)]
+        scores = _score_all(name, scorer, responses, draft, inputs, runtime)
+        values = [score.value for score in scores]
         rows = [
             {"id": pair.id, "a": a, "b": b}
             for pair, a, b in zip(pairs, values[::2], values[1::2], strict=True)
             if a is not None and b is not None
         ]
         draft.write_rows("rewards", rows, REWARD_SCHEMA)
-        return {"pairs": len(pairs), "failed": len(pairs) - len(rows)}
+        return {"pairs": len(pairs), "failed": len(pairs) - len(rows), "truncated": _count_truncated(scores)}
 
     return Stage(
         name=name,
@@ -158,6 +163,11 @@ def _fail_non_finite(score: Score) -> Score:
     if not math.isfinite(score.value):
         return replace(score, value=None, status="failed", note=f"the reward is {float(score.value)}")
     return replace(score, value=float(score.value))
+
+
+def _count_truncated(scores: Sequence[Score]) -> int:
+    """The number of scores of a text that the scorer shortened: a score with a value has a note about nothing else."""
+    return sum(score.status == "ok" and bool(score.note) for score in scores)
 
 
 def _response_as_completion(pair: Pair, choice: Choice) -> Completion:

@@ -80,6 +80,7 @@ def _build_reward_info(run: Run, name: str, stage: str) -> RewardInfo:
     by_reward, by_length = compute_reward_correctness(run.test, margins)
     agreement, length_baseline = (_compute_agreement(correctness, run) for correctness in (by_reward, by_length))
     gain_over_length = stats.paired_difference(by_reward, by_length, clusters=run.prompt_ids)
+    row_stages = [row.scores[name] for row in run.arms if name in row.scores]
     return RewardInfo(
         name=name,
         kind=get_kind(scorer),
@@ -89,7 +90,22 @@ def _build_reward_info(run: Run, name: str, stage: str) -> RewardInfo:
         length_baseline=length_baseline,
         gain_over_length=gain_over_length,
         n_training_pairs=artifact.record["facts"].get("examples", 0),
-        warnings=build_reward_warnings(name, agreement, length_baseline, gain_over_length),
+        warnings=(
+            *build_reward_warnings(name, agreement, length_baseline, gain_over_length),
+            *describe_truncation(name, [run.artifact(each).record["facts"] for each in (stage, *row_stages)]),
+        ),
+    )
+
+
+def describe_truncation(name: str, facts: Sequence[Mapping[str, int]]) -> tuple[str, ...]:
+    """How many scores are of texts that the scorer shortened, if any, by the facts of its stages."""
+    n_truncated = sum(each.get("truncated", 0) for each in facts)
+    n_responses = sum(each.get("prompts", 0) + 2 * each.get("pairs", 0) for each in facts)
+    if not n_truncated:
+        return ()
+    return (
+        f"Gold reward {name} read {n_truncated:,} of {n_responses:,} responses without the start of their prompt, because the "
+        "conversation is too long for its model.",
     )
 
 
