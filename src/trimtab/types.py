@@ -262,7 +262,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A model's response to a prompt, ended by the end-of-turn token or by the length limit."""
+    """A model's response to a prompt, ended by the end-of-turn token, a stop text or the length limit."""
 
     prompt_id: str
     prompt: Prompt
