@@ -62,6 +62,50 @@ def compare(
         echo(f"\n{output}")
 
 
+@app.command("compare-paper")
+def compare_paper(
+    published: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PUBLISHED.yaml",
+            help="The numbers of a paper, such as studies/tao2024/published.yaml.",
+            show_default=False,
+        ),
+    ],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR …", help="Folders of runs, or of the variants of a study.", show_default=False),
+    ],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+) -> None:
+    """Print a paper's tables next to those of finished runs.
+
+    Each number has the run's value with its 95% interval, n, and whether the direction agrees with the paper's.
+
+    For example: trimtab compare-paper studies/tao2024/published.yaml runs/table1 runs/figure7
+    """
+    from trimtab.report.paper_comparison.published import load_published_paper
+    from trimtab.report.paper_comparison.runs import open_runs
+    from trimtab.report.paper_comparison.tables import (
+        LEGEND,
+        build_paper_table,
+        compare_with_paper,
+        list_missing_studies,
+        render_markdown_table,
+    )
+    from trimtab.report.table import render_terminal_table
+
+    paper, runs = load_published_paper(published), open_runs(folders)
+    for table in map(build_paper_table, compare_with_paper(paper, runs)):
+        if markdown:
+            echo(f"{render_markdown_table(table)}\n")
+        else:
+            out.print(render_terminal_table(table))
+    echo(LEGEND)
+    if missing := list_missing_studies(paper, runs):
+        err.print(f"no run of: {', '.join(missing)}", highlight=False, markup=False)
+
+
 @app.command()
 def show(
     folder: RunFolder,
