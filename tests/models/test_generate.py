@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, Gemma3TextConfig, LlamaConfig
 
-from trimtab.errors import ModelError
+from trimtab.core.component import validate_settings
+from trimtab.errors import ModelError, StudyError
+from trimtab.models.inference.decoding import restrict_to_nucleus, sample_tokens
 from trimtab.models.inference.generate import sample_completions
 from trimtab.models.inference.sampling import Sampling
-from trimtab.types import Prompt, build_user_prompt
+from trimtab.types import Completion, Prompt, build_user_prompt
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 40,
@@ -57,11 +60,15 @@ def tiny(name: str) -> Any:
     return model
 
 
-def generate_responses(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
+def generate_completions(model: Any, prompts: Any = PROMPTS, **sampling: Any) -> dict[str, Completion]:
     chat: Any = NumberTokenizer()
     settings = Sampling(**{"max_new_tokens": 12, **sampling})
     batches = sample_completions(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
-    return {each.completion.prompt_id: each.completion.text for batch in batches for each in batch}
+    return {each.completion.prompt_id: each.completion for batch in batches for each in batch}
+
+
+def generate_responses(model: Any, prompts: Any, **sampling: Any) -> dict[str, str]:
+    return {key: completion.text for key, completion in generate_completions(model, prompts, **sampling).items()}
 
 
 def test_a_model_without_mask_support_is_rejected_before_generation() -> None:
@@ -116,6 +123,68 @@ def test_another_seed_gives_other_responses() -> None:
     assert generate_responses(model, PROMPTS, temperature=1.0, seed=1) != generate_responses(
         model, PROMPTS, temperature=1.0, seed=2
     )
+
+
+@pytest.mark.parametrize("words", [slice(3, 5), slice(8, 11), slice(40, 42)])
+def test_a_response_ends_before_the_first_stop_text(words: slice) -> None:
+    model = tiny("llama")
+    options = {"temperature": 1.0, "max_new_tokens": 60}
+    full = generate_completions(model, **options)
+    stop = " " + " ".join(max((each.text.split() for each in full.values()), key=len)[words])
+    stopped = generate_completions(model, **options, stop=(stop, "unused text"))
+    cut = [key for key, completion in full.items() if stop in completion.text]
+    assert cut
+    for key, completion in full.items():
+        assert stopped[key].text == completion.text.partition(stop)[0].rstrip()
+        if key in cut:
+            assert stopped[key].finish_reason == "end"
+            assert stopped[key].n_tokens == len(stopped[key].text.split()) + len(stop.split())
+        else:
+            assert stopped[key] == completion
+
+
+def test_white_space_of_a_stop_text_is_not_needed_at_the_start_of_a_response() -> None:
+    model = tiny("llama")
+    first = generate_completions(model, temperature=0.0)["1"].text.split()[0]
+    stopped = generate_completions(model, temperature=0.0, stop=(f"\n\n{first}",))["1"]
+    assert (stopped.text, stopped.n_tokens, stopped.finish_reason) == ("", 1, "end")
+
+
+def test_the_nucleus_has_the_fewest_tokens_with_the_requested_probability() -> None:
+    probabilities = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64)
+    # sorted: 0.4, 0.3, 0.2, 0.1; together 0.4, 0.7, 0.9, 1
+    for top_p, rows in {
+        0.3: [[0, 0.4, 0, 0], [0.25, 0.25, 0, 0]],
+        0.45: [[0, 0.4, 0, 0.3], [0.25, 0.25, 0, 0]],
+        0.71: [[0, 0.4, 0.2, 0.3], [0.25, 0.25, 0.25, 0]],
+        0.95: [[0.1, 0.4, 0.2, 0.3], [0.25, 0.25, 0.25, 0.25]],
+    }.items():
+        assert restrict_to_nucleus(probabilities, top_p).tolist() == rows
+
+
+def test_samples_of_the_nucleus_have_its_renormalized_probabilities() -> None:
+    logits = torch.tensor([0.1, 0.4, 0.2, 0.3]).log().expand(20_000, -1)
+    rngs = [random.Random(row) for row in range(20_000)]
+    shares = sample_tokens(logits, rngs, 1.0, 0.7).bincount(minlength=4) / 20_000
+    # 0.4 / 0.7 and 0.3 / 0.7; three standard errors are 0.0105
+    assert shares.tolist() == pytest.approx([0, 4 / 7, 0, 3 / 7], abs=0.0105)
+    # temperature 0.5 squares the probabilities before the nucleus: 0.01, 0.16, 0.04, 0.09 of 0.3, so that 0.8 needs two
+    shares = sample_tokens(logits, rngs, 0.5, 0.8).bincount(minlength=4) / 20_000
+    assert shares.tolist() == pytest.approx([0, 16 / 25, 0, 9 / 25], abs=0.0105)
+    assert torch.equal(sample_tokens(logits, [random.Random(row) for row in range(20_000)], 0.0), logits.argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0, "top_p": 0.9}, "top_p: unused, since temperature: 0 always takes the most probable token"),
+        ({"top_p": 0}, "top_p: must be greater than 0"),
+        ({"stop": [" \n"]}, "stop: expected texts with more than white space"),
+    ],
+)
+def test_sampling_settings_without_effect_are_errors(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=f"^{message}"):
+        validate_settings(Sampling, settings)
 
 
 def test_a_completion_has_its_finish_reason() -> None:

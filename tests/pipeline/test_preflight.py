@@ -13,7 +13,8 @@ from trimtab.core.component import Component
 from trimtab.core.interfaces import Engine
 from trimtab.core.runtime import Runtime
 from trimtab.engines.openai import Openai
-from trimtab.errors import DataError, StudyError
+from trimtab.errors import DataError, ModelError, StudyError
+from trimtab.pipeline.lora_targets import preflight_lora_targets
 from trimtab.pipeline.plan import build_plan
 from trimtab.pipeline.trial_prompts import try_component
 from trimtab.training.trainer_values import validate_trainer_values
@@ -43,6 +44,32 @@ def test_a_filter_that_its_annotator_cannot_serve_is_refused_in_the_plan(arm: st
     with pytest.raises(StudyError, match=r"^arms\.x\.filter: ") as caught:
         build_plan(Study.parse(ARM.format(arm=arm)))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ("training.dpo={lora_target_modules: [q_proj, query]}", "dpo.weak-model"),
+        ("training.sft={lora_r: 4, lora_target_modules: [query]}", "sft.weak-model"),
+        ("arms.x.dpo={lora_target_modules: [query, q_proj]}", "dpo.x"),
+        ("arms.x.annotator={kind: reward_model, training: {lora_target_modules: [query]}}", "reward-model.x"),
+    ],
+)
+def test_layers_that_a_trained_model_does_not_have_are_named_before_any_work(
+    tiny_study: str, change: str, stage: str
+) -> None:
+    study = Study.parse(tiny_study, ["arms.x.annotator=length", change])
+    message = (
+        rf"^{stage}: lora_target_modules: .*tiny has no linear layer 'query' \(there are: down_proj, gate_proj, k_proj, "
+        r"o_proj, q_proj, up_proj, v_proj\)$"
+    )
+    with pytest.raises(ModelError, match=message):
+        preflight_lora_targets(study, build_plan(study))
+
+
+def test_layers_that_exist_are_accepted(tiny_study: str) -> None:
+    study = Study.parse(tiny_study, ["training.dpo={lora_target_modules: [q_proj, v_proj], lora_dropout: 0.05}"])
+    preflight_lora_targets(study, build_plan(study))
 
 
 @pytest.mark.parametrize(

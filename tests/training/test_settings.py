@@ -74,6 +74,16 @@ def test_label_noise_is_specified_once_and_in_range(settings: dict[str, Any], li
         validate_settings(DpoSettings, settings)
 
 
+@pytest.mark.parametrize("cls", [SftSettings, RewardModelSettings])
+@pytest.mark.parametrize(
+    ("name", "value"), [("lora_alpha", 8), ("lora_target_modules", ["q_proj"]), ("lora_dropout", 0.1)]
+)
+def test_adapter_settings_without_an_adapter_are_errors(cls: type[SftSettings], name: str, value: object) -> None:
+    validate_settings(cls, {"lora_r": 4, name: value})
+    with pytest.raises(StudyError, match=f"^{name}: unused, since lora_r: 0 trains all weights; set lora_r$"):
+        validate_settings(cls, {"lora_r": 0, name: value})
+
+
 @pytest.mark.parametrize("cls", [SftSettings, DpoSettings, RewardModelSettings, PreferenceModelSettings])
 @pytest.mark.parametrize("epochs", [1, 2.5])
 def test_steps_and_epochs_cannot_both_set_the_duration(cls: type[DpoSettings], epochs: float) -> None:

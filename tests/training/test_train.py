@@ -185,9 +185,11 @@ def test_sft_fits_its_responses_with_and_without_an_adapter(tmp_path: Path) -> N
         assert not hasattr(tuned, "merge_and_unload")
 
 
-@pytest.mark.parametrize(("duration", "stop_after"), [({"num_train_epochs": 2}, 3), ({"max_steps": 7}, 5)])
+@pytest.mark.parametrize(
+    ("duration", "stop_after"), [({"num_train_epochs": 2}, 3), ({"max_steps": 7, "lora_dropout": 0.2}, 5)]
+)
 def test_a_killed_and_resumed_run_gives_identical_weights(
-    tmp_path: Path, duration: dict[str, int], stop_after: int
+    tmp_path: Path, duration: dict[str, Any], stop_after: int
 ) -> None:
     settings = DpoSettings(learning_rate=1e-2, batch_size=4, lora_r=4, **duration)
     examples = with_reference(tiny_model())
@@ -258,6 +260,41 @@ def test_max_steps_repeats_the_data_like_epochs(tmp_path: Path, kind: str) -> No
     five_steps, two_epochs = losses_by_duration
     assert (len(five_steps), len(two_epochs)) == (5, 6)
     assert five_steps == two_epochs[:5]
+
+
+def test_an_adapter_on_some_layers_trains_only_these(tmp_path: Path) -> None:
+    settings = DpoSettings(max_steps=2, batch_size=4, lora_r=2, lora_target_modules=("q_proj", "v_proj"))
+    policy, _ = train_dpo(tiny_model(), with_reference(tiny_model()), settings, make_runtime(), tmp_path, tick)
+    names = adapter_weights(policy)
+    assert len(names) == 2 * 2 * 2  # layers, modules, A and B
+    assert all(".q_proj." in name or ".v_proj." in name for name in names)
+
+
+def test_adapter_dropout_changes_training_but_not_its_start_or_what_is_saved(tmp_path: Path) -> None:
+    common = {"max_steps": 6, "batch_size": 12, "learning_rate": 1e-2, "warmup_ratio": 0, "lora_r": 4}
+    logs, weights = {}, {}
+    for dropout in (0.0, 0.5):
+        settings = DpoSettings(**common, lora_dropout=dropout)
+        policy, logs[dropout] = train_dpo(
+            tiny_model(), with_reference(tiny_model()), settings, make_runtime(), tmp_path / str(dropout), tick
+        )
+        weights[dropout] = adapter_weights(policy)
+    assert logs[0.5][0]["margin"] == pytest.approx(0, abs=1e-4)  # B is zero: dropout of its input has no effect
+    assert logs[0.5][0]["grad_norm"] != pytest.approx(logs[0.0][0]["grad_norm"], rel=1e-3)
+    assert logs[0.5][-1]["margin"] > 0.01
+    again = train_dpo(
+        tiny_model(),
+        with_reference(tiny_model()),
+        DpoSettings(**common, lora_dropout=0.5),
+        make_runtime(),
+        tmp_path / "again",
+        tick,
+    )[0]
+    assert all(torch.equal(weight, weights[0.5][name]) for name, weight in adapter_weights(again).items())
+    module = ResponseLogprobs(again).eval()
+    batch = collate_pairs(PAIRS, "padded", 0).tensors()
+    with torch.no_grad():
+        assert torch.equal(module(**batch), module(**batch))  # no dropout in inference
 
 
 def test_a_checkpoint_holds_only_the_trained_weights(tmp_path: Path) -> None:

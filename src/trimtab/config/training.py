@@ -75,7 +75,19 @@ class _CommonSettings(Component):
         description="our default, null: as many steps as num_train_epochs takes; otherwise exactly this number of steps, which "
         "repeat the data as often as necessary",
     )
+    lora_r: int = Field(8, ge=0, le=2**12, description="each kind of training has its own default")
     lora_alpha: int | None = Field(None, ge=1, le=2**16, description="our default: twice lora_r")
+    lora_target_modules: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="our default, null: every linear layer except the output head; code of SEAM: [q_proj, v_proj]",
+    )
+    lora_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="our default: policy and reference differ by their weights only; code of SEAM: 0.05",
+    )
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field("cosine", description="our default")
     warmup_ratio: float = Field(0.1, ge=0, lt=1, description="our default; fraction of the training steps")
     weight_decay: float = Field(0.0, ge=0, description="our default")
@@ -88,6 +100,13 @@ class _CommonSettings(Component):
                 f"max_steps: num_train_epochs ({self.num_train_epochs:g}) and max_steps ({self.max_steps}) both set the "
                 "duration of the training; remove one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _reject_unused_lora_settings(self) -> Self:
+        for name in ("lora_alpha", "lora_target_modules", "lora_dropout"):
+            if self.lora_r == 0 and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: unused, since lora_r: 0 trains all weights; set lora_r")
         return self
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,27 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from trimtab.models.lora_fusion import fuse_lora_layers
 
 
-def add_adapter(model: Any, *, rank: int, alpha: int | None, seed: int) -> Any:
-    """Add a new LoRA adapter to every linear layer except the output head, and freeze the other weights.
+def add_adapter(
+    model: Any,
+    *,
+    rank: int,
+    alpha: int | None,
+    seed: int,
+    target_modules: Sequence[str] | None = None,
+    dropout: float = 0.0,
+) -> Any:
+    """Add a new LoRA adapter, and freeze the other weights.
 
-    Adapter weights are float32. B is zero, so the model's outputs are unchanged until the first step. There is no dropout,
-    because the policy must equal the reference before the first step. `alpha` defaults to `2 * rank`.
+    `target_modules` are names of linear layers; by default all but the output head. Adapter weights are float32. B is zero, so
+    the model's outputs are unchanged until the first step, even with `dropout` of the adapter's inputs. `alpha` defaults to
+    `2 * rank`.
     """
     config = LoraConfig(
-        r=rank, lora_alpha=alpha or 2 * rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=alpha or 2 * rank,
+        target_modules="all-linear" if target_modules is None else list(target_modules),
+        lora_dropout=dropout,
+        task_type="CAUSAL_LM",
     )
     with temporary_seed(seed), _suppress_peft_warnings():
         adapted = get_peft_model(model, config)

@@ -14,6 +14,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import StoreError, StudyError
 from trimtab.pipeline.distributed import heartbeat, run_worker
 from trimtab.pipeline.label_files import write_label_files
+from trimtab.pipeline.lora_targets import preflight_lora_targets
 from trimtab.pipeline.plan import build_plan
 from trimtab.pipeline.plan.index import build_run_index
 from trimtab.pipeline.plan.model import Plan
@@ -89,6 +90,7 @@ def _run_main_process(
     created: list[str] = []
     failed: dict[str, str] = {}
     plan = build_plan(study)
+    preflight_lora_targets(study, plan)
 
     def update_index(*names: str, label_files: Mapping[str, str] | None = None) -> None:
         """Lists every stage from the start, so that a report can be written of a run that was killed."""

@@ -12,10 +12,11 @@ import torch
 from trimtab.config.training import DpoSettings
 from trimtab.core.runtime import ProgressTick
 from trimtab.errors import TrainingError
-from trimtab.models.adapters import add_adapter, autocast_bf16, has_bf16_weights
+from trimtab.models.adapters import autocast_bf16, has_bf16_weights
 from trimtab.models.packing.pair_batch import collate_pairs
 from trimtab.models.scoring.logprobs import ResponseLogprobs
 from trimtab.training.dpo_objective import build_dpo_loss
+from trimtab.training.lora import add_lora
 from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, count_pairs, run_training
 
 # Maximum difference between policy and reference before the first step, in nats per token, without and with bfloat16. In
@@ -38,7 +39,7 @@ def train_dpo(
     `model` before training; raises `TrainingError` if the policy differs from it before the first step.
     """
     bf16 = has_bf16_weights(model)
-    policy = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
+    policy = add_lora(model, settings, runtime.seed)
     module = ResponseLogprobs(policy)
     if not settings.reference_free:
         check_reference_matches_policy(module, examples[: min(8, len(examples))], runtime, bf16)

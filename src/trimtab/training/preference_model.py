@@ -11,9 +11,10 @@ from torch import Tensor
 
 from trimtab.config.training import AuxConfidenceSettings, PreferenceModelSettings
 from trimtab.core.runtime import ProgressTick
-from trimtab.models.adapters import add_adapter, has_bf16_weights
+from trimtab.models.adapters import has_bf16_weights
 from trimtab.models.scoring.logprobs import ResponseLogprobs
 from trimtab.training import losses
+from trimtab.training.lora import add_lora
 from trimtab.training.trainer import (
     LossFunction,
     TrainingExample,
@@ -38,7 +39,7 @@ def train_preference_model(
     If `presentation_order` is both, the two examples of a pair are consecutive.
     """
     bf16 = has_bf16_weights(model)
-    policy = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
+    policy = add_lora(model, settings, runtime.seed)
     job = TrainingJob(
         settings=settings,
         runtime=runtime,

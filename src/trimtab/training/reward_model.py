@@ -10,10 +10,11 @@ from torch import Tensor
 
 from trimtab.config.training import RewardModelSettings
 from trimtab.core.runtime import ProgressTick
-from trimtab.models.adapters import add_adapter, has_bf16_weights
+from trimtab.models.adapters import has_bf16_weights
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.models.scoring.reward_head import ResponseRewards
 from trimtab.training import losses
+from trimtab.training.lora import add_lora
 from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, count_pairs, run_training
 
 
@@ -31,7 +32,7 @@ def train_reward_model(
     """
     dtype, bf16 = next(model.parameters()).dtype, has_bf16_weights(model)
     trainable = (
-        add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
+        add_lora(model, settings, runtime.seed)
         if settings.lora_r
         # full weights are trained in float32: an update is often smaller than the precision of bfloat16
         else model.float().requires_grad_(True)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from trimtab.config.training import SftSettings
 from trimtab.core.runtime import ProgressTick
-from trimtab.models.adapters import add_adapter, has_bf16_weights, merge_adapter
+from trimtab.models.adapters import has_bf16_weights, merge_adapter
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.models.scoring.logprobs import ResponseLogprobs
+from trimtab.training.lora import add_lora
 from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, run_training
 
 
@@ -29,11 +30,8 @@ def train_sft(
     Trains on the first response of each pair.
     """
     dtype, bf16 = next(model.parameters()).dtype, has_bf16_weights(model)
-    if settings.lora_r:
-        trainable = add_adapter(model, rank=settings.lora_r, alpha=settings.lora_alpha, seed=runtime.seed)
-    else:
-        # full weights are trained in float32: an update is often smaller than the precision of bfloat16
-        trainable = model.float().requires_grad_(True)
+    # full weights are trained in float32: an update is often smaller than the precision of bfloat16
+    trainable = add_lora(model, settings, runtime.seed) if settings.lora_r else model.float().requires_grad_(True)
     job = TrainingJob(settings=settings, runtime=runtime, autocast_bf16=bf16, loss=_sft_loss, count_items=_count_tokens)
     log = run_training(ResponseLogprobs(trainable), [TrainingExample(pair) for pair in pairs], job, folder, tick)
     return (merge_adapter(trainable) if settings.lora_r else trainable.to(dtype)), log

@@ -61,6 +61,7 @@ def decode_batch(
     *,
     max_new_tokens: int,
     temperature: float,
+    top_p: float = 1.0,
     logprobs: SampledLogprobs | None = None,
 ) -> list[list[int]]:
     """Generate token ids for each text of each batch in order. The last one is the token that finished the text.
@@ -80,7 +81,7 @@ def decode_batch(
     active = list(range(len(outputs)))
     for step in range(max_new_tokens):
         logits = project(state.last_hidden).float()
-        tokens = sample_tokens(logits, [rngs[index] for index in active], temperature)
+        tokens = sample_tokens(logits, [rngs[index] for index in active], temperature, top_p)
         finished = [bool(outputs[index]) and is_finished(outputs[index]) for index in active]
         if logprobs is not None:
             texts = [None if done else index for index, done in zip(active, finished, strict=True)]
@@ -241,10 +242,25 @@ def _build_mask(query_positions: Tensor, valid_keys: Tensor, key_positions: Tens
     return (visible | diagonal)[:, None]
 
 
-def sample_tokens(logits: Tensor, rngs: Sequence[random.Random], temperature: float) -> Tensor:
-    """Sample one token per row by inverting the CDF at a uniform number from the row's generator; temperature 0 is argmax."""
+def sample_tokens(logits: Tensor, rngs: Sequence[random.Random], temperature: float, top_p: float = 1.0) -> Tensor:
+    """Sample one token per row by inverting the CDF at a uniform number from the row's generator; temperature 0 is argmax.
+
+    With `top_p` below 1, tokens outside the nucleus have probability 0.
+    """
     if temperature == 0:
         return logits.argmax(1)
-    cumulative = torch.softmax(logits / temperature, dim=1).double().cumsum(1)
+    probabilities = torch.softmax(logits / temperature, dim=1).double()
+    if top_p < 1:
+        probabilities = restrict_to_nucleus(probabilities, top_p)
+    cumulative = probabilities.cumsum(1)
     uniform = torch.tensor([[rng.random()] for rng in rngs], dtype=torch.float64, device=logits.device)
-    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:])[:, 0].clamp(max=logits.shape[1] - 1)
+    sampled = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=top_p < 1)
+    return sampled[:, 0].clamp(max=logits.shape[1] - 1)
+
+
+def restrict_to_nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """The probabilities, with 0 outside the nucleus (Holtzman et al. 2020): the fewest most probable tokens that together have
+    at least `top_p`. Equal probabilities are taken in the order of the tokens. Shape (rows, vocabulary)."""
+    ordered, tokens = probabilities.sort(dim=1, descending=True, stable=True)
+    outside = ordered.cumsum(1) - ordered >= top_p
+    return probabilities.masked_fill(torch.zeros_like(outside).scatter(1, tokens, outside), 0.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from trimtab.core.component import Settings
 
@@ -11,5 +13,29 @@ class Sampling(Settings):
     """How responses are sampled. Temperature 0 is greedy decoding; Tao & Li (2025) sample at 0.7."""
 
     temperature: float = Field(0.7, ge=0, description="Tao & Li (2025); 0: greedy decoding")
+    top_p: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="our default, 1: sample from all tokens (Tao & Li 2025 do not state it); below 1: from the fewest most "
+        "probable tokens that have this probability together",
+    )
+    stop: tuple[str, ...] = Field(
+        (),
+        description="our default: none (Tao & Li 2025 do not state any); a response ends before the first of these texts, such "
+        'as "\\n\\nHuman:"',
+    )
     max_new_tokens: int = Field(256, ge=1, description="Tao & Li (2025); longer responses are truncated")
     seed: int = Field(0, description="our default; the seed and the prompt ID determine all sampling")
+
+    @model_validator(mode="after")
+    def _reject_unused_top_p(self) -> Self:
+        if self.temperature == 0 and self.top_p < 1:
+            raise ValueError("top_p: unused, since temperature: 0 always takes the most probable token")
+        return self
+
+    @model_validator(mode="after")
+    def _require_stop_texts(self) -> Self:
+        if any(not text.strip() for text in self.stop):
+            raise ValueError("stop: expected texts with more than white space")
+        return self

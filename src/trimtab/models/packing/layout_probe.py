@@ -37,8 +37,8 @@ def unwrap_adapter(model: Any) -> Any:
 
 
 class DropoutDisabled(nn.Module):
-    """A trainable wrapper around a causal language model that keeps dropout off, so that training computes what inference
-    computes. Dropout noise would make policy and reference differ."""
+    """A trainable wrapper around a causal language model that keeps the model's own dropout off, so that training computes what
+    inference computes. Dropout noise would make policy and reference differ. Dropout of a LoRA adapter is on in training."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -48,6 +48,9 @@ class DropoutDisabled(nn.Module):
         super().train(mode)
         # Some families call dropout functions that check the module's mode, so p = 0 alone would not disable all of it.
         self.model.eval()
+        for module in self.model.modules():
+            if hasattr(module, "lora_dropout"):
+                module.lora_dropout.train(mode)
         return self
 
 

@@ -32,7 +32,7 @@ def kl_stage(name: str, reference: ModelSource, completions: Stage) -> Stage:
     """Log-probabilities of the policy's responses under the policy and under its reference, in nats per response.
 
     The policy's were computed when it generated the responses, and the reference reads the same tokens. The mean of their
-    difference estimates KL(policy ‖ reference) if responses were sampled at temperature 1. At a lower temperature it is the
+    difference estimates KL(policy ‖ reference) if responses were sampled at temperature 1 and top_p 1. Otherwise it is the
     same quantity on the responses that were actually given. A response that was cut off by the length limit has no end of turn.
     """
 
