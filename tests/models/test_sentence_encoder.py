@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
+from tiny_bert import create_encoder, create_regressor, write_pooling
+from transformers import AutoModel, AutoTokenizer
 
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
-from trimtab.errors import ModelError
+from trimtab.errors import ModelError, StudyError
 from trimtab.models.embeddings.encoder import load_encoder
 from trimtab.models.embeddings.registry import MINILM, REGISTERED_ENCODERS, compute_encoder_hash, fetch_encoder
 from trimtab.report.collect.report import collect_report
@@ -26,25 +27,7 @@ TEXTS = ["Tea.", "A longer text about tea and cake.", "", "Tea."]
 
 @pytest.fixture(scope="module")
 def encoder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer BERT with the byte tokenizer of the tiny model, in the format of sentence-transformers."""
-    folder = tmp_path_factory.mktemp("encoders") / "tiny"
-    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=300, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
-    (folder / "1_Pooling").mkdir()
-    write_pooling(folder, "pooling_mode_mean_tokens")
-    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 20}')
-    return folder
-
-
-def write_pooling(folder: Path, *modes: str) -> None:
-    (folder / "1_Pooling" / "config.json").write_text(
-        json.dumps({"word_embedding_dimension": 16, **dict.fromkeys(modes, True)})
-    )
+    return create_encoder(tmp_path_factory.mktemp("encoders") / "tiny", tiny_model)
 
 
 def embed_with_transformers(folder: Path, text: str, *, first: bool = False) -> torch.Tensor:
@@ -111,16 +94,41 @@ def test_the_built_in_encoder_is_identified_by_the_hash_of_its_weights() -> None
     assert compute_encoder_hash("all-MiniLM-L6-v2") == MINILM.sha256
 
 
-def test_a_study_reports_the_similarity_of_responses(
-    tiny_study: str, encoder: Path, run_whole: Callable[[str], tuple[Study, Path]]
+def test_a_study_reports_similarities_of_responses_and_their_correlations(
+    tiny_study: str, tiny_model: Path, encoder: Path, tmp_path: Path, run_whole: Callable[[str], tuple[Study, Path]]
 ) -> None:
-    _, folder = run_whole(f"{tiny_study}response_similarity: {encoder}\n")
+    regressor = create_regressor(tmp_path / "regressor", tiny_model, max_length=8)
+    _, folder = run_whole(f"{tiny_study}response_similarity: {{encoder: {encoder}, regressor: {regressor}}}\n")
     report = collect_report(folder)
-    cosines = {(row.arm, row.compared_to): row.cosine for row in report.similarities}
-    assert cosines["weak", "preferred_responses"].n == cosines["human", "weak"].n == 6
-    assert all(-1.001 <= (cosine.value or 0) <= 1.001 for cosine in cosines.values())
+    values = {(row.measure, row.arm, row.compared_to): row.value for row in report.similarities}
+    cosines = [value.value or 0 for (measure, *_), value in values.items() if measure == "cosine"]
+    assert values["cosine", "weak", "preferred_responses"].n == values["cosine", "human", "weak"].n == 6
+    assert all(-1.001 <= cosine <= 1.001 for cosine in cosines)
+    learned = {arm: value for (measure, arm, _), value in values.items() if measure == "learned_similarity"}
+    assert set(learned) == {"base", "sft", "human", "weak", "flipped", "weak_model"}
+    assert {value.n for value in learned.values()} == {6}
+    correlations = {(each.measure, each.arm): each for each in report.similarity_correlations}
+    assert set(correlations) == {
+        (measure, arm) for measure in ("cosine", "learned_similarity") for arm in ("weak", "flipped")
+    }
+    assert [len(each.points) for each in correlations.values()] == [6, 0, 6, 0]
     assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
-    assert "Response similarity" in render_html(report)
+    page = render_html(report)
+    assert "Response similarity" in page and "Similarity to the preferred responses by prompt: weak" in page
+    assert "6 pairs truncated" in page  # the regressor reads 8 bytes
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("{encoder: null}", "response_similarity: set an encoder or a regressor"),
+        ("{encoder: ''}", r"response_similarity\.encoder"),
+        ("{model: x}", r"response_similarity\.model: unknown setting"),
+    ],
+)
+def test_wrong_similarity_settings_are_rejected(tiny_study: str, setting: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        Study.parse(f"{tiny_study}response_similarity: {setting}\n")
 
 
 def test_a_plain_string_is_the_encoder(tiny_study: str) -> None:

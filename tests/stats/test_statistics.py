@@ -15,6 +15,7 @@ from trimtab.stats import (
     mean,
     paired_difference,
     pearson,
+    pearson_difference,
     performance_gap_recovered,
     proportion,
 )
@@ -222,6 +223,29 @@ def test_pearson_is_undefined_for_a_constant_and_has_no_interval_for_three_point
     assert bounds(pearson([1, 2, 3, 4], [8, 6, 4, 2])) == (-1.0, -1.0)
     with pytest.raises(ValueError, match="2 values of x for 1 of y"):
         pearson([1, 2], [1])
+
+
+def test_the_difference_of_two_correlations_of_the_same_rows_has_a_bootstrap_interval() -> None:
+    # r(x, y) = 0.8 as above, and r(x, z) = Σdxdz / 10 = -0.2
+    x, y, z = [1, 2, 3, 4, 5], [2, 1, 4, 3, 5], [2, 5, 4, 1, 3]
+    assert pearson_difference(x, y, z) == Metric(value=pytest.approx(1.0), low=None, high=None, n=5)
+    rng = random.Random(0)
+    shared = [rng.gauss(0, 1) for _ in range(300)]
+    near, far = ([value + rng.gauss(0, noise) for value in shared] for noise in (0.5, 3.0))
+    difference = pearson_difference(shared, near, far)
+    low, high = bounds(difference)
+    expected = (pearson(shared, near).value or 0) - (pearson(shared, far).value or 0)
+    assert difference.value == pytest.approx(expected) and 0.3 < low < expected < high < 0.9
+    assert bounds(pearson_difference(shared, near, near)) == (0.0, 0.0)
+    # a large offset loses no digits
+    assert pearson_difference([value + 1e6 for value in shared], near, far).value == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_difference_of_two_correlations_is_undefined_for_a_constant() -> None:
+    assert pearson_difference([1, 2, 3], [1, 1, 1], [1, 2, 3]).value is None
+    assert pearson_difference([], [], []).value is None
+    with pytest.raises(ValueError, match="2 values of x, 2 of y and 1 of z"):
+        pearson_difference([1, 2], [1, 2], [1])
 
 
 def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:

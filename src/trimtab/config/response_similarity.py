@@ -1,50 +1,50 @@
-"""Semantic similarity of responses: to the human-preferred responses and to those of other policies."""
+"""Similarity of responses: to the human-preferred responses, and to those of other policies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime
 
-if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
-
 
 class ResponseSimilarity(Component):
-    """Cosine similarity of sentence embeddings: 1 for the same meaning, about 0 for unrelated texts.
+    """Cosine similarity of sentence embeddings, and a learned similarity such as BLEURT.
 
-    It measures how similar responses are, not which is better. Compare it with length: longer texts share more topics, and
-    an encoder truncates its input (to 256 tokens for the default encoder).
+    A cosine is 1 for the same meaning and about 0 for unrelated texts. A learned similarity scores a response against a
+    human-preferred one, in the model's own unit. Both measure how similar responses are, not which is better. Compare them with
+    length: longer texts share more topics, and models truncate their input (to 256 tokens for the default encoder).
     """
 
-    encoder: str = Field("all-minilm-l6-v2", min_length=1, description="a short name, a folder or a hub id")
+    encoder: str | None = Field(
+        "all-minilm-l6-v2", min_length=1, description="sentence encoder: a short name, a folder or a hub id; null: none"
+    )
+    regressor: str | None = Field(
+        None,
+        min_length=1,
+        description="sequence-classification model with one output that scores (reference, response), such as "
+        "Elron/bleurt-base-512 (Tao & Li, figure 6): a folder or a hub id; null: none",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _parse_encoder_name(cls, value: Any) -> Any:
         return {"encoder": value} if isinstance(value, str) else value
 
-    def content_hash(self) -> str:
-        from trimtab.models.embeddings.registry import compute_encoder_hash  # noqa: PLC0415
-
-        return compute_encoder_hash(self.encoder) or f"not-downloaded:{self.encoder}"
+    @model_validator(mode="after")
+    def _require_a_model(self) -> Self:
+        if self.encoder is None and self.regressor is None:
+            raise ValueError("set an encoder or a regressor")
+        return self
 
     def preflight(self, runtime: Runtime) -> None:
-        """Downloads the encoder if necessary. Raises `ModelError` if that is not possible."""
-        from trimtab.models.embeddings.registry import fetch_encoder  # noqa: PLC0415
+        """Downloads the models if necessary. Raises `ModelError` if that is not possible, or if the regressor is not one."""
+        from trimtab.models.embeddings.pair_regressor import require_one_output  # noqa: PLC0415
+        from trimtab.models.embeddings.registry import fetch_encoder, fetch_regressor  # noqa: PLC0415
 
-        fetch_encoder(self.encoder, runtime.notify)
-
-    def embed(self, texts: Sequence[str], runtime: Runtime) -> NDArray[float32]:
-        """Embeddings with unit norm, shape (texts, d)."""
-        from trimtab.models.embeddings.encoder import load_encoder  # noqa: PLC0415
-        from trimtab.models.embeddings.registry import fetch_encoder  # noqa: PLC0415
-
-        encoder = load_encoder(fetch_encoder(self.encoder, runtime.notify), runtime.device)
-        embeddings: NDArray[float32] = encoder(texts, runtime.token_budget).numpy()
-        return embeddings
+        if self.encoder is not None:
+            fetch_encoder(self.encoder, runtime.notify)
+        if self.regressor is not None:
+            require_one_output(fetch_regressor(self.regressor, runtime.notify))

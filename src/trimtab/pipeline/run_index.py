@@ -49,10 +49,10 @@ class RowIndex(BaseModel):
 class RunIndex(BaseModel):
     """The stage folders of a run, by what they hold. A folder that is listed here may be unfinished.
 
-    `test_rewards` and `unlabeled_rewards` are keyed by scorer, `embeddings` and `kl_to_reference` by row, `ood_eval` by row,
-    domain and part, `human_verdicts` and `unlabeled_verdicts` by judge. `preference_models` maps each stage name to its
-    folders. `stages` lists every folder in execution order; `created` lists those that the last run created. `study_sha256`
-    is the hash of `study.yaml`. `failed_measurements` are the errors of the last run's measurements, by stage name.
+    `test_rewards` and `unlabeled_rewards` are keyed by scorer; `embeddings`, `learned_similarities` and `kl_to_reference` by
+    row; `ood_eval` by row, domain and part; `human_verdicts` and `unlabeled_verdicts` by judge. `preference_models` maps each
+    stage name to its folders. `stages` lists every folder in execution order; `created` lists those that the last run created.
+    `study_sha256` is the hash of `study.yaml`. `failed_measurements` are the errors of the last run's measurements, by stage.
     `label_files` are the hashes of the files in `labels/`, by arm; there are none until the run is finished.
     """
 
@@ -66,6 +66,7 @@ class RunIndex(BaseModel):
     test_rewards: Mapping[str, StageFolder] = {}
     unlabeled_rewards: Mapping[str, StageFolder] = {}
     embeddings: Mapping[str, StageFolder] = {}
+    learned_similarities: Mapping[str, StageFolder] = {}
     kl_to_reference: Mapping[str, StageFolder] = {}
     ood_eval: Mapping[str, Mapping[str, Mapping[str, StageFolder]]] = {}
     baseline: str = ""

@@ -110,6 +110,22 @@ METRICS: Mapping[str, MetricInfo] = {
             "about 0 is unrelated. `preferred_responses` are the human-preferred responses. Longer texts are more similar.",
         ),
         MetricInfo(
+            name="learned_similarity",
+            label="Learned similarity",
+            better="neither",
+            count_noun="prompts",
+            description="The score that a regressor such as BLEURT (Sellam et al. 2020) gives a response against the "
+            "human-preferred response, in the regressor's own unit.",
+        ),
+        MetricInfo(
+            name="similarity_correlation",
+            label="Correlation of similarities",
+            better="neither",
+            count_noun="prompts",
+            description="Pearson's correlation, over prompts, of two rows' similarities to the human-preferred response (Tao & "
+            "Li 2025, figure 6). Hard prompts make all rows less similar, so it is positive even for unrelated models.",
+        ),
+        MetricInfo(
             name="pgr",
             label="PGR",
             better="higher",

@@ -15,7 +15,7 @@ from trimtab.errors import DataError
 from trimtab.metrics.judge_quality import JudgedArm, RaterAgreement
 from trimtab.report.collect.rewards import RewardInfo
 from trimtab.report.collect.search_trees import SearchInfo
-from trimtab.report.collect.similarities import SimilarityInfo
+from trimtab.report.collect.similarities import SimilarityCorrelation, SimilarityInfo
 from trimtab.report.collect.training_curves import TrainingCurve
 from trimtab.types import Cost, Metric
 
@@ -200,6 +200,7 @@ class Report:
     judges: tuple[JudgeInfo, ...] = ()
     rater_agreements: tuple[RaterAgreement, ...] = ()
     similarities: tuple[SimilarityInfo, ...] = ()
+    similarity_correlations: tuple[SimilarityCorrelation, ...] = ()
     data: tuple[SplitInfo, ...] = ()
     stage_costs: tuple[StageCost, ...] = ()
     samples: tuple[Sample, ...] = ()

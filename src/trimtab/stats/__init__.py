@@ -6,7 +6,7 @@ independent, and intervals that ignore this are too narrow.
 """
 
 from trimtab.stats.calibration_error import expected_calibration_error
-from trimtab.stats.correlation import pearson
+from trimtab.stats.correlation import pearson, pearson_difference
 from trimtab.stats.length_controlled import length_controlled_win_rate
 from trimtab.stats.mcnemar import McNemarResult, mcnemar_test
 from trimtab.stats.means import bounded_mean, mean, proportion
@@ -35,6 +35,7 @@ __all__ = [
     "mean_over_seeds_and_rows",
     "paired_difference",
     "pearson",
+    "pearson_difference",
     "performance_gap_recovered",
     "ppi_mean",
     "proportion",

@@ -1,4 +1,4 @@
-"""Sentence encoders by name, and their folders on this disk."""
+"""Sentence encoders and regressors by name, and their folders on this disk."""
 
 from __future__ import annotations
 
@@ -62,10 +62,26 @@ MINILM = RegisteredEncoder(
 REGISTERED_ENCODERS = {encoder.name: encoder for encoder in (MINILM,)}
 
 
-def compute_encoder_hash(name: str) -> str | None:
-    """The content hash of an encoder. None if its weights must be downloaded first. Never downloads."""
+def compute_encoder_hash(name: str) -> str:
+    """The content hash of an encoder; a placeholder if its weights must be downloaded first. Never downloads."""
     encoder = REGISTERED_ENCODERS.get(name.lower())
-    return encoder.sha256 if encoder else compute_model_hash(Model(base=name))
+    return encoder.sha256 if encoder else compute_regressor_hash(name)
+
+
+def compute_regressor_hash(name: str) -> str:
+    """The content hash of a regressor; a placeholder if its weights must be downloaded first. Never downloads."""
+    return compute_model_hash(Model(base=name)) or f"not-downloaded:{name}"
+
+
+def fetch_regressor(name: str, notify: Notify) -> Path:
+    """The folder of a regressor, downloaded if necessary. `name` is a folder or a Hub ID.
+
+    Raises `ModelError` if it is not available and cannot be downloaded.
+    """
+    try:
+        return resolve_weights(Model(base=name), notify).folder
+    except ModelError as error:
+        raise ModelError(f"the regressor {name!r} is not available: {error}") from error
 
 
 def fetch_encoder(name: str, notify: Notify) -> Path:

@@ -31,6 +31,7 @@ def build_run_index(
         test_rewards=name_all(plan.test_rewards),
         unlabeled_rewards=name_all(plan.unlabeled_rewards),
         embeddings=name_all(plan.embeddings),
+        learned_similarities=name_all(plan.learned_similarities),
         kl_to_reference=name_all(plan.kl_to_reference),
         ood_eval={
             row: {domain: name_all(parts) for domain, parts in domains.items()}

@@ -50,7 +50,8 @@ class Plan:
     calibration or a filter. `test_rewards` and `unlabeled_rewards` are the scores of both responses of pairs, by scorer.
     Judges compare rows with the row `baseline`; `human_verdicts` are their verdicts on test pairs with human labels, and
     `unlabeled_verdicts` those on unlabeled pairs, by judge.
-    `embeddings` are those of each row's responses, and `kl_to_reference` its divergence from its reference, by row.
+    `embeddings` are those of each row's responses, `learned_similarities` their similarities to the preferred responses, and
+    `kl_to_reference` its divergence from its reference, by row.
     `ood_eval` are the stages for the accuracy on pairs of other domains, by row, domain and part.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     human_verdicts: Mapping[str, Stage] = field(default_factory=dict)
     unlabeled_verdicts: Mapping[str, Stage] = field(default_factory=dict)
     embeddings: Mapping[str, Stage] = field(default_factory=dict)
+    learned_similarities: Mapping[str, Stage] = field(default_factory=dict)
     kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
     ood_eval: Mapping[str, Mapping[str, Mapping[str, Stage]]] = field(default_factory=dict)
 
@@ -112,6 +114,7 @@ class Plan:
             self.human_verdicts,
             self.unlabeled_verdicts,
             self.embeddings,
+            self.learned_similarities,
             self.kl_to_reference,
         )
         return [

@@ -1,4 +1,4 @@
-"""Stages that measure responses besides their rewards: embeddings, and the KL divergence from the reference."""
+"""Stages that measure responses besides their rewards: similarities, and the KL divergence from the reference."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.embed import preferred_embeddings_stage, response_embeddings_stage
 from trimtab.pipeline.stages.kl import kl_stage
+from trimtab.pipeline.stages.learned_similarity import learned_similarity_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,7 @@ class ResponseMetricStages:
     """Stages by row. `embeddings` also has the human-preferred responses, under `PREFERRED_RESPONSES`."""
 
     embeddings: Mapping[str, Stage] = field(default_factory=dict)
+    learned_similarities: Mapping[str, Stage] = field(default_factory=dict)
     kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
 
 
@@ -26,20 +28,37 @@ def build_response_metric_stages(study: Study, split: Stage, rows: Sequence[RowS
     """The stages that the study requests, for the rows that have responses."""
     kl_stages = {row.name: stage for row in rows if (stage := _kl_stage(study, row)) is not None}
     return ResponseMetricStages(
-        embeddings=_embedding_stages(study, split, rows), kl_to_reference=kl_stages if study.kl_to_reference else {}
+        embeddings=_embedding_stages(study, split, rows),
+        learned_similarities=_learned_similarity_stages(study, split, rows),
+        kl_to_reference=kl_stages if study.kl_to_reference else {},
     )
 
 
 def _embedding_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> dict[str, Stage]:
-    similarity = study.response_similarity
-    completions = {row.name: row.completions for row in rows if row.completions is not None}
-    if similarity is None or not completions:
+    encoder = study.response_similarity.encoder if study.response_similarity else None
+    completions = _list_completions(rows)
+    if encoder is None or not completions:
         return {}
-    preferred = preferred_embeddings_stage(f"embeddings.{PREFERRED_RESPONSES}", similarity, split)
+    preferred = preferred_embeddings_stage(f"embeddings.{PREFERRED_RESPONSES}", encoder, split)
     responses = {
-        name: response_embeddings_stage(f"embeddings.{name}", similarity, stage) for name, stage in completions.items()
+        name: response_embeddings_stage(f"embeddings.{name}", encoder, stage) for name, stage in completions.items()
     }
     return {PREFERRED_RESPONSES: preferred, **responses}
+
+
+def _learned_similarity_stages(study: Study, split: Stage, rows: Sequence[RowStages]) -> dict[str, Stage]:
+    regressor = study.response_similarity.regressor if study.response_similarity else None
+    if regressor is None:
+        return {}
+    return {
+        name: learned_similarity_stage(f"similarity.{name}", regressor, split, stage)
+        for name, stage in _list_completions(rows).items()
+    }
+
+
+def _list_completions(rows: Sequence[RowStages]) -> dict[str, Stage]:
+    """The responses of every row that has some."""
+    return {row.name: row.completions for row in rows if row.completions is not None}
 
 
 def _kl_stage(study: Study, row: RowStages) -> Stage | None:

@@ -76,6 +76,7 @@ class StudentPlanner:
             human_verdicts=judging.human_verdicts,
             unlabeled_verdicts=judging.unlabeled_verdicts,
             embeddings=response_metrics.embeddings,
+            learned_similarities=response_metrics.learned_similarities,
             kl_to_reference=response_metrics.kl_to_reference,
             ood_eval=build_ood_stages(study, self.split, rows).choices,
         )

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.core.runtime import Runtime
-from trimtab.pipeline.stage import Stage, StageFunction, StageInputs, Work, identity_settings
+from trimtab.models.embeddings.registry import compute_encoder_hash, fetch_encoder
+from trimtab.pipeline.stage import Stage, StageFunction, StageInputs, Work
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.schemas import load_completions, load_split_pairs
@@ -21,58 +21,65 @@ EMBEDDING_CHUNK = 2048
 EMBEDDING_SCHEMA = pa.schema([("prompt_id", pa.string())])
 
 
-def response_embeddings_stage(name: str, similarity: ResponseSimilarity, completions: Stage) -> Stage:
+def response_embeddings_stage(name: str, encoder: str, completions: Stage) -> Stage:
     """Embeds the responses that another stage generated."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         texts = [(completion.prompt_id, completion.text) for completion in load_completions(inputs["completions"])]
-        return _write_embeddings(draft, name, similarity, texts, runtime)
+        return _write_embeddings(draft, name, encoder, texts, runtime)
 
-    return _build_stage(name, execute, similarity, "completions", completions, prompt_limit(completions))
+    return _build_stage(name, execute, encoder, "completions", completions, prompt_limit(completions))
 
 
-def preferred_embeddings_stage(name: str, similarity: ResponseSimilarity, split: Stage) -> Stage:
+def preferred_embeddings_stage(name: str, encoder: str, split: Stage) -> Stage:
     """Embeds the human-preferred response of every test pair that has a human label."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        texts = [
-            (pair.prompt_id, pair.response(pair.human))
-            for pair in load_split_pairs(inputs["split"], "test")
-            if pair.human is not None
-        ]
-        return _write_embeddings(draft, name, similarity, texts, runtime)
+        return _write_embeddings(draft, name, encoder, list_preferred_responses(inputs["split"]), runtime)
 
-    return _build_stage(name, execute, similarity, "split", split, None)
+    return _build_stage(name, execute, encoder, "split", split, None)
+
+
+def list_preferred_responses(split: Artifact) -> list[tuple[str, str]]:
+    """The prompt id and the human-preferred response of every test pair that has a human label."""
+    return [
+        (pair.prompt_id, pair.response(pair.human))
+        for pair in load_split_pairs(split, "test")
+        if pair.human is not None
+    ]
 
 
 def _build_stage(
-    name: str, execute: StageFunction, similarity: ResponseSimilarity, source: str, stage: Stage, limit: int | None
+    name: str, execute: StageFunction, encoder: str, source: str, stage: Stage, limit: int | None
 ) -> Stage:
     return Stage(
         name=name,
         kind="embeddings",
         role="evaluation",
         execute=execute,
-        settings={"similarity": identity_settings(similarity), "source": source},
+        settings={"source": source},
         input_stages={source: stage},
-        external_hashes={"encoder": similarity.content_hash()},
+        external_hashes={"encoder": compute_encoder_hash(encoder)},
         work=Work(rate_key="embeddings", unit="prompts", fact="texts", limit=limit, model_input="encoder"),
     )
 
 
 def _write_embeddings(
-    draft: Draft, name: str, similarity: ResponseSimilarity, texts: Sequence[tuple[str, str]], runtime: Runtime
+    draft: Draft, name: str, encoder: str, texts: Sequence[tuple[str, str]], runtime: Runtime
 ) -> dict[str, Any]:
     """`texts` are prompt ids and responses."""
+    from trimtab.models.embeddings.encoder import load_encoder
+
     draft.write_rows("rows", [{"prompt_id": prompt_id} for prompt_id, _ in texts], EMBEDDING_SCHEMA)
     if not texts:
         return {"texts": 0}
+    embed = load_encoder(fetch_encoder(encoder, runtime.notify), runtime.device)
     with runtime.progress(f"Embedding: {name}", len(texts), "texts") as tick:
         draft.resumable_array(
             "embeddings",
             len(texts),
             EMBEDDING_CHUNK,
-            lambda part: similarity.embed([text for _, text in texts[part]], runtime),
+            lambda part: embed([text for _, text in texts[part]], runtime.token_budget).numpy(),
             tick,
         )
     return {"texts": len(texts)}

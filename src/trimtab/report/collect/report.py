@@ -34,7 +34,7 @@ def collect_report(folder: Path) -> Report:
 def build_report(run: Run) -> Report:
     """The report of a run. A new part of the report is a field of `Report` and a collector that is called here."""
     arms, values = run.arms, load_arm_values(run)
-    judging, rewards = collect_judge_results(run), collect_rewards(run)
+    judging, rewards, similarity = collect_judge_results(run), collect_rewards(run), collect_similarities(run)
     values_by_arm = {name: each.values for name, each in values.items()}
     judge_warnings = (warning for judge in judging.judges for warning in judge.warnings)
     return Report(
@@ -51,7 +51,8 @@ def build_report(run: Run) -> Report:
         stage_costs=tuple(_collect_stage_costs(run)),
         samples=tuple(_collect_samples(run, values, rewards)),
         rewards=tuple(rewards),
-        similarities=tuple(collect_similarities(run)),
+        similarities=similarity.similarities,
+        similarity_correlations=similarity.correlations,
         judges=judging.judges,
         rater_agreements=judging.agreements,
         notes=(*_collect_notes(run, rewards), *judge_warnings),

@@ -13,7 +13,7 @@ def collect_arm_metrics(report: Report) -> ArmMetrics:
     """Metrics keyed by (arm, metric name).
 
     In this order: the arms' own metrics, judge metrics (`win_rate.JUDGE`), label metrics with labeling costs, and response
-    similarity (`cosine.ROW`).
+    similarity (`cosine.ROW`, `learned_similarity.ROW`).
     """
     own = {(arm.name, name): metric for arm in report.arms for name, metric in arm.metrics.items()}
     judged = {
@@ -27,7 +27,7 @@ def collect_arm_metrics(report: Report) -> ArmMetrics:
         for label in report.labels
         for name, metric in {**label.metrics, **_label_cost_metrics(label)}.items()
     }
-    similarities = {(info.arm, f"cosine.{info.compared_to}"): info.cosine for info in report.similarities}
+    similarities = {(info.arm, f"{info.measure}.{info.compared_to}"): info.value for info in report.similarities}
     return {**own, **judged, **labels, **similarities}
 
 
