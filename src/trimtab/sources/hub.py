@@ -132,6 +132,11 @@ def _describe_cause(error: Exception) -> str:
         return f"the Hub could not be reached ({name}); this machine may be offline"
     if isinstance(error, FileNotFoundError):
         return f"no such dataset, revision or folder, or it requires a login ({name})"
+    if "scripts are no longer supported" in str(error):
+        return (
+            "this revision has a script instead of data, and scripts are never run; try `revision: refs/convert/parquet`, "
+            "where the Hub keeps many of these datasets as files"
+        )
     if isinstance(error, ValueError):
         return f"the dataset has no such subset or split ({name})"
     return f"its files cannot be read as one table ({name})"

@@ -24,8 +24,9 @@ from trimtab.data.parsing.messages import (
 )
 from trimtab.data.parsing.row_columns import SAFETY_COLUMNS, RowColumns
 from trimtab.data.parsing.rows import Cells
+from trimtab.data.parsing.summaries import format_post, parse_summaries
 from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
-from trimtab.types import Choice, Pair, Prompt
+from trimtab.types import Choice, Pair, Prompt, build_user_prompt
 
 Responses = tuple[Prompt, str, str]
 
@@ -51,6 +52,8 @@ def parse_row(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> Pa
         return _parse_safety(cells, columns, settings)
     if columns.layout == "candidates":
         return _parse_candidates(cells, columns, settings)
+    if columns.layout == "summaries":
+        return _parse_summaries(cells)
     prompt, first, second = _parse_texts(cells, columns, settings)
     pair = build_pair(prompt, first, second, "first", names=(columns.first, columns.second))
     prompt_kind = "explicit prompt" if columns.layout == "explicit" else "implicit prompt"
@@ -207,6 +210,15 @@ def _parse_candidates(cells: Cells, columns: RowColumns, settings: ColumnSetting
         pair=pair,
         first=pair.get_choice(best),
         layout=f"best and worst of {columns.first!r}",
+    )
+
+
+def _parse_summaries(cells: Cells) -> ParsedPair:
+    first, second, preferred = parse_summaries(cells)
+    prompt = build_user_prompt(format_post(cells["info"]))
+    pair = build_pair(prompt, first, second, preferred, names=("summary 1", "summary 2"))
+    return ParsedPair(
+        pair=pair, first=pair.get_choice(first), layout="two summaries of a post, the chosen one in 'choice'"
     )
 
 

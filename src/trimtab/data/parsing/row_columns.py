@@ -10,11 +10,16 @@ from typing import Literal
 from trimtab.data.parsing.column_settings import ColumnSettings
 from trimtab.data.parsing.messages import is_message_list, is_transcript
 from trimtab.data.parsing.rows import Cells, is_empty
+from trimtab.data.parsing.summaries import has_summaries
 from trimtab.data.parsing.text_values import UnusableRowError
 
 LayoutName = Literal["auto", "explicit", "implicit", "transcript", "responses", "safety"]
-# A layout that `layout:` names, or one of public datasets: whole conversations, and lists of rated responses.
-FoundLayout = Literal["explicit", "implicit", "transcript", "responses", "safety", "conversations", "candidates"]
+# A layout that `layout:` names, or one of public datasets: whole conversations, lists of rated responses, two summaries.
+FoundLayout = Literal[
+    "explicit", "implicit", "transcript", "responses", "safety", "conversations", "candidates", "summaries"
+]
+# Layouts whose columns state which response is preferred.
+LABELED_BY_COLUMN: tuple[FoundLayout, ...] = ("explicit", "implicit", "transcript")
 
 SAFETY_COLUMNS = ("is_response_0_safe", "is_response_1_safe", "better_response_id", "safer_response_id")
 PREFERENCE_COLUMNS = (("chosen", "rejected"), ("chosen_response", "rejected_response"))
@@ -145,6 +150,8 @@ def _refuse_more_responses(cells: Cells, first: str, second: str) -> None:
 
 
 def _find_candidates(cells: Cells, settings: ColumnSettings) -> RowColumns | None:
+    if has_summaries(cells):
+        return RowColumns(layout="summaries", prompt="info", first="summaries")
     column = next((name for name in CANDIDATE_COLUMNS if isinstance(cells.get(name), list)), None)
     prompt = next((name for name in (settings.get_name("prompt"), "instruction") if name in cells), None)
     if column is None or prompt is None:
