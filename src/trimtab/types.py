@@ -122,12 +122,14 @@ class RowOrigin:
 class Dataset:
     """The contents of a source: pairs, unusable rows, and the detected layout of the rows.
 
-    `origins` has one entry for each row of a file that has one of the pairs, so a pair with duplicates has several.
+    `origins` has one entry for each row of a file that has one of the pairs, so a pair with duplicates has several. `notices`
+    are sentences about rows that were read but look wrong.
     """
 
     pairs: tuple[Pair, ...]
     failures: tuple[RowFailure, ...] = ()
     layout: str = ""
+    notices: tuple[str, ...] = ()
     origins: tuple[RowOrigin, ...] = field(default=(), compare=False)
 
 
@@ -162,10 +164,7 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """Text that a model generated after the request's `prefill`, without the stop text.
-
-    If `status` is failed, `text` is empty and `note` gives the reason.
-    """
+    """Text that a model generated after the request's `prefill`, without the stop text; empty, with a `note`, if it failed."""
 
     text: str
     finish_reason: Literal["end", "length"] = "end"

@@ -185,3 +185,20 @@ def test_unused_columns_that_are_null_do_not_decide_the_layout() -> None:
 def test_three_responses_fail_instead_of_losing_one() -> None:
     reason = failure_reason(NUMBERED | {"response_3": "Nine."})
     assert reason.startswith("3 responses (response_1, response_2, response_3); choose two: `columns: {response_a: ")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [("score_chosen", "score_rejected"), ("chosen-rating", "rejected-rating"), ("chosen_score", "rejected_score")],
+)
+def test_scores_that_contradict_the_label_are_counted_and_the_label_is_used(chosen: str, rejected: str) -> None:
+    row = {"prompt": "Name a color.", "chosen": "Blue.", "rejected": "Seven."}
+    scores = [(1, 2.5), ("3", "4"), (5, 5), (6, 1), (None, 3), ("good", 4)]
+    dataset = parse(*(row | {"prompt": f"{i}?", chosen: one, rejected: two} for i, (one, two) in enumerate(scores)))
+    assert (len(dataset.pairs), dataset.failures) == (6, ())
+    assert all(pair.response(pair.human) == "Blue." for pair in dataset.pairs if pair.human)
+    assert dataset.notices == (
+        f"2 of 6 rows: {chosen!r} is lower than {rejected!r}, which contradicts the label; the label is used",
+    )
+    labeled_otherwise = TEXTS | {"label": "a", chosen: 1, rejected: 2}
+    assert parse(labeled_otherwise).notices == ()

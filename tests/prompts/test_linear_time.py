@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import process_time
 
 import pytest
 
 from trimtab.annotators.seam.truncation import truncate_middle
+from trimtab.core.tool_calls import split_tool_calls
+from trimtab.data.parsing.column_hints import suggest_settings
+from trimtab.data.parsing.messages import parse_response, parse_turns
+from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.engines.openai.messages import strip_repeated_prefill, to_text
 from trimtab.prompts.delimiters import indent_label_lines, render_turns, wrap_in_tags
 from trimtab.prompts.judge import parse_score_line, parse_scores, parse_verdict
@@ -50,8 +55,19 @@ TEXTS = {
     **{f"{part!r} then spaces": part + " " * LENGTH + "x" for part in PARTS},
     **{f"{part!r} then line breaks": part + "\n" * LENGTH + "x" for part in PARTS},
 }
+
+
+def read_as_data(text: str) -> None:
+    """The text as a column name, a prompt and a response."""
+    suggest_settings([text, f"{text}1"])
+    with suppress(UnusableRowError):
+        parse_response(text, "'chosen'", parse_turns(text, "'prompt'"))
+    split_tool_calls(f"{text}</tool_call>")
+
+
 # Every function that searches the texts of pairs or of models with regular expressions.
 FUNCTIONS: tuple[Callable[[str], object], ...] = (
+    read_as_data,
     lambda text: wrap_in_tags("response", text),
     lambda text: render_turns(build_user_prompt(text)),
     lambda text: indent_label_lines(text, "Verdict:"),

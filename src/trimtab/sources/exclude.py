@@ -52,6 +52,7 @@ class Exclude(Component):
             pairs=sample,
             failures=(*dataset.failures, *failures),
             layout=dataset.layout,
+            notices=dataset.notices,
             origins=select_origins(dataset.origins, sample),
         )
 

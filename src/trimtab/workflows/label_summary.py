@@ -25,6 +25,7 @@ def summarize_labels(
     status = Counter(label.status for label in labels)
     lines = [f"{len(labels)} pairs: {status['ok']} labeled, {status['abstained']} abstained, {status['failed']} failed"]
     lines += format_unusable_rows(file.name, dataset.failures, count_failures_by_file([dataset]).items())
+    lines += dataset.notices
     choices: dict[str, Choice | None] = {label.pair_id: label.choice for label in labels if label.choice is not None}
     if not choices:
         return [*lines, _describe_missing_labels(labels)]

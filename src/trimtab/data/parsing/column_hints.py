@@ -23,7 +23,6 @@ _PROMPT_NAMES = re.compile(
 )
 _CHOSEN_NAMES = re.compile(r"^(choos?en|accept|prefer|better|best|good|win|positive|selected)", re.IGNORECASE)
 _REJECTED_NAMES = re.compile(r"^(reject|refus|dispreferr?ed|worse|worst|bad|los|negative)", re.IGNORECASE)
-_NUMBERED = re.compile(r"(.*?)[ _\-.]?([ab12])", re.IGNORECASE)
 UNKNOWN = "COLUMN"
 
 
@@ -86,9 +85,10 @@ def _find_numbered_pair(columns: Sequence[str]) -> tuple[str, str] | None:
     """Two columns whose names differ only in their last character: 1 and 2, or a and b."""
     by_stem: dict[str, dict[str, str]] = {}
     for name in columns:
-        match = _NUMBERED.fullmatch(name)
-        if match and match.group(1):
-            by_stem.setdefault(match.group(1).lower(), {})[match.group(2).lower()] = name
+        stem, last = name[:-1].lower(), name[-1:].lower()
+        stem = stem[:-1] if stem.endswith((" ", "_", "-", ".")) else stem
+        if stem:
+            by_stem.setdefault(stem, {})[last] = name
     for names in by_stem.values():
         for first, second in (("a", "b"), ("1", "2")):
             if first in names and second in names:

@@ -9,9 +9,16 @@ from typing import Any, Literal
 
 from trimtab.data.parsing.column_hints import build_no_layout_error
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
+from trimtab.data.parsing.labels import find_contradicting_scores
 from trimtab.data.parsing.layouts import ParsedPair, parse_row, shares_words
 from trimtab.data.parsing.ratings import pair_rated_responses
-from trimtab.data.parsing.row_columns import LayoutName, RowColumns, find_row_columns, list_required_columns
+from trimtab.data.parsing.row_columns import (
+    LABELED_BY_COLUMN,
+    LayoutName,
+    RowColumns,
+    find_row_columns,
+    list_required_columns,
+)
 from trimtab.data.parsing.rows import SourceRow, build_failure, format_columns
 from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.errors import DataError
@@ -43,6 +50,7 @@ class _Summary:
     columns: dict[str, None] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
     unmatched: list[Mapping[str, Any]] = field(default_factory=list)
+    contradictions: Counter[tuple[str, str]] = field(default_factory=Counter)
     rows: int = 0
     matched: int = 0
     transcripts: int = 0
@@ -59,6 +67,13 @@ class _Summary:
         names = [counts[0][0]] if len(counts) == 1 else [f"{name} ({count} rows)" for name, count in counts]
         unread = f"; columns that were not read: {format_columns(self.unread)}" if self.unread else ""
         return "; ".join(names) + unread
+
+    def list_notices(self) -> tuple[str, ...]:
+        return tuple(
+            f"{count:,} of {self.rows:,} rows: {chosen!r} is lower than {rejected!r}, which contradicts the label; the label "
+            "is used"
+            for (chosen, rejected), count in self.contradictions.items()
+        )
 
 
 class _RowParser:
@@ -94,6 +109,8 @@ class _RowParser:
             summary.shared += shares_words(row.cells, columns, MIN_SHARED_WORDS)
         parsed = parse_row(row.cells, columns, self.settings)
         summary.layouts[parsed.layout] += 1
+        if columns.layout in LABELED_BY_COLUMN:
+            summary.contradictions.update(find_contradicting_scores(row.cells))
         if parsed.unread and len(summary.unread) < MAX_COLUMNS:
             summary.unread.update(dict.fromkeys(parsed.unread))
         pair = parsed.pair if self.turns == "all" else _keep_last_turn(parsed.pair)
@@ -152,6 +169,7 @@ def build_dataset(
         pairs=sample,
         failures=tuple(failures),
         layout=summary.format_layout() + details,
+        notices=summary.list_notices(),
         origins=select_origins((row.origin for row in parsed if isinstance(row, _ParsedRow)), sample),
     )
 
@@ -207,7 +225,8 @@ def concat_datasets(datasets: Sequence[Dataset], *, limit: int | None = None, se
     earlier = [failure for dataset in datasets for failure in dataset.failures]
     sample = sample_pairs(pairs, limit, seed)
     origins = select_origins((origin for dataset in datasets for origin in dataset.origins), sample)
-    return Dataset(pairs=sample, failures=(*earlier, *failures), layout=layout, origins=origins)
+    notices = tuple(dict.fromkeys(notice for dataset in datasets for notice in dataset.notices))
+    return Dataset(pairs=sample, failures=(*earlier, *failures), layout=layout, origins=origins, notices=notices)
 
 
 def sample_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> tuple[Pair, ...]:

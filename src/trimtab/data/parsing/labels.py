@@ -24,6 +24,7 @@ FIRST_IS_ONE_COLUMN = "labels"
 LOOKS_LIKE_LABEL = re.compile(
     r"^(winner|chosen_|labels?$|better|best|preferred|choice)|preference|score|rating|vote", re.IGNORECASE
 )
+_CHOSEN_SCORE = re.compile(r"^(score|rating|reward)s?[_.-]?chosen$|^chosen[_.-]?(score|rating|reward)s?$")
 TIES = ("tie", "tie (bothbad)", "both", "both_bad", "neither", "draw")
 
 
@@ -40,6 +41,20 @@ def find_label_columns(cells: Cells, first: str, settings: ColumnSettings) -> li
     if first == "human_ref_A" and FIRST_IS_ONE_COLUMN in cells:
         names.append(FIRST_IS_ONE_COLUMN)
     return names
+
+
+def find_contradicting_scores(cells: Cells) -> list[tuple[str, str]]:
+    """Pairs of columns, such as `score_chosen` and `score_rejected`, in which the chosen response has the lower number."""
+    names = [name for name in cells if _CHOSEN_SCORE.search(name)]
+    pairs = [(name, name.replace("chosen", "rejected")) for name in names]
+    return [(chosen, rejected) for chosen, rejected in pairs if _is_lower(cells[chosen], cells.get(rejected))]
+
+
+def _is_lower(value: Any, other: Any) -> bool:
+    try:
+        return parse_number(value, "") < parse_number(other, "")
+    except UnusableRowError:
+        return False
 
 
 def parse_row_label(

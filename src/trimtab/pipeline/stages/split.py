@@ -132,6 +132,8 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
     from trimtab.models.checkpoint import load_chat_tokenizer
 
     _validate_max_length(max_length, models, runtime)
+    for notice in dataset.notices:
+        runtime.notify(notice)
     tokenizers = {name: load_chat_tokenizer(model, runtime.notify) for name, model in models.items()}
     kept, failures = list[Pair](), list(dataset.failures)
     with runtime.progress("Counting tokens", len(dataset.pairs), "pairs") as tick:
@@ -149,6 +151,7 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
         pairs=tuple(kept),
         failures=tuple(failures),
         layout=dataset.layout,
+        notices=dataset.notices,
         origins=select_origins(dataset.origins, kept),
     )
 
