@@ -42,6 +42,22 @@ def test_the_margin_is_in_nats_without_beta_and_the_probability_is_its_sigmoid(
     assert label.p_a == pytest.approx(p_a, abs=1e-6)
 
 
+def test_the_mean_over_tokens_divides_each_log_ratio_by_the_length() -> None:
+    # (-10.5 + 12) / 3 - (-10.75 + 13) / 5 = 0.5 - 0.45 = 0.05, and the sums are 1.5 - 2.25 = -0.75
+    tables = {
+        name: {PAIR.id: ResponseScores(a=a, b=b, n_a=3, n_b=5)}
+        for name, (a, b) in {"@weak": (-10.5, -10.75), "@weak.sft": REFERENCE}.items()
+    }
+    summed, mean = (
+        ImplicitReward(beta=2.0, average_log_prob=average).annotate([PAIR], AnnotatorInputs(logprobs=tables))[0]
+        for average in (False, True)
+    )
+    assert (summed.margin, summed.choice) == (-0.75, "b")
+    assert mean.margin == pytest.approx(0.05)
+    assert mean.choice == "a"
+    assert mean.p_a == pytest.approx(1 / (1 + math.exp(-0.1)))
+
+
 def test_it_prefers_the_response_that_gained_more_not_the_more_likely_one() -> None:
     label = labeled((-20.0, -5.0), reference=(-30.0, -6.0))
     assert label.choice == "a"

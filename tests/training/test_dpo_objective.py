@@ -10,7 +10,7 @@ import torch
 
 from trimtab.config.training import LOSSES, DpoSettings, LossType
 from trimtab.training import losses
-from trimtab.training.dpo_objective import MAX_PAIR_LABEL_SMOOTHING, build_dpo_loss
+from trimtab.training.dpo_objective import MAX_PAIR_LABEL_SMOOTHING, build_dpo_loss, build_item_count
 
 POLICY = torch.tensor([[-10.0, -20.0], [-5.0, -4.0]])
 REFERENCE = torch.tensor([[-13.0, -21.0], [-5.0, -5.0]])
@@ -46,6 +46,20 @@ def sigmoid_loss(gap: float) -> float:
 def test_hard_labels_ignore_the_label_probability() -> None:
     expected = losses.dpo_loss(POLICY, REFERENCE, beta=0.1).sum().item()
     assert total_loss(DpoSettings(), P_CHOSEN) == total_loss(DpoSettings(), [1.0, 1.0]) == expected
+
+
+def test_the_weights_of_cw_po_divide_by_pairs_or_by_their_sum() -> None:
+    # CW-PO: rewards 1.2 and 0.2 apart give p = 0.768525 and 0.549834, and weights 2p - 1 = 0.537050 and 0.099668. The gaps are
+    # 0.5 (3 - 1) = 1 and 0.5 (0 - 1) = -0.5, with losses log(1 + e^-1) = 0.313262 and log(1 + e^0.5) = 0.974077.
+    p_chosen = [1 / (1 + math.exp(-1.2)), 1 / (1 + math.exp(-0.2))]
+    total = 0.537050 * 0.313262 + 0.099668 * 0.974077
+    inputs = {"p_first": torch.tensor(p_chosen), "weight": torch.ones(2), "reference": REFERENCE}
+    for normalize, divisor in ((False, 2.0), (True, 0.537050 + 0.099668)):
+        dpo = DpoSettings(beta=0.5, label_mode="weighted", normalize_weights=normalize)
+        assert total_loss(dpo, p_chosen) == pytest.approx(total, rel=1e-5)
+        assert build_item_count(dpo)(inputs) == pytest.approx(divisor, rel=1e-5)
+    ties = {**inputs, "p_first": torch.full((2,), 0.5)}
+    assert build_item_count(dpo)(ties) > 0
 
 
 def test_soft_labels_use_the_loss_in_both_directions() -> None:

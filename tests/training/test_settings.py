@@ -65,6 +65,11 @@ def test_losses_accept_the_settings_they_use_and_reject_the_others(loss: LossTyp
             {"label_smoothing": "each"},
             "label_smoothing: must be a number of at least 0 and below 0.5, or per_pair, got 'each'",
         ),
+        ({"normalize_weights": True}, "normalize_weights: not used by label_mode hard, only by weighted"),
+        (
+            {"label_mode": "weighted", "loss_type": "dr_dpo", "normalize_weights": True},
+            "normalize_weights: loss_type dr_dpo divides by the sum of the weights anyway",
+        ),
         ({"loss_type": "dpo"}, "loss_type: must be 'sigmoid', 'robust', 'ipo'"),
         ({"label_mode": "fuzzy"}, "label_mode: must be 'hard', 'soft' or 'weighted'"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from trimtab.training.dpo import train_dpo
 from trimtab.training.reward_model import train_reward_model
 from trimtab.training.sft import train_sft
 from trimtab.training.trainer import (
+    SoftLabel,
     TrainingExample,
     TrainingRuntime,
     _LengthSortedSampler,
@@ -295,6 +297,26 @@ def test_adapter_dropout_changes_training_but_not_its_start_or_what_is_saved(tmp
     batch = collate_pairs(PAIRS, "padded", 0).tensors()
     with torch.no_grad():
         assert torch.equal(module(**batch), module(**batch))  # no dropout in inference
+
+
+def test_normalized_weights_do_not_shrink_a_step_in_any_micro_batching(tmp_path: Path) -> None:
+    """Equal weights of 0.2 scale a step by 0.2, unless they are normalized."""
+    norms = {}
+    for name, p_first, normalize, budget in (
+        ("hard", 1.0, None, 64),
+        ("weighted", 0.6, False, 64),
+        ("normalized", 0.6, True, 64),
+        ("small batches", 0.6, True, 16),
+    ):
+        examples = [replace(example, label=SoftLabel(p_first)) for example in with_reference(tiny_model())]
+        mode = {} if normalize is None else {"label_mode": "weighted", "normalize_weights": normalize}
+        settings = DpoSettings(batch_size=12, lora_r=2, max_grad_norm=1e9, **mode)
+        runtime = make_runtime(token_budget=budget)
+        _, log = train_dpo(tiny_model(), examples, settings, runtime, tmp_path / name, tick)
+        norms[name] = log[0]["grad_norm"]
+    assert norms["weighted"] == pytest.approx(0.2 * norms["hard"], rel=1e-3)
+    assert norms["normalized"] == pytest.approx(norms["hard"], rel=1e-3)
+    assert norms["small batches"] == pytest.approx(norms["hard"], rel=1e-3)
 
 
 def test_a_checkpoint_holds_only_the_trained_weights(tmp_path: Path) -> None:

@@ -135,6 +135,11 @@ class DpoSettings(_CommonSettings):
         description="how a label's probability p is used. hard: train on the likelier response (Tao & Li 2025); soft: weight "
         "the loss in both directions by p and 1 - p; weighted: weight the pair by 2p - 1 (CW-PO)",
     )
+    normalize_weights: bool = Field(
+        False,
+        description="for label_mode weighted. false: divide the weighted losses of a step by its number of pairs (CW-PO), so "
+        "that low weights also shrink the step; true: divide by the sum of its weights",
+    )
     label_smoothing: LabelSmoothing = Field(
         0.0,
         description="Tao & Li (2025); for sigmoid and robust: the assumed fraction of wrong labels, or per_pair for 1 - p "
@@ -160,6 +165,16 @@ class DpoSettings(_CommonSettings):
             if changed and name not in LOSSES[self.loss_type].used_settings:
                 users = [loss_type for loss_type, info in LOSSES.items() if name in info.used_settings]
                 raise ValueError(f"{name}: not used by loss_type {self.loss_type}, only by {' and '.join(users)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_normalize_weights(self) -> Self:
+        if self.normalize_weights and self.label_mode != "weighted":
+            raise ValueError(f"normalize_weights: not used by label_mode {self.label_mode}, only by weighted")
+        if self.normalize_weights and self.loss_type == "dr_dpo":
+            raise ValueError(
+                "normalize_weights: loss_type dr_dpo divides by the sum of the weights anyway; remove this setting"
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,9 +15,9 @@ from trimtab.errors import TrainingError
 from trimtab.models.adapters import autocast_bf16, has_bf16_weights
 from trimtab.models.packing.pair_batch import collate_pairs
 from trimtab.models.scoring.logprobs import ResponseLogprobs
-from trimtab.training.dpo_objective import build_dpo_loss
+from trimtab.training.dpo_objective import build_dpo_loss, build_item_count
 from trimtab.training.lora import add_lora
-from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, count_pairs, run_training
+from trimtab.training.trainer import TrainingExample, TrainingJob, TrainingRuntime, run_training
 
 # Maximum difference between policy and reference before the first step, in nats per token, without and with bfloat16. In
 # float32 only the summation order differs; in bfloat16 each value has about three digits. Those of another model differ by a
@@ -48,7 +48,7 @@ def train_dpo(
         runtime=runtime,
         autocast_bf16=bf16,
         loss=build_dpo_loss(settings),
-        count_items=count_pairs,
+        count_items=build_item_count(settings),
         loss_over_full_batch=settings.loss_type == "dr_dpo",
     )
     return policy, run_training(module, examples, job, folder, tick)

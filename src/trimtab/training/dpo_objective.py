@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -10,10 +10,12 @@ from torch import Tensor
 
 from trimtab.config.training import DpoSettings
 from trimtab.training import losses
-from trimtab.training.trainer import LossFunction
+from trimtab.training.trainer import LossFunction, count_pairs
 
 # Robust DPO divides by 1 - 2 epsilon. With one epsilon per pair, a pair at 0.45 has a tenfold weight; more would add noise.
 MAX_PAIR_LABEL_SMOOTHING = 0.45
+# Avoids a division by zero if all labels of a micro-batch are ties in float32.
+MIN_WEIGHT_SUM = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,7 @@ def build_dpo_loss(settings: DpoSettings) -> LossFunction:
     def loss(logprobs: Tensor, inputs: Mapping[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         pairs = PairLogprobs(logprobs, inputs["reference"], inputs["counts"])
         pair_losses = compute_pair_losses(settings, pairs, inputs["p_first"])
-        weights = inputs["weight"]
-        if settings.label_mode == "weighted":
-            weights = weights * losses.confidence_weight(inputs["p_first"])
+        weights = _compute_weights(settings, inputs)
         margins = _compute_margins(settings, pairs).detach()
         metrics = {"accuracy": float(losses.preference_accuracy(margins)), "margin": float(margins.mean())}
         if settings.loss_type == "dr_dpo":
@@ -49,6 +49,18 @@ def build_dpo_loss(settings: DpoSettings) -> LossFunction:
         return (weights * pair_losses).sum(), metrics
 
     return loss
+
+
+def build_item_count(settings: DpoSettings) -> Callable[[Mapping[str, Tensor]], float]:
+    """What the summed loss of a step is divided by, for each micro-batch: its pairs, or with normalized weights their sum."""
+    if not settings.normalize_weights:
+        return count_pairs
+    return lambda inputs: max(MIN_WEIGHT_SUM, float(_compute_weights(settings, inputs).sum()))
+
+
+def _compute_weights(settings: DpoSettings, inputs: Mapping[str, Tensor]) -> Tensor:
+    weights = inputs["weight"]
+    return weights * losses.confidence_weight(inputs["p_first"]) if settings.label_mode == "weighted" else weights
 
 
 def compute_pair_losses(settings: DpoSettings, pairs: PairLogprobs, p_chosen: Tensor) -> Tensor:

@@ -78,7 +78,8 @@ def dr_dpo_loss(pair_losses: Tensor, weights: Tensor, *, dr_dpo_beta: float) -> 
 def confidence_weight(p_chosen: Tensor) -> Tensor:
     """2p - 1, in [0, 1] for p in [0.5, 1]: the weight of a pair in CW-PO (Afzali et al. 2026, eq. 8).
 
-    They write it as 2 (sigmoid(r_chosen - r_rejected) - 1/2); under Bradley-Terry the sigmoid is p.
+    They write it as 2 (sigmoid(r_chosen - r_rejected) - 1/2); under Bradley-Terry the sigmoid is p. Their loss (eq. 7) is the
+    mean of the weighted losses over pairs, which is not divided by the mean weight.
     """
     return 2.0 * p_chosen - 1.0
 

@@ -72,8 +72,8 @@ class TrainingRuntime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
-    """One training run. `count_items` counts the items of a micro-batch that the loss averages over: pairs for DPO, tokens for
-    SFT.
+    """One training run. `count_items` counts the items of a micro-batch that the loss averages over: pairs or their weights for
+    DPO, tokens for SFT.
 
     `examples_per_pair` consecutive examples belong to one pair: they share a step and count once in the batch size.
     `loss_over_full_batch` is for losses that compare the examples of a step: these go through the model in one forward pass,
@@ -85,7 +85,7 @@ class TrainingJob:
     runtime: TrainingRuntime
     autocast_bf16: bool
     loss: LossFunction
-    count_items: Callable[[Mapping[str, Tensor]], int]
+    count_items: Callable[[Mapping[str, Tensor]], float]
     examples_per_pair: int = 1
     loss_over_full_batch: bool = False
 
