@@ -69,6 +69,14 @@ def test_a_file_overrides_the_files_it_extends_and_the_command_line_overrides_al
     assert Study.parse(study.to_yaml()) == study
 
 
+def test_a_file_that_is_extended_twice_counts_where_it_is_first(tmp_path: Path) -> None:
+    write(tmp_path, base=BASE, small="extends: base.yaml\nseed: 1", other="extends: base.yaml\nmax_length: 64")
+    settings = load_settings(write(tmp_path, own="extends: [small.yaml, other.yaml]\nname: own"))
+    assert (settings["seed"], settings["max_length"]) == (1, 64)
+    write(tmp_path, base=BASE + "seed: 7\n")
+    assert load_settings(tmp_path / "own.yaml")["seed"] == 1
+
+
 def test_variants_are_studies_that_differ_in_the_settings_they_name(tmp_path: Path) -> None:
     write(tmp_path, base=BASE, tall="models: {student: {layers: 20}}")
     path = write(tmp_path, own="extends: base.yaml\nvariants: {low: {seed: 1}, tall: {extends: tall.yaml}, same: }")

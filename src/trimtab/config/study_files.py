@@ -63,7 +63,7 @@ def load_study_documents(path: Path, overrides: Sequence[str] = ()) -> dict[str,
 
     `key.sub=value` overrides apply to all of them. Raises `StudyError`, which names the file and the key.
     """
-    layers = _load_layers(path, ())
+    layers = list(_load_layers(path).values())
     variants = next((layer[VARIANTS] for _, layer in reversed(layers) if VARIANTS in layer), None)
     for override in overrides:
         if override.partition("=")[0].strip().split(".")[0] in (EXTENDS, VARIANTS):
@@ -90,29 +90,38 @@ def merge_settings(lower: Any, upper: Any) -> Any:
     return {**lower, **merged}
 
 
-def _load_layers(path: Path, extended_by: tuple[Path, ...]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The layers of a file, lowest first, the files that it extends included."""
+def _load_layers(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[Path, tuple[str, Mapping[str, Any]]]:
+    """The layers of a file by path, lowest first, the files that it extends included.
+
+    A file that is extended several times counts where it is first.
+    """
     if path.resolve() in extended_by:
         chain = " → ".join(str(each) for each in (*extended_by, path.resolve()))
         raise StudyError(f"{path}: {EXTENDS}: the file extends itself: {chain}")
-    return _expand_layer(str(path), _read_mapping(path), path.parent, (*extended_by, path.resolve()))
+    layer = _read_mapping(path)
+    below = _load_extended(str(path), layer, path.parent, (*extended_by, path.resolve()))
+    return {**below, path.resolve(): (str(path), _without_extends(layer))}
 
 
-def _expand_layer(
+def _load_extended(
     place: str, layer: Mapping[str, Any], folder: Path, extended_by: tuple[Path, ...]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """The layer, above the files that it extends, whose paths are relative to `folder`."""
+) -> dict[Path, tuple[str, Mapping[str, Any]]]:
+    """The layers that a layer extends, by path; paths in it are relative to `folder`."""
     value = layer.get(EXTENDS, [])
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise StudyError(f"{place}: {EXTENDS}: expected the path of a study file or a list of them, got {value!r}")
-    layers = []
+    layers: dict[Path, tuple[str, Mapping[str, Any]]] = {}
     for name in names:
         path = Path(os.path.normpath(folder / Path(name).expanduser()))
         if not path.is_file():
             raise StudyError(f"{place}: {EXTENDS}: {path} is not a file; expected a study file, relative to {folder}")
-        layers += _load_layers(path, extended_by)
-    return [*layers, (place, {key: value for key, value in layer.items() if key != EXTENDS})]
+        layers |= {key: each for key, each in _load_layers(path, extended_by).items() if key not in layers}
+    return layers
+
+
+def _without_extends(layer: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in layer.items() if key != EXTENDS}
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:
@@ -140,8 +149,9 @@ def _require_variants(variants: Any, place: str) -> Mapping[str, Any]:
 
 
 def _variant_layers(place: str, name: str, variant: Mapping[str, Any] | None) -> list[tuple[str, Mapping[str, Any]]]:
-    path = Path(place)
-    layers = _expand_layer(f"{place}: {VARIANTS}.{name}", variant or {}, path.parent, (path.resolve(),))
+    path, own_place, own = Path(place), f"{place}: {VARIANTS}.{name}", variant or {}
+    below = _load_extended(own_place, own, path.parent, (path.resolve(),))
+    layers = [*below.values(), (own_place, _without_extends(own))]
     nested = next((where for where, layer in layers if VARIANTS in layer), None)
     if nested is not None:
         raise StudyError(f"{nested}: {VARIANTS}: a variant has no variants of its own")
