@@ -1,1 +1,3 @@
-"""Benchmarks of Trimtab against TRL and plain transformers, on the same pairs and in the same run. Not part of the package."""
+"""Benchmarks against TRL and transformers, run by `make bench`."""
+
+import trimtab  # noqa: F401 - sets the OpenMP variables of all contenders before torch is loaded

@@ -29,6 +29,8 @@ TOKEN_BUDGETS = {"cpu": 1_024, "cuda": 16_384}
 TRL_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
 # Minimum number of pairs for any --share: one DPO step.
 MIN_PAIRS = 16
+# Pairs of the whole study: labeled, unlabeled and test.
+STUDY_PAIRS = 160
 # Unlabeled pairs and test prompts of the runs to report. A report may take a minute.
 REPORT_SIZES = {"": (20_000, 1_000), "_many_prompts": (20_000, 20_000)}
 MAX_REPORT_SECONDS = 60
@@ -113,6 +115,25 @@ def measure_seam(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
+def measure_study(options: argparse.Namespace) -> dict[str, float]:
+    """The time of a whole small study, next to a script of TRL and transformers that does the same."""
+    base = {
+        "model": "smollm2-135m-instruct",
+        "count": max(5 * MIN_PAIRS, round(options.share * STUDY_PAIRS)),
+        "pairs": options.pairs,
+        "device": options.device,
+    }
+    baselines = [{**base, "run": "study_trl", "size": size} for size in TRL_SIZES[device_type(options.device)]]
+    trimtab, *others = measure_medians([{**base, "run": "study_trimtab"}, *baselines], options.rounds)
+    best = min(others, key=lambda result: result["seconds"])
+    return {
+        "time_ratio": best["seconds"] / trimtab["seconds"],
+        "memory_saving": best["peak_mb"] / trimtab["peak_mb"],
+        **{f"{key}_trimtab": value for key, value in trimtab.items()},
+        **{f"{key}_trl": value for key, value in best.items()},
+    }
+
+
 def measure_scaling(options: argparse.Namespace) -> dict[str, float]:
     """Scores 1,000 and 16,000 pairs with two layers of SmolLM2 to detect costs that grow with the number of pairs."""
     base = {"model": "smollm2-135m-instruct", "layers": 2, "pairs": options.pairs, "device": options.device}
@@ -170,6 +191,7 @@ def select_benchmarks(options: argparse.Namespace) -> dict[str, Benchmark]:
             "generate", smollm2, 64, options, [{"run": "generate_plain"}]
         ),
         "scaling": lambda: measure_scaling(options),
+        "study": lambda: measure_study(options),
         "seam": lambda: measure_seam(options),
         "report": lambda: measure_report(options),
     }
@@ -241,6 +263,12 @@ def print_results(results: dict[str, Any]) -> None:
         console.print(
             f"SEAM with the call pattern of the released code: {results['seam']['token_ratio']:.1f}x the computed tokens, "
             f"{results['seam']['wall_ratio']:.1f}x the time, {100 * results['seam']['same_labels']:.0f} % same labels"
+        )
+    if "study" in results:
+        console.print(
+            f"whole study: {results['study']['seconds_trimtab']:.0f} s, with TRL and transformers "
+            f"{results['study']['seconds_trl']:.0f} s ({results['study']['time_ratio']:.2f}x the time, "
+            f"{results['study']['memory_saving']:.2f}x the memory)"
         )
     if "scaling" in results:
         console.print(

@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import Any
 
-from benchmarks import contenders, seam_labels
+from benchmarks import contenders, seam_labels, study
 from benchmarks.workload import (
     Workload,
     count_required_flops,
@@ -28,6 +28,8 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     device = task["device"]
     if task["run"].startswith("seam"):
         return seam_labels.run_seam(task)
+    if task["run"].startswith("study"):
+        return study.run_study_task(task)
     workload = load_workload(task["model"], task["count"], task.get("pairs"), device, task.get("layers"))
     if task.get("long"):
         workload = Workload(workload.loaded, workload.pairs, contenders.build_long_pairs(workload))
