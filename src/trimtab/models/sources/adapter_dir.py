@@ -33,7 +33,7 @@ from trimtab.models.sources.origin import ORIGIN_FILE, read_license, require_int
 if TYPE_CHECKING:
     from trimtab.models.config import WeightSource
 
-MERGE_VERSION = 1  # bump when merging the same files gives different weights
+MERGE_VERSION = 2  # bump when merging the same files gives different weights
 _LANGUAGE_MODEL_TASKS = (None, "CAUSAL_LM")
 
 
@@ -125,16 +125,16 @@ def adapter_hash(folder: Path) -> str:
 
 
 def _merge(base: Path, adapter: Path, folder: Path) -> None:
-    """Write base plus adapter with their tokenizer and the base's license. The sum is float32 and is rounded once."""
-    from trimtab.models.adapters import load_adapter, merge_adapter
+    """Write base plus adapter with their tokenizer and the base's license."""
+    from trimtab.models.adapter_merge import apply_and_merge_adapter
 
     require_disk_space(folder.parent, sum(file.stat().st_size for file in base.glob("*.safetensors")), "merged weights")
     try:
         with silence_transformers(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             # peft only warns about layers of the base that the adapter should change and does not.
             warnings.filterwarnings("error", "Found missing adapter keys")
-            merged = merge_adapter(load_adapter(_load_base(base), adapter))
-            merged.save_pretrained(folder)
+            apply_and_merge_adapter(_load_base(base), adapter).save_pretrained(folder)
     except Exception as error:  # the libraries raise errors of many types
         raise ModelError(f"{adapter}: cannot apply the adapter to {base}: {error}") from error
     tokenizer = adapter if has_tokenizer_files(adapter) else base
