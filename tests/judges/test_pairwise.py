@@ -245,6 +245,25 @@ def test_each_vote_has_its_own_seed_and_the_majority_counts() -> None:
     assert (result.outcome, result.cost.calls) == ("win", 6)
 
 
+def test_votes_in_mode_logits_are_samples_of_one_query() -> None:
+    engine = weighting((0.8, 0.2), (0.5, 0.5))
+    result = judge(engine, temperature=1.0, votes=1000)
+    assert (len(engine.requests), result.cost.calls) == (2, 2)
+    assert result.forward is not None and result.reversed is not None
+    assert result.forward.votes.count("first") == pytest.approx(800, abs=40)  # three standard deviations
+    assert result.reversed.votes.count("first") == pytest.approx(500, abs=50)
+    assert result == judge(weighting((0.8, 0.2), (0.5, 0.5)), temperature=1.0, votes=1000)
+
+
+def test_a_low_temperature_makes_the_likely_verdict_more_frequent_and_an_impossible_one_never_occurs() -> None:
+    # 0.6² / (0.6² + 0.4²)
+    cold = judge(weighting((0.6, 0.4), (0.2, 0.8)), temperature=0.5, votes=1000).forward
+    assert cold is not None and cold.votes.count("first") == pytest.approx(692, abs=45)
+    sure = judge(weighting((0.5, 0.0, 0.5), (1.0, 0.0, 0.0)), temperature=1.0, votes=200, allow_ties=True)
+    assert sure.forward is not None and sure.reversed is not None
+    assert set(sure.forward.votes) == {"first", "tie"} and set(sure.reversed.votes) == {"first"}
+
+
 def test_unparsable_votes_do_not_count_unless_they_are_more_than_half() -> None:
     one = judge(
         SeededEngine(lambda seed, blue: "?" if seed == 8 else "Response 1" if blue else "Response 2"), **SAMPLED
@@ -332,7 +351,7 @@ def test_an_unparsable_reply_is_a_tie_if_the_study_says_so_and_a_failed_request_
         ({"presentation_order": "most_confident"}, "presentation_order"),
         ({"allow_ties": True, "output_format": "scores"}, "allow_ties: not used with output_format: scores"),
         ({"max_verdict_tokens": 9}, "max_verdict_tokens: not used in mode logits"),
-        ({"temperature": 0.7}, "temperature: not used in mode logits"),
+        ({"temperature": 0.7, "output_format": "scores"}, "temperature: not used for expected scores"),
         ({"mode": "text", "votes": 3}, "votes: at temperature 0"),
         ({"mode": "guess"}, "mode"),
         ({"criterion": ""}, "criterion"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError
 from trimtab.models.embeddings.pair_regressor import load_pair_regressor, require_one_output
+from trimtab.models.embeddings.registry import fetch_regressor
 
 REFERENCES = ["Tea is hot.", "Tea.", "A longer text about tea and cake, with milk."]
 CANDIDATES = ["Tea is warm.", "", "Tea."]
@@ -67,6 +69,22 @@ def test_a_model_with_several_outputs_or_without_a_head_is_rejected(tiny_model: 
     )
     with pytest.raises(ModelError, match=r"not a regressor: the weights do not contain classifier\.bias"):
         load_pair_regressor(headless, "cpu")
+
+
+def test_weights_in_the_format_of_the_published_conversions_are_converted(
+    regressor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conversions of BLEURT have only `pytorch_model.bin`, with a buffer that newer classes do not have."""
+    monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "cache"))
+    published = shutil.copytree(regressor, tmp_path / "published")
+    weights = load_file(published / "model.safetensors")
+    torch.save({**weights, "bert.embeddings.position_ids": torch.arange(40)[None]}, published / "pytorch_model.bin")
+    (published / "model.safetensors").unlink()
+    folder = fetch_regressor(str(published), lambda message: None)
+    converted, original = (
+        load_pair_regressor(each, "cpu")(REFERENCES, CANDIDATES, 1000).values.tolist() for each in (folder, regressor)
+    )
+    assert converted == pytest.approx(original, abs=1e-6)
 
 
 def test_a_regressor_is_checked_before_any_work(tiny_model: Path, tmp_path: Path, runtime: Runtime) -> None:

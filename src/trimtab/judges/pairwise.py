@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -18,6 +19,7 @@ from trimtab.judges._shared.judge_prompting import (
     build_ordered_comparisons,
     generate_explanations,
     generate_verdicts,
+    sample_verdict,
     score_both_responses,
     score_verdict_choices,
 )
@@ -40,7 +42,8 @@ class Pairwise(Component):
     counts as failed. In mode `logits` the verdict is the most likely candidate, scored in one forward pass; in mode `text` it
     is parsed from generated text. With `output_format: scores` the response with the higher score from 1 to 10 wins, and in
     mode `logits` each score is the expected score. `prompt` replaces Trimtab's prompt. With `votes` above 1 each order is
-    queried that many times and the majority counts.
+    queried that many times and the majority counts; in mode `logits` without reasoning, votes are sampled from the
+    probabilities of one forward pass.
     """
 
     VERSION: ClassVar[int] = 2
@@ -60,7 +63,9 @@ class Pairwise(Component):
     )
     max_reasoning_tokens: int = Field(0, ge=0, description="length limit of the reasoning before the verdict; 0: none")
     max_verdict_tokens: int = Field(24, gt=0, description="length limit of the verdict in mode text")
-    temperature: float = Field(0.0, ge=0.0, description="temperature of the generated text; 0: greedy")
+    temperature: float = Field(
+        0.0, ge=0.0, description="temperature of the generated text, or of verdicts in mode logits; 0: greedy"
+    )
     votes: int = Field(1, ge=1, description="queries per order, each with its own seed")
     failed_as_tie: bool = Field(
         False,
@@ -80,8 +85,9 @@ class Pairwise(Component):
             raise ValueError(
                 "failed_as_tie: not used in mode logits, which generates no reply to parse; set mode: text"
             )
-        if self.temperature and self.mode == "logits" and not self.max_reasoning_tokens:
-            raise ValueError("temperature: not used in mode logits without max_reasoning_tokens")
+        is_expected_score = self.mode == "logits" and self.output_format == "scores"
+        if self.temperature and is_expected_score and not self.max_reasoning_tokens:
+            raise ValueError("temperature: not used for expected scores without max_reasoning_tokens")
         if self.votes > 1 and not self.temperature:
             raise ValueError(f"votes: at temperature 0, all {self.votes} votes are the same; set a temperature")
         return self
@@ -104,13 +110,24 @@ class Pairwise(Component):
 
     def judge(self, comparisons: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
         distinct = [comparison for comparison in comparisons if comparison.candidate != comparison.baseline]
-        rounds = [self._query_orders(engines["judge"], distinct, self.seed + vote) for vote in range(self.votes)]
-        states = zip(*rounds, strict=True)
+        states = zip(*self._query_rounds(engines["judge"], distinct), strict=True)
         return [
             Verdict(id=comparison.id, outcome="tie", note=IDENTICAL_RESPONSES)
             if comparison.candidate == comparison.baseline
             else self._build_verdict(comparison.id, states)
             for comparison in comparisons
+        ]
+
+    def _query_rounds(self, engine: Engine, comparisons: Sequence[Comparison]) -> list[list[OrderedComparison]]:
+        """The states of all comparisons, once per vote. Votes from probabilities share one query, whose cost the first has."""
+        seeds = [self.seed + vote for vote in range(self.votes)]
+        if self.mode == "text" or self.max_reasoning_tokens or not self.temperature:
+            return [self._query_orders(engine, comparisons, seed) for seed in seeds]
+        scored = self._query_orders(engine, comparisons, self.seed)
+        free = [replace(state, cost=Cost()) for state in scored]
+        return [
+            [sample_verdict(state, self.temperature, seed) for state in (free if index else scored)]
+            for index, seed in enumerate(seeds)
         ]
 
     def _query_orders(self, engine: Engine, comparisons: Sequence[Comparison], seed: int) -> list[OrderedComparison]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal, Protocol
 
 from trimtab.core.interfaces import Engine
@@ -30,11 +32,13 @@ class VerdictPrompt(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedComparison(PromptState):
-    """State of a comparison in one presentation order."""
+    """State of a comparison in one presentation order. `probabilities` are those of the prompt's candidates, if they were
+    scored."""
 
     comparison: Comparison
     candidate_first: bool
     verdict: SingleVerdict | None = None
+    probabilities: tuple[float, ...] = ()
 
     @property
     def responses(self) -> tuple[str, str]:
@@ -96,13 +100,26 @@ def score_verdict_choices(
     engine: Engine, prompt: VerdictPrompt, states: Sequence[OrderedComparison]
 ) -> list[OrderedComparison]:
     """Reads the verdicts from the probabilities of the prompt's candidates, in one call."""
-    return score_for_each(
-        engine,
-        states,
-        lambda state: _build_request(prompt, state),
-        prompt.candidates,
-        lambda state, scores: state.with_verdict(_most_likely_verdict(scores)),
-    )
+
+    def update(state: OrderedComparison, scores: ChoiceScores) -> OrderedComparison:
+        return replace(state.with_verdict(_most_likely_verdict(scores)), probabilities=scores.probabilities)
+
+    return score_for_each(engine, states, lambda state: _build_request(prompt, state), prompt.candidates, update)
+
+
+def sample_verdict(state: OrderedComparison, temperature: float, seed: int) -> OrderedComparison:
+    """The state with a verdict sampled from the candidates' probabilities, p^(1/T) / Σ p^(1/T).
+
+    The sample depends on the seed, the comparison and its order only. A state without probabilities is returned unchanged.
+    """
+    if not state.probabilities:
+        return state
+    highest = max(state.probabilities)
+    cumulative = list(accumulate((probability / highest) ** (1 / temperature) for probability in state.probabilities))
+    digest = text_hash("vote of a judge", str(seed), state.comparison.id, *state.responses)
+    index = bisect_right(cumulative, int(digest, 16) / 16 ** len(digest) * cumulative[-1])
+    choice = VERDICT_CHOICES[min(index, len(cumulative) - 1)]
+    return state.with_verdict(SingleVerdict(choice=choice, probability_first=state.probabilities[0]))
 
 
 def score_both_responses(
