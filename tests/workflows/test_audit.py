@@ -90,6 +90,9 @@ def test_a_probe_is_evaluated_by_cross_fitting(run_audit: RunAudit, files: Path)
     assert result["learning_curve"][-1]["agreement"] == result["agreement"]
     assert result["cost"]["tokens_per_1000"]["value"] > 1000
     assert result["recommendation"].startswith("Use it")
+    # 60 labeled pairs suffice for a certificate of 70% (49 pairs), not for more (65 and above)
+    assert [point["accuracy"] for point in result["certified_shares"]] == [0.7, 0.75, 0.8, 0.85, 0.9]
+    assert [point["share"] for point in result["certified_shares"][1:]] == [0, 0, 0, 0]
 
 
 def test_an_annotator_is_trained_on_one_file_and_evaluated_on_another(run_audit: RunAudit, files: Path) -> None:
@@ -102,8 +105,10 @@ def test_an_annotator_is_trained_on_one_file_and_evaluated_on_another(run_audit:
         "50",
         "--unlabeled",
         str(files / "pool.jsonl"),
+        "--max-unlabeled",
+        "20",
     )
-    assert (result["agreement"]["n"], result["n_unlabeled"]) == (50, 30)
+    assert (result["agreement"]["n"], result["n_unlabeled"]) == (50, 20)
     assert result["training_source"].endswith("train.jsonl")
     assert [point["num_labeled"] for point in result["learning_curve"]] == [22, 44]
 
@@ -167,7 +172,7 @@ def test_reward_computation_counts_per_label_and_training_does_not(
 
 
 def test_a_reference_model_is_prompted_on_some_of_the_pairs(run_audit: RunAudit, tiny_model: Path) -> None:
-    result = run_audit("--reference-model", str(tiny_model), kind="length", sets=())
+    result = run_audit("--reference-model", f"{tiny_model}[:1]", kind="length", sets=())
     assert result["reference_model"]["n"] + result["reference_model"]["n_failed"] == 60
 
 
@@ -186,6 +191,7 @@ def test_the_weak_model_of_a_study_is_trained_with_its_settings_and_audited(
     ("arguments", "error", "message"),
     [
         (("--max-train-pairs", "9"), StudyError, "--max-train-pairs: requires --train-on"),
+        (("--max-unlabeled", "9"), StudyError, "--max-unlabeled: requires --unlabeled"),
         (("--annotator", "vote", "--set", "arms=[one, other]"), StudyError, "reads the labels of other arms"),
         (
             ("--annotator", "noisy_human", "--set", "noise_rate=0.2", "--train-on", "FEW"),
@@ -236,6 +242,21 @@ def test_agreement_matches_a_count_by_hand() -> None:
     baselines = evaluation.length_baselines()
     # the longer response is correct in 20 pairs, wrong in 9 and a tie in 1; the annotator is correct in 24
     assert evaluation.improvement_over(baselines["longer"]).value == pytest.approx((24 - 20.5) / 30)
+
+
+def test_certified_shares_are_those_of_the_filter() -> None:
+    # 150 labels at 0.9 are correct, 150 at 0.6 are at chance
+    pairs = [
+        Pair.from_responses(build_user_prompt(f"Question {n}?"), "yes", "no", preferred="first") for n in range(300)
+    ]
+    labels = {
+        pair.id: Annotation(pair_id=pair.id, p_a=p if (pair.human == "a") == (n < 150 or n % 2 == 0) else 1 - p)
+        for n, pair in enumerate(pairs)
+        for p in [0.9 if n < 150 else 0.6]
+    }
+    shares = LabelEvaluation(pairs=pairs, labels=labels).certified_shares({})
+    # all labels together: 225 of 300, with a lower bound of 0.706
+    assert shares == {0.7: 1.0, 0.75: 0.5, 0.8: 0.5, 0.85: 0.5, 0.9: 0.0}
 
 
 def metric(value: float, low: float, high: float, n: int = 500) -> Metric:

@@ -32,6 +32,7 @@ class Audit:
     """The result of an audit. Metrics that were not requested or cannot be computed are None or empty.
 
     `improvement` is the annotator's accuracy minus that of `best_baseline`, one of the two length baselines.
+    `certified_shares` has, by accuracy, the share of the labels that the filter `certified` would keep at 95% confidence.
     `learning_curve` is agreement by the number of labeled pairs used for training, all of them last; `last_doubling` is the
     gain from the last doubling.
     """
@@ -52,6 +53,7 @@ class Audit:
     by_confidence: tuple[ReliabilityBin, ...]
     optimal_selection: SelectedFraction
     by_retained_fraction: Mapping[float, Metric]
+    certified_shares: Mapping[float, float]
     unlabeled_accuracy: Metric | None
     n_unlabeled: int
     learning_curve: Mapping[int, Metric] = field(default_factory=dict)
@@ -74,6 +76,9 @@ class Audit:
             "by_retained_fraction": [
                 {"fraction": fraction, "accuracy": asdict(accuracy)}
                 for fraction, accuracy in self.by_retained_fraction.items()
+            ],
+            "certified_shares": [
+                {"accuracy": accuracy, "share": share} for accuracy, share in self.certified_shares.items()
             ],
             "learning_curve": [
                 {"num_labeled": n, "agreement": asdict(agreement)} for n, agreement in self.learning_curve.items()
@@ -154,6 +159,7 @@ def _build_audit(request: AuditRequest, plan: AuditStages, split: Artifact, arti
         by_confidence=before.reliability,
         optimal_selection=selection,
         by_retained_fraction=by_retained_fraction,
+        certified_shares=evaluation.certified_shares(pool),
         unlabeled_accuracy=evaluation.unlabeled_accuracy(pool, pool_prompts, request.method, seed) if pool else None,
         n_unlabeled=len(pool),
         learning_curve={**curve, total: agreement} if curve else {},

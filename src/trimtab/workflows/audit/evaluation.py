@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trimtab import stats
 from trimtab.annotators.length import Length
 from trimtab.core.annotator_inputs import AnnotatorInputs
+from trimtab.filters.certified import Certified
 from trimtab.metrics.label_quality import (
     CalibrationMetrics,
     Labels,
@@ -29,6 +30,8 @@ from trimtab.stats import calibration
 from trimtab.stats.calibration import CalibrationMethod
 from trimtab.types import Choice, Metric, Pair
 
+# Accuracies for which the share of labels that can be certified is computed.
+CERTIFIED_ACCURACIES = (0.7, 0.75, 0.8, 0.85, 0.9)
 # The points of the curve of accuracy over the share of labels kept.
 RETAINED_FRACTIONS = tuple(tenth / 10 for tenth in range(1, 11))
 
@@ -96,6 +99,20 @@ class LabelEvaluation:
             for fraction in RETAINED_FRACTIONS
         }
         return select_optimal_fraction(confidences, is_correct), curve
+
+    def certified_shares(self, pool: Labels) -> dict[float, float]:
+        """The share of the most confident labels whose accuracy the filter `certified` guarantees, by accuracy; 0 for none.
+
+        `pool` are the labels to certify. If it is empty, these are the labels of the labeled pairs themselves.
+        """
+        labels = list((pool or self.labels).values())
+        inputs = AnnotatorInputs(labeled_pairs=self.pairs, out_of_fold_labels=self.labels)
+        certifications = {
+            accuracy: Certified(accuracy=accuracy).certify(labels, inputs) for accuracy in CERTIFIED_ACCURACIES
+        }
+        return {
+            accuracy: result.certified.share if result.certified else 0.0 for accuracy, result in certifications.items()
+        }
 
     def calibration_metrics(
         self, method: CalibrationMethod, seed: int

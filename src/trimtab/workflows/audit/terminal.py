@@ -44,6 +44,8 @@ def _render_sections(audit: Audit) -> Iterator[RenderableType]:
         if audit.last_doubling is not None:
             rows.append(("gain from the last doubling", _format_points(audit.last_doubling)))
         yield _build_table("trained on", "human agreement", rows)
+    rows = [(f"{accuracy:.0%}", f"{share:.0%}") for accuracy, share in audit.certified_shares.items()]
+    yield _build_table("accuracy, certified with 95% confidence", "of the labels", rows)
     if not audit.has_equal_confidences:
         yield from _render_selection(audit)
     yield _build_table("cost", "", list(_cost_rows(audit)))
