@@ -98,6 +98,7 @@ def audit(
     max_train_pairs: int | None = None,
     max_pairs: int | None = None,
     unlabeled: str | Path | None = None,
+    max_unlabeled: int | None = None,
     reference_model: str | None = None,
     study: Study | str | Path | None = None,
     learning_curve: bool | None = None,
@@ -111,9 +112,9 @@ def audit(
 
     `labeled` is a file of pairs, evaluated completely or on a random sample of `max_pairs`. `annotator` and `settings` are as
     in `annotate`. An annotator that learns is cross-fitted, or trained on the file `train_on`. `unlabeled` is a file of pairs
-    for which the accuracy of labels is estimated, `reference_model` a model that is prompted for comparison, and `study` a
-    study whose weak model is audited. `data_settings` are those of `load_pairs`, for all files. `folder` keeps intermediate
-    results, so that a second call resumes.
+    for which the accuracy of labels is estimated, all of them or a random sample of `max_unlabeled`; `reference_model` is a
+    model that is prompted for comparison, and `study` a study whose weak model is audited. `data_settings` are those of
+    `load_pairs`, for all files. `folder` keeps intermediate results, so that a second call resumes.
     `print(trimtab.audit(...))` shows the tables of the terminal.
     """
     component = _build("annotators", annotator, settings)
@@ -125,6 +126,7 @@ def audit(
         max_train_pairs=max_train_pairs,
         max_pairs=max_pairs,
         unlabeled=None if unlabeled is None else Path(unlabeled),
+        max_unlabeled=max_unlabeled,
         reference_model=reference_model,
         source_study=None if study is None else _as_study(study),
         learning_curve=learning_curve,

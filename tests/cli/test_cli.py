@@ -36,6 +36,7 @@ HELP = {
         "--train-on FILE",
         "--max-train-pairs N",
         "--max-length N",
+        "--limit N",
         "--data KEY=VALUE",
         "--format FORMAT",
         "--out FILE",
@@ -51,6 +52,7 @@ HELP = {
         "--max-length N",
         "--limit N",
         "--unlabeled PAIRS",
+        "--max-unlabeled N",
         "--reference-model MODEL",
         "--learning-curve",
         "--json FILE",
@@ -60,7 +62,7 @@ HELP = {
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH", "--overwrite"),
     "verify": ("DIR",),
-    "compare-labels": ("A", "B", "--by WHAT", "--pairs FILE", "--json FILE"),
+    "compare-labels": ("A", "B", "--by WHAT", "--pairs FILE", "--data KEY=VALUE", "--json FILE"),
     "list": ("WHAT", "NAME", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
 }
 Command = Callable[..., tuple[int, str, str]]
@@ -246,6 +248,22 @@ def test_labels_are_written_and_summarized(trimtab: Command, pairs: Path, tmp_pa
     assert lines[1].startswith("agreement with human labels: 0.50 [")
     assert lines[-1] == str(path)
     assert len(path.read_text().splitlines()) == 1 + len(PAIRS)
+
+
+def test_a_random_sample_of_the_pairs_is_labeled_and_compared(trimtab: Command, tmp_path: Path) -> None:
+    path, labels = tmp_path / "mine.csv", tmp_path / "labels.csv"
+    rows = [f"Ask {number}?,yes,no {number},{1 + number % 2}" for number in range(9)]
+    path.write_text("\n".join(["question,answer_1,answer_2,better", *rows]))
+    columns = "columns={prompt: question, response_a: answer_1, response_b: answer_2, label: better}"
+    data = ("--data", columns, "--data", "label_values={1: a, 2: b}")
+    code, output, _ = trimtab("annotate", path, "--annotator", "length", *data, "--limit", 4, "--out", labels)
+    assert (code, output.splitlines()[0]) == (0, "4 pairs: 4 labeled, 0 abstained, 0 failed")
+    assert len(labels.read_text().splitlines()) == 5
+    code, output, _ = trimtab("compare-labels", labels, "human", "--pairs", path, *data)
+    assert code == 0
+    assert "4" in output
+    code, _, error = trimtab("compare-labels", labels, labels, *data)
+    assert (code, "--data: requires --pairs FILE" in error) == (1, True)
 
 
 def test_settings_of_the_annotator_are_given_with_set(trimtab: Command, pairs: Path, tmp_path: Path) -> None:

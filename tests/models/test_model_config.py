@@ -49,6 +49,19 @@ def test_a_plain_string_in_a_study_is_the_base() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "base", "layers"),
+    [
+        ("org/name[:12]", "org/name", 12),
+        ("./a[1]/b[:3]", "./a[1]/b", 3),
+        ("a[:0]", "a[:0]", None),
+        ("[:3]", "[:3]", None),
+    ],
+)
+def test_a_name_may_select_the_first_layers(name: str, base: str, layers: int | None) -> None:
+    assert Model.model_validate(name) == Model(base=base, layers=layers)
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         {"base": ""},

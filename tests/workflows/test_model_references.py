@@ -174,3 +174,9 @@ def test_without_a_run_its_models_are_rejected(tmp_path: Path) -> None:
         StudyError, match="@student is a model of a run: give the folder of the run with --models-from DIR"
     ):
         ModelResolver(None).resolve("@student")
+
+
+def test_a_published_model_may_be_named_with_its_first_layers(tiny_model: Path) -> None:
+    resolved = ModelResolver(None).resolve(f"{tiny_model}[:1]")
+    assert resolved.source == Model(base=str(tiny_model), layers=1)
+    assert Transformers(model=f"{tiny_model}[:1]").content_hash() == resolved.content_hash

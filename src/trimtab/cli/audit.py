@@ -34,6 +34,10 @@ UnlabeledFile = Annotated[
     Path | None,
     typer.Option("--unlabeled", metavar="PAIRS", help="Pairs to be labeled: estimate the accuracy of their labels."),
 ]
+MaxUnlabeled = Annotated[
+    int | None,
+    typer.Option("--max-unlabeled", metavar="N", min=1, help="Label a random sample of N of the unlabeled pairs."),
+]
 ReferenceModel = Annotated[
     str | None,
     typer.Option(
@@ -68,6 +72,7 @@ def audit(
     max_train_pairs: MaxTrainPairs = None,
     limit: MaxPairs = None,
     unlabeled: UnlabeledFile = None,
+    max_unlabeled: MaxUnlabeled = None,
     reference_model: ReferenceModel = None,
     study: SourceStudy = None,
     learning_curve: LearningCurve = None,
@@ -101,6 +106,7 @@ def audit(
         max_train_pairs=max_train_pairs,
         max_pairs=limit,
         unlabeled=unlabeled,
+        max_unlabeled=max_unlabeled,
         reference_model=reference_model,
         source_study=Study.load(study) if study else None,
         learning_curve=learning_curve,

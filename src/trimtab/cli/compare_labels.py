@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from trimtab.cli.options import DataSettings
 from trimtab.cli.terminal import app, out
+from trimtab.errors import StudyError
 
 
 @app.command("compare-labels")
@@ -36,6 +38,7 @@ def compare_labels_command(
             help="The pairs that were labeled.  [default: the unlabeled pairs of the given runs]",
         ),
     ] = None,
+    data: DataSettings = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write all metrics as JSON.")
     ] = None,
@@ -48,5 +51,9 @@ def compare_labels_command(
     """
     from trimtab.report.label_comparison.metrics import compare_label_sources
     from trimtab.report.label_comparison.terminal import render_label_comparison
+    from trimtab.workflows.pair_files import build_pair_file, parse_data_settings
 
-    out.print(render_label_comparison(compare_label_sources(a, b, by, pairs, json_file)))
+    if data and pairs is None:
+        raise StudyError("--data: requires --pairs FILE")
+    pair_file = None if pairs is None else build_pair_file(pairs, parse_data_settings(data or ()))
+    out.print(render_label_comparison(compare_label_sources(a, b, by, pair_file, json_file)))

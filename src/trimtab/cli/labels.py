@@ -18,6 +18,9 @@ PairsToLabel = Annotated[
         metavar="PAIRS", help="A file of pairs, a folder or a pattern: jsonl, json, csv or parquet.", show_default=False
     ),
 ]
+PairLimit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Label a random sample of N of the pairs.")
+]
 ModelsFrom = Annotated[
     Path | None,
     typer.Option(
@@ -56,6 +59,7 @@ def annotate(
     kind: AnnotatorKind = "implicit_reward",
     settings: AnnotatorSettings = None,
     data: DataSettings = None,
+    limit: PairLimit = None,
     models_from: ModelsFrom = None,
     train_on: TrainingFile = None,
     max_train_pairs: TrainingLimit = None,
@@ -101,5 +105,6 @@ def annotate(
         filter_by,
         data_settings,
         label_format,
+        limit,
     )
     echo(f"{summary}\n{output}")

@@ -39,8 +39,8 @@ STOP_TEXT_WINDOW = 24
 
 
 class Transformers(Component):
-    """A model by short name, folder or hub id. In a study also `@weak` and `@student`, the study's models as they are when
-    labeling starts."""
+    """A model by short name, folder or hub id; `NAME[:10]` keeps its first 10 layers. In a study also `@weak` and `@student`,
+    the study's models as they are when labeling starts."""
 
     model: Annotated[str, AfterValidator(reject_old_model_reference)]
 
@@ -52,11 +52,11 @@ class Transformers(Component):
             raise EngineError(
                 f"{self.model} is a model of a study: use the annotator in an arm of a study, or name a published model"
             )
-        loaded_model = ModelRef(Model(base=self.model)).load(runtime.notify, runtime.device)
+        loaded_model = ModelRef(Model.model_validate(self.model)).load(runtime.notify, runtime.device)
         return TransformersEngine(loaded_model, runtime.token_budget)
 
     def content_hash(self) -> str:
-        return compute_model_hash(Model(base=self.model)) or self.model
+        return compute_model_hash(Model.model_validate(self.model)) or self.model
 
 
 @dataclass(frozen=True, slots=True)

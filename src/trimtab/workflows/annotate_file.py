@@ -38,14 +38,16 @@ def annotate_file(
     filter_by: str = "",
     data_settings: Mapping[str, Any] | None = None,
     label_format: str = "rows",
+    limit: int | None = None,
 ) -> str:
     """Writes the labels to `output` and returns a summary of a few lines.
 
     `label_format` is `rows` (every input row with its label), `trl` (training files) or `ids` (labels by pair id).
-    `data_settings` are those of the source `file`. Models named with an @ are those of the finished run in `models_from`: the
-    annotator's `@weak` is its weak model. An annotator that learns is trained on `training_pairs`. `filter_by` is a filter's
-    kind, or YAML with its settings; labels that it drops are written as abstained. Completions are cached in
-    `output.completions` until no label is missing, so that the same command resumes after a kill and retries failed labels.
+    `data_settings` are those of the source `file`; `limit` selects a random sample of that many pairs. Models named with an @
+    are those of the finished run in `models_from`: the annotator's `@weak` is its weak model. An annotator that learns is
+    trained on `training_pairs`. `filter_by` is a filter's kind, or YAML with its settings; labels that it drops are written as
+    abstained. Completions are cached in `output.completions` until no label is missing, so that the same command resumes after
+    a kill and retries failed labels.
 
     Raises `StudyError` before any work if the annotator, its models, the filter or `output` cannot be used, `EngineError` if a
     model becomes unavailable, and `DataError` if the filter refuses the labels or keeps none, or, after writing, if too many
@@ -55,7 +57,7 @@ def annotate_file(
     annotator = build_component_from_options("annotators", kind, settings)
     validate_standalone(annotator, training_pairs)
     label_filter = _parse_filter(filter_by, annotator)
-    source = find_pool_columns(build_pair_file(pairs, data_settings or {}))
+    source = find_pool_columns(build_pair_file(pairs, data_settings or {}, limit))
     folder = output.with_name(f"{output.name}.completions")
     result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs)
     labels, inputs = result.labels, result.inputs

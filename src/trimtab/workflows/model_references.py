@@ -49,7 +49,7 @@ class ModelResolver:
         path = Path(name).expanduser()
         if is_trained_model(path):
             return ModelRef(path)
-        model = ModelRef(Model(base=name))
+        model = ModelRef(Model.model_validate(name))
         _ = model.content_hash  # raises for an unknown name before the pairs are read
         return model
 

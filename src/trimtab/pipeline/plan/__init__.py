@@ -20,7 +20,7 @@ def build_plan(study: Study, *, human_on_unlabeled: bool = True) -> Plan:
 
 
 def required_models(study: Study) -> list[Model]:
-    """The published models that a study names: its own, and those of scorers, annotators and judges."""
+    """The published models that a study names: its own, the one that counts tokens, and those of components."""
     scorer_models = [getattr(scorer, "model", None) for scorer in study.scorers.values()]
     annotators = [arm.annotator for arm in study.arms.values()]
     names: list[str] = []
@@ -34,6 +34,7 @@ def required_models(study: Study) -> list[Model]:
     return [
         *(model for _, model in list_weak_models(study)),
         study.models.student,
+        *([] if study.length_tokenizer is None else [study.length_tokenizer]),
         *(model for model in scorer_models if isinstance(model, Model)),
-        *(Model(base=name) for name in dict.fromkeys(names) if not name.startswith("@")),
+        *(Model.model_validate(name) for name in dict.fromkeys(names) if not name.startswith("@")),
     ]

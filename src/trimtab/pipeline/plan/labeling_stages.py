@@ -16,8 +16,9 @@ from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies, plan_dependencies
 from trimtab.pipeline.plan.filter_checks import require_suitable_filter
+from trimtab.pipeline.plan.sft_stages import plan_student_sft
 from trimtab.pipeline.plan.study_models import ARM_PREFERENCE_MODEL, find_preference_model, list_study_models
-from trimtab.pipeline.plan.weak_models import WeakModelStages, plan_sft, plan_weak_models
+from trimtab.pipeline.plan.weak_models import WeakModelStages, plan_weak_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.annotate import LabelSplit, annotate_stage, as_annotator
@@ -70,7 +71,7 @@ class LabelingPlanner:
         self.root: LabelingPlanner = root or self
         self.arms = build_arms(study)
         self._final_labels: dict[str, Stage] = {}
-        self.student_sft = plan_sft(study, f"sft.student{name_suffix}", study.models.student, split, study.training.sft)
+        self.student_sft = plan_student_sft(study, split, self.root.split, name_suffix)
         self.weak_models = plan_weak_models(study, split, name_suffix)
 
     def final_labels(self, name: str, requested_by: RequestChain = ()) -> Stage:
@@ -252,10 +253,10 @@ class LabelingPlanner:
             return tables[model]
         if model.startswith("@"):
             raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(tables)})")
-        return self._logprobs(arm, Model(base=model), self.label_splits)
+        return self._logprobs(arm, Model.model_validate(model), self.label_splits)
 
     def _resolve_any_model(self, name: str, setting: str) -> ModelSource:
-        return self._resolve_study_model(name, setting) if name.startswith("@") else Model(base=name)
+        return self._resolve_study_model(name, setting) if name.startswith("@") else Model.model_validate(name)
 
     def _resolve_study_model(self, name: str, setting: str) -> ModelSource:
         available = self._available_models()

@@ -28,6 +28,7 @@ from trimtab.metrics.label_quality import (
     split_by_match,
 )
 from trimtab.report.label_comparison.sources import LabelSource, LabelSourcePair, read_label_sources
+from trimtab.sources.file import File
 from trimtab.storage.atomic import write_output
 from trimtab.types import Choice, Metric
 
@@ -270,7 +271,7 @@ def _metrics_to_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
 
 
 def compare_label_sources(
-    a: str, b: str, by: str | None, pairs_file: Path | None, output: Path | None
+    a: str, b: str, by: str | None, pair_file: File | None, output: Path | None
 ) -> LabelComparison:
     """Reads and compares two sources; writes the metrics as JSON to `output` if given.
 
@@ -280,7 +281,7 @@ def compare_label_sources(
     bin_variable = next((variable for variable in BIN_VARIABLES if variable == by), None)
     if by is not None and bin_variable is None:
         raise StudyError(f"--by {by}: expected one of {', '.join(BIN_VARIABLES)}{format_suggestion(by, BIN_VARIABLES)}")
-    comparison = compare_labels(read_label_sources(a, b, pairs_file), bin_variable)
+    comparison = compare_labels(read_label_sources(a, b, pair_file), bin_variable)
     if output is not None:
         document = label_comparison_to_json(comparison)
         write_output(output, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))

@@ -46,17 +46,17 @@ class LabelSourcePair:
         ]
 
 
-def read_label_sources(a: str, b: str, pairs_file: Path | None) -> LabelSourcePair:
+def read_label_sources(a: str, b: str, pair_file: File | None) -> LabelSourcePair:
     """Reads two sources: a label file, `DIR:ARM` of a run, or `human` for the human labels of the pairs.
 
-    The pairs come from `pairs_file`, or else are the unlabeled pairs of the runs. Raises `DataError` if a source has no label
+    The pairs come from `pair_file`, or else are the unlabeled pairs of the runs. Raises `DataError` if a source has no label
     for any of the pairs or the sources have no pair in common, and `StudyError` for an invalid source.
     """
     runs = {name: _open_run(name) for name in (a, b) if name != HUMAN and not is_label_file(name)}
-    pairs = _load_pairs(pairs_file, list(runs.values()))
+    pairs = _load_pairs(pair_file, list(runs.values()))
     source_a, source_b = (_read_source(name, runs, pairs) for name in (a, b))
     for source in (source_a, source_b):
-        _require_overlap(source, pairs, pairs_file, list(runs.values()))
+        _require_overlap(source, pairs, pair_file, list(runs.values()))
     sources = LabelSourcePair(a=source_a, b=source_b, pairs=pairs, gold_rewards=_read_gold_rewards(list(runs.values())))
     if not sources.shared_ids:
         raise DataError(
@@ -107,17 +107,17 @@ def _read_arm_labels(run: Run, name: str) -> LabelSource:
     return LabelSource(name=name, labels=labels, is_human=arm.annotator == "Human")
 
 
-def _load_pairs(pairs_file: Path | None, runs: list[Run]) -> dict[str, Pair]:
-    if pairs_file is not None:
-        return {pair.id: pair for pair in File(path=str(pairs_file)).load().pairs}
+def _load_pairs(pair_file: File | None, runs: list[Run]) -> dict[str, Pair]:
+    if pair_file is not None:
+        return {pair.id: pair for pair in pair_file.load().pairs}
     return {pair.id: pair for run in runs for pair in run.unlabeled}
 
 
-def _require_overlap(source: LabelSource, pairs: Mapping[str, Pair], pairs_file: Path | None, runs: list[Run]) -> None:
+def _require_overlap(source: LabelSource, pairs: Mapping[str, Pair], pair_file: File | None, runs: list[Run]) -> None:
     """Raises `DataError` if pairs are known and the source labels none of them."""
     if not pairs or any(pair_id in pairs for pair_id in source.labels):
         return
-    where = str(pairs_file) if pairs_file else f"the unlabeled pairs of {', '.join(str(run.folder) for run in runs)}"
+    where = pair_file.path if pair_file else f"the unlabeled pairs of {', '.join(str(run.folder) for run in runs)}"
     raise DataError(
         f"{source.name}: none of its {len(source.labels)} labels is for a pair in {where} ({len(pairs)} pairs)"
         f"{_other_split_hint(source, runs)}"

@@ -34,7 +34,7 @@ class AuditRequest:
 
     `labeled` holds the evaluation pairs, all of them or a random sample of `max_pairs`. The annotator is evaluated by
     cross-fitting in `folds` folds, or after training on `train_on` (a random sample of `max_train_pairs` of it). `unlabeled`
-    holds pairs for which the accuracy of labels is estimated.
+    (a random sample of `max_unlabeled` of it) holds pairs for which the accuracy of labels is estimated.
 
     `source_study` supplies the weak model, its training and the seed. `reference_model` is prompted, without training, on
     `reference_pairs` of the evaluation pairs. `learning_curve` requests the learning curve even if each point needs training.
@@ -49,6 +49,7 @@ class AuditRequest:
     max_train_pairs: int | None = None
     max_pairs: int | None = None
     unlabeled: Path | None = None
+    max_unlabeled: int | None = None
     reference_model: str | None = None
     reference_pairs: int = 200
     source_study: Study | None = None
@@ -61,6 +62,8 @@ class AuditRequest:
     def __post_init__(self) -> None:
         if self.max_train_pairs is not None and self.train_on is None:
             raise StudyError("--max-train-pairs: requires --train-on FILE")
+        if self.max_unlabeled is not None and self.unlabeled is None:
+            raise StudyError("--max-unlabeled: requires --unlabeled FILE")
         if as_annotator(self.annotator).requirements().arms:
             raise StudyError(f"annotator {self.kind}: reads the labels of other arms, which exist only in a study")
 
@@ -87,7 +90,7 @@ class AuditRequest:
         sources = (
             (self.train_on, self.data_settings, self.max_train_pairs),
             (self.labeled, self.data_settings, self.max_pairs),
-            (self.unlabeled, unlabeled or self.data_settings, None),
+            (self.unlabeled, unlabeled or self.data_settings, self.max_unlabeled),
         )
         files = [build_pair_file(path, settings, limit) for path, settings, limit in sources if path is not None]
         return build_file_split(self.study, *files)
