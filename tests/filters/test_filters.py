@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "length_balance": {"bins": 2},
     "margin": {"from_quantile": 0.2, "by": "margin"},
     "complement": {"arm": "strong"},
+    "from_source": {"source": {"kind": "starter", "limit": 9}},
     "subset": {"arm": "strong"},
     "uncertainty": {"fraction": 0.3},
     "weak_strong_consistency": {"arm": "strong"},

@@ -12,6 +12,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from trimtab.config.calibration import Calibration
 from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, SFT_ROW, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
+from trimtab.config.sft_data import SftData
 from trimtab.config.study_files import StudyDocument, load_study_documents
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
 from trimtab.core.component import (
@@ -98,11 +99,12 @@ class Training(Settings):
     weak_preference_model: PreferenceModelSettings | None = Field(
         None, description="preference model of the weak model; null: same as preference_model"
     )
-    sft_data: Literal["human_chosen", "arm_chosen"] = Field(
+    sft_data: SftData = Field(
         "human_chosen",
         description="our default, human_chosen: the human-chosen responses of the labeled pairs, one SFT model for every "
         "arm, so that arms differ in their labels only; arm_chosen (Tao & Li): the responses that the arm's labels prefer, one "
-        "SFT model and one row `sft.ARM` per arm, which the report compares the arm with",
+        "SFT model and one row `sft.ARM` per arm, which the report compares the arm with; a source: its prompts and responses "
+        "(SEAM uses Alpaca)",
     )
 
 
@@ -241,8 +243,8 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _validate_sft_data(self) -> Self:
-        if self.training.sft is None and self.training.sft_data == "arm_chosen":
-            raise ValueError("training.sft_data: arm_chosen requires training.sft, which is null")
+        if self.training.sft is None and self.training.sft_data != "human_chosen":
+            raise ValueError("training.sft_data: unused, since training.sft is null")
         return self
 
     @model_validator(mode="after")

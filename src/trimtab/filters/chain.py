@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component, ComponentField
 from trimtab.core.interfaces import Filter
+from trimtab.filters._shared.content import hash_filter_content
 from trimtab.types import Annotation
 
 
@@ -42,6 +43,10 @@ class Chain(Component):
             uncalibrated=any(each.uncalibrated for each in needs),
             label_fields=frozenset[str]().union(*(each.label_fields for each in needs)),  # type: ignore[arg-type]
         )
+
+    def content_hash(self) -> str:
+        """The content hashes of the filters that have one, joined; empty if none has."""
+        return " ".join(filter(None, map(hash_filter_content, self.filters)))
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         remaining = list(annotations)

@@ -9,9 +9,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from trimtab.core.component import Component
+from trimtab.data.instructions import InstructionDataset
 from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, LabelValues
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
 from trimtab.data.parsing.files import find_files, hash_files, read_rows
+from trimtab.data.parsing.instruction_rows import build_instructions
 from trimtab.data.parsing.row_columns import LayoutName
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.types import Dataset, RowFailure
@@ -50,6 +52,10 @@ class File(Component):
             limit=self.limit,
             seed=self.seed,
         )
+
+    def load_instructions(self) -> InstructionDataset:
+        """The rows as prompts with one response each, for `training.sft_data`."""
+        return build_instructions(self.read_rows(), self.path, self.column_settings, limit=self.limit, seed=self.seed)
 
     @property
     def column_settings(self) -> ColumnSettings:

@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from trimtab.core.component import Component
+from trimtab.data.instructions import InstructionDataset
 from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, LabelValues
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
+from trimtab.data.parsing.instruction_rows import build_instructions
 from trimtab.data.parsing.row_columns import LayoutName
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
@@ -81,11 +83,9 @@ class Hub(Component):
 
         Raises `DataError` if the dataset cannot be loaded or no row is usable.
         """
-        name = ":".join(part for part in (self.id, self.subset, self.split) if part)
-        numbered = enumerate(self._load_rows(), start=1)
         return build_dataset(
-            (SourceRow(location=f"{name}:row {number}", cells=cells) for number, cells in numbered),
-            name,
+            self._iter_rows(),
+            self._name,
             layout=self.layout,
             turns=self.turns,
             rating_column=self.rating_column,
@@ -93,6 +93,19 @@ class Hub(Component):
             limit=self.limit,
             seed=self.seed,
         )
+
+    def load_instructions(self) -> InstructionDataset:
+        """The rows as prompts with one response each, for `training.sft_data`."""
+        columns = ColumnSettings(names=self.columns)
+        return build_instructions(self._iter_rows(), self._name, columns, limit=self.limit, seed=self.seed)
+
+    @property
+    def _name(self) -> str:
+        return ":".join(part for part in (self.id, self.subset, self.split) if part)
+
+    def _iter_rows(self) -> Iterator[SourceRow]:
+        for number, cells in enumerate(self._load_rows(), start=1):
+            yield SourceRow(location=f"{self._name}:row {number}", cells=cells)
 
     def content_hash(self) -> str:
         """Id, revision, subset, split, and the fingerprint that `datasets` computes for the files.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from trimtab.config.study import PredefinedSplits, Study
 from trimtab.core.component import Component, dump_component
+from trimtab.core.interfaces import Source
 from trimtab.errors import DataError
 from trimtab.models.references import NOT_DOWNLOADED
 from trimtab.pipeline.stages.split import as_source
@@ -32,6 +34,8 @@ def replace_unreachable_sources(study: Study) -> Study:
     """The study with an `OfflineSource` for each source without a content hash. For dry runs only."""
     sources = [*_list_data_sources(study), *study.ood_eval.values()]
     sources += [scorer.data for scorer in study.scorers.values() if isinstance(scorer, StudyRewardModel)]
+    sources += [study.training.sft_data] if isinstance(study.training.sft_data, Component) else []
+    sources += [arm.filter for arm in study.arms.values() if arm.filter is not None]
     with use_local_copies_if_unreachable() if any(map(uses_hub, sources)) else nullcontext():
         return _replace_sources(study)
 
@@ -57,7 +61,30 @@ def _replace_sources(study: Study) -> Study:
         for name, scorer in study.scorers.items()
     }
     ood_eval = {name: _replace_if_unreachable(source) for name, source in study.ood_eval.items()}
-    return study.model_copy(update={"data": data, "scorers": scorers, "ood_eval": ood_eval})
+    training, sft_data = study.training, study.training.sft_data
+    if isinstance(sft_data, Component):
+        training = training.model_copy(update={"sft_data": _replace_if_unreachable(sft_data)})
+    arms = {
+        name: arm if arm.filter is None else arm.model_copy(update={"filter": _replace_inside(arm.filter)})
+        for name, arm in study.arms.items()
+    }
+    changes = {"data": data, "scorers": scorers, "ood_eval": ood_eval, "training": training, "arms": arms}
+    return study.model_copy(update=changes)
+
+
+def _replace_inside(component: Component) -> Component:
+    """The component with the unreachable sources in its settings replaced."""
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(replace, value))
+        if not isinstance(value, Component):
+            return value
+        return _replace_if_unreachable(value) if isinstance(value, Source) else _replace_inside(value)
+
+    return component.model_copy(
+        update={name: replace(getattr(component, name)) for name in type(component).model_fields}
+    )
 
 
 def _replace_if_unreachable(source: Component) -> Component:

@@ -111,7 +111,10 @@ class StudentPlanner:
             return []
         if self._has_sft_per_arm:
             return [self._arm_sft_row(arm, sft) for arm, sft in self._arm_sft.values()]
-        description = "the student after SFT on the labeled pairs' preferred responses"
+        data = "the labeled pairs' preferred responses"
+        if not isinstance(self.study.training.sft_data, str):
+            data = "the prompts and responses of training.sft_data"
+        description = f"the student after SFT on {data}"
         row = RowStages(name=SFT_ROW, description=description, training=self.shared_sft)
         return [self._with_evaluation(row, self.shared_sft)]
 

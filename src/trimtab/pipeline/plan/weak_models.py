@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trimtab.config.study import MAIN_WEAK_MODEL, Study
-from trimtab.config.training import SftSettings
 from trimtab.models.config import Model
+from trimtab.pipeline.plan.sft_stages import plan_sft
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.logprobs import logprobs_stage
 from trimtab.pipeline.stages.train_dpo import dpo_stage
-from trimtab.pipeline.stages.train_sft import sft_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +52,6 @@ def list_tokenizer_models(study: Study) -> dict[str, Model]:
 def build_stage_name(weak_model: str) -> str:
     """The part of stage names that identifies a weak model, as in `dpo.weak-model`."""
     return "weak-model" if weak_model == MAIN_WEAK_MODEL else f"weak-model.{weak_model}"
-
-
-def plan_sft(study: Study, name: str, model: Model, split: Stage, settings: SftSettings | None) -> ModelSource:
-    """SFT on the preferred responses of the labeled pairs; without settings, the model as published."""
-    return model if settings is None else sft_stage(name, model, split, None, settings, study.seed)
 
 
 def _plan_weak_model(study: Study, split: Stage, name: str, model: Model, name_suffix: str) -> WeakModelStages:

@@ -12,6 +12,7 @@ from trimtab.core.component import Component, get_kind
 from trimtab.core.interfaces import Filter
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StudyError
+from trimtab.filters._shared.content import hash_filter_content
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_annotations, load_split_pairs
@@ -62,6 +63,7 @@ def filter_stage(
             **{f"labels.{arm}": stage for arm, stage in other_labels.items()},
             **({"out_of_fold": out_of_fold} if out_of_fold else {}),
         },
+        external_hashes={"filter": content_hash} if (content_hash := hash_filter_content(label_filter)) else {},
     )
 
 
