@@ -62,6 +62,7 @@ def split_stage(
         name="split",
         kind="split",
         execute=execute,
+        version=2,  # pairs whose responses have the same tokens are left out
         settings={
             "sources": {name: identity_settings(source) for name, source in sources.items()},
             "split": identity_settings(settings),
@@ -107,6 +108,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
         name=name,
         kind="ood_pairs",
         execute=execute,
+        version=2,
         settings={"source": identity_settings(source), "max_length": max_length},
         input_stages={"split": split},
         external_hashes={"source": as_source(source).content_hash(), **_tokenizer_hashes(models)},
@@ -127,7 +129,8 @@ def _tokenizer_hashes(models: Mapping[str, Model]) -> dict[str, str]:
 def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model], runtime: Runtime) -> Dataset:
     """The pairs whose prompt and longer response fit `max_length` by every model's tokenizer. The rest become failures.
 
-    So do pairs with tool calls that a model's chat template cannot render.
+    So do pairs with tool calls that a model's chat template cannot render, and pairs whose responses have the same tokens,
+    such as two spellings that the tokenizer maps to one: a model cannot learn from them.
     """
     from trimtab.models.checkpoint import load_chat_tokenizer
 
@@ -138,7 +141,7 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
     kept, failures = list[Pair](), list(dataset.failures)
     with runtime.progress("Counting tokens", len(dataset.pairs), "pairs") as tick:
         for pair in dataset.pairs:
-            failure = _find_length_failure(pair, max_length, tokenizers)
+            failure = _find_token_failure(pair, max_length, tokenizers)
             if failure is None:
                 kept.append(pair)
             else:
@@ -156,19 +159,23 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
     )
 
 
-def _find_length_failure(pair: Pair, max_length: int, tokenizers: Mapping[str, ChatTokenizer]) -> RowFailure | None:
-    """Why a pair is dropped: too many tokens, or tool calls that a chat template cannot render."""
+def _find_token_failure(pair: Pair, max_length: int, tokenizers: Mapping[str, ChatTokenizer]) -> RowFailure | None:
+    """Why a pair is dropped: too many tokens, responses with the same tokens, or tool calls that a template cannot render."""
+    location = f"pair {pair.id}"
     lengths: dict[str, int] = {}
     for name, chat in tokenizers.items():
         try:
-            lengths[name] = tokenize_pair(chat, pair.prompt, pair.a, pair.b).max_text_length
+            tokens = tokenize_pair(chat, pair.prompt, pair.a, pair.b)
         except ToolCallError as error:
-            return RowFailure(location=f"pair {pair.id}", reason=f"the {name} model cannot be used with it: {error}")
+            return RowFailure(location=location, reason=f"the {name} model cannot be used with it: {error}")
+        if tokens.first == tokens.second:
+            return RowFailure(location=location, reason=f"both responses have the same tokens in the {name} model")
+        lengths[name] = tokens.max_text_length
     overlong = [f"{length} by the {name} model's tokenizer" for name, length in lengths.items() if length > max_length]
     if not overlong:
         return None
     reason = f"longer than {max_length} tokens ({', '.join(overlong)})"
-    return RowFailure(location=f"pair {pair.id}", reason=reason, kind="overlong")
+    return RowFailure(location=location, reason=reason, kind="overlong")
 
 
 def _describe_no_pairs(failures: Sequence[RowFailure], num_pairs: int, max_length: int) -> str:
