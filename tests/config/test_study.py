@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from trimtab.annotators.length import Length
+from trimtab.config.data_sources import PredefinedSplits
 from trimtab.config.names import NAME_RULE
 from trimtab.config.presets import load_preset
-from trimtab.config.study import Arm, Models, PredefinedSplits, Study, Training
+from trimtab.config.study import Arm, Models, Study, Training
 from trimtab.config.training import DpoSettings, SftSettings
 from trimtab.data.split import SplitSettings
 from trimtab.errors import StudyError

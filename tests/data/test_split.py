@@ -17,6 +17,7 @@ from trimtab.data.split import (
     build_predefined_splits,
     normalized_prompt_hash,
     split_pairs,
+    split_train_pairs,
     validate_disjoint,
 )
 from trimtab.errors import DataError
@@ -157,3 +158,43 @@ def test_the_splits_of_real_data_share_no_prompt(objective: str) -> None:
         pytest.skip("the folder of real preference data is missing")
     splits = build_predefined_splits(*(File(path=str(path)).load().pairs for path in paths))
     assert min(len(splits.labeled), len(splits.unlabeled), len(splits.test)) > 3700
+
+
+# The shape of TL;DR: 9,000 pairs of 1,500 prompts.
+COMPARISONS = [build_pair(f"Post {n}", f"Summary {m}") for n in range(1500) for m in range(6)]
+TEST_PAIRS = [build_pair(f"Test post {n}") for n in range(40)]
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0.5, 4500), (0.0625, 562)])
+def test_training_pairs_are_divided_by_prompt_and_no_pair_is_lost(fraction: float, expected: int) -> None:
+    splits = split_train_pairs(COMPARISONS, TEST_PAIRS, SplitSettings(labeled=fraction))
+    # four standard errors of a binomial over 1,500 prompts with 6 pairs each
+    assert abs(len(splits.labeled) - expected) < 4 * 6 * (1500 * fraction * (1 - fraction)) ** 0.5
+    assert ids([*splits.labeled, *splits.unlabeled]) == ids(COMPARISONS)
+    assert ids(splits.test) == ids(TEST_PAIRS)
+    validate_disjoint(splits)
+
+
+def test_the_seed_moves_training_pairs_and_no_test_pairs() -> None:
+    one, other = (
+        split_train_pairs(COMPARISONS, TEST_PAIRS, SplitSettings(seed=seed, max_labeled=900, max_test=9))
+        for seed in (1, 2)
+    )
+    assert one.test == other.test
+    assert len(one.labeled) == len(other.labeled) == 900
+    assert len(ids(one.labeled) & ids(other.labeled)) < 300
+    assert (
+        split_train_pairs(COMPARISONS[::-1], TEST_PAIRS[::-1], SplitSettings(seed=1, max_labeled=900, max_test=9))
+        == one
+    )
+
+
+def test_a_prompt_outside_the_test_split_has_the_same_split_with_a_test_source() -> None:
+    single, separate = split_pairs(PAIRS, SplitSettings()), split_train_pairs(PAIRS, TEST_PAIRS, SplitSettings())
+    assert ids(single.labeled) <= ids(separate.labeled)
+    assert ids(single.unlabeled) <= ids(separate.unlabeled)
+
+
+def test_a_prompt_of_the_training_pairs_among_the_test_pairs_is_an_error() -> None:
+    with pytest.raises(DataError, match="1 prompts occur in both"):
+        split_train_pairs(COMPARISONS, [*TEST_PAIRS, build_pair("post 7", "other")], SplitSettings())

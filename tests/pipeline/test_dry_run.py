@@ -205,7 +205,7 @@ def test_a_hub_that_does_not_answer_delays_no_plan(tmp_path: Path) -> None:
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert "Retrying" not in finished.stderr
-    assert "downloads data" in finished.stdout
+    assert "fetches data" in finished.stdout
     assert "Sizes are unknown until these models are downloaded: a/c, a/d\n" in finished.stdout
 
 

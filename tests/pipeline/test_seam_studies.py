@@ -15,7 +15,8 @@ import yaml
 
 from trimtab.annotators.seam import Seam
 from trimtab.annotators.seam.variants import VARIANTS
-from trimtab.config.study import PredefinedSplits, Study
+from trimtab.config.data_sources import PredefinedSplits
+from trimtab.config.study import Study
 from trimtab.pipeline.dry_run import REASON_DATA_AND_WEIGHTS_MISSING
 from trimtab.pipeline.plan import Plan, RowStages, build_plan
 from trimtab.pipeline.stage import Stage

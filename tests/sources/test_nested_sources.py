@@ -75,7 +75,7 @@ def test_pairs_with_prompts_of_other_sources_are_excluded_and_counted(write: Wri
 
 def test_excluding_all_prompts_is_rejected(write: Write) -> None:
     everything = write("all", *COLORS)
-    with pytest.raises(DataError, match="the prompts of all 4 pairs occur in the excluded sources"):
+    with pytest.raises(DataError, match="the prompts of all 4 pairs occur in an excluded source"):
         Exclude.model_validate({"source": everything, "exclude_prompts_from": [everything]}).load()
 
 

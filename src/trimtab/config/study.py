@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from trimtab.config.calibration import Calibration
+from trimtab.config.data_sources import StudyData, TrainTestSources, dump_data, parse_data
 from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, SFT_ROW, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.sft_data import SftData
@@ -21,8 +22,6 @@ from trimtab.core.component import (
     Settings,
     SourceField,
     apply_override,
-    build_component,
-    dump_component,
     validate_settings,
 )
 from trimtab.core.engine_configs import list_engine_configs
@@ -46,27 +45,6 @@ MAIN_WEAK_MODEL = "weak"
 BASELINE_ROWS = ("base", SFT_ROW)
 RESERVED_ROWS = (*BASELINE_ROWS, "weak_model")
 BUILT_IN_ARMS = ("human", "weak", "flipped")
-
-
-class PredefinedSplits(Settings):
-    """The three splits, each from its own source. They are used as they are, and must not share prompts."""
-
-    labeled: SourceField = Field(description="pairs with human labels; the weak model learns from them")
-    unlabeled: SourceField = Field(description="pairs to label; human labels among them are used for diagnostics")
-    test: SourceField = Field(description="pairs used for every evaluation")
-
-
-def _parse_data(value: Any) -> Component | PredefinedSplits:
-    """Parses one source, which will be split, or a mapping with the three splits."""
-    if isinstance(value, PredefinedSplits):
-        return value
-    if isinstance(value, Mapping) and set(value) & set(PredefinedSplits.model_fields):
-        return validate_settings(PredefinedSplits, value)
-    return build_component("sources", value)
-
-
-def _dump_data(data: Component | PredefinedSplits) -> dict[str, Any]:
-    return dump_component(data) if isinstance(data, Component) else data.model_dump(mode="json")
 
 
 class Models(Settings):
@@ -151,17 +129,18 @@ class Study(Settings):
     )
     description: str = Field("", description="shown in the report")
     seed: int = Field(22, description="seed of everything that is random (Tao & Li use 22 for the split)")
-    data: Annotated[Component | PredefinedSplits, PlainValidator(_parse_data), PlainSerializer(_dump_data)] = Field(
-        description="one source, which is split, or one source for each of the three splits"
+    data: Annotated[StudyData, PlainValidator(parse_data), PlainSerializer(dump_data)] = Field(
+        description="one source, which is split; a training source, which is split, and a test source; or one source for "
+        "each of the three splits"
     )
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="how one source is split; ignored with predefined splits"
     )
-    max_length: int = Field(
-        512,
-        ge=8,
-        le=2**20,
-        description="tokens of the prompt and the longer response, by either model's tokenizer (Tao & Li)",
+    max_length: int = Field(512, ge=8, le=2**20, description="tokens of the prompt and the longer response (Tao & Li)")
+    length_tokenizer: Model | None = Field(
+        None,
+        description="model whose tokenizer and chat template count max_length, so that studies of different models have the "
+        "same pairs; null: those of all models of the study",
     )
     models: Models = Field(description="the weak model and the student")
     training: Training = Field(default_factory=Training, description="training of both models")
@@ -239,6 +218,12 @@ class Study(Settings):
             raise ValueError(
                 f"models.weak_models.{taken[0]}: an arm or a model of the study has this name; choose another"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _validate_split(self) -> Self:
+        if isinstance(self.data, TrainTestSources) and self.split.test != SplitSettings().test:
+            raise ValueError("split.test: unused, since data has a test source; limit its pairs with split.max_test")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,7 +25,9 @@ class SplitSettings(Settings):
     """
 
     labeled: float = Field(default=0.5, gt=0.0, lt=1.0, description="fraction of the prompts outside the test split")
-    test: float = Field(default=0.1, gt=0.0, lt=1.0, description="fraction of all prompts")
+    test: float = Field(
+        default=0.1, gt=0.0, lt=1.0, description="fraction of all prompts; unused if the data have a test source"
+    )
     seed: int | None = Field(
         default=None, description="null: the study's seed; 22 outside a study, as in Tao & Li (2025)"
     )
@@ -83,13 +85,51 @@ def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> DataSplits:
     return splits
 
 
-def _assign_split(prompt: Prompt, settings: SplitSettings) -> str:
-    # Two independent numbers from one hash: changing the test fraction moves no prompt between labeled and unlabeled.
+def _hash_fractions(prompt: Prompt, settings: SplitSettings) -> tuple[float, float]:
+    """Two independent numbers in [0, 1), the second to divide the prompts outside the test split.
+
+    Changing the test fraction therefore moves no prompt between labeled and unlabeled.
+    """
     digest = hashlib.sha256(f"{_effective_seed(settings)}:{normalized_prompt_hash(prompt)}".encode()).digest()
     for_test, for_labeled = (int.from_bytes(digest[start : start + 8], "big") / 2**64 for start in (0, 8))
+    return for_test, for_labeled
+
+
+def _assign_split(prompt: Prompt, settings: SplitSettings) -> str:
+    for_test, for_labeled = _hash_fractions(prompt, settings)
     if for_test < settings.test:
         return "test"
     return "labeled" if for_labeled < settings.labeled else "unlabeled"
+
+
+def build_splits(pairs: Mapping[str, Sequence[Pair]], settings: SplitSettings) -> DataSplits:
+    """The splits of the pairs of one source (`all`), of two (`train` and `test`), or of one for each split.
+
+    Raises `DataError` as `split_pairs`, `split_train_pairs` and `build_predefined_splits` do.
+    """
+    if "all" in pairs:
+        return split_pairs(pairs["all"], settings)
+    if "train" in pairs:
+        return split_train_pairs(pairs["train"], pairs["test"], settings)
+    return build_predefined_splits(**pairs)
+
+
+def split_train_pairs(train: Sequence[Pair], test: Sequence[Pair], settings: SplitSettings) -> DataSplits:
+    """Splits training pairs by prompt into labeled and unlabeled ones; the test pairs come from their own source.
+
+    A prompt that `split_pairs` does not assign to the test split is in the same split here. The test pairs, and which of
+    them `max_test` selects, do not depend on the seed. Raises `DataError` if a split is empty, a prompt is in both sources,
+    or a labeled pair has no human label.
+    """
+    ordered = sorted(train, key=lambda pair: text_hash(str(_effective_seed(settings)), pair.id))
+    is_labeled = [_hash_fractions(pair.prompt, settings)[1] < settings.labeled for pair in ordered]
+    labeled = [pair for pair, selected in zip(ordered, is_labeled, strict=True) if selected]
+    unlabeled = [pair for pair, selected in zip(ordered, is_labeled, strict=True) if not selected]
+    return build_predefined_splits(
+        labeled[: settings.max_labeled],
+        unlabeled[: settings.max_unlabeled],
+        sorted(test, key=lambda pair: text_hash("test", pair.id))[: settings.max_test],
+    )
 
 
 def build_predefined_splits(

@@ -22,6 +22,7 @@ from trimtab.pipeline.preflight import (
     has_human_labels_on_unlabeled,
     prefetch_models,
     preflight_engines,
+    preflight_max_length,
     preflight_scorers,
     preflight_trainer_arguments,
     require_labeled_pairs,
@@ -85,6 +86,7 @@ def _run_main_process(
     """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed measurements."""
     preflight_trainer_arguments(runtime)
     prefetch_models(study, runtime)
+    preflight_max_length(study, runtime)
     preflight_scorers(study, runtime)
     artifacts: dict[str, Artifact] = {}
     created: list[str] = []

@@ -12,8 +12,10 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, ModelError
 from trimtab.models.config import compute_model_hash, resolve_weights
 from trimtab.pipeline.plan import Plan, required_models
+from trimtab.pipeline.plan.weak_models import list_distinct_models
 from trimtab.pipeline.stage import identity_settings
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
+from trimtab.pipeline.stages.split import require_max_length
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.pipeline.trial_prompts import try_component
 from trimtab.storage.artifacts import Artifact, Store
@@ -32,6 +34,11 @@ def prefetch_models(study: Study, runtime: Runtime) -> None:
     for model in required_models(study):
         if compute_model_hash(model) is None:
             resolve_weights(model, runtime.notify)
+
+
+def preflight_max_length(study: Study, runtime: Runtime) -> None:
+    """Raises `StudyError` if a model of the study cannot process texts of `max_length` tokens."""
+    require_max_length(study.max_length, list_distinct_models(study), runtime)
 
 
 def preflight_scorers(study: Study, runtime: Runtime) -> None:

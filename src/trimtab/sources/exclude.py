@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
 from trimtab.core.component import Component, SourceField
+from trimtab.data.excluded_prompts import exclude_prompts
 from trimtab.data.parsing.dataset_builder import sample_pairs, select_origins
-from trimtab.data.split import normalized_prompt_hash
-from trimtab.errors import DataError
 from trimtab.sources._shared.nested_sources import combined_content_hash, load_source
-from trimtab.types import Dataset, RowFailure
+from trimtab.types import Dataset
 
 
 class Exclude(Component):
@@ -30,31 +30,10 @@ class Exclude(Component):
 
     def load(self) -> Dataset:
         """The remaining pairs. Raises `DataError` if there are none."""
-        dataset = load_source(self.source)
-        excluded_prompts = {
-            normalized_prompt_hash(pair.prompt)
-            for source in self.exclude_prompts_from
-            for pair in load_source(source).pairs
-        }
-        remaining = [pair for pair in dataset.pairs if normalized_prompt_hash(pair.prompt) not in excluded_prompts]
-        if not remaining:
-            raise DataError(
-                f"the prompts of all {len(dataset.pairs)} pairs occur in the excluded sources; use another `source`"
-            )
-        remaining_ids = {pair.id for pair in remaining}
-        failures = [
-            RowFailure(location=f"pair {pair.id}", reason="prompt occurs in an excluded source", kind="excluded")
-            for pair in dataset.pairs
-            if pair.id not in remaining_ids
-        ]
-        sample = sample_pairs(remaining, self.limit, self.seed)
-        return Dataset(
-            pairs=sample,
-            failures=(*dataset.failures, *failures),
-            layout=dataset.layout,
-            notices=dataset.notices,
-            origins=select_origins(dataset.origins, sample),
-        )
+        others = (pair for source in self.exclude_prompts_from for pair in load_source(source).pairs)
+        dataset = exclude_prompts(load_source(self.source), others, "an excluded source", "use another `source`")
+        sample = sample_pairs(dataset.pairs, self.limit, self.seed)
+        return replace(dataset, pairs=sample, origins=select_origins(dataset.origins, sample))
 
     def content_hash(self) -> str:
         """The settings and content hashes of all sources."""

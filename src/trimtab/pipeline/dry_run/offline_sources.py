@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from trimtab.config.study import PredefinedSplits, Study
+from trimtab.config.data_sources import list_sources
+from trimtab.config.study import Study
 from trimtab.core.component import Component, dump_component
 from trimtab.core.interfaces import Source
 from trimtab.errors import DataError
@@ -32,7 +33,7 @@ class OfflineSource(Component):
 
 def replace_unreachable_sources(study: Study) -> Study:
     """The study with an `OfflineSource` for each source without a content hash. For dry runs only."""
-    sources = [*_list_data_sources(study), *study.ood_eval.values()]
+    sources = [*list_sources(study.data).values(), *study.ood_eval.values()]
     sources += [scorer.data for scorer in study.scorers.values() if isinstance(scorer, StudyRewardModel)]
     sources += [study.training.sft_data] if isinstance(study.training.sft_data, Component) else []
     sources += [arm.filter for arm in study.arms.values() if arm.filter is not None]
@@ -40,20 +41,9 @@ def replace_unreachable_sources(study: Study) -> Study:
         return _replace_sources(study)
 
 
-def _list_data_sources(study: Study) -> list[Component]:
-    if isinstance(study.data, Component):
-        return [study.data]
-    return [getattr(study.data, name) for name in type(study.data).model_fields]
-
-
 def _replace_sources(study: Study) -> Study:
-    data: Component | PredefinedSplits = (
-        _replace_if_unreachable(study.data)
-        if isinstance(study.data, Component)
-        else study.data.model_copy(
-            update={name: _replace_if_unreachable(getattr(study.data, name)) for name in type(study.data).model_fields}
-        )
-    )
+    sources = {name: _replace_if_unreachable(source) for name, source in list_sources(study.data).items()}
+    data = sources["all"] if isinstance(study.data, Component) else study.data.model_copy(update=sources)
     scorers = {
         name: scorer.model_copy(update={"data": _replace_if_unreachable(scorer.data)})
         if isinstance(scorer, StudyRewardModel)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.config.study import PredefinedSplits, Study
+from trimtab.config.data_sources import PredefinedSplits, TrainTestSources, list_sources
+from trimtab.config.study import Study
 from trimtab.core.component import Component, get_kind
-from trimtab.data.split import SPLIT_NAMES, split_pairs
+from trimtab.data.split import SPLIT_NAMES, build_splits
 from trimtab.pipeline.dry_run.offline_sources import uses_hub
-from trimtab.pipeline.stages.split import as_source
+from trimtab.pipeline.stages.split import as_source, exclude_train_prompts
 from trimtab.storage.artifacts import Artifact
 from trimtab.types import Pair
 
@@ -40,11 +41,7 @@ def predict_split(study: Study) -> SplitSizes:
 
     Sources on a hub, and custom sources, are not read; of these, only the limits in the settings are known.
     """
-    sources = (
-        {name: getattr(study.data, name) for name in SPLIT_NAMES}
-        if isinstance(study.data, PredefinedSplits)
-        else {"all": study.data}
-    )
+    sources = list_sources(study.data)
     if not all(map(_is_local, sources.values())):
         limits = _known_limits(study)
         return SplitSizes(
@@ -52,14 +49,16 @@ def predict_split(study: Study) -> SplitSizes:
             test_prompts=limits["test"],
             tokens_per_pair=dict.fromkeys(SPLIT_NAMES, float(TYPICAL_PAIR_TOKENS)),
         )
-    datasets = {name: as_source(source).load().pairs for name, source in sources.items()}
-    if "all" in datasets:
-        splits = split_pairs(datasets["all"], study.split.model_copy(update={"seed": study.split_seed}))
-        datasets = {name: getattr(splits, name) for name in SPLIT_NAMES}
+    datasets = {name: as_source(source).load() for name, source in sources.items()}
+    if "train" in datasets:
+        datasets["test"] = exclude_train_prompts(datasets)
+    settings = study.split.model_copy(update={"seed": study.split_seed})
+    splits = build_splits({name: dataset.pairs for name, dataset in datasets.items()}, settings)
+    pairs_by_split: dict[str, Sequence[Pair]] = {name: getattr(splits, name) for name in SPLIT_NAMES}
     return SplitSizes(
-        pairs={name: len(pairs) for name, pairs in datasets.items()},
-        test_prompts=len({pair.prompt_id for pair in datasets["test"]}),
-        tokens_per_pair={name: _mean_tokens(map(_pair_length, pairs)) for name, pairs in datasets.items()},
+        pairs={name: len(pairs) for name, pairs in pairs_by_split.items()},
+        test_prompts=len({pair.prompt_id for pair in splits.test}),
+        tokens_per_pair={name: _mean_tokens(map(_pair_length, pairs)) for name, pairs in pairs_by_split.items()},
     )
 
 
@@ -71,7 +70,10 @@ def _known_limits(study: Study) -> dict[str, int | None]:
     """The maximum number of pairs per split; None if there is no limit."""
     if isinstance(study.data, PredefinedSplits):
         return {name: _source_limit(getattr(study.data, name)) for name in SPLIT_NAMES}
-    return {name: getattr(study.split, f"max_{name}") for name in SPLIT_NAMES}
+    limits = {name: getattr(study.split, f"max_{name}") for name in SPLIT_NAMES}
+    if isinstance(study.data, TrainTestSources) and limits["test"] is None:
+        limits["test"] = _source_limit(study.data.test)
+    return limits
 
 
 def _source_limit(source: Component) -> int | None:

@@ -35,4 +35,5 @@ def build_ad_hoc_study(
 def build_file_split(study: Study, *sources: Component) -> Stage:
     """Uses the sources as splits, in the order `labeled`, `unlabeled`, `test`; later splits may be missing."""
     splits = dict(zip(SPLIT_NAMES, sources, strict=False))
-    return split_stage(splits, SplitSettings(), study.max_length, {"weak": study.models.weak})
+    models = {"weak": study.models.weak} if study.length_tokenizer is None else {"declared": study.length_tokenizer}
+    return split_stage(splits, SplitSettings(), study.max_length, models)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from trimtab.config.study import PredefinedSplits, Study
+from trimtab.config.data_sources import PredefinedSplits
+from trimtab.config.study import Study
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.errors import StudyError

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Literal
 
 from trimtab.annotators.prompted import Prompted
+from trimtab.config.data_sources import PredefinedSplits, list_sources
 from trimtab.config.names import SFT_ROW, build_sft_row_name
-from trimtab.config.study import MAIN_WEAK_MODEL, Arm, PredefinedSplits, Study
-from trimtab.core.component import Component
+from trimtab.config.study import MAIN_WEAK_MODEL, Arm, Study
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
@@ -195,13 +195,8 @@ class StudentPlanner:
 def _build_split(study: Study) -> Stage:
     """Loads and splits the pairs. Predefined splits are not sampled, so that they do not depend on the seed."""
     models = list_tokenizer_models(study)
-    if models["weak"].base == models["student"].base:
+    if "weak" in models and models["weak"].base == models["student"].base:
         del models["weak"]
-    sources: dict[str, Component]
-    if isinstance(study.data, PredefinedSplits):
-        sources = {name: getattr(study.data, name) for name in PredefinedSplits.model_fields}
-        settings = study.split
-    else:
-        sources = {"all": study.data}
-        settings = study.split.model_copy(update={"seed": study.split_seed})
-    return split_stage(sources, settings, study.max_length, models)
+    predefined = isinstance(study.data, PredefinedSplits)
+    settings = study.split if predefined else study.split.model_copy(update={"seed": study.split_seed})
+    return split_stage(list_sources(study.data), settings, study.max_length, models)

@@ -41,7 +41,12 @@ def list_weak_models(study: Study) -> Iterator[tuple[str, Model]]:
 
 
 def list_tokenizer_models(study: Study) -> dict[str, Model]:
-    """The models whose tokenizers a pair must be short enough for. A weak model with the base of an earlier one adds none."""
+    """The models whose tokenizers a pair must be short enough for: the declared one, or all models of the study."""
+    return list_distinct_models(study) if study.length_tokenizer is None else {"declared": study.length_tokenizer}
+
+
+def list_distinct_models(study: Study) -> dict[str, Model]:
+    """The student and the weak models by name. A weak model of `weak_models` with the base of an earlier model is left out."""
     models: dict[str, Model] = {MAIN_WEAK_MODEL: study.models.weak, "student": study.models.student}
     for name, model in study.models.weak_models.items():
         if model.base not in {other.base for other in models.values()}:

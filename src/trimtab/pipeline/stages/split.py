@@ -10,15 +10,15 @@ from typing import Any
 from trimtab.core.component import Component
 from trimtab.core.interfaces import Source
 from trimtab.core.runtime import Runtime
+from trimtab.data.excluded_prompts import exclude_prompts
 from trimtab.data.parsing.dataset_builder import select_origins
 from trimtab.data.row_counts import count_failures_by_file
 from trimtab.data.split import (
     SPLIT_NAMES,
     DataSplits,
     SplitSettings,
-    build_predefined_splits,
+    build_splits,
     normalized_prompt_hash,
-    split_pairs,
 )
 from trimtab.errors import DataError, StudyError, ToolCallError
 from trimtab.models.chat import ChatTokenizer
@@ -37,7 +37,7 @@ MAX_REASONS = 8
 def split_stage(
     sources: Mapping[str, Component], settings: SplitSettings, max_length: int, models: Mapping[str, Model]
 ) -> Stage:
-    """Loads `sources` (one named `all`, or one per split) and writes a table for each split."""
+    """Loads `sources` (one named `all`, `train` and `test`, or one per split) and writes a table for each split."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del inputs
@@ -45,11 +45,9 @@ def split_stage(
             name: _drop_overlong(as_source(source).load(), max_length, models, runtime)
             for name, source in sources.items()
         }
-        splits = (
-            split_pairs(datasets["all"].pairs, settings)
-            if "all" in datasets
-            else build_predefined_splits(**{name: datasets[name].pairs for name in SPLIT_NAMES if name in datasets})
-        )
+        if "train" in datasets:
+            datasets["test"] = exclude_train_prompts(datasets)
+        splits = build_splits({name: dataset.pairs for name, dataset in datasets.items()}, settings)
         for name in SPLIT_NAMES:
             draft.write_rows(name, pairs_to_rows(getattr(splits, name)), PAIR_SCHEMA)
         origins = {origin.pair_id: origin for dataset in datasets.values() for origin in reversed(dataset.origins)}
@@ -116,6 +114,13 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
     )
 
 
+def exclude_train_prompts(datasets: Mapping[str, Dataset]) -> Dataset:
+    """The dataset `test` without the prompts of `train`. Raises `DataError` if no pair remains."""
+    return exclude_prompts(
+        datasets["test"], datasets["train"].pairs, "the training source", "use another source as `test`"
+    )
+
+
 def as_source(component: Component) -> Source:
     if not isinstance(component, Source):
         raise DataError(f"{type(component).__name__} is not a source of pairs (it needs `load` and `content_hash`)")
@@ -134,7 +139,7 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
     """
     from trimtab.models.checkpoint import load_chat_tokenizer
 
-    _validate_max_length(max_length, models, runtime)
+    require_max_length(max_length, models, runtime)
     for notice in dataset.notices:
         runtime.notify(notice)
     tokenizers = {name: load_chat_tokenizer(model, runtime.notify) for name, model in models.items()}
@@ -203,7 +208,7 @@ def _report_turn_markers(pairs: Sequence[Pair], tokenizers: Mapping[str, ChatTok
             )
 
 
-def _validate_max_length(max_length: int, models: Mapping[str, Model], runtime: Runtime) -> None:
+def require_max_length(max_length: int, models: Mapping[str, Model], runtime: Runtime) -> None:
     """Raises `StudyError` if a model cannot process texts of `max_length` tokens."""
     from trimtab.models.checkpoint import read_max_positions
 
