@@ -16,7 +16,7 @@ from trimtab.types import Prompt, RowFailure, build_user_prompt, prompt_hash, te
 MESSAGES_COLUMN = "messages"
 # Alpaca's names. Its `input` is the text that the instruction is about, and often empty.
 INSTRUCTION_COLUMN, INPUT_COLUMN = "instruction", "input"
-RESPONSE_COLUMNS = ("response", "output", "completion")
+ANSWER_COLUMNS = ("response", "output", "completion")
 
 
 def build_instructions(
@@ -57,7 +57,7 @@ def parse_instruction(cells: Cells, columns: ColumnSettings = NO_COLUMN_SETTINGS
     """The prompt and the response of a row: `messages`, or a column for each. Raises `UnusableRowError` if it has none."""
     if is_message_list(cells.get(MESSAGES_COLUMN)) and not columns.names:
         return _parse_conversation(parse_messages(cells[MESSAGES_COLUMN], f"{MESSAGES_COLUMN!r}"), cells, columns)
-    names = (columns.get_name("response"), *RESPONSE_COLUMNS[1:]) if "response" not in columns.names else ()
+    names = (columns.get_name("response"), *ANSWER_COLUMNS[1:]) if "response" not in columns.names else ()
     response = next((name for name in (*names, columns.get_name("response")) if not is_empty(cells.get(name))), None)
     prompt = next((n for n in (columns.get_name("prompt"), INSTRUCTION_COLUMN) if not is_empty(cells.get(n))), None)
     if prompt is None or response is None:
