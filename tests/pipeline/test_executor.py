@@ -195,7 +195,7 @@ def test_sft_on_arm_chosen_responses_and_a_study_reward_model_run_to_a_report(
     assert arms["length"].metrics["gold_reward"].n == 4
     assert [note for note in report.notes if "proxy is a proxy: a reward model" in note and " 12 " in note]
     stages = {name.rsplit("-", 1)[0] for name in load_run_index(tmp_path / "run").stages}
-    assert stages >= {"sft.weak", "sft.length", "sft.student", "study-reward-model.proxy"}
+    assert stages >= {"sft.weak", "sft.length", "study-prompts", "study-reward-model.proxy"}
 
 
 def test_preference_model_students_are_trained_on_the_labels_of_a_weak_preference_model(

@@ -12,6 +12,7 @@ from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.pipeline.executor import RunResult, run_study
+from trimtab.pipeline.plan import build_plan
 from trimtab.report.write_report import write_report
 from trimtab.storage.shared_store import SharedStore
 from trimtab.workflows.study_plan import StudyPlan, summarize_plans
@@ -51,6 +52,24 @@ def test_a_second_study_computes_only_what_differs_and_is_complete_by_itself(
     assert (verify_run(two).problems, verify_run(two).unfinished) == ((), 0)
     assert write_report(two).missing_stages == ()
     assert execute(changed, two, runtime, None).created == ()
+
+
+PROXY = (
+    "scorers.proxy={kind: study_reward_model, model: smollm2-135m-instruct, data: {kind: starter, limit: 9, seed: 5}}"
+)
+TRAIN_AND_TEST = "data={train: {kind: starter, limit: 60}, test: {kind: starter, limit: 30, seed: 3}}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "shared"), [(["split.test=0.2"], False), ([TRAIN_AND_TEST, "split={labeled: 0.5}"], True)]
+)
+def test_the_reward_model_of_a_scorer_depends_on_the_split_only_if_one_source_is_split(
+    tiny_study: str, changes: list[str], shared: bool
+) -> None:
+    studies = [Study.parse(tiny_study, [*changes, PROXY, f"split.seed={seed}"]) for seed in (1, 2)]
+    plans = [{stage.name: stage.fingerprint for stage in build_plan(study).stages} for study in studies]
+    assert plans[0]["split"] != plans[1]["split"]
+    assert (plans[0]["study-reward-model.proxy"] == plans[1]["study-reward-model.proxy"]) is shared
 
 
 def test_several_processes_share_no_store(tiny_study: str, tmp_path: Path, runtime: Runtime) -> None:

@@ -21,8 +21,8 @@ class StudyRewardModel(Component):
     """A reward model that the study trains on `data`. The report states its agreement with the human labels of the test pairs.
 
     It is a proxy: at best it imitates the annotators who labeled `data`. Rewards are Bradley-Terry log-odds in nats, and
-    only differences are meaningful. Keep `data` disjoint from the study's own pairs; pairs whose prompt occurs in any of
-    the study's three splits are excluded.
+    only differences are meaningful. Pairs whose prompt occurs in the study are excluded: in one of its splits if it has one
+    source, otherwise anywhere in its sources, so that studies that split the same sources differently share the model.
     """
 
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"model"})

@@ -38,6 +38,8 @@ ANNOTATION_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
+# Hashes of normalized prompts.
+PROMPT_HASH_SCHEMA = pa.schema([("prompt_hash", pa.string())])
 # The row of a file that each pair was read from.
 ORIGIN_SCHEMA = pa.schema(
     [

@@ -9,6 +9,7 @@ from trimtab.annotators.prompted import Prompted
 from trimtab.config.data_sources import PredefinedSplits, list_sources
 from trimtab.config.names import SFT_ROW, build_sft_row_name
 from trimtab.config.study import MAIN_WEAK_MODEL, Arm, Study
+from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
@@ -26,6 +27,7 @@ from trimtab.pipeline.stages.logprobs import logprobs_stage
 from trimtab.pipeline.stages.reward_table import reward_table_stage
 from trimtab.pipeline.stages.score import pair_scores_stage, score_stage
 from trimtab.pipeline.stages.split import split_stage
+from trimtab.pipeline.stages.study_prompts import source_prompts_stage, split_prompts_stage
 from trimtab.pipeline.stages.train_dpo import dpo_stage
 from trimtab.pipeline.stages.train_reward_model import study_reward_model_stage
 from trimtab.pipeline.stages.train_sft import sft_stage
@@ -47,7 +49,11 @@ class StudentPlanner:
         self._arm_sft: dict[str, tuple[str, Stage]] = {}
         self.reward_models = {
             name: study_reward_model_stage(
-                f"study-reward-model.{name}", scorer, self.split, study.max_length, study.seed
+                f"study-reward-model.{name}",
+                scorer,
+                _build_study_prompts(study, self.split),
+                study.max_length,
+                study.seed,
             )
             for name, scorer in study.scorers.items()
             if isinstance(scorer, StudyRewardModel)
@@ -200,3 +206,10 @@ def _build_split(study: Study) -> Stage:
     predefined = isinstance(study.data, PredefinedSplits)
     settings = study.split if predefined else study.split.model_copy(update={"seed": study.split_seed})
     return split_stage(list_sources(study.data), settings, study.max_length, models)
+
+
+def _build_study_prompts(study: Study, split: Stage) -> Stage:
+    """One source can have more pairs than the study uses; of several sources, no pair is left for scorers."""
+    if isinstance(study.data, Component):
+        return split_prompts_stage(split)
+    return source_prompts_stage(list_sources(study.data))

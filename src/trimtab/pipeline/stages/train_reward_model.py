@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.annotators._shared.supervised import require_human_labels
 from trimtab.config.training import RewardModelSettings
 from trimtab.core.runtime import Runtime
-from trimtab.data.split import SPLIT_NAMES, normalized_prompt_hash
+from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
@@ -21,6 +21,7 @@ from trimtab.pipeline.stage_models import (
     resolve_model,
 )
 from trimtab.pipeline.stages.split import as_source
+from trimtab.pipeline.stages.study_prompts import load_prompt_hashes
 from trimtab.pipeline.stages.training_data import (
     build_training_runtime,
     estimate_training_work,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from trimtab.models.checkpoint import LoadedModel
 
 
-def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, max_length: int, seed: int) -> Stage:
-    """Trains the scorer's reward model on its own data, without pairs whose prompt occurs in the study."""
+def study_reward_model_stage(name: str, scorer: StudyRewardModel, prompts: Stage, max_length: int, seed: int) -> Stage:
+    """Trains the scorer's reward model on its own data, without pairs whose prompt the stage `prompts` lists."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         loaded = resolve_model(scorer.model, inputs).load(runtime.notify, runtime.device)
@@ -52,7 +53,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, split: Stage, 
         role="training",
         execute=execute,
         settings={"scorer": identity_settings(scorer), "max_length": max_length, "seed": seed},
-        input_stages={"split": split},
+        input_stages={"prompts": prompts},
         external_hashes={**as_external_hashes(scorer.model), "source": as_source(scorer.data).content_hash()},
         work=estimate_training_work("reward_model", scorer.training, limit=limit if isinstance(limit, int) else None),
     )
@@ -82,9 +83,7 @@ def reward_model_stage(name: str, model: ModelSource, settings: RewardModelSetti
 
 def _load_scorer_pairs(scorer: StudyRewardModel, inputs: StageInputs) -> list[Pair]:
     """The scorer's pairs that have a human label and a prompt that does not occur in the study."""
-    study_prompts = {
-        normalized_prompt_hash(pair.prompt) for name in SPLIT_NAMES for pair in load_split_pairs(inputs["split"], name)
-    }
+    study_prompts = load_prompt_hashes(inputs["prompts"])
     pairs = as_source(scorer.data).load().pairs
     usable = [
         pair for pair in pairs if pair.human is not None and normalized_prompt_hash(pair.prompt) not in study_prompts
