@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from trimtab.models.chat import ChatTokenizer
@@ -70,6 +70,17 @@ def test_tokens_never_merge_across_the_end_of_the_prompt() -> None:
 
 
 @pytest.mark.slow
+def test_decoded_text_has_the_spaces_of_its_tokens() -> None:
+    words = ["<unk>", "</s>", "\u2581", *"x!=?.,'ynt", "\n", *"#:UAserit"]
+    raw = Tokenizer(models.Unigram([(word, -1.0) for word in dict.fromkeys(words)], unk_id=0, byte_fallback=False))
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>", clean_up_tokenization_spaces=True)  # noqa: S106
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}</s>{% endfor %}"
+    chat = ChatTokenizer.from_tokenizer(tokenizer)
+    code = "x != y , x 'n't ?"
+    assert chat.decode(chat.encode_text(code)) == code
+
+
 def test_smollm2_prompts_equal_those_of_its_own_template() -> None:
     model = Model(base="smollm2-135m-instruct")
     tokenizer = load_tokenizer(model, resolve_weights(model, lambda message: None))

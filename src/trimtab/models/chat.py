@@ -63,7 +63,7 @@ class ChatTokenizer:
         cannot render several turns or a system turn is rejected when a prompt has them.
         """
         answer = build_layout(tokenizer, _ONE_TURN)
-        controls = _find_control_tokens(tokenizer)
+        controls = find_control_tokens(tokenizer)
         chat = cls(
             tokenizer=tokenizer,
             end_of_turn_ids=_find_end_of_turn(tokenizer, answer.tail),
@@ -191,8 +191,13 @@ class ChatTokenizer:
         )
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the tokens without control tokens and without surrounding white space."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        """The text of the tokens without control tokens and without surrounding white space.
+
+        Spaces before punctuation stay, although some tokenizers are configured to remove them.
+        """
+        return str(
+            self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        ).strip()
 
     def _encode_pieces(self, pieces: Sequence[tuple[str, bool]]) -> list[int]:
         """Token ids of the joined texts. Only texts marked as control can become control tokens."""
@@ -247,7 +252,7 @@ class ChatTokenizer:
         return sum(token in self.control_ids for token in ids)
 
 
-def _find_control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+def find_control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     """The special tokens, by id: the tokens that text from the data never becomes."""
     special = {index: token.content for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     return special | {index: tokenizer.convert_ids_to_tokens(index) for index in tokenizer.all_special_ids}
@@ -273,7 +278,7 @@ def _find_end_of_turn(tokenizer: PreTrainedTokenizerBase, tail: str) -> tuple[in
         return (int(tokenizer.eos_token_id),)
     text, ids = (list(tokenizer.encode(part, add_special_tokens=False)) for part in ("x", "x" + tail))
     ids = ids[len(text) :] if ids[: len(text)] == text else list(tokenizer.encode(tail, add_special_tokens=False))
-    special = _find_control_tokens(tokenizer)
+    special = find_control_tokens(tokenizer)
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.content.strip()}
     for ends in (special, added):
         position = next((position for position, token in enumerate(ids) if token in ends), None)

@@ -29,7 +29,7 @@ class RewardModel(Component):
     human labels imitates them.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"model"})
 
     model: Model
@@ -87,17 +87,22 @@ class RewardModel(Component):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LoadedRewardModel:
-    """A loaded reward model. `max_length` is its maximum number of tokens per conversation; None if unknown."""
+    """A loaded reward model. `max_length` is its maximum number of tokens per conversation; None if unknown.
+
+    `control_texts` are the texts that its tokenizer reads as control tokens.
+    """
 
     classifier: Any
     tokenizer: Any
     max_length: int | None
+    control_texts: frozenset[str]
 
 
 def _load_reward_model(model: Model, runtime: Runtime, *, allow_default_template: bool) -> _LoadedRewardModel:
     import torch  # noqa: PLC0415
     from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
 
+    from trimtab.models.chat import find_control_tokens  # noqa: PLC0415
     from trimtab.models.checkpoint import read_max_positions  # noqa: PLC0415
     from trimtab.models.config import resolve_weights  # noqa: PLC0415
     from trimtab.models.loading import load_tokenizer, resolve_dtype_name  # noqa: PLC0415
@@ -127,6 +132,7 @@ def _load_reward_model(model: Model, runtime: Runtime, *, allow_default_template
         classifier=classifier.to(runtime.device).eval(),
         tokenizer=tokenizer,
         max_length=min((limit for limit in limits if limit), default=None),
+        control_texts=frozenset(find_control_tokens(tokenizer).values()),
     )
 
 
@@ -170,8 +176,15 @@ def _score_completion(loaded: _LoadedRewardModel, completion: Completion, settin
 
 
 def _encode_chat(loaded: _LoadedRewardModel, completion: Completion) -> Any:
-    """The tensors of a conversation in the chat template. Raises `ModelError` if it is rejected or too long."""
+    """The tensors of a conversation in the chat template.
+
+    Raises `ModelError` if the template rejects it, if it is too long, or if a text contains that of a control token, with which
+    it could end its turn.
+    """
     turns = [*((message.role, message.content) for message in completion.prompt), ("assistant", completion.text)]
+    control = next((text for text in sorted(loaded.control_texts) for _, turn in turns if text in turn), None)
+    if control is not None:
+        raise ModelError(f"a turn contains the text {control!r}, which the reward model reads as a control token")
     text = render_template(loaded.tokenizer, turns)
     tokens = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
     length = tokens["input_ids"].shape[1]

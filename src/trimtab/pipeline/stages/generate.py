@@ -59,7 +59,7 @@ def generate_stage(
         name=name,
         kind="generate",
         role="evaluation",
-        version=2,
+        version=3,
         execute=execute,
         settings={
             "sampling": identity_settings(sampling),
