@@ -35,7 +35,9 @@ def test_every_entry_has_a_description_on_one_line(what: str) -> None:
 
 
 def test_settings_are_listed_with_their_defaults() -> None:
-    assert listed("annotators")["implicit_reward"][1] == "policy=@weak reference=@weak.sft beta=0.1"
+    assert (
+        listed("annotators")["implicit_reward"][1] == "policy=@weak reference=@weak.sft beta=0.1 average_log_prob=false"
+    )
     assert listed("annotators")["human"][1] == ""
     assert listed("sources")["file"][1].startswith("path=… layout=auto limit=null")
 

@@ -167,7 +167,7 @@ def test_the_name_of_a_study_must_be_usable_as_a_folder_name(name: str) -> None:
 
 
 def test_sft_on_the_responses_that_an_arm_prefers_requires_sft() -> None:
-    message = "training.sft_data: arm_chosen requires training.sft, which is null"
+    message = "training.sft_data: unused, since training.sft is null"
     assert error_message("training.sft_data=arm_chosen", "training.sft=null") == message
     assert Study.parse(YAML, ["training.sft_data=arm_chosen"]).training.sft_data == "arm_chosen"
 

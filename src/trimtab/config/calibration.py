@@ -13,7 +13,7 @@ class Calibration(Settings):
     """How an arm's probabilities are calibrated (`trimtab.stats.calibration`)."""
 
     method: Literal["temperature", "platt", "isotonic"] = Field(
-        "temperature", description="Guo et al. 2017; Platt 1999"
+        "temperature", description="our default; temperature: Guo et al. 2017; platt: Platt 1999"
     )
     folds: int = Field(
         5, ge=2, le=50, description="our default; cross-fitting folds, each with its own trained annotator"

@@ -64,23 +64,22 @@ class Training(Settings):
 
     sft: SftSettings | None = Field(default_factory=SftSettings, description="null: DPO starts from the base model")
     dpo: DpoSettings = Field(default_factory=DpoSettings, description="DPO of students")
-    weak_sft: SftSettings | None = Field(None, description="SFT of the weak model; null: same as sft")
-    weak_dpo: DpoSettings | None = Field(None, description="DPO of the weak model; null: same as dpo")
+    weak_sft: SftSettings | None = Field(None, description="paper, null: same as sft; SFT of the weak model")
+    weak_dpo: DpoSettings | None = Field(None, description="paper, null: same as dpo; DPO of the weak model")
     objective: Literal["dpo", "preference_model"] = Field(
         "dpo",
-        description="what students are trained as: policies (Tao & Li), or preference models that choose the better "
-        "response (SEAM)",
+        description="paper, dpo: students are policies; preference_model (SEAM): they choose the better of two responses",
     )
     preference_model: PreferenceModelSettings = Field(
         default_factory=PreferenceModelSettings, description="training of students as preference models"
     )
     weak_preference_model: PreferenceModelSettings | None = Field(
-        None, description="preference model of the weak model; null: same as preference_model"
+        None, description="our default, null: same as preference_model; preference model of the weak model"
     )
     sft_data: SftData = Field(
         "human_chosen",
         description="our default, human_chosen: the human-chosen responses of the labeled pairs, one SFT model for every "
-        "arm, so that arms differ in their labels only; arm_chosen (Tao & Li): the responses that the arm's labels prefer, one "
+        "arm, so that arms differ in their labels only; arm_chosen (paper): the responses that the arm's labels prefer, one "
         "SFT model and one row `sft.ARM` per arm, which the report compares the arm with; a source: its prompts and responses "
         "(SEAM uses Alpaca)",
     )
@@ -90,11 +89,15 @@ class Arm(Settings):
     """A student that differs from the others in its labels, or in how it learns from them."""
 
     annotator: AnnotatorField = Field(description="labels the unlabeled pairs")
-    calibration: Calibration | None = Field(None, description="null: probabilities as the annotator returns them")
-    filter: FilterField | None = Field(None, description="selects the labels to train on; null: all")
-    dpo: DpoSettings | None = Field(None, description="null: the study's")
-    preference_model: PreferenceModelSettings | None = Field(None, description="null: the study's")
-    labels_only: bool = Field(False, description="true: labels are computed, but no student is trained on them")
+    calibration: Calibration | None = Field(
+        None, description="paper, null: probabilities as the annotator returns them"
+    )
+    filter: FilterField | None = Field(None, description="paper, null: all labels; selects the labels to train on")
+    dpo: DpoSettings | None = Field(None, description="our default, null: the study's")
+    preference_model: PreferenceModelSettings | None = Field(None, description="our default, null: the study's")
+    labels_only: bool = Field(
+        False, description="our default; true: labels are computed, but no student is trained on them"
+    )
     description: str = Field("", description="shown in the report")
     compare_with: tuple[str, ...] = Field(
         (), description="rows that the report compares this arm with, besides sft, human and flipped"
@@ -104,20 +107,27 @@ class Arm(Settings):
 class Judging(Settings):
     """What the judges compare."""
 
-    baseline: str | None = Field(None, description="row that every other row is compared with; null: sft, else base")
+    baseline: str | None = Field(
+        None,
+        description="our default, null: sft, else base; row that every other row is compared with (Tao & Li compare weak with "
+        "human labels, SEAM with SFT)",
+    )
     num_prompts: int | None = Field(
         None,
         ge=0,
-        description="answered prompts that each judge compares, sampled by their hashes (Tao & Li: 100); null: all; 0: none",
+        description="our default, null: all (Tao & Li: 100; SEAM: 1,000); answered prompts that each judge compares, sampled "
+        "by their hashes; 0: none",
     )
     human_agreement_pairs: int = Field(
-        100, ge=0, description="test pairs used to measure each judge's agreement with human labels; 0: none"
+        100,
+        ge=0,
+        description="our default; test pairs used to measure each judge's agreement with human labels; 0: none",
     )
     match_mismatch_pairs: int = Field(
         0,
         ge=0,
-        description="unlabeled pairs that each judge compares: this many on which the weak label matches the human label, and "
-        "as many on which it does not (Tao & Li, table 5: 100); 0: none",
+        description="our default, 0: none (Tao & Li, table 5: 100); unlabeled pairs that each judge compares: this many on "
+        "which the weak label matches the human label, and as many on which it does not",
     )
 
 
@@ -128,7 +138,7 @@ class Study(Settings):
         pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=MAX_NAME_LENGTH, description="lowercase letters, digits and hyphens"
     )
     description: str = Field("", description="shown in the report")
-    seed: int = Field(22, description="seed of everything that is random (Tao & Li use 22 for the split)")
+    seed: int = Field(22, description="paper for the split, our default for everything else that is random")
     data: Annotated[StudyData, PlainValidator(parse_data), PlainSerializer(dump_data)] = Field(
         description="one source, which is split; a training source, which is split, and a test source; or one source for "
         "each of the three splits"
@@ -136,11 +146,11 @@ class Study(Settings):
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="how one source is split; ignored with predefined splits"
     )
-    max_length: int = Field(512, ge=8, le=2**20, description="tokens of the prompt and the longer response (Tao & Li)")
+    max_length: int = Field(512, ge=8, le=2**20, description="paper; tokens of the prompt and the longer response")
     length_tokenizer: Model | None = Field(
         None,
-        description="model whose tokenizer and chat template count max_length, so that studies of different models have the "
-        "same pairs; null: those of all models of the study",
+        description="our default (the paper does not state it), null: those of all models of the study; model whose tokenizer "
+        "and chat template count max_length, so that studies of different models have the same pairs",
     )
     models: Models = Field(description="the weak model and the student")
     training: Training = Field(default_factory=Training, description="training of both models")
@@ -148,23 +158,28 @@ class Study(Settings):
         default_factory=dict, description="arms by name, in addition to the built-in `human`, `weak` and `flipped`"
     )
     generation: Sampling = Field(default_factory=Sampling, description="sampling of responses to the test prompts")
-    num_test_prompts: int | None = Field(None, ge=1, description="test prompts to generate responses to; null: all")
+    num_test_prompts: int | None = Field(
+        None, ge=1, description="paper, null: all; test prompts to generate responses to"
+    )
     scorers: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards by name")
     score_unlabeled_pairs: bool = Field(
-        False, description="also score the unlabeled pairs' responses, for `trimtab compare-labels` (table 2)"
+        False,
+        description="our default; true: also score the unlabeled pairs' responses, for `trimtab compare-labels` (table 2)",
     )
     response_similarity: ResponseSimilarity | None = Field(
-        None, description="semantic similarity of responses; null: not computed"
+        None, description="our default, null: not computed; semantic similarity of responses"
     )
     kl_to_reference: bool = Field(
-        True, description="KL divergence of each policy from its reference, on its own responses"
+        True, description="our default; KL divergence of each policy from its reference, on its own responses"
     )
     judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="pairwise judges by name")
     judging: Judging = Field(default_factory=Judging, description="what the judges compare")
     ood_eval: Mapping[str, SourceField] = Field(
         default_factory=dict, description="labeled pairs of other domains by name, for out-of-domain accuracy"
     )
-    num_report_samples: int = Field(4, ge=0, description="test prompts shown in the report with every arm's response")
+    num_report_samples: int = Field(
+        4, ge=0, description="our default; test prompts shown in the report with every arm's response"
+    )
 
     @field_validator("arms", "judges", "ood_eval", "scorers")
     @classmethod

@@ -1,4 +1,4 @@
-"""Training settings. Each default states its source; "our default" means that the cited work leaves the value open.
+"""Training settings. A description starts with the source of the default: `paper`, `released code` or `our default`.
 
 Settings that also exist in TRL, transformers or peft have the same names as there.
 """
@@ -64,31 +64,36 @@ def _parse_label_smoothing(value: Any) -> float | Literal["per_pair"]:
 LabelSmoothing = Annotated[float | Literal["per_pair"], PlainValidator(_parse_label_smoothing)]
 
 
-class _CommonSettings(Component):
-    """Settings that all kinds of training share."""
+Schedule = Literal["linear", "cosine", "constant"]
 
-    num_train_epochs: float = Field(1.0, gt=0, le=1000, description="Tao & Li (2025)")
-    max_steps: int | None = Field(
-        None,
-        ge=1,
-        le=2**31,
-        description="our default, null: as many steps as num_train_epochs takes; otherwise exactly this number of steps, which "
-        "repeat the data as often as necessary",
+
+def _epochs_field(source: str) -> Any:
+    return Field(1.0, gt=0, le=1000, description=source)
+
+
+def _max_steps_field(source: str) -> Any:
+    description = (
+        f"{source}, null: as many steps as num_train_epochs takes; otherwise exactly this number of steps, which repeat the "
+        "data as often as necessary"
     )
-    lora_r: int = Field(8, ge=0, le=2**12, description="each kind of training has its own default")
-    lora_alpha: int | None = Field(None, ge=1, le=2**16, description="our default: twice lora_r")
-    lora_target_modules: tuple[str, ...] | None = Field(
-        None,
-        min_length=1,
-        description="our default, null: every linear layer except the output head; code of SEAM: [q_proj, v_proj]",
-    )
-    lora_dropout: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="our default: policy and reference differ by their weights only; code of SEAM: 0.05",
-    )
-    lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field("cosine", description="our default")
+    return Field(None, ge=1, le=2**31, description=description)
+
+
+def _target_modules_field(source: str) -> Any:
+    description = f"{source}, null: every linear layer except the output head"
+    return Field(None, min_length=1, description=description)
+
+
+class _CommonSettings(Component):
+    """Settings that all kinds of training share. The sources of the defaults are those of SFT and DPO."""
+
+    num_train_epochs: float = _epochs_field("paper")
+    max_steps: int | None = _max_steps_field("paper")
+    lora_r: int = Field(8, ge=0, le=2**12, description="our default")
+    lora_alpha: int | None = Field(None, ge=1, le=2**16, description="our default, null: twice lora_r")
+    lora_target_modules: tuple[str, ...] | None = _target_modules_field("our default")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="our default: policy and reference differ by weights only")
+    lr_scheduler_type: Schedule = Field("cosine", description="our default")
     warmup_ratio: float = Field(0.1, ge=0, lt=1, description="our default; fraction of the training steps")
     weight_decay: float = Field(0.0, ge=0, description="our default")
     max_grad_norm: float = Field(1.0, gt=0, description="our default")
@@ -114,43 +119,53 @@ class SftSettings(_CommonSettings):
     """Supervised fine-tuning on one response per prompt. The loss covers response tokens only (our default)."""
 
     learning_rate: float = Field(
-        2e-5, gt=0, le=10, description="our default: the value is missing from Tao & Li (2025)"
+        2e-5, gt=0, le=10, description="our default: the value is missing from tables 7 and 8 of the paper"
     )
-    batch_size: int = Field(32, ge=1, le=2**16, description="Tao & Li (2025); sequences per step")
-    lora_r: int = Field(0, ge=0, le=2**12, description="Tao & Li (2025); 0 trains all weights")
+    batch_size: int = Field(32, ge=1, le=2**16, description="paper; sequences per step")
+    lora_r: int = Field(0, ge=0, le=2**12, description="paper; 0 trains all weights")
 
 
 class DpoSettings(_CommonSettings):
     """Direct preference optimization with LoRA. The reference is the same model with the adapter disabled."""
 
-    beta: float = Field(0.1, gt=0, description="Tao & Li (2025) for HH-RLHF; they use 0.5 for TL;DR")
-    learning_rate: float = Field(
-        1e-4, gt=0, le=10, description="our default for LoRA of rank 8: the value is missing from Tao & Li (2025)"
+    beta: float = Field(
+        0.1,
+        gt=0,
+        description="paper, table 7; table 8 has 0.5 (we read them as HH-RLHF and TL;DR, their captions are lost)",
     )
-    batch_size: int = Field(16, ge=1, le=2**16, description="Tao & Li (2025); pairs per step")
-    lora_r: int = Field(8, ge=1, le=2**12, description="Tao & Li (2025)")
-    loss_type: LossType = Field("sigmoid", description="Tao & Li (2025)")
+    learning_rate: float = Field(
+        1e-4,
+        gt=0,
+        le=10,
+        description="our default for LoRA of rank 8: the value is missing from tables 7 and 8 of the paper",
+    )
+    batch_size: int = Field(16, ge=1, le=2**16, description="paper; pairs per step")
+    lora_r: int = Field(8, ge=1, le=2**12, description="paper")
+    loss_type: LossType = Field("sigmoid", description="paper, equation 3")
     label_mode: Literal["hard", "soft", "weighted"] = Field(
         "hard",
-        description="how a label's probability p is used. hard: train on the likelier response (Tao & Li 2025); soft: weight "
-        "the loss in both directions by p and 1 - p; weighted: weight the pair by 2p - 1 (CW-PO)",
+        description="paper, hard: train on the likelier response, whatever the label's probability p; soft: weight the loss in "
+        "both directions by p and 1 - p; weighted: weight the pair by 2p - 1 (CW-PO)",
     )
     normalize_weights: bool = Field(
         False,
-        description="for label_mode weighted. false: divide the weighted losses of a step by its number of pairs (CW-PO), so "
-        "that low weights also shrink the step; true: divide by the sum of its weights",
+        description="paper (CW-PO, Afzali et al. 2026), for label_mode weighted: false divides the weighted losses of a step "
+        "by its number of pairs, so that low weights also shrink the step; true divides by the sum of its weights",
     )
     label_smoothing: LabelSmoothing = Field(
         0.0,
-        description="Tao & Li (2025); for sigmoid and robust: the assumed fraction of wrong labels, or per_pair for 1 - p "
-        "of each pair",
+        description="paper; for sigmoid and robust: the assumed fraction of wrong labels, or per_pair for 1 - p of each pair",
     )
     simpo_gamma: float = Field(
-        0.5, ge=0, description="TRL; for simpo: the target margin; Meng et al. (2024) use 0.3 to 1.6 with beta 2 to 2.5"
+        0.5,
+        ge=0,
+        description="our default, as in TRL; for simpo: the target margin; Meng et al. (2024): 0.3 to 1.6 with beta 2 to 2.5",
     )
     length_penalty: float = Field(0.01, gt=0, description="our default; for length_regularized: nats per token")
     dr_dpo_beta: float = Field(
-        1.0, gt=0, description="code of Wu et al. (2025); for dr_dpo: smaller values downweight unlikely labels more"
+        1.0,
+        gt=0,
+        description="released code of Wu et al. (2025); for dr_dpo: smaller values downweight unlikely labels more",
     )
 
     @property
@@ -201,6 +216,8 @@ class DpoSettings(_CommonSettings):
 class RewardModelSettings(_CommonSettings):
     """A Bradley-Terry reward model: LoRA and a linear head on the last token of each response."""
 
+    num_train_epochs: float = _epochs_field("our default")
+    max_steps: int | None = _max_steps_field("our default")
     learning_rate: float = Field(3e-4, gt=0, le=10, description="our default")
     batch_size: int = Field(16, ge=1, le=2**16, description="our default; pairs per step")
     lora_r: int = Field(8, ge=0, le=2**12, description="our default; 0 trains all weights")
@@ -210,9 +227,12 @@ class AuxConfidenceSettings(Settings):
     """Auxiliary confidence loss: mixes the model's own hardened predictions into the labels (Burns et al. 2023, section
     4.3 and appendix A.4)."""
 
-    weight: float = Field(0.5, gt=0, le=1, description="Burns et al. (2023); 0.75 for their largest students")
+    weight: float = Field(0.5, gt=0, le=1, description="paper (Burns et al. 2023); 0.75 for their largest students")
     warmup_ratio: float = Field(
-        0.2, ge=0, le=1, description="Burns et al. (2023); fraction of the steps over which the weight grows from 0"
+        0.2,
+        ge=0,
+        le=1,
+        description="paper (Burns et al. 2023); fraction of the steps over which the weight grows from 0",
     )
 
 
@@ -220,20 +240,30 @@ class PreferenceModelSettings(_CommonSettings):
     """A model fine-tuned to name the preferred response: the pair is the instruction, the label is the answer (SEAM, Li et
     al. 2025, equation 6). The loss covers the answer tokens only."""
 
-    learning_rate: float = Field(1e-4, gt=0, le=10, description="code of SEAM")
-    batch_size: int = Field(8, ge=1, le=2**16, description="code of SEAM; pairs per step")
-    lora_r: int = Field(8, ge=1, le=2**12, description="code of SEAM")
+    num_train_epochs: float = _epochs_field("our default (released code: max_steps)")
+    max_steps: int | None = _max_steps_field("our default (released code: 1,000)")
+    lora_alpha: int | None = Field(None, ge=1, le=2**16, description="released code, null: twice lora_r")
+    lora_target_modules: tuple[str, ...] | None = _target_modules_field("our default (released code: q_proj, v_proj)")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="our default (released code: 0.05)")
+    lr_scheduler_type: Schedule = Field("cosine", description="released code")
+    warmup_ratio: float = Field(
+        0.1, ge=0, lt=1, description="released code (100 of 1,000 steps); fraction of the steps"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="our default (released code: 0.05)")
+    learning_rate: float = Field(1e-4, gt=0, le=10, description="released code")
+    batch_size: int = Field(8, ge=1, le=2**16, description="released code (4 × 2 accumulation steps); pairs per step")
+    lora_r: int = Field(8, ge=1, le=2**12, description="released code")
     presentation_order: Literal["random", "both"] = Field(
         "random",
-        description="which response is presented first. random: sampled once per pair (Li et al. 2025); both: both orders in "
-        "the same step (code of SEAM)",
+        description="paper, random: which response is presented first is sampled once per pair; both (released code): both "
+        "orders, here in the same step",
     )
     soft_labels: bool = Field(
         False,
-        description="false: train on the likelier answer; true: train on both answers, weighted by their probabilities",
+        description="paper, false: train on the likelier answer; true: train on both answers, weighted by their probabilities",
     )
     aux_confidence: AuxConfidenceSettings | None = Field(
-        None, description="auxiliary confidence loss; null: labels only (SEAM)"
+        None, description="paper, null: labels only; auxiliary confidence loss"
     )
 
 

@@ -24,16 +24,23 @@ class SplitSettings(Settings):
     split: prompts that it already had stay.
     """
 
-    labeled: float = Field(default=0.5, gt=0.0, lt=1.0, description="fraction of the prompts outside the test split")
+    labeled: float = Field(
+        default=0.5,
+        gt=0.0,
+        lt=1.0,
+        description="paper for TL;DR, not stated for HH-RLHF; fraction of the prompts outside the test split",
+    )
     test: float = Field(
-        default=0.1, gt=0.0, lt=1.0, description="fraction of all prompts; unused if the data have a test source"
+        default=0.1,
+        gt=0.0,
+        lt=1.0,
+        description="our default: the paper's datasets have test sets; fraction of all prompts, unused if the data have a test "
+        "source",
     )
-    seed: int | None = Field(
-        default=None, description="null: the study's seed; 22 outside a study, as in Tao & Li (2025)"
-    )
-    max_labeled: int | None = Field(default=None, ge=1, description="pairs; null: no limit")
-    max_unlabeled: int | None = Field(default=None, ge=1, description="pairs; null: no limit")
-    max_test: int | None = Field(default=None, ge=1, description="pairs; null: no limit")
+    seed: int | None = Field(default=None, description="paper, 22: the study's seed, or 22 outside a study")
+    max_labeled: int | None = Field(default=None, ge=1, description="paper, null: all pairs; at most this many")
+    max_unlabeled: int | None = Field(default=None, ge=1, description="paper, null: all pairs; at most this many")
+    max_test: int | None = Field(default=None, ge=1, description="paper, null: all pairs; at most this many")
 
 
 def _effective_seed(settings: SplitSettings) -> int:

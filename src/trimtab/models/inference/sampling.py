@@ -12,20 +12,20 @@ from trimtab.core.component import Settings
 class Sampling(Settings):
     """How responses are sampled. Temperature 0 is greedy decoding; Tao & Li (2025) sample at 0.7."""
 
-    temperature: float = Field(0.7, ge=0, description="Tao & Li (2025); 0: greedy decoding")
+    temperature: float = Field(0.7, ge=0, description="paper; 0: greedy decoding")
     top_p: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="our default, 1: sample from all tokens (Tao & Li 2025 do not state it); below 1: from the fewest most "
-        "probable tokens that have this probability together",
+        description="our default, 1 (the paper does not state it): sample from all tokens; below 1: from the fewest most probable "
+        "tokens that have this probability together",
     )
     stop: tuple[str, ...] = Field(
         (),
-        description="our default: none (Tao & Li 2025 do not state any); a response ends before the first of these texts, such "
-        'as "\\n\\nHuman:"',
+        description="our default, none (the paper does not state any): a response ends before the first of these texts, such as "
+        '"\\n\\nHuman:"',
     )
-    max_new_tokens: int = Field(256, ge=1, description="Tao & Li (2025); longer responses are truncated")
+    max_new_tokens: int = Field(256, ge=1, description="paper; longer responses are truncated")
     seed: int = Field(0, description="our default; the seed and the prompt ID determine all sampling")
 
     @model_validator(mode="after")
