@@ -22,6 +22,7 @@ from trimtab.pipeline.dry_run import (
     format_estimate,
     plan_dry_run,
 )
+from trimtab.pipeline.dry_run.split_sizes import predict_split
 from trimtab.pipeline.plan import NO_HUMAN_LABELS, build_plan
 from trimtab.storage.artifacts import Store
 from trimtab.storage.record import write_record
@@ -218,6 +219,21 @@ def test_before_the_first_run_the_rows_of_a_file_give_the_estimates(tmp_path: Pa
     )
     unknown = [stage.stage for stage in plan_dry_run(study, tmp_path / "run") if stage.seconds is None]
     assert unknown in ([], ["split"])
+
+
+def test_pairs_that_are_probably_too_long_are_not_estimated(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Question {n}?", "chosen": "Yes" * (n % 2 * 500 + 1), "rejected": "No"} for n in range(200)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = (
+        "name: x\nmodels: {weak: smollm2-135m-instruct, student: smollm2-135m-instruct}\nsplit: {test: 0.5}\n"
+        f"data: {{kind: file, path: {tmp_path / 'pairs.jsonl'}}}\nmax_length: "
+    )
+    short, long = (predict_split(Study.parse(f"{text}{length}")) for length in (64, 512))
+    assert sum(count or 0 for count in short.pairs.values()) == 100
+    assert sum(count or 0 for count in long.pairs.values()) == 200
+    assert short.tokens_per_pair["test"] == pytest.approx(
+        20 + 17 / 4, abs=1
+    )  # a question of 11 or 12, and 5 characters
 
 
 @pytest.mark.parametrize(

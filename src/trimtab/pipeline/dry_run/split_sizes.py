@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab.config.data_sources import PredefinedSplits, TrainTestSources, list_sources
@@ -13,7 +13,7 @@ from trimtab.data.split import SPLIT_NAMES, build_splits
 from trimtab.pipeline.dry_run.offline_sources import uses_hub
 from trimtab.pipeline.stages.split import as_source, exclude_train_prompts
 from trimtab.storage.artifacts import Artifact
-from trimtab.types import Pair
+from trimtab.types import Dataset, Pair
 
 TYPICAL_PAIR_TOKENS = 150  # a prompt and two responses, if no pairs can be read yet
 CHARACTERS_PER_TOKEN = 4
@@ -37,7 +37,7 @@ def measure_split(split: Artifact) -> SplitSizes:
 
 
 def predict_split(study: Study) -> SplitSizes:
-    """The sizes of a split that has not been made: read from local rows, before the pairs that are too long are removed.
+    """The sizes of a split that has not been made: from local rows, without those whose characters suggest too many tokens.
 
     Sources on a hub, and custom sources, are not read; of these, only the limits in the settings are known.
     """
@@ -49,7 +49,7 @@ def predict_split(study: Study) -> SplitSizes:
             test_prompts=limits["test"],
             tokens_per_pair=dict.fromkeys(SPLIT_NAMES, float(TYPICAL_PAIR_TOKENS)),
         )
-    datasets = {name: as_source(source).load() for name, source in sources.items()}
+    datasets = {name: _drop_long_pairs(as_source(source).load(), study.max_length) for name, source in sources.items()}
     if "train" in datasets:
         datasets["test"] = exclude_train_prompts(datasets)
     settings = study.split.model_copy(update={"seed": study.split_seed})
@@ -60,6 +60,18 @@ def predict_split(study: Study) -> SplitSizes:
         test_prompts=len({pair.prompt_id for pair in splits.test}),
         tokens_per_pair={name: _mean_tokens(map(_pair_length, pairs)) for name, pairs in pairs_by_split.items()},
     )
+
+
+def _drop_long_pairs(dataset: Dataset, max_length: int) -> Dataset:
+    """The pairs that are probably at most `max_length` tokens long; all pairs if that is none of them."""
+    max_characters = (max_length - TEMPLATE_TOKENS / 2) * CHARACTERS_PER_TOKEN
+    short = tuple(pair for pair in dataset.pairs if _text_length(pair) <= max_characters)
+    return replace(dataset, pairs=short or dataset.pairs)
+
+
+def _text_length(pair: Pair) -> int:
+    """The characters of the prompt and the longer response."""
+    return _pair_length(pair) - min(len(pair.a), len(pair.b))
 
 
 def _is_local(source: Component) -> bool:
