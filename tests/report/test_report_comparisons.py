@@ -110,12 +110,12 @@ def test_p_values_have_three_decimals() -> None:
 
 
 def test_the_match_mismatch_study_requests_its_main_comparisons() -> None:
-    study = Study.load(STUDIES / "tao2024" / "match-mismatch.yaml")
+    study = Study.load(STUDIES / "tao2024" / "tables-1-2-11.yaml")
     requested = {(name, baseline) for name, arm in study.arms.items() for baseline in arm.compare_with}
     assert {
-        ("weak_match", "human_match_size"),
+        ("weak_match", "flipped_correct"),
         ("weak_mismatch", "human_mismatch"),
-        ("weak_mismatch", "flipped_mismatch_size"),
+        ("weak_mismatch", "flipped_wrong"),
     } <= requested
 
 
