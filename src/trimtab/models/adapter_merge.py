@@ -57,7 +57,7 @@ def _add_embedding_rows(base: Any, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def _separate_tied_matrices(base: Any, shapes: dict[str, tuple[int, ...]], *, is_tied: bool) -> None:
-    """Gives the output head weights of its own if the adapter changes the head or the embedding and does not keep them equal."""
+    """Gives the output head its own weights if the adapter changes the head or the embedding and does not keep them equal."""
     head, embedding = base.get_output_embeddings(), base.get_input_embeddings()
     if head is None or head.weight is not embedding.weight or is_tied:
         return

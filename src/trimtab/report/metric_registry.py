@@ -65,8 +65,8 @@ METRICS: Mapping[str, MetricInfo] = {
             label="Finished (EOS) rate",
             better="higher",
             count_noun="prompts",
-            description="The share of responses that ended with an end-of-turn token or one of the study's stop texts, before the "
-            "length limit.",
+            description="The share of responses that ended with an end-of-turn token or one of the study's stop texts, before "
+            "the length limit.",
         ),
         MetricInfo(
             name="refusal_rate",

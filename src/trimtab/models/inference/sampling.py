@@ -17,13 +17,13 @@ class Sampling(Settings):
         1.0,
         gt=0,
         le=1,
-        description="our default, 1 (the paper does not state it): sample from all tokens; below 1: from the fewest most probable "
-        "tokens that have this probability together",
+        description="our default, 1 (the paper does not state it): sample from all tokens; below 1: from the fewest most "
+        "probable tokens that have this probability together",
     )
     stop: tuple[str, ...] = Field(
         (),
-        description="our default, none (the paper does not state any): a response ends before the first of these texts, such as "
-        '"\\n\\nHuman:"',
+        description="our default, none (the paper does not state any): a response ends before the first of these texts, such "
+        'as "\\n\\nHuman:"',
     )
     max_new_tokens: int = Field(256, ge=1, description="paper; longer responses are truncated")
     seed: int = Field(0, description="our default; the seed and the prompt ID determine all sampling")

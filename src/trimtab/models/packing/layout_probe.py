@@ -49,8 +49,9 @@ class DropoutDisabled(nn.Module):
         # Some families call dropout functions that check the module's mode, so p = 0 alone would not disable all of it.
         self.model.eval()
         for module in self.model.modules():
-            if hasattr(module, "lora_dropout"):
-                module.lora_dropout.train(mode)
+            dropout = getattr(module, "lora_dropout", None)
+            if isinstance(dropout, nn.Module):
+                dropout.train(mode)
         return self
 
 
