@@ -134,8 +134,30 @@ def test_text_in_the_marks_of_a_chat_template_fails(text: str, mark: str, column
     assert reason == f"{column!r} contains {mark}, a mark of a chat template; use plain text or messages"
 
 
-def test_text_about_markup_is_read() -> None:
-    text = "Explain </s>, <b>, [INST] and what <|im_end|> means."
+@pytest.mark.parametrize(
+    ("text", "heading"),
+    [
+        ("Below is an instruction.\n\n### Instruction:\nName a color.\n\n### Response:\n", "### Response:"),
+        ("### User:\nName a color.\n\n### Assistant:\n", "### Assistant:"),
+        ("BEGINNING OF CONVERSATION: USER: Name a color. ASSISTANT:", "ASSISTANT:"),
+    ],
+)
+def test_a_prompt_that_ends_with_the_heading_of_an_answer_fails(text: str, heading: str) -> None:
+    reason = failure_reason(ROW | {"prompt": text})
+    assert reason == (
+        f"'prompt' ends with {heading!r}, the heading of an answer in a chat template; use plain text or messages"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Explain </s>, <b>, [INST] and what <|im_end|> means.",
+        "What does ### Response: mean?",
+        "Write the job description of an ASSISTANT:",
+    ],
+)
+def test_text_about_markup_is_read(text: str) -> None:
     assert parse_prompt(ROW | {"prompt": text}) == build_user_prompt(text)
 
 
@@ -155,6 +177,17 @@ def test_helpsteer_prompts_are_split_into_turns() -> None:
 )
 def test_null_keys_are_absent_and_lists_in_an_object_are_messages(prompt: Any) -> None:
     assert parse_prompt(ROW | {"prompt": prompt}) == QUESTION
+
+
+def test_values_that_are_not_a_number_are_absent() -> None:
+    nan = float("nan")
+    row = ROW | {"system": nan, "history": nan, "images": nan, "tools": nan, "response_a": nan, "response_b": nan}
+    assert parse_prompt(row) == QUESTION
+    message = {"role": "user", "content": "Name a color.", "from": nan, "tool_calls": nan}
+    assert parse_prompt(ROW | {"prompt": [message]}) == QUESTION
+    two = {"prompt": "Name a color.", "response_a": "Blue.", "response_b": "Seven.", "chosen": nan, "rejected": nan}
+    (pair,) = parse(two | {"label": nan}).pairs
+    assert pair.human is None
 
 
 def test_lists_of_different_lengths_are_not_messages() -> None:

@@ -41,6 +41,15 @@ def test_the_error_for_an_unknown_layout_shows_the_line_to_add(tmp_path: Path) -
     assert f'add {line}, `label_values: {{"1": a, "2": b}}`' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "names", [("chosen_text", "rejected_text"), ("Chosen", "Rejected"), ("preferred", "non_preferred"), ("win", "lose")]
+)
+def test_the_line_to_add_names_the_columns_of_both_responses(tmp_path: Path, names: tuple[str, str]) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, f"question,{names[1]},{names[0]}\nName a color.,Seven.,Blue.\n")
+    assert f"add `columns: {{prompt: question, chosen: {names[0]}, rejected: {names[1]}}}`" in str(caught.value)
+
+
 def test_a_column_that_no_row_has_is_an_error_with_the_columns_found(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="`columns` names beter, which no row has; columns found: question, answer_1"):
         load(tmp_path, columns=COLUMNS | {"label": "beter"}, label_values=VALUES)

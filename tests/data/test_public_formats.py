@@ -182,6 +182,79 @@ def test_unused_columns_that_are_null_do_not_decide_the_layout() -> None:
     assert (len(dataset.pairs), dataset.failures) == (2, ())
 
 
+OPENAI = {"preferred_output": [BLUE], "non_preferred_output": [SEVEN]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [QUESTION], "chosen": BLUE, "rejected": SEVEN},
+        {"conversations": [QUESTION], "chosen": BLUE, "rejected": "Seven."},
+        {"instruction": "Name a color.", "input": "", "chosen": "Blue.", "rejected": "Seven."},
+        {"input": {"messages": [QUESTION], "tools": [], "parallel_tool_calls": True}} | OPENAI,
+        {"input": "Name a color."} | OPENAI,
+        # the SFT conversation of a row next to its preference
+        {"messages": [QUESTION, BLUE], "chosen": [QUESTION, BLUE], "rejected": [QUESTION, SEVEN]},
+    ],
+)
+def test_prompts_are_read_from_the_columns_of_other_tools(row: dict[str, Any]) -> None:
+    dataset = parse(row)
+    assert (dataset.pairs, dataset.failures) == ((BLUE_PREFERRED,), ())
+
+
+@pytest.mark.parametrize("settings", [{}, {"names": {"prompt": "instruction"}}])
+def test_the_input_of_an_instruction_is_part_of_its_prompt(settings: dict[str, Any]) -> None:
+    rows = [
+        {"instruction": "Translate to French.", "input": text, "chosen": french, "rejected": "Hola."}
+        for text, french in (("Good day.", "Bonjour."), ("Good night.", "Bonne nuit."))
+    ]
+    pairs = parse(*rows, **settings).pairs
+    assert [pair.prompt for pair in pairs] == [
+        build_user_prompt(f"Translate to French.\n\n{text}") for text in ("Good day.", "Good night.")
+    ]
+
+
+def test_tools_of_a_request_are_tool_definitions() -> None:
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+    (pair,) = parse({"input": {"messages": [QUESTION], "tools": tools}} | OPENAI).pairs
+    assert [message.role for message in pair.prompt] == ["tools", "user"]
+
+
+SENTENCE = "Name a color that you like."
+
+
+def repeat(prompt: str, answer: str) -> dict[str, str]:
+    return {"prompt": prompt, "chosen": f"{prompt} {answer}", "rejected": f" {prompt}\nSeven."}
+
+
+def test_responses_that_repeat_their_prompts_are_an_error() -> None:
+    rows = [repeat(f"{SENTENCE} {number}", "Blue.") for number in range(9)]
+    other = {"prompt": SENTENCE, "chosen": "Blue.", "rejected": "Seven."}
+    with pytest.raises(
+        DataError, match=r"both responses start with the whole prompt in 9 of 10 rows.*layout: explicit"
+    ):
+        parse(*rows, other)
+    assert len(parse(*rows, other, other | {"chosen": "Red."}).pairs) == 11
+    numbered = [SourceRow(location="p", cells=row) for row in rows]
+    assert len(build_dataset(numbered, "p", layout="explicit").pairs) == 9
+
+
+def test_an_answer_may_start_with_a_prompt_of_two_words() -> None:
+    assert len(parse(repeat("Good day", "to you.")).pairs) == 1
+
+
+def test_ratings_of_a_prompt_are_compared_on_one_scale() -> None:
+    def rate(text: str, fine: float | None, overall: float | None) -> dict[str, Any]:
+        return {"response": text, "fine-grained_score": fine, "overall_score": overall}
+
+    row = {"instruction": "Name a color.", "completions": [rate("Blue.", 4.75, 8.5), rate("Seven.", None, 7.0)]}
+    assert parse(row).pairs == (BLUE_PREFERRED,)
+    row["completions"] = [rate("Blue.", 4.75, None), rate("Seven.", None, 7.0)]
+    assert failure_reason(row) == (
+        "no rating is that of all responses in 'completions': 'fine-grained_score', 'overall_score'"
+    )
+
+
 def test_three_responses_fail_instead_of_losing_one() -> None:
     reason = failure_reason(NUMBERED | {"response_3": "Nine."})
     assert reason.startswith("3 responses (response_1, response_2, response_3); choose two: `columns: {response_a: ")
@@ -191,14 +264,14 @@ def test_three_responses_fail_instead_of_losing_one() -> None:
     ("chosen", "rejected"),
     [("score_chosen", "score_rejected"), ("chosen-rating", "rejected-rating"), ("chosen_score", "rejected_score")],
 )
-def test_scores_that_contradict_the_label_are_counted_and_the_label_is_used(chosen: str, rejected: str) -> None:
+def test_scores_that_do_not_support_the_label_are_counted_and_the_label_is_used(chosen: str, rejected: str) -> None:
     row = {"prompt": "Name a color.", "chosen": "Blue.", "rejected": "Seven."}
     scores = [(1, 2.5), ("3", "4"), (5, 5), (6, 1), (None, 3), ("good", 4)]
     dataset = parse(*(row | {"prompt": f"{i}?", chosen: one, rejected: two} for i, (one, two) in enumerate(scores)))
     assert (len(dataset.pairs), dataset.failures) == (6, ())
     assert all(pair.response(pair.human) == "Blue." for pair in dataset.pairs if pair.human)
     assert dataset.notices == (
-        f"2 of 6 rows: {chosen!r} is lower than {rejected!r}, which contradicts the label; the label is used",
+        f"3 of 6 rows: {chosen!r} is not above {rejected!r}, so the scores do not support the label; the label is used",
     )
     labeled_otherwise = TEXTS | {"label": "a", chosen: 1, rejected: 2}
     assert parse(labeled_otherwise).notices == ()

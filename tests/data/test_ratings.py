@@ -46,6 +46,11 @@ def test_ratings_as_text_are_compared_as_numbers() -> None:
     assert pair == Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.", "first")
 
 
+def test_a_rating_can_be_true_or_false() -> None:
+    (pair,) = parse(*rows("Name a color.", ("Seven.", False), ("Blue.", True))).pairs
+    assert pair == Pair.from_responses(build_user_prompt("Name a color."), "Blue.", "Seven.", "first")
+
+
 @pytest.mark.parametrize(
     ("responses", "reason"),
     [
@@ -53,7 +58,6 @@ def test_ratings_as_text_are_compared_as_numbers() -> None:
         ([("Blue.", 3), ("Green.", 3)], "all responses to the prompt have the same 'helpfulness'"),
         ([("Blue.", 3), ("Blue.", 1)], "'chosen' and 'rejected' are identical"),
         ([("Blue.", None)], "'helpfulness' is None; expected a number"),
-        ([("Blue.", True)], "'helpfulness' is True; expected a number"),
         ([("Blue.", float("nan"))], "'helpfulness' is nan; expected a number"),
     ],
 )

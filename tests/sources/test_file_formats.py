@@ -50,6 +50,12 @@ def test_tables_of_spreadsheets_are_read(tmp_path: Path, name: str, delimiter: s
     assert [pair.response(pair.human) for pair in dataset.pairs if pair.human] == ["Blue – yes.", "Yes."]
 
 
+@pytest.mark.parametrize("first_line", ["sep=;", '"sep=;"', "SEP=;\r"])
+def test_a_first_line_that_states_the_delimiter_is_no_header(tmp_path: Path, first_line: str) -> None:
+    dataset = load(tmp_path, "p.csv", f"{first_line}\nprompt;chosen;rejected\nName a color.;Blue, yes.;Seven.\n")
+    assert [pair.prompt[0].content for pair in dataset.pairs] == ["Name a color."]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("name", ["p.jsonl", "p.json"])
 def test_json_of_other_encodings_is_read(tmp_path: Path, name: str, encoding: str) -> None:

@@ -41,7 +41,7 @@ def prompts(pairs: tuple[Pair, ...]) -> list[str]:
 def test_notices_of_the_sources_are_retained(write: Write) -> None:
     scored = write("scored", COLORS[0] | {"score_chosen": "1", "score_rejected": "2"}, COLORS[3])
     (notice,) = Concat.model_validate({"sources": [scored, write("other", COLORS[1])]}).load().notices
-    assert notice.startswith("1 of 2 rows: 'score_chosen' is lower than 'score_rejected'")
+    assert notice.startswith("1 of 2 rows: 'score_chosen' is not above 'score_rejected'")
     settings = {"source": scored, "exclude_prompts_from": [write("more", COLORS[3])]}
     assert Exclude.model_validate(settings).load().notices == (notice,)
 

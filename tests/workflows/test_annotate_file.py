@@ -220,6 +220,15 @@ def test_a_pair_that_exceeds_the_context_length_fails_with_a_note(
     assert {row["status"] for row in labels.values()} == {"abstained"}  # policy and reference are the same model
 
 
+def test_numbers_that_json_does_not_have_are_null(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(ROWS[0] | {"cost": float("nan"), "more": {"limits": [float("inf"), 1.5]}}) + "\n")
+    annotate_file(path, "length", (), None, tmp_path / "labels.jsonl", runtime)
+    line = (tmp_path / "labels.jsonl").read_text()
+    row = json.loads(line, parse_constant=pytest.fail)
+    assert (row["cost"], row["more"]) == (None, {"limits": [None, 1.5]})
+
+
 def test_every_file_format_has_the_same_rows(pairs: Path, runtime: Runtime, tmp_path: Path) -> None:
     for suffix in SUFFIXES:
         annotate_file(pairs, "length", (), None, tmp_path / "deep" / f"labels{suffix}", runtime)

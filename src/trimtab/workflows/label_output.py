@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def _format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:
 def _format_json_line(row: LabelRow, detail: str) -> str:
     """A row as JSON, with the detail of its label as nested JSON."""
     nested = {detail: json.loads(row[detail] or "{}")} if detail in row else {}
-    return json.dumps(row | nested, ensure_ascii=False, default=str) + "\n"
+    return _to_json(row | nested) + "\n"
 
 
 def _format_csv(rows: list[LabelRow], names: list[str]) -> str:
@@ -83,7 +84,20 @@ def _format_csv(rows: list[LabelRow], names: list[str]) -> str:
 
 def _to_text(value: Any) -> Any:
     """A list or an object as JSON text."""
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | Mapping) else value
+    return _to_json(value) if isinstance(value, list | Mapping) else value
+
+
+def _to_json(value: Any) -> str:
+    """JSON, in which a number that JSON does not have is null, as in a file of any other format."""
+    return json.dumps(_replace_non_finite(value), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _replace_non_finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replace_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_non_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _build_table(rows: list[LabelRow], names: list[str]) -> pa.Table:

@@ -21,8 +21,10 @@ ACCEPTED_LAYOUTS = (
 _PROMPT_NAMES = re.compile(
     r"prompt|question|instruction|query|input|request|problem|task|context|message|user", re.IGNORECASE
 )
-_CHOSEN_NAMES = re.compile(r"^(choos?en|accept|prefer|better|best|good|win|positive|selected)", re.IGNORECASE)
-_REJECTED_NAMES = re.compile(r"^(reject|refus|dispreferr?ed|worse|worst|bad|los|negative)", re.IGNORECASE)
+_CHOSEN_NAMES = re.compile(r"^(cho+sen|accept|prefer|better|best|good|win|positive|selected)", re.IGNORECASE)
+_REJECTED_NAMES = re.compile(
+    r"^(reject|refus|(dis|non_?|not_?|un)preferr?ed|worse|worst|bad|los|negative)", re.IGNORECASE
+)
 UNKNOWN = "COLUMN"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from trimtab.data.parsing.column_settings import ColumnSettings
@@ -15,6 +16,8 @@ from trimtab.types import Message, Prompt
 
 SYSTEM_COLUMNS = ("system", "system_prompt")
 TOOLS_COLUMN = "tools"
+# Alpaca's names. Its `input` is the text that the instruction is about, and often empty.
+INSTRUCTION_COLUMN, INPUT_COLUMN = "instruction", "input"
 CONTEXT_COLUMNS = (*SYSTEM_COLUMNS, "history", TOOLS_COLUMN)
 REFUSED_COLUMNS = {
     **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "Trimtab reads only text"),
@@ -40,6 +43,14 @@ def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSetting
     if tools is not None and tools not in used and not is_empty(cells.get(tools)):
         turns = (parse_tools(cells[tools], tools), *turns)
     return turns
+
+
+def add_input(turns: Prompt, cells: Mapping[str, Any], column: str) -> Prompt:
+    """The turns of a prompt in `column`, with the text in the column `input` if it is an instruction in Alpaca's form."""
+    if column != INSTRUCTION_COLUMN or is_empty(cells.get(INPUT_COLUMN)):
+        return turns
+    text = parse_text(cells[INPUT_COLUMN], f"{INPUT_COLUMN!r}")
+    return (*turns[:-1], replace(turns[-1], content=f"{turns[-1].content}\n\n{text}"))
 
 
 def validate_no_history(cells: Mapping[str, Any], settings: ColumnSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,9 +95,15 @@ def _read_record(lines: _Lines, options: dict[str, Any]) -> list[str] | str:
 
 
 def _detect_format(lines: _Lines) -> dict[str, Any]:
-    """The delimiter that divides the header into most columns, and whether spaces follow it."""
+    """The delimiter that divides the header into most columns, and whether spaces follow it.
+
+    A first line `sep=;`, in which spreadsheets state the delimiter, is skipped.
+    """
     lines.start_record()
     line = next(lines, "")
+    if re.fullmatch(r'"?sep=[,;\t]"?', line.strip("\r\n"), re.IGNORECASE):
+        lines.start_record()
+        line = next(lines, "")
     lines.return_lines(0)
     columns = {delimiter: line.split(delimiter) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda each: len(columns[each]))

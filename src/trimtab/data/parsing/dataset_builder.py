@@ -28,6 +28,8 @@ PromptTurns = Literal["all", "last"]
 # Text without a prompt counts as prompt and response in one only if 9 in 10 such rows share at least two words: two responses
 # without their prompt also start with the same word now and then.
 MIN_SHARED_WORDS, MIN_SHARED_FRACTION = 2, 0.9
+# Responses repeat the prompt if both start with it in 9 of 10 rows. A prompt of one or two words can start an answer as well.
+MIN_REPEATED_WORDS, MIN_REPEATED_FRACTION = 3, 0.9
 NO_SHARED_PROMPT = "'chosen' and 'rejected' do not start with a shared prompt, and 'prompt' is missing"
 MAX_SAMPLE_ROWS, MAX_COLUMNS, MAX_LAYOUTS = 20, 200, 3
 
@@ -56,11 +58,18 @@ class _Summary:
     transcripts: int = 0
     guesses: int = 0
     shared: int = 0
+    prompts: int = 0
+    repeated: int = 0
 
     @property
     def has_shared_prompts(self) -> bool:
         """Whether texts without a prompt start with one. A source of transcripts has its prompts in the transcripts."""
         return not self.transcripts and self.shared >= MIN_SHARED_FRACTION * self.guesses
+
+    @property
+    def has_repeated_prompts(self) -> bool:
+        """Whether the responses are the prompt followed by a response, rather than responses."""
+        return bool(self.prompts) and self.repeated >= MIN_REPEATED_FRACTION * self.prompts
 
     def format_layout(self) -> str:
         counts = self.layouts.most_common(MAX_LAYOUTS)
@@ -70,8 +79,8 @@ class _Summary:
 
     def list_notices(self) -> tuple[str, ...]:
         return tuple(
-            f"{count:,} of {self.rows:,} rows: {chosen!r} is lower than {rejected!r}, which contradicts the label; the label "
-            "is used"
+            f"{count:,} of {self.rows:,} rows: {chosen!r} is not above {rejected!r}, so the scores do not support the label; "
+            "the label is used"
             for (chosen, rejected), count in self.contradictions.items()
         )
 
@@ -107,6 +116,10 @@ class _RowParser:
         if is_guess:
             summary.guesses += 1
             summary.shared += shares_words(row.cells, columns, MIN_SHARED_WORDS)
+        if self.layout == "auto" and columns.layout in ("explicit", "responses") and columns.prompt is not None:
+            texts = [row.cells[name] for name in columns.used]
+            summary.prompts += 1
+            summary.repeated += repeats_prompt(texts[0], texts[1:])
         parsed = parse_row(row.cells, columns, self.settings)
         summary.layouts[parsed.layout] += 1
         if columns.layout in LABELED_BY_COLUMN:
@@ -117,6 +130,13 @@ class _RowParser:
         return _ParsedRow(
             location=row.location, pair=pair, origin=_find_origin(row, parsed, pair, columns), is_guess=is_guess
         )
+
+
+def repeats_prompt(prompt: Any, responses: Sequence[Any]) -> bool:
+    """Whether every response is a text that starts with the whole prompt."""
+    if not isinstance(prompt, str) or len(prompt.split(maxsplit=MIN_REPEATED_WORDS)) < MIN_REPEATED_WORDS:
+        return False
+    return all(isinstance(text, str) and text.lstrip().startswith(prompt.strip()) for text in responses)
 
 
 def _find_origin(row: SourceRow, parsed: ParsedPair, pair: Pair, columns: RowColumns) -> RowOrigin | None:
@@ -160,6 +180,12 @@ def build_dataset(
         if summary.guesses == summary.matched:
             raise build_no_layout_error(origin, list(summary.columns), NO_SHARED_PROMPT)
         parsed = [_refuse_guess(row) for row in parsed]
+    if summary.has_repeated_prompts:
+        raise DataError(
+            f"{origin}: both responses start with the whole prompt in {summary.repeated:,} of {summary.prompts:,} rows, so a "
+            "model would learn to repeat it; remove it from the responses, or keep it with `layout: explicit` (`responses` "
+            "for two responses)"
+        )
     pairs, failures = _deduplicate(parsed)
     if not pairs:
         raise _no_usable_rows_error(origin, failures)

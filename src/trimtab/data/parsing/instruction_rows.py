@@ -6,16 +6,14 @@ from collections.abc import Iterable
 
 from trimtab.data.instructions import Instruction, InstructionDataset
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
-from trimtab.data.parsing.context_columns import add_context
+from trimtab.data.parsing.context_columns import INSTRUCTION_COLUMN, add_context, add_input
 from trimtab.data.parsing.messages import is_message_list, parse_messages, parse_response, parse_turns, validate_turns
 from trimtab.data.parsing.rows import Cells, SourceRow, build_failure, format_columns, is_empty
-from trimtab.data.parsing.text_values import UnusableRowError, parse_text
+from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.errors import DataError
-from trimtab.types import Prompt, RowFailure, build_user_prompt, prompt_hash, text_hash
+from trimtab.types import Prompt, RowFailure, prompt_hash, text_hash
 
 MESSAGES_COLUMN = "messages"
-# Alpaca's names. Its `input` is the text that the instruction is about, and often empty.
-INSTRUCTION_COLUMN, INPUT_COLUMN = "instruction", "input"
 ANSWER_COLUMNS = ("response", "output", "completion")
 
 
@@ -65,9 +63,7 @@ def parse_instruction(cells: Cells, columns: ColumnSettings = NO_COLUMN_SETTINGS
             f"its columns have no {'prompt' if prompt is None else 'response'}: {format_columns(cells)}; expected prompt and "
             "response, instruction and output, or messages"
         )
-    turns = parse_turns(cells[prompt], f"{prompt!r}")
-    if prompt == INSTRUCTION_COLUMN and not is_empty(cells.get(INPUT_COLUMN)):
-        turns = build_user_prompt(f"{turns[0].content}\n\n{parse_text(cells[INPUT_COLUMN], repr(INPUT_COLUMN))}")
+    turns = add_input(parse_turns(cells[prompt], f"{prompt!r}"), cells, prompt)
     full = validate_turns(add_context(turns, cells, columns, (prompt, response)), f"{prompt!r}")
     return Instruction(prompt=full, response=parse_response(cells[response], f"{response!r}", full))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trimtab.data.parsing.candidates import select_best_and_worst
 from trimtab.data.parsing.column_settings import ColumnSettings
-from trimtab.data.parsing.context_columns import CONTEXT_COLUMNS, add_context, validate_no_history
+from trimtab.data.parsing.context_columns import CONTEXT_COLUMNS, add_context, add_input, validate_no_history
 from trimtab.data.parsing.json_turns import parse_json_turns
 from trimtab.data.parsing.labels import find_label_columns, parse_row_label
 from trimtab.data.parsing.messages import (
@@ -91,7 +91,7 @@ def _parse_with_prompt(cells: Cells, columns: RowColumns, settings: ColumnSettin
     turns = parse_json_turns(get_cell(cells, column), first, second, f"{column!r}")
     if turns is not None:
         return turns
-    prompt = parse_turns(cells[column], f"{column!r}")
+    prompt = add_input(parse_turns(cells[column], f"{column!r}"), cells, column)
     conversations = _parse_conversations_after(prompt, cells, columns, column)
     if conversations is not None:
         validate_no_history(cells, settings)
@@ -202,7 +202,7 @@ def _parse_responses(cells: Cells, columns: RowColumns, settings: ColumnSettings
 
 def _parse_candidates(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> ParsedPair:
     assert columns.prompt is not None  # noqa: S101 - for the type checker
-    turns = parse_turns(get_cell(cells, columns.prompt), f"{columns.prompt!r}")
+    turns = add_input(parse_turns(get_cell(cells, columns.prompt), f"{columns.prompt!r}"), cells, columns.prompt)
     prompt = validate_turns(add_context(turns, cells, settings, columns.used), f"{columns.prompt!r}")
     best, worst = select_best_and_worst(cells[columns.first], columns.first)
     pair = build_pair(prompt, best, worst, "first", names=("best", "worst"))

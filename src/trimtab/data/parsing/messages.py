@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from trimtab.core.tool_calls import ToolCall, append_tool_calls, split_tool_calls
-from trimtab.data.parsing.rows import is_empty
-from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
-from trimtab.data.parsing.tool_messages import parse_tool_calls
+from trimtab.data.parsing.rows import is_empty, is_missing
+from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text, refuse_open_answer
+from trimtab.data.parsing.tool_messages import parse_tool_calls, parse_tools
 from trimtab.types import Message, Prompt, Role, build_user_prompt
 
 ROLE_ALIASES: dict[str, Role] = {
@@ -48,7 +48,7 @@ def is_message_list(value: Any) -> bool:
     """Whether a cell holds messages: a list, or an object of equally long lists, as some libraries store a list."""
     if not _is_message(value):
         return isinstance(value, list)
-    items = [item for item in value.values() if item is not None]
+    items = [item for item in value.values() if not is_missing(item)]
     return bool(items) and all(isinstance(item, list) for item in items)
 
 
@@ -59,7 +59,7 @@ def _is_message(value: Any) -> bool:
 def _list_messages(value: Any, location: str) -> list[Any]:
     if isinstance(value, list):
         return value
-    lists = {key: item for key, item in value.items() if item is not None}
+    lists = {key: item for key, item in value.items() if not is_missing(item)}
     if len({len(item) for item in lists.values()}) != 1:
         raise UnusableRowError(f"{location} is an object of lists of different lengths, expected messages")
     return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
@@ -90,8 +90,8 @@ def _parse_part(part: Any, location: str) -> str:
 
 
 def _first_value(message: dict[str, Any], *names: str) -> Any:
-    """The first of the values that is not null: a null key counts as absent."""
-    return next((message[name] for name in names if message.get(name) is not None), None)
+    """The first of the values that is not missing: a null key counts as absent."""
+    return next((message[name] for name in names if not is_missing(message.get(name))), None)
 
 
 def parse_messages(value: Any, location: str) -> Prompt:
@@ -161,7 +161,13 @@ def parse_prompt(value: Any, location: str = "'prompt'") -> Prompt:
 
 
 def parse_turns(value: Any, location: str) -> Prompt:
-    """Parses the turns of a prompt without checking their order."""
+    """Parses the turns of a prompt without checking their order. A prompt may be the body of a request: messages and tools."""
+    if isinstance(value, dict) and is_message_list(value.get("messages")):
+        tools = value.get("tools")
+        return (
+            *([] if is_empty(tools) else [parse_tools(tools, location)]),
+            *parse_messages(value["messages"], location),
+        )
     if is_message_list(value):
         return parse_messages(value, location)
     text = parse_text(value, location)
@@ -174,6 +180,7 @@ def parse_turns(value: Any, location: str) -> Prompt:
             Message(role=ROLE_ALIASES[speaker.lower()], content=parse_text(content, f"{location}, turn {number}"))
             for number, (speaker, content) in enumerate(zip(speakers, parts[::2], strict=True), start=1)
         )
+    refuse_open_answer(text, location)
     return build_user_prompt(text)
 
 

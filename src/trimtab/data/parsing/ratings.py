@@ -60,8 +60,13 @@ def _parse_rated_response(row: SourceRow, column: str, settings: ColumnSettings)
         other_cells={name: value for name, value in row.cells.items() if name not in (prompt, response)},
         prompt=row.cells[prompt],
         response=get_cell(row.cells, response),
-        rating=parse_number(get_cell(row.cells, column), column),
+        rating=_parse_rating(get_cell(row.cells, column), column),
     )
+
+
+def _parse_rating(value: Any, column: str) -> float:
+    """A number, or whether the response is good: true is above false."""
+    return float(value) if isinstance(value, bool) else parse_number(value, column)
 
 
 def _select_best_and_worst(group: Sequence[_RatedResponse], column: str) -> SourceRow | RowFailure:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from trimtab.data.parsing.column_settings import ColumnSettings
 from trimtab.data.parsing.messages import is_message_list, is_transcript
-from trimtab.data.parsing.rows import Cells, is_empty
+from trimtab.data.parsing.rows import Cells, is_empty, is_missing
 from trimtab.data.parsing.summaries import has_summaries
 from trimtab.data.parsing.text_values import UnusableRowError
 
@@ -22,7 +22,15 @@ FoundLayout = Literal[
 LABELED_BY_COLUMN: tuple[FoundLayout, ...] = ("explicit", "implicit", "transcript")
 
 SAFETY_COLUMNS = ("is_response_0_safe", "is_response_1_safe", "better_response_id", "safer_response_id")
-PREFERENCE_COLUMNS = (("chosen", "rejected"), ("chosen_response", "rejected_response"))
+# The last pair is that of OpenAI's preference files.
+PREFERENCE_COLUMNS = (
+    ("chosen", "rejected"),
+    ("chosen_response", "rejected_response"),
+    ("preferred_output", "non_preferred_output"),
+)
+# Names of a prompt of text, by the first response's column, and of messages. The first one in a row is read.
+_PROMPT_NAMES = {"chosen": ("instruction",), "chosen_response": ("instruction",), "preferred_output": ("input",)}
+_MESSAGES_NAMES = ("context", "messages", "conversations")
 RESPONSE_COLUMNS = (
     ("response_a", "response_b"),
     ("response_0", "response_1"),
@@ -55,7 +63,7 @@ def find_row_columns(cells: Cells, settings: ColumnSettings, requested: LayoutNa
     if requested != "auto":
         return _find_requested(cells, settings, requested)
     # Columns with values come first, because tables of several layouts fill unused columns with null.
-    for is_available in (lambda name: cells.get(name) is not None, lambda name: name in cells):
+    for is_available in (lambda name: not is_missing(cells.get(name)), lambda name: name in cells):
         found = _find_columns(cells, settings, is_available)
         if found is not None:
             return found
@@ -116,17 +124,30 @@ def _find_preference(cells: Cells, settings: ColumnSettings, is_available: Calla
     for first, second in (own, *PREFERENCE_COLUMNS[1:]):
         if not (is_available(first) and is_available(second)):
             continue
-        prompt = settings.get_name("prompt")
-        if first == "chosen_response" and prompt not in cells:
-            prompt = "instruction"
-        whole = is_message_list(cells[first]) or is_transcript(cells[first]) or is_transcript(cells[second])
-        if prompt in cells and not (cells[prompt] is None and whole):
+        prompt = _find_preference_prompt(cells, settings, first, second)
+        if prompt is not None:
             return RowColumns(layout="explicit", prompt=prompt, first=first, second=second)
-        if is_message_list(cells.get("context")):
-            return RowColumns(layout="explicit", prompt="context", first=first, second=second)
         is_text = isinstance(cells[first], str) and (is_transcript(cells[first]) or is_transcript(cells[second]))
         return RowColumns(layout="transcript" if is_text else "implicit", first=first, second=second)
     return None
+
+
+def _find_preference_prompt(cells: Cells, settings: ColumnSettings, first: str, second: str) -> str | None:
+    """The column of the prompt, or None if the responses contain it."""
+    whole = is_message_list(cells[first]) or is_transcript(cells[first]) or is_transcript(cells[second])
+    prompt = settings.get_name("prompt")
+    if prompt in cells and not (is_missing(cells[prompt]) and whole):
+        return prompt
+    if is_message_list(cells.get(_MESSAGES_NAMES[0])):
+        return _MESSAGES_NAMES[0]
+    if "prompt" in settings.names:
+        return None
+    names = _PROMPT_NAMES.get(first, ())
+    if not whole:
+        names = (*(name for name in _MESSAGES_NAMES[1:] if is_message_list(cells.get(name))), *names)
+    elif first == "chosen":
+        return None
+    return next((name for name in names if not is_empty(cells.get(name))), None)
 
 
 def _find_response_prompt(

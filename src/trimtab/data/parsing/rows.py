@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -47,8 +48,13 @@ def format_column(name: str) -> str:
     return name if _PLAIN_NAME.fullmatch(name) else f"(a name of {len(name)} characters)"
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a cell has no value: null, or NaN, which tables of numbers and texts have in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def is_empty(value: Any) -> bool:
-    """Whether a cell is empty: null, blank text, or an empty list or object, also written as JSON text."""
+    """Whether a cell is empty: no value, blank text, or an empty list or object, also written as JSON text."""
     if isinstance(value, str):
         return value.strip() in ("", "[]", "{}", "null")
-    return value is None or (isinstance(value, list | tuple | dict) and not value)
+    return is_missing(value) or (isinstance(value, list | tuple | dict) and not value)

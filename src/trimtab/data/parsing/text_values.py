@@ -18,6 +18,9 @@ _TEMPLATE_MARKS = re.compile(
     r"|<\uff5c(?:User|Assistant)\uff5c>|(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>)\s*\Z"
 )
 _INSTRUCTION_START = re.compile(r"\s*(?:<s>\s*)?\[INST\]")
+# The last line of a text that leaves the answer to the model, in the plain text of Alpaca's and Vicuna's templates.
+_OPEN_ANSWER = re.compile(r"^#{1,4} ?(?:Response|Assistant|Answer) ?:$|\bASSISTANT:$")
+_MAX_HEADING = 40
 
 
 class UnusableRowError(ValueError):
@@ -58,3 +61,13 @@ def parse_text(value: Any, location: str) -> str:
             f"{location} contains {marks.group().strip()}, a mark of a chat template; use plain text or messages"
         )
     return value
+
+
+def refuse_open_answer(text: str, location: str) -> None:
+    """Raises `UnusableRowError` for a prompt that a template with plain headings has already formatted, as Alpaca's does."""
+    end = text[-_MAX_HEADING:].rstrip()
+    match = _OPEN_ANSWER.search(end[end.rfind("\n") + 1 :])
+    if match is not None and (match[0].startswith("#") or "USER:" in text):
+        raise UnusableRowError(
+            f"{location} ends with {match[0]!r}, the heading of an answer in a chat template; use plain text or messages"
+        )
