@@ -252,7 +252,7 @@ def test_one_run_at_a_time_locks_a_folder_and_the_error_gives_its_process(tmp_pa
 def test_a_full_disk_gives_the_fix_when_a_value_is_written(tmp_path: Path) -> None:
     draft = make_draft(tmp_path / "x")
     (draft.folder / "notes.json.writing").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match=rf"no space left for {draft.folder}: free some space, or use --out"):
+    with pytest.raises(StoreError, match=rf"no space left for {draft.folder}; free some space and run the same"):
         draft.write_json("notes", {"a": 1})
     assert not (draft.folder / "notes.json").exists()
 
@@ -275,7 +275,7 @@ def test_a_run_resumes_once_there_is_space(tmp_path: Path) -> None:
     part, spare = draft.folder / "texts.jsonl.part", draft.folder / "spare"
     spare.write_bytes(part.read_bytes())
     (draft.folder / "texts.jsonl.part.writing").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match=r"no space left .* the same command resumes from there"):
+    with pytest.raises(StoreError, match=r"no space left .* resumes from there"):
         draft.resumable_rows("texts", KEYS, RowMaker())
     (draft.folder / "texts.jsonl.part.writing").unlink(missing_ok=True)
     spare.replace(part)

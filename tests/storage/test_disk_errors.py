@@ -22,7 +22,7 @@ from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoi
 
 RECIPE = Recipe(stage="count", version=1)
 SCHEMA = pa.schema([("id", pa.string())])
-NO_SPACE = r"no space left for .*: free some space, or use --out .* the same command resumes from there"
+NO_SPACE = r"no space left for .*; free some space and run the same command again: .* resumes from there"
 
 needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="the superuser can write everywhere")

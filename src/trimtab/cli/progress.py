@@ -12,10 +12,14 @@ from trimtab.core.runtime import ProgressTick
 
 
 class RichProgress:
-    """Shows progress bars in a terminal or notebook; elsewhere prints one line when a step starts."""
+    """Shows progress bars in a terminal or notebook; elsewhere prints one line when a step starts.
+
+    A notice is printed once, however many steps repeat it.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._printed_notices = set[str]()
 
     @contextmanager
     def __call__(self, label: str, total: int, unit: str) -> Iterator[ProgressTick]:
@@ -37,7 +41,9 @@ class RichProgress:
             yield lambda done=1: progress.update(task, advance=done)
 
     def notify(self, message: str) -> None:
-        self.console.print(f"  {message}", style="yellow", highlight=False, markup=False)
+        if message not in self._printed_notices:
+            self._printed_notices.add(message)
+            self.console.print(f"  {message}", style="yellow", highlight=False, markup=False)
 
 
 def _ignore_progress(done: int = 1) -> None:

@@ -76,6 +76,9 @@ def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
 
     That is a published model, or the folder of a trained model, relative to this one.
     """
+    config = adapted.peft_config["default"]
+    # peft has a set, which it would write in an order that differs between processes
+    config.target_modules = sorted(config.target_modules)
     with silence_transformers():
         adapted.save_pretrained(folder / "adapter")
     write_adapter_card(folder, base)

@@ -48,8 +48,8 @@ def translate_os_errors(folder: Path, remedy: str = OTHER_FOLDER) -> Iterator[No
 def _describe_disk_error(error: Exception, folder: Path, remedy: str) -> str | None:
     if any(_is_no_space(each) for each in _list_causes(error)):
         return (
-            f"no space left for {folder}: free some space, or use --out on another disk; finished work is saved, "
-            "and the same command resumes from there"
+            f"no space left for {folder}; free some space and run the same command again: finished work is saved, and it "
+            "resumes from there"
         )
     if not isinstance(error, OSError):
         return None
