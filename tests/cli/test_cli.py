@@ -59,6 +59,7 @@ HELP = {
     ),
     "report": ("DIR",),
     "compare": ("runs side by side", "paired differences", "--out"),
+    "compare-paper": ("PUBLISHED.yaml", "DIR …", "--markdown"),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
     "export": ("DIR", "--arm", "--format", "--out PATH", "--overwrite"),
     "verify": ("DIR",),

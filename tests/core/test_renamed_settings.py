@@ -124,7 +124,7 @@ def test_a_new_name_is_only_offered_where_it_is_a_setting() -> None:
         "scorers.b={kind: study_reward_model, model: x, data: starter, recipe: {}}",
         text="name: new\nmodels: {weak: x, student: x}\ndata: starter",
     )
-    assert lines[0] == "scorers.a.recipe: unknown setting (expected one of: model)"
+    assert lines[0] == "scorers.a.recipe: unknown setting (expected one of: input_format, model, truncation)"
     assert "scorers.b.recipe: renamed to training" in lines
 
 

@@ -225,7 +225,7 @@ def test_preference_model_students_are_trained_on_the_labels_of_a_weak_preferenc
     assert both_orders == {4}
     assert report.get_difference("weak", "base", "order_inconsistency") is not None
     page = render_html(report)
-    assert page.count("minus base, paired") == 1
+    assert page.count("minus base, paired") == 2  # of the accuracy and of the position inconsistency
     assert "minus sft" not in page
     index = load_run_index(tmp_path / "run")
     kinds = {name.rsplit("-", 1)[0].split(".")[0] for name in index.stages}
