@@ -38,6 +38,7 @@ from trimtab.metrics.judge_quality import (
     compute_human_agreement,
     compute_order_inconsistency,
     compute_rater_agreements,
+    count_unparsed_ties,
     sum_costs,
 )
 from trimtab.pipeline.completion_cache import CachedEngine
@@ -148,7 +149,7 @@ def evaluate_judge(name: str, verdicts: Verdicts, file: FilePairs) -> dict[str, 
         "metrics": {key: asdict(metric) for key, metric in metrics.items()},
         "outcomes": dict(outcomes),
         "cost": asdict(sum_costs([in_file])),
-        "warnings": build_judge_warnings(name, metrics, outcomes["failed"], len(in_file)),
+        "warnings": build_judge_warnings(name, metrics, outcomes["failed"], count_unparsed_ties(in_file), len(in_file)),
     }
 
 
