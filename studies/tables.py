@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.report.collect.rewards import display_metric_name
-from trimtab.report.metric_registry import format_value, get_metric_info
+from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import Report, report_from_json
+from trimtab.report.value_format import format_value
 from trimtab.types import Metric
 
 ROW_METRICS = (
