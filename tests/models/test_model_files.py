@@ -65,6 +65,19 @@ def test_a_damaged_index_is_an_error_that_names_the_file(folder: Path, weight_ma
         compute_model_hash(Model(base=str(folder)))
 
 
+def test_a_single_file_next_to_shards_is_an_error(folder: Path) -> None:
+    weights, shard = folder / "model.safetensors", folder / "model-00001-of-00001.safetensors"
+    weights.rename(shard)
+    index = {"weight_map": {"x": shard.name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    compute_model_hash(Model(base=str(folder)))
+    weights.write_bytes(shard.read_bytes())
+    with pytest.raises(
+        ModelError, match=r"contains both model\.safetensors and the shards that model\.safetensors\.index"
+    ):
+        compute_model_hash(Model(base=str(folder)))
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

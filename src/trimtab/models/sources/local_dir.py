@@ -14,6 +14,7 @@ from typing import Any
 from trimtab.errors import ModelError
 from trimtab.models.sources.download_cache import compute_sha256_cached
 
+SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 BIN_FILE = "pytorch_model.bin"
 BIN_INDEX_FILE = "pytorch_model.bin.index.json"
@@ -158,11 +159,21 @@ def copy_files(source: Path, target: Path, patterns: Sequence[str], excluded: Ab
         shutil.copy(file, copy)
 
 
+def _require_one_set_of_weights(folder: Path) -> None:
+    """Raises `ModelError` if the folder has both a single file of weights and shards, because it does not say which are meant."""
+    index, single = folder / INDEX_FILE, folder / SINGLE_FILE
+    if single.is_file() and index.is_file() and SINGLE_FILE not in read_weight_map(index, ".safetensors").values():
+        raise ModelError(
+            f"{folder} contains both {SINGLE_FILE} and the shards that {INDEX_FILE} lists; delete those that are not the model's"
+        )
+
+
 def require_model_files(folder: Path) -> None:
     """Raises `ModelError` if the folder is not a complete model. The message lists the missing and the existing files."""
     is_adapter_dir(folder)
     missing = describe_missing_files(folder)
     if missing is None:
+        _require_one_set_of_weights(folder)
         return
     names = sorted(path.name for path in folder.iterdir())[:12]
     pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in set(names) - set(list_bin_files(folder)))
