@@ -160,11 +160,12 @@ def copy_files(source: Path, target: Path, patterns: Sequence[str], excluded: Ab
 
 
 def _require_one_set_of_weights(folder: Path) -> None:
-    """Raises `ModelError` if the folder has both a single file of weights and shards, because it does not say which are meant."""
+    """Raises `ModelError` if the folder has both a single file of weights and shards: it does not say which to load."""
     index, single = folder / INDEX_FILE, folder / SINGLE_FILE
     if single.is_file() and index.is_file() and SINGLE_FILE not in read_weight_map(index, ".safetensors").values():
         raise ModelError(
-            f"{folder} contains both {SINGLE_FILE} and the shards that {INDEX_FILE} lists; delete those that are not the model's"
+            f"{folder} contains both {SINGLE_FILE} and the shards that {INDEX_FILE} lists; delete those that are not the "
+            "model's"
         )
 
 
