@@ -31,7 +31,7 @@ def quickstart(
 ) -> None:
     """Run a complete study on the built-in model and pairs.
 
-    Needs no Hub access and no GPU, and takes about four minutes on two cores. Then open report.html in the folder given by
+    Needs no Hub access and no GPU, and takes about seven minutes on two cores. Then open report.html in the folder given by
     --out.
     """
     from trimtab.config.presets import load_preset
@@ -39,7 +39,7 @@ def quickstart(
 
     err.print(
         "A small model learns from 208 labeled pairs, labels 160 others, and a larger model is trained on its labels. This "
-        "takes about four minutes on two idle cores. If you stop it, run the same command again to resume.",
+        "takes about seven minutes on two idle cores. If you stop it, run the same command again to resume.",
         highlight=False,
     )
     problems = _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
