@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_an_interrupted_run_has_an_index_of_all_its_stages(
         run_study(Study.parse(tiny_study), folder, runtime, stop)
     complete, interrupted = load_run_index(finished_run), load_run_index(folder)
     # the files in labels/ are written at the end
-    varying = {"created": (), "label_files": {}}
+    varying: dict[str, Any] = {"created": (), "label_files": {}}
     assert interrupted.model_copy(update=varying) == complete.model_copy(update=varying)
     assert all(name.startswith("score.") for name in collect_report(folder).missing_stages)
 
