@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic, sleep
@@ -1113,3 +1113,109 @@ def test_engines_with_one_content_hash_and_different_settings_do_not_share_compl
 def test_a_wrong_setting_is_reported_with_its_location(server: Server, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(StudyError, match=words):
         build_settings(server, **wrong)
+
+
+# prompts that the server cut
+
+
+def ask_about(text: str) -> EngineRequest:
+    return EngineRequest(prompt=build_user_prompt(text))
+
+
+def count_words(request: Request) -> int:
+    return sum(len(message["content"].split()) for message in request.body["messages"])
+
+
+def answer_with_count(count: Callable[[Request], int]) -> Callable[[Request], Response]:
+    return lambda request: reply_with("A", prompt_tokens=count(request), completion_tokens=1)
+
+
+def is_probe(request: Request) -> bool:
+    return bool(request.body["messages"][0]["content"].startswith("0 1 2 "))
+
+
+LONG = ask_about("word " * 8000)
+# Chinese characters without repetition
+CHINESE = ask_about("".join(chr(0x4E00 + index) for index in range(8000)))
+
+
+@pytest.mark.parametrize(
+    ("request_", "tokens", "status"),
+    [
+        (LONG, 3999, "failed"),
+        (LONG, 4000, "ok"),
+        (CHINESE, 1599, "failed"),
+        (CHINESE, 1600, "ok"),
+        (replace(ask_about("?"), prefill="word " * 8000), 2050, "failed"),
+        (ask_about("가나 다라 " * 2000), 1999, "failed"),
+        (ask_about("가나 다라 " * 2000), 2000, "ok"),
+        # few tokens can have many of these
+        (ask_about(" - | = * \n" * 4000), 10, "ok"),
+        (ask_about("=" * 40_000 + "a" * 40_000), 10, "ok"),
+        (ask_about("哈" * 40_000), 10, "ok"),
+    ],
+)
+def test_a_prompt_is_cut_if_the_server_counts_fewer_tokens_than_it_can_have(
+    server: Server, request_: EngineRequest, tokens: int, status: str
+) -> None:
+    server.answer = answer_with_count(lambda request: 200 if is_probe(request) else tokens)
+    (reply,) = start_engine(server, prefill="assistant_message").generate([request_], max_new_tokens=7)
+    assert reply.status == status
+
+
+def test_a_cut_prompt_fails_with_both_counts_and_the_setting_of_the_server(server: Server) -> None:
+    """ollama/ollama issue 17889: a prompt that is longer than num_ctx is cut to num_ctx / 2 + 2 tokens."""
+    server.answer = answer_with_count(lambda request: words if (words := count_words(request)) <= 4096 else 2050)
+    engine = start_engine(server, logprobs=False, num_choice_samples=2)
+    short, long = engine.score_choices([ask_about("word " * 4096), LONG], [["A", "B"]] * 2)
+    assert (short.status, short.cost.calls) == ("ok", 2)
+    assert long.status == "failed"
+    assert long.note == (
+        "all samples failed: the server cut the prompt: it read 2050 tokens (usage.prompt_tokens) of a prompt with 8000 words "
+        "and 40000 characters, which has at least 4000 tokens; raise the server's context length (Ollama: "
+        "OLLAMA_CONTEXT_LENGTH, or num_ctx in the Modelfile)"
+    )
+    # two samples, and two probes of whether the server counts whole prompts
+    assert (long.cost.calls, long.cost.prompt_tokens) == (4, 2 * 2050 + 2 * 200)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(lambda seen, words: 3 if seen else words, id="without cached tokens"),
+        pytest.param(lambda seen, words: 0 if seen else words, id="nothing if all tokens are cached"),
+        pytest.param(lambda seen, words: 7, id="invented"),
+    ],
+)
+def test_a_server_that_does_not_count_whole_prompts_is_not_checked(
+    server: Server, count: Callable[[bool, int], int]
+) -> None:
+    seen = set[str]()
+
+    def answer(request: Request) -> Response:
+        text = request.body["messages"][0]["content"]
+        tokens = count(text in seen, count_words(request))
+        seen.add(text)
+        return reply_with("A", prompt_tokens=tokens)
+
+    server.answer = answer
+    engine = start_engine(server, concurrency=1)
+    replies = engine.generate([LONG, LONG, LONG, LONG], max_new_tokens=7)
+    assert {reply.status for reply in replies} == {"ok"}
+    assert len(server.requests) <= 4 + 2
+
+
+def test_cached_tokens_that_a_server_counts_separately_are_part_of_the_prompt(server: Server) -> None:
+    server.respond_with(reply_with("A", prompt_tokens=50, prompt_tokens_details={"cached_tokens": 9950}))
+    (reply,) = start_engine(server).generate([LONG], max_new_tokens=7)
+    assert (reply.status, len(server.requests)) == ("ok", 1)
+
+
+def test_a_label_fails_if_the_counts_of_the_server_cannot_be_checked(server: Server) -> None:
+    server.respond_with(
+        reply_with("A", prompt_tokens=2050), Response({}, status=400), reply_with("A", prompt_tokens=2050)
+    )
+    engine = start_engine(server)
+    first, second = (engine.generate([LONG], max_new_tokens=7)[0] for _ in range(2))
+    assert first.note.startswith("could not determine whether the server cut the prompt: ")
+    assert (second.status, second.note[:25]) == ("failed", "the server cut the prompt")

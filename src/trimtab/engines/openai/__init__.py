@@ -64,6 +64,9 @@ class Openai(Component):
     The reasoning of a model (`<think>…</think>`, `reasoning_content`) is not part of its reply. If the reasoning uses all
     tokens of a request, the request fails. Turn reasoning off, or allow more tokens with `extra_body: {max_tokens: 4096}`.
 
+    A request also fails if the server reports fewer prompt tokens than its prompt can have: some servers cut prompts that
+    exceed their context length without an error.
+
     A request is retried up to `max_retries` times on connection errors, timeouts (`timeout`: seconds from the start of an
     attempt to the last byte of its answer) and the status codes 408, 409, 429 and 5xx, also if they are only in the body of
     a response with status 200, after the time in Retry-After or else after 0.5 to 8 seconds. It is not retried if the
@@ -74,7 +77,8 @@ class Openai(Component):
 
     # 2: with prefill unsupported the prefill is part of the prompt; words that candidates share go into the prefill
     # 3: reasoning is not part of a reply; an unknown finish_reason and impossible numbers are failures
-    VERSION: ClassVar[int] = 3
+    # 4: a prompt that the server cut is a failure
+    VERSION: ClassVar[int] = 4
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

@@ -26,6 +26,23 @@ class Inconclusive:
     unsupported: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StrategyRecord:
+    """The scoring strategies that the server does not support, each with the reason, and those that have succeeded.
+
+    Unsupported strategies are not tried again. A strategy that has succeeded before is not given up after one rejection.
+    """
+
+    unsupported: dict[str, str] = field(default_factory=dict)
+    succeeded: set[str] = field(default_factory=set)
+
+    def record(self, name: str, result: ChoiceScores | Inconclusive) -> None:
+        if isinstance(result, Inconclusive) and result.unsupported and name not in self.succeeded:
+            self.unsupported[name] = result.reason
+        elif isinstance(result, ChoiceScores) and result.status == "ok":
+            self.succeeded.add(name)
+
+
 def split_common_words(candidates: Sequence[str]) -> tuple[str, list[str]]:
     """The whole words that all candidates start with, and the rest of each: `Response ` and `1`, `2`."""
     first, last = min(candidates), max(candidates)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from trimtab.engines._shared.in_order import collect_in_order
 from trimtab.engines.openai.choice_scoring import (
     Inconclusive,
+    StrategyRecord,
     score_by_echo,
     score_by_first_token,
     score_by_samples,
@@ -18,6 +19,7 @@ from trimtab.engines.openai.choice_scoring import (
 )
 from trimtab.engines.openai.client import Connection, ServerResponse
 from trimtab.engines.openai.messages import TURN_END, cut_at_stop, strip_repeated_prefill, to_messages, to_text
+from trimtab.engines.openai.prompt_counts import PromptCounts
 from trimtab.engines.openai.responses import (
     TokenLogprob,
     parse_choice,
@@ -52,23 +54,6 @@ class PrefillEcho:
 
 
 @dataclass(frozen=True, slots=True)
-class StrategyRecord:
-    """The scoring strategies that the server does not support, each with the reason, and those that have succeeded.
-
-    Unsupported strategies are not tried again. A strategy that has succeeded before is not given up after one rejection.
-    """
-
-    unsupported: dict[str, str] = field(default_factory=dict)
-    succeeded: set[str] = field(default_factory=set)
-
-    def record(self, name: str, result: ChoiceScores | Inconclusive) -> None:
-        if isinstance(result, Inconclusive) and result.unsupported and name not in self.succeeded:
-            self.unsupported[name] = result.reason
-        elif isinstance(result, ChoiceScores) and result.status == "ok":
-            self.succeeded.add(name)
-
-
-@dataclass(frozen=True, slots=True)
 class OpenaiEngine:
     """A connected server. The result of a request does not depend on the other requests or on the concurrency."""
 
@@ -76,6 +61,7 @@ class OpenaiEngine:
     connection: Connection
     prefill_echo: PrefillEcho = field(default_factory=PrefillEcho)
     strategies: StrategyRecord = field(default_factory=StrategyRecord)
+    prompt_counts: PromptCounts = field(default_factory=PromptCounts)
 
     def generate(
         self,
@@ -305,6 +291,13 @@ class OpenaiEngine:
         ]
 
     def _request(self, request: EngineRequest, fields: dict[str, Any]) -> ServerResponse:
+        """The server's response; failed if the server cut the prompt."""
+        probe_fields = {self.settings.max_tokens_field: 1, "temperature": 0.0}
+        return self.prompt_counts.check(
+            request, self._send(request, fields), lambda probe: self._send(probe, probe_fields)
+        )
+
+    def _send(self, request: EngineRequest, fields: dict[str, Any]) -> ServerResponse:
         settings = self.settings
         prompt = to_messages(request, settings.prefill) if settings.chat else {"prompt": to_text(request)}
         body = {"model": settings.model, **prompt, **fields, **settings.extra_body}

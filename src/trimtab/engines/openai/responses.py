@@ -38,6 +38,16 @@ def parse_cost(body: Mapping[str, Any]) -> Cost:
     return Cost(prompt_tokens=prompt - cached, cached_tokens=cached, generated_tokens=generated)
 
 
+def parse_reported_prompt_tokens(body: Mapping[str, Any]) -> int:
+    """The prompt's length in tokens as the server reports it; zero if it reports none.
+
+    Servers that do not count cached tokens as part of the prompt report at least half of its length this way.
+    """
+    usage = _as_mapping(body.get("usage"))
+    cached = _as_count(_as_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    return max(_as_count(usage.get("prompt_tokens")), cached)
+
+
 def parse_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The first choice; empty if there is none."""
     choices = body.get("choices")
