@@ -68,18 +68,31 @@ def metric(low: float | None, high: float | None) -> Metric:
         ({"within": 0.25, "share_of": ["a", "b"]}, -0.2, 0.2, "yes"),  # a quarter of 1 is 0.25
         ({"within": 0.25, "share_of": ["a", "b"]}, -0.3, 0.2, "undecided"),
         ({"within": 0.25, "share_of": ["a", "b"]}, 0.3, 0.4, "no"),
+        ({"above": -0.25, "share_of": ["a", "b"]}, -0.2, 3.0, "yes"),
+        ({"above": -0.25, "share_of": ["a", "b"]}, -0.3, 3.0, "undecided"),
+        ({"above": -0.25, "share_of": ["a", "b"]}, -0.4, -0.3, "no"),
         ({"above": 0}, None, None, "undecided"),
     ],
 )
 def test_a_direction_agrees_if_the_whole_interval_is_on_its_side(
     expect: dict[str, object], low: float | None, high: float | None, verdict: str
 ) -> None:
-    share_of = Metric(value=-1.0, low=None, high=None, n=10)
+    share_of = Metric(value=-1.0, low=None, high=None, n=10)  # its sign does not matter
     assert judge_expectation(Expectation.model_validate(expect), metric(low, high), share_of) == verdict
 
 
-def test_a_share_of_an_unknown_difference_decides_nothing() -> None:
-    expect = Expectation(within=0.25, share_of=("a", "b"))
+def test_a_share_is_in_the_unit_of_its_difference() -> None:
+    gain = Metric(value=4.0, low=None, high=None, n=10)
+    share_of = ("a", "b")  # a quarter of 4 is 1
+    assert judge_expectation(Expectation(within=0.25, share_of=share_of), metric(-0.9, 0.9), gain) == "yes"
+    assert judge_expectation(Expectation(above=-0.25, share_of=share_of), metric(-0.9, 9.0), gain) == "yes"
+    assert judge_expectation(Expectation(above=-0.25), metric(-0.9, 9.0), gain) == "undecided"
+
+
+@pytest.mark.parametrize(
+    "expect", [Expectation(within=0.25, share_of=("a", "b")), Expectation(above=-0.25, share_of=("a", "b"))]
+)
+def test_a_share_of_an_unknown_difference_decides_nothing(expect: Expectation) -> None:
     assert judge_expectation(expect, metric(-0.1, 0.1), None) == "undecided"
 
 

@@ -16,14 +16,15 @@ from trimtab.errors import StudyError
 
 
 class Expectation(Settings):
-    """What a claim expects of the run's value. Exactly one kind of expectation is set."""
+    """What a claim expects of the run's value. Exactly one kind of expectation is set.
+
+    With `share_of`, its number is a share of the absolute difference of two rows, so that it has no unit.
+    """
 
     above: float | None = Field(None, description="the value is above this one")
     below: float | None = Field(None, description="the value is below this one")
     between: tuple[float, float] | None = Field(None, description="the value is between these two, both excluded")
-    within: float | None = Field(
-        None, gt=0, description="the difference is at most this share of the difference named in `share_of`"
-    )
+    within: float | None = Field(None, gt=0, description="the value is at most this share of a difference, up or down")
     share_of: tuple[str, str] | None = Field(None, description="a row and the row that is subtracted from it")
 
     @model_validator(mode="after")
@@ -33,8 +34,10 @@ class Expectation(Settings):
             raise ValueError(
                 f"expected exactly one of above, below, between and within, got {', '.join(kinds) or 'none'}"
             )
-        if (self.within is None) != (self.share_of is None):
-            raise ValueError("within and share_of belong together")
+        if self.within is not None and self.share_of is None:
+            raise ValueError("within needs share_of, two rows")
+        if self.between is not None and self.share_of is not None:
+            raise ValueError("share_of: unused with between")
         return self
 
 

@@ -95,7 +95,7 @@ def render_markdown_table(table: Table) -> str:
 
 
 def judge_expectation(expect: Expectation, metric: Metric, share_of: Metric | None = None) -> AgreementVerdict:
-    """Whether the whole interval is as expected. `share_of` is the difference that `within` is a share of."""
+    """Whether the whole interval is as expected. `share_of` is the difference of the two rows that it names."""
     if metric.low is None or metric.high is None:
         return "undecided"
     low, high = _expected_range(expect, share_of)
@@ -112,12 +112,13 @@ def judge_expectation(expect: Expectation, metric: Metric, share_of: Metric | No
 def _expected_range(expect: Expectation, share_of: Metric | None) -> tuple[float | None, float | None]:
     if expect.between is not None:
         return expect.between
-    if expect.within is not None:
-        if share_of is None or share_of.value is None:
-            return None, None
-        margin = expect.within * abs(share_of.value)
-        return -margin, margin
-    return expect.above, expect.below
+    low, high = (expect.above, expect.below) if expect.within is None else (-expect.within, expect.within)
+    if expect.share_of is None:
+        return low, high
+    if share_of is None or share_of.value is None:
+        return None, None
+    unit = abs(share_of.value)
+    return (None if low is None else low * unit), (None if high is None else high * unit)
 
 
 def _compare_number(number: PublishedNumber, runs: StudyRuns) -> ComparedNumber:
