@@ -12,6 +12,7 @@ import pytest
 
 from trimtab.annotators.consultancy import Consultancy
 from trimtab.annotators.debate import Debate
+from trimtab.annotators.self_reward import SelfReward
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.types import (
@@ -98,6 +99,19 @@ def test_a_random_side_is_the_same_in_both_orders() -> None:
     assert all("strong_label" not in label.detail for label in made)
 
 
+@pytest.mark.parametrize("order", ["both", "random", "most_confident"])
+def test_a_consultants_preference_is_its_self_reward_label(order: Any) -> None:
+    def biased(request: EngineRequest, candidates: Sequence[str]) -> Sequence[float]:
+        return [0.9, 0.1] if FIRST_IS_GOOD in text(request) else [0.6, 0.4]
+
+    engine = ScriptedEngine(reply=side, choice_weights=biased)
+    made = labels(Consultancy(presentation_order=order), strong=engine)
+    own = SelfReward(presentation_order=order).annotate(PAIRS, AnnotatorInputs(engines={"strong": engine}))
+    assert [label.detail["argued_for"] for label in made] == [label.choice for label in own]
+    wrong = sum(label.choice != GOOD[label.pair_id] for label in own)
+    assert 0 < wrong < len(PAIRS) if order == "random" else wrong == 0
+
+
 def test_truncated_arguments_are_counted() -> None:
     # "For good after 0." has four words; a debate of two rounds has four arguments in each of two orders
     assert {label.detail["num_truncated"] for label in labels(Debate(rounds=2, max_argument_tokens=3))} == {8}
@@ -124,6 +138,7 @@ def test_the_judge_reads_the_argument_in_both_orders() -> None:
     [
         # strong label in two orders, two arguments, two verdicts
         (Consultancy(), 6),
+        (Consultancy(presentation_order="random"), 3),
         (Consultancy(argue_for="random"), 4),
         (Consultancy(argue_for="random", presentation_order="random"), 2),
         # two arguments per round and one verdict in each order

@@ -392,6 +392,16 @@ def test_prompted_labels_and_preference_models_have_a_rough_estimate(tiny_study:
     assert more["predict.x"] == once["predict.x"]
 
 
+def test_the_weak_model_is_evaluated_in_both_orders_like_the_students_whatever_the_order_of_its_labels() -> None:
+    def stages(order: str) -> dict[str, str]:
+        weak = f"arms.weak.annotator={{kind: prompted, weak: '@weak.base', presentation_order: {order}}}"
+        return by_name(build_plan(Study.parse(YAML, [*PREFERENCE_STUDENTS, weak])))
+
+    both, random = stages("both"), stages("random")
+    assert both["annotate.weak"] != random["annotate.weak"]
+    assert both["predict.weak_model"] == random["predict.weak_model"]
+
+
 def test_there_is_no_estimate_for_models_that_generate_before_they_answer(tiny_study: str, tmp_path: Path) -> None:
     estimates = seconds(tiny_study, tmp_path, "arms.x.annotator.max_reasoning_tokens=9")
     assert estimates["annotate.x"] is None

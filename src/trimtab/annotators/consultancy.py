@@ -34,13 +34,14 @@ StrongLabels = Mapping[str, Annotation]
 class Consultancy(DebateSettings):
     """The strong model argues step by step for one response, and the weak model judges (Khan et al. 2024; SEAM's baseline).
 
-    With `argue_for: preferred`, it argues for the response that it prefers itself, as labeled by `self_reward` (an exact tie
-    is broken at random); with `random`, for a response drawn from the pair's texts. Each presentation order has its own
-    argument, since arguments refer to responses by position. `detail` has the side, the strong model's own label, the
-    arguments, and the weak model's probability in each order.
+    With `argue_for: preferred`, it argues for the response that it prefers itself, as labeled by `self_reward` with the same
+    `presentation_order` (an exact tie is broken at random); with `random`, for a response drawn from the pair's texts. Each
+    presentation order has its own argument, since arguments refer to responses by position. `detail` has the side, the strong
+    model's own label, the arguments, and the weak model's probability in each order.
     """
 
     SYMMETRIC: ClassVar[bool] = True
+    VERSION: ClassVar[int] = 3
 
     argue_for: Literal["preferred", "random"] = "preferred"
 
@@ -56,7 +57,9 @@ class Consultancy(DebateSettings):
         """The strong model's own labels by pair id; empty if they are not needed."""
         if self.argue_for == "random":
             return {}
-        labels = prompt_directly(strong, build_comparison_prompt(principles=self.principles), pairs, "both")
+        labels = prompt_directly(
+            strong, build_comparison_prompt(principles=self.principles), pairs, self.presentation_order
+        )
         return {label.pair_id: label for label in labels}
 
     def _generate_arguments(

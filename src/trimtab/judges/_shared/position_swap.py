@@ -11,10 +11,11 @@ _REVERSED_OUTCOMES: dict[JudgeChoice, Outcome] = {"first": "loss", "second": "wi
 def combine_verdicts(
     forward_choice: JudgeChoice | None, reversed_choice: JudgeChoice | None, *, failed_as_tie: bool = False
 ) -> Outcome:
-    """The outcome for the response that is first in forward order and second in reversed order (Li et al. 2025, figure 4).
+    """The outcome for the response that is first in forward order and second in reversed order.
 
-    Opposite verdicts, which name the same position twice, are a tie. If one verdict is a tie, the other decides. A verdict
-    that could not be parsed makes the outcome failed; SEAM's released code treats it as a tie (`failed_as_tie`).
+    The rule is that of SEAM's released code for figure 4 (Li et al. 2025); the paper does not state one. Opposite verdicts,
+    which name the same position twice, are a tie. If one verdict is a tie, the other decides. A verdict that could not be
+    parsed makes the outcome failed; that code treats it as a tie (`failed_as_tie`).
     """
     first = read_verdict(forward_choice, candidate_first=True, failed_as_tie=failed_as_tie)
     second = read_verdict(reversed_choice, candidate_first=False, failed_as_tie=failed_as_tie)

@@ -166,6 +166,8 @@ class StudentPlanner:
     def _weak_model_row(self) -> RowStages:
         annotator = self.labeling.arms["weak"].annotator
         if self._trains_preference_models and list_engine_configs(annotator):
+            if isinstance(annotator, Prompted):  # like every student, since the PGR compares them
+                annotator = annotator.model_copy(update={"presentation_order": "both"})
             dependencies = AnnotatorDependencies(engine_models=self.labeling.resolve_annotator_models("weak"))
             predictions = annotate_stage("predict.weak_model", annotator, self.split, dependencies, split_name="test")
             description = "the weak model itself, prompted like the arm `weak`"
