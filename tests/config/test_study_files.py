@@ -69,6 +69,17 @@ def test_a_file_overrides_the_files_it_extends_and_the_command_line_overrides_al
     assert Study.parse(study.to_yaml()) == study
 
 
+def test_null_removes_the_scorers_of_an_extended_file(tmp_path: Path) -> None:
+    write(tmp_path, base=BASE + "scorers: {gold: synthetic_checker}\n")
+    merged, removed = (
+        Study.load(write(tmp_path, own=f"extends: base.yaml\nname: own\nscorers: {scorers}"))
+        for scorers in ("{}", "null")
+    )
+    assert set(merged.scorers) == {"gold"}
+    assert removed.scorers == {}
+    assert Study.parse(removed.to_yaml()) == removed
+
+
 def test_a_file_that_is_extended_twice_counts_where_it_is_first(tmp_path: Path) -> None:
     write(tmp_path, base=BASE, small="extends: base.yaml\nseed: 1", other="extends: base.yaml\nmax_length: 64")
     settings = load_settings(write(tmp_path, own="extends: [small.yaml, other.yaml]\nname: own"))

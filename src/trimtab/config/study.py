@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from trimtab.config.calibration import Calibration
 from trimtab.config.data_sources import StudyData, TrainTestSources, dump_data, parse_data
@@ -34,6 +34,7 @@ from trimtab.models.inference.sampling import Sampling
 
 AnnotatorField = Annotated[Component, ComponentField("annotators")]
 ScorerField = Annotated[Component, ComponentField("scorers")]
+ScorersField = Annotated[Mapping[str, ScorerField], BeforeValidator(lambda value: {} if value is None else value)]
 JudgeField = Annotated[Component, ComponentField("judges")]
 FilterField = Annotated[Component, ComponentField("filters")]
 
@@ -79,9 +80,9 @@ class Training(Settings):
     sft_data: SftData = Field(
         "human_chosen",
         description="our default, human_chosen: the human-chosen responses of the labeled pairs, one SFT model for every "
-        "arm, so that arms differ in their labels only; arm_chosen (paper): the responses that the arm's labels prefer, one "
-        "SFT model and one row `sft.ARM` per arm, which the report compares the arm with; a source: its prompts and responses "
-        "(SEAM uses Alpaca)",
+        "arm, so that arms differ in their labels only; arm_chosen (paper, as we read it): the responses that the arm's labels "
+        "prefer, one SFT model and one row `sft.ARM` per arm, which the report compares the arm with; a source: its prompts "
+        "and responses (SEAM uses Alpaca)",
     )
 
 
@@ -146,7 +147,7 @@ class Study(Settings):
     split: SplitSettings = Field(
         default_factory=SplitSettings, description="how one source is split; ignored with predefined splits"
     )
-    max_length: int = Field(512, ge=8, le=2**20, description="paper; tokens of the prompt and the longer response")
+    max_length: int = Field(512, ge=8, le=2**20, description="paper; we count the prompt and the longer response")
     length_tokenizer: Model | None = Field(
         None,
         description="our default (the paper does not state it), null: those of all models of the study; model whose tokenizer "
@@ -161,7 +162,9 @@ class Study(Settings):
     num_test_prompts: int | None = Field(
         None, ge=1, description="paper, null: all; test prompts to generate responses to"
     )
-    scorers: Mapping[str, ScorerField] = Field(default_factory=dict, description="gold rewards by name")
+    scorers: ScorersField = Field(
+        default_factory=dict, description="gold rewards by name; null: none, even if an extended file has some"
+    )
     score_unlabeled_pairs: bool = Field(
         False,
         description="our default; true: also score the unlabeled pairs' responses, for `trimtab compare-labels` (table 2)",
