@@ -1,12 +1,13 @@
 """Metrics with confidence intervals. All functions are pure and deterministic.
 
-Intervals are 95%. They describe sampling of rows; only those of `summarize_seeds` and `mean_over_seeds_and_rows` cover the
-variation between training runs. Pass `clusters` if rows are grouped, as pairs are by their prompt: rows of one cluster are not
-independent, and intervals that ignore this are too narrow.
+Intervals are 95%. They describe sampling of rows; only those of `summarize_seeds`, `mean_over_seeds_and_rows` and
+`estimate_label_worth` cover the variation between training runs. Pass `clusters` if rows are grouped, as pairs are by their
+prompt: rows of one cluster are not independent, and intervals that ignore this are too narrow.
 """
 
 from trimtab.stats.calibration_error import expected_calibration_error
 from trimtab.stats.correlation import pearson, pearson_difference
+from trimtab.stats.label_worth import LabelWorth, estimate_label_worth
 from trimtab.stats.length_controlled import length_controlled_win_rate
 from trimtab.stats.mcnemar import McNemarResult, mcnemar_test
 from trimtab.stats.means import bounded_mean, mean, proportion
@@ -20,12 +21,14 @@ from trimtab.stats.self_consistency import VoteConsistency, expected_majority_of
 from trimtab.stats.win_rate import win_rate
 
 __all__ = [
+    "LabelWorth",
     "McNemarResult",
     "SeedSummary",
     "VoteConsistency",
     "agreement_rate",
     "bounded_mean",
     "cohen_kappa",
+    "estimate_label_worth",
     "expected_calibration_error",
     "expected_majority_of_coin_flips",
     "krippendorff_alpha",

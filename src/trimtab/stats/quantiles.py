@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 # The 0.975 quantile of the standard normal distribution.
 Z95 = 1.959963984540054
 
@@ -26,6 +29,13 @@ def student_t_quantile(df: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(df, 0.975))
+
+
+def student_t_quantiles(df: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same for an array of positive degrees of freedom, which need not be whole numbers."""
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(df, 0.975), dtype=np.float64)
 
 
 def chi_square_quantile(probability: float, df: int) -> float:
