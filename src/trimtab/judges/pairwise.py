@@ -55,7 +55,7 @@ class Pairwise(Component):
     criterion: str = Field(DEFAULT_CRITERION, min_length=1, description="which response counts as better")
     prompt: Annotated[JudgeTemplate | None, BeforeValidator(resolve_judge_template)] = Field(
         None,
-        description="null: Trimtab's prompt; tao_li_2025: that of Tao & Li (2025), table 6; or a custom one with `user`, "
+        description="null: Trimtab's prompt; tao_li_2025: that of Tao & Li (2025) in our words; or a custom one with `user`, "
         "`system` and `reply`",
     )
     presentation_order: JudgePresentationOrder = Field(
