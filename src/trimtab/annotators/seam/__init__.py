@@ -78,10 +78,10 @@ class Seam(Component):
     deeper levels; false (code);
     `helpful_only_labeler`: which model labels pairs whose chain has no harmlessness principle: always the `weak` one
     (paper), or the `strong` one, by its own preference (code).
-    Not reproduced of the released code: its prompts, its silent truncation of long prompts, ties decided for the second
-    response, the mean over 25 tokens for the strong model's own preference (here over 4: the same preference, but farther
-    from 1/2), and training the student on all tokens, packed into blocks of 1024 (here on the response only). Its filter is
-    `information` with `select_by: median`.
+    Not reproduced of the released code: its prompts, its 8-bit weights, its silent truncation of long prompts, ties decided
+    for the second response, the mean over 25 tokens for the strong model's own preference (here over 4: the same preference,
+    but farther from 1/2), and training the student on all tokens, packed into blocks of 1024 (here on the answer only). Its
+    filter is `information` with `select_by: median`.
 
     Ablations (table 3), each with the ones before it: `backtracking: false`, without rules 2 and 3, so every path has
     `max_depth` levels; `include_thoughts: false`: the weak model sees only the chain; `tree: false`: the strong model
