@@ -1,6 +1,7 @@
 """Kills runs, fills their disks and damages their files; checks that no work is lost and that no damaged data is used.
 
-    python tools/fault_injection.py [--kills 40] [--full-disks 9] [--corruptions 60] [--seed 0] [--model NAME] [--folder DIR]
+    python tools/fault_injection.py [--kills 40] [--full-disks 9] [--corruptions 60] [--seed 0] [--model NAME] [--workers N]
+                                    [--folder DIR]
 
 Every run is the command `trimtab` in its own process, on a study of a tiny random model. After each fault, the same command
 must resume to the results of an undisturbed run. The full disks are small tmpfs mounts, which need root. Prints one line per
@@ -66,6 +67,7 @@ class Lab:
     """The working folder with the study, the results of an undisturbed run, and the outcome of each fault by kind."""
 
     folder: Path
+    workers: int = 1
     reference: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_stage: float = 0.0
     outcomes: dict[str, list[bool]] = field(default_factory=dict)
@@ -73,6 +75,8 @@ class Lab:
     def start(self, run: Path, *words: str | Path) -> subprocess.Popen[bytes]:
         """Starts a command, by default the study, as a process group. Caches are in the run, the output in a log next to it."""
         arguments = words or ("run", "study.yaml", "--out", run, "--trainer", "save_steps=1", "--token-budget", "64")
+        if not words and self.workers > 1:
+            arguments = (*arguments, "--workers", str(self.workers))
         if not words and run.name.endswith("shared"):
             arguments = (*arguments, "--store", run / "cache" / "store")
         environment = {**os.environ, "TRIMTAB_CACHE": str(run / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -288,9 +292,12 @@ def main() -> None:
     for name, count in (("kills", 40), ("full-disks", 9), ("corruptions", 60), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--model", default="", help="a model to use instead of a tiny random one")
+    parser.add_argument("--workers", type=int, default=1, help="processes of each run; the kill hits the main process")
     parser.add_argument("--folder", type=Path, default=None, help="a new folder; default: a temporary folder")
     options = parser.parse_args()
-    lab = Lab(folder=(options.folder or Path(tempfile.mkdtemp(prefix="trimtab-faults-"))).resolve())
+    lab = Lab(
+        folder=(options.folder or Path(tempfile.mkdtemp(prefix="trimtab-faults-"))).resolve(), workers=options.workers
+    )
     lab.folder.mkdir(parents=True, exist_ok=True)
     write_study(lab.folder, options.model)
     start = time.monotonic()

@@ -153,19 +153,21 @@ def run(
     store: str | Path | None = None,
     device: str = "auto",
     token_budget: int = 1024,
+    workers: int = 1,
     trainer_arguments: Mapping[str, Any] | None = None,
 ) -> RunResults:
     """Runs a study, writes `report.html` and `report.json`, and returns the results. Run again to resume.
 
     `folder` is `runs/` and the study's name by default. `store` is a folder of stages that several runs share, so that each is
-    computed once. `trainer_arguments` are passed to `transformers.TrainingArguments`, such as `{"report_to": "wandb"}`.
+    computed once. `workers` processes execute independent stages at the same time. `trainer_arguments` are passed to
+    `transformers.TrainingArguments`, such as `{"report_to": "wandb"}`.
     Raises `StoreError` if another run uses the folder.
     """
     study = _as_study(study)
     path = _run_folder(study, folder)
     runtime = build_runtime(device, token_budget, trainer_arguments)
     shared = None if store is None else SharedStore(Path(store))
-    run_study(study, path, runtime, stage_progress_callback(), shared)
+    run_study(study, path, runtime, stage_progress_callback(), shared, workers)
     if runtime.is_main_process:
         write_report(path)
     return RunResults(path)

@@ -14,7 +14,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.data.split import SplitSettings
 from trimtab.errors import DataError
 from trimtab.models.config import Model
-from trimtab.pipeline.executor import execute_stages
+from trimtab.pipeline.stage_scheduler import execute_stages
 from trimtab.pipeline.stages.split import split_stage
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+MAX_WORKERS = 64
+
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study, in YAML.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -81,6 +83,22 @@ TokenBudget = Annotated[
         metavar="N",
         min=64,
         help="Tokens in one forward pass: fewer use less memory, more are faster.",
+    ),
+]
+_WORKERS_HELP = (
+    "Processes that execute independent stages at the same time. On a CPU they share the cores, and each needs memory for its "
+    "own model; GPUs are taken in turn."
+)
+Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, max=MAX_WORKERS, help=_WORKERS_HELP)]
+QuickstartWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=MAX_WORKERS,
+        help=f"{_WORKERS_HELP}  [default: 2 on a CPU with two or more cores, else 1]",
+        show_default=False,
     ),
 ]
 TrainerArguments = Annotated[

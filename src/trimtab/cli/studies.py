@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,22 +12,30 @@ from trimtab.cli.options import (
     Device,
     OutputFolder,
     Overrides,
+    QuickstartWorkers,
     RunOutputFolder,
     SharedFolder,
     StudyPath,
     TokenBudget,
     TrainerArguments,
     VariantNames,
+    Workers,
 )
 from trimtab.cli.runtime import build_runtime, parse_trainer_arguments
 from trimtab.cli.terminal import app, echo, err, format_elapsed, out, stage_progress_callback
 from trimtab.core.runtime import Runtime
 from trimtab.errors import TrimtabError
 
+if TYPE_CHECKING:
+    from trimtab.workflows.study_runs import StudyRun
+
 
 @app.command()
 def quickstart(
-    out_dir: OutputFolder = Path("runs/quickstart"), device: Device = "auto", token_budget: TokenBudget = 1024
+    out_dir: OutputFolder = Path("runs/quickstart"),
+    device: Device = "auto",
+    token_budget: TokenBudget = 1024,
+    workers: QuickstartWorkers = None,
 ) -> None:
     """Run a complete study on the built-in model and pairs.
 
@@ -36,13 +44,17 @@ def quickstart(
     """
     from trimtab.config.presets import load_preset
     from trimtab.config.study import Study
+    from trimtab.pipeline.worker_processes import choose_workers
+    from trimtab.workflows.study_runs import StudyRun
 
     err.print(
         "A small model learns from 208 labeled pairs, labels 160 others, and a larger model is trained on its labels. This "
         "takes about seven minutes on two idle cores. If you stop it, run the same command again to resume.",
         highlight=False,
     )
-    problems = _run_study(Study.parse(load_preset("quickstart")), out_dir, build_runtime(device, token_budget))
+    runtime = build_runtime(device, token_budget)
+    study_run = StudyRun(study=Study.parse(load_preset("quickstart")), folder=out_dir, store=None)
+    problems = _run_study(study_run, runtime, workers or choose_workers(runtime))
     if problems:
         raise TrimtabError(problems[0])
     err.print(
@@ -86,6 +98,7 @@ def run(
     store: SharedFolder = None,
     device: Device = "auto",
     token_budget: TokenBudget = 1024,
+    workers: Workers = 1,
     trainer: TrainerArguments = None,
 ) -> None:
     """Run a study, and write report.html and report.json.
@@ -97,7 +110,7 @@ def run(
 
     runs = list_study_runs(study, overrides or (), variant or (), out_dir, store)
     runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
-    problems = [problem for each in runs for problem in _run_study(each.study, each.folder, runtime, each.store)]
+    problems = [problem for each in runs for problem in _run_study(each, runtime, workers)]
     if problems:
         raise TrimtabError("\n".join(problems))
 
@@ -127,14 +140,15 @@ def plan(
         echo(summarize_plans(plans))
 
 
-def _run_study(study: Any, folder: Path, runtime: Runtime, store: Path | None = None) -> list[str]:
+def _run_study(planned: StudyRun, runtime: Runtime, workers: int) -> list[str]:
     """Runs one study and writes its report. Returns what failed without stopping the run."""
     from trimtab.pipeline.executor import run_study
     from trimtab.storage.shared_store import SharedStore
 
+    study, folder = planned.study, planned.folder
     err.print(f"{study.name}: results in {folder}", highlight=False, markup=False, soft_wrap=True)
-    shared = None if store is None else SharedStore(store)
-    result = run_study(study, folder, runtime, stage_progress_callback(), shared)
+    shared = None if planned.store is None else SharedStore(planned.store)
+    result = run_study(study, folder, runtime, stage_progress_callback(), shared, workers)
     if not runtime.is_main_process:
         return []
     err.print(

@@ -1,11 +1,10 @@
-"""Runs a study: executes its stages in order, each one once, and writes the run index."""
+"""Runs a study: checks it, executes its stages, each one once, and writes the run index."""
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.lora_targets import preflight_lora_targets
 from trimtab.pipeline.plan import build_plan
 from trimtab.pipeline.plan.index import build_run_index
-from trimtab.pipeline.plan.model import Plan
 from trimtab.pipeline.preflight import (
     has_human_labels_on_unlabeled,
     prefetch_models,
@@ -29,14 +27,13 @@ from trimtab.pipeline.preflight import (
 )
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
-from trimtab.pipeline.stage_errors import describe_error, name_stage_in_errors
-from trimtab.pipeline.stale_stages import find_stale_stages
+from trimtab.pipeline.stage_errors import describe_error
+from trimtab.pipeline.stage_scheduler import OnStageStart, StageScheduler, discard_stale_stages
 from trimtab.pipeline.stored_study import save_study
+from trimtab.pipeline.worker_processes import WorkerProcesses, share_cores
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.shared_store import SharedStore
-
-# Called with the stage's number, the number of stages and the stage's name.
-OnStageStart = Callable[[int, int, str], None]
+from trimtab.storage.stage_locks import StageLocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +51,29 @@ class RunResult:
 
 
 def run_study(
-    study: Study, folder: Path, runtime: Runtime, on_stage_start: OnStageStart, shared: SharedStore | None = None
+    study: Study,
+    folder: Path,
+    runtime: Runtime,
+    on_stage_start: OnStageStart,
+    shared: SharedStore | None = None,
+    workers: int = 1,
 ) -> RunResult:
     """Executes the stages that are not finished yet and writes the run index.
 
-    A run that was killed resumes. Stages in `shared` are copied instead of executed, and new ones are added to it. Raises
-    `StoreError` if another run holds the lock of the folder.
+    A run that was killed resumes. Stages in `shared` are copied instead of executed, and new ones are added to it. `workers`
+    processes, this one included, execute independent stages at the same time; on a CPU they share the cores, otherwise they
+    take GPUs in turn. Raises `StoreError` if another run holds the lock of the folder.
     """
     store = Store(folder)
-    if shared is not None and runtime.world_size > 1:
-        raise StudyError("--store: a study that several processes train cannot share stages; run it without --store")
+    if runtime.world_size > 1 and (shared is not None or workers > 1):
+        option = "--store" if shared is not None else "--workers"
+        raise StudyError(f"{option}: not for a study that several processes train; run it without {option}")
     start = time.monotonic()
     if not runtime.is_main_process:
         run_worker(study, store, runtime)
         return RunResult(folder=folder, created=(), reused=(), seconds=0.0)
     with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext():
-        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared)
+        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared, workers)
     reused = tuple(name for name in (artifact.folder.name for artifact in artifacts.values()) if name not in created)
     return RunResult(
         folder=folder,
@@ -81,80 +85,69 @@ def run_study(
 
 
 def _run_main_process(
-    study: Study, store: Store, runtime: Runtime, on_stage_start: OnStageStart, shared: SharedStore | None
+    study: Study,
+    store: Store,
+    runtime: Runtime,
+    on_stage_start: OnStageStart,
+    shared: SharedStore | None,
+    workers: int,
 ) -> tuple[list[str], dict[str, Artifact], dict[str, str]]:
     """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed measurements."""
     preflight_trainer_arguments(runtime)
     prefetch_models(study, runtime)
     preflight_max_length(study, runtime)
     preflight_scorers(study, runtime)
-    artifacts: dict[str, Artifact] = {}
-    created: list[str] = []
-    failed: dict[str, str] = {}
+    source = StageCache(store, shared, {}, runtime)
+    processes = WorkerProcesses(count=workers - 1, runtime=runtime, on_stage_start=on_stage_start)
+    created, failed = processes.created, processes.failed
     plan = build_plan(study)
     preflight_lora_targets(study, plan)
 
-    def update_index(*names: str, label_files: Mapping[str, str] | None = None) -> None:
+    def update_index(name: str = "", label_files: Mapping[str, str] | None = None) -> None:
         """Lists every stage from the start, so that a report can be written of a run that was killed."""
-        created.extend(names)
+        created.extend([name] if name else [])
         index = build_run_index(study, plan, store, created, failed)
         index.model_copy(update={"label_files": label_files or {}}).save(store.root)
 
+    def execute(stages: list[Stage], required: set[str], arms: Mapping[str, str]) -> None:
+        def record_failure(stage: Stage, error: Exception) -> bool:
+            if stage.fingerprint in required or isinstance(error, StoreError):
+                return False
+            failed[stage.name] = describe_error(error)
+            runtime.notify(f"{failed[stage.name]}; the study continues without this measurement")
+            return True
+
+        StageScheduler(
+            source=source,
+            on_stage_start=on_stage_start,
+            on_stage_created=update_index,
+            on_error=record_failure,
+            arms=arms,
+            left_out=failed,
+            locks=StageLocks(store.root) if workers > 1 else None,
+        ).execute(stages)
+
     save_study(study, store.root)
     update_index()
-    execute_stages([plan.split], store, runtime, artifacts, on_stage_start, update_index, shared=shared)
-    split = artifacts[plan.split.fingerprint]
-    plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(split))
-    require_labeled_pairs(plan, split)
-    preflight_engines(study, plan, store, runtime)
-    update_index()
-    execute_stages(plan.stages, store, runtime, artifacts, on_stage_start, update_index, plan, failed, shared)
-    update_index()
-    update_index(label_files=write_label_files(plan, artifacts, store.root))
-    return created, artifacts, failed
+    with share_cores(workers, runtime), _running(processes, study, store, shared):
+        execute([plan.split], {plan.split.fingerprint}, {})
+        split = source.artifacts[plan.split.fingerprint]
+        plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(split))
+        require_labeled_pairs(plan, split)
+        preflight_engines(study, plan, store, runtime)
+        discard_stale_stages(plan.stages, store, runtime)
+        update_index()
+        processes.begin()
+        execute(plan.stages, {stage.fingerprint for stage in plan.training_stages}, plan.arms_by_stage)
+    update_index(label_files=write_label_files(plan, source.artifacts, store.root))
+    return created, source.artifacts, failed
 
 
-def execute_stages(
-    stages: Sequence[Stage],
-    store: Store,
-    runtime: Runtime,
-    artifacts: dict[str, Artifact],
-    on_stage_start: OnStageStart,
-    on_stage_created: Callable[[str], None] = lambda _: None,
-    plan: Plan | None = None,
-    failed: dict[str, str] | None = None,
-    shared: SharedStore | None = None,
-) -> None:
-    """Executes the stages that are not finished and adds all artifacts to `artifacts`, by fingerprint.
-
-    Stages that depend on deleted labels are executed again. `on_stage_created` receives each new folder name. With a `plan`, a
-    failed measurement does not stop the others: its error is added to `failed`, and stages that read its results are left out.
-    Stages in `shared` are copied, and those that it does not have are added to it.
-    """
-    source = StageCache(store, shared, artifacts, runtime)
-    for stage in find_stale_stages(stages, store):
-        runtime.notify(f"{stage.name} depends on labels that no longer exist; regenerating it")
-        store.discard(stage.name, stage.recipe)
-    required = {stage.fingerprint for stage in (plan.training_stages if plan else stages)}
-    arms = plan.arms_by_stage if plan else {}
-    for number, stage in enumerate(stages, 1):
-        if stage.fingerprint in artifacts or not all(
-            each.fingerprint in artifacts for each in stage.input_stages.values()
-        ):
-            continue
-        artifact = source.find(stage)
-        if artifact is None:
-            on_stage_start(number, len(stages), stage.name)
-            try:
-                with name_stage_in_errors(stage, arms.get(stage.fingerprint, "")):
-                    artifact = source.get_or_create(stage)
-            except Exception as error:
-                if failed is None or stage.fingerprint in required or isinstance(error, StoreError):
-                    raise
-                failed[stage.name] = describe_error(error)
-                runtime.notify(f"{failed[stage.name]}; the study continues without this measurement")
-                continue
-            finally:
-                gc.collect()  # a trainer and its model form a reference cycle, and the next stage needs the memory
-            on_stage_created(artifact.folder.name)
-        artifacts[stage.fingerprint] = artifact
+@contextmanager
+def _running(processes: WorkerProcesses, study: Study, store: Store, shared: SharedStore | None) -> Iterator[None]:
+    """Starts the workers, and stops them however the block ends."""
+    try:
+        processes.start(study.to_yaml() if processes.count else "", store.root, shared.root if shared else None)
+        yield
+    finally:
+        processes.stop()

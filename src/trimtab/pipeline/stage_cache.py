@@ -21,7 +21,7 @@ class StageCache:
 
     store: Store
     shared: SharedStore | None
-    artifacts: Mapping[str, Artifact]
+    artifacts: dict[str, Artifact]
     runtime: Runtime
 
     def find(self, stage: Stage) -> Artifact | None:

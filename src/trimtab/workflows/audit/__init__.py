@@ -12,7 +12,8 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError
 from trimtab.metrics.label_quality import CalibrationMetrics
 from trimtab.metrics.optimal_fraction import SelectedFraction
-from trimtab.pipeline.executor import execute_stages
+from trimtab.pipeline.preflight import preflight_components
+from trimtab.pipeline.stage_scheduler import execute_stages
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
 from trimtab.stats.calibration import ReliabilityBin
 from trimtab.storage.artifacts import Artifact, Store
@@ -97,8 +98,9 @@ def run_audit(
 ) -> Audit:
     """Runs the missing stages in `folder` and computes the metrics. Run again to resume after a kill.
 
-    Raises `StudyError` for invalid settings. Raises `DataError` for fewer than 20 labeled pairs, if all human labels are the
-    same, and if the annotator abstains on nearly all pairs.
+    Raises `StudyError` for invalid settings, and `EngineError` if an engine is not usable. Raises `DataError` for fewer than 20
+    labeled pairs, if all human labels are the same, if the annotator failed on both trial pairs, and if it abstains on nearly
+    all pairs.
     """
     store, split_stage = Store(folder), request.build_split_stage()
     artifacts: dict[str, Artifact] = {}
@@ -118,6 +120,7 @@ def run_audit(
             curve_sizes=request.curve_sizes(count),
             num_reference_pairs=request.reference_pairs if request.reference_model else 0,
         )
+        preflight_components(request.list_components(), plan.stages, store, runtime)
         execute_stages(plan.stages, store, runtime, artifacts, on_stage)
     return _build_audit(request, plan, split, artifacts)
 

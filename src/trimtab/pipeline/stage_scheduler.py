@@ -1,0 +1,111 @@
+"""Executes the stages of a plan that are not finished, each one once, alone or next to other processes of the same run."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from trimtab.core.runtime import Runtime
+from trimtab.pipeline.engine_resources import ENGINE_PREFIX
+from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_cache import StageCache
+from trimtab.pipeline.stage_errors import name_stage_in_errors
+from trimtab.pipeline.stale_stages import find_stale_stages
+from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.recipe import hash_json
+from trimtab.storage.stage_locks import StageLocks
+
+IDLE_SECONDS = 0.2
+
+# Called with the stage's number, the number of stages and the stage's name.
+OnStageStart = Callable[[int, int, str], None]
+# Called with a stage and its error; whether to go on without the stage.
+OnStageError = Callable[[Stage, Exception], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageScheduler:
+    """Executes stages in the order of the plan, as soon as their inputs are finished.
+
+    All artifacts are added to those of `source`, by fingerprint. `locks` are set if other processes execute stages of the
+    same run. `arms` are the names of the arms for error messages, by fingerprint. `on_stage_created` receives the name of each
+    new folder. An error is raised unless `on_error` returns True. Stages that failed, those named in `left_out`, and all
+    stages that need them are left out.
+    """
+
+    source: StageCache
+    on_stage_start: OnStageStart
+    on_stage_created: Callable[[str], None] = lambda name: None
+    on_error: OnStageError = lambda stage, error: False
+    arms: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    locks: StageLocks | None = None
+
+    def execute(self, stages: Sequence[Stage]) -> None:
+        """`stages` are in topological order."""
+        artifacts = self.source.artifacts
+        pending = {number: stage for number, stage in enumerate(stages, 1) if stage.fingerprint not in artifacts}
+        while pending:
+            expected = {stage.fingerprint for stage in pending.values()} | artifacts.keys()
+            for number, stage in pending.items():
+                inputs = {each.fingerprint for each in stage.input_stages.values()}
+                is_left_out = stage.name in self.left_out or not inputs <= expected
+                if is_left_out or (inputs <= artifacts.keys() and self._finish(number, len(stages), stage)):
+                    del pending[number]
+                    break
+            else:
+                time.sleep(IDLE_SECONDS)  # other processes execute all stages that could be next
+
+    def _finish(self, number: int, total: int, stage: Stage) -> bool:
+        """Finds or executes the stage, or leaves it out after an error. False if another process is executing it."""
+        with self._lock(stage) as is_acquired:
+            if not is_acquired:
+                return False
+            artifact = self.source.find(stage) or self._create(number, total, stage)
+            if artifact is not None:
+                self.source.artifacts[stage.fingerprint] = artifact
+        return True
+
+    def _create(self, number: int, total: int, stage: Stage) -> Artifact | None:
+        self.on_stage_start(number, total, stage.name)
+        try:
+            with name_stage_in_errors(stage, self.arms.get(stage.fingerprint, "")):
+                artifact = self.source.get_or_create(stage)
+        except Exception as error:
+            if not self.on_error(stage, error):
+                raise
+            return None
+        finally:
+            gc.collect()  # a trainer and its model form a reference cycle, and the next stage needs the memory
+        self.on_stage_created(artifact.folder.name)
+        return artifact
+
+    def _lock(self, stage: Stage) -> AbstractContextManager[bool]:
+        """Locks the stage and its engines: two stages with one engine take turns, since they share completions."""
+        if self.locks is None:
+            return nullcontext(True)
+        engines = {value for name, value in stage.recipe.inputs.items() if name.startswith(ENGINE_PREFIX)}
+        return self.locks.try_acquire([stage.fingerprint, *(f"engine-{hash_json(value)[:16]}" for value in engines)])
+
+
+def discard_stale_stages(stages: Sequence[Stage], store: Store, runtime: Runtime) -> None:
+    """Deletes the folders of stages that depend on deleted labels, so that they are executed again."""
+    for stage in find_stale_stages(stages, store):
+        runtime.notify(f"{stage.name} depends on labels that no longer exist; regenerating it")
+        store.discard(stage.name, stage.recipe)
+
+
+def execute_stages(
+    stages: Sequence[Stage],
+    store: Store,
+    runtime: Runtime,
+    artifacts: dict[str, Artifact],
+    on_stage_start: OnStageStart,
+) -> None:
+    """Executes the stages that are not finished, without a plan, and adds all artifacts to `artifacts`, by fingerprint."""
+    discard_stale_stages(stages, store, runtime)
+    source = StageCache(store, None, artifacts, runtime)
+    StageScheduler(source=source, on_stage_start=on_stage_start).execute(stages)

@@ -1,0 +1,100 @@
+"""A worker process: executes stages of a run next to its main process. See `worker_processes`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trimtab.core.openmp import limit_thread_spinning
+from trimtab.core.runtime import ProgressTick, Runtime
+
+Send = Callable[..., None]
+
+
+def run_stage_worker() -> None:
+    """Reads a job from standard input, waits for the main process's checks, and executes stages until none is left."""
+    limit_thread_spinning()
+    # libraries print to standard output, which carries the messages
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def send(*message: Any) -> None:
+        messages.write(json.dumps(message) + "\n")
+
+    from trimtab.pipeline.worker_processes import GO_LINE, WorkerJob
+
+    job = WorkerJob.parse(sys.stdin.readline())
+    sys.path[:] = job.import_path
+    import torch  # noqa: F401 - takes seconds, while the main process makes its checks
+
+    if sys.stdin.readline() != GO_LINE:
+        return
+    threading.Thread(target=_exit_with_main_process, daemon=True).start()
+    execute_job(job, send)
+
+
+def _exit_with_main_process() -> None:
+    """Ends this process as soon as the main process closes the pipe or dies."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+def execute_job(job: Any, send: Send) -> None:
+    """Executes all stages that no other process executes. A stage that fails is left to the main process."""
+    from trimtab.config.study import Study
+    from trimtab.errors import StoreError
+    from trimtab.pipeline.plan import build_plan
+    from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
+    from trimtab.pipeline.stage import Stage
+    from trimtab.pipeline.stage_cache import StageCache
+    from trimtab.pipeline.stage_errors import describe_error
+    from trimtab.pipeline.stage_scheduler import StageScheduler
+    from trimtab.storage.artifacts import Store
+    from trimtab.storage.shared_store import SharedStore
+    from trimtab.storage.stage_locks import StageLocks
+
+    store = Store(Path(job.folder))
+    runtime = Runtime(
+        progress=_show_no_progress,
+        notify=lambda message: send("notify", message),
+        device=job.device,
+        token_budget=job.token_budget,
+        trainer_arguments=job.trainer_arguments,
+    )
+    study = Study.parse(job.study)
+    split = build_plan(study).split
+    artifact = store.find(split.name, split.recipe)
+    if artifact is None:
+        raise StoreError(f"{store.root} has no finished split")
+    plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(artifact))
+    required = {stage.fingerprint for stage in plan.training_stages}
+
+    def report_error(stage: Stage, error: Exception) -> bool:
+        if stage.fingerprint not in required and not isinstance(error, StoreError):
+            send("failed", stage.name, describe_error(error))
+        return True
+
+    StageScheduler(
+        source=StageCache(store, SharedStore(Path(job.store)) if job.store else None, {}, runtime),
+        on_stage_start=lambda number, total, name: send("start", number, total, name),
+        on_stage_created=lambda name: send("created", name),
+        on_error=report_error,
+        arms=plan.arms_by_stage,
+        locks=StageLocks(store.root),
+    ).execute(plan.stages)
+
+
+@contextmanager
+def _show_no_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
+    del label, total, unit
+    yield lambda done=1: None
+
+
+if __name__ == "__main__":
+    run_stage_worker()

@@ -1,0 +1,245 @@
+"""Several processes execute the stages of one run: each stage once, with the results of a single process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trimtab.config.study import Study
+from trimtab.core.runtime import Runtime
+from trimtab.errors import StudyError, TrainingError
+from trimtab.pipeline.engine_resources import ENGINE_PREFIX
+from trimtab.pipeline.executor import run_study
+from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_cache import StageCache
+from trimtab.pipeline.stage_scheduler import StageScheduler
+from trimtab.pipeline.worker_processes import THREADS_VARIABLE, choose_workers, select_device, share_cores
+from trimtab.storage.artifacts import Store
+from trimtab.storage.stage_locks import STAGE_LOCKS_DIR, StageLocks
+from trimtab.workflows.verify import verify_run
+
+
+def list_results(folder: Path) -> dict[str, str]:
+    """Hashes of all tables and weights in the stage folders."""
+    paths = [path for suffix in ("parquet", "safetensors") for path in (folder / "stages").rglob(f"*.{suffix}")]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if "checkpoint-" not in str(path)
+    }
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_results_of_one_process(
+    tiny_study: str, finished_run: Path, tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", "off")
+    started: list[str] = []
+    study = Study.parse(tiny_study)
+    result = run_study(study, tmp_path, runtime, lambda number, total, name: started.append(name), workers=2)
+    assert sorted(started) == sorted(name.rpartition("-")[0] for name in result.created)
+    assert len(set(started)) == len(started)
+    assert result.reused == ()
+    assert list_results(tmp_path) == list_results(finished_run)
+    assert verify_run(tmp_path).problems == ()
+    again = run_study(study, tmp_path, runtime, lambda number, total, name: None, workers=2)
+    assert again.created == ()
+
+
+def find_workers(run: Path) -> list[int]:
+    """The process IDs of all workers of a run, from the locks that they could hold."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if b"trimtab.pipeline.stage_worker" in command and parent == str(run_process_id(run)):
+            found.append(int(folder.name))
+    return found
+
+
+def run_process_id(run: Path) -> int:
+    try:
+        return int(json.loads((run / "run.lock.json").read_text())["process"])
+    except (OSError, ValueError):
+        return -1
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
+def test_a_killed_run_ends_its_workers_and_a_killed_worker_does_not_end_the_run(
+    tiny_study: str, finished_run: Path, tmp_path: Path
+) -> None:
+    study, run = tmp_path / "study.yaml", tmp_path / "run"
+    study.write_text(tiny_study)
+    command = [sys.executable, "-m", "trimtab", "run", str(study), "--out", str(run), "--workers", "2"]
+    environment = {**os.environ, THREADS_VARIABLE: "1", "TRIMTAB_LOGPROB_CACHE": "off"}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+    process = start()
+    wait_until(lambda: any(run.glob("stages/sft.*/checkpoint-*")) or any(run.glob("stages/generate.*")))
+    workers = find_workers(run)
+    assert len(workers) == 1
+    process.kill()
+    process.wait()
+    wait_until(lambda: not Path(f"/proc/{workers[0]}").exists(), 20)
+
+    process = start()
+    wait_until(lambda: run_process_id(run) == process.pid and find_workers(run))
+    os.kill(find_workers(run)[0], signal.SIGKILL)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 0, messages[-3000:]
+    assert "worker 1 ended with status -9; the run continues without it" in " ".join(messages.split())
+    assert list_results(run) == list_results(finished_run)
+
+
+def build_stage(name: str, execute: Callable[[], None] = lambda: None, **options: Any) -> Stage:
+    def run(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
+        del draft, inputs, runtime
+        execute()
+        return {}
+
+    return Stage(name=name, kind=name, execute=run, **options)
+
+
+def build_scheduler(folder: Path, runtime: Runtime, **options: Any) -> StageScheduler:
+    (folder / "stages").mkdir(exist_ok=True)
+    source = StageCache(Store(folder), None, {}, runtime)
+    return StageScheduler(source=source, on_stage_start=lambda *_: None, locks=StageLocks(folder), **options)
+
+
+def test_a_stage_waits_for_its_inputs_in_another_process_and_others_go_first(tmp_path: Path, runtime: Runtime) -> None:
+    order: list[str] = []
+    first_runs, second_is_done = threading.Event(), threading.Event()
+
+    def run_first() -> None:
+        first_runs.set()
+        assert second_is_done.wait(10)
+        order.append("first")
+
+    def run_second() -> None:
+        order.append("second")
+        second_is_done.set()
+
+    first = build_stage("first", run_first)
+    stages = [first, build_stage("needs-first", lambda: order.append("third"), input_stages={"in": first})]
+    stages.append(build_stage("second", run_second))
+    other = threading.Thread(target=build_scheduler(tmp_path, runtime).execute, args=([first],))
+    other.start()
+    assert first_runs.wait(10)
+    created: list[str] = []
+    build_scheduler(tmp_path, runtime, on_stage_created=created.append).execute(stages)
+    other.join()
+    assert order == ["second", "first", "third"]
+    assert [name.rpartition("-")[0] for name in created] == ["second", "needs-first"]
+
+
+def test_two_stages_with_one_engine_take_turns(tmp_path: Path, runtime: Runtime) -> None:
+    engine = {f"{ENGINE_PREFIX}weak": "hash of a server"}
+    running: list[str] = []
+    overlaps: list[list[str]] = []
+
+    def run_slowly() -> None:
+        running.append("x")
+        overlaps.append(list(running))
+        time.sleep(0.3)
+        running.pop()
+
+    stages = [build_stage(name, run_slowly, external_hashes=engine) for name in ("a", "b")]
+    threads = [
+        threading.Thread(target=build_scheduler(tmp_path, runtime).execute, args=(order,))
+        for order in (stages, stages[::-1])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overlaps == [["x"], ["x"]]
+
+
+def test_stages_after_one_that_failed_or_is_left_out_are_not_executed(tmp_path: Path, runtime: Runtime) -> None:
+    def fail() -> None:
+        raise TrainingError("no")
+
+    done: list[str] = []
+    bad, absent = build_stage("bad", fail), build_stage("absent")
+    stages = [
+        bad,
+        absent,
+        build_stage("after-bad", lambda: done.append("after-bad"), input_stages={"in": bad}),
+        build_stage("after-absent", lambda: done.append("after-absent"), input_stages={"in": absent}),
+        build_stage("good", lambda: done.append("good")),
+    ]
+    errors: list[str] = []
+
+    def accept(stage: Stage, error: Exception) -> bool:
+        errors.append(f"{stage.name} | {error}")
+        return True
+
+    build_scheduler(tmp_path, runtime, on_error=accept, left_out={"absent": "failed elsewhere"}).execute(stages)
+    assert (done, errors) == (["good"], ["bad | bad: no"])
+    with pytest.raises(TrainingError, match="bad: no"):
+        build_scheduler(tmp_path, runtime).execute(stages)
+
+
+def test_locks_are_acquired_all_or_none(tmp_path: Path) -> None:
+    locks = StageLocks(tmp_path)
+    with locks.try_acquire(["b"]) as has_b:
+        with locks.try_acquire(["c", "b", "a"]) as has_all:
+            assert (has_b, has_all) == (True, False)
+        with locks.try_acquire(["a", "c"]) as has_others:
+            assert has_others
+    assert {path.name for path in (tmp_path / STAGE_LOCKS_DIR).iterdir()} == {"a.lock", "b.lock", "c.lock"}
+
+
+def test_workers_take_gpus_in_turn_and_share_the_cores(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert [select_device("cuda:2", number) for number in (1, 2, 3)] == ["cuda:3", "cuda:0", "cuda:1"]
+    assert [select_device(name, 1) for name in ("cuda", "cpu", "mps")] == ["cuda:1", "cpu", "mps"]
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(6)
+        assert choose_workers(runtime) == 2
+        with share_cores(4, runtime):
+            assert (torch.get_num_threads(), os.environ[THREADS_VARIABLE]) == (1, "1")
+        assert (torch.get_num_threads(), THREADS_VARIABLE in os.environ) == (6, False)
+        torch.set_num_threads(1)
+        assert choose_workers(runtime) == 1
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setenv(THREADS_VARIABLE, "5")
+    with share_cores(4, runtime):
+        assert os.environ[THREADS_VARIABLE] == "5"
+
+
+def test_several_training_processes_refuse_workers(tiny_study: str, tmp_path: Path, runtime: Runtime) -> None:
+    from dataclasses import replace
+
+    distributed = replace(runtime, world_size=2)
+    with pytest.raises(StudyError, match="--workers: not for a study that several processes train"):
+        run_study(Study.parse(tiny_study), tmp_path, distributed, lambda *_: None, workers=2)
