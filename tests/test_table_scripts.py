@@ -27,14 +27,14 @@ def run_script(name: str, *arguments: str) -> str:
 
 
 def test_the_tables_of_a_run_show_arms_differences_and_labels(reported_run: Path) -> None:
-    text = run_script("tables.py", str(reported_run))
+    text = run_script("run_tables.py", str(reported_run))
     assert "| `human` |" in text
     assert "| `weak` minus `human` |" in text
     assert "| labels | Agreement |" in text
 
 
 def test_the_tables_over_seeds_show_each_arm(reported_run: Path) -> None:
-    text = run_script("labels/tables.py", "accuracy", str(reported_run))
+    text = run_script("labels/seed_tables.py", "accuracy", str(reported_run))
     assert "| arm | label accuracy | coverage | accuracy | SD across seeds |" in text
     assert "| `weak` |" in text
     assert "weak_model" not in text

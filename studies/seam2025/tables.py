@@ -90,7 +90,7 @@ class Column:
         numbers = row[metric]
         if len(self.datasets) == len(DATASETS):
             return float(numbers[-1])
-        return sum(numbers[DATASETS.index(name)] for name in self.datasets) / len(self.datasets)
+        return sum(float(numbers[DATASETS.index(name)]) for name in self.datasets) / len(self.datasets)
 
     def published_pgr(self, row: Mapping[str, Any]) -> float:
         if len(self.datasets) in (1, len(DATASETS)):
@@ -155,10 +155,10 @@ def format_metric(metric: Metric | None, *, digits: int = 1, signed: bool = Fals
     if metric.value is None:
         return "undefined"
     sign = "+" if signed else ""
-    interval = (
-        "" if metric.low is None else f" [{100 * metric.low:{sign}.{digits}f}, {100 * metric.high:{sign}.{digits}f}]"
-    )
-    return f"{100 * metric.value:{sign}.{digits}f}{interval}"
+    value = f"{100 * metric.value:{sign}.{digits}f}"
+    if metric.low is None or metric.high is None:
+        return value
+    return f"{value} [{100 * metric.low:{sign}.{digits}f}, {100 * metric.high:{sign}.{digits}f}]"
 
 
 def classify_direction(published: float, metric: Metric | None) -> str:

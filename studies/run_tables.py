@@ -1,4 +1,4 @@
-"""Prints the results of a finished run as Markdown: python studies/tables.py runs/hh-helpful
+"""Prints the results of a finished run as Markdown: python studies/run_tables.py runs/hh-helpful
 
 Shows the metrics of all arms, paired differences between arms, label metrics, and notes, all from the run's report.json.
 """

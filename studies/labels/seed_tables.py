@@ -1,4 +1,4 @@
-"""Prints one study's arms over several seeds as Markdown: python studies/labels/tables.py gold_reward runs/labels-starter-*
+"""Prints a study's arms over several seeds as Markdown: python studies/labels/seed_tables.py gold_reward runs/labels-starter-*
 
 The first argument is the metric. Differences are paired by test row within a seed; their intervals cover other seeds and other
 rows (`stats.mean_over_seeds_and_rows`).
