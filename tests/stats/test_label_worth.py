@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,14 +32,16 @@ def half_correct(share: float = 0.5) -> dict[str, float]:
 
 
 def test_a_worth_between_two_points_matches_the_value_computed_by_hand() -> None:
-    # The curve is 0 at 100 labels and 1 at 400, so f(n) = log(n / 100) / log(4). The arm is 0.5 with the variance
-    # 100/99 · 0.25 / 100 = 0.0025253; with t(99) = 1.98422 the half width is 0.099712. f is within 0.5 ± 0.099712 from
-    # n = 100 · 4^0.400288 = 174.2 to 100 · 4^0.599712 = 229.6.
+    # The curve is 0 at 100 labels and 1 at 400, so f(n) is log(n / 100) / log(4), or 2 - 20 / √n for the exponent 1/2. The arm
+    # is 0.5 with the variance 100/99 · 0.25 / 100 = 0.0025253; with t(99) = 1.98422 the half width is 0.099712. f is within
+    # 0.5 ± 0.099712 from 100 · 4^0.400288 = 174.2 to 100 · 4^0.599712 = 229.6, or from (20 / 1.599712)² = 156.3 to
+    # (20 / 1.400288)² = 204.0.
     worth = estimate_label_worth({400: [constant(1.0)], 100: [constant(0.0)]}, [half_correct()])
-    assert worth == LabelWorth(
+    assert worth.value == pytest.approx(200)
+    assert replace(worth, value=200.0) == LabelWorth(
         position="inside",
-        value=pytest.approx(200),
-        low=175,
+        value=200.0,
+        low=157,
         high=229,
         smallest=100,
         largest=400,
@@ -98,7 +101,7 @@ def test_rows_of_one_cluster_count_once_and_missing_rows_are_counted() -> None:
     ]
     clusters = {row: row.partition(".")[0] for row in twice[0]}
     repeated = estimate_label_worth({100: [twice[1]], 400: [twice[2]]}, [twice[0]], clusters=clusters)
-    assert (repeated.low, repeated.high, repeated.n) == (175, 229, 200)
+    assert (repeated.low, repeated.high, repeated.n) == (157, 229, 200)
     missing = {row: value for row, value in arm.items() if row != ROWS[0]}
     worth = estimate_label_worth({count: [values] for count, values in curve.items()}, [missing])
     assert (worth.n, worth.n_failed) == (99, 1)
@@ -108,11 +111,13 @@ def test_rows_of_one_cluster_count_once_and_missing_rows_are_counted() -> None:
     assert (one_cluster.low, one_cluster.high) == (None, None)
 
 
-def test_the_curve_is_interpolated_in_the_logarithm() -> None:
+def test_the_curve_is_interpolated_in_the_logarithm_or_in_a_power() -> None:
     tested = np.array([100, 200, 400, 800])
     assert compute_interpolation_weights(tested, [100, 400, 800]) == pytest.approx(
         np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
     )
+    # 1 / √n is 1/10 at 100 and 1/20 at 400, so the share of the second point at 1600/9 is (0.1 - 0.075) / 0.05
+    assert compute_interpolation_weights(np.array([1600 / 9]), [100, 400], 0.5) == pytest.approx(np.array([[0.5, 0.5]]))
     counts = list_tested_counts([500, 3900])
     assert (counts[0], counts[-1], bool((np.diff(counts) > 0).all())) == (500, 3900, True)
     assert 777 in list_tested_counts([500, 777, 3900])

@@ -1,12 +1,13 @@
 """How many human labels an arm's labels are worth, read off the learning curve of arms trained on human labels.
 
 The curve f is the expected value of a metric as a function of the number of human labels, over rows and training seeds. It is
-observed at a few numbers and interpolated linearly in their logarithm. The worth of an arm with the expected value w is the n
-with f(n) = w.
+observed at a few numbers. The worth of an arm with the expected value w is the n with f(n) = w.
 
 The interval inverts a test, as Fieller's (1954) does for a ratio: it holds every n for which w - f(n) is not significantly
 different from zero. At a given n that difference is a linear contrast of arms on the same rows, so its variance includes the
-arm's rows and seeds, and those of the curve. Nothing is extrapolated: an interval that reaches an end of the curve is open.
+arm's rows and seeds, and those of the curve. Between two points, learning curves follow power laws (Hestness et al. 2017):
+f is a straight line in n^-c, with an exponent c that is not known. The interval is the union of those for c = 0, a line in
+log n, and c = 1/2. Nothing is extrapolated: an interval that reaches an end of the curve is open.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ CurvePosition = Literal["below", "inside", "above"]
 ValuesBySeed = Sequence[Mapping[str, float]]
 # The numbers of labels that are tested, evenly spaced in their logarithm.
 NUM_TESTED_COUNTS = 1000
+# The least and the most concave curve between two points.
+CURVE_EXPONENTS = (0.0, 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,8 @@ def estimate_label_worth(
     `curve` has, by the number of human labels, the values of the students trained on them: one mapping per seed, from row ids
     to values, with the seeds in the same order as in `arm`. `clusters` gives the cluster of each row, such as its prompt.
 
-    The value is read off the increasing curve that is closest to the observed means (isotonic regression; Barlow et al. 1972).
+    The value is read off the increasing curve that is closest to the observed means (isotonic regression; Barlow et al. 1972),
+    a line in log n between its points.
     The variance of w - f(n) is that of two crossed random effects (Searle, Casella & McCulloch 1992): of rows, over their
     clusters, plus of seeds beyond the interaction, which the first part includes. The variance between seeds is pooled over
     all arms, without what a seed adds to all of them: two seeds of five arms have four degrees of freedom instead of one. It
@@ -90,12 +94,15 @@ def compute_label_worth(
     sums = sum_by_cluster(table.reshape(n_rows, -1), clusters)
     means = sums[:, :-1].sum(axis=0).reshape(n_arms, n_seeds) / n_rows
     tested = list_tested_counts(counts)
-    weights = compute_interpolation_weights(tested, counts)
-    contrasts = np.column_stack([np.ones(len(tested)), -weights])
-    differences = contrasts @ means.mean(axis=1)
-    half_widths = compute_half_widths(contrasts, sums, means)
+    differences, half_widths = np.empty((2, len(CURVE_EXPONENTS), len(tested)))
+    for index, exponent in enumerate(CURVE_EXPONENTS):
+        weights = compute_interpolation_weights(tested, counts, exponent)
+        contrasts = np.column_stack([np.ones(len(tested)), -weights])
+        differences[index] = contrasts @ means.mean(axis=1)
+        half_widths[index] = compute_half_widths(contrasts, sums, means)
     position, value = _locate(means.mean(axis=1), counts)
-    low, high = _invert(tested, differences, half_widths, position, value)
+    accepted = np.asarray((np.abs(differences) <= half_widths).any(axis=0))
+    low, high = _bound(tested, accepted, position, value)
     return LabelWorth(
         position=position,
         value=value,
@@ -115,10 +122,15 @@ def list_tested_counts(counts: Sequence[int]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([spaced, np.asarray(counts, dtype=np.int64)]))
 
 
-def compute_interpolation_weights(tested: NDArray[np.int64], counts: Sequence[int]) -> FloatArray:
-    """The weights of the curve's points in its value at each tested number: (tested, counts). Each row sums to 1."""
-    log_counts = np.log(counts)
-    return np.stack([np.interp(np.log(tested), log_counts, unit) for unit in np.eye(len(counts))], axis=1)
+def compute_interpolation_weights(
+    tested: NDArray[np.number], counts: Sequence[int], exponent: float = 0.0
+) -> FloatArray:
+    """The weights of the curve's points in its value at each tested number: (tested, counts). Each row sums to 1.
+
+    Between two points, the curve is a straight line in n^-exponent, or in log n for an exponent of 0.
+    """
+    x, knots = (np.log(n) if exponent == 0 else -(n**-exponent) for n in (np.asarray(tested), np.asarray(counts)))
+    return np.stack([np.interp(x, knots, unit) for unit in np.eye(len(counts))], axis=1)
 
 
 def compute_half_widths(contrasts: FloatArray, sums: FloatArray, means: FloatArray) -> FloatArray:
@@ -179,20 +191,12 @@ def fit_increasing(values: Sequence[float]) -> list[float]:
     return [level for level, size in blocks for _ in range(size)]
 
 
-def _invert(
-    tested: NDArray[np.int64],
-    differences: FloatArray,
-    half_widths: FloatArray,
-    position: CurvePosition,
-    value: float | None,
+def _bound(
+    tested: NDArray[np.int64], accepted: NDArray[np.bool_], position: CurvePosition, value: float | None
 ) -> tuple[float | None, float | None]:
     """The smallest and the largest number that are not rejected, None at an end of the curve that is not rejected."""
-    accepted = np.abs(differences) <= half_widths
-    found = tested[accepted]
-    low = float(found[0]) if len(found) else value if value is not None else float(tested[-1])
-    high = float(found[-1]) if len(found) else value if value is not None else float(tested[0])
-    is_low_open = bool(accepted[0]) or position == "below"
-    is_high_open = bool(accepted[-1]) or position == "above"
-    if value is not None:
-        low, high = min(low, value), max(high, value)
+    inside = [*tested[accepted].tolist(), *([] if value is None else [value])]
+    is_low_open, is_high_open = accepted[0] or position == "below", accepted[-1] or position == "above"
+    low = float(min(inside, default=tested[-1]))
+    high = float(max(inside, default=tested[0]))
     return None if is_low_open else low, None if is_high_open else high
