@@ -21,10 +21,11 @@ from trimtab.errors import DataError, EngineError
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
 from trimtab.pipeline.engine_resources import EngineResources
-from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_scheduler import execute_stages
 from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.split import split_stage
+from trimtab.pipeline.trial_prompts import TRIALS_FILE
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.types import ChoiceScores, EngineRequest
@@ -36,20 +37,29 @@ BUSY = ChoiceScores(probabilities=(), status="failed", note="503: busy")
 
 @dataclass
 class Server:
-    """Fails requests about the pairs in `failing`, and goes down after `max_answers` answers."""
+    """Fails requests about the pairs in `failing`, and goes down after `max_answers` answers, those of trials included."""
 
     failing: set[int] = field(default_factory=set)
     max_answers: int | None = None
     requested: list[int] = field(default_factory=list)
     answered: list[int] = field(default_factory=list)
+    trials: list[str] = field(default_factory=list)
+
+    @property
+    def is_down(self) -> bool:
+        return self.max_answers is not None and len(self.answered) + len(self.trials) >= self.max_answers
 
     def score(self, request: EngineRequest, candidates: Sequence[str], **options: Any) -> ChoiceScores:
-        pair = next(n for n in range(PAIRS) if f"What of {n}?" in request.prompt[0].content)
-        self.requested.append(pair)
-        if pair in self.failing:
-            return BUSY
-        self.answered.append(pair)
-        engine = ScriptedEngine(choice_weights=lambda *_: [2.0 + pair, 1.0])
+        text = request.prompt[0].content
+        pair = next((n for n in range(PAIRS) if f"What of {n}?" in text), None)
+        if pair is None:
+            self.trials.append(text)
+        else:
+            self.requested.append(pair)
+            if pair in self.failing:
+                return BUSY
+            self.answered.append(pair)
+        engine = ScriptedEngine(choice_weights=lambda *_: [2.0 + (pair or 0), 1.0])
         return engine.score_choices([request], [candidates], **options)[0]
 
 
@@ -72,7 +82,7 @@ class FlakyEngine(ScriptedEngine):
         include_end_of_turn: bool = False,
     ) -> list[ChoiceScores]:
         server: Server = self.server  # type: ignore[attr-defined]
-        if server.max_answers is not None and len(server.answered) >= server.max_answers:
+        if server.is_down:
             raise EngineError("no server answers at 127.0.0.1:8000")
         return [
             server.score(request, choices, first_token_only=first_token_only, include_end_of_turn=include_end_of_turn)
@@ -268,8 +278,22 @@ def test_a_server_that_goes_down_midway_loses_no_response(server: Server, pairs:
     assert len(server.answered) == len(set(server.answered)) == 24
 
 
-def test_annotating_a_file_resumes_after_an_outage(server: Server, pairs: Path, tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_found_by_the_trial_before_any_pair_is_sent(
+    server: Server, pairs: Path, tmp_path: Path
+) -> None:
     server.max_answers = 0
+    output = tmp_path / "labels.jsonl"
+    message = "^annotator prompted: a trial prompt failed: no server answers at 127.0.0.1:8000$"
+    with pytest.raises(EngineError, match=message):
+        label_in_file(pairs, output)
+    assert (server.requested, output.exists()) == ([], False)
+    server.max_answers = None
+    label_in_file(pairs, output)
+    assert read_statuses(output) == ["ok"] * PAIRS
+
+
+def test_annotating_a_file_resumes_after_an_outage(server: Server, pairs: Path, tmp_path: Path) -> None:
+    server.max_answers = 1
     output = tmp_path / "labels.jsonl"
     with pytest.raises(
         EngineError,
@@ -280,6 +304,22 @@ def test_annotating_a_file_resumes_after_an_outage(server: Server, pairs: Path, 
     server.max_answers = None
     label_in_file(pairs, output)
     assert read_statuses(output) == ["ok"] * PAIRS
+    # the trial of the first command, which is recorded
+    assert len(server.trials) == 1
+
+
+def test_a_trial_is_no_label_and_its_reply_is_not_cached(server: Server, pairs: Path, tmp_path: Path) -> None:
+    output, cache = tmp_path / "labels.jsonl", tmp_path / "labels.jsonl.completions"
+    server.failing = {3, 17}
+    assert label_in_file(pairs, output).startswith("30 pairs: 28 labeled, 0 abstained, 2 failed")
+    assert len(server.trials) == 1
+    assert "What is the capital of France?" in server.trials[0]
+    assert len(server.requested) == len(read_statuses(output)) == PAIRS
+    completions, trials = sorted(cache.glob("*.jsonl"), key=lambda path: path.name == TRIALS_FILE)
+    assert len(completions.read_text().splitlines()) == 28
+    (line,) = trials.read_text().splitlines()
+    trial = json.loads(line)["value"]
+    assert (trial["setting"], trial["cost"]["calls"]) == ("annotator prompted", 1)
 
 
 def test_completions_stay_next_to_a_label_file_until_no_label_is_missing(
@@ -290,7 +330,7 @@ def test_completions_stay_next_to_a_label_file_until_no_label_is_missing(
     summary = label_in_file(pairs, output).splitlines()
     assert summary[0] == "30 pairs: 28 labeled, 0 abstained, 2 failed"
     assert summary[-1] == (f"run the same command to retry failed labels; the other completions are cached in {cache}")
-    server.failing, server.requested = set(), []
+    server.failing, server.requested, server.trials = set(), [], []
     assert label_in_file(pairs, output).startswith("30 pairs: 30 labeled")
-    assert sorted(server.requested) == [3, 17]
+    assert (sorted(server.requested), server.trials) == ([3, 17], [])
     assert not cache.exists()

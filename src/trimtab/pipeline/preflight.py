@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
 from trimtab.config.study import Study
 from trimtab.core.component import Component
@@ -11,13 +11,14 @@ from trimtab.core.interfaces import EngineConfig, HasPreflight
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, EngineError, ModelError
 from trimtab.models.config import compute_model_hash, resolve_weights
+from trimtab.pipeline.completion_cache import COMPLETIONS_DIR
 from trimtab.pipeline.plan import Plan, required_models
 from trimtab.pipeline.plan.weak_models import list_distinct_models
-from trimtab.pipeline.stage import identity_settings
+from trimtab.pipeline.stage import Stage, identity_settings
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
 from trimtab.pipeline.stages.split import require_max_length
 from trimtab.pipeline.stale_stages import find_stale_stages
-from trimtab.pipeline.trial_prompts import try_component
+from trimtab.pipeline.trial_prompts import Trials
 from trimtab.storage.artifacts import Artifact, Store
 
 
@@ -53,36 +54,44 @@ def preflight_scorers(study: Study, runtime: Runtime) -> None:
 
 
 def preflight_engines(study: Study, plan: Plan, store: Store, runtime: Runtime) -> None:
-    """Raises `EngineError` if an engine that is still needed is not usable.
+    """Raises errors like `preflight_components` for the annotators and judges of a study."""
+    arms = [(f"arms.{name}.annotator", "annotator", arm.annotator) for name, arm in study.arms.items()]
+    judges = [(f"judges.{name}", "judge", judge) for name, judge in study.judges.items()]
+    preflight_components([*arms, *judges], plan.stages, store, runtime)
 
-    Finished stages need no engine: a finished run can be run again when its servers are gone.
+
+def preflight_components(
+    components: Iterable[tuple[str, str, Component]], stages: Sequence[Stage], store: Store, runtime: Runtime
+) -> None:
+    """Raises `EngineError` if an engine that is still needed is not usable, and `DataError` if an annotator cannot use its
+    answers.
+
+    `components` are settings, keys in the settings of a stage, and components. Finished stages need no engine: a finished run
+    can be run again when its servers are gone.
     """
-    stale = {stage.fingerprint for stage in find_stale_stages(plan.stages, store)}
+    stale = {stage.fingerprint for stage in find_stale_stages(stages, store)}
     remaining = [
-        stage.settings
-        for stage in plan.stages
-        if stage.fingerprint in stale or store.find(stage.name, stage.recipe) is None
+        stage.settings for stage in stages if stage.fingerprint in stale or store.find(stage.name, stage.recipe) is None
+    ]
+    needed = [
+        (setting, component)
+        for setting, role, component in components
+        if any(settings.get(role) == identity_settings(component) for settings in remaining)
     ]
     checked: list[EngineConfig] = []
-    for setting, role, component in _components_with_engines(study):
-        identity = identity_settings(component)
-        if not any(settings.get(role) == identity for settings in remaining):
-            continue
+    for setting, component in needed:
         for name, engine in list_engine_configs(component).items():
             if engine not in checked and isinstance(engine, HasPreflight):
                 # a component's name for an engine need not be the name of a setting
                 field = f".{name}" if name in type(component).model_fields else ""
                 _preflight_engine(f"{setting}{field}", engine, runtime)
                 checked.append(engine)
-        try_component(setting, component, runtime)
-
-
-def _components_with_engines(study: Study) -> Iterator[tuple[str, str, Component]]:
-    """The setting, the key in a stage's settings, and the component."""
-    for name, arm in study.arms.items():
-        yield f"arms.{name}.annotator", "annotator", arm.annotator
-    for name, judge in study.judges.items():
-        yield f"judges.{name}", "judge", judge
+    trials = Trials(store.root / COMPLETIONS_DIR, runtime)
+    try:
+        for setting, component in needed:
+            trials.try_component(setting, component)
+    finally:
+        trials.close()
 
 
 def _preflight_engine(setting: str, engine: HasPreflight, runtime: Runtime) -> None:

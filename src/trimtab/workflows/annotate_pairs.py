@@ -15,14 +15,15 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.completion_cache import CachedEngine
-from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import sort_stages
 from trimtab.pipeline.preflight import prefetch_models
+from trimtab.pipeline.stage_scheduler import execute_stages
 from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator
 from trimtab.pipeline.stages.filter import as_filter
 from trimtab.pipeline.stages.split import as_source
+from trimtab.pipeline.trial_prompts import Trials, compute_trial_key
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import load_annotations
@@ -66,7 +67,8 @@ def annotate_pairs(
 
     Models named with an @ are those of the finished run in `models_from`. An annotator that learns is trained on
     `training_pairs`. `folder` caches completions and trained models. Raises `StudyError` before any work if the annotator or
-    its models cannot be used, and `EngineError` if a model becomes unavailable.
+    its models cannot be used, `DataError` if the annotator failed on both trial pairs, and `EngineError` if a model becomes
+    unavailable.
     """
     validate_standalone(annotator, training_pairs)
     resolver = ModelResolver(models_from, get_training_task(annotator, DEFAULT_TRAINING_TASK))
@@ -80,13 +82,17 @@ def annotate_pairs(
     pairs, start = dataset.pairs, time.monotonic()
     # engines are started first: if one fails, nothing has been computed yet
     engines = {name: resolver.start_engine(config, runtime) for name, config in configs.items()}
+    before_trial = time.monotonic()
+    cache_keys = {name: resolver.cache_key(config) for name, config in configs.items()}
+    if engines:
+        key = compute_trial_key(annotator, cache_keys)
+        Trials(folder, runtime).ask_component(f"annotator {get_kind(annotator)}", annotator, engines, key)
+    start += time.monotonic() - before_trial  # a trial is no label
     inputs = AnnotatorInputs(
         logprobs={name: _compute_logprobs(model, pairs, runtime) for name, model in models.items()},
         human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
         engines={
-            name: CachedEngine(
-                engine=engine, cache_key=resolver.cache_key(configs[name]), folder=folder, notify=runtime.notify
-            )
+            name: CachedEngine(engine=engine, cache_key=cache_keys[name], folder=folder, notify=runtime.notify)
             for name, engine in engines.items()
         },
         pairs={pair.id: pair for pair in pairs},

@@ -109,6 +109,11 @@ class AuditRequest:
         """The number of training pairs (per fold with cross-fitting) for `count` labeled pairs."""
         return count if self.train_on is not None else count * (self.folds - 1) // self.folds
 
+    def list_components(self) -> list[tuple[str, str, Component]]:
+        """The annotators, each after its name in messages and its key in the settings of a stage."""
+        names = {AUDITED_ARM: f"annotator {self.kind}", REFERENCE_ARM: f"--reference-model {self.reference_model}"}
+        return [(names[arm], "annotator", self.study.arms[arm].annotator) for arm in self.study.arms]
+
     def prefetch(self, runtime: Runtime) -> None:
         prefetch_models(self.study, runtime)
 
