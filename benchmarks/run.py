@@ -31,6 +31,8 @@ TRL_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
 MIN_PAIRS = 16
 # Pairs of the whole study: labeled, unlabeled and test.
 STUDY_PAIRS = 160
+# Trimtab runs the whole study in one process, and in this many.
+STUDY_WORKERS = 2
 # Unlabeled pairs and test prompts of the runs to report. A report may take a minute.
 REPORT_SIZES = {"": (20_000, 1_000), "_many_prompts": (20_000, 20_000)}
 MAX_REPORT_SECONDS = 60
@@ -124,12 +126,16 @@ def measure_study(options: argparse.Namespace) -> dict[str, float]:
         "device": options.device,
     }
     baselines = [{**base, "run": "study_trl", "size": size} for size in TRL_SIZES[device_type(options.device)]]
-    trimtab, *others = measure_medians([{**base, "run": "study_trimtab"}, *baselines], options.rounds)
+    tasks = [{**base, "run": "study_trimtab", "workers": workers} for workers in (1, STUDY_WORKERS)]
+    trimtab, parallel, *others = measure_medians([*tasks, *baselines], options.rounds)
     best = min(others, key=lambda result: result["seconds"])
     return {
         "time_ratio": best["seconds"] / trimtab["seconds"],
         "memory_saving": best["peak_mb"] / trimtab["peak_mb"],
+        "time_ratio_workers": best["seconds"] / parallel["seconds"],
+        "memory_saving_workers": best["peak_mb"] / parallel["peak_mb"],
         **{f"{key}_trimtab": value for key, value in trimtab.items()},
+        **{f"{key}_workers": value for key, value in parallel.items()},
         **{f"{key}_trl": value for key, value in best.items()},
     }
 
@@ -268,7 +274,9 @@ def print_results(results: dict[str, Any]) -> None:
         console.print(
             f"whole study: {results['study']['seconds_trimtab']:.0f} s, with TRL and transformers "
             f"{results['study']['seconds_trl']:.0f} s ({results['study']['time_ratio']:.2f}x the time, "
-            f"{results['study']['memory_saving']:.2f}x the memory)"
+            f"{results['study']['memory_saving']:.2f}x the memory); {STUDY_WORKERS} workers: "
+            f"{results['study']['seconds_workers']:.0f} s ({results['study']['time_ratio_workers']:.2f}x, "
+            f"{results['study']['memory_saving_workers']:.2f}x the memory)"
         )
     if "scaling" in results:
         console.print(

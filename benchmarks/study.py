@@ -36,13 +36,13 @@ SPLITS = ("labeled", "unlabeled", "test")
 
 
 def run_study_task(task: dict[str, Any]) -> dict[str, Any]:
-    """Runs one contender. `size` is TRL's number of pairs in one forward pass."""
+    """Runs one contender. `workers` is Trimtab's number of processes, `size` TRL's number of pairs in one forward pass."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_splits(folder, task["count"], task.get("pairs"))
         start = time.perf_counter()
         if task["run"] == "study_trimtab":
-            accuracies = run_with_trimtab(folder, task["device"])
+            accuracies = run_with_trimtab(folder, task["device"], task["workers"])
         else:
             accuracies = run_with_trl(folder, task["size"])
         seconds = time.perf_counter() - start
@@ -84,7 +84,7 @@ def _to_trl_row(pair: Pair) -> dict[str, Any]:
     }
 
 
-def run_with_trimtab(folder: Path, device: str) -> dict[str, float]:
+def run_with_trimtab(folder: Path, device: str, workers: int) -> dict[str, float]:
     os.environ["TRIMTAB_LOGPROB_CACHE"] = "off"
     import trimtab
 
@@ -101,7 +101,7 @@ def run_with_trimtab(folder: Path, device: str) -> dict[str, float]:
             "kl_to_reference": False,
         }
     )
-    results = trimtab.run(study, folder / "run", device=device)
+    results = trimtab.run(study, folder / "run", device=device, workers=workers)
     return {arm.name: arm.metrics["accuracy"].value or 0.0 for arm in results.report.arms if arm.name in ARMS}
 
 

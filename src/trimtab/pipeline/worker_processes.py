@@ -115,9 +115,11 @@ class WorkerProcesses:
             "created": self.created.append,
             "failed": self.failed.__setitem__,
         }
-        for line in process.stdout:  # type: ignore[union-attr]
-            kind, *values = json.loads(line)
-            handlers[kind](*values)
+        with process.stdout as lines:  # type: ignore[union-attr]
+            for line in lines:
+                if line.endswith("\n"):  # else it was killed while it wrote
+                    kind, *values = json.loads(line)
+                    handlers[kind](*values)
         status = process.wait()
         if status and not self._is_stopping:
             self.runtime.notify(f"worker {number} ended with status {status}; the run continues without it")
