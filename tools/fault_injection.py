@@ -195,7 +195,7 @@ def inject_kills_of_annotate(lab: Lab, count: int, rng: random.Random) -> None:
 
 def inject_full_disks(lab: Lab, count: int) -> None:
     """Runs the study on a disk that is too small, at `count` sizes, then enlarges the disk and resumes."""
-    used = sum(path.stat().st_blocks * 512 for path in (lab.folder / "reference").rglob("*"))
+    used = sum(path.stat().st_blocks * 512 for path in (lab.folder / "reference").rglob("*") if path.is_file())
     for number in range(1, count + 1):
         size, disk = used * number // (count + 1) // 4096 * 4096, lab.folder / f"disk-{number}"
         disk.mkdir()

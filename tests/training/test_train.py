@@ -217,6 +217,7 @@ def test_a_killed_and_resumed_run_gives_identical_weights(
     for name, weight in adapter_weights(uninterrupted).items():
         assert torch.equal(weight, adapter_weights(resumed)[name]), name
     assert log == uninterrupted_log
+    assert (tmp_path / "interrupted/log.jsonl").read_bytes() == (tmp_path / "uninterrupted/log.jsonl").read_bytes()
 
 
 def test_a_resumed_log_has_each_step_once_if_not_every_step_is_logged(tmp_path: Path) -> None:

@@ -324,4 +324,5 @@ def _list_step_records(state: Any) -> list[dict[str, float]]:
 
 
 def _to_step_record(logs: Mapping[str, Any]) -> dict[str, float]:
-    return {"step": logs["step"], **{name: round(float(value), 6) for name, value in logs.items() if name != "step"}}
+    """Names in a fixed order, since those in a checkpoint are sorted."""
+    return {"step": logs["step"], **{name: round(float(logs[name]), 6) for name in sorted(logs) if name != "step"}}
