@@ -180,6 +180,7 @@ class Study(Settings):
     ood_eval: Mapping[str, SourceField] = Field(
         default_factory=dict, description="labeled pairs of other domains by name, for out-of-domain accuracy"
     )
+    label_price: float | None = Field(None, gt=0, description="our default, null: none; price of a human label")
     num_report_samples: int = Field(
         4, ge=0, description="our default; test prompts shown in the report with every arm's response"
     )

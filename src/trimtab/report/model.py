@@ -13,6 +13,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.errors import DataError
 from trimtab.metrics.judge_quality import JudgedArm, RaterAgreement
+from trimtab.metrics.label_certificate import LabelCertificate
+from trimtab.report.collect.label_worth import LabelWorthInfo
 from trimtab.report.collect.rewards import RewardInfo
 from trimtab.report.collect.search_trees import SearchInfo
 from trimtab.report.collect.similarities import SimilarityCorrelation, SimilarityInfo
@@ -196,6 +198,7 @@ class Report:
     comparisons: tuple[ArmComparison, ...] = ()
     labels: tuple[LabelInfo, ...] = ()
     searches: tuple[SearchInfo, ...] = ()
+    label_worths: tuple[LabelWorthInfo, ...] = ()
     rewards: tuple[RewardInfo, ...] = ()
     judges: tuple[JudgeInfo, ...] = ()
     rater_agreements: tuple[RaterAgreement, ...] = ()

@@ -14,6 +14,7 @@ from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, lo
 from trimtab.report.collect.comparisons import build_comparisons
 from trimtab.report.collect.judges import collect_judge_results
 from trimtab.report.collect.labels import build_label_info
+from trimtab.report.collect.label_worth import collect_label_worths
 from trimtab.report.collect.rewards import GOLD_REWARD, RewardInfo, collect_rewards, format_proxy_note
 from trimtab.report.collect.search_trees import SearchInfo, collect_search_info
 from trimtab.report.collect.similarities import collect_similarities
@@ -46,6 +47,7 @@ def build_report(run: Run) -> Report:
             )
         ),
         labels=tuple(_build_label_info(run, arm.name, arm.annotator, arm.labels) for arm in arms if arm.labels),
+        label_worths=collect_label_worths([run], [values]),
         searches=tuple(_collect_searches(run)),
         data=tuple(_collect_splits(run)),
         stage_costs=tuple(_collect_stage_costs(run)),

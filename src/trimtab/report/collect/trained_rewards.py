@@ -21,5 +21,8 @@ def relabel_trained_rewards(report: Report) -> Report:
             replace(comparison, metric=display_metric_name(comparison.metric, rewards))
             for comparison in report.comparisons
         ),
+        label_worths=tuple(
+            replace(worth, metric=display_metric_name(worth.metric, rewards)) for worth in report.label_worths
+        ),
         samples=tuple(replace(sample, metric=display_metric_name(sample.metric, rewards)) for sample in report.samples),
     )

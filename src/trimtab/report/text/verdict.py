@@ -8,6 +8,7 @@ from trimtab.config.names import is_sft_row
 from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import ArmResult, Direction, JudgeInfo, Report, classify_difference, sort_arm_names
 from trimtab.report.text import judge_summary
+from trimtab.report.text.label_worth import build_label_worth_sentence
 from trimtab.report.text.phrases import (
     capitalize_first,
     explain_inconclusive,
@@ -44,6 +45,7 @@ def build_verdict(report: Report) -> tuple[str, ...]:
     if judge is not None:
         headline = judge_summary.build_headline_sentence(judge, arm.name)
         sentences = [headline, _build_other_arms_sentence_by_judge(report, judge, arm.name), *sentences]
+    sentences += [build_label_worth_sentence(report, arm.name, metric)] if metric else []
     sentences += _build_other_judge_sentences(report, arm.name, metric, judge)
     verdict = tuple(sentence for sentence in sentences if sentence)
     return verdict or (f"{capitalize_first(arm_name)} could not be compared to SFT alone or to human labels.",)

@@ -24,6 +24,7 @@ from trimtab.workflows.audit.evaluation import LabelEvaluation
 from trimtab.workflows.audit.plan import AuditStages, build_audit_stages
 from trimtab.workflows.audit.recommendation import build_recommendation
 from trimtab.workflows.audit.request import AuditRequest
+from trimtab.workflows.audit.worth_forecast import WorthForecast, build_worth_forecast
 
 ArtifactsByFingerprint = Mapping[str, Artifact]
 
@@ -34,6 +35,7 @@ class Audit:
 
     `improvement` is the annotator's accuracy minus that of `best_baseline`, one of the two length baselines.
     `certified_shares` has, by accuracy, the share of the labels that the filter `certified` would keep at 95% confidence.
+    `worth_forecast` is a forecast of the number of human labels that the labels are worth.
     `learning_curve` is agreement by the number of labeled pairs used for training, all of them last; `last_doubling` is the
     gain from the last doubling.
     """
@@ -55,6 +57,7 @@ class Audit:
     optimal_selection: SelectedFraction
     by_retained_fraction: Mapping[float, Metric]
     certified_shares: Mapping[float, float]
+    worth_forecast: WorthForecast
     unlabeled_accuracy: Metric | None
     n_unlabeled: int
     learning_curve: Mapping[int, Metric] = field(default_factory=dict)
@@ -163,6 +166,7 @@ def _build_audit(request: AuditRequest, plan: AuditStages, split: Artifact, arti
         optimal_selection=selection,
         by_retained_fraction=by_retained_fraction,
         certified_shares=evaluation.certified_shares(pool),
+        worth_forecast=build_worth_forecast(evaluation, pool, selection, request.method, seed),
         unlabeled_accuracy=evaluation.unlabeled_accuracy(pool, pool_prompts, request.method, seed) if pool else None,
         n_unlabeled=len(pool),
         learning_curve={**curve, total: agreement} if curve else {},

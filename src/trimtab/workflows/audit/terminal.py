@@ -48,6 +48,9 @@ def _render_sections(audit: Audit) -> Iterator[RenderableType]:
     yield _build_table("accuracy, certified with 95% confidence", "of the labels", rows)
     if not audit.has_equal_confidences:
         yield from _render_selection(audit)
+    forecast = audit.worth_forecast
+    title = f"forecast, not measured: {forecast.num_labels:,} labels, used as"
+    yield _build_table(title, "are worth human labels", list(forecast.rows()))
     yield _build_table("cost", "", list(_cost_rows(audit)))
 
 

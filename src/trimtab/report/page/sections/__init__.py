@@ -14,6 +14,7 @@ from trimtab.report.page.sections.data import build_data_section
 from trimtab.report.page.sections.headline import build_headline_section
 from trimtab.report.page.sections.judges import build_judge_tables, build_judges_section
 from trimtab.report.page.sections.labels import (
+from trimtab.report.page.sections.label_worth import build_label_worth_section, build_label_worth_tables
     build_inference_cost_section,
     build_label_tables,
     build_labels_section,
@@ -35,6 +36,7 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_results_section,
     build_comparisons_section,
     build_rewards_section,
+    build_label_worth_section,
     build_side_effects_section,
     build_similarities_section,
     build_labels_section,
@@ -55,6 +57,7 @@ TERMINAL_TABLES: tuple[Callable[[Report], Sequence[Table]], ...] = (
     build_comparison_tables,
     build_side_effect_tables,
     build_similarity_tables,
+    build_label_worth_tables,
     build_reward_tables,
     build_label_tables,
     build_judge_tables,
