@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sample_report import REPORT
 
 from trimtab.config.study import Study
+from trimtab.core.plain_text import render_plain_text
 from trimtab.pipeline.plan.labeling_stages import build_arms
 from trimtab.report.collect.arm_values import ArmValues
 from trimtab.report.collect.label_worth import CurvePoint, LabelWorthInfo, collect_label_worths
@@ -17,6 +19,11 @@ from trimtab.report.model import Report, report_from_json, report_to_json
 from trimtab.report.page.learning_curve_figure import draw_learning_curve
 from trimtab.report.page.sections.label_worth import build_label_worth_section
 from trimtab.report.page.sections.section import PageContents
+from trimtab.report.run_comparison.collect import ComparedRun, RunComparison
+from trimtab.report.run_comparison.json_format import run_comparison_to_json
+from trimtab.report.run_comparison.page import render_run_comparison_page
+from trimtab.report.run_comparison.seeds import find_varied_seed
+from trimtab.report.run_comparison.terminal import render_run_comparison_tables
 from trimtab.report.run_reader import Run, RunRow
 from trimtab.report.table import render_terminal_table
 from trimtab.report.text.label_worth import build_label_worth_sentence, format_label_worth
@@ -209,3 +216,25 @@ def test_there_is_no_worth_without_a_curve() -> None:
     assert collect_label_worths([TrainedRun(), without_arms], [values_of("accuracy")] * 2) == ()
     unrelated = {**values_of("accuracy"), "weak": ArmValues(values={"accuracy": {"other": 1.0}})}
     assert "weak" not in {info.arm for info in collect_label_worths([TrainedRun()], [unrelated])}
+
+
+def test_a_comparison_of_seeds_shows_the_worth_over_all_of_them() -> None:
+    run = ComparedRun(name="first", folder=Path("first"), report=REPORT)
+    over_seeds = replace(WEAK, worth=replace(INSIDE, n_seeds=2))
+    comparison = RunComparison(runs=(run,), metric_rows=(), notes=(), label_worths=(over_seeds,))
+    legend = "human labels. Intervals are over test rows and 2 seeds."
+    text = render_plain_text(render_run_comparison_tables(comparison))
+    assert "1,873 [1,204, more than 3,870]" in text
+    assert legend in " ".join(text.split())
+    page = render_run_comparison_page(comparison)
+    assert legend in page
+    assert page.count("<svg") == 1
+    assert run_comparison_to_json(comparison)["label_worths"][0]["worth"]["low"] == 1204.0
+
+
+def test_random_subsets_with_the_seed_of_the_study_do_not_separate_the_runs() -> None:
+    def study(seed: int, subset_seed: int) -> Study:
+        return Study.parse(STUDY, [f"seed={seed}", f"arms.human_2.filter.seed={subset_seed}"])
+
+    assert find_varied_seed([study(1, 1), study(2, 2)]) == "seed"
+    assert find_varied_seed([study(1, 3), study(2, 4)]) is None

@@ -9,6 +9,7 @@ from pathlib import Path
 from trimtab import stats
 from trimtab.errors import DataError, StudyError
 from trimtab.report.collect.arm_values import ArmValues, load_arm_values
+from trimtab.report.collect.label_worth import LabelWorthInfo, collect_label_worths
 from trimtab.report.collect.report import build_report
 from trimtab.report.collect.rewards import GOLD_REWARD, PROXY_REWARD, display_metric_name
 from trimtab.report.collect.trained_rewards import relabel_trained_rewards
@@ -50,7 +51,8 @@ class RunComparison:
     """The runs, the metrics that at least two of them share, and notes for the reader.
 
     If the runs are one study with several seeds or split seeds, `seed_aggregates` has the metrics over all of them, and
-    `seed_note` says what their intervals cover. `shared_test_pairs`: whether all runs have the same test pairs.
+    `seed_note` says what their intervals cover. `shared_test_pairs`: whether all runs have the same test pairs; `label_worths`
+    has the worth of labels over such seeds.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -59,6 +61,7 @@ class RunComparison:
     seed_aggregates: tuple[SeedAggregate, ...] = ()
     seed_note: str = ""
     shared_test_pairs: bool = True
+    label_worths: tuple[LabelWorthInfo, ...] = ()
 
     @property
     def metric_names(self) -> list[str]:
@@ -109,7 +112,12 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         seed_aggregates=tuple(_aggregate_seeds(loaded, has_shared_pairs)) if varied else (),
         seed_note=describe_pooling(varied, shared_test_pairs=has_shared_pairs) if varied else "",
         shared_test_pairs=has_shared_pairs,
+        label_worths=_collect_label_worths(loaded) if varied and has_shared_pairs else (),
     )
+
+
+def _collect_label_worths(loaded: Sequence[_LoadedRun]) -> tuple[LabelWorthInfo, ...]:
+    return collect_label_worths([run.run for run in loaded], [run.values_by_arm for run in loaded])
 
 
 def _aggregate_seeds(loaded: Sequence[_LoadedRun], has_shared_pairs: bool) -> list[SeedAggregate]:

@@ -9,7 +9,8 @@ from trimtab.report.run_comparison.collect import RunComparison
 
 
 def run_comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
-    """`runs`, `metrics` (one row per arm and metric, with paired differences to the first run), `seeds` and `notes`.
+    """`runs`, `metrics` (one row per arm and metric, with paired differences to the first run), `seeds`, `label_worths` and
+    `notes`.
 
     A metric value is {"value", "low", "high", "n", "n_failed"}.
     """
@@ -37,5 +38,6 @@ def run_comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
             }
             for aggregate in comparison.seed_aggregates
         ],
+        "label_worths": [asdict(info) for info in comparison.label_worths],
         "notes": [*comparison.notes, *([comparison.seed_note] if comparison.seed_note else [])],
     }

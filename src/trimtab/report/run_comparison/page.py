@@ -9,6 +9,7 @@ from trimtab.report.metric_registry import MetricInfo, get_metric_info
 from trimtab.report.model import ArmResult
 from trimtab.report.page.figures import draw_intervals
 from trimtab.report.page.html import create_environment, load_stylesheet
+from trimtab.report.page.sections.label_worth import WORTH_INTRO, build_worth_tables, draw_learning_curves
 from trimtab.report.run_comparison.collect import ComparedRun, MetricRow, RunComparison
 from trimtab.report.run_comparison.tables import build_metric_table, build_seed_table, format_metric_title
 from trimtab.report.table import Table
@@ -48,6 +49,9 @@ def render_run_comparison_page(comparison: RunComparison) -> str:
             (format_metric_title(metric), build_seed_table(comparison, metric))
             for metric in comparison.seed_metric_names
         ],
+        worth_intro=WORTH_INTRO,
+        worth_tables=build_worth_tables(comparison.label_worths),
+        worth_figures=draw_learning_curves(comparison.label_worths),
         sections=[_metric_section(comparison, metric) for metric in comparison.metric_names],
         style=load_stylesheet(),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from trimtab import stats
 from trimtab.config.study import Study
+from trimtab.core.component import Component
 from trimtab.report.collect.arm_values import ArmValues
 from trimtab.types import Metric, Pair
 
@@ -57,8 +58,8 @@ class SeedAggregate:
 def find_varied_seed(studies: Sequence[Study]) -> VariedSeed | None:
     """The seed that differs between all of these studies, if nothing else does; None if they are not to be pooled.
 
-    If both seeds differ between all studies, that is `seed`. A grid of seeds and split seeds is not pooled: its runs are not
-    independent.
+    A filter's seed may differ as well, if it is the study's. If both seeds differ between all studies, that is `seed`. A grid
+    of seeds and split seeds is not pooled: its runs are not independent.
     """
     settings = {_without_seeds(study) for study in studies}
     n_seeds, n_splits = (len(set(seeds)) for seeds in zip(*((s.seed, s.split.seed) for s in studies), strict=True))
@@ -70,8 +71,19 @@ def find_varied_seed(studies: Sequence[Study]) -> VariedSeed | None:
 
 
 def _without_seeds(study: Study) -> str:
+    """The settings without the seeds, and without those of filters that are set to the study's, such as of random subsets."""
     split = study.split.model_copy(update={"seed": None})
-    return study.model_copy(update={"seed": 0, "split": split}).to_yaml()
+    arms = {
+        name: arm.model_copy(update={"filter": _without_seed(arm.filter, study.seed)})
+        for name, arm in study.arms.items()
+    }
+    return study.model_copy(update={"seed": 0, "split": split, "arms": arms}).to_yaml()
+
+
+def _without_seed(component: Component | None, study_seed: int) -> Component | None:
+    if component is None or getattr(component, "seed", None) != study_seed:
+        return component
+    return component.model_copy(update={"seed": 0})
 
 
 def describe_pooling(varied: VariedSeed, *, shared_test_pairs: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from trimtab.report.page.sections.label_worth import build_worth_tables
 from trimtab.report.run_comparison.collect import RunComparison
 from trimtab.report.run_comparison.tables import build_metric_table, build_seed_table
 from trimtab.report.table import render_terminal_table
@@ -24,6 +25,8 @@ def render_run_comparison_tables(comparison: RunComparison) -> Group:
     parts += [Text(comparison.seed_note, style="dim")] if comparison.seed_note else []
     for metric in comparison.seed_metric_names:
         parts += [Text(), render_terminal_table(build_seed_table(comparison, metric))]
+    for table in build_worth_tables(comparison.label_worths):
+        parts += [Text(), render_terminal_table(table)]
     for metric in comparison.metric_names:
         parts += [Text(), render_terminal_table(build_metric_table(comparison, metric))]
     legend = "▲ ▼  the whole 95% interval of the paired difference is above or below zero"

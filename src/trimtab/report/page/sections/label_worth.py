@@ -13,7 +13,7 @@ from trimtab.report.page.sections.section import Figure, PageContents, Section
 from trimtab.report.table import Column, Table, TableCell, TableRow
 from trimtab.report.text.label_worth import describe_seeds, format_label_worth
 
-_INTRO = (
+WORTH_INTRO = (
     "The number of human labels with which the same student reaches the same value, read off the learning curve of the arms on "
     "human labels. The interval includes the errors of the curve. It is never extrapolated: `more than` and `less than` name "
     "the ends of the curve."
@@ -25,23 +25,26 @@ def build_label_worth_section(contents: PageContents) -> Section | None:
     tables = build_label_worth_tables(contents.report)
     if not tables:
         return None
-    metrics = tuple(dict.fromkeys(info.metric for info in infos))
-    figures = tuple(
+    return Section(
+        id="label_worth",
+        title="What the labels are worth",
+        tab="Results",
+        intro=WORTH_INTRO,
+        figures=draw_learning_curves(infos),
+        tables=tables,
+        metrics=tuple(dict.fromkeys(info.metric for info in infos)),
+    )
+
+
+def draw_learning_curves(infos: Sequence[LabelWorthInfo]) -> tuple[Figure, ...]:
+    """One figure per metric."""
+    return tuple(
         Figure(
             name=f"learning-curve-{metric}",
             title=f"{get_metric_info(metric).label} by the number of human labels",
             svg=draw_learning_curve([info for info in infos if info.metric == metric]),
         )
-        for metric in metrics
-    )
-    return Section(
-        id="label_worth",
-        title="What the labels are worth",
-        tab="Results",
-        intro=_INTRO,
-        figures=figures,
-        tables=tables,
-        metrics=metrics,
+        for metric in dict.fromkeys(info.metric for info in infos)
     )
 
 
