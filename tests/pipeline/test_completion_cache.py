@@ -201,15 +201,17 @@ def test_cached_responses_keep_their_seconds_so_that_regenerated_labels_have_the
     assert (regenerated.folder / "annotations.parquet").read_bytes() == table
 
 
-def test_labeling_without_a_study_resumes_as_well(tmp_path: Path) -> None:
+# The trial of the annotator makes the first 9 calls. Its replies are not cached, and a trial that passed is not repeated.
+@pytest.mark.parametrize(("die_at", "is_trial"), [(5, True), (9 + 5, False)])
+def test_labeling_without_a_study_resumes_as_well(tmp_path: Path, die_at: int, is_trial: bool) -> None:
     uninterrupted, calls = (
         label_file(tmp_path / "uninterrupted", tmp_path / "calls"),
         tmp_path / "calls of the killed run",
     )
-    assert run_until_killed("label_file", tmp_path / "killed", calls, 5) == -signal.SIGKILL
-    assert (tmp_path / "killed" / "labels.jsonl.completions").is_dir()
+    assert run_until_killed("label_file", tmp_path / "killed", calls, die_at) == -signal.SIGKILL
+    assert (tmp_path / "killed" / "labels.jsonl.completions").is_dir() != is_trial
     assert label_file(tmp_path / "killed", calls) == uninterrupted
-    assert count_calls(calls) == count_calls(tmp_path / "calls") + 1
+    assert count_calls(calls) == count_calls(tmp_path / "calls") + (die_at if is_trial else 1)
     assert {path.name for path in (tmp_path / "killed").iterdir()} == {"pairs.jsonl", "labels.jsonl"}
 
 
