@@ -53,7 +53,8 @@ def annotate_file(
     model becomes unavailable, and `DataError` if the filter refuses the labels or keeps none, or, after writing, if too many
     labels failed.
     """
-    write = prepare_output(output, str(pairs), label_format)
+    training_path = None if training_pairs is None else getattr(training_pairs.source, "path", None)
+    write = prepare_output(output, str(pairs), label_format, training_path)
     annotator = build_component_from_options("annotators", kind, settings)
     validate_standalone(annotator, training_pairs)
     label_filter = _parse_filter(filter_by, annotator)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trimtab.data.parsing.files import find_files
 from trimtab.data.parsing.label_files import LABEL_PREFIX
 from trimtab.errors import StudyError
 from trimtab.storage.atomic import atomic_write_bytes
@@ -27,10 +28,12 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 DETAIL_COLUMNS: dict[str, str] = {"rows": f"{LABEL_PREFIX}detail", "trl": "", "ids": "detail"}
 
 
-def prepare_output(output: Path, pairs: str, label_format: str) -> Callable[[LabeledFile], None]:
+def prepare_output(
+    output: Path, pairs: str, label_format: str, training_pairs: str | None = None
+) -> Callable[[LabeledFile], None]:
     """Creates the folder, and returns a function that writes labels.
 
-    Raises `StudyError` if the format, the suffix or the path cannot be used.
+    Raises `StudyError` if the format, the suffix or the path cannot be used, or if the file is one of those that are read.
     """
     if label_format not in SUFFIXES:
         raise StudyError(f"--format: must be one of {', '.join(SUFFIXES)}, got {label_format!r}")
@@ -40,10 +43,11 @@ def prepare_output(output: Path, pairs: str, label_format: str) -> Callable[[Lab
             f"--out {output}: the suffix must be one of {', '.join(suffixes)} for --format {label_format}, got "
             f"{output.suffix or 'none'}"
         )
-    if output.resolve() == Path(pairs).expanduser().resolve():
-        raise StudyError(f"--out {output}: this is the file of pairs; choose another file")
     if output.is_dir():
         raise StudyError(f"--out {output}: it is a folder; give the path of a file")
+    _require_no_input(output, pairs, "of pairs")
+    if training_pairs is not None:
+        _require_no_input(output, training_pairs, "of training pairs")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -56,6 +60,15 @@ def prepare_output(output: Path, pairs: str, label_format: str) -> Callable[[Lab
     return write
 
 
+def _require_no_input(output: Path, path: str, name: str) -> None:
+    """Raises `StudyError` if the output would replace a file of `path`, or be one of them in the next run."""
+    folder = Path(path).expanduser()
+    if folder.is_dir() and output.resolve().parent == folder.resolve():
+        raise StudyError(f"--out {output}: it is in the folder {name}, whose files are all read; choose another folder")
+    if output.exists() and any(output.samefile(file) for file in find_files(path)):
+        raise StudyError(f"--out {output}: this is a file {name}; choose another file")
+
+
 def _format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:
     """Every row has the columns of all rows, in order of first appearance, except in JSON lines."""
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -64,8 +77,14 @@ def _format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:
         pq.write_table(_build_table(rows, names), stream)
         return stream.getvalue()
     if suffix == ".csv":
-        return _format_csv(rows, names).encode()
-    return "".join(_format_json_line(row, detail) for row in rows).encode()
+        return _encode(_format_csv(rows, names))
+    return _encode("".join(_format_json_line(row, detail) for row in rows))
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8, with an escape such as `\\ud83d`, as in JSON, for what is not a character: half of one, or a byte of another
+    encoding."""
+    return text.encode(errors="backslashreplace")
 
 
 def _format_json_line(row: LabelRow, detail: str) -> str:
@@ -89,7 +108,10 @@ def _to_text(value: Any) -> Any:
 
 def _to_json(value: Any) -> str:
     """JSON, in which a number that JSON does not have is null, as in a file of any other format."""
-    return json.dumps(_replace_non_finite(value), ensure_ascii=False, default=str, allow_nan=False)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_replace_non_finite(value), ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _replace_non_finite(value: Any) -> Any:
@@ -108,7 +130,17 @@ def _build_table(rows: list[LabelRow], names: list[str]) -> pa.Table:
 def _build_column(values: list[Any]) -> pa.Array:
     """The values with the type that fits them; if none does, lists and objects as JSON text."""
     try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        texts = (_to_text(value) for value in values)
-        return pa.array([None if text is None else str(text) for text in texts], pa.string())
+        column = pa.array(values)
+        if _is_writable(column.type):
+            return column
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        pass
+    texts = (_to_text(value) for value in values)
+    return pa.array([None if text is None else _encode(str(text)).decode() for text in texts], pa.string())
+
+
+def _is_writable(data_type: pa.DataType) -> bool:
+    """Whether Parquet has the type: it has no objects without keys."""
+    if pa.types.is_struct(data_type) and data_type.num_fields == 0:
+        return False
+    return all(_is_writable(data_type.field(index).type) for index in range(data_type.num_fields))

@@ -105,20 +105,22 @@ class LabeledFile:
 
 
 def find_pool_columns(source: File) -> File:
-    """The source without its label column if its first row has none, as in a pool next to labeled training pairs.
+    """The source without its label column if no row has it, as in a pool next to labeled training pairs.
 
-    Raises `StudyError` if the file already has the columns of labels, so that none is overwritten.
+    Raises `StudyError` if a row already has the columns of labels, so that none is overwritten.
     """
-    first = next((row for row in source.read_rows() if isinstance(row, SourceRow)), None)
-    if first is None:
-        return source
-    used = [name for name in first.cells if name.startswith(LABEL_PREFIX)]
-    if used:
-        raise StudyError(
-            f"{source.path}: has the column {used[0]}, so trimtab annotate wrote it; label the original file, or rename the "
-            f"columns that start with {LABEL_PREFIX}"
-        )
     label = source.columns.get("label")
-    if label is None or label in first.cells:
+    has_label = False
+    for row in source.read_rows():
+        if not isinstance(row, SourceRow):
+            continue
+        used = next((name for name in row.cells if name.startswith(LABEL_PREFIX)), None)
+        if used is not None:
+            raise StudyError(
+                f"{row.location}: has the column {used}, so trimtab annotate wrote it; label the original file, or rename the "
+                f"columns that start with {LABEL_PREFIX}"
+            )
+        has_label = has_label or label in row.cells
+    if label is None or has_label:
         return source
     return source.model_copy(update={"columns": {**source.columns, "label": None}, "label_values": {}})
