@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trimtab.report.collect.label_worth import LabelWorthInfo
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FIGURE_HEIGHT = 3.6  # inches
+_NAME_GAP = 0.06  # of the height of the axes
 
 
 def draw_learning_curve(infos: Sequence[LabelWorthInfo]) -> str:
@@ -37,6 +38,7 @@ def draw_learning_curve(infos: Sequence[LabelWorthInfo]) -> str:
         axes.plot(counts, values, color=REFERENCE_COLOR, marker="o", markersize=7, linewidth=1.8)
         for each in infos:
             _draw_arm(axes, each)
+        _write_names(axes, {each.arm: each.value for each in infos})
         axes.set_xticks(counts, labels=[f"{count:,}" for count in counts])
         axes.minorticks_off()
         axes.set_xlabel("human labels")
@@ -51,11 +53,20 @@ def _draw_arm(axes: Axes, info: LabelWorthInfo) -> None:
     high = worth.largest if worth.high is None else worth.high
     axes.plot([worth.smallest, worth.largest], [info.value] * 2, color=ARM_COLOR, linewidth=0.8)
     axes.plot([low, high], [info.value] * 2, color=ARM_COLOR, linewidth=4, alpha=0.45, solid_capstyle="butt")
-    axes.annotate(
-        info.arm,
-        (1, info.value),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-    )
+
+
+def _write_names(axes: Axes, heights: Mapping[str, float]) -> None:
+    """The names of the arms at the right of their lines, the upper ones moved up where they would overlap."""
+    bottom, top = axes.get_ylim()
+    gap, position = _NAME_GAP * (top - bottom), bottom
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        position = max(height, position)
+        axes.annotate(
+            name,
+            (1, position),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+        )
+        position += gap
