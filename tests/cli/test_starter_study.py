@@ -45,6 +45,15 @@ def test_a_starter_study_names_the_columns_of_the_file(tmp_path: Path) -> None:
     }
     file = tmp_path / "my study.yaml"
     assert write_starter_study(file, pairs, settings).startswith("80 labeled pairs in ")
+    pairs.write_text("\n".join([*rows, "Which?,yes,no,tie"]))
+    left_out = "1 row of my pairs.csv is not usable: 'better' is 'tie', which is not in `label_values`: '1', '2' "
+    assert write_starter_study(tmp_path / "2.yaml", pairs, settings).splitlines()[1:] == [
+        f"{left_out}(my pairs.csv:82)"
+    ]
+    assert Study.load(tmp_path / "2.yaml").name == "2"
+    with pytest.raises(DataError, match=r"80 of 81 pairs .* omit `null` from `label_values`"):
+        ties = {**settings, "label_values": {**settings["label_values"], "tie": None}}
+        write_starter_study(tmp_path / "3.yaml", pairs, ties)
     study = Study.load(file)
     assert study.name == "my-study"
     assert len(study.data.load().pairs) == 80  # type: ignore[union-attr]

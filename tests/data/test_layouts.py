@@ -137,7 +137,10 @@ def test_an_ambiguous_label_fails_with_the_expected_values(label: object, shown:
     good = {"prompt": "Name a color.", "response_a": "Blue.", "response_b": "Seven.", "label": "a"}
     result = failure_reason(good | {"response_b": "Nine.", "label": label}, usable=good)
     expected = "'response_a', 'response_b', 'a', 'b', 'model_a', 'model_b', or empty if unlabeled"
-    assert result == f"'label' is {shown}; expected {expected}; set `label_values` for other labels"
+    assert (
+        result == f"'label' is {shown}; expected {expected}; set `label_values` for other labels, such as "
+        "`label_values: {1: a, 2: b}`"
+    )
 
 
 @pytest.mark.parametrize(

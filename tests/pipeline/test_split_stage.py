@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,27 @@ def test_a_declared_tokenizer_does_not_lift_the_limit_of_a_model(
     parsed = Study.parse(study, [f"length_tokenizer={tiny_model}", f"models.student={short}", "max_length=65"])
     with pytest.raises(StudyError, match="max_length: 65 is more than the 64 tokens that the student model"):
         preflight_max_length(parsed, runtime)
+
+
+def test_rows_that_are_left_out_are_reported_with_their_reasons(
+    tiny_model: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    write_rows(tmp_path / "mine.jsonl", [f"Post {n}" for n in range(9)])
+    rows = [
+        {"prompt": "Post 1", "chosen": "0 yes ", "rejected": "no"},
+        {"prompt": "Post", "chosen": "", "rejected": "no"},
+        {"prompt": "Post", "chosen": "yes " * 300, "rejected": "no"},
+    ]
+    with (tmp_path / "mine.jsonl").open("a") as stream:
+        stream.write("".join(json.dumps(row) + "\n" for row in rows))
+    study = (
+        f"{{name: s, data: {{kind: file, path: {tmp_path}/mine.jsonl}}, split: {{labeled: 0.5, test: 0.3}}, "
+        f"max_length: 200, models: {{weak: {tiny_model}, student: {tiny_model}}}}}"
+    )
+    notices: list[str] = []
+    run_split(Study.parse(study), tmp_path / "run", replace(runtime, notify=notices.append))
+    assert notices == [
+        "1 row of mine.jsonl is not usable: 'chosen' is empty (mine.jsonl:56)",
+        "1 row of mine.jsonl is equal to an earlier row",
+        "1 row of mine.jsonl is longer than 200 tokens",
+    ]

@@ -200,6 +200,8 @@ def test_the_list_has_the_pairs_with_the_most_disagreement_and_the_most_backtrac
     text = render(render_show_command(scripted_run, None))
     assert "seam, seam_filtered 0.700, debate 0.200, consultancy 0.200" in text
     assert text.rstrip().endswith(f"trimtab show {scripted_run} {disagreement.short_id}")
+    assert "backtracks" in text and "reward difference" not in text, "no pair has a reward"
+    assert "p_a: the probability that response a is better" in text
 
 
 def test_the_list_of_one_arm_has_its_largest_disagreement_with_human_labels(scripted_run: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -76,6 +77,14 @@ def test_a_missing_value_is_a_dash_and_never_zero() -> None:
     text = render_results(replace(REPORT, arms=(arm,)), 80)
     assert find_row(text, "weak").split() == ["weak", "–", "+0.117", "[0.087,", "0.147]", "▲"]
     assert "0 pairs, 9 failed" in text
+
+
+def test_metrics_of_the_verdict_come_first() -> None:
+    one = Metric(value=0.5, low=None, high=None, n=1, n_failed=0)
+    arm = ArmResult(name="weak", role="arm", metrics={"eos_rate": one, "accuracy": one, "gold_reward.x": one})
+    heading, sizes = render_results(Report(study=REPORT.study, arms=(arm,)), 120).splitlines()[2:4]
+    assert re.split(r"  +", heading.strip()) == ["Accuracy", "Gold reward (x)", "Finished (EOS) rate"]
+    assert re.split(r"  +", sizes.strip()) == ["Arm", "1 pair", "1 prompt", "1 prompt"]
 
 
 def test_every_label_metric_has_a_row() -> None:

@@ -96,7 +96,7 @@ def test_every_input_row_is_written_with_its_own_columns_and_its_label(
     assert rows[3]["trimtab_note"] == "'answer_1' and 'answer_2' are identical"
     assert summary.splitlines()[:3] == [
         "3 pairs: 2 labeled, 1 abstained, 0 failed",
-        "1 row of mine.csv is not usable: 'answer_1' and 'answer_2' are identical (1)",
+        "1 row of mine.csv is not usable: 'answer_1' and 'answer_2' are identical (mine.csv:5)",
         "1 row of mine.csv is equal to an earlier row",
     ]
     assert read_labels(str(output)).keys() == {pair.id for pair in File(path=str(pairs), **OWN_COLUMNS).load().pairs}
@@ -163,7 +163,7 @@ def test_unusable_rows_are_counted_by_file(runtime: Runtime, tmp_path: Path) -> 
     (folder / "two.jsonl").write_text((json.dumps(IDENTICAL) + "\n") * 2 + json.dumps(ROWS[0]) + "\n")
     summary = annotate_file(folder, "length", (), None, tmp_path / "labels.csv", runtime)
     assert summary.splitlines()[1:4] == [
-        "2 rows of parts are not usable: 'response_a' and 'response_b' are identical (2)",
+        "2 rows of parts are not usable: 'response_a' and 'response_b' are identical (2, first: two.jsonl:1)",
         "1 row of parts is equal to an earlier row",
         "  two.jsonl: 2 of 3 rows are not usable",
     ]
@@ -244,7 +244,7 @@ def test_the_summary_counts_rows_and_reports_agreement_with_human_labels_and_the
 ) -> None:
     assert annotate_file(pairs, "human", (), None, tmp_path / "labels.csv", runtime).splitlines() == [
         "5 pairs: 4 labeled, 1 abstained, 0 failed",
-        "1 row of pairs.jsonl is not usable: 'response_a' and 'response_b' are identical (1)",
+        "1 row of pairs.jsonl is not usable: 'response_a' and 'response_b' are identical (pairs.jsonl:6)",
         "agreement with human labels: 1.00 [0.51, 1.00] of 4 pairs",
         f"length baseline (longer response), same pairs: {THREE_OF_FOUR}",
     ]
@@ -262,6 +262,13 @@ def test_labels_of_a_pool_without_human_labels_are_summarized_with_the_next_comm
         "confidence: median 1.00; 4 labels have a probability of 0.9 or more",
     ]
     assert "trimtab audit LABELED --annotator length" in summary.splitlines()[4]
+    assert "--format trl" in summary.splitlines()[4]
+    output = tmp_path / "labels.jsonl"
+    filtered = annotate_file(
+        path, "length", (), None, output, runtime, filter_by="{kind: margin, by: margin}", label_format="trl"
+    ).splitlines()
+    assert filtered[-2].endswith(" labels kept by margin")
+    assert filtered[-1].startswith("next: to estimate") and "--format trl" not in filtered[-1]
 
 
 def test_an_annotator_that_labels_nothing_gives_the_most_frequent_reason(

@@ -12,12 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from trimtab.cli import app
+from trimtab.core.component import build_component_from_options
 from trimtab.errors import DataError, StudyError
 from trimtab.metrics.optimal_fraction import SelectedFraction
 from trimtab.sources.starter import Starter
 from trimtab.types import Annotation, Metric, Pair, build_user_prompt
 from trimtab.workflows.audit.evaluation import LabelEvaluation
+from trimtab.workflows.audit.next_step import build_next_step
 from trimtab.workflows.audit.recommendation import build_recommendation
+from trimtab.workflows.audit.request import AuditRequest
 
 RunAudit = Callable[..., dict[str, Any]]
 METRIC_KEYS = {"value", "low", "high", "n", "n_failed"}
@@ -61,6 +64,7 @@ def run_audit(files: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFa
         command += ["--json", str(output), "--out", str(runs)]
         done = CliRunner().invoke(app, [*command, *arguments], catch_exceptions=False)
         assert done.exit_code == 0, done.output
+        assert done.output.startswith(f"Auditing {kind}: ")
         result: dict[str, Any] = json.loads(output.read_text())
         assert " ".join(result["recommendation"].split()) in " ".join(done.output.split())
         return result
@@ -150,7 +154,8 @@ def test_labels_of_equal_confidence_have_no_table_of_the_most_confident(files: P
     command = ["audit", str(files / "labeled.jsonl"), "--annotator", "length", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "human agreement" in done.output
-    assert [text for text in ("top-confidence", "most informative") if text in done.output] == []
+    assert [text for text in ("top-confidence", "most informative:") if text in done.output] == []
+    assert done.output.splitlines()[-1].startswith("next: ")
 
 
 def test_reward_computation_counts_per_label_and_training_does_not(
@@ -290,6 +295,40 @@ def test_the_recommendation_follows_from_the_intervals(
     recommendation = build_recommendation("probe", agreement, "longer", improvement, selection)
     assert recommendation.startswith(start)
     assert recommendation.count(".\n") == 0 and recommendation.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("kind", "improvement", "selection", "expected"),
+    [
+        ("probe", metric(0.1, 0.05, 0.15), ALL, "trimtab annotate POOL --annotator probe --train-on 'my pairs.csv'"),
+        (
+            "probe",
+            metric(0.1, 0.05, 0.15),
+            HALF,
+            "trimtab annotate POOL --annotator probe --train-on 'my pairs.csv' --filter '{kind: uncertainty, fraction: 0.50}'",
+        ),
+        (
+            "implicit_reward",
+            metric(0.1, 0.05, 0.15),
+            HALF,
+            "trimtab new study.yaml 'my pairs.csv', and make it an arm of the study.",
+        ),
+        (
+            "probe",
+            metric(0.01, -0.02, 0.04),
+            HALF,
+            "audit another annotator (`trimtab list annotators`), or label more pairs.",
+        ),
+    ],
+)
+def test_the_next_step_follows_from_the_recommendation(
+    kind: str, improvement: Metric, selection: SelectedFraction, expected: str
+) -> None:
+    request = AuditRequest(
+        labeled=Path("my pairs.csv"), kind=kind, annotator=build_component_from_options("annotators", kind, ())
+    )
+    agreement = metric(0.7, 0.66, 0.74)
+    assert build_next_step(request, agreement, "longer", improvement, selection) == f"next: {expected}"
 
 
 def test_an_insignificant_improvement_comes_with_the_required_number_of_pairs() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from trimtab.cli.options import AnnotatorKind, AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
-from trimtab.cli.terminal import app, echo, out, stage_progress_callback
+from trimtab.cli.terminal import app, echo, err, out, stage_progress_callback
 
 LabeledPairs = Annotated[
     Path,
@@ -94,6 +94,7 @@ def audit(
     from trimtab.core.component import build_component_from_options
     from trimtab.storage.atomic import write_output
     from trimtab.workflows.audit import run_audit
+    from trimtab.workflows.audit.next_step import build_next_step
     from trimtab.workflows.audit.request import AuditRequest
     from trimtab.workflows.audit.terminal import render_audit
     from trimtab.workflows.pair_files import parse_data_settings
@@ -113,8 +114,18 @@ def audit(
         max_length=max_length,
         data_settings=parse_data_settings(data or ()),
     )
+    source = f"the pairs in {train_on}" if train_on else "the other four fifths of the file"
+    err.print(
+        f"Auditing {kind}: its labels of {labeled} are compared with the human labels. An annotator that learns is trained on "
+        f"{source}. Intermediate results are in {folder}; if you stop it, run the same command again to resume.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     result = run_audit(request, folder, build_runtime(device, token_budget), stage_progress_callback())
     out.print(render_audit(result))
+    metrics = (result.agreement, result.best_baseline, result.improvement, result.optimal_selection)
+    echo(f"\n{build_next_step(request, *metrics)}")
     if json_file is not None:
         write_output(json_file, json.dumps(result.to_json(), indent=1))
         echo(f"\n{json_file}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,10 @@ def new_command(
     from trimtab.workflows.starter_study import write_starter_study
 
     summary = write_starter_study(file, pairs, parse_data_settings(data or ()))
-    echo(f"a study of {summary}; next: trimtab run {file}\n{file}")
+    name = shlex.quote(str(file))
+    echo(
+        f"a study of {summary}\nnext: trimtab plan {name} (what will run, and for how long), then trimtab run {name}\n{file}"
+    )
 
 
 @app.command()
@@ -113,6 +117,10 @@ def run(
     problems = [problem for each in runs for problem in _run_study(each, runtime, workers)]
     if problems:
         raise TrimtabError("\n".join(problems))
+    if runtime.is_main_process:
+        err.print(
+            _describe_next_step([str(each.folder) for each in runs]), highlight=False, markup=False, soft_wrap=True
+        )
 
 
 @app.command()
@@ -138,6 +146,15 @@ def plan(
         echo(f"\n{plans[-1].summary}\n")
     if len(plans) > 1:
         echo(summarize_plans(plans))
+    if any(each.to_run for each in plans):
+        options = [("--out", out_dir), *(("--variant", name) for name in variant or ()), ("--store", store)]
+        given = [part for option, value in options if value is not None for part in (option, str(value))]
+        err.print(
+            f"next: {shlex.join(['trimtab', 'run', str(study), *(overrides or ()), *given])}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _run_study(planned: StudyRun, runtime: Runtime, workers: int) -> list[str]:
@@ -162,6 +179,17 @@ def _run_study(planned: StudyRun, runtime: Runtime, workers: int) -> list[str]:
         f"{folder}: {len(result.failed_measurements)} measurements failed: {', '.join(result.failed_measurements)}. All models "
         "are trained and the report is written without them; the same command tries only these again"
     ]
+
+
+def _describe_next_step(folders: list[str]) -> str:
+    """What to do with finished runs."""
+    if len(folders) > 1:
+        return f"\nnext: {shlex.join(['trimtab', 'compare', *folders])}"
+    (folder,) = map(shlex.quote, folders)
+    return (
+        f"\nnext: open the report in a browser. `trimtab show {folder}` lists pairs and their labels; `trimtab export {folder} "
+        "--arm ARM` writes an arm's labels for TRL, and with --format model its student."
+    )
 
 
 def write_and_print_report(folder: Path) -> None:

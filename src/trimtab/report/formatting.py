@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from trimtab.report.metric_registry import MetricInfo, get_metric_info
@@ -44,4 +45,5 @@ def format_difference_cell(metric: Metric, name: str) -> MetricCell:
 
 
 def _format_sample_size(metric: Metric, info: MetricInfo, missing_text: str) -> str:
-    return f"{metric.n:,} {info.count_noun}" + (f", {metric.n_failed:,} {missing_text}" if metric.n_failed else "")
+    noun = re.sub(r"s\b", "", info.count_noun, count=1) if metric.n == 1 else info.count_noun
+    return f"{metric.n:,} {noun}" + (f", {metric.n_failed:,} {missing_text}" if metric.n_failed else "")

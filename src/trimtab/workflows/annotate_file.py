@@ -23,7 +23,7 @@ from trimtab.workflows.annotate_pairs import (
 )
 from trimtab.workflows.label_output import prepare_output
 from trimtab.workflows.label_rows import LabeledFile, find_pool_columns
-from trimtab.workflows.label_summary import summarize_labels
+from trimtab.workflows.label_summary import is_next_step, summarize_labels
 from trimtab.workflows.pair_files import build_pair_file
 
 
@@ -62,7 +62,7 @@ def annotate_file(
     folder = output.with_name(f"{output.name}.completions")
     result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs)
     labels, inputs = result.labels, result.inputs
-    lines = summarize_labels(kind, pairs, result.dataset, labels, inputs.human_labels)
+    lines = summarize_labels(kind, pairs, result.dataset, labels, inputs.human_labels, label_format)
     is_labeled = any(label.status == "ok" for label in labels)
     if label_filter is not None and is_labeled:
         labels = apply_filter("--filter", label_filter, labels, inputs)
@@ -74,7 +74,7 @@ def annotate_file(
         lines.append(f"run the same command to retry failed labels; the other completions are cached in {folder}")
     elif folder.is_dir():
         shutil.rmtree(folder)
-    return "\n".join(lines)
+    return "\n".join(sorted(lines, key=is_next_step))
 
 
 def _describe_labeling(annotator: Component, result: LabelingResult) -> dict[str, Any]:

@@ -16,12 +16,21 @@ from trimtab.types import Annotation, Choice, Dataset, Metric
 
 # A label at least this probable is called confident.
 CONFIDENT = 0.9
+_NEXT = "next: "
 
 
 def summarize_labels(
-    kind: str, file: Path, dataset: Dataset, labels: Sequence[Annotation], human_labels: Mapping[str, Choice]
+    kind: str,
+    file: Path,
+    dataset: Dataset,
+    labels: Sequence[Annotation],
+    human_labels: Mapping[str, Choice],
+    label_format: str = "rows",
 ) -> list[str]:
-    """One line each for the labels, the rows that are not pairs, and the agreement or the confidence."""
+    """One line each for the labels, the rows that are not pairs, and the agreement or the confidence.
+
+    Without human labels, a line on what to do next follows, which depends on the format that the labels are written in.
+    """
     status = Counter(label.status for label in labels)
     lines = [f"{len(labels)} pairs: {status['ok']} labeled, {status['abstained']} abstained, {status['failed']} failed"]
     lines += format_unusable_rows(file.name, dataset.failures, count_failures_by_file([dataset]).items())
@@ -32,13 +41,18 @@ def summarize_labels(
     human: dict[str, Choice | None] = {key: human_labels[key] for key in choices if key in human_labels}
     if not human:
         lines.append(f"read as: {dataset.layout}")
-        return lines + _describe_unchecked_labels(kind, dataset, choices, labels)
+        return lines + _describe_unchecked_labels(kind, dataset, choices, labels, label_format)
     longer = {label.pair_id: label.choice for label in Length().annotate(dataset.pairs, AnnotatorInputs())}
     return [
         *lines,
         f"agreement with human labels: {_format_agreement(agreement_rate(choices, human))}",
         f"length baseline (longer response), same pairs: {_format_agreement(agreement_rate(longer, human))}",
     ]
+
+
+def is_next_step(line: str) -> bool:
+    """Whether a line says what to do next; it comes last."""
+    return line.startswith(_NEXT)
 
 
 def _describe_missing_labels(labels: Sequence[Annotation]) -> str:
@@ -54,7 +68,11 @@ def _remove_numbers(note: str) -> str:
 
 
 def _describe_unchecked_labels(
-    kind: str, dataset: Dataset, choices: Mapping[str, Choice | None], labels: Sequence[Annotation]
+    kind: str,
+    dataset: Dataset,
+    choices: Mapping[str, Choice | None],
+    labels: Sequence[Annotation],
+    label_format: str,
 ) -> list[str]:
     """Which responses are preferred, and with what confidence. None of these labels has a human label to compare with."""
     first = {origin.pair_id: origin.first for origin in dataset.origins}
@@ -63,12 +81,15 @@ def _describe_unchecked_labels(
     differences = [pair.length_difference(choices[pair.id] or "a") for pair in pairs]
     longer, unequal = sum(each > 0 for each in differences), sum(each != 0 for each in differences)
     confidences = [max(label.p_a, 1 - label.p_a) for label in labels if label.p_a is not None]
+    training = (
+        "" if label_format == "trl" else "; to train on the labels, add `--format trl --out FILE.jsonl` to this command"
+    )
     confident = sum(confidence >= CONFIDENT for confidence in confidences)
     return [
         f"preferred: the first response in {n_first:,} of {len(choices):,} pairs, the longer one in {longer:,} of {unequal:,}",
         f"confidence: median {median(confidences):.2f}; {confident:,} labels have a probability of {CONFIDENT} or more",
-        f"next: to estimate how many labels are right, label some pairs by hand and run `trimtab audit LABELED --annotator "
-        f"{kind}`; to train on the labels, add `--format trl --out FILE.jsonl` to this command",
+        f"{_NEXT}to estimate how many labels are right, label some pairs by hand and run `trimtab audit LABELED --annotator "
+        f"{kind}`{training}",
     ]
 
 

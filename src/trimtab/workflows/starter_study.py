@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from trimtab.config.study import Study
+from trimtab.data.row_counts import count_failures_by_file, format_unusable_rows
 from trimtab.errors import DataError, StudyError
 from trimtab.storage.atomic import write_output
 from trimtab.types import Dataset
@@ -45,7 +47,8 @@ _NO_SCORERS = (
 
 
 def write_starter_study(file: Path, pairs: Path | None, data_settings: Mapping[str, Any]) -> str:
-    """Writes a study of the pairs in a file, or of the built-in pairs, and returns a line about its data.
+    """Writes a study of the pairs in a file, or of the built-in pairs, and returns a line about its data, and one for each
+    kind of rows that are left out.
 
     Raises `StudyError` if `file` exists, and `DataError` if the pairs cannot be read or too few of them are labeled.
     """
@@ -57,11 +60,11 @@ def write_starter_study(file: Path, pairs: Path | None, data_settings: Mapping[s
         raise StudyError("--data: requires a file of pairs")
     source, summary = {"kind": "starter"}, "the built-in pairs"
     if pairs is not None:
-        summary = _describe_pairs(pairs, build_pair_file(pairs, data_settings).load())
+        summary = _describe_pairs(pairs, build_pair_file(pairs, data_settings).load(), data_settings)
         source = {"kind": "file", "path": str(pairs), **data_settings}
     text = _TEMPLATE.format(
-        file=file,
-        name=re.sub(r"[^\w.-]+", "-", file.stem).strip("-.") or "study",
+        file=shlex.quote(str(file)),
+        name=yaml.safe_dump(re.sub(r"[^\w.-]+", "-", file.stem).strip("-.") or "study").splitlines()[0],
         data=_indent(yaml.safe_dump(source, sort_keys=False, allow_unicode=True, width=1000)),
         scorers=_CHECKER if pairs is None else _NO_SCORERS,
     )
@@ -70,15 +73,18 @@ def write_starter_study(file: Path, pairs: Path | None, data_settings: Mapping[s
     return summary
 
 
-def _describe_pairs(path: Path, dataset: Dataset) -> str:
+def _describe_pairs(path: Path, dataset: Dataset, data_settings: Mapping[str, Any]) -> str:
     labeled = sum(pair.human is not None for pair in dataset.pairs)
     if labeled < len(dataset.pairs) or labeled < MIN_LABELED_PAIRS:
+        has_null = None in (data_settings.get("label_values") or {}).values()
+        ties = ". To leave out the pairs without a preference, omit `null` from `label_values`" if has_null else ""
         raise DataError(
             f"{path}: {labeled} of {len(dataset.pairs)} pairs have a human label; a starter study splits one file of at least "
             f"{MIN_LABELED_PAIRS} labeled pairs. To use labeled pairs and a pool without labels, write the study by hand with "
-            "`data: {labeled: …, unlabeled: …, test: …}`"
+            f"`data: {{labeled: …, unlabeled: …, test: …}}`{ties}"
         )
-    return f"{labeled:,} labeled pairs in {path} ({dataset.layout})"
+    left_out = format_unusable_rows(path.name, dataset.failures, count_failures_by_file([dataset]).items())
+    return "\n".join([f"{labeled:,} labeled pairs in {path} ({dataset.layout})", *left_out])
 
 
 def _indent(text: str) -> str:

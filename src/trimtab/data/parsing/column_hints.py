@@ -36,9 +36,12 @@ def build_no_layout_error(
     similar = {name: difflib.get_close_matches(name.lower(), missing, n=1, cutoff=0.75) for name in columns}
     hint = ", ".join(f"{matches[0]!r} for {format_column(name)}" for name, matches in similar.items() if matches)
     suggestion = f"; did you mean {hint}?" if hint else ""
+    settings = suggest_settings(columns, sample)
+    # names for all columns that are needed are enough
+    accepted = f"; accepted: {ACCEPTED_LAYOUTS}" if hint or any(UNKNOWN in setting for setting in settings) else ""
     return DataError(
         f"{origin}: {problem}; columns found: {format_columns(columns)}{suggestion}; to name the columns, add "
-        f"{_format_settings(suggest_settings(columns, sample))}; accepted: {ACCEPTED_LAYOUTS}"
+        f"{_format_settings(settings)}{accepted}"
     )
 
 

@@ -131,7 +131,7 @@ def _parse_name(value: Any, column: str, first: str, second: str) -> Preferred:
         raise _build_tie_error(column)
     raise UnusableRowError(
         f"{column!r} is {describe_value(value)}; expected {', '.join(map(repr, meanings))}, or empty if unlabeled; set "
-        "`label_values` for other labels"
+        "`label_values` for other labels, such as `label_values: {1: a, 2: b}`"
     )
 
 

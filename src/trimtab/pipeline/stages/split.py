@@ -12,7 +12,7 @@ from trimtab.core.interfaces import Source
 from trimtab.core.runtime import Runtime
 from trimtab.data.excluded_prompts import exclude_prompts
 from trimtab.data.parsing.dataset_builder import select_origins
-from trimtab.data.row_counts import count_failures_by_file
+from trimtab.data.row_counts import count_failures_by_file, format_unusable_rows, name_source
 from trimtab.data.split import (
     SPLIT_NAMES,
     DataSplits,
@@ -42,7 +42,7 @@ def split_stage(
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del inputs
         datasets = {
-            name: _drop_overlong(as_source(source).load(), max_length, models, runtime)
+            name: _drop_overlong(name, as_source(source).load(), max_length, models, runtime)
             for name, source in sources.items()
         }
         if "train" in datasets:
@@ -78,7 +78,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
     """Loads labeled pairs of another domain as a test split, without prompts that occur in the study's own data."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        dataset = _drop_overlong(as_source(source).load(), max_length, models, runtime)
+        dataset = _drop_overlong(name, as_source(source).load(), max_length, models, runtime)
         study_prompts = {
             normalized_prompt_hash(pair.prompt)
             for split_name in SPLIT_NAMES
@@ -131,11 +131,14 @@ def _tokenizer_hashes(models: Mapping[str, Model]) -> dict[str, str]:
     return {f"tokens.{name}": ModelRef(model).content_hash for name, model in models.items()}
 
 
-def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model], runtime: Runtime) -> Dataset:
+def _drop_overlong(
+    name: str, dataset: Dataset, max_length: int, models: Mapping[str, Model], runtime: Runtime
+) -> Dataset:
     """The pairs whose prompt and longer response fit `max_length` by every model's tokenizer. The rest become failures.
 
     So do pairs with tool calls that a model's chat template cannot render, and pairs whose responses have the same tokens,
-    such as two spellings that the tokenizer maps to one: a model cannot learn from them.
+    such as two spellings that the tokenizer maps to one: a model cannot learn from them. Notifies the user of all failures of
+    the source `name`.
     """
     from trimtab.models.checkpoint import load_chat_tokenizer
 
@@ -154,6 +157,10 @@ def _drop_overlong(dataset: Dataset, max_length: int, models: Mapping[str, Model
             tick()
     if not kept:
         raise DataError(_describe_no_pairs(failures, len(dataset.pairs), max_length))
+    for line in format_unusable_rows(
+        name_source(dataset, f"the source `{name}`"), failures, count_failures_by_file([dataset]).items()
+    ):
+        runtime.notify(line)
     _report_turn_markers(kept, tokenizers, runtime)
     return Dataset(
         pairs=tuple(kept),

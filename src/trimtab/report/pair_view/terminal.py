@@ -111,15 +111,26 @@ def _render_pair_list(run: Run, arm: str | None) -> RenderableType:
     if not parts:
         return Text("All labels agree on every pair, and no search backtracked.")
     first = (*selected.most_disagreement, *selected.most_backtracks, *selected.higher_gold)[0]
-    return Group(*parts, Text(f"To inspect a pair: trimtab show {run.folder} {first.short_id}"))
+    legend = Text("human: the better response by the human label; p_a: the probability that response a is better.\n")
+    return Group(*parts, legend, Text(f"To inspect a pair: trimtab show {run.folder} {first.short_id}"))
 
 
 def _interesting_pair_table(pairs: Sequence[InterestingPair]) -> Table:
-    table = _new_table(("pair", "human", "p_a by arm", "backtracks", "reward difference"))
-    for pair in pairs:
-        p_a = _format_probabilities(pair.p_a) or "–"
-        margin = "" if pair.gold_margin is None else f"{pair.gold_margin:+.3f}"
-        table.add_row(*map(Text, (pair.short_id, pair.human or "–", p_a, str(pair.backtracks or ""), margin)))
+    """Search trees and rewards have a column only if one of these pairs has them."""
+    rows = [
+        {
+            "pair": pair.short_id,
+            "human": pair.human or "–",
+            "p_a by arm": _format_probabilities(pair.p_a) or "–",
+            "backtracks": str(pair.backtracks or ""),
+            "reward difference": "" if pair.gold_margin is None else f"{pair.gold_margin:+.3f}",
+        }
+        for pair in pairs
+    ]
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    table = _new_table(columns)
+    for row in rows:
+        table.add_row(*(Text(row[name]) for name in columns))
     return table
 
 

@@ -19,20 +19,19 @@ def build_recommendation(
     informative fraction of the labels.
     """
     finding = f"{name} agrees with human labels on {_format_percent(agreement)} of {agreement.n} pairs"
-    objection = _find_objection(name, finding, agreement, baseline, improvement)
+    objection = find_objection(name, finding, agreement, baseline, improvement)
     if objection:
         return objection
     ahead = f"{_format_points(improvement)} points better than the length baseline `{baseline}`"
     if selection.fraction < NEARLY_ALL:
         return (
             f"Use it on part: {finding}, {ahead}; the top {selection.fraction:.0%} of its labels by confidence, with "
-            f"{_format_percent(selection.accuracy)} human agreement, are more informative than all of them "
-            "(filter: optimal_fraction)."
+            f"{_format_percent(selection.accuracy)} human agreement, are more informative than all of them."
         )
     return f"Use it: {finding}, {ahead}."
 
 
-def _find_objection(name: str, finding: str, agreement: Metric, baseline: str, improvement: Metric) -> str:
+def find_objection(name: str, finding: str, agreement: Metric, baseline: str, improvement: Metric) -> str:
     """The reason not to use the labels; empty if there is none."""
     if agreement.low is None or agreement.high is None:
         return f"Do not use it: {name} labels too few of the pairs for a conclusion."

@@ -61,8 +61,9 @@ def build_metric_tables(report: Report, title: str, metrics: Sequence[str], arms
 
 
 def _list_metrics(report: Report) -> list[str]:
-    names = dict.fromkeys(name for arm in report.arms for name in arm.metrics)
-    return [name for name in names if name not in SIDE_EFFECT_ONLY]
+    """Those that a verdict can be based on come first."""
+    names = dict.fromkeys(name for arm in report.arms for name in arm.metrics if name not in SIDE_EFFECT_ONLY)
+    return sorted(names, key=lambda name: name.partition(".")[0] not in HEADLINE_METRICS)
 
 
 def _build_row(report: Report, arm: ArmResult, metrics: Sequence[str], compared: set[str]) -> TableRow:
