@@ -119,3 +119,21 @@ def test_options_of_the_command_line_give_the_same_source() -> None:
 def test_an_unusable_option_is_reported_with_its_name(option: str) -> None:
     with pytest.raises(StudyError, match=r"^--data: "):
         parse_data_settings([option])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt,response_a,response_b\nName a color.,Blue.,Seven.\n",
+        "prompt,chosen,rejected\nName a color.,Blue.,Seven.\n",
+    ],
+)
+def test_meanings_of_labels_that_no_row_has_are_a_notice(tmp_path: Path, text: str) -> None:
+    (notice,) = load(tmp_path, text, label_values=VALUES).notices
+    assert notice.startswith("`label_values` is not used: no row has a label column")
+    assert load(tmp_path, text).notices == ()
+    assert load(tmp_path, text, label_values=VALUES, columns={"label": None}).notices == ()
+
+
+def test_meanings_of_labels_that_rows_have_are_no_notice(tmp_path: Path) -> None:
+    assert load(tmp_path, columns=COLUMNS, label_values=VALUES).notices == ()

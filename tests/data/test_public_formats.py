@@ -148,7 +148,10 @@ def test_turns_in_json_lists_are_a_conversation_if_the_earlier_answers_agree() -
 
 @pytest.mark.parametrize(
     "column",
-    ["winner_id", "my_preference", "Score", "rating_1", "chosen_side", "labels", "better", "preference.responses"],
+    [
+        *("winner_id", "my_preference", "Score", "rating_1", "chosen_side", "labels", "better", "preference.responses"),
+        *("human_choice", "annotator_label", "a_is_better", "chosen", "verdict", "ranking", "user-preferred"),
+    ],
 )
 def test_an_unread_column_that_looks_like_a_label_fails_the_row(column: str) -> None:
     with pytest.raises(DataError, match=f"{column!r} looks like a label column; set `columns: {{label: {column}}}`"):
@@ -158,8 +161,8 @@ def test_an_unread_column_that_looks_like_a_label_fails_the_row(column: str) -> 
 
 
 def test_an_unlabeled_source_lists_the_columns_that_it_ignored() -> None:
-    layout = parse(TEXTS | {"model_a": "m", "language": "en"}).layout
-    assert layout == "two responses, text, unlabeled; columns that were not read: model_a, language"
+    layout = parse(TEXTS | {"model_a": "m", "language": "en", "label_source": "x"}).layout
+    assert layout == "two responses, text, unlabeled; columns that were not read: model_a, language, label_source"
 
 
 def test_a_label_that_first_appears_late_is_read() -> None:
@@ -275,3 +278,21 @@ def test_scores_that_do_not_support_the_label_are_counted_and_the_label_is_used(
     )
     labeled_otherwise = TEXTS | {"label": "a", chosen: 1, rejected: 2}
     assert parse(labeled_otherwise).notices == ()
+
+
+@pytest.mark.parametrize("heading", ["### Assistant: ", "Assistant:", "ASSISTANT: ", "### Response: "])
+def test_turns_in_another_form_of_transcript_fail_instead_of_becoming_responses(heading: str) -> None:
+    with pytest.raises(DataError, match="the heading of a turn in another form of transcript"):
+        parse(
+            {
+                name: f"### Human: Name a color.\n{heading}{text}"
+                for name, text in (("chosen", "Blue."), ("rejected", "Seven."))
+            }
+        )
+
+
+def test_a_response_may_name_an_assistant() -> None:
+    (pair,) = parse(
+        {name: f"Name a color.\nAssistants say: {text}" for name, text in (("chosen", "Blue."), ("rejected", "Seven."))}
+    ).pairs
+    assert pair.response("a").startswith("Assistants say: ")

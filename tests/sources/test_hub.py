@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 Results = dict[str, dict[str, Any]]
@@ -42,6 +44,7 @@ cases = {
     "last turns": {"id": folder, "subset": "context", "turns": "last"},
     "ratings": {"id": folder, "subset": "rated", "rating_column": "helpfulness"},
     "forced": {"id": folder, "subset": "both", "layout": "implicit"},
+    "images": {"id": folder, "subset": "images"},
     "no split": {"id": folder, "subset": "plain", "split": "nope"},
     "no subset": {"id": folder, "subset": "nope"},
     "broken": {"id": folder, "subset": "broken"},
@@ -69,6 +72,17 @@ SPOKEN = {
 PRIVATE = "zebra crossing"
 
 
+def build_image_table() -> pa.Table:
+    """Two pairs, one with an image that no library can decode, in the form in which `datasets` stores images."""
+    images = [{"bytes": b"no image", "path": None}, None]
+    rows = [row | {"image": image} for row, image in zip(ROWS, images, strict=False)]
+    features = {name: {"dtype": "string", "_type": "Value"} for name in ROWS[0]} | {"image": {"_type": "Image"}}
+    types = [pa.field(name, pa.string()) for name in ROWS[0]]
+    image = pa.field("image", pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.Table.from_pylist(rows, schema=pa.schema([*types, image], metadata=metadata))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
@@ -84,6 +98,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         (folder / name / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     (folder / "parted" / "test.jsonl").write_text(json.dumps(ROWS[2]))
+    (folder / "images").mkdir()
+    pq.write_table(build_image_table(), folder / "images" / "train.parquet")
     (folder / "broken").mkdir()
     (folder / "broken" / "train.jsonl").write_text(f'{{"prompt": "{PRIVATE}')
     return folder
@@ -112,6 +128,12 @@ def test_the_rows_of_a_dataset_become_pairs_like_those_of_a_file(results: Result
 def test_a_subset_may_be_a_folder_of_transcripts(results: Results) -> None:
     assert results["transcripts"]["layout"] == "preference, transcript, implicit prompt"
     assert results["transcripts"]["chosen"] == ["0", "1"]
+
+
+def test_a_row_with_an_image_fails_alone_and_the_image_is_not_decoded(results: Results) -> None:
+    result = results["images"]
+    assert result["chosen"] == ["1"]
+    assert [reason for _, reason in result["failures"]] == ["'image' is not empty: Trimtab reads only text"]
 
 
 def test_a_limit_takes_that_many_pairs(results: Results) -> None:

@@ -14,6 +14,7 @@ from trimtab.data.instructions import InstructionDataset
 from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, LabelValues
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
 from trimtab.data.parsing.instruction_rows import build_instructions
+from trimtab.data.parsing.parquet_rows import BATCH_ROWS
 from trimtab.data.parsing.row_columns import LayoutName
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
@@ -104,7 +105,10 @@ class Hub(Component):
         return ":".join(part for part in (self.id, self.subset, self.split) if part)
 
     def _iter_rows(self) -> Iterator[SourceRow]:
-        for number, cells in enumerate(self._load_rows(), start=1):
+        # as stored: other formats decode images and audio, which no pair has, and fail if they are damaged
+        tables = self._load_rows().with_format("arrow").iter(batch_size=BATCH_ROWS)
+        rows = (cells for table in tables for cells in table.to_pylist())
+        for number, cells in enumerate(rows, start=1):
             yield SourceRow(location=f"{self._name}:row {number}", cells=cells)
 
     def content_hash(self) -> str:

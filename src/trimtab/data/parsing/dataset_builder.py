@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from trimtab.data.parsing.column_hints import build_no_layout_error
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
-from trimtab.data.parsing.labels import find_contradicting_scores
+from trimtab.data.parsing.labels import find_contradicting_scores, find_label_columns
 from trimtab.data.parsing.layouts import ParsedPair, parse_row, shares_words
 from trimtab.data.parsing.ratings import pair_rated_responses
 from trimtab.data.parsing.row_columns import (
     LABELED_BY_COLUMN,
+    LABELED_BY_VALUE,
     LayoutName,
     RowColumns,
     find_row_columns,
@@ -58,6 +59,7 @@ class _Summary:
     transcripts: int = 0
     guesses: int = 0
     shared: int = 0
+    with_labels: int = 0
     prompts: int = 0
     repeated: int = 0
 
@@ -121,6 +123,8 @@ class _RowParser:
             summary.prompts += 1
             summary.repeated += repeats_prompt(texts[0], texts[1:])
         parsed = parse_row(row.cells, columns, self.settings)
+        if columns.layout in LABELED_BY_VALUE:
+            summary.with_labels += bool(find_label_columns(row.cells, columns.first, self.settings))
         summary.layouts[parsed.layout] += 1
         if columns.layout in LABELED_BY_COLUMN:
             summary.contradictions.update(find_contradicting_scores(row.cells))
@@ -195,9 +199,18 @@ def build_dataset(
         pairs=sample,
         failures=tuple(failures),
         layout=summary.format_layout() + details,
-        notices=summary.list_notices(),
+        notices=(*summary.list_notices(), *_list_unused_settings(columns, summary)),
         origins=select_origins((row.origin for row in parsed if isinstance(row, _ParsedRow)), sample),
     )
+
+
+def _list_unused_settings(settings: ColumnSettings, summary: _Summary) -> list[str]:
+    """A notice if labels have a meaning, but no row has a label. A label column of null says that none is expected."""
+    if not settings.label_values or summary.with_labels or settings.names.get("label", "") is None:
+        return []
+    return [
+        "`label_values` is not used: no row has a label column next to two responses; set `columns: {label: COLUMN}`"
+    ]
 
 
 def select_origins(origins: Iterable[RowOrigin | None], pairs: Sequence[Pair]) -> tuple[RowOrigin, ...]:

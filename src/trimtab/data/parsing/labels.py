@@ -22,7 +22,9 @@ STRENGTH_COLUMNS = ("preference_strength", "overall_preference")
 # 1 if the first response is preferred, 0 if the second is, as in SHP.
 FIRST_IS_ONE_COLUMN = "labels"
 LOOKS_LIKE_LABEL = re.compile(
-    r"^(winner|chosen_|labels?$|better|best|preferred|choice)|preference|score|rating|vote", re.IGNORECASE
+    r"^(winner|chosen_|better|best|preferred|choice)|preference|score|rating|vote"
+    r"|(^|[ _.-])(labels?|choice|better|best|preferred|chosen|winner|verdict|rank|ranking)$",
+    re.IGNORECASE,
 )
 _CHOSEN_SCORE = re.compile(r"^(score|rating|reward)s?[_.-]?chosen$|^chosen[_.-]?(score|rating|reward)s?$")
 TIES = ("tie", "tie (bothbad)", "both", "both_bad", "neither", "draw")

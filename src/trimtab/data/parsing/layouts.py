@@ -29,6 +29,7 @@ from trimtab.data.parsing.text_values import UnusableRowError, describe_value, p
 from trimtab.types import Choice, Pair, Prompt, build_user_prompt
 
 Responses = tuple[Prompt, str, str]
+_TURN_HEADING = re.compile(r"(#{1,4} ?(assistant|response|answer)|assistant|gpt|bot) ?:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +147,21 @@ def _split_shared_text(first: str, second: str, names: tuple[str, str]) -> Respo
     if not shared.strip():
         raise UnusableRowError(f"{names[0]!r} and {names[1]!r} do not start with a shared prompt")
     texts = [
-        parse_text(text[len(shared) :], f"{name!r} after the shared prompt").strip()
+        _refuse_heading(parse_text(text[len(shared) :], f"{name!r} after the shared prompt").strip(), name)
         for text, name in zip((first, second), names, strict=True)
     ]
     return parse_prompt(shared.strip()), texts[0], texts[1]
+
+
+def _refuse_heading(text: str, name: str) -> str:
+    """The response. Raises `UnusableRowError` if it starts with the heading of a turn: the prompt before it is a dialog."""
+    heading = _TURN_HEADING.match(text)
+    if heading is not None:
+        raise UnusableRowError(
+            f"{name!r} after the shared prompt starts with {heading.group()!r}, the heading of a turn in another form of "
+            "transcript; use messages, or turns that start with 'Human:' and 'Assistant:' after an empty line"
+        )
+    return text
 
 
 def shares_words(cells: Cells, columns: RowColumns, count: int) -> bool:

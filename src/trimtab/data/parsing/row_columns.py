@@ -20,6 +20,8 @@ FoundLayout = Literal[
 ]
 # Layouts whose columns state which response is preferred.
 LABELED_BY_COLUMN: tuple[FoundLayout, ...] = ("explicit", "implicit", "transcript")
+# Layouts that have a column of labels.
+LABELED_BY_VALUE: tuple[FoundLayout, ...] = ("responses", "conversations")
 
 SAFETY_COLUMNS = ("is_response_0_safe", "is_response_1_safe", "better_response_id", "safer_response_id")
 # The last pair is that of OpenAI's preference files.
