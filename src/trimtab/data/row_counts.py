@@ -20,7 +20,8 @@ _TITLES: dict[FailureKind, str] = {
 
 def name_source(dataset: Dataset, default: str) -> str:
     """The name of the dataset's file; `default` if its rows come from several files, or from none."""
-    files = {each.file for each in (*dataset.failures, *dataset.origins) if each.file}
+    files = {failure.file for failure in dataset.failures} | {origin.file for origin in dataset.origins}
+    files.discard("")
     return PurePath(files.pop()).name if len(files) == 1 else default
 
 
