@@ -1,7 +1,8 @@
 """The accuracy of certified labels on human-labeled pairs: python studies/certified_labels/hh.py --out runs/certified-labels
 
 Per objective: pairs of HH-RLHF (single turn), one per prompt, are split at random many times into labeled pairs and a pool.
-The filter `certified` sees the human labels of the labeled pairs only; the kept labels are then compared with those of the pool.
+The filter `certified` sees the human labels of the labeled pairs only; the kept labels are then compared with those of the
+pool.
 
 probe         learns from the labeled pairs, which it labels by cross-fitting, as in a study
 reward_model  learned once from other pairs
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,10 +33,10 @@ from trimtab.config.training import RewardModelSettings
 from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, PairFeatures
 from trimtab.filters._shared.ranking import compute_confidence
 from trimtab.filters.certified import Certified
-from trimtab.pipeline.executor import execute_stages
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import sort_stages
+from trimtab.pipeline.stage_scheduler import execute_stages
 from trimtab.pipeline.stages.hidden_states import load_hidden_states
 from trimtab.sources.file import File
 from trimtab.stats import proportion
@@ -43,11 +45,12 @@ from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Annotation, Pair
 
 OBJECTIVES = ("harmless", "helpful")
+LEARNED = ("probe", "reward_model")
 PROMISES = (0.7, 0.75, 0.8)
 FOLDS = 5
 MAX_LENGTH = 256
 REWARD_MODEL = RewardModel(
-    model="smollm2-135m-instruct[:10]", training=RewardModelSettings(learning_rate=1e-3, num_train_epochs=1.0)
+    model="smollm2-135m-instruct[:6]", training=RewardModelSettings(learning_rate=1e-3, batch_size=8)
 )
 # Labels of the pool, and of the labeled pairs by annotators that were not trained on them.
 SplitLabels = tuple[list[Annotation], list[Annotation]]
@@ -75,7 +78,8 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectivePairs:
-    """The pairs of one objective, one per prompt, with hidden states and the reward model's labels by pair id."""
+    """The pairs of one objective, one per prompt, and what annotators need, by pair id: hidden states, and the reward model's
+    labels."""
 
     objective: str
     pairs: Sequence[Pair]
@@ -83,8 +87,10 @@ class ObjectivePairs:
     rewards: Mapping[str, Annotation]
 
 
-def prepare(objective: str, data: Path, out: Path, num_pairs: int, num_training: int) -> ObjectivePairs:
-    """Computes hidden states and the reward model's labels, or reads them from the folder."""
+def prepare(
+    objective: str, annotators: Sequence[str], data: Path, out: Path, num_pairs: int, num_training: int
+) -> ObjectivePairs:
+    """Computes what the annotators need, or reads it from the folder."""
     training, pool = (
         File(path=str(data / f"hh1t_{objective}_{part}.jsonl.gz"), limit=limit)
         for part, limit in (("gt", num_training), ("w2s", num_pairs))
@@ -96,20 +102,24 @@ def prepare(objective: str, data: Path, out: Path, num_pairs: int, num_training:
     study = build_ad_hoc_study(f"certified-{objective}", pool, arms, max_length=MAX_LENGTH)
     split = build_file_split(study, training, pool)
     planner = LabelingPlanner(study, split)
-    states = planner.hidden_states("probe", FeatureSpec(model="@weak.base"))
-    labels = planner.raw_labels("reward_model")
+    states = planner.hidden_states("probe", FeatureSpec(model="@weak.base")) if "probe" in annotators else None
+    labels = planner.raw_labels("reward_model") if "reward_model" in annotators else None
     artifacts: dict[str, Artifact] = {}
-    stages = sort_stages([states, labels])
+    stages = sort_stages([split, *(stage for stage in (states, labels) if stage is not None)])
     execute_stages(
-        stages, Store(out / objective), build_runtime("cpu", 2_048), artifacts, lambda *step: print(*step, flush=True)
+        stages,
+        Store(out / objective),
+        build_runtime("cpu", 2_048),
+        artifacts,
+        lambda index, count, name: print(f"{objective}: {index} of {count}, {name}", file=sys.stderr),
     )
     pairs = load_split_pairs(artifacts[split.fingerprint], "unlabeled")
     by_prompt = {pair.prompt_id: pair for pair in sorted(pairs, key=lambda pair: pair.id) if pair.human is not None}
     return ObjectivePairs(
         objective=objective,
         pairs=list(by_prompt.values()),
-        features=load_hidden_states(artifacts[states.fingerprint]),
-        rewards=load_annotations(artifacts[labels.fingerprint]),
+        features=load_hidden_states(artifacts[states.fingerprint]) if states else {},
+        rewards=load_annotations(artifacts[labels.fingerprint]) if labels else {},
     )
 
 
@@ -136,7 +146,12 @@ def build_labelers(data: ObjectivePairs) -> dict[str, Labeler]:
         sign = 1 if data.objective == "helpful" else -1
         return [_label_by_length(pair, sign) for pair in pool], [_label_by_length(pair, sign) for pair in labeled]
 
-    return {"probe": label_by_probe, "reward_model": label_by_reward, "length": label_by_length}
+    labelers: dict[str, Labeler] = {"length": label_by_length}
+    if data.features:
+        labelers["probe"] = label_by_probe
+    if data.rewards:
+        labelers["reward_model"] = label_by_reward
+    return labelers
 
 
 def _label_by_length(pair: Pair, sign: int) -> Annotation:
@@ -238,13 +253,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     parser.add_argument("--pairs", type=Path, default=Path("../shared/data"), help="folder of the hh1t files")
     parser.add_argument("--out", type=Path, default=Path("runs/certified-labels"))
-    parser.add_argument("--num-pairs", type=int, default=2_000, help="pairs per objective, labeled and pool together")
-    parser.add_argument("--num-training", type=int, default=400, help="other pairs, for the reward model")
-    parser.add_argument("--num-labeled", type=int, default=500)
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES)
+    parser.add_argument("--annotators", nargs="*", choices=LEARNED, default=LEARNED, help="besides length")
+    parser.add_argument("--num-pairs", type=int, default=1_200, help="pairs per objective, labeled and pool together")
+    parser.add_argument("--num-training", type=int, default=250, help="other pairs, for the reward model")
+    parser.add_argument("--num-labeled", type=int, default=400)
     parser.add_argument("--splits", type=int, default=400)
-    parser.add_argument("--probe-splits", type=int, default=40, help="splits for the probe, which is trained in each")
+    parser.add_argument("--probe-splits", type=int, default=20, help="splits for the probe, which is trained in each")
     options = parser.parse_args()
-    data = [prepare(each, options.pairs, options.out, options.num_pairs, options.num_training) for each in OBJECTIVES]
+    data = [
+        prepare(each, options.annotators, options.pairs, options.out, options.num_pairs, options.num_training)
+        for each in options.objectives
+    ]
     outcomes = [
         outcome
         for each in data

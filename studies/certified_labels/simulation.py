@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,8 @@ class Draw:
         """The ranks that keep equal steps of the labels, the strictest first."""
         ranked = np.sort(self.ranks)[::-1]
         ranks = np.ceil(len(ranked) * np.arange(1, num_shares + 1) / num_shares).astype(int) - 1
-        return ranked[ranks]
+        thresholds: _Floats = ranked[ranks]
+        return thresholds
 
     def count(self, thresholds: _Floats, rows: slice = slice(None)) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
         """By threshold: the labeled pairs above it, and those of them with a correct label."""
@@ -83,10 +84,11 @@ class Draw:
 Method = Callable[[Draw, float], float]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _list_needed(accuracy: float, level: float) -> NDArray[np.int_]:
     """By n up to 2,000: the smallest number of correct labels that rejects a lower accuracy at this level."""
-    return binom.isf(level, np.arange(2_001), accuracy).astype(int) + 1
+    needed: NDArray[np.int_] = binom.isf(level, np.arange(2_001), accuracy).astype(int) + 1
+    return needed
 
 
 def _run_sequence(
@@ -262,9 +264,7 @@ SETTINGS = (
     _linear(0.8, 300, ", overconfident", 3.0),
     _linear(0.8, 300, ", underconfident", 0.4),
     Setting(name=".57 + .22c", is_correct=rise_weakly, accuracy=0.7, num_labeled=500),
-    Setting(
-        name=".9 above the median, else .6", is_correct=step, accuracy=0.8, num_labeled=300, rank_by=rise_linearly
-    ),
+    Setting(name=".9 above the median, else .6", is_correct=step, accuracy=0.8, num_labeled=300, rank_by=rise_linearly),
     Setting(name=".7999 everywhere", is_correct=stay_just_below, accuracy=0.8, num_labeled=300, rank_by=rise_linearly),
     Setting(name=".95 - .3c", is_correct=fall, accuracy=0.8, num_labeled=300, rank_by=rise_linearly),
 )

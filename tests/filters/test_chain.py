@@ -61,9 +61,10 @@ def test_a_filter_that_finds_no_label_left_raises_its_error() -> None:
         (["uncertainty"], "at least 2"),
         (["uncertainty", "nothing"], "nothing"),
         ([{"kind": "optimal_fraction", "folds": 2}, {"kind": "optimal_fraction", "folds": 3}], "same number of folds"),
+        (["uncertainty", "certified"], "certified cannot be in a chain"),
     ],
 )
-def test_a_chain_of_one_of_unknown_ones_or_of_different_folds_is_rejected(filters: list[object], message: str) -> None:
+def test_a_chain_whose_filters_cannot_be_combined_is_rejected(filters: list[object], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         build_component("filters", {"kind": "chain", "filters": filters})
 

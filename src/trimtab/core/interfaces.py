@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
 from trimtab.core.runtime import Runtime
@@ -162,6 +162,15 @@ class Filter(Protocol):
 
         Raises `DataError` if nothing would be kept.
         """
+        ...
+
+
+@runtime_checkable
+class HasFacts(Protocol):
+    """A filter that records more than how many labels it kept, such as a guarantee."""
+
+    def collect_facts(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> Mapping[str, Any]:
+        """Values for the record of the stage, as plain JSON values. The labels and inputs are those of `keep`."""
         ...
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from pydantic import Field
 
@@ -10,7 +12,9 @@ from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.errors import DataError
 from trimtab.filters._shared.ranking import compute_confidence
-from trimtab.stats.certification import Certification, certify_labels, count_required_pairs
+from trimtab.metrics.exchangeability import check_exchangeability
+from trimtab.metrics.label_certificate import LabelCertificate
+from trimtab.stats.certification import Certification, certify_labels
 from trimtab.types import Annotation
 
 
@@ -39,6 +43,29 @@ class Certified(Component):
             raise DataError(f"no labels kept: {self._describe_failure(certification, inputs)}")
         return [label.choice is not None and compute_confidence(label) >= certified.threshold for label in annotations]
 
+    def collect_facts(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> dict[str, Any]:
+        """For the record, `certificate`: the fields of a `LabelCertificate`, or None if nothing is certified."""
+        certified = self.certify(annotations, inputs).certified
+        if certified is None:
+            return {"certificate": None}
+        labels = (*annotations, *inputs.out_of_fold_labels.values())
+        certificate = LabelCertificate(
+            accuracy=self.accuracy,
+            confidence=self.confidence,
+            threshold=certified.threshold,
+            share=certified.share,
+            num_labeled=len(collect_evaluated_labels(inputs)),
+            num_tested=certified.n,
+            num_correct=certified.num_correct,
+            accuracy_lower=certified.accuracy_lower,
+            checks=check_exchangeability(
+                inputs.labeled_pairs,
+                [inputs.pairs[label.pair_id] for label in annotations],
+                {label.pair_id: compute_confidence(label) for label in labels if label.choice is not None},
+            ),
+        )
+        return {"certificate": asdict(certificate)}
+
     def certify(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> Certification:
         """The tests on the labeled pairs. Raises `DataError` if no label prefers a response."""
         confidences = [compute_confidence(label) for label in annotations if label.choice is not None]
@@ -56,13 +83,10 @@ class Certified(Component):
     def _describe_failure(self, certification: Certification, inputs: AnnotatorInputs) -> str:
         goal = f"an accuracy of {100 * self.accuracy:g}% cannot be certified with {100 * self.confidence:g}% confidence"
         if not certification.tests:
-            required, found = (
-                count_required_pairs(self.accuracy, self.confidence),
-                len(collect_evaluated_labels(inputs)),
-            )
+            found = len(collect_evaluated_labels(inputs))
             return (
-                f"{goal}: it needs {required} labeled pairs with a label, and there are {found}; add human labels, or lower "
-                "`accuracy`"
+                f"{goal}: it needs {certification.min_pairs} labeled pairs with a confident label, and {found} have a label; "
+                "add human labels, or lower `accuracy`"
             )
         test = certification.tests[0]
         return (

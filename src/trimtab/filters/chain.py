@@ -12,6 +12,7 @@ from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component, ComponentField
 from trimtab.core.interfaces import Filter
 from trimtab.filters._shared.content import hash_filter_content
+from trimtab.filters.certified import Certified
 from trimtab.types import Annotation
 
 
@@ -20,7 +21,8 @@ class Chain(Component):
     abstentions, so that a fraction is one of the labels that are left.
 
     In SEAM's alignment scenario: one half of the pairs, and of their labels those with the most information. Filters that
-    learn from the labeled pairs must have the same number of folds.
+    learn from the labeled pairs must have the same number of folds. `certified` cannot be in a chain: it certifies all labels
+    above a threshold, and not those of them that another filter keeps.
     """
 
     filters: tuple[Annotated[Component, ComponentField("filters")], ...] = Field(min_length=2)
@@ -30,6 +32,11 @@ class Chain(Component):
         for index, component in enumerate(self.filters):
             if not isinstance(component, Filter):
                 raise ValueError(f"filters.{index}: {type(component).__name__} is not a filter")
+        if any(isinstance(component, Certified) for component in self.filters):
+            raise ValueError(
+                "filters: certified cannot be in a chain: the accuracy that it certifies is that of all labels above a "
+                "threshold, not of those that another filter keeps; use it alone"
+            )
         folds = {needs.cross_fit_folds for needs in self._list_requirements() if needs.cross_fit_folds}
         if len(folds) > 1:
             raise ValueError(f"filters: expected the same number of folds for all, got {sorted(folds)}")

@@ -112,7 +112,8 @@ class HistogramBin:
 class LabelInfo:
     """The labels that an arm's student is trained on, with metrics such as agreement, coverage and kappa.
 
-    `source` is the stage that annotated, before any filter. Arms with the same source share its `cost`.
+    `source` is the stage that annotated, before any filter. Arms with the same source share its `cost`. `certificate` is that
+    of the filter `certified`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -124,6 +125,7 @@ class LabelInfo:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     histogram: tuple[HistogramBin, ...] = ()
     cost: Cost = field(default_factory=Cost)
+    certificate: LabelCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +198,9 @@ class Report:
     study: StudyInfo
     arms: tuple[ArmResult, ...] = ()
     comparisons: tuple[ArmComparison, ...] = ()
+    label_worths: tuple[LabelWorthInfo, ...] = ()
     labels: tuple[LabelInfo, ...] = ()
     searches: tuple[SearchInfo, ...] = ()
-    label_worths: tuple[LabelWorthInfo, ...] = ()
     rewards: tuple[RewardInfo, ...] = ()
     judges: tuple[JudgeInfo, ...] = ()
     rater_agreements: tuple[RaterAgreement, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component, get_kind
-from trimtab.core.interfaces import Filter
+from trimtab.core.interfaces import Filter, HasFacts
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StudyError
 from trimtab.filters._shared.content import hash_filter_content
@@ -49,7 +49,10 @@ def filter_stage(
         )
         after = apply_filter(name, label_filter, before, filter_inputs)
         draft.write_rows("annotations", annotations_to_rows(after), ANNOTATION_SCHEMA)
-        return summarize_filtering(filter_inputs, before, after)
+        return {
+            **summarize_filtering(filter_inputs, before, after),
+            **collect_filter_facts(label_filter, before, filter_inputs),
+        }
 
     return Stage(
         name=name,
@@ -104,6 +107,13 @@ def summarize_filtering(
         "kept": sum(label.status == "ok" for label in after),
         "length_difference": {group: fmean(values) if values else None for group, values in differences.items()},
     }
+
+
+def collect_filter_facts(
+    label_filter: Component, annotations: Sequence[Annotation], inputs: AnnotatorInputs
+) -> Mapping[str, Any]:
+    """What the filter itself records; empty for most filters."""
+    return label_filter.collect_facts(annotations, inputs) if isinstance(label_filter, HasFacts) else {}
 
 
 def as_filter(component: Component) -> Filter:

@@ -10,11 +10,12 @@ from typing import Any
 from trimtab import stats
 from trimtab.config.names import is_sft_row
 from trimtab.data.split import SPLIT_NAMES
+from trimtab.metrics.label_certificate import parse_certificate
 from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, load_arm_values
 from trimtab.report.collect.comparisons import build_comparisons
 from trimtab.report.collect.judges import collect_judge_results
-from trimtab.report.collect.labels import build_label_info
 from trimtab.report.collect.label_worth import collect_label_worths
+from trimtab.report.collect.labels import build_label_info
 from trimtab.report.collect.rewards import GOLD_REWARD, RewardInfo, collect_rewards, format_proxy_note
 from trimtab.report.collect.search_trees import SearchInfo, collect_search_info
 from trimtab.report.collect.similarities import collect_similarities
@@ -46,8 +47,8 @@ def build_report(run: Run) -> Report:
                 values_by_arm, run.prompt_ids, _requested_baselines(run), {arm.name: arm.start for arm in arms}
             )
         ),
-        labels=tuple(_build_label_info(run, arm.name, arm.annotator, arm.labels) for arm in arms if arm.labels),
         label_worths=collect_label_worths([run], [values]),
+        labels=tuple(_build_label_info(run, arm.name, arm.annotator, arm.labels) for arm in arms if arm.labels),
         searches=tuple(_collect_searches(run)),
         data=tuple(_collect_splits(run)),
         stage_costs=tuple(_collect_stage_costs(run)),
@@ -116,7 +117,7 @@ def _requested_baselines(run: Run) -> dict[str, tuple[str, ...]]:
 
 def _build_label_info(run: Run, arm: str, annotator: str, labels: str) -> LabelInfo:
     source = run.source_stage(labels)
-    return build_label_info(
+    info = build_label_info(
         arm,
         annotator,
         run.annotations(labels),
@@ -125,6 +126,7 @@ def _build_label_info(run: Run, arm: str, annotator: str, labels: str) -> LabelI
         source,
         unfiltered=None if source == labels else run.annotations(source),
     )
+    return replace(info, certificate=parse_certificate(labels, run.artifact(labels).record["facts"]))
 
 
 def _collect_searches(run: Run) -> list[SearchInfo]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trimtab.report.model import Report
+from trimtab.report.page.sections.certificates import build_certificate_tables, build_certificates_section
 from trimtab.report.page.sections.comparisons import build_comparison_tables, build_comparisons_section
 from trimtab.report.page.sections.cost import build_cost_section
 from trimtab.report.page.sections.data import build_data_section
 from trimtab.report.page.sections.headline import build_headline_section
 from trimtab.report.page.sections.judges import build_judge_tables, build_judges_section
-from trimtab.report.page.sections.labels import (
 from trimtab.report.page.sections.label_worth import build_label_worth_section, build_label_worth_tables
+from trimtab.report.page.sections.labels import (
     build_inference_cost_section,
     build_label_tables,
     build_labels_section,
@@ -35,11 +36,12 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_headline_section,
     build_results_section,
     build_comparisons_section,
-    build_rewards_section,
     build_label_worth_section,
+    build_rewards_section,
     build_side_effects_section,
     build_similarities_section,
     build_labels_section,
+    build_certificates_section,
     build_inference_cost_section,
     build_searches_section,
     build_training_section,
@@ -55,10 +57,11 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
 TERMINAL_TABLES: tuple[Callable[[Report], Sequence[Table]], ...] = (
     build_results_tables,
     build_comparison_tables,
+    build_label_worth_tables,
     build_side_effect_tables,
     build_similarity_tables,
-    build_label_worth_tables,
     build_reward_tables,
     build_label_tables,
+    build_certificate_tables,
     build_judge_tables,
 )
