@@ -12,11 +12,13 @@ from scipy.stats import norm
 from trimtab.stats import LabelWorth, estimate_label_worth
 from trimtab.stats.clusters import FloatArray, sum_by_cluster
 from trimtab.stats.label_worth import (
+    CurvePosition,
     compute_half_widths,
     compute_interpolation_weights,
     compute_label_worth,
     fit_increasing,
     list_tested_counts,
+    select_interval,
 )
 
 N_SIMULATIONS = 2000
@@ -129,7 +131,25 @@ def test_the_value_is_read_off_the_increasing_curve() -> None:
     curve = {100: [constant(0.6)], 200: [constant(0.7)], 400: [constant(0.62)], 800: [constant(0.71)]}
     worth = estimate_label_worth(curve, [constant(0.63)])
     assert worth.value == pytest.approx(100 * 2**0.5)  # halfway from 0.60 to 0.66
-    assert (worth.low, worth.high) == (worth.value, worth.value)  # rows that do not vary leave no doubt
+    assert (worth.low, worth.high) == pytest.approx((141, 141), abs=1)  # rows that do not vary leave no doubt
+
+
+@pytest.mark.parametrize(
+    ("accepted", "position", "value", "expected"),
+    [
+        ([0, 1, 0, 1, 1, 0], "inside", 4.2, (4, 5)),  # not from the other side of the gap
+        ([1, 1, 0, 1, 1, 0], "inside", 1.5, (None, 2)),
+        ([0, 0, 0, 1, 1, 1], "inside", 4.5, (4, None)),
+        ([0, 1, 0, 0, 1, 1], "above", None, (5, None)),
+        ([0, 1, 0, 0, 0, 0], "above", None, (6, None)),
+        ([1, 0, 0, 0, 0, 1], "below", None, (None, 1)),
+        ([0, 0, 0, 0, 0, 0], "inside", 3.0, (3, 3)),
+    ],
+)
+def test_the_interval_is_the_part_around_the_value(
+    accepted: list[int], position: CurvePosition, value: float | None, expected: tuple[float | None, float | None]
+) -> None:
+    assert select_interval(np.arange(1, 7), np.array(accepted, dtype=bool), position, value) == expected
 
 
 def test_invalid_curves_are_rejected() -> None:

@@ -7,7 +7,8 @@ The interval inverts a test, as Fieller's (1954) does for a ratio: it holds ever
 different from zero. At a given n that difference is a linear contrast of arms on the same rows, so its variance includes the
 arm's rows and seeds, and those of the curve. Between two points, learning curves follow power laws (Hestness et al. 2017):
 f is a straight line in n^-c, with an exponent c that is not known. The interval is the union of those for c = 0, a line in
-log n, and c = 1/2. Nothing is extrapolated: an interval that reaches an end of the curve is open.
+log n, and c = 1/2. If the observed curve falls somewhere, the n that are not rejected may have gaps; the interval is the part
+around the value. Nothing is extrapolated: an interval that reaches an end of the curve is open.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def compute_label_worth(
         half_widths[index] = compute_half_widths(contrasts, sums, means)
     position, value = _locate(means.mean(axis=1), counts)
     accepted = np.asarray((np.abs(differences) <= half_widths).any(axis=0))
-    low, high = _bound(tested, accepted, position, value)
+    low, high = select_interval(tested, accepted, position, value)
     return LabelWorth(
         position=position,
         value=value,
@@ -191,12 +192,19 @@ def fit_increasing(values: Sequence[float]) -> list[float]:
     return [level for level, size in blocks for _ in range(size)]
 
 
-def _bound(
+def select_interval(
     tested: NDArray[np.int64], accepted: NDArray[np.bool_], position: CurvePosition, value: float | None
 ) -> tuple[float | None, float | None]:
-    """The smallest and the largest number that are not rejected, None at an end of the curve that is not rejected."""
-    inside = [*tested[accepted].tolist(), *([] if value is None else [value])]
-    is_low_open, is_high_open = accepted[0] or position == "below", accepted[-1] or position == "above"
-    low = float(min(inside, default=tested[-1]))
-    high = float(max(inside, default=tested[0]))
-    return None if is_low_open else low, None if is_high_open else high
+    """The ends of the accepted numbers around the arm's position, None at an accepted end of the curve."""
+    last = len(tested) - 1
+    start = int(np.abs(tested - value).argmin()) if value is not None else 0 if position == "below" else last
+    rejected = np.flatnonzero(~accepted)
+    if accepted[start]:
+        left, right = rejected[rejected < start], rejected[rejected > start]
+        first, end = (left[-1] + 1 if len(left) else 0), (right[0] - 1 if len(right) else last)
+    else:
+        first = end = start
+    inside = [float(tested[first]), float(tested[end]), *([] if value is None else [value])]
+    is_low_open = position == "below" or (accepted[start] and first == 0)
+    is_high_open = position == "above" or (accepted[start] and end == last)
+    return None if is_low_open else min(inside), None if is_high_open else max(inside)
