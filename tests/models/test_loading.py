@@ -22,6 +22,7 @@ from transformers import (
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
     OPTConfig,
     OPTForCausalLM,
     PreTrainedModel,
@@ -133,6 +134,14 @@ def test_a_config_with_fewer_layers_than_the_weights_is_an_error(tmp_path: Path,
     key = "n_layer" if family == "gpt2" else "num_hidden_layers"
     path.write_text(json.dumps({name: value for name, value in config.items() if name != "layer_types"} | {key: 2}))
     with pytest.raises(ModelError, match=r"has 2 layers \(num_hidden_layers\), but the weights have 4"):
+        load_model(settings(), weights)
+
+
+def test_a_reward_model_is_no_language_model_even_if_it_has_all_weights(tmp_path: Path) -> None:
+    config = LlamaConfig(**SAME, **DEEP, intermediate_size=64, tie_word_embeddings=True, num_labels=1)
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    weights = ResolvedWeights(folder=tmp_path, content_hash="tiny", name="tiny reward model", license="none")
+    with pytest.raises(ModelError, match="LlamaForSequenceClassification, which scores texts and writes none"):
         load_model(settings(), weights)
 
 

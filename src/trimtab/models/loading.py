@@ -13,6 +13,9 @@ from trimtab.models.silence_transformers import silence_transformers
 from trimtab.models.sources.local_dir import require_tokenizer_files
 from trimtab.models.weight_headers import get_layer_index, read_shapes, require_config_sizes
 
+# Suffixes of architectures with another head than that of a language model.
+_SCORING_SUFFIXES = ("Classification", "QuestionAnswering", "RewardModel")
+
 if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,7 +30,9 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     import torch
     from transformers import AutoModelForCausalLM
 
-    require_config_sizes(weights.folder, load_config(model, weights), read_shapes(weights.folder))
+    config = load_config(model, weights)
+    _require_language_model(config, weights)
+    require_config_sizes(weights.folder, config, read_shapes(weights.folder))
     try:
         with silence_transformers():
             loaded, info = AutoModelForCausalLM.from_pretrained(
@@ -51,6 +56,16 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     if model.layers is not None:
         _keep_first_layers(loaded, model.layers, weights.name)
     return loaded.to(device).eval()
+
+
+def _require_language_model(config: Any, weights: ResolvedWeights) -> None:
+    """Raise `ModelError` for a reward model or classifier. With tied embeddings it would load as a model that writes text."""
+    scoring = [name for name in config.architectures or () if name.endswith(_SCORING_SUFFIXES)]
+    if scoring:
+        raise ModelError(
+            f"{weights.name}: config.json in {weights.folder} names {scoring[0]}, which scores texts and writes none; give "
+            "the language model that it was trained from, or use it as a scorer (`kind: reward_model`)"
+        )
 
 
 def _require_all_layers(model: PreTrainedModel, unused: Iterable[str], weights: ResolvedWeights) -> None:
