@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fault_study import ENGINE, read_results, remove_varying, write_study
+from fault_study import ENGINE, read_result, read_results, remove_varying, write_study
 
 STAGE_LINE = re.compile(r"^\[[\d:]+\] \d+ of \d+: ", re.MULTILINE)
 REMEDY = re.compile(r"delete (?:the folder )?(\S+?),? and run")
@@ -186,7 +186,7 @@ def inject_kills_of_annotate(lab: Lab, count: int, rng: random.Random) -> None:
     for number in range(1, count + 1):
         output = lab.folder / f"labels-{number}.jsonl"
         completions = lab.folder / f"{output.name}.completions"
-        pattern, delay = rng.choice([("*.jsonl", rng.uniform(0, 0.05)), ("", rng.uniform(0, 9))])
+        pattern, delay = rng.choice([("[0-9a-f]*.jsonl", rng.uniform(0, 0.05)), ("", rng.uniform(0, 9))])
         while not kill_when(lab.start(output, *words, output), partial(has_contents, completions, pattern), delay):
             delay /= 2
         problems = [] if label(output) == expected and not completions.exists() else ["other labels"]
@@ -275,7 +275,7 @@ def find_use_of_damage(lab: Lab, run: Path, path: Path, state: str) -> tuple[str
             handling.append(f"named by {command}")
         elif status:
             problems.append(f"{command} ends with status {status}: {text}")
-        elif command == "report" and read_results(run)["report.json"] != lab.reference["report.json"]:
+        elif command == "report" and read_result(run / "report.json") != lab.reference["report.json"]:
             problems.append("the report differs")
     status, text = lab.call(run)
     while status == 1 and (named := REMEDY.search(text)) and Path(named[1]).exists():

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+
+from trimtab.storage.line_checksums import decode_line
 
 STUDY = """
 name: faults
@@ -66,23 +69,30 @@ def write_tiny_model(folder: Path) -> None:
 
 def read_results(run: Path) -> dict[str, Any]:
     """What must be equal in two runs, by file: hashes of weights and logs, tables and JSON without `VARYING`."""
-    results: dict[str, Any] = {}
+    results = {}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name = path.relative_to(run).as_posix()
-        if name.startswith("cache") or path.suffix in (".lock", ".html", ".svg"):
-            continue
-        if path.suffix == ".parquet":
-            results[name] = remove_varying(pq.read_table(path).to_pylist())
-        elif path.suffix == ".json":
-            results[name] = remove_varying(json.loads(RUN_PATH.sub("", path.read_text())))
-        elif path.suffix == ".md":
-            results[name] = RUN_PATH.sub("", path.read_text())
-        elif path.parent.name == "completions":
-            lines = map(json.loads, path.read_text().splitlines())
-            results[name] = {line["key"]: remove_varying(line["value"]) for line in lines}
-        else:
-            results[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if not name.startswith("cache") and path.suffix not in (".lock", ".html", ".svg"):
+            results[name] = read_result(path)
     return results
+
+
+def read_result(path: Path) -> Any:
+    """The comparable contents of a file. Of cached completions, those that are intact: the first of each key."""
+    if path.suffix == ".parquet":
+        return remove_varying(pq.read_table(path).to_pylist())
+    if path.suffix == ".json":
+        return remove_varying(json.loads(RUN_PATH.sub("", path.read_text())))
+    if path.suffix == ".md":
+        return RUN_PATH.sub("", path.read_text())
+    if path.parent.name == "completions":
+        entries: dict[str, Any] = {}
+        for line in path.read_bytes().splitlines(keepends=True):
+            with suppress(ValueError):
+                entry = decode_line(line, path.name)
+                entries.setdefault(entry["key"], remove_varying(entry["value"]))
+        return entries
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def remove_varying(value: Any) -> Any:
