@@ -143,3 +143,12 @@ def test_the_published_means_of_labels_mix_as_their_shares_do() -> None:
     for metric in ("gold_chosen", "gold_rejected"):
         match, mismatch = (values["weak", pairs, metric] or 0 for pairs in ("match", "mismatch"))
         assert values["weak", "all", metric] == pytest.approx(0.606 * match + 0.394 * mismatch, abs=0.01)
+
+
+@pytest.mark.parametrize("folder", [TAO_LI, TAO_LI / "laptop"])
+def test_labels_have_the_beta_of_the_weak_models_dpo(folder: Path) -> None:
+    for path in (path for path in FILES if path.parent == folder):
+        for name, study in Study.load_variants(path).items():
+            dpo = study.training.weak_dpo or study.training.dpo
+            betas = {arm: getattr(each.annotator, "beta", dpo.beta) for arm, each in study.arms.items()}
+            assert set(betas.values()) == {dpo.beta}, f"{path.name} {name}: {betas}"
