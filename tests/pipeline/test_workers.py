@@ -5,26 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from trimtab.config.study import Study
+from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError, TrainingError
+from trimtab.pipeline import worker_processes
 from trimtab.pipeline.engine_resources import ENGINE_PREFIX
 from trimtab.pipeline.executor import run_study
+from trimtab.pipeline.plan import build_plan
+from trimtab.pipeline.plan.index import build_run_index
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_scheduler import StageScheduler
-from trimtab.pipeline.worker_processes import THREADS_VARIABLE, choose_workers, select_device, share_cores
+from trimtab.pipeline.stage_worker import execute_job
+from trimtab.pipeline.worker_processes import (
+    GPUS_VARIABLE,
+    THREADS_VARIABLE,
+    WorkerJob,
+    WorkerProcesses,
+    choose_workers,
+    select_resources,
+    share_cores,
+)
 from trimtab.storage.artifacts import Store
 from trimtab.storage.stage_locks import STAGE_LOCKS_DIR, StageLocks
 from trimtab.workflows.verify import verify_run
@@ -182,17 +198,15 @@ def test_two_stages_with_one_engine_take_turns(tmp_path: Path, runtime: Runtime)
     assert overlaps == [["x"], ["x"]]
 
 
-def test_stages_after_one_that_failed_or_is_left_out_are_not_executed(tmp_path: Path, runtime: Runtime) -> None:
+def test_stages_after_one_that_failed_are_not_executed(tmp_path: Path, runtime: Runtime) -> None:
     def fail() -> None:
         raise TrainingError("no")
 
     done: list[str] = []
-    bad, absent = build_stage("bad", fail), build_stage("absent")
+    bad = build_stage("bad", fail)
     stages = [
         bad,
-        absent,
         build_stage("after-bad", lambda: done.append("after-bad"), input_stages={"in": bad}),
-        build_stage("after-absent", lambda: done.append("after-absent"), input_stages={"in": absent}),
         build_stage("good", lambda: done.append("good")),
     ]
     errors: list[str] = []
@@ -201,7 +215,7 @@ def test_stages_after_one_that_failed_or_is_left_out_are_not_executed(tmp_path: 
         errors.append(f"{stage.name} | {error}")
         return True
 
-    build_scheduler(tmp_path, runtime, on_error=accept, left_out={"absent": "failed elsewhere"}).execute(stages)
+    build_scheduler(tmp_path, runtime, on_error=accept).execute(stages)
     assert (done, errors) == (["good"], ["bad | bad: no"])
     with pytest.raises(TrainingError, match="bad: no"):
         build_scheduler(tmp_path, runtime).execute(stages)
@@ -221,28 +235,130 @@ def test_workers_take_gpus_in_turn_and_share_the_cores(runtime: Runtime, monkeyp
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert [select_device("cuda:2", number) for number in (1, 2, 3)] == ["cuda:3", "cuda:0", "cuda:1"]
-    assert [select_device(name, 1) for name in ("cuda", "cpu", "mps")] == ["cuda:1", "cpu", "mps"]
+    monkeypatch.delenv(GPUS_VARIABLE, raising=False)
+    assert [select_resources("cuda:2", number)[GPUS_VARIABLE] for number in (1, 2, 3)] == ["3", "0", "1"]
+    assert select_resources("cuda", 5) == {GPUS_VARIABLE: "1"}
+    monkeypatch.setenv(GPUS_VARIABLE, "7,GPU-a,2,3")
+    assert select_resources("cuda:0", 1) == {GPUS_VARIABLE: "GPU-a"}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert select_resources("cuda", 1) == select_resources("mps", 1) == {}
     monkeypatch.delenv(THREADS_VARIABLE, raising=False)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(6)
-        assert choose_workers(runtime) == 2
-        with share_cores(4, runtime):
-            assert (torch.get_num_threads(), os.environ[THREADS_VARIABLE]) == (1, "1")
-        assert (torch.get_num_threads(), THREADS_VARIABLE in os.environ) == (6, False)
+        assert (choose_workers(runtime), choose_workers(replace(runtime, world_size=2))) == (2, 1)
+        with share_cores(2, runtime):
+            assert select_resources("cpu", 1) == {THREADS_VARIABLE: "3"}
+            assert (torch.get_num_threads(), THREADS_VARIABLE in os.environ) == (3, False)
+        assert torch.get_num_threads() == 6
         torch.set_num_threads(1)
         assert choose_workers(runtime) == 1
     finally:
         torch.set_num_threads(threads)
     monkeypatch.setenv(THREADS_VARIABLE, "5")
     with share_cores(4, runtime):
-        assert os.environ[THREADS_VARIABLE] == "5"
+        assert torch.get_num_threads() == threads
 
 
 def test_several_training_processes_refuse_workers(tiny_study: str, tmp_path: Path, runtime: Runtime) -> None:
-    from dataclasses import replace
-
     distributed = replace(runtime, world_size=2)
     with pytest.raises(StudyError, match="--workers: not for a study that several processes train"):
         run_study(Study.parse(tiny_study), tmp_path, distributed, lambda *_: None, workers=2)
+
+
+def test_at_least_one_process_executes_a_run(tiny_study: str, tmp_path: Path, runtime: Runtime) -> None:
+    with pytest.raises(StudyError, match="workers: 0, expected 1 or more"):
+        run_study(Study.parse(tiny_study), tmp_path, runtime, lambda *_: None, workers=0)
+
+
+class Uncertain(Component):
+    """A scorer that works in no process."""
+
+    def score(self, completions: Sequence[Any], runtime: Runtime) -> list[Any]:
+        raise TrainingError("it is broken")
+
+    def content_hash(self) -> str:
+        return "broken"
+
+
+def test_a_worker_shows_an_error_and_leaves_the_stage_to_the_main_process(
+    finished_run: Path, tiny_study: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    study = Study.parse(tiny_study, [f'scorers={{gone: {{kind: "{__name__}:Uncertain"}}}}'])
+    job = WorkerJob(
+        study=study.model_dump(mode="json", exclude_defaults=True),
+        folder=str(folder),
+        store=None,
+        device="cpu",
+        token_budget=1024,
+        trainer_arguments={},
+    )
+    messages: list[tuple[Any, ...]] = []
+    execute_job(WorkerJob.parse(json.dumps(asdict(job))), lambda *message: messages.append(message))
+    error = "score.base.gone: it is broken; the main process executes score.base.gone again"
+    assert ("notify", error) in messages
+    assert {message[0] for message in messages} == {"start", "notify"}
+
+
+def test_the_index_is_written_while_another_process_finishes_a_stage(
+    finished_run: Path, tiny_study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanish(*_: Any) -> None:
+        raise FileNotFoundError("checkpoint-20")
+
+    study = Study.parse(tiny_study)
+    monkeypatch.setattr(Path, "rglob", vanish)
+    index = build_run_index(study, build_plan(study), Store(finished_run), [])
+    assert sorted(index.stages) == sorted(folder.name for folder in (finished_run / "stages").iterdir())
+
+
+def start_workers(study: Study, folder: Path, runtime: Runtime, count: int = 1) -> WorkerProcesses:
+    workers = WorkerProcesses(count=count, runtime=runtime, on_stage_start=lambda *_: None)
+    workers.start(study, folder, None)
+    return workers
+
+
+def wait_for_notice(notices: list[str], text: str) -> None:
+    wait_until(lambda: any(text in notice for notice in notices))
+
+
+def test_a_worker_that_dies_before_it_reads_its_job_is_a_notice(
+    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_processes, "WORKER_CODE", "raise SystemExit(3)")
+    study = Study.parse(tiny_study, [f"description={'long ' * 30_000}"])
+    workers = start_workers(study, tmp_path, runtime)
+    wait_for_notice(notices, "worker 1 ended with status 3; the run continues without it")
+    workers.begin()
+    workers.stop()
+
+
+def test_workers_end_without_a_notice_if_a_check_fails(
+    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str]
+) -> None:
+    workers = start_workers(Study.parse(tiny_study), tmp_path, runtime, 2)
+    processes = list(workers._processes)
+    workers.stop()
+    assert [process.poll() is None for process in processes] == [False, False]
+    assert notices == []
+
+
+def test_a_component_that_a_worker_cannot_import_is_a_notice(
+    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = ModuleType("notebook_cell")
+    notebook.Cell = type("Cell", (Uncertain,), {"__module__": "notebook_cell"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "notebook_cell", notebook)
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("not-text")])
+    (tmp_path / "filelock.py").write_text("raise SystemExit('a file of the working directory')")
+    monkeypatch.chdir(tmp_path)
+    workers = start_workers(Study.parse(tiny_study, ['scorers={x: {kind: "notebook_cell:Cell"}}']), tmp_path, runtime)
+    try:
+        workers.begin()
+        wait_for_notice(notices, "worker 1 ended with status 1")
+        assert "a worker cannot work: scorers.x.kind: cannot load 'notebook_cell:Cell'" in notices[0]
+        assert "no module 'notebook_cell'" in notices[0]
+    finally:
+        workers.stop()

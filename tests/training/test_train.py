@@ -17,6 +17,7 @@ from transformers import (
     LlamaForCausalLM,
     OPTConfig,
     PreTrainedConfig,
+    TrainingArguments,
 )
 
 from trimtab.config.training import (
@@ -36,7 +37,9 @@ from trimtab.training.sft import train_sft
 from trimtab.training.trainer import (
     SoftLabel,
     TrainingExample,
+    TrainingJob,
     TrainingRuntime,
+    _build_arguments,
     _LengthSortedSampler,
     select_micro_batch_size,
 )
@@ -402,3 +405,23 @@ def test_both_orders_of_a_pair_share_a_step() -> None:
         assert all(len({index // 2 for index in order[start : start + 4]}) == 2 for start in (0, 4))
         orders.append(tuple(order))
     assert len(set(orders)) > 1
+
+
+def test_several_visible_gpus_do_not_multiply_the_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = TrainingArguments.__post_init__
+
+    def see_four_gpus(arguments: TrainingArguments) -> None:
+        prepare(arguments)
+        assert arguments.device.type == "cpu"
+        arguments._n_gpu = 4
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", see_four_gpus)
+    runtime = make_runtime(trainer_arguments={"use_cpu": True})
+    job = TrainingJob(
+        settings=SftSettings(),
+        runtime=runtime,
+        autocast_bf16=False,
+        loss=lambda *_: (torch.zeros(()), {}),
+        count_items=len,
+    )
+    assert _build_arguments(job, tmp_path, 2, 1).train_batch_size == 2

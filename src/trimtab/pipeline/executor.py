@@ -64,6 +64,8 @@ def run_study(
     processes, this one included, execute independent stages at the same time; on a CPU they share the cores, otherwise they
     take GPUs in turn. Raises `StoreError` if another run holds the lock of the folder.
     """
+    if workers < 1:
+        raise StudyError(f"workers: {workers}, expected 1 or more")
     store = Store(folder)
     if runtime.world_size > 1 and (shared is not None or workers > 1):
         option = "--store" if shared is not None else "--workers"
@@ -99,7 +101,7 @@ def _run_main_process(
     preflight_scorers(study, runtime)
     source = StageCache(store, shared, {}, runtime)
     processes = WorkerProcesses(count=workers - 1, runtime=runtime, on_stage_start=on_stage_start)
-    created, failed = processes.created, processes.failed
+    created, failed = processes.created, dict[str, str]()
     plan = build_plan(study)
     preflight_lora_targets(study, plan)
 
@@ -123,7 +125,6 @@ def _run_main_process(
             on_stage_created=update_index,
             on_error=record_failure,
             arms=arms,
-            left_out=failed,
             locks=StageLocks(store.root) if workers > 1 else None,
         ).execute(stages)
 
@@ -147,7 +148,7 @@ def _run_main_process(
 def _running(processes: WorkerProcesses, study: Study, store: Store, shared: SharedStore | None) -> Iterator[None]:
     """Starts the workers, and stops them however the block ends."""
     try:
-        processes.start(study.to_yaml() if processes.count else "", store.root, shared.root if shared else None)
+        processes.start(study, store.root, shared.root if shared else None)
         yield
     finally:
         processes.stop()

@@ -32,8 +32,7 @@ class StageScheduler:
 
     All artifacts are added to those of `source`, by fingerprint. `locks` are set if other processes execute stages of the
     same run. `arms` are the names of the arms for error messages, by fingerprint. `on_stage_created` receives the name of each
-    new folder. An error is raised unless `on_error` returns True. Stages that failed, those named in `left_out`, and all
-    stages that need them are left out.
+    new folder. An error is raised unless `on_error` returns True; then the stage and all stages that need it are left out.
     """
 
     source: StageCache
@@ -41,7 +40,6 @@ class StageScheduler:
     on_stage_created: Callable[[str], None] = lambda name: None
     on_error: OnStageError = lambda stage, error: False
     arms: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
     locks: StageLocks | None = None
 
     def execute(self, stages: Sequence[Stage]) -> None:
@@ -52,8 +50,8 @@ class StageScheduler:
             expected = {stage.fingerprint for stage in pending.values()} | artifacts.keys()
             for number, stage in pending.items():
                 inputs = {each.fingerprint for each in stage.input_stages.values()}
-                is_left_out = stage.name in self.left_out or not inputs <= expected
-                if is_left_out or (inputs <= artifacts.keys() and self._finish(number, len(stages), stage)):
+                is_ready = inputs <= artifacts.keys()
+                if not inputs <= expected or (is_ready and self._finish(number, len(stages), stage)):
                     del pending[number]
                     break
             else:

@@ -13,6 +13,7 @@ from typing import Any
 
 from trimtab.core.openmp import limit_thread_spinning
 from trimtab.core.runtime import ProgressTick, Runtime
+from trimtab.errors import TrimtabError
 
 Send = Callable[..., None]
 
@@ -30,24 +31,30 @@ def run_stage_worker() -> None:
     from trimtab.pipeline.worker_processes import GO_LINE, WorkerJob
 
     job = WorkerJob.parse(sys.stdin.readline())
-    sys.path[:] = job.import_path
+    checks_passed = threading.Event()
+
+    def follow_main_process() -> None:
+        """Ends this process as soon as the main process closes the pipe or dies."""
+        if sys.stdin.readline() == GO_LINE:
+            checks_passed.set()
+            os.read(sys.stdin.fileno(), 1)
+        os._exit(1)
+
+    threading.Thread(target=follow_main_process, daemon=True).start()
     import torch  # noqa: F401 - takes seconds, while the main process makes its checks
 
-    if sys.stdin.readline() != GO_LINE:
-        return
-    threading.Thread(target=_exit_with_main_process, daemon=True).start()
-    execute_job(job, send)
-
-
-def _exit_with_main_process() -> None:
-    """Ends this process as soon as the main process closes the pipe or dies."""
-    sys.stdin.read()
-    os._exit(1)
+    checks_passed.wait()
+    try:
+        execute_job(job, send)
+    except TrimtabError as error:
+        send("notify", f"a worker cannot work: {error}")
+        sys.exit(1)
 
 
 def execute_job(job: Any, send: Send) -> None:
     """Executes all stages that no other process executes. A stage that fails is left to the main process."""
     from trimtab.config.study import Study
+    from trimtab.core.component import validate_settings
     from trimtab.errors import StoreError
     from trimtab.pipeline.plan import build_plan
     from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
@@ -67,24 +74,22 @@ def execute_job(job: Any, send: Send) -> None:
         token_budget=job.token_budget,
         trainer_arguments=job.trainer_arguments,
     )
-    study = Study.parse(job.study)
+    study = validate_settings(Study, job.study)
     split = build_plan(study).split
     artifact = store.find(split.name, split.recipe)
     if artifact is None:
         raise StoreError(f"{store.root} has no finished split")
     plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(artifact))
-    required = {stage.fingerprint for stage in plan.training_stages}
 
-    def report_error(stage: Stage, error: Exception) -> bool:
-        if stage.fingerprint not in required and not isinstance(error, StoreError):
-            send("failed", stage.name, describe_error(error))
+    def leave_to_main_process(stage: Stage, error: Exception) -> bool:
+        send("notify", f"{describe_error(error)}; the main process executes {stage.name} again")
         return True
 
     StageScheduler(
         source=StageCache(store, SharedStore(Path(job.store)) if job.store else None, {}, runtime),
         on_stage_start=lambda number, total, name: send("start", number, total, name),
         on_stage_created=lambda name: send("created", name),
-        on_error=report_error,
+        on_error=leave_to_main_process,
         arms=plan.arms_by_stage,
         locks=StageLocks(store.root),
     ).execute(plan.stages)
@@ -94,7 +99,3 @@ def execute_job(job: Any, send: Send) -> None:
 def _show_no_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
     del label, total, unit
     yield lambda done=1: None
-
-
-if __name__ == "__main__":
-    run_stage_worker()

@@ -18,25 +18,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.pipeline.stage_scheduler import OnStageStart
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
+GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 GO_LINE = "go\n"
 STOP_SECONDS = 5.0
+# Imports only what the main process would import: `-m` would look into the working directory first.
+WORKER_CODE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from trimtab.pipeline.stage_worker import run_stage_worker; run_stage_worker()"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJob:
-    """What a worker needs to know. `study` is its YAML; `import_path` is where custom components are imported from."""
+    """What a worker needs to know. `study` are its settings as JSON."""
 
-    study: str
+    study: Mapping[str, Any]
     folder: str
     store: str | None
     device: str
     token_budget: int
     trainer_arguments: Mapping[str, Any]
-    import_path: list[str]
 
     @classmethod
     def parse(cls, line: str) -> WorkerJob:
@@ -47,42 +53,43 @@ class WorkerJob:
 class WorkerProcesses:
     """`count` workers. Starting them early hides the time that they take to import torch.
 
-    `created` are the names of the folders that they created, and `failed` the errors of measurements that failed, by stage.
-    A stage that fails otherwise is left to the main process, which executes it again and so reports its error.
+    `created` are the names of the folders that they created. A stage that fails is left to the main process, which executes it
+    again and so reports its error.
     """
 
     count: int
     runtime: Runtime
     on_stage_start: OnStageStart
     created: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
     _processes: list[subprocess.Popen[str]] = field(default_factory=list)
     _readers: list[threading.Thread] = field(default_factory=list)
     _is_stopping: bool = False
 
-    def start(self, study: str, folder: Path, store: Path | None) -> None:
+    def start(self, study: Study, folder: Path, store: Path | None) -> None:
+        job = WorkerJob(
+            study=study.model_dump(mode="json", exclude_defaults=True),
+            folder=str(folder.absolute()),
+            store=None if store is None else str(store.absolute()),
+            device=self.runtime.device.partition(":")[0],
+            token_budget=self.runtime.token_budget,
+            trainer_arguments=self.runtime.trainer_arguments,
+        )
+        line = json.dumps(asdict(job)) + "\n"
+        import_path = json.dumps([path for path in sys.path if isinstance(path, str)])
         for number in range(1, self.count + 1):
-            job = WorkerJob(
-                study=study,
-                folder=str(folder.absolute()),
-                store=None if store is None else str(store.absolute()),
-                device=select_device(self.runtime.device, number),
-                token_budget=self.runtime.token_budget,
-                trainer_arguments=self.runtime.trainer_arguments,
-                import_path=sys.path,
-            )
-            process = subprocess.Popen(
-                [sys.executable, "-m", "trimtab.pipeline.stage_worker"],
+            process = subprocess.Popen(  # noqa: S603 - the code is a constant
+                [sys.executable, "-P", "-c", WORKER_CODE, import_path],
+                env={**os.environ, **select_resources(self.runtime.device, number)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 start_new_session=True,  # an interrupt reaches the main process, which stops the workers
             )
-            self._processes.append(process)
-            self._send(process, json.dumps(asdict(job)) + "\n")
             reader = threading.Thread(target=self._read_messages, args=(process, number), daemon=True)
-            reader.start()
+            self._processes.append(process)
             self._readers.append(reader)
+            reader.start()
+            self._send(process, line)
 
     def begin(self) -> None:
         """Lets the workers execute stages: the split is finished and all checks passed."""
@@ -101,7 +108,7 @@ class WorkerProcesses:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            reader.join()
+            reader.join(STOP_SECONDS)  # a process that the worker started can keep its pipe open
 
     def _send(self, process: subprocess.Popen[str], text: str) -> None:
         with suppress(OSError):  # it ended; its reader says so
@@ -113,7 +120,6 @@ class WorkerProcesses:
             "start": self.on_stage_start,
             "notify": self.runtime.notify,
             "created": self.created.append,
-            "failed": self.failed.__setitem__,
         }
         with process.stdout as lines:  # type: ignore[union-attr]
             for line in lines:
@@ -125,29 +131,38 @@ class WorkerProcesses:
             self.runtime.notify(f"worker {number} ended with status {status}; the run continues without it")
 
 
-def select_device(device: str, number: int) -> str:
-    """The device of worker `number`: the GPUs in turn, starting after that of the main process, or the same device."""
-    name, _, index = device.partition(":")
-    if name != "cuda":
-        return device
+def select_resources(device: str, number: int) -> dict[str, str]:
+    """Environment variables of worker `number`: as many threads as this process has on a CPU, or a GPU.
+
+    Workers take the GPUs in turn, starting after that of the main process. A worker sees no other GPU, because Trainer and
+    vLLM use the first ones that they see.
+    """
     import torch
 
-    return f"cuda:{(int(index or 0) + number) % torch.cuda.device_count()}"
+    name, _, index = device.partition(":")
+    if name == "cpu":
+        return {THREADS_VARIABLE: str(torch.get_num_threads())}
+    gpus = torch.cuda.device_count() if name == "cuda" else 0
+    if gpus == 0:
+        return {}
+    visible = os.environ.get(GPUS_VARIABLE)
+    names = visible.split(",") if visible else [str(gpu) for gpu in range(gpus)]
+    return {GPUS_VARIABLE: names[(int(index or 0) + number) % gpus]}
 
 
 def choose_workers(runtime: Runtime) -> int:
     """Two on a CPU with two or more threads, each of which needs memory for a small model; else one."""
     import torch
 
-    return 2 if runtime.device == "cpu" and torch.get_num_threads() >= 2 else 1
+    return 2 if runtime.device == "cpu" and runtime.world_size == 1 and torch.get_num_threads() >= 2 else 1
 
 
 @contextmanager
 def share_cores(workers: int, runtime: Runtime) -> Iterator[None]:
-    """Gives each of the `workers` on a CPU its share of the threads, unless the user has set a number of threads.
+    """Gives this process its share of the threads on a CPU, unless the user has set a number of threads.
 
-    Processes that are started in the block inherit the share. One thread in each of two processes does more work than two
-    threads in one process, since threads wait for each other after every operation.
+    One thread in each of two processes does more work than two threads in one process, since threads wait for each other after
+    every operation.
     """
     if workers == 1 or runtime.device != "cpu" or THREADS_VARIABLE in os.environ:
         yield
@@ -155,11 +170,8 @@ def share_cores(workers: int, runtime: Runtime) -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    share = max(1, threads // workers)
-    torch.set_num_threads(share)
-    os.environ[THREADS_VARIABLE] = str(share)
+    torch.set_num_threads(max(1, threads // workers))
     try:
         yield
     finally:
-        del os.environ[THREADS_VARIABLE]
         torch.set_num_threads(threads)

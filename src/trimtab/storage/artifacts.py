@@ -179,8 +179,13 @@ class Store:
 
     def find(self, name: str, recipe: Recipe) -> Artifact | None:
         """The complete artifact of this recipe, under any stage name, or None."""
+        folder = self.find_folder(name, recipe)
+        return None if folder is None else open_artifact(folder)
+
+    def find_folder(self, name: str, recipe: Recipe) -> Path | None:
+        """The folder of the artifact that `find` opens. Its files are not read, so another process can be working on them."""
         folders = [self.folder(name, recipe), *self.folders(recipe)]
-        return next((open_artifact(folder) for folder in folders if (folder / RECORD_FILE).exists()), None)
+        return next((folder for folder in folders if (folder / RECORD_FILE).exists()), None)
 
     def folders(self, recipe: Recipe) -> list[Path]:
         """The folders of this recipe, complete or not."""

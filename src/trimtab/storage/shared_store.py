@@ -143,8 +143,6 @@ def _copy_folder(artifact: Artifact, folder: Path, incoming: Path, remedy: str =
             shutil.rmtree(folder)
         draft.rename(folder)
         flush_to_disk([folder / RECORD_FILE, folder])
-        with suppress(OSError):  # another stage is being assembled
-            incoming.rmdir()
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

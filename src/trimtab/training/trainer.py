@@ -185,7 +185,9 @@ def _build_arguments(job: TrainingJob, folder: Path, micro_batch_size: int, n_mi
     arguments |= job.runtime.trainer_arguments
     # Trainer must not delete a checkpoint before the hashes of the next one are recorded; `record_checkpoint` deletes it
     limit = arguments["save_total_limit"]
-    return TrainingArguments(**{**arguments, "save_total_limit": limit and limit + 1})
+    result = TrainingArguments(**{**arguments, "save_total_limit": limit and limit + 1})
+    result._n_gpu = min(result.n_gpu, 1)  # else Trainer multiplies the batch size by the number of visible GPUs
+    return result
 
 
 class _ExampleDataset(torch.utils.data.Dataset[TrainingExample]):

@@ -66,9 +66,8 @@ def _folder_names(plan: Plan, store: Store) -> dict[str, str]:
     folders: dict[str, str] = {}
     for stage in (plan.split, *plan.stages):
         if stage.fingerprint not in folders:
-            artifact = store.find(stage.name, stage.recipe)
-            folder = artifact.folder if artifact else store.folder(stage.name, stage.recipe)
-            folders[stage.fingerprint] = folder.name
+            finished = store.find_folder(stage.name, stage.recipe)
+            folders[stage.fingerprint] = (finished or store.folder(stage.name, stage.recipe)).name
     return folders
 
 
