@@ -1,4 +1,4 @@
-"""Prints how often the interval of the label worth covers the true worth, as Markdown: python studies/label_worth/coverage.py
+"""Prints how often the interval of label worth covers the true worth: python studies/label_worth/worth_coverage.py
 
 Students are simulated: an outcome is 1 if the accuracy of the arm, as a normal quantile, plus the effects of its training, of
 the row, and of the row on the arm exceeds zero. The worth is known, because the curve of accuracy over labels is. `--draws`
