@@ -40,7 +40,8 @@ def study_name(path: Path) -> str:
         return ""
 
 
-FILES = sorted(path for path in STUDIES.rglob("*.yaml") if study_name(path))
+# Those in `headline/` need more pairs: `test_headline_study.py` plans them.
+FILES = sorted(path for path in STUDIES.rglob("*.yaml") if path.parent.name != "headline" and study_name(path))
 
 
 @pytest.fixture(scope="module")
