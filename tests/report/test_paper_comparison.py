@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from trimtab.cli import app
 from trimtab.errors import StoreError, StudyError
 from trimtab.report.label_comparison.sources import LabelSource, LabelSourcePair
 from trimtab.report.paper_comparison.published import Expectation, PublishedPaper, load_published_paper
-from trimtab.report.paper_comparison.quantities import compute_agreement_gain
-from trimtab.report.paper_comparison.runs import open_runs
+from trimtab.report.paper_comparison.quantities import compute_agreement_gain, compute_gain
+from trimtab.report.paper_comparison.runs import group_runs, open_runs
 from trimtab.report.paper_comparison.tables import (
     build_paper_table,
     compare_with_paper,
@@ -111,6 +112,24 @@ def test_the_agreement_gain_is_the_difference_between_the_halves_by_gold_gap() -
     assert gain.value == pytest.approx(2 / 3 - 1 / 2)  # c, d and e, minus a and b
 
 
+def test_the_agreement_gain_of_halves_with_the_same_agreement_has_the_width_of_two_proportions() -> None:
+    keys = [f"pair{index:03}" for index in range(400)]
+    rewards = {key: (float(index), 0.0) for index, key in enumerate(keys)}
+    weak = {key: Annotation(pair_id=key, p_a=1.0) for key in keys}
+    human = {
+        key: Annotation(pair_id=key, p_a=float(index % 5 < 3)) for index, key in enumerate(keys)
+    }  # 60 % in each half
+    sources = LabelSourcePair(
+        a=LabelSource(name="weak", labels=weak),
+        b=LabelSource(name="human", labels=human),
+        gold_rewards={"gold": rewards},
+    )
+    gain = compute_agreement_gain(sources)
+    assert gain is not None and gain.low is not None and gain.high is not None
+    assert gain.value == 0.0
+    assert (gain.high - gain.low) / 2 == pytest.approx(1.96 * math.sqrt(2 * 0.6 * 0.4 / 200), rel=0.05)
+
+
 @pytest.fixture
 def paper() -> PublishedPaper:
     return PublishedPaper.model_validate(yaml.safe_load(PUBLISHED))
@@ -154,7 +173,11 @@ def test_variants_are_found_in_the_folder_of_a_study(paper: PublishedPaper, fini
         "study": "tiny",
         "rows": [{"name": "human", "row": "two/human"}, {"name": "unknown variant", "row": "three/human"}],
         "differences": [{"name": "two minus one", "row": "two/weak", "minus": "one/weak", "paper": 1}],
-        "seeds": [{"name": "mean", "row": "weak"}, {"name": "variance", "row": "weak", "statistic": "variance"}],
+        "seeds": [
+            {"name": "mean", "row": "weak"},
+            {"name": "variance", "row": "weak", "statistic": "variance"},
+            {"name": "gain", "row": "weak", "minus": "base", "paper": 0.14},
+        ],
     }
     variants = PublishedPaper.model_validate({"paper": "A paper", "tables": [document]})
     (compared,) = compare_with_paper(variants, open_runs([tmp_path]))
@@ -166,6 +189,9 @@ def test_variants_are_found_in_the_folder_of_a_study(paper: PublishedPaper, fini
     assert values["two minus one"].value == 0.0
     assert values["variance"] is not None
     assert values["variance"].value == 0.0
+    assert dict(zip(values, build_paper_table(compared).rows, strict=True))["gain"].cells[0] == "+0.14"
+    runs, gain = group_runs("tiny", open_runs([tmp_path])), compared.numbers[-1]
+    assert compute_gain(gain.number, runs, ("weak", "base")) == gain.quantity, "over the variants, not of the first"
 
 
 def test_the_command_prints_the_tables(finished_run: Path, tmp_path: Path) -> None:

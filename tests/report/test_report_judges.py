@@ -21,6 +21,7 @@ from trimtab.metrics.judge_quality import (
     compute_order_inconsistency,
     compute_rater_agreements,
     compute_vote_agreement,
+    compute_vote_agreement_gap,
     compute_weak_agreement,
     count_unparsed_ties,
     queries_one_order,
@@ -126,6 +127,15 @@ def test_vote_agreement_is_corrected_for_chance() -> None:
     # The expected majority is 3/4 for three coin flips, and 3/4 for two.
     majority, chance = (1 + 2 / 3 + 1 + 1 / 2) / 4, 0.75
     assert metrics["self_consistency"].value == pytest.approx((majority - chance) / (1 - chance))
+
+
+def test_the_gap_in_vote_agreement_is_between_matching_and_mismatching_pairs() -> None:
+    match = {"x": build_voted_verdict("x", ["first"] * 4, ["second"] * 4)}
+    mismatch = {"y": build_voted_verdict("y", ["first", "second"], ["first", "first", "second"])}
+    gap = compute_vote_agreement_gap(match, mismatch, {"x": "x", "y": "y"})["vote_agreement_gap"]
+    assert (gap.value, gap.n) == (1 - (1 / 2 + 2 / 3) / 2, 4)
+    assert compute_vote_agreement_gap(match, {}, {"x": "x"}) == {}
+    assert compute_vote_agreement_gap(match, build_verdicts(WIN), {"x": "x", "p0": "p0"}) == {}
 
 
 def test_a_judge_with_one_vote_has_no_consistency() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
@@ -11,6 +11,7 @@ from operator import add
 
 from trimtab import stats
 from trimtab.errors import DataError
+from trimtab.stats.self_consistency import majority_shares
 from trimtab.types import Choice, Cost, JudgeChoice, Metric, Outcome, Verdict
 
 # By prompt id, by pair id, or by any other id that `Clusters` maps to a cluster.
@@ -93,20 +94,44 @@ def compute_vote_agreement(verdicts: Verdicts, clusters: Clusters) -> dict[str, 
 
     Votes for a tie and votes that cannot be parsed do not count. Empty if the judge votes once.
     """
+    votes = _list_votes(verdicts)
+    if not votes:
+        return {}
+    consistency = stats.vote_consistency(votes, clusters=_cluster_votes(votes, clusters))
+    return {"vote_agreement": consistency.majority, "self_consistency": consistency.chance_corrected}
+
+
+def compute_vote_agreement_gap(match: Verdicts, mismatch: Verdicts, clusters: Clusters) -> dict[str, Metric]:
+    """The vote agreement on pairs on which the weak label matches the human label, minus that on pairs on which it does not
+    (Tao & Li 2025, table 5: 0.84 - 0.66). Empty without repeated votes on both."""
+    shares = [compute_majority_shares(verdicts) for verdicts in (match, mismatch)]
+    if not all(shares):
+        return {}
+    return {
+        "vote_agreement_gap": stats.group_difference(
+            *shares, clusters=_cluster_votes({**shares[0], **shares[1]}, clusters)
+        )
+    }
+
+
+def compute_majority_shares(verdicts: Verdicts) -> dict[str, float]:
+    """The fraction of repeated votes for the majority, by ORDER/ID. Empty if the judge votes once."""
+    return majority_shares(_list_votes(verdicts))
+
+
+def _list_votes(verdicts: Verdicts) -> dict[str, list[Choice | None]]:
+    """The votes in each order that a judge was queried in, by ORDER/ID; None for a tie and for a vote that was not parsed."""
     choices: Mapping[JudgeChoice, Choice] = {"first": "a", "second": "b"}
-    votes = {
-        (key, order): [None if vote is None else choices.get(vote) for vote in single.votes]
+    return {
+        f"{order}/{key}": [None if vote is None else choices.get(vote) for vote in single.votes]
         for key, verdict in verdicts.items()
         for order, single in enumerate((verdict.forward, verdict.reversed))
         if single is not None and single.votes
     }
-    if not votes:
-        return {}
-    order_clusters = {f"{order}/{key}": clusters[key] for key, order in votes}
-    consistency = stats.vote_consistency(
-        {f"{order}/{key}": values for (key, order), values in votes.items()}, clusters=order_clusters
-    )
-    return {"vote_agreement": consistency.majority, "self_consistency": consistency.chance_corrected}
+
+
+def _cluster_votes(keys: Iterable[str], clusters: Clusters) -> dict[str, Hashable]:
+    return {key: clusters[key.partition("/")[2]] for key in keys}
 
 
 def compute_human_agreement(verdicts: Verdicts, human: Mapping[str, Choice], clusters: Clusters) -> dict[str, Metric]:

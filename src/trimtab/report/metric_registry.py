@@ -215,6 +215,13 @@ METRICS: Mapping[str, MetricInfo] = {
             description="The mean share of votes for the majority, per prompt to the judge: 0.623 for ten coin flips.",
         ),
         MetricInfo(
+            name="vote_agreement_gap",
+            label="Vote agreement, match minus mismatch",
+            better="neither",
+            count_noun="prompts to the judge",
+            description="On pairs on which weak and human labels match, minus on those on which they do not.",
+        ),
+        MetricInfo(
             name="self_consistency",
             label="Self-consistency (chance-corrected)",
             better="higher",

@@ -7,6 +7,7 @@ prompt: rows of one cluster are not independent, and intervals that ignore this 
 
 from trimtab.stats.calibration_error import expected_calibration_error
 from trimtab.stats.correlation import pearson, pearson_difference
+from trimtab.stats.group_difference import group_difference
 from trimtab.stats.label_worth import LabelWorth, estimate_label_worth
 from trimtab.stats.length_controlled import length_controlled_win_rate
 from trimtab.stats.mcnemar import McNemarResult, mcnemar_test
@@ -31,6 +32,7 @@ __all__ = [
     "estimate_label_worth",
     "expected_calibration_error",
     "expected_majority_of_coin_flips",
+    "group_difference",
     "krippendorff_alpha",
     "length_controlled_win_rate",
     "mcnemar_test",

@@ -39,12 +39,11 @@ def vote_consistency(
     between pairs. `clusters` gives the cluster of each pair, such as its prompt. `chance_corrected` has no interval for fewer
     than ten clusters.
     """
-    valid = {key: [vote for vote in pair_votes if vote is not None] for key, pair_votes in votes.items()}
-    repeated = {key: pair_votes for key, pair_votes in valid.items() if len(pair_votes) > 1}
-    groups, n_failed = lookup_clusters(repeated, clusters), len(valid) - len(repeated)
+    repeated = _select_repeated(votes)
+    groups, n_failed = lookup_clusters(repeated, clusters), len(votes) - len(repeated)
     k = np.array([len(pair_votes) for pair_votes in repeated.values()], dtype=np.float64)
     n_a = np.array([pair_votes.count("a") for pair_votes in repeated.values()], dtype=np.float64)
-    majority = np.maximum(n_a, k - n_a) / k
+    majority = np.array(list(majority_shares(votes).values()), dtype=np.float64)
     agreement = (n_a * (n_a - 1) + (k - n_a) * (k - n_a - 1)) / (k * (k - 1))
     chance = np.array([expected_majority_of_coin_flips(len(pair_votes)) for pair_votes in repeated.values()])
     return VoteConsistency(
@@ -53,6 +52,20 @@ def vote_consistency(
         chance_corrected=_ratio_of_sums(np.stack([majority - chance, 1 - chance], axis=1), groups, n_failed, seed),
         agreement=mean(agreement.tolist(), n_failed=n_failed, seed=seed, clusters=groups),
     )
+
+
+def majority_shares(votes: Mapping[str, Sequence[Choice | None]]) -> dict[str, float]:
+    """The fraction of each pair's valid votes for its majority response; pairs with fewer than two are left out."""
+    repeated = _select_repeated(votes)
+    return {
+        key: max(pair_votes.count("a"), pair_votes.count("b")) / len(pair_votes) for key, pair_votes in repeated.items()
+    }
+
+
+def _select_repeated(votes: Mapping[str, Sequence[Choice | None]]) -> dict[str, list[Choice]]:
+    """The valid votes of each pair with at least two."""
+    valid = {key: [vote for vote in pair_votes if vote is not None] for key, pair_votes in votes.items()}
+    return {key: pair_votes for key, pair_votes in valid.items() if len(pair_votes) > 1}
 
 
 def expected_majority_of_coin_flips(k: int) -> float:

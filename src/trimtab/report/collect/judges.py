@@ -17,6 +17,7 @@ from trimtab.metrics.judge_quality import (
     compute_order_inconsistency,
     compute_rater_agreements,
     compute_vote_agreement,
+    compute_vote_agreement_gap,
     compute_weak_agreement,
     count_unparsed_ties,
     queries_one_order,
@@ -119,8 +120,11 @@ def _compute_judge_metrics(
     }
     if on_pairs:
         metrics |= compute_human_agreement(on_pairs, context.human, context.prompt_ids)
-    for subset, pair_ids in context.subsets.items():
-        subset_verdicts = {key: on_unlabeled[key] for key in pair_ids if key in on_unlabeled}
+    by_subset = {
+        subset: {key: on_unlabeled[key] for key in pair_ids if key in on_unlabeled}
+        for subset, pair_ids in context.subsets.items()
+    }
+    for subset, subset_verdicts in by_subset.items():
         if subset_verdicts:
             subset_metrics = {
                 "weak_agreement": compute_weak_agreement(subset_verdicts, context.weak, context.prompt_ids),
@@ -128,7 +132,7 @@ def _compute_judge_metrics(
                 **_compute_inconsistency(subset_verdicts, context.prompt_ids),
             }
             metrics |= {f"{metric}.{subset}": value for metric, value in subset_metrics.items()}
-    return metrics
+    return metrics | compute_vote_agreement_gap(by_subset["match"], by_subset["mismatch"], context.prompt_ids)
 
 
 def _compute_inconsistency(verdicts: Verdicts, clusters: Clusters) -> dict[str, Metric]:

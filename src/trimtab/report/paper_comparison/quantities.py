@@ -8,7 +8,6 @@ from functools import singledispatch
 
 from trimtab import stats
 from trimtab.errors import DataError, StudyError
-from trimtab.metrics.label_quality import compute_clustered_mean
 from trimtab.report.collect.arm_values import compute_mean_metric
 from trimtab.report.collect.judges import collect_judge_results
 from trimtab.report.collect.similarities import collect_similarities
@@ -118,6 +117,17 @@ def _(number: SimilarityNumber, runs: StudyRuns) -> Quantity:
     return Quantity(metric=getattr(correlation, number.metric)) if correlation else Quantity(missing=MISSING)
 
 
+@singledispatch
+def compute_gain(number: PublishedNumber, runs: StudyRuns, rows: tuple[str, str]) -> Quantity:
+    """The difference of the two rows that an expectation's `share_of` names, in the unit of the number's metric."""
+    return compute_difference(runs, *rows, getattr(number, "metric", "gold_reward"))
+
+
+@compute_gain.register
+def _(number: SeedNumber, runs: StudyRuns, rows: tuple[str, str]) -> Quantity:
+    return compute_quantity(number.model_copy(update={"row": rows[0], "minus": rows[1], "statistic": "mean"}), runs)
+
+
 def compute_difference(runs: StudyRuns, row: str, minus: str, metric: str) -> Quantity:
     """The paired difference of two rows, over the prompts or pairs that both have."""
     values, baseline = runs.values(row, metric), runs.values(minus, metric)
@@ -138,8 +148,7 @@ def _row_values(found: VariantRun, arm: str, metric: str) -> Mapping[str, float]
 def compute_agreement_gain(sources: LabelSourcePair) -> Metric | None:
     """The agreement on the half of the pairs with the larger gap in gold reward, minus that on the other half.
 
-    None for fewer than two pairs with a gold reward and a choice from both sources. It is the mean of the agreement, 0 or 1,
-    times the inverse share of the pair's half, with a minus sign in the lower half.
+    None for fewer than two pairs with a gold reward and a choice from both sources.
     """
     rewards = next(iter(sources.gold_rewards.values()), {})
     choices = {key: (sources.a.labels[key].choice, sources.b.labels[key].choice) for key in sources.shared_ids}
@@ -147,9 +156,8 @@ def compute_agreement_gain(sources: LabelSourcePair) -> Metric | None:
     if len(decided) < 2:
         return None
     ordered = sorted(decided, key=lambda key: (abs(rewards[key][0] - rewards[key][1]), key))
+    agreement = {key: float(choices[key][0] == choices[key][1]) for key in ordered}
     half = len(ordered) // 2
-    lower, upper = len(ordered) / half, len(ordered) / (len(ordered) - half)
-    weights = {key: upper if index >= half else -lower for index, key in enumerate(ordered)}
-    values = {key: weights[key] * (choices[key][0] == choices[key][1]) for key in ordered}
+    lower, upper = ({key: agreement[key] for key in part} for part in (ordered[:half], ordered[half:]))
     prompt_ids = {key: sources.pairs[key].prompt_id for key in ordered} if sources.pairs else None
-    return compute_clustered_mean(values, prompt_ids)
+    return stats.group_difference(upper, lower, clusters=prompt_ids)

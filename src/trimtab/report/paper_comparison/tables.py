@@ -15,7 +15,7 @@ from trimtab.report.paper_comparison.published import (
     PublishedPaper,
     PublishedTable,
 )
-from trimtab.report.paper_comparison.quantities import Quantity, compute_difference, compute_quantity
+from trimtab.report.paper_comparison.quantities import Quantity, compute_gain, compute_quantity
 from trimtab.report.paper_comparison.runs import StudyRuns, group_runs
 from trimtab.report.run_reader import Run
 from trimtab.report.table import Column, Table, TableRow
@@ -128,7 +128,7 @@ def _compare_number(number: PublishedNumber, runs: StudyRuns) -> ComparedNumber:
         return ComparedNumber(number=number, quantity=quantity)
     share_of = None
     if expect.share_of is not None:
-        share_of = compute_difference(runs, *expect.share_of, getattr(number, "metric", "gold_reward")).metric
+        share_of = compute_gain(number, runs, expect.share_of).metric
     return ComparedNumber(
         number=number, quantity=quantity, verdict=judge_expectation(expect, quantity.metric, share_of)
     )
@@ -142,7 +142,7 @@ def _expected_sign(number: PublishedNumber) -> Expectation | None:
 
 
 def _format_cells(each: ComparedNumber) -> tuple[str, str, str, str]:
-    signed = isinstance(each.number, DifferenceNumber)
+    signed = getattr(each.number, "minus", None) is not None
     paper = "–" if each.number.paper is None else f"{each.number.paper:{'+' if signed else ''}g}".replace("-", "−")
     metric = each.quantity.metric
     if metric is None:
