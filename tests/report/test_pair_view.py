@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,18 +20,24 @@ from scripted_run import (
     TEST,
     THOUGHT,
     UNLABELED,
+    create_runtime,
     create_scripted_run,
 )
 
+from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StoreError, StudyError
+from trimtab.pipeline.stage import Stage
 from trimtab.report.pair_view.details import render_detail
 from trimtab.report.pair_view.excerpt import MAX_CHARACTERS, format_excerpt
+from trimtab.report.pair_view.judge_votes import VerdictRow, build_verdict_rows
 from trimtab.report.pair_view.model import load_pair_view, unique_prefix_length
 from trimtab.report.pair_view.provenance import describe_provenance
 from trimtab.report.pair_view.selection import select_interesting_pairs
 from trimtab.report.pair_view.terminal import render_show_command
 from trimtab.report.run_reader import Run
-from trimtab.types import Annotation
+from trimtab.storage.artifacts import Store
+from trimtab.storage.verdict_schema import VERDICT_SCHEMA, verdicts_to_rows
+from trimtab.types import Annotation, SingleVerdict, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +241,43 @@ def test_the_list_has_pairs_whose_weak_label_differs_from_the_human_label_and_ha
     assert f"{margins[expected[0]]:+.3f}" in text
     assert select_interesting_pairs(run, "weak_sure").compared_arms == "weak_sure"
     assert select_interesting_pairs(run, "human").higher_gold == ()
+
+
+def add_verdicts(folder: Path, judge: str, verdicts: list[Verdict]) -> None:
+    """Adds a judge's verdicts on unlabeled pairs to a run."""
+
+    def execute(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
+        draft.write_rows("verdicts", verdicts_to_rows(verdicts), VERDICT_SCHEMA)
+        return {}
+
+    stage = Stage(name=f"judge-unlabeled-pairs.{judge}", kind="judge", execute=execute)
+    artifact = Store(folder).get_or_create(
+        stage.name, stage.recipe, lambda draft: stage.execute(draft, {}, create_runtime())
+    )
+    index = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**index, "unlabeled_verdicts": {judge: artifact.folder.name}}))
+
+
+def test_the_votes_of_a_judge_name_responses_whatever_their_order(tmp_path: Path) -> None:
+    folder = create_scripted_run(tmp_path / "run")
+    forward = SingleVerdict(choice="first", votes=("first", "second", "first", None))
+    backward = SingleVerdict(choice="first", votes=("first", "tie", "first", "second"))
+    voted = Verdict(id=BACKTRACKED_PAIR.id, outcome="tie", forward=forward, reversed=backward)
+    once = Verdict(id=PLAIN_PAIRS[0].id, outcome="loss", reversed=SingleVerdict(choice="first"))
+    identical = Verdict(id=PLAIN_PAIRS[1].id, outcome="tie")
+    add_verdicts(folder, "gpt", [voted, once, identical])
+    rows = {pair.id: build_verdict_rows(load_pair_view(Run(folder), pair.id).verdicts) for pair in UNLABELED}
+    assert rows[voted.id] == [
+        VerdictRow(judge="gpt", order="a first", votes="a b a –", choice="a", outcome="tie"),
+        VerdictRow(judge="gpt", order="b first", votes="b tie b a", choice="b", outcome="tie"),
+    ]
+    assert rows[once.id] == [VerdictRow(judge="gpt", order="b first", votes="", choice="b", outcome="b")]
+    assert rows[identical.id] == [VerdictRow(judge="gpt", order="", votes="", choice="", outcome="tie")]
+    assert sum(map(len, rows.values())) == 4, "no other pair was judged"
+    assert "a b a –" in render(render_show_command(folder, voted.id, show_text=False))
+    selected = select_interesting_pairs(Run(folder))
+    assert [(pair.vote_share, selected.judge) for pair in selected.divided_votes] == [(pytest.approx(2 / 3), "gpt")]
+    assert "Most divided votes of the judge gpt" in render(render_show_command(folder, None))
 
 
 def test_identical_labels_leave_nothing_to_list(scripted_run: Path) -> None:

@@ -82,7 +82,7 @@ def compare_paper(
 
     Each number has the run's value with its 95% interval, n, and whether the direction agrees with the paper's.
 
-    For example: trimtab compare-paper studies/tao2024/published.yaml runs/table1 runs/figure7
+    For example: trimtab compare-paper studies/tao2024/published.yaml runs/tables-1-2-11 runs/figure7
     """
     from trimtab.report.paper_comparison.published import load_published_paper
     from trimtab.report.paper_comparison.runs import open_runs
@@ -118,8 +118,8 @@ def show(
 ) -> None:
     """Show how each arm labeled a pair.
 
-    Includes search trees and arguments. Without PAIR, lists some interesting pairs. Reads the run's results; does not need
-    torch.
+    Includes search trees, arguments, and the votes of judges. Without PAIR, lists some interesting pairs. Reads the run's
+    results; does not need torch.
     """
     from trimtab.report.pair_view.terminal import render_show_command
 

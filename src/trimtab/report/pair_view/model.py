@@ -8,6 +8,7 @@ from itertools import pairwise, takewhile
 
 from trimtab.data.split import SPLIT_NAMES
 from trimtab.errors import DataError, StudyError
+from trimtab.report.pair_view.judge_votes import PairVerdict, load_pair_verdicts
 from trimtab.report.run_reader import Run, RunRow
 from trimtab.types import Annotation, Pair
 
@@ -33,11 +34,12 @@ class ArmLabel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairView:
-    """A pair, its split, and the arms' labels in study order; empty if no arm labels it."""
+    """A pair, its split, the arms' labels in study order, and the judges' verdicts; empty if no arm or judge has one."""
 
     pair: Pair
     split: str
     labels: tuple[ArmLabel, ...]
+    verdicts: tuple[PairVerdict, ...] = ()
 
 
 def load_pair_view(run: Run, id_prefix: str, arm: str | None = None) -> PairView:
@@ -49,7 +51,12 @@ def load_pair_view(run: Run, id_prefix: str, arm: str | None = None) -> PairView
     arms = select_arms(run, arm)
     pairs = {pair.id: (split, pair) for split in SPLIT_NAMES for pair in getattr(run, split)}
     split, pair = pairs[_resolve_id(id_prefix, list(pairs))]
-    return PairView(pair=pair, split=split, labels=tuple(_arm_labels(run, arms, split, pair)))
+    return PairView(
+        pair=pair,
+        split=split,
+        labels=tuple(_arm_labels(run, arms, split, pair)),
+        verdicts=load_pair_verdicts(run, pair.id),
+    )
 
 
 def select_arms(run: Run, arm: str | None) -> list[RunRow]:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from trimtab.report.pair_view.details import render_detail
 from trimtab.report.pair_view.excerpt import format_excerpt
+from trimtab.report.pair_view.judge_votes import PairVerdict, build_verdict_rows
 from trimtab.report.pair_view.model import ArmLabel, PairView, load_pair_view
 from trimtab.report.pair_view.selection import InterestingPair, select_interesting_pairs
 from trimtab.report.run_reader import Run
@@ -54,6 +55,8 @@ def render_pair(view: PairView, *, show_text: bool = True) -> Group:
                 (", ".join(arms), "bold"), f" by {arm_label.annotator}", (f", {cost}" if cost else "", "dim")
             )
             parts += [Text(), heading, *(Padding(part, (0, 0, 0, 2)) for part in detail)]
+    if view.verdicts:
+        parts += [Text(), _verdicts_table(view.verdicts)]
     return Group(*parts)
 
 
@@ -69,6 +72,13 @@ def _labels_table(labels: Sequence[ArmLabel]) -> Table:
         note = " ".join(label.note.split())
         cells = (arm_label.arm, arm_label.annotator, p_a, label.status, _filter_result(arm_label), note)
         table.add_row(*(format_excerpt(cell) for cell in cells))
+    return table
+
+
+def _verdicts_table(verdicts: Sequence[PairVerdict]) -> Table:
+    table = _new_table(("judge", "order", "votes", "choice", "outcome"))
+    for row in build_verdict_rows(verdicts):
+        table.add_row(*map(Text, (row.judge, row.order, row.votes, row.choice, row.outcome)))
     return table
 
 
@@ -105,14 +115,20 @@ def _render_pair_list(run: Run, arm: str | None) -> RenderableType:
         ("Largest disagreement between labels", selected.most_disagreement),
         ("Most search backtracks", selected.most_backtracks),
         (higher_gold_title, selected.higher_gold),
+        (f"Most divided votes of the judge {selected.judge}", selected.divided_votes),
     ):
         if pairs:
             parts += [Text(title, style="bold"), _interesting_pair_table(pairs), Text()]
-    if not parts:
+    listed = (
+        *selected.most_disagreement,
+        *selected.most_backtracks,
+        *selected.higher_gold,
+        *selected.divided_votes,
+    )
+    if not listed:
         return Text("All labels agree on every pair, and no search backtracked.")
-    first = (*selected.most_disagreement, *selected.most_backtracks, *selected.higher_gold)[0]
     legend = Text("human: the better response by the human label; p_a: the probability that response a is better.\n")
-    return Group(*parts, legend, Text(f"To inspect a pair: trimtab show {run.folder} {first.short_id}"))
+    return Group(*parts, legend, Text(f"To inspect a pair: trimtab show {run.folder} {listed[0].short_id}"))
 
 
 def _interesting_pair_table(pairs: Sequence[InterestingPair]) -> Table:
@@ -123,6 +139,7 @@ def _interesting_pair_table(pairs: Sequence[InterestingPair]) -> Table:
             "human": pair.human or "–",
             "p_a by arm": _format_probabilities(pair.p_a) or "–",
             "backtracks": str(pair.backtracks or ""),
+            "majority share": "" if pair.vote_share is None else f"{pair.vote_share:.2f}",
             "reward difference": "" if pair.gold_margin is None else f"{pair.gold_margin:+.3f}",
         }
         for pair in pairs
