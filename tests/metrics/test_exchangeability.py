@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from trimtab.metrics.exchangeability import WORDS, check_exchangeability, list_differences
+from trimtab.metrics.exchangeability import WORD_DIFFERENCE, check_exchangeability, list_differences
 from trimtab.types import Pair, build_user_prompt
 
 WORD_LIST = [f"word{n}" for n in range(50)]
@@ -37,7 +37,7 @@ def test_pairs_of_one_source_do_not_differ() -> None:
         "response length",
         "length difference",
         "confidence",
-        WORDS,
+        WORD_DIFFERENCE,
     ]
     assert {check.probability.n for check in checks} == {360}
     assert list_differences(checks) == []
@@ -67,7 +67,7 @@ def test_longer_unlabeled_pairs_differ_in_length() -> None:
 def test_pairs_of_another_source_differ_in_words_only() -> None:
     labeled, unlabeled = build_pairs(1, 120), build_pairs(2, 120, vocabulary=[f"term{n}" for n in range(50)])
     checks = check_exchangeability(labeled, unlabeled, build_confidences(labeled, unlabeled))
-    assert list_differences(checks) == [WORDS]
+    assert list_differences(checks) == [WORD_DIFFERENCE]
     assert checks[-1].probability.value is not None and checks[-1].probability.value > 0.99
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trimtab.cli.options import AnnotatorKind, AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo, err, out, stage_progress_callback
+
+if TYPE_CHECKING:
+    from trimtab.workflows.audit.request import AuditRequest
 
 LabeledPairs = Annotated[
     Path,
@@ -114,14 +117,7 @@ def audit(
         max_length=max_length,
         data_settings=parse_data_settings(data or ()),
     )
-    source = f"the pairs in {train_on}" if train_on else "the other four fifths of the file"
-    err.print(
-        f"Auditing {kind}: its labels of {labeled} are compared with the human labels. An annotator that learns is trained on "
-        f"{source}. Intermediate results are in {folder}; if you stop it, run the same command again to resume.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    _announce_audit(request, folder)
     result = run_audit(request, folder, build_runtime(device, token_budget), stage_progress_callback())
     out.print(render_audit(result))
     metrics = (result.agreement, result.best_baseline, result.improvement, result.optimal_selection)
@@ -129,3 +125,15 @@ def audit(
     if json_file is not None:
         write_output(json_file, json.dumps(result.to_json(), indent=1))
         echo(f"\n{json_file}")
+
+
+def _announce_audit(request: AuditRequest, folder: Path) -> None:
+    source = f"the pairs in {request.train_on}" if request.train_on else "the other four fifths of the file"
+    err.print(
+        f"Auditing {request.kind}: its labels of {request.labeled} are compared with the human labels. An annotator that "
+        f"learns is trained on {source}. Intermediate results are in {folder}; if you stop it, run the same command again "
+        "to resume.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -11,10 +11,10 @@ from trimtab.types import Metric, Pair, format_conversation, text_hash
 
 # Pairs of each split that the classifier of words learns from: more would take longer and change little.
 MAX_CLASSIFIED_PAIRS = 2_000
-NUM_FOLDS = 5
+NUM_WORD_FOLDS = 5
 # Fewer pairs per split are not compared.
 MIN_COMPARED_PAIRS = 20
-WORDS = "words"
+WORD_DIFFERENCE = "words"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def check_exchangeability(
     return (
         *checks,
         ExchangeabilityCheck(
-            quantity=WORDS,
+            quantity=WORD_DIFFERENCE,
             labeled_median=None,
             unlabeled_median=None,
             probability=words.probability,
@@ -114,10 +114,10 @@ def _classify_words(labeled: Sequence[Pair], unlabeled: Sequence[Pair]) -> tuple
         for pair in pairs
     ]
     is_unlabeled = [index == 1 for index, pairs in enumerate(samples) for _ in pairs]
-    folds = [position % NUM_FOLDS for pairs in samples for position in range(len(pairs))]
+    folds = [position % NUM_WORD_FOLDS for pairs in samples for position in range(len(pairs))]
     rows = HashingVectorizer(n_features=2**16, norm="l2", alternate_sign=False, binary=True).transform(texts)
     log_odds = [0.0] * len(texts)
-    for fold in range(NUM_FOLDS):
+    for fold in range(NUM_WORD_FOLDS):
         train = [index for index, each in enumerate(folds) if each != fold]
         test = [index for index, each in enumerate(folds) if each == fold]
         model = LogisticRegression(class_weight="balanced", max_iter=1_000)

@@ -150,7 +150,7 @@ def _collect_splits(run: Run) -> list[SplitInfo]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in facts["reasons"].items())
     layout = "; ".join(dict.fromkeys(facts["layout"].values()))
     files = ", ".join(f"{PurePath(file).name}: {count}" for file, count in facts.get("failures_by_file", {}).items())
-    parts = (layout, f"left out: {reasons}" if reasons else "", f"failed by file: {files}" if files else "")
+    parts = (layout, f"Left out: {reasons}" if reasons else "", f"Failed by file: {files}" if files else "")
     note = ". ".join(part for part in parts if part)
     by_source = facts.get("failures_by_source", {})
     failures = {SPLIT_NAMES[0]: facts["failures"]} if "all" in by_source or not by_source else by_source
