@@ -16,7 +16,7 @@ from trimtab.cli import app
 from trimtab.errors import StoreError, StudyError
 from trimtab.report.label_comparison.sources import LabelSource, LabelSourcePair
 from trimtab.report.paper_comparison.published import Expectation, PublishedPaper, load_published_paper
-from trimtab.report.paper_comparison.quantities import compute_agreement_gain, compute_gain
+from trimtab.report.paper_comparison.quantities import compute_agreement_gain, compute_row_gain
 from trimtab.report.paper_comparison.runs import group_runs, open_runs
 from trimtab.report.paper_comparison.tables import (
     build_paper_table,
@@ -191,7 +191,7 @@ def test_variants_are_found_in_the_folder_of_a_study(paper: PublishedPaper, fini
     assert values["variance"].value == 0.0
     assert dict(zip(values, build_paper_table(compared).rows, strict=True))["gain"].cells[0] == "+0.14"
     runs, gain = group_runs("tiny", open_runs([tmp_path])), compared.numbers[-1]
-    assert compute_gain(gain.number, runs, ("weak", "base")) == gain.quantity, "over the variants, not of the first"
+    assert compute_row_gain(gain.number, runs, ("weak", "base")) == gain.quantity, "over the variants, not of the first"
 
 
 def test_the_command_prints_the_tables(finished_run: Path, tmp_path: Path) -> None:

@@ -118,12 +118,12 @@ def _(number: SimilarityNumber, runs: StudyRuns) -> Quantity:
 
 
 @singledispatch
-def compute_gain(number: PublishedNumber, runs: StudyRuns, rows: tuple[str, str]) -> Quantity:
+def compute_row_gain(number: PublishedNumber, runs: StudyRuns, rows: tuple[str, str]) -> Quantity:
     """The difference of the two rows that an expectation's `share_of` names, in the unit of the number's metric."""
     return compute_difference(runs, *rows, getattr(number, "metric", "gold_reward"))
 
 
-@compute_gain.register
+@compute_row_gain.register
 def _(number: SeedNumber, runs: StudyRuns, rows: tuple[str, str]) -> Quantity:
     return compute_quantity(number.model_copy(update={"row": rows[0], "minus": rows[1], "statistic": "mean"}), runs)
 

@@ -15,7 +15,7 @@ from trimtab.report.paper_comparison.published import (
     PublishedPaper,
     PublishedTable,
 )
-from trimtab.report.paper_comparison.quantities import Quantity, compute_gain, compute_quantity
+from trimtab.report.paper_comparison.quantities import Quantity, compute_row_gain, compute_quantity
 from trimtab.report.paper_comparison.runs import StudyRuns, group_runs
 from trimtab.report.run_reader import Run
 from trimtab.report.table import Column, Table, TableRow
@@ -128,7 +128,7 @@ def _compare_number(number: PublishedNumber, runs: StudyRuns) -> ComparedNumber:
         return ComparedNumber(number=number, quantity=quantity)
     share_of = None
     if expect.share_of is not None:
-        share_of = compute_gain(number, runs, expect.share_of).metric
+        share_of = compute_row_gain(number, runs, expect.share_of).metric
     return ComparedNumber(
         number=number, quantity=quantity, verdict=judge_expectation(expect, quantity.metric, share_of)
     )
