@@ -15,7 +15,7 @@ from trimtab.report.paper_comparison.published import (
     PublishedPaper,
     PublishedTable,
 )
-from trimtab.report.paper_comparison.quantities import Quantity, compute_row_gain, compute_quantity
+from trimtab.report.paper_comparison.quantities import Quantity, compute_quantity, compute_row_gain
 from trimtab.report.paper_comparison.runs import StudyRuns, group_runs
 from trimtab.report.run_reader import Run
 from trimtab.report.table import Column, Table, TableRow
