@@ -40,7 +40,7 @@ def quickstart(
 ) -> None:
     """Run a complete study on the built-in model and pairs.
 
-    Needs no Hub access and no GPU, and takes about seven minutes on two cores. Then open report.html in the folder given by
+    Needs no Hub access and no GPU, and takes five to seven minutes on two cores. Then open report.html in the folder given by
     --out.
     """
     from trimtab.config.presets import load_preset
@@ -50,7 +50,7 @@ def quickstart(
 
     err.print(
         "A small model learns from 208 labeled pairs, labels 160 others, and a larger model is trained on its labels. This "
-        "takes about seven minutes on two idle cores. If you stop it, run the same command again to resume.",
+        "takes five to seven minutes on two idle cores. If you stop it, run the same command again to resume.",
         highlight=False,
     )
     runtime = build_runtime(device, token_budget)
