@@ -18,7 +18,7 @@ class ModelError(TrimtabError, OSError):
 
 
 class ToolCallError(ModelError):
-    """A model's chat template cannot render a conversation with tool calls. Such pairs are left out and counted."""
+    """A model's chat template cannot render a conversation's tool calls or reasoning. Such pairs are left out and counted."""
 
 
 class EngineError(TrimtabError, ConnectionError):

@@ -12,11 +12,12 @@ from chat_formats import FORMATS, ChatFormat, build_tokenizer
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from trimtab.errors import ModelError
+from trimtab.errors import ModelError, ToolCallError
 from trimtab.models.chat import ChatTokenizer
 from trimtab.models.chat_layout import fix_template_date, render_template
 from trimtab.models.checkpoint import load_chat_tokenizer, load_checkpoint
 from trimtab.models.config import Model, compute_model_hash
+from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.types import Message, build_user_prompt
 
 SYSTEM = Message(role="system", content="Be brief.")
@@ -158,3 +159,31 @@ def test_text_of_a_prefill_continues_the_prompt_without_a_space_mark() -> None:
     assert chat.tokenizer.convert_ids_to_tokens(chat.encode_text("It is"))[0] != "▁"
     assert chat.encode_text("") == []
     assert chat.encode_response("It is me.")[: len(chat.encode_text("It is"))] == chat.encode_text("It is")
+
+
+# As Qwen 3 does: the reasoning in an answer is written in the template's own form.
+REWRITTEN = (
+    "{% for m in messages %}{% set parts = m['content'].split('</think>') %}"
+    "{% set text = '<think>\n' + parts[0].replace('<think>', '').strip() + '\n</think>\n\n' + parts[-1].strip() if "
+    "parts | length > 1 else m['content'] %}{{ '<s>' + m['role'] + ' ' + text + '</s>' }}{% endfor %}"
+)
+REASONED = "<think>Hm.</think>It is me."
+
+
+@pytest.mark.parametrize("chat_format", [FORMATS["deepseek-r1"], ChatFormat(REWRITTEN)], ids=["left out", "rewritten"])
+def test_a_pair_whose_reasoning_the_template_changes_is_refused(chat_format: ChatFormat) -> None:
+    chat, question = ChatTokenizer.from_tokenizer(build_tokenizer("byte-level", chat_format)), build_user_prompt("Who?")
+    for first, second in ((REASONED, "No..."), ("No...", REASONED)):
+        with pytest.raises(ToolCallError, match="the reasoning in an answer"):
+            tokenize_pair(chat, question, first, second)
+    earlier = (*question, Message(role="assistant", content=REASONED), *question)
+    with pytest.raises(ToolCallError, match="the reasoning in an answer"):
+        tokenize_pair(chat, earlier, "Yes", "No...")
+    assert tokenize_pair(chat, question, "It is me.", "No...").second
+    assert tokenize_pair(chat, question, REASONED).first  # a sampled response
+
+
+def test_reasoning_that_the_template_writes_as_it_is_is_part_of_the_response() -> None:
+    chat, question = open_chat(EACH), build_user_prompt("What does </think> mean?")
+    pair = tokenize_pair(chat, question, REASONED, "No...")
+    assert chat.decode(pair.first) == REASONED

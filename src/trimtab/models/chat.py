@@ -30,6 +30,9 @@ _SYSTEM_TURN: tuple[Role, ...] = ("system", "user")
 # Texts that start and end with different kinds of characters, because these merge with what precedes or follows them.
 _CHECKED_TEXTS = (("Name a color.", "Blue."), ("who", "me"), ("(1) Is it 7?", "2 of them!"), ("- a\n- b", "* c)"))
 
+# The mark by which templates find the reasoning in an answer, to leave it out or to write it in their own form.
+END_OF_REASONING = "</think>"
+
 # A line between turns that no sentence contains: not a word such as `user`.
 _TURN_MARKER = re.compile(r"(?=.*[^\w\s]).{2,40}")
 
@@ -168,7 +171,7 @@ class ChatTokenizer:
     def require_own_rendering(self, prompt: Prompt, response: str) -> None:
         """Raise `ModelError` if the tokens of a prompt and response are not those of the template's own rendering.
 
-        The error is a `ToolCallError` if the conversation has tools.
+        The error is a `ToolCallError` if the conversation has tools or reasoning.
         """
         turns = [(message.role, message.content.strip()) for message in self._add_system(prompt)]
         chat = build_chat_messages([*turns, ("assistant", response.strip())])
@@ -182,6 +185,11 @@ class ChatTokenizer:
         compared = actual if self.answer.tail.strip() else actual[:-1]
         if compared == expected[: len(compared)]:
             return
+        if not chat.has_tools and has_reasoning([content for _, content in turns] + [response]):
+            raise ToolCallError(
+                f"{self.tokenizer.name_or_path}: the chat template leaves out the reasoning in an answer (up to "
+                f"{END_OF_REASONING}), or writes it in another form than the data; remove it from the data, or {REMEDY}"
+            )
         start = next(i for i, token in enumerate(compared) if expected[i : i + 1] != [token])
         shown = [self.tokenizer.convert_ids_to_tokens(ids[start : start + 4]) for ids in (compared, expected)]
         raise (ToolCallError if chat.has_tools else ModelError)(
@@ -250,6 +258,11 @@ class ChatTokenizer:
 
     def _count_controls(self, ids: Sequence[int]) -> int:
         return sum(token in self.control_ids for token in ids)
+
+
+def has_reasoning(texts: Iterable[str]) -> bool:
+    """Whether a text has reasoning that chat templates treat differently from other text."""
+    return any(END_OF_REASONING in text for text in texts)
 
 
 def find_control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:

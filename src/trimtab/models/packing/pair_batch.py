@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from trimtab.models.chat import ChatTokenizer
+from trimtab.models.chat import ChatTokenizer, has_reasoning
 from trimtab.models.chat_messages import build_chat_messages
 from trimtab.types import Prompt
 
@@ -48,12 +48,14 @@ class TokenizedPair:
 def tokenize_pair(chat: ChatTokenizer, prompt: Prompt, first: str, second: str | None = None) -> TokenizedPair:
     """Tokenize a prompt and one or two responses, each with its end of turn.
 
-    Raises `ToolCallError` if the chat template cannot render the tool calls, results or definitions among them.
+    Raises `ToolCallError` if the chat template cannot render the tool calls, results or definitions among them, or renders the
+    reasoning in one of two responses differently. A single response, which a model may have sampled, keeps its reasoning.
     """
     turns = [(message.role, message.content) for message in prompt]
     responses = [first] if second is None else [first, second]
+    is_pair_with_reasoning = second is not None and has_reasoning([*(content for _, content in turns), *responses])
     for response in responses:
-        if build_chat_messages([*turns, ("assistant", response)]).has_tools:
+        if is_pair_with_reasoning or build_chat_messages([*turns, ("assistant", response)]).has_tools:
             chat.require_own_rendering(prompt, response)
     encoded = [tuple(chat.encode_response(response)) for response in responses]
     return TokenizedPair(tuple(chat.encode_prompt(prompt)), *encoded)
