@@ -17,6 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trimtab.annotators.human import Human
 from trimtab.report.collect.arm_values import load_arm_values
 from trimtab.report.run_reader import Run
 from trimtab.report.write_report import write_report
@@ -58,7 +59,7 @@ def collect_values(run: Run) -> dict[str, Any]:
         "human_labels": {
             row.name: sum(label.choice is not None for label in run.annotations(row.labels).values())
             for row in run.arms
-            if row.labels and row.training and row.annotator == "human"
+            if row.labels and row.training and row.annotator == Human.__name__
         },
         "accuracy": accuracy,
         "rewards": rewards,
