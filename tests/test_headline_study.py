@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from trimtab.config.data_sources import PredefinedSplits
 from trimtab.config.study import Study
+from trimtab.core.component import Component
+from trimtab.pipeline.stages.split import as_source
 from trimtab.workflows.study_plan import StudyPlan
 
 HEADLINE = Path(__file__).parents[1] / "studies" / "headline"
@@ -40,7 +43,7 @@ def load_studies(name: str, pairs: Path) -> dict[str, Study]:
 def test_every_piece_can_be_planned_offline(
     name: str, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
+    import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     for variant, study in load_studies(name, pairs).items():
@@ -63,8 +66,10 @@ def test_a_seed_changes_the_training_the_labeled_pairs_the_subsets_and_the_flips
 def test_labeled_pairs_share_no_prompt_with_the_pairs_for_tuning(objective: str, pairs: Path) -> None:
     tuning = next(study for name, study in load_studies("tuning.yaml", pairs).items() if name.startswith(objective))
     headline = load_studies(f"{objective}.yaml", pairs)["curve-1"]
-    used = {pair.prompt_id for pair in tuning.data.load().pairs}
-    labeled = {pair.prompt_id for pair in headline.data.labeled.load().pairs}
+    assert isinstance(headline.data, PredefinedSplits)
+    assert isinstance(tuning.data, Component)
+    used = {pair.prompt_id for pair in as_source(tuning.data).load().pairs}
+    labeled = {pair.prompt_id for pair in as_source(headline.data.labeled).load().pairs}
     assert labeled
     assert used.isdisjoint(labeled)
 

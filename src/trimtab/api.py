@@ -72,15 +72,15 @@ def annotate(
     pairs = list(pairs)
     component = _build("annotators", annotator, settings)
     label_filter = None if filter_by is None else _build("filters", filter_by)
-    if label_filter is not None:
-        validate_standalone_filter(label_filter)
-        require_suitable_filter("filter_by", label_filter, component)
     training_pairs = None if train_on is None else TrainingPairs(_as_source(train_on), max_length)
+    if label_filter is not None:
+        validate_standalone_filter(label_filter, training_pairs)
+        require_suitable_filter("filter_by", label_filter, component)
     source = InMemoryPairs.from_pairs(pairs)
     with _work_folder(cache_dir) as folder:
         runtime = build_runtime(device, token_budget)
         models = None if models_from is None else Path(models_from)
-        result = annotate_pairs(component, source, runtime, folder, models, training_pairs)
+        result = annotate_pairs(component, source, runtime, folder, models, training_pairs, label_filter)
         labels = result.labels
         validate_annotations(get_kind(component), list(source.pairs), labels, "the annotations")
     if label_filter is not None:

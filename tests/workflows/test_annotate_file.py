@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from trimtab.core.runtime import Runtime
 from trimtab.data.parsing.label_files import read_labels
 from trimtab.errors import DataError, ModelError, StoreError, StudyError
+from trimtab.metrics.label_certificate import ASSUMPTION
 from trimtab.pipeline.run_index import load_run_index
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import open_artifact
@@ -407,7 +408,10 @@ def test_a_filter_selects_labels(pairs: Path, runtime: Runtime, tmp_path: Path) 
         ("certainty", "--filter certainty: kind: unknown kind 'certainty' in filters; did you mean 'uncertainty'"),
         ("{kind: uncertainty, fraction: 2}", r"--filter \{kind: uncertainty, fraction: 2\}: fraction"),
         ("{kind: complement, arm: seam}", r"reads the labels of other arms \(seam\), which exist only in a study"),
-        ("optimal_fraction", "--filter optimal_fraction: filter optimal_fraction: needs the labeled pairs of a study"),
+        (
+            "optimal_fraction",
+            "--filter optimal_fraction: filter optimal_fraction: needs labeled pairs; give a file of them with --train-on",
+        ),
         ("information", "--filter: information needs scores of search trees, which labels by length do not have"),
         ("[uncertainty", "--filter .*while parsing"),
     ],
@@ -468,6 +472,30 @@ def test_an_annotator_that_learns_needs_training_pairs(
     assert [row["annotator"] for row in labels] == ["Probe"] * len(labels)
     assert all(0 < row["p_a"] < 1 and row["tokens"] > 0 for row in labels)
     assert not list(tmp_path.glob("*.completions"))
+
+
+def test_certified_labels_come_with_their_guarantee(tiny_model: Path, runtime: Runtime, tmp_path: Path) -> None:
+    train, path, output = tmp_path / "train.jsonl", tmp_path / "pool.jsonl", tmp_path / "labels.jsonl"
+    for file, first, count in ((train, 0, 60), (path, 100, 24)):
+        rows = [{"prompt": f"Ask {n}.", "chosen": f"gladly {n}", "rejected": "no"} for n in range(first, first + count)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = annotate_file(
+        path,
+        "probe",
+        (f"model={tiny_model}",),
+        None,
+        output,
+        runtime,
+        TrainingPairs(File(path=str(train))),
+        "{kind: certified, accuracy: 0.7, folds: 2}",
+        label_format="ids",
+    )
+    kept, guarantee, assumption, check = summary.splitlines()[-4:]
+    assert int(kept.removesuffix(" labels kept by certified")) == sum(row["status"] == "ok" for row in read(output))
+    assert guarantee.startswith("With 95% confidence, at least 70% of labels like the kept ones are correct: ")
+    assert "60 labeled pairs, one per prompt, were used" in guarantee
+    assert assumption == ASSUMPTION
+    assert "Labeled and unlabeled pairs" in check or "No difference was found" in check
 
 
 def test_max_length_limits_the_pairs_of_an_annotator_that_learns(

@@ -11,9 +11,10 @@ from trimtab.core.component import Component, build_component, build_component_f
 from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StudyError
+from trimtab.metrics.label_certificate import describe_certificate, parse_certificate
 from trimtab.pipeline.plan.filter_checks import require_suitable_filter
 from trimtab.pipeline.stages.annotate import validate_annotations
-from trimtab.pipeline.stages.filter import apply_filter
+from trimtab.pipeline.stages.filter import apply_filter, collect_filter_facts
 from trimtab.workflows.annotate_pairs import (
     LabelingResult,
     TrainingPairs,
@@ -57,16 +58,18 @@ def annotate_file(
     write = prepare_output(output, str(pairs), label_format, training_path)
     annotator = build_component_from_options("annotators", kind, settings)
     validate_standalone(annotator, training_pairs)
-    label_filter = _parse_filter(filter_by, annotator)
+    label_filter = _parse_filter(filter_by, annotator, training_pairs)
     source = find_pool_columns(build_pair_file(pairs, data_settings or {}, limit))
     folder = output.with_name(f"{output.name}.completions")
-    result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs)
+    result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs, label_filter)
     labels, inputs = result.labels, result.inputs
     lines = summarize_labels(kind, pairs, result.dataset, labels, inputs.human_labels, label_format)
     is_labeled = any(label.status == "ok" for label in labels)
     if label_filter is not None and is_labeled:
         labels = apply_filter("--filter", label_filter, labels, inputs)
         lines.append(f"{sum(label.status == 'ok' for label in labels)} labels kept by {get_kind(label_filter)}")
+        facts = collect_filter_facts(label_filter, result.labels, inputs)
+        lines += describe_certificate(parse_certificate("--filter", facts))
     shared = _describe_labeling(annotator, result)
     write(LabeledFile(source=source, dataset=result.dataset, labels=labels, shared=shared))
     validate_annotations(kind, list(result.dataset.pairs), result.labels, str(output))
@@ -85,13 +88,13 @@ def _describe_labeling(annotator: Component, result: LabelingResult) -> dict[str
     }
 
 
-def _parse_filter(text: str, annotator: Component) -> Component | None:
+def _parse_filter(text: str, annotator: Component, training_pairs: TrainingPairs | None) -> Component | None:
     """Parses `--filter`. Raises `StudyError` if the filter needs a study, or labels of another kind."""
     if not text:
         return None
     try:
         component = build_component("filters", parse_yaml(text, "--filter"))
-        validate_standalone_filter(component)
+        validate_standalone_filter(component, training_pairs)
     except StudyError as error:
         raise StudyError(f"--filter {text}: {error}") from error
     require_suitable_filter("--filter", component, annotator)

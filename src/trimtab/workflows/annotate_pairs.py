@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trimtab.config.study import Arm
@@ -26,7 +26,7 @@ from trimtab.pipeline.stages.split import as_source
 from trimtab.pipeline.trial_prompts import Trials, compute_trial_key
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import Artifact, Store
-from trimtab.storage.schemas import load_annotations
+from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Annotation, Dataset, Pair
 from trimtab.workflows.model_references import ModelResolver
 
@@ -62,11 +62,13 @@ def annotate_pairs(
     folder: Path,
     models_from: Path | None = None,
     training_pairs: TrainingPairs | None = None,
+    label_filter: Component | None = None,
 ) -> LabelingResult:
     """Labels the pairs of a source.
 
     Models named with an @ are those of the finished run in `models_from`. An annotator that learns is trained on
-    `training_pairs`. `folder` caches completions and trained models. Raises `StudyError` before any work if the annotator or
+    `training_pairs`. The labels are not filtered, but the inputs include those of `label_filter`. `folder` caches completions
+    and trained models. Raises `StudyError` before any work if the annotator or
     its models cannot be used, `DataError` if the annotator failed on both trial pairs, and `EngineError` if a model becomes
     unavailable.
     """
@@ -98,7 +100,8 @@ def annotate_pairs(
         pairs={pair.id: pair for pair in pairs},
     )
     if training_pairs is not None:
-        labels = _train_and_label(annotator, source, pairs, training_pairs, folder, runtime)
+        folds = as_filter(label_filter).requirements().cross_fit_folds if label_filter else 0
+        labels, inputs = _train_and_label(annotator, source, inputs, training_pairs, folds, folder, runtime)
     elif engines:
         labels = annotate_in_chunks("Prompting", as_annotator(annotator), pairs, inputs, runtime, folder)
     else:
@@ -124,37 +127,60 @@ def validate_standalone(annotator: Component, training_pairs: TrainingPairs | No
         raise StudyError(f"--train-on: annotator {kind} does not learn from labeled pairs; omit the option")
 
 
-def validate_standalone_filter(component: Component) -> None:
-    """Raises `StudyError` if a filter needs a study."""
+def validate_standalone_filter(component: Component, training_pairs: TrainingPairs | None) -> None:
+    """Raises `StudyError` if a filter needs a study, or labeled pairs that are missing."""
     kind = get_kind(component)
     requirements = as_filter(component).requirements()
     if arms := requirements.arms:
         raise StudyError(
             f"filter {kind}: reads the labels of other arms ({', '.join(arms)}), which exist only in a study"
         )
-    if requirements.learns:
-        raise StudyError(f"filter {kind}: needs the labeled pairs of a study; make the annotator an arm of a study")
+    if requirements.learns and training_pairs is None:
+        raise StudyError(
+            f"filter {kind}: needs labeled pairs; give a file of them with --train-on FILE if the annotator learns, or make it "
+            "an arm of a study"
+        )
 
 
 def _train_and_label(
     annotator: Component,
     source: Component,
-    pairs: Sequence[Pair],
+    inputs: AnnotatorInputs,
     training_pairs: TrainingPairs,
+    cross_fit_folds: int,
     folder: Path,
     runtime: Runtime,
-) -> list[Annotation]:
-    """Trains the annotator and labels the pairs; those that are too long for its model have no label."""
+) -> tuple[list[Annotation], AnnotatorInputs]:
+    """Trains the annotator and labels the pairs; those that are too long for its model have no label.
+
+    With `cross_fit_folds`, the returned inputs include the labeled pairs, and their labels by annotators that were not trained
+    on them.
+    """
     arms = {TRAINED_ARM: Arm(annotator=annotator, labels_only=True)}
     study = build_ad_hoc_study("labels", source, arms, max_length=training_pairs.max_length)
     split = build_file_split(study, training_pairs.source, source)
-    stage = LabelingPlanner(study, split).raw_labels(TRAINED_ARM)
+    planner = LabelingPlanner(study, split)
+    stage = planner.raw_labels(TRAINED_ARM)
+    out_of_fold = planner.out_of_fold_labels(TRAINED_ARM, cross_fit_folds) if cross_fit_folds else None
     artifacts: dict[str, Artifact] = {}
     prefetch_models(study, runtime)
-    execute_stages(sort_stages([stage]), Store(folder), runtime, artifacts, lambda *_: None)
+    stages = [stage] if out_of_fold is None else [stage, out_of_fold]
+    execute_stages(sort_stages(stages), Store(folder), runtime, artifacts, lambda *_: None)
     labels = load_annotations(artifacts[stage.recipe.fingerprint])
     note = f"longer than {study.max_length} tokens; raise the limit with --max-length"
-    return [labels.get(pair.id, Annotation(pair_id=pair.id, p_a=None, status="abstained", note=note)) for pair in pairs]
+    annotations = [
+        labels.get(pair_id, Annotation(pair_id=pair_id, p_a=None, status="abstained", note=note))
+        for pair_id in inputs.pairs
+    ]
+    if out_of_fold is None:
+        return annotations, inputs
+    labeled = load_split_pairs(artifacts[split.fingerprint], "labeled")
+    return annotations, replace(
+        inputs,
+        labeled_pairs=labeled,
+        out_of_fold_labels=load_annotations(artifacts[out_of_fold.fingerprint]),
+        human_labels={**inputs.human_labels, **{pair.id: pair.human for pair in labeled if pair.human is not None}},
+    )
 
 
 def _compute_logprobs(model: ModelRef, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
