@@ -63,7 +63,8 @@ def test_a_filter_marks_the_labels_that_it_drops(pairs: Path) -> None:
     assert sorted(label.status for label in labels) == ["abstained", "ok"]
     with pytest.raises(trimtab.StudyError, match="filter_by: uncertainty needs probabilities other than 0 and 1"):
         trimtab.annotate(dataset.pairs, "length", filter_by="uncertainty", device="cpu")
-    with pytest.raises(trimtab.StudyError, match="filter optimal_fraction: needs labeled pairs; give a file of them with --train-on"):
+    message = "filter optimal_fraction: needs labeled pairs; give a file of them with --train-on"
+    with pytest.raises(trimtab.StudyError, match=message):
         trimtab.annotate(dataset.pairs, "length", filter_by="optimal_fraction", device="cpu")
 
 

@@ -155,6 +155,10 @@ def test_every_yaml_block_on_a_page_is_valid(page: Path, tmp_path: Path) -> None
             (tmp_path / "study.yaml").write_text(block)
             assert Study.load_variants(tmp_path / "study.yaml")
             continue
+        if "variables" in settings:
+            (tmp_path / "study.yaml").write_text(yaml.safe_dump({**BASE, **settings}))
+            assert Study.load_variants(tmp_path / "study.yaml")
+            continue
         only_models = set(settings) <= {"weak", "student"}
         study = {**BASE, **({"models": {**BASE["models"], **settings}} if only_models else settings)}  # type: ignore[dict-item]
         assert Study.parse(yaml.safe_dump(study)).name == study["name"]
