@@ -134,6 +134,14 @@ def test_without_a_reward_the_headline_is_by_the_first_usable_judge() -> None:
     assert not any("coin" in sentence for sentence in build_verdict(report))
 
 
+def test_a_sample_size_that_nobody_could_collect_is_left_out() -> None:
+    sentences = [
+        build_verdict(compared(difference(value, value - 0.05, value + 0.05, n=112), name="accuracy", against="human"))
+        for value in (0.003, 0.002)  # 567 and 1,276 times as many
+    ]
+    assert ["would be needed" in str(each) for each in sentences] == [True, False]
+
+
 def test_a_win_rate_whose_interval_contains_one_half_is_inconclusive() -> None:
     (sentence, *_) = build_verdict(accuracy_and(judge("small", weak=LEVEL)))
     assert sentence == (

@@ -27,6 +27,10 @@ def format_arm_name(name: str) -> str:
     return _ARM_NAMES.get(name, f"“{name}” labels")
 
 
+# A sample that would have to grow by more than this factor is not suggested.
+MAX_GROWTH = 1000
+
+
 def format_with_interval(metric: Metric, info: MetricInfo, *, signed: bool = False) -> str:
     """The value, followed by the interval if there is one."""
     value, interval = format_value(metric, info, signed=signed)
@@ -42,12 +46,13 @@ def format_n(metric: Metric, info: MetricInfo, missing_text: str) -> str:
 def explain_inconclusive(difference: Metric, count_noun: str) -> str:
     """Why a difference is inconclusive, and the sample size that could detect a difference of this size.
 
-    The sample size is left out unless it exceeds the current one: intervals of a few rows are too asymmetric to estimate it.
+    The sample size is left out unless it exceeds the current one, because intervals of a few rows are too asymmetric to
+    estimate it, and if nobody could collect it.
     """
     if difference.low is None:
         return "too few for an interval"
     n_required = required_sample_size(difference)
-    if not n_required or n_required <= difference.n:
+    if not n_required or not difference.n < n_required <= MAX_GROWTH * difference.n:
         return f"no significant difference on these {count_noun}"
     return (
         f"no significant difference on these {count_noun}; about {_round_up(n_required):,} would be needed to detect one of "
