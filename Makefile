@@ -8,7 +8,7 @@ export GOMP_SPINCOUNT ?= 1000
 VLLM   := .venv-vllm
 LLAMA  := build/xllamacpp-2026.10.11549
 
-.PHONY: help install quickstart check fix test reference docs test-servers test-vllm bench faults clean
+.PHONY: help install quickstart check fix test reference docs test-servers test-vllm bench faults fuzz clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -65,6 +65,9 @@ bench: install   ## compare speed with TRL and transformers; run nothing else me
 # ARGUMENTS="--kills 5 --full-disks 0 --corruptions 0 --model smollm2-135m-instruct"
 faults: install  ## kill runs, fill their disks (needs root) and damage their files; takes about an hour
 	$(BIN)/python tools/fault_injection.py $(ARGUMENTS)
+
+fuzz: install    ## read 10,000 malformed rows and 1,000 mutated studies
+	$(BIN)/python tools/fuzzing.py $(ARGUMENTS)
 
 clean:           ## remove the environments and the runs
 	rm -rf $(VENV) $(VLLM) $(LLAMA) runs
