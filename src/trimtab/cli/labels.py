@@ -9,7 +9,7 @@ import typer
 
 from trimtab.cli.options import AnnotatorKind, AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
-from trimtab.cli.terminal import app, echo, err
+from trimtab.cli.terminal import app, echo
 from trimtab.errors import StudyError
 
 PairsToLabel = Annotated[
@@ -94,9 +94,6 @@ def annotate(
     if train_on is not None:
         training_pairs = TrainingPairs(build_pair_file(train_on, data_settings, max_train_pairs), max_length)
     runtime = build_runtime(device, token_budget)
-    trained = f", after training on {train_on}" if train_on else ""
-    message = f"Labeling the pairs in {pairs} with {kind}{trained}; the labels go to {output}"
-    err.print(message, highlight=False, markup=False, soft_wrap=True)
     summary = annotate_file(
         pairs,
         kind,

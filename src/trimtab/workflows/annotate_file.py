@@ -61,6 +61,8 @@ def annotate_file(
     label_filter = _parse_filter(filter_by, annotator, training_pairs)
     source = find_pool_columns(build_pair_file(pairs, data_settings or {}, limit))
     folder = output.with_name(f"{output.name}.completions")
+    trained = f", after training on {training_path}" if training_path else ""
+    runtime.notify(f"Labeling the pairs in {pairs} with {kind}{trained}; the labels go to {output}")
     result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs, label_filter)
     labels, inputs = result.labels, result.inputs
     lines = summarize_labels(kind, pairs, result.dataset, labels, inputs.human_labels, label_format)
