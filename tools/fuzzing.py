@@ -15,10 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "config"), str(TESTS / "data")]
 
-from tests.config.test_mutated_studies import mutate
-from tests.data.test_malformed_rows import SETTINGS, check_malformed_rows
+from test_malformed_rows import SETTINGS, check_malformed_rows
+from test_mutated_studies import mutate
+
 from trimtab.config.study import Study
 from trimtab.errors import TrimtabError
 from trimtab.pipeline.plan import build_plan

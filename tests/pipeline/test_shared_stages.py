@@ -73,7 +73,9 @@ def test_the_reward_model_of_a_scorer_depends_on_the_split_only_if_one_source_is
 
 
 def test_several_processes_share_no_store(tiny_study: str, tmp_path: Path, runtime: Runtime) -> None:
-    with pytest.raises(StudyError, match="--store: not for a study that several processes train; run it without --store"):
+    with pytest.raises(
+        StudyError, match="--store: not for a study that several processes train; run it without --store"
+    ):
         execute(Study.parse(tiny_study), tmp_path, replace(runtime, world_size=2), tmp_path / "store")
 
 

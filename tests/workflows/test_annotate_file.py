@@ -341,7 +341,7 @@ def test_a_policy_equal_to_its_reference_abstains(
             r"the suffix must be one of \.parquet, \.jsonl, \.csv for --format rows, got \.txt",
         ),
         ("length", [], "labels", "got none"),
-        ("length", [], "pairs.jsonl", "this is the file of pairs"),
+        ("length", [], "pairs.jsonl", "this is a file of pairs"),
         ("length", ["tie_threshold"], "labels.csv", "'tie_threshold': write an override as key=value or key.sub=value"),
         ("length", ["tie_threshold=[1"], "labels.csv", r"'tie_threshold=\[1': .*YAML"),
         ("length", ["tie_threshold=wide"], "labels.csv", "tie_threshold: expected a whole number, got 'wide'"),

@@ -260,8 +260,8 @@ def test_certified_shares_are_those_of_the_filter() -> None:
         for p in [0.9 if n < 150 else 0.6]
     }
     shares = LabelEvaluation(pairs=pairs, labels=labels).certified_shares({})
-    # all labels together: 225 of 300, with a lower bound of 0.706
-    assert shares == {0.7: 1.0, 0.75: 0.5, 0.8: 0.5, 0.85: 0.5, 0.9: 0.0}
+    # all labels together: 225 of 300, with a lower bound of 0.706; the confident half: 150 of 150, with one of 0.980
+    assert shares == {0.7: 1.0, 0.75: 0.5, 0.8: 0.5, 0.85: 0.5, 0.9: 0.5}
 
 
 def metric(value: float, low: float, high: float, n: int = 500) -> Metric:
