@@ -438,8 +438,10 @@ def test_a_missing_file_is_named_in_the_error(runtime: Runtime, tmp_path: Path) 
 
 def test_a_length_baseline_needs_no_torch(pairs: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from trimtab.workflows.annotate_file import annotate_file; "
-        "annotate_file(Path(sys.argv[1]), 'length', (), None, Path(sys.argv[2]), None); print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from trimtab.core.runtime import Runtime; "
+        "from trimtab.workflows.annotate_file import annotate_file; "
+        "runtime = Runtime(progress=None, notify=lambda message: None); "
+        "annotate_file(Path(sys.argv[1]), 'length', (), None, Path(sys.argv[2]), runtime); print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(pairs), str(tmp_path / "labels.csv")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
