@@ -295,7 +295,7 @@ def find_use_of_damage(lab: Lab, run: Path, path: Path, state: str) -> tuple[str
         return ", ".join(handling), [*problems, f"run ends with status {status}: {text}"]
     remaining = lab.find_differences(run) + lab.verify(run)
     if path.parent.name == "completions":  # damaged lines stay in the file, unused, and `verify` goes on naming them
-        remaining = [problem for problem in remaining if path.name not in problem]
+        remaining = [problem for problem in remaining if f"{path.parent.name}/" not in problem]
     return ", ".join(handling) or "rebuilt", problems + remaining
 
 
