@@ -24,6 +24,8 @@ from trimtab.types import Metric
 _Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+# Where the tests start was explored on the draws of another seed.
+SEED = 8
 NUM_LABELS = 1_000
 NOTHING = 2.0  # a threshold above every confidence
 
@@ -283,7 +285,7 @@ class Outcome:
 
 def simulate(setting: Setting, method: Method, draws: int) -> Outcome:
     """The same draws for every method."""
-    rng = np.random.default_rng([7, setting.num_labeled, round(1_000 * setting.accuracy)])
+    rng = np.random.default_rng([SEED, setting.num_labeled, round(1_000 * setting.accuracy)])
     violations, nothing, shares = 0, 0, []
     for _ in range(draws):
         labeled, ranks = rng.random(setting.num_labeled), rng.random(NUM_LABELS)

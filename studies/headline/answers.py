@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from trimtab.report.text.label_worth import format_label_worth
 from trimtab.stats.clusters import FloatArray, sum_by_cluster
 from trimtab.stats.label_worth import LabelWorth, compute_half_widths, compute_label_worth
 
@@ -139,14 +140,6 @@ def answer_difference(low: float, high: float, threshold: float) -> str:
     return "no" if high < threshold else "undecided"
 
 
-def format_worth(worth: LabelWorth) -> str:
-    bounds = (f"< {worth.smallest:,}" if worth.low is None else f"{worth.low:,.0f}",
-              f"> {worth.largest:,}" if worth.high is None else f"{worth.high:,.0f}")  # fmt: skip
-    values = {"below": f"< {worth.smallest:,}", "above": f"> {worth.largest:,}"}
-    value = values.get(worth.position) or f"{worth.value:,.0f}"
-    return f"{value} [{bounds[0]}, {bounds[1]}]"
-
-
 def format_answers(results: Results) -> str:
     n_seeds, similar = len(results.seeds), results.select(results.similar_length)
     lines = [
@@ -162,12 +155,12 @@ def format_answers(results: Results) -> str:
         cells.append(_format_difference(results, arm, "human") if arm != "human" and "human" in results.arms else "")
         is_student = arm not in results.human_labels and arm != TEACHER
         worth = measure_worth(results, arm) if is_student else None
-        lines.append("| " + " | ".join([*cells, "" if worth is None else format_worth(worth)]) + " |")
+        lines.append("| " + " | ".join([*cells, "" if worth is None else str(format_label_worth(worth))]) + " |")
     lines += ["", "| question | measured | answer |", "|---|---|---|"]
     worth = measure_worth(results, "weak") if "weak" in results.arms else None
     question = f"1. weak labels are worth at least {MIN_WORTH:,} human labels"
     lines.append(
-        f"| {question} | {format_worth(worth)} | {answer_worth(worth)} |"
+        f"| {question} | {format_label_worth(worth)} | {answer_worth(worth)} |"
         if worth
         else f"| {question} | | not run yet |"
     )

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 from scipy.stats import norm
 
 from trimtab.stats import LabelWorth, proportion
-from trimtab.stats.label_worth import compute_label_worth, fit_increasing
+from trimtab.stats.label_worth import compute_label_worth
 
 FloatArray = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -112,7 +113,7 @@ def bootstrap_curve(table: FloatArray, design: Design, seed: int) -> Interval:
     logs = np.log(design.counts)
     values = []
     for weak, *curve in means.tolist():
-        levels = fit_increasing(curve)
+        levels = isotonic_regression(curve).x.tolist()
         below, above = weak < levels[0], weak > levels[-1]
         # an increasing line through the levels, so that they can be the x axis
         strict = np.array(levels) + 1e-12 * np.arange(len(levels))

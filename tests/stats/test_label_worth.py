@@ -16,7 +16,6 @@ from trimtab.stats.label_worth import (
     compute_half_widths,
     compute_interpolation_weights,
     compute_label_worth,
-    fit_increasing,
     list_tested_counts,
     select_interval,
 )
@@ -126,8 +125,6 @@ def test_the_curve_is_interpolated_in_the_logarithm_or_in_a_power() -> None:
 
 
 def test_the_value_is_read_off_the_increasing_curve() -> None:
-    assert fit_increasing([0.6, 0.7, 0.62, 0.71]) == pytest.approx([0.6, 0.66, 0.66, 0.71])
-    assert fit_increasing([3.0, 2.0, 1.0]) == [2.0, 2.0, 2.0]
     curve = {100: [constant(0.6)], 200: [constant(0.7)], 400: [constant(0.62)], 800: [constant(0.71)]}
     worth = estimate_label_worth(curve, [constant(0.63)])
     assert worth.value == pytest.approx(100 * 2**0.5)  # halfway from 0.60 to 0.66

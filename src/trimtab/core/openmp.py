@@ -6,7 +6,8 @@ import os
 from collections.abc import MutableMapping
 
 # Iterations that an idle thread spins before it sleeps. With the default, libgomp threads spin for milliseconds, and a second
-# busy process on the same cores slows both many times over. Fewer iterations cost nothing on an idle machine.
+# busy process on the same cores slows both many times over. On idle cores few iterations cost 8% or more, depending on the
+# machine (docs/results/performance.md); workers of one thread each do not wait.
 SPIN_COUNT = "1000"
 
 

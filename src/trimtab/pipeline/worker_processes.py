@@ -151,7 +151,7 @@ def select_resources(device: str, number: int) -> dict[str, str]:
 
 
 def choose_workers(runtime: Runtime) -> int:
-    """Two on a CPU with two or more threads, each of which needs memory for a small model; else one."""
+    """For a study of small models: two on a CPU with two or more threads, else one."""
     import torch
 
     return 2 if runtime.device == "cpu" and runtime.world_size == 1 and torch.get_num_threads() >= 2 else 1

@@ -169,7 +169,9 @@ def _quadratic(contrasts: FloatArray, covariance: FloatArray) -> FloatArray:
 
 def _locate(means: FloatArray, counts: Sequence[int]) -> tuple[CurvePosition, float | None]:
     """The position of the first mean on the increasing curve through the others, and the number of labels there."""
-    target, curve = float(means[0]), fit_increasing(means[1:].tolist())
+    from scipy.optimize import isotonic_regression
+
+    target, curve = float(means[0]), isotonic_regression(means[1:]).x.tolist()
     if target < curve[0]:
         return "below", None
     if target > curve[-1]:
@@ -179,17 +181,6 @@ def _locate(means: FloatArray, counts: Sequence[int]) -> tuple[CurvePosition, fl
         return "inside", float(counts[0])
     share = (target - curve[right - 1]) / (curve[right] - curve[right - 1])
     return "inside", float(counts[right - 1] * (counts[right] / counts[right - 1]) ** share)
-
-
-def fit_increasing(values: Sequence[float]) -> list[float]:
-    """The nondecreasing values with the least squared distance to these (pool adjacent violators)."""
-    blocks: list[tuple[float, int]] = []
-    for value in values:
-        blocks.append((value, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (left, n_left), (right, n_right) = blocks[-2:]
-            blocks[-2:] = [((left * n_left + right * n_right) / (n_left + n_right), n_left + n_right)]
-    return [level for level, size in blocks for _ in range(size)]
 
 
 def select_interval(

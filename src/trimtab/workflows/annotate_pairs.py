@@ -68,9 +68,8 @@ def annotate_pairs(
 
     Models named with an @ are those of the finished run in `models_from`. An annotator that learns is trained on
     `training_pairs`. The labels are not filtered, but the inputs include those of `label_filter`. `folder` caches completions
-    and trained models. Raises `StudyError` before any work if the annotator or
-    its models cannot be used, `DataError` if the annotator failed on both trial pairs, and `EngineError` if a model becomes
-    unavailable.
+    and trained models. Raises `StudyError` before any work if the annotator or its models cannot be used, `DataError` if the
+    annotator failed on both trial pairs, and `EngineError` if a model becomes unavailable.
     """
     validate_standalone(annotator, training_pairs)
     resolver = ModelResolver(models_from, get_training_task(annotator, DEFAULT_TRAINING_TASK))
