@@ -74,7 +74,7 @@ def test_two_workers_give_the_results_of_one_process(
 
 
 def find_workers(run: Path) -> list[int]:
-    """The process IDs of all workers of a run, from the locks that they could hold."""
+    """The process IDs of all workers of a run: the children of its main process that execute stages."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
