@@ -94,7 +94,7 @@ def test_every_label_metric_has_a_row() -> None:
 
 
 def test_the_cost_line_counts_cached_stages() -> None:
-    assert format_costs(REPORT).plain == "3 stages, 1 h 05 min, 1 cached (41 s saved), 10,710,000 tokens"
+    assert format_costs(REPORT).plain == "3 stages, 1 h 05 min of stage time, 1 cached (41 s saved), 10,710,000 tokens"
 
 
 def test_an_empty_report_renders() -> None:

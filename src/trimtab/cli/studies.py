@@ -40,8 +40,8 @@ def quickstart(
 ) -> None:
     """Run a complete study on the built-in model and pairs.
 
-    Needs no Hub access and no GPU, and takes five to seven minutes on two cores. Then open report.html in the folder given by
-    --out.
+    Needs no Hub access and no GPU, and takes two and a half to five minutes on two cores. Then open report.html in the
+    folder given by --out.
     """
     from trimtab.config.presets import load_preset
     from trimtab.config.study import Study
@@ -50,7 +50,7 @@ def quickstart(
 
     err.print(
         "A small model learns from 208 labeled pairs, labels 160 others, and a larger model is trained on its labels. This "
-        "takes five to seven minutes on two idle cores. If you stop it, run the same command again to resume.",
+        "takes two and a half to five minutes on two idle cores. If you stop it, run the same command again to resume.",
         highlight=False,
     )
     runtime = build_runtime(device, token_budget)

@@ -39,11 +39,12 @@ def format_splits(report: Report) -> Text:
 
 
 def format_costs(report: Report) -> Text:
-    """One line: total time, time saved by cached stages, and tokens."""
+    """One line: the total time of all stages (workers overlap), time saved by cached stages, and tokens."""
     if not report.stage_costs:
         return Text()
     cached = [stage for stage in report.stage_costs if stage.from_cache]
-    parts = [f"{len(report.stage_costs)} stages, {format_duration(sum(stage.seconds for stage in report.stage_costs))}"]
+    duration = format_duration(sum(stage.seconds for stage in report.stage_costs))
+    parts = [f"{len(report.stage_costs)} stages, {duration} of stage time"]
     if cached:
         parts.append(f"{len(cached)} cached ({format_duration(sum(stage.seconds for stage in cached))} saved)")
     parts.append(f"{sum(stage.tokens for stage in report.stage_costs):,} tokens")
