@@ -13,6 +13,11 @@ class DataError(TrimtabError, ValueError):
     """A source cannot be read, or its contents are not usable as pairs."""
 
 
+class NoLabelsError(DataError):
+    """No label of an arm prefers a response, for example because its filter drops all of them. A study continues without the
+    arm."""
+
+
 class ModelError(TrimtabError, OSError):
     """A model's weights cannot be found, downloaded or trusted."""
 

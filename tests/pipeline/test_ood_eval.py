@@ -96,7 +96,7 @@ def test_a_domain_whose_prompts_are_all_in_the_study_is_a_failed_measurement(
     path.write_text(f'{{"prompt": {test.prompt[0].content!r}, "chosen": "yes", "rejected": "no"}}\n'.replace("'", '"'))
     text = tiny_study + f"ood_eval: {{same: {{kind: file, path: {path}}}}}"
     _, folder = run_whole(text, finished_run)
-    error = load_run_index(folder).failed_measurements["ood-pairs.same"]
+    error = load_run_index(folder).failed_stages["ood-pairs.same"]
     assert "ood-pairs.same: none of the 1 pairs has both a human label and a prompt that is not already in" in error
 
 

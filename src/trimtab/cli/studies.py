@@ -173,11 +173,11 @@ def _run_study(planned: StudyRun, runtime: Runtime, workers: int) -> list[str]:
         highlight=False,
     )
     write_and_print_report(folder)
-    if not result.failed_measurements:
+    if not result.failed_stages:
         return []
     return [
-        f"{folder}: {len(result.failed_measurements)} measurements failed: {', '.join(result.failed_measurements)}. All models "
-        "are trained and the report is written without them; the same command tries only these again"
+        f"{folder}: {len(result.failed_stages)} stages failed: {', '.join(result.failed_stages)}. Everything that does not "
+        "need them is finished, and the report is written without them; the same command tries only these again"
     ]
 
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.types import Annotation
 
 
@@ -17,7 +17,7 @@ class Agreement(Component):
     """Keeps the labels that agree with those of `arm` or, with `keep: mismatch`, those that disagree (Tao & Li 2025, table 1).
 
     Pairs on which either arm has no preference are in neither set. With `arm: human` the sets are those of Tao & Li
-    (2025), and training on them is an analysis, since it uses human labels of the unlabeled pairs. Raises `DataError` if no
+    (2025), and training on them is an analysis, since it uses human labels of the unlabeled pairs. Raises `NoLabelsError` if no
     label is kept.
     """
 
@@ -34,7 +34,7 @@ class Agreement(Component):
         kept = [_compare_choices(label, others[label.pair_id]) == self.keep_where for label in annotations]
         if not any(kept):
             response = {"match": "same", "mismatch": "other"}[self.keep_where]
-            raise DataError(
+            raise NoLabelsError(
                 f"no labels kept: the arm {self.arm!r} prefers the {response} response on none of {len(kept)} pairs"
             )
         return kept

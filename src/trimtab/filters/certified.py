@@ -10,7 +10,7 @@ from pydantic import Field
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.filters._shared.ranking import compute_confidence
 from trimtab.metrics.exchangeability import check_exchangeability
 from trimtab.metrics.label_certificate import LabelCertificate
@@ -36,11 +36,11 @@ class Certified(Component):
         return Requirements(cross_fit_folds=self.folds, label_fields=frozenset({"confidence"}), uncalibrated=True)
 
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
-        """Raises `DataError` if no threshold can be certified."""
+        """Raises `NoLabelsError` if no threshold can be certified."""
         certification = self.certify(annotations, inputs)
         certified = certification.certified
         if certified is None:
-            raise DataError(f"no labels kept: {self._describe_failure(certification, inputs)}")
+            raise NoLabelsError(f"no labels kept: {self._describe_failure(certification, inputs)}")
         return [label.choice is not None and compute_confidence(label) >= certified.threshold for label in annotations]
 
     def collect_facts(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> dict[str, Any]:
@@ -67,10 +67,10 @@ class Certified(Component):
         return {"certificate": asdict(certificate)}
 
     def certify(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> Certification:
-        """The tests on the labeled pairs. Raises `DataError` if no label prefers a response."""
+        """The tests on the labeled pairs. Raises `NoLabelsError` if no label prefers a response."""
         confidences = [compute_confidence(label) for label in annotations if label.choice is not None]
         if not confidences:
-            raise DataError(f"no labels kept: none of {len(annotations)} labels prefers a response")
+            raise NoLabelsError(f"no labels kept: none of {len(annotations)} labels prefers a response")
         labeled = collect_evaluated_labels(inputs)
         return certify_labels(
             confidences,

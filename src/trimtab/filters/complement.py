@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.types import Annotation
 
 
@@ -14,7 +14,7 @@ class Complement(Component):
     """Keeps the labels of pairs on which `arm`, after its own filter, has no preferred response.
 
     If a model is trained on the labels that `arm` keeps (`@ARM.preference_model`) and then labels another arm, this filter
-    leaves only pairs that the model was not trained on: the alignment scenario of SEAM. Raises `DataError` if no label is
+    leaves only pairs that the model was not trained on: the alignment scenario of SEAM. Raises `NoLabelsError` if no label is
     kept.
     """
 
@@ -27,7 +27,7 @@ class Complement(Component):
         others = inputs.labels[self.arm]
         kept = [label.choice is not None and others[label.pair_id].choice is None for label in annotations]
         if not any(kept):
-            raise DataError(
+            raise NoLabelsError(
                 f"no labels kept: the arm {self.arm!r} prefers a response on every pair that is labeled here; give it a "
                 "filter that keeps only a part"
             )

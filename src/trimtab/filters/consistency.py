@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import DataError, NoLabelsError
 from trimtab.types import Annotation
 
 
@@ -24,7 +24,7 @@ class Consistency(Component):
         del inputs
         kept = [label.choice is not None and not _is_order_inconsistent(label) for label in annotations]
         if not any(kept):
-            raise DataError(f"no labels kept: none of {len(kept)} labels prefers the same response in both orders")
+            raise NoLabelsError(f"no labels kept: none of {len(kept)} labels prefers the same response in both orders")
         return kept
 
 

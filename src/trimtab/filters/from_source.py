@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component, SourceField, get_kind
 from trimtab.core.interfaces import Source
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.types import Annotation
 
 
@@ -18,7 +18,7 @@ class FromSource(Component):
     """Keeps the labels of pairs that are in `source`, which is usually one of the sources that the unlabeled pairs come from.
 
     In SEAM's alignment scenario, the unlabeled pairs are D_held and D_eval together (`kind: concat`): methods label the first,
-    the preference models trained on those labels label the second. Raises `DataError` if no label is kept.
+    the preference models trained on those labels label the second. Raises `NoLabelsError` if no label is kept.
     """
 
     source: SourceField = Field(description="the same settings as in `data`")
@@ -42,7 +42,7 @@ class FromSource(Component):
         kept = [label.choice is not None and label.pair_id in in_source for label in annotations]
         if not any(kept):
             labeled = sum(label.choice is not None for label in annotations)
-            raise DataError(
+            raise NoLabelsError(
                 f"no labels kept: none of the {labeled} labeled pairs is among the {len(in_source)} pairs of the source; use a "
                 "source that the unlabeled pairs come from"
             )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.filters._shared.ranking import compute_confidence, rank_by_score
 from trimtab.types import Annotation
 
@@ -19,7 +19,7 @@ class LengthBalance(Component):
 
     Labels are sorted by the length difference in characters and split into `bins` of equal count. In each bin, the majority
     side is reduced to the size of the other, least confident labels first, ties by pair id. Labels between responses of
-    equal length are kept. With a single bin, the counts are balanced but the lengths may not be. Raises `DataError` if no
+    equal length are kept. With a single bin, the counts are balanced but the lengths may not be. Raises `NoLabelsError` if no
     label is kept.
     """
 
@@ -41,7 +41,7 @@ class LengthBalance(Component):
             kept.update(longer[:size], shorter[:size])
         if not kept:
             num_longer = sum(difference > 0 for difference in differences.values())
-            raise DataError(
+            raise NoLabelsError(
                 f"no labels kept: {num_longer} labels prefer the longer response and {len(differences) - num_longer} the "
                 f"shorter, and none of {self.bins} bins contains both; use fewer bins or another annotator"
             )

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import DataError, NoLabelsError
 from trimtab.filters._shared.ranking import build_keep_mask, compute_confidence, rank_by_score
 from trimtab.types import Annotation
 
@@ -50,7 +50,7 @@ class Margin(Component):
         quantiles = (self.from_quantile, self.to_quantile)
         low, high = (math.floor(len(ranked) * Fraction(str(quantile))) for quantile in quantiles)
         if low == high:
-            raise DataError(
+            raise NoLabelsError(
                 f"no labels kept: no rank of {len(ranked)} labels lies between the quantiles {self.from_quantile} and "
                 f"{self.to_quantile}; use a wider range"
             )

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import DataError, NoLabelsError
 from trimtab.filters._shared.ranking import build_keep_mask
 from trimtab.types import Annotation, text_hash
 
@@ -41,7 +41,7 @@ class Subset(Component):
     def keep(self, annotations: Sequence[Annotation], inputs: AnnotatorInputs) -> list[bool]:
         pair_ids = [label.pair_id for label in annotations if label.choice is not None]
         if not pair_ids:
-            raise DataError(f"no labels kept: none of {len(annotations)} labels prefers a response")
+            raise NoLabelsError(f"no labels kept: none of {len(annotations)} labels prefers a response")
         count = self._target_count(len(pair_ids), inputs)
         if not 0 < count <= len(pair_ids):
             raise DataError(

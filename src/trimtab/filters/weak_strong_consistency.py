@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.types import Annotation
 
 
 class WeakStrongConsistency(Component):
     """Keeps a label if `arm` prefers the same response (SEAM's WSC Filter, with a strong arm).
 
-    A pair on which that arm abstained or failed is not kept. Raises `DataError` if the arms never agree.
+    A pair on which that arm abstained or failed is not kept. Raises `NoLabelsError` if the arms never agree.
     """
 
     arm: str
@@ -25,7 +25,7 @@ class WeakStrongConsistency(Component):
         others = inputs.labels[self.arm]
         kept = [label.choice is not None and label.choice == others[label.pair_id].choice for label in annotations]
         if not any(kept):
-            raise DataError(
+            raise NoLabelsError(
                 f"no labels kept: the arm {self.arm!r} prefers the same response on none of {len(kept)} pairs"
             )
         return kept

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
-from trimtab.errors import StoreError, StudyError
+from trimtab.errors import NoLabelsError, StoreError, StudyError
 from trimtab.pipeline.distributed import heartbeat, run_worker
 from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.lora_targets import preflight_lora_targets
@@ -40,14 +40,15 @@ from trimtab.storage.stage_locks import StageLocks
 class RunResult:
     """The folder of a run, the stage folders that were created and those that were reused.
 
-    `failed_measurements` are the errors of measurements that failed, by stage name; training does not depend on them.
+    `failed_stages` are the errors of stages that failed without stopping the run, by stage name: measurements, which training
+    does not depend on, and stages of an arm that has no labels.
     """
 
     folder: Path
     created: tuple[str, ...]
     reused: tuple[str, ...]
     seconds: float
-    failed_measurements: Mapping[str, str] = field(default_factory=dict)
+    failed_stages: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_study(
@@ -82,7 +83,7 @@ def run_study(
         created=tuple(created),
         reused=reused,
         seconds=time.monotonic() - start,
-        failed_measurements=failed,
+        failed_stages=failed,
     )
 
 
@@ -94,7 +95,7 @@ def _run_main_process(
     shared: SharedStore | None,
     workers: int,
 ) -> tuple[list[str], dict[str, Artifact], dict[str, str]]:
-    """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed measurements."""
+    """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed stages."""
     preflight_trainer_arguments(runtime)
     prefetch_models(study, runtime)
     preflight_max_length(study, runtime)
@@ -113,10 +114,11 @@ def _run_main_process(
 
     def execute(stages: list[Stage], required: set[str], arms: Mapping[str, str]) -> None:
         def record_failure(stage: Stage, error: Exception) -> bool:
-            if stage.fingerprint in required or isinstance(error, StoreError):
+            part = "arm" if isinstance(error, NoLabelsError) else "measurement"
+            if isinstance(error, StoreError) or (stage.fingerprint in required and part != "arm"):
                 return False
             failed[stage.name] = describe_error(error)
-            runtime.notify(f"{failed[stage.name]}; the study continues without this measurement")
+            runtime.notify(f"{failed[stage.name]}; the study continues without this {part}")
             return True
 
         StageScheduler(

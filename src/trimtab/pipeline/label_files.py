@@ -19,13 +19,13 @@ LABELS_DIR = "labels"
 def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Path) -> dict[str, str]:
     """Writes one file per arm with one row per unlabeled pair: where it was read from, its texts and its label.
 
-    `artifacts` are keyed by fingerprint. Returns the SHA-256 of each file by arm.
+    `artifacts` are keyed by fingerprint. Returns the SHA-256 of each file by arm, without arms that have no labels.
     """
     hashes: dict[str, str] = {}
     split = artifacts[plan.split.fingerprint]
     pairs, origins = {pair.id: pair for pair in load_split_pairs(split, "unlabeled")}, load_origins(split)
     for row in plan.rows:
-        if row.labels is None:
+        if row.labels is None or row.labels.fingerprint not in artifacts:
             continue
         seconds = _labeling_seconds(row.labels, artifacts) / max(1, len(pairs))
         weights = " ".join(stage.fingerprint for name, stage in row.labels.input_stages.items() if name != "split")

@@ -52,7 +52,7 @@ class RunIndex(BaseModel):
     `test_rewards` and `unlabeled_rewards` are keyed by scorer; `embeddings`, `learned_similarities` and `kl_to_reference` by
     row; `ood_eval` by row, domain and part; `human_verdicts` and `unlabeled_verdicts` by judge. `preference_models` maps each
     stage name to its folders. `stages` lists every folder in execution order; `created` lists those that the last run created.
-    `study_sha256` is the hash of `study.yaml`. `failed_measurements` are the errors of the last run's measurements, by stage.
+    `study_sha256` is the hash of `study.yaml`. `failed_stages` are the errors of the last run that did not stop it, by stage.
     `label_files` are the hashes of the files in `labels/`, by arm; there are none until the run is finished.
     """
 
@@ -75,7 +75,7 @@ class RunIndex(BaseModel):
     stages: tuple[StageFolder, ...] = ()
     preference_models: Mapping[str, tuple[StageFolder, ...]] = {}
     created: tuple[StageFolder, ...] = ()
-    failed_measurements: Mapping[str, str] = {}
+    failed_stages: Mapping[str, str] = {}
     label_files: Mapping[RowName, str] = {}
 
     def find_row(self, name: str) -> RowIndex | None:

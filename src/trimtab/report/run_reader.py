@@ -58,10 +58,10 @@ class Run:
         return tuple(name for name in self.index.stages if not self.is_finished(name))
 
     @property
-    def failed_measurements(self) -> dict[str, str]:
-        """The errors of measurements that failed and have not been repeated since, by stage name."""
+    def failed_stages(self) -> dict[str, str]:
+        """The errors of stages that failed without stopping the run and have not been repeated since, by stage name."""
         missing = {folder.rpartition("-")[0] for folder in self.missing_stages}
-        return {stage: error for stage, error in self.index.failed_measurements.items() if stage in missing}
+        return {stage: error for stage, error in self.index.failed_stages.items() if stage in missing}
 
     def is_finished(self, name: str) -> bool:
         return (self._stage_folder(name) / "record.json").is_file()

@@ -14,7 +14,7 @@ from trimtab.storage.artifacts import Store
 
 
 def build_run_index(
-    study: Study, plan: Plan, store: Store, created: Sequence[str], failed_measurements: Mapping[str, str] | None = None
+    study: Study, plan: Plan, store: Store, created: Sequence[str], failed_stages: Mapping[str, str] | None = None
 ) -> RunIndex:
     """The index of all stages of the plan, finished or not. `created` are the folders that this run created."""
     folders = _folder_names(plan, store)
@@ -43,7 +43,7 @@ def build_run_index(
         stages=tuple(folders.values()),
         preference_models=_preference_model_folders(plan, folders),
         created=tuple(created),
-        failed_measurements=failed_measurements or {},
+        failed_stages=failed_stages or {},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab.config.calibration import Calibration
 from trimtab.core.runtime import Runtime
-from trimtab.errors import DataError
+from trimtab.errors import DataError, NoLabelsError
 from trimtab.metrics.label_quality import compute_calibration_metrics
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.stats import calibration
@@ -40,7 +40,7 @@ def calibrate_stage(
         before = list(load_annotations(inputs["labels"]).values())
         after = apply_calibrator(calibrator, before)
         if any(label.status == "ok" for label in before) and not any(label.status == "ok" for label in after):
-            raise DataError(
+            raise NoLabelsError(
                 f"{name}: its labels are no better than chance on {len(fit_data.human)} labeled pairs that it was not trained "
                 "on, so no label is left to train on"
             )

@@ -11,7 +11,7 @@ from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import Component, get_kind
 from trimtab.core.interfaces import Filter, HasFacts
 from trimtab.core.runtime import Runtime
-from trimtab.errors import DataError, StudyError
+from trimtab.errors import DataError, NoLabelsError, StudyError
 from trimtab.filters._shared.content import hash_filter_content
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.storage.artifacts import Draft
@@ -73,7 +73,7 @@ def filter_stage(
 def apply_filter(
     name: str, label_filter: Component, annotations: Sequence[Annotation], inputs: AnnotatorInputs
 ) -> list[Annotation]:
-    """The labels, with those that the filter drops as abstentions. Raises `DataError` if the filter keeps none."""
+    """The labels, with those that the filter drops as abstentions. Raises `NoLabelsError` if the filter keeps none."""
     keep_flags = as_filter(label_filter).keep(annotations, inputs)
     if len(keep_flags) != len(annotations):
         raise DataError(f"{name}: the filter returned {len(keep_flags)} flags for {len(annotations)} labels")
@@ -85,7 +85,7 @@ def apply_filter(
         for annotation, keep in zip(annotations, keep_flags, strict=True)
     ]
     if not any(annotation.status == "ok" for annotation in filtered):
-        raise DataError(f"{name}: the filter keeps none of {len(annotations)} labels; use a less strict filter")
+        raise NoLabelsError(f"{name}: the filter keeps none of {len(annotations)} labels; use a less strict filter")
     return filtered
 
 

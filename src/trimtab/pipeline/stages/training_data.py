@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.config.training import TrainingSettings
 from trimtab.core.runtime import Runtime
-from trimtab.errors import DataError
+from trimtab.errors import NoLabelsError
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.training.step_count import count_epochs, count_optimizer_steps
@@ -31,14 +31,14 @@ def trained_split(labels: Stage | None) -> tuple[str, ...]:
 
 
 def load_labeled_pairs(inputs: StageInputs) -> list[tuple[Pair, Annotation]]:
-    """The pairs with their labels, in the order of the split. Raises `DataError` if no pair has a label."""
+    """The pairs with their labels, in the order of the split. Raises `NoLabelsError` if no pair has a label."""
     if "labels" in inputs:
         labels = load_annotations(inputs["labels"])
         pairs = [(pair, labels[pair.id]) for pair in load_split_pairs(inputs["split"], "unlabeled")]
     else:
         pairs = [(pair, build_human_annotation(pair)) for pair in load_split_pairs(inputs["split"], "labeled")]
     if all(label.choice is None for _, label in pairs):
-        raise DataError(f"none of {len(pairs)} pairs has a label to train on; see {inputs['split'].folder}")
+        raise NoLabelsError(f"none of {len(pairs)} pairs has a label to train on; see {inputs['split'].folder}")
     return pairs
 
 

@@ -215,7 +215,7 @@ def _collect_samples(run: Run, values: Mapping[str, ArmValues], rewards: Sequenc
 def _collect_notes(run: Run, rewards: Sequence[RewardInfo]) -> list[str]:
     notes = [_format_unfinished_note(run)] if run.missing_stages else []
     notes += [
-        f"A measurement failed, and the report leaves it out: {error}" for error in run.failed_measurements.values()
+        f"A stage failed, and the report leaves out what needs it: {error}" for error in run.failed_stages.values()
     ]
     if not run.has_split:
         return notes
@@ -233,8 +233,9 @@ def _format_unfinished_note(run: Run) -> str:
     names = [folder.rpartition("-")[0] for folder in run.missing_stages]
     more = f" and {len(names) - _MAX_NAMED_STAGES} more" if len(names) > _MAX_NAMED_STAGES else ""
     verb = "is" if len(names) == 1 else "are"
+    reason = " because a stage that they need failed, or failed themselves" if run.failed_stages else ""
     return (
-        f"This study is not finished: {len(names)} of its {len(run.index.stages)} stages {verb} missing "
+        f"This study is not finished: {len(names)} of its {len(run.index.stages)} stages {verb} missing{reason} "
         f"({', '.join(names[:_MAX_NAMED_STAGES])}{more}). The report shows the finished stages; run the study again "
         "to resume it."
     )

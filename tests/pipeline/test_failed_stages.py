@@ -1,9 +1,10 @@
-"""A measurement that fails is recorded, and everything else of the study still finishes."""
+"""A measurement that fails, and an arm without labels, are recorded, and everything else of the study still finishes."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,32 @@ def test_a_failed_measurement_is_a_note_in_the_report(
     shutil.copytree(finished_run, folder)
     study = Study.parse(tiny_study, [f"scorers={SCORERS}"])
     result = run_study(study, folder, runtime, lambda number, total, name: None)
-    errors = result.failed_measurements
+    errors = result.failed_stages
     assert errors["score.base.gone"] == "score.base.gone: the scorer's model is gone"
     assert "ZeroDivisionError: no completions (in stage score.base.bug)" in errors["score.base.bug"]
-    assert load_run_index(folder).failed_measurements == errors
+    assert load_run_index(folder).failed_stages == errors
     notes = collect_report(folder).notes
     assert any("score.base.gone: the scorer's model is gone" in note for note in notes)
+
+
+def test_an_arm_without_labels_is_left_out_and_the_other_arms_finish(
+    finished_run: Path, tiny_study: str, tmp_path: Path, runtime: Runtime
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    arm = "{annotator: human, filter: {kind: agreement, arm: human, keep: mismatch}}"
+    study = Study.parse(tiny_study, [f"arms.disputed={arm}"])
+    messages: list[str] = []
+    result = run_study(study, folder, replace(runtime, notify=messages.append), lambda number, total, name: None)
+    assert list(result.failed_stages) == ["filter.disputed"]
+    error = result.failed_stages["filter.disputed"]
+    assert "no labels kept: the arm 'human' prefers the other response on none of" in error
+    assert f"{error}; the study continues without this arm" in messages
+    report = collect_report(folder)
+    assert any(error in note for note in report.notes)
+    assert {"filter.disputed", "dpo.disputed"} <= {name.rpartition("-")[0] for name in report.missing_stages}
+    assert {path.stem for path in (folder / "labels").iterdir()} == {"human", "weak", "flipped"}
+    assert run_study(study, folder, runtime, lambda number, total, name: None).created == ()
 
 
 def test_labels_and_training_come_before_every_measurement(tiny_study: str) -> None:
