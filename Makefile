@@ -35,8 +35,9 @@ fix: install     ## format, and apply automatic lint fixes
 test: install    ## the full suite, including slow tests
 	$(BIN)/python -m pytest
 
-reference: install  ## rewrite the settings tables in the reference from the settings classes
+reference: install  ## rewrite the settings tables in the reference, and docs/schema/, from the settings classes
 	$(BIN)/python tools/settings_tables.py
+	$(BIN)/python tools/json_schemas.py
 
 docs: install    ## build the documentation site into build/site; needs no network
 	NO_COLOR=1 $(BIN)/zensical build --clean --strict

@@ -35,7 +35,7 @@ class PredefinedSplits(Settings):
     test: SourceField = Field(description="pairs used for every evaluation")
 
 
-StudyData = Component | TrainTestSources | PredefinedSplits
+StudyData = SourceField | TrainTestSources | PredefinedSplits
 
 
 def parse_data(value: Any) -> StudyData:

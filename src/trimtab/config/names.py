@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import WithJsonSchema
 
 # A folder name can contain two names, the name of a stage and a fingerprint, and some file systems allow 143 characters.
 MAX_NAME_LENGTH = 48
@@ -15,7 +18,10 @@ NAME_RULE = (
 PREFERRED_RESPONSES = "preferred_responses"
 # The row of the student after SFT. If arms have an SFT each, there is a row `sft.ARM` for each; no arm can have such a name.
 SFT_ROW = "sft"
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}")
+_PATTERN = rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}"
+_NAME = re.compile(_PATTERN)
+# A key of a setting whose names `validate_names` checks.
+Name = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{_PATTERN}$"})]
 
 
 def build_sft_row_name(arm: str) -> str:

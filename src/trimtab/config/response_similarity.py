@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from trimtab.core.component import Component
+from trimtab.core.component import TEXT_MARK, Component
 from trimtab.core.runtime import Runtime
 
 
@@ -17,6 +17,8 @@ class ResponseSimilarity(Component):
     human-preferred one, in the model's own unit. Both measure how similar responses are, not which is better. Compare them with
     length: longer texts share more topics, and models truncate their input (to 256 tokens for the default encoder).
     """
+
+    model_config = ConfigDict(json_schema_extra={TEXT_MARK: True})
 
     encoder: str | None = Field(
         "all-minilm-l6-v2", min_length=1, description="sentence encoder: a short name, a folder or a hub id; null: none"

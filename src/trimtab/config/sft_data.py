@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import PlainSerializer, PlainValidator
 
-from trimtab.core.component import Component, ComponentField, build_component, dump_component, get_kind
+from trimtab.core.component import Component, SourceField, build_component, dump_component, get_kind
 from trimtab.data.instructions import InstructionSource
 
 # Whose preferred responses, of the study's own pairs.
@@ -36,8 +36,9 @@ def _dump_sft_data(value: PreferredResponses | Component) -> Any:
     return dump_component(value) if isinstance(value, Component) else value
 
 
+_Accepted = PreferredResponses | SourceField
 SftData = Annotated[
-    PreferredResponses | Annotated[Component, ComponentField("sources")],
-    PlainValidator(_parse_sft_data),
+    _Accepted,
+    PlainValidator(_parse_sft_data, _Accepted),
     PlainSerializer(_dump_sft_data),
 ]

@@ -11,19 +11,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, fi
 
 from trimtab.config.calibration import Calibration
 from trimtab.config.data_sources import StudyData, TrainTestSources, dump_data, parse_data
-from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, SFT_ROW, validate_names
+from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, SFT_ROW, Name, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
 from trimtab.config.sft_data import SftData
 from trimtab.config.study_files import StudyDocument, load_study_documents
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
-from trimtab.core.component import (
-    Component,
-    ComponentField,
-    Settings,
-    SourceField,
-    apply_override,
-    validate_settings,
-)
+from trimtab.core.component import Component, ComponentField, Settings, SourceField, apply_override, validate_settings
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import Judge
 from trimtab.core.yaml_text import parse_yaml
@@ -34,7 +27,8 @@ from trimtab.models.inference.sampling import Sampling
 
 AnnotatorField = Annotated[Component, ComponentField("annotators")]
 ScorerField = Annotated[Component, ComponentField("scorers")]
-ScorersField = Annotated[Mapping[str, ScorerField], BeforeValidator(lambda value: {} if value is None else value)]
+Scorers = Mapping[Name, ScorerField]
+ScorersField = Annotated[Scorers, BeforeValidator(lambda value: {} if value is None else value, Scorers | None)]
 JudgeField = Annotated[Component, ComponentField("judges")]
 FilterField = Annotated[Component, ComponentField("filters")]
 
@@ -52,7 +46,7 @@ class Models(Settings):
     """The weak model, which labels pairs, and the student, which is aligned on the labels."""
 
     weak: Model = Field(description="learns from the labeled pairs")
-    weak_models: Mapping[str, Model] = Field(
+    weak_models: Mapping[Name, Model] = Field(
         default_factory=dict,
         description="more weak models by name, trained like `weak`; annotators use them as `@NAME`, `@NAME.sft`, `@NAME.base` "
         "and `@NAME.preference_model`",
@@ -140,7 +134,7 @@ class Study(Settings):
     )
     description: str = Field("", description="shown in the report")
     seed: int = Field(22, description="paper for the split, our default for everything else that is random")
-    data: Annotated[StudyData, PlainValidator(parse_data), PlainSerializer(dump_data)] = Field(
+    data: Annotated[StudyData, PlainValidator(parse_data, StudyData), PlainSerializer(dump_data)] = Field(
         description="one source, which is split; a training source, which is split, and a test source; or one source for "
         "each of the three splits"
     )
@@ -155,7 +149,7 @@ class Study(Settings):
     )
     models: Models = Field(description="the weak model and the student")
     training: Training = Field(default_factory=Training, description="training of both models")
-    arms: Mapping[str, Arm] = Field(
+    arms: Mapping[Name, Arm] = Field(
         default_factory=dict, description="arms by name, in addition to the built-in `human`, `weak` and `flipped`"
     )
     generation: Sampling = Field(default_factory=Sampling, description="sampling of responses to the test prompts")
@@ -175,9 +169,9 @@ class Study(Settings):
     kl_to_reference: bool = Field(
         True, description="our default; KL divergence of each policy from its reference, on its own responses"
     )
-    judges: Mapping[str, JudgeField] = Field(default_factory=dict, description="pairwise judges by name")
+    judges: Mapping[Name, JudgeField] = Field(default_factory=dict, description="pairwise judges by name")
     judging: Judging = Field(default_factory=Judging, description="what the judges compare")
-    ood_eval: Mapping[str, SourceField] = Field(
+    ood_eval: Mapping[Name, SourceField] = Field(
         default_factory=dict, description="labeled pairs of other domains by name, for out-of-domain accuracy"
     )
     label_price: float | None = Field(None, gt=0, description="our default, null: none; price of a human label")
@@ -201,7 +195,7 @@ class Study(Settings):
 
     @field_validator("arms")
     @classmethod
-    def _validate_arm_names(cls, arms: Mapping[str, Arm]) -> Mapping[str, Arm]:
+    def _validate_arm_names(cls, arms: Mapping[Name, Arm]) -> Mapping[Name, Arm]:
         if taken := sorted(set(arms) & {*RESERVED_ROWS, PREFERRED_RESPONSES}):
             raise ValueError(f"{taken[0]}: every study already has this row; choose another name")
         return arms

@@ -27,7 +27,7 @@ EXTENDS, VARIANTS, VARIABLES = "extends", "variants", "variables"
 _IDENTITY_KEYS = ("kind", "base")
 # `data` is one source or several, so two layers of it rarely fit together.
 _REPLACED = ("data",)
-_VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+VARIANT_NAME = r"[a-z0-9][a-z0-9-]*"
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ERROR_PATH = re.compile(r"([\w.@-]+): ")
 
@@ -141,7 +141,7 @@ def _require_variants(variants: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(variants, Mapping) or not variants:
         raise StudyError(f"{place}: {VARIANTS}: expected a mapping of names to settings, got {format_input(variants)}")
     for name, variant in variants.items():
-        if not isinstance(name, str) or _VARIANT_NAME.fullmatch(name) is None:
+        if not isinstance(name, str) or re.fullmatch(VARIANT_NAME, name) is None:
             raise StudyError(f"{place}: {VARIANTS}: {name!r}: a name has lowercase letters, digits and hyphens")
         if not isinstance(variant or {}, Mapping):
             raise StudyError(f"{place}: {VARIANTS}.{name}: expected a mapping of settings, got {format_input(variant)}")

@@ -61,7 +61,12 @@ def _parse_label_smoothing(value: Any) -> float | Literal["per_pair"]:
     raise ValueError(f"must be a number of at least 0 and below 0.5, or {PER_PAIR}, got {value!r}")
 
 
-LabelSmoothing = Annotated[float | Literal["per_pair"], PlainValidator(_parse_label_smoothing)]
+LabelSmoothing = Annotated[
+    float | Literal["per_pair"],
+    PlainValidator(
+        _parse_label_smoothing, json_schema_input_type=Annotated[float, Field(ge=0, lt=0.5)] | Literal["per_pair"]
+    ),
+]
 
 
 Schedule = Literal["linear", "cosine", "constant"]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from trimtab.core.component_loading import import_kind, list_kinds, to_class_name
@@ -36,6 +44,9 @@ class Settings(BaseModel):
 
 T = TypeVar("T", bound=Settings)
 
+# Keys in the JSON schema of a settings class: the package of a component, and whether a text can replace the mapping.
+COMPONENT_MARK, TEXT_MARK = "x-component", "x-text"
+
 
 class Component(Settings):
     """Settings that also do work. Increment `VERSION` by hand when the same settings start to give different results."""
@@ -61,6 +72,10 @@ class ComponentField:
             ),
             serialization=core_schema.plain_serializer_function_ser_schema(dump_component),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A mark that `json_schema` replaces with the alternatives by kind."""
+        return {COMPONENT_MARK: self.package, TEXT_MARK: self.expand_word is not None}
 
 
 SourceField = Annotated[Component, ComponentField("sources")]

@@ -33,6 +33,8 @@ UNPARSED_VERDICT = "no verdict could be parsed"
 UNPARSED_AS_TIE = "no verdict could be parsed: counted as a tie"
 IDENTICAL_RESPONSES = "the responses are identical: the judge was not queried"
 
+TemplateField = Annotated[JudgeTemplate, BeforeValidator(resolve_judge_template, JudgeTemplate | str)]
+
 
 class Pairwise(Component):
     """Asks a model which of two responses is better, once in each presentation order.
@@ -53,7 +55,7 @@ class Pairwise(Component):
     output_format: JudgeOutputFormat = "choice"
     allow_ties: bool = Field(False, description="lets the judge answer that neither is better; equal scores always tie")
     criterion: str = Field(DEFAULT_CRITERION, min_length=1, description="which response counts as better")
-    prompt: Annotated[JudgeTemplate | None, BeforeValidator(resolve_judge_template)] = Field(
+    prompt: TemplateField | None = Field(
         None,
         description="null: Trimtab's prompt; tao_li_2025: that of Tao & Li (2025) in our words; or a custom one with `user`, "
         "`system` and `reply`",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from trimtab.core.component import Settings
+from trimtab.core.component import TEXT_MARK, Settings
 from trimtab.errors import ModelError
 from trimtab.models.default_chat_template import DEFAULT_CHAT_TEMPLATE, template_hash
 from trimtab.models.sources.adapter_dir import open_adapter_dir
@@ -38,6 +38,8 @@ class Model(Settings):
     float32. `chat_template` is the path of a Jinja file, or `trimtab` for the built-in template. By default the model's
     own template is used, or the built-in one if it has none.
     """
+
+    model_config = ConfigDict(json_schema_extra={TEXT_MARK: True})
 
     base: str = Field(min_length=1)
     revision: str | None = None
