@@ -18,6 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # From the top. A layer may import every layer below it and nothing beside it.
 LAYERS = (
     ("__init__", "__main__", "api", "cli"),
+    ("labeling",),
     ("report", "workflows"),
     ("pipeline",),
     ("annotators", "engines", "filters", "judges", "scorers", "sources", "training"),

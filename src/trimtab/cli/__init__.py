@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import sys
 
-from trimtab.cli import studies, labels, audit, results, verify, compare_labels, list_components, schema
+from trimtab.cli import studies, labels, label, audit, results, verify, compare_labels, list_components, schema
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
 
-__all__ = ["app", "audit", "compare_labels", "labels", "list_components", "main", "results", "schema", "studies", "verify"]
+__all__ = ["app", "audit", "compare_labels", "label", "labels", "list_components", "main", "results", "schema", "studies", "verify"]
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def prepare_output(
 
     def write(labeled: LabeledFile) -> None:
         rows = {"rows": labeled.iter_rows, "trl": labeled.iter_trl_rows, "ids": labeled.iter_id_rows}[label_format]()
-        atomic_write_bytes(output, _format_rows(list(rows), output.suffix, DETAIL_COLUMNS[label_format]))
+        atomic_write_bytes(output, format_rows(list(rows), output.suffix, DETAIL_COLUMNS[label_format]))
 
     return write
 
@@ -69,7 +69,7 @@ def _require_no_input(output: Path, path: str, name: str) -> None:
         raise StudyError(f"--out {output}: this is a file {name}; choose another file")
 
 
-def _format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:
+def format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:
     """Every row has the columns of all rows, in order of first appearance, except in JSON lines."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     if suffix == ".parquet":
