@@ -325,7 +325,7 @@ def test_a_pair_is_shown_by_the_id_prefix_in_the_list(trimtab: Command, finished
     code, output, error = trimtab("show", finished_run, prefix, "--arm", "weak")
     assert (code, error) == (0, "")
     assert output.startswith(f"pair {prefix}")
-    assert "ImplicitReward" in output and "conversation" in output
+    assert "implicit_reward" in output and "conversation" in output
 
 
 def test_an_unknown_pair_is_an_error_with_similar_ids(trimtab: Command, finished_run: Path) -> None:

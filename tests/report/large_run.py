@@ -248,7 +248,7 @@ def _build_row(
     has_accuracy = name not in ("base", "sft")
     return {
         "name": name,
-        "annotator": {"human": "Human", "flipped": "NoisyHuman"}.get(name, "ImplicitReward") if labels else "",
+        "annotator": {"human": "human", "flipped": "noisy_human"}.get(name, "implicit_reward") if labels else "",
         "labels": _folder_name(labels),
         "training": _folder_name(training),
         "policy_logprobs": _folder_name(_create_logprobs(store, name, rng, test, 0.5)) if has_accuracy else None,

@@ -165,6 +165,6 @@ def _create_artifact(store: Store, stage: Stage, inputs: Mapping[str, Artifact])
 
 
 def _build_row(name: str, labels: str) -> dict[str, Any]:
-    annotator = {"seam_filtered": "Seam"}.get(name, name.capitalize())
+    annotator = {"seam_filtered": "seam"}.get(name, name)
     none = dict.fromkeys(("training", "policy_logprobs", "reference_logprobs", "completions", "predictions"))
     return {"name": name, "annotator": annotator, "labels": labels, "scores": {}, **none}

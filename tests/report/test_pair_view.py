@@ -141,7 +141,7 @@ def test_every_arm_has_a_row_with_the_result_of_its_filter(scripted_run: Path) -
 def test_a_tree_is_shown_once_for_all_arms_that_share_it(scripted_run: Path) -> None:
     text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
     assert text.count("backtracks") == 1
-    tree = section(text, "seam, seam_filtered by Seam")
+    tree = section(text, "seam, seam_filtered by seam")
     lines = [line.strip(" │├└─") for line in tree.splitlines()]
     nodes = [line for line in lines if " weight " in line]
     assert [line.split()[0] for line in nodes] == ["Informative", "Engaging", "Logical", "Engaging", "Candor"]
@@ -159,7 +159,7 @@ def test_a_tree_is_shown_once_for_all_arms_that_share_it(scripted_run: Path) -> 
 
 def test_arguments_are_shown_by_order_and_side(scripted_run: Path) -> None:
     text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id))
-    debate, consultancy = section(text, "debate by Debate"), section(text, "consultancy by Consultancy")
+    debate, consultancy = section(text, "debate by debate"), section(text, "consultancy by consultancy")
     assert "p_a 0.200 with a first, p_a 0.200 with b first" in debate
     for heading in (
         "argument for a, a first:",
@@ -175,7 +175,7 @@ def test_arguments_are_shown_by_order_and_side(scripted_run: Path) -> None:
 
 def test_a_single_arm_can_be_shown(scripted_run: Path) -> None:
     text = render(render_show_command(scripted_run, BACKTRACKED_PAIR.id, "debate"))
-    assert "Debate" in text and "Seam" not in text
+    assert "by debate" in text and "by seam" not in text
 
 
 def test_a_failed_label_says_why_and_that_neither_model_decided(scripted_run: Path) -> None:

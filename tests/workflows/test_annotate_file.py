@@ -179,7 +179,7 @@ def test_labels_by_id_have_the_columns_of_a_study_plus_note_calls_and_detail(
     row = labels[pair.id]
     assert " ".join(row) == "id p_a margin status note prompt_hash annotator weights seconds tokens calls detail"
     assert (row["p_a"], row["margin"]) == ((1.0, 9.0) if pair.a == "one, gladly" else (0.0, -9.0))
-    assert (row["status"], row["annotator"], row["weights"], row["tokens"]) == ("ok", "Length", "", 0)
+    assert (row["status"], row["annotator"], row["weights"], row["tokens"]) == ("ok", "length", "", 0)
     assert (row["calls"], row["detail"]) == (0, "")
     assert row["prompt_hash"] == pair.prompt_id
     five = labels[Pair.from_responses(build_user_prompt("Say five."), "five", "cinq").id]
@@ -471,7 +471,7 @@ def test_an_annotator_that_learns_needs_training_pairs(
     summary = annotate_file(pairs, "probe", settings, None, output, runtime, training, label_format="ids")
     assert "4 pairs: 4 labeled" in summary or "5 pairs: 5 labeled" in summary
     labels = read(output)
-    assert [row["annotator"] for row in labels] == ["Probe"] * len(labels)
+    assert [row["annotator"] for row in labels] == ["probe"] * len(labels)
     assert all(0 < row["p_a"] < 1 and row["tokens"] > 0 for row in labels)
     assert not list(tmp_path.glob("*.completions"))
 

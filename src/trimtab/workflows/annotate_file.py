@@ -84,7 +84,7 @@ def annotate_file(
 
 def _describe_labeling(annotator: Component, result: LabelingResult) -> dict[str, Any]:
     return {
-        "annotator": type(annotator).__name__,
+        "annotator": get_kind(annotator),
         "weights": result.weights,
         "seconds": result.seconds_per_pair,
     }

@@ -9,7 +9,7 @@ from trimtab.annotators.prompted import Prompted
 from trimtab.config.data_sources import PredefinedSplits, list_sources
 from trimtab.config.names import SFT_ROW, build_sft_row_name
 from trimtab.config.study import MAIN_WEAK_MODEL, Arm, Study
-from trimtab.core.component import Component
+from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
@@ -135,7 +135,7 @@ class StudentPlanner:
         return self.study.training.sft is not None and self.study.training.sft_data == "arm_chosen"
 
     def _arm_row(self, name: str, arm: Arm) -> RowStages:
-        labels, annotator = self.labeling.final_labels(name), type(arm.annotator).__name__
+        labels, annotator = self.labeling.final_labels(name), get_kind(arm.annotator)
         row = RowStages(name=name, description=arm.description, labels=labels, annotator=annotator)
         if arm.labels_only:
             return replace(row, skipped=LABELS_ONLY)

@@ -104,7 +104,7 @@ def _read_arm_labels(run: Run, name: str) -> LabelSource:
         )
     arm = arms[arm_name]
     labels = run.annotations(arm.labels) if arm.labels else {}
-    return LabelSource(name=name, labels=labels, is_human=arm.annotator == "Human")
+    return LabelSource(name=name, labels=labels, is_human=arm.annotator == "human")
 
 
 def _load_pairs(pair_file: File | None, runs: list[Run]) -> dict[str, Pair]:

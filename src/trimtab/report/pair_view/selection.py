@@ -14,7 +14,7 @@ from trimtab.storage.verdict_schema import load_verdicts
 from trimtab.types import Annotation, Choice
 
 # Annotators that repeat human labels. They do not count when arms are compared with each other.
-_HUMAN_ANNOTATORS = ("Human", "NoisyHuman")
+_HUMAN_ANNOTATORS = ("human", "noisy_human")
 _MAX_LISTED = 5
 
 
