@@ -62,8 +62,15 @@ def test_two_workers_give_the_results_of_one_process(
 ) -> None:
     monkeypatch.setenv("TRIMTAB_LOGPROB_CACHE", "off")
     started: list[str] = []
+    numbers: list[tuple[int, int]] = []
+
+    def record_start(number: int, total: int, name: str) -> None:
+        started.append(name)
+        numbers.append((number, total))
+
     study = Study.parse(tiny_study)
-    result = run_study(study, tmp_path, runtime, lambda number, total, name: started.append(name), workers=2)
+    result = run_study(study, tmp_path, runtime, record_start, workers=2)
+    assert sorted(numbers) == [(number, len(started)) for number in range(1, len(started) + 1)]
     assert sorted(started) == sorted(name.rpartition("-")[0] for name in result.created)
     assert len(set(started)) == len(started)
     assert result.reused == ()

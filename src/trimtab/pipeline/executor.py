@@ -123,7 +123,7 @@ def _run_main_process(
 
         StageScheduler(
             source=source,
-            on_stage_start=on_stage_start,
+            on_stage_start=lambda number, total, name: on_stage_start(number, len(plan.stages), name),
             on_stage_created=update_index,
             on_error=record_failure,
             arms=arms,
