@@ -261,6 +261,14 @@ def test_the_varied_seed_differs_between_all_runs(one: Path) -> None:
     )  # a grid: its runs are not independent
 
 
+def test_variants_that_differ_in_a_seed_only_are_pooled_though_they_have_names_of_their_own(one: Path) -> None:
+    variants = [
+        study.model_copy(update={"name": f"seeds-{study.split.seed}", "description": f"split {study.split.seed}"})
+        for study in studies(one, (1, 5), (1, 6))
+    ]
+    assert find_varied_seed(variants) == "split seed"
+
+
 def test_seeds_on_the_same_test_pairs_have_a_note_on_their_intervals(seeds: list[Path]) -> None:
     assert "variation over seeds and test pairs" in compare_runs(seeds).seed_note
 

@@ -71,13 +71,17 @@ def find_varied_seed(studies: Sequence[Study]) -> VariedSeed | None:
 
 
 def _without_seeds(study: Study) -> str:
-    """The settings without the seeds, and without those of filters that are set to the study's, such as of random subsets."""
+    """The settings without the seeds, and without those of filters that are set to the study's, such as of random subsets.
+
+    Names and descriptions do not count: variants of a study have names of their own.
+    """
     split = study.split.model_copy(update={"seed": None})
     arms = {
         name: arm.model_copy(update={"filter": _without_seed(arm.filter, study.seed)})
         for name, arm in study.arms.items()
     }
-    return study.model_copy(update={"seed": 0, "split": split, "arms": arms}).to_yaml()
+    changes = {"name": "", "description": "", "seed": 0, "split": split, "arms": arms}
+    return study.model_copy(update=changes).to_yaml()
 
 
 def _without_seed(component: Component | None, study_seed: int) -> Component | None:
