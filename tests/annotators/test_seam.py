@@ -36,6 +36,7 @@ from seam_script import (
     weak_engine,
 )
 
+from trimtab.annotators.prompted import Prompted
 from trimtab.annotators.seam import Seam
 from trimtab.annotators.seam.scoring import score_strong_picks
 from trimtab.annotators.seam.variants import VARIANTS
@@ -438,6 +439,19 @@ def test_without_thoughts_the_weak_model_sees_the_chain_alone() -> None:
     assert any(expected in text(each) for each in strong.requests)
     assert not any(expected in text(each) for each in weak.requests)
     assert chain_of(weak.requests[0]) == tuple(NAMES[:3])
+    assert text(weak.requests[0]).count("Example ") == 2
+    assert "<explanation>" not in text(weak.requests[0])
+    assert all(text(each).count("<explanation>") == 3 for each in strong.requests if is_judgment(each))
+
+
+def test_a_pair_is_read_in_the_order_of_the_baselines() -> None:
+    weak = weak_engine()
+    inputs = AnnotatorInputs(engines={"strong": strong_engine(CALM), "weak": weak})
+    orders = [found.detail["first"] for found in seam().annotate(pairs(12), inputs)]
+    baseline = Prompted.model_validate({"weak": {"kind": "scripted"}, "presentation_order": "random"})
+    made = baseline.annotate(pairs(12), AnnotatorInputs(engines={"weak": weak_engine()}))
+    assert [f"{first}_first" for first in orders] == [next(iter(found.detail["p_a_by_order"])) for found in made]
+    assert set(orders) == {"a", "b"}
 
 
 def test_without_a_tree_the_strong_model_explains_once_and_names_no_principle() -> None:

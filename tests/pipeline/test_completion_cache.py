@@ -201,8 +201,8 @@ def test_cached_responses_keep_their_seconds_so_that_regenerated_labels_have_the
     assert (regenerated.folder / "annotations.parquet").read_bytes() == table
 
 
-# The trial of the annotator makes the first 9 calls. Its replies are not cached, and a trial that passed is not repeated.
-@pytest.mark.parametrize(("die_at", "is_trial"), [(5, True), (9 + 5, False)])
+# The trial of the annotator makes the first 14 calls. Its replies are not cached, and a trial that passed is not repeated.
+@pytest.mark.parametrize(("die_at", "is_trial"), [(5, True), (14 + 5, False)])
 def test_labeling_without_a_study_resumes_as_well(tmp_path: Path, die_at: int, is_trial: bool) -> None:
     uninterrupted, calls = (
         label_file(tmp_path / "uninterrupted", tmp_path / "calls"),

@@ -120,15 +120,15 @@ def build_judgment_request(pair: OrderedPair, chain: Sequence[Principle], though
 
     Both the strong model's information and the weak model's label come from this request. `thought` has zero, one or two
     parts (see `build_thought_requests`) and refers to the responses by their numbers in this order. Examples are those of
-    the chain's first principle only: they are long, and the weak model's context window may be small.
+    the chain's first principle only: they are long, and the weak model's context window may be small. Without a thought,
+    they have no explanation either.
     """
     task = (
         "You will read a conversation and two responses to its last message. Weigh what is said about them and choose the "
         "response that is the better one."
     )
     examples = [
-        f"{_build_demonstration_pair(principle, better_first=better == 1).render()}\n"
-        f"{wrap_in_tags('explanation', _render_explanation(principle, better))}\n{_ANSWER_STEM} {better}"
+        f"{_render_example(principle, better, with_explanation=bool(thought))}\n{_ANSWER_STEM} {better}"
         for principle in chain[:1]
         for better in (1, 2)
     ]
@@ -190,12 +190,16 @@ def _render_demonstrations(chain: Sequence[Principle]) -> list[str]:
 
 
 def _render_demonstration(principle: Principle) -> list[str]:
-    examples = [
-        f"Example:\n{_build_demonstration_pair(principle, better_first=better == 1).render()}\n"
-        f"{wrap_in_tags('explanation', _render_explanation(principle, better))}"
-        for better in (1, 2)
-    ]
+    examples = [f"Example:\n{_render_example(principle, better, with_explanation=True)}" for better in (1, 2)]
     return [_render_principles([principle]), *examples]
+
+
+def _render_example(principle: Principle, better: int, *, with_explanation: bool) -> str:
+    """A principle's demonstration with the better response at this position."""
+    pair = _build_demonstration_pair(principle, better_first=better == 1).render()
+    if not with_explanation:
+        return pair
+    return f"{pair}\n{wrap_in_tags('explanation', _render_explanation(principle, better))}"
 
 
 def _build_demonstration_pair(principle: Principle, *, better_first: bool) -> OrderedPair:

@@ -34,6 +34,7 @@ from trimtab.annotators.seam.variants import (
 from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements, TrainingTask
 from trimtab.core.component import ENGINE_FIELD, Component, build_component
 from trimtab.errors import StudyError
+from trimtab.prompts.comparison import pick_random_order
 from trimtab.prompts.principles import Principle, load_principles
 from trimtab.prompts.seam import (
     SEAM_TRAINING_TASK,
@@ -43,7 +44,7 @@ from trimtab.prompts.seam import (
     build_ranking_request,
     build_thought_requests,
 )
-from trimtab.types import Annotation, Pair, text_hash
+from trimtab.types import Annotation, Pair
 
 # Minimum budget for a pair: a conversation and two responses of a few words each.
 _MIN_PAIR_TOKENS = 64
@@ -67,8 +68,8 @@ class Seam(Component):
     `explanations`: a `single` one per node (paper), or one `per_response` (code);
     `presentation_order`: a `single` one (paper and code), or the average over `both`, for labels and for node information
     (our addition: it cancels position bias, but a model that follows the position then has nodes of almost 0 bits);
-    `first_response`: which response is first in a single order: `random` (determined by the texts; the paper does not state
-    it), or the `strong_pick` (code);
+    `first_response`: which response is first in a single order: `random` (determined by the texts, the same one as for the
+    baselines with `presentation_order: random`; the paper does not state it), or the `strong_pick` (code);
     `node_selection`: what n_h is: the deepest node of the path with gain over its predecessor (`deepest_gain`; paper), or
     the last one before the first node without gain (`unbroken_gain`; code). They differ after a gain of 0, and without
     backtracking;
@@ -84,12 +85,12 @@ class Seam(Component):
     filter is `information` with `select_by: median`.
 
     Ablations (table 3), each with the ones before it: `backtracking: false`, without rules 2 and 3, so every path has
-    `max_depth` levels; `include_thoughts: false`: the weak model sees only the chain; `tree: false`: the strong model
-    explains once, without principles.
+    `max_depth` levels; `include_thoughts: false`: the weak model sees only the chain, and examples without explanations;
+    `tree: false`: the strong model explains once, without principles.
     """
 
     SYMMETRIC: ClassVar[bool] = True
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
 
     weak: Annotated[Component, ENGINE_FIELD] = Field(
         default_factory=lambda: build_component("engines", {"kind": "transformers", "model": "@weak"})
@@ -194,14 +195,13 @@ class Seam(Component):
         ]
         requests += [build_ranking_request(empty, principles)] if self.tree else []
         return max(
-            thought_tokens + estimate_request_tokens(build_judgment_request(empty, chain, ())),
+            thought_tokens + estimate_request_tokens(build_judgment_request(empty, chain, ("",))),
             *map(estimate_request_tokens, requests),
         )
 
     def _build_state(self, pair: Pair, budget: int) -> PairState:
-        """The initial state, possibly truncated or failed. The order is a function of the texts, never of `a` and `b`."""
-        low_first = int(text_hash("which response is read first", pair.id), 16) % 2 == 0
-        a_first = (pair.a < pair.b) == low_first
+        """The initial state, possibly truncated or failed. The order is that of other annotators that use a random one."""
+        a_first = pick_random_order(pair) == "a_first"
         ordered = OrderedPair.from_pair(pair, a_first)
         length = sum(map(estimate_tokens, (ordered.conversation, ordered.first, ordered.second)))
         state = PairState(pair=pair, ordered_pair=ordered, a_first=a_first)
