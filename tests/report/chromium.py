@@ -33,22 +33,39 @@ class OpenPage:
     def __init__(self, read: int, write: int) -> None:
         self._read, self._write, self._buffer, self._num_messages = read, write, b"", 0
         self._session: str | None = None
+        self._loaded: set[str] = set()
         self.errors: list[str] = []
+        self.open_tab()
+
+    def open_tab(self) -> str:
+        """Opens another tab, which receives the next commands. Returns its id for `select_tab`."""
+        self._session = None
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        session: str = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = session
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
+        self.send("Page.setLifecycleEventsEnabled", enabled=True)
+        return session
+
+    def select_tab(self, tab: str) -> None:
+        self._session = tab
+        self.send("Page.bringToFront")
 
     def open(self, path: Path, width: int, height: int = 900, *, dark: bool = False, fragment: str = "") -> None:
         """Opens a file and waits until it is loaded. Sizes are in CSS pixels."""
+        self.open_address(path.as_uri() + fragment, width, height, dark=dark)
+
+    def open_address(self, address: str, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Opens an address and waits until it is loaded."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.send("Emulation.setDeviceMetricsOverride", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        for address in ("about:blank", path.as_uri() + fragment):  # a new fragment alone would not reload the page
-            self.send("Page.navigate", url=address)
-            while self._receive().get("method") != "Page.loadEventFired":
-                pass
+        for url in ("about:blank", address):  # a new fragment alone would not reload the page
+            loader = self.send("Page.navigate", url=url)["loaderId"]
+            while loader not in self._loaded:
+                self._receive()
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression, or of its promise."""
@@ -56,12 +73,15 @@ class OpenPage:
         assert "exceptionDetails" not in response, response["exceptionDetails"]
         return response["result"].get("value")
 
-    def press(self, key: str, *, shift: bool = False) -> None:
-        """Presses and releases a key, optionally with shift."""
-        for kind in ("keyDown", "keyUp"):
-            text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
+    def press(self, key: str, *, shift: bool = False, held: int = 0) -> None:
+        """Presses and releases a key, optionally with shift; a held key repeats `held` times first."""
+        for kind in ("keyDown", *["autoRepeat"] * held, "keyUp"):
+            text = {"text": key} if kind != "keyUp" and len(key) == 1 else {}
             code = {"windowsVirtualKeyCode": _KEY_CODES[key]} if key in _KEY_CODES else {}
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **text, **code)
+            repeat = {"autoRepeat": True} if kind == "autoRepeat" else {}
+            event_type = "keyDown" if repeat else kind
+            modifiers = 8 if shift else 0
+            self.send("Input.dispatchKeyEvent", type=event_type, key=key, modifiers=modifiers, **text, **code, **repeat)
 
     def wait_for(self, script: str) -> None:
         """Waits until a JavaScript expression is true. Fails after half of the timeout."""
@@ -92,6 +112,8 @@ class OpenPage:
             self._buffer += data
         message, _, self._buffer = self._buffer.partition(b"\0")
         event: dict[str, Any] = json.loads(message)
+        if event.get("method") == "Page.lifecycleEvent" and event["params"]["name"] == "load":
+            self._loaded.add(event["params"]["loaderId"])
         self._record_error(event.get("method", ""), event.get("params", {}))
         return event
 

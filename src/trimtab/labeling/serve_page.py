@@ -73,6 +73,7 @@ def _bind(host: str, port: int | None, session: LabelingSession) -> socket.socke
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, each))
+            listener.listen()  # so that the link works at once
         except OSError as error:
             listener.close()
             if index == len(ports) - 1:

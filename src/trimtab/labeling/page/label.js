@@ -22,10 +22,10 @@
     container.replaceChildren();
     let lines = [], fence = "";
     const flush = (tag) => {
-      if (lines.length) container.append(createElement(tag, "", lines.join("\n")));
+      if (lines.length) container.append(createElement(tag, "", lines.join("")));
       lines = [];
     };
-    for (const line of text.split("\n")) {
+    for (const line of text.split(/(?<=\n)/)) {
       const mark = /^\s*(```+|~~~+)/.exec(line)?.[1] ?? "";
       if (!fence && mark) {
         flush("span");

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
+from label_server import run_label_server
 from typer.testing import CliRunner
 
 from trimtab.cli import app
@@ -27,25 +23,6 @@ def pool(tmp_path: Path) -> Path:
     path = tmp_path / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return path
-
-
-@contextmanager
-def serve(pool: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The running command, and the link that it printed."""
-    command = [sys.executable, "-m", "trimtab", "label", str(pool), "--out", str(pool.parent / "out"), *arguments]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=pool.parent
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        match = re.search(r"http://\S+", line)
-        assert match, line + process.communicate()[1]
-        yield process, match[0]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def answer_one(link: str) -> None:
@@ -65,7 +42,7 @@ def run(*arguments: str | Path) -> str:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_the_page_writes_the_labels_and_a_summary(pool: Path, stop: signal.Signals) -> None:
-    with serve(pool, "--rater", "ana") as (process, link):
+    with run_label_server(pool, "--rater", "ana") as (process, link):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", link)
         answer_one(link)
         process.send_signal(stop)
@@ -78,11 +55,11 @@ def test_stopping_the_page_writes_the_labels_and_a_summary(pool: Path, stop: sig
 
 
 def test_a_killed_page_resumes_at_the_same_address_without_losing_an_answer(pool: Path) -> None:
-    with serve(pool, "--rater", "ana") as (process, link):
+    with run_label_server(pool, "--rater", "ana") as (process, link):
         answer_one(link)
         process.kill()
         process.wait()
-    with serve(pool, "--rater", "ana") as (process, second):
+    with run_label_server(pool, "--rater", "ana") as (process, second):
         assert second.partition("/?")[0] == link.partition("/?")[0]
         assert second != link
         answer_one(second)
@@ -93,14 +70,14 @@ def test_a_killed_page_resumes_at_the_same_address_without_losing_an_answer(pool
 
 def test_a_second_server_on_the_same_file_is_an_error(pool: Path) -> None:
     with (
-        serve(pool, "--rater", "ana"),
+        run_label_server(pool, "--rater", "ana"),
         pytest.raises(StoreError, match=r"ana\.jsonl is in use by another process"),
     ):
         run(pool, "--rater", "Ana", "--out", pool.parent / "out")
 
 
 def test_two_raters_label_at_the_same_time_and_are_exported_together(pool: Path) -> None:
-    with serve(pool, "--rater", "ana") as (_, ana), serve(pool, "--rater", "ben") as (_, ben):
+    with run_label_server(pool, "--rater", "ana") as (_, ana), run_label_server(pool, "--rater", "ben") as (_, ben):
         answer_one(ana)
         answer_one(ben)
         output = run(pool, "--out", pool.parent / "out", "--export", pool.parent / "trl.jsonl", "--format", "trl")
@@ -126,7 +103,8 @@ def test_an_argument_that_cannot_be_used_is_an_error(pool: Path, arguments: list
 
 def test_another_host_comes_with_a_warning_that_recommends_a_tunnel(pool: Path) -> None:
     with pytest.raises(StudyError) as raised:
-        result = CliRunner().invoke(app, ["label", str(pool), "--rater", "ana", "--host", "192.0.2.1"])
+        arguments = [str(pool), "--rater", "ana", "--host", "192.0.2.1", "--out", str(pool.parent / "out")]
+        result = CliRunner().invoke(app, ["label", *arguments])
         assert "ssh -L PORT:127.0.0.1:PORT" in result.stderr
         raise result.exception or AssertionError
     assert "192.0.2.1" in str(raised.value)
@@ -148,7 +126,7 @@ def test_a_pool_of_identical_responses_is_an_error(tmp_path: Path) -> None:
 def test_a_pair_with_identical_responses_is_left_out_and_named(pool: Path) -> None:
     with pool.open("a") as file:
         file.write('{"prompt": "q", "response_a": "one", "response_b": "one"}\n')
-    with serve(pool, "--rater", "ana") as (process, _):
+    with run_label_server(pool, "--rater", "ana") as (process, _):
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert re.search(r"1 rows are left out, starting with pool\.jsonl:5: .*identical", errors)
