@@ -5,11 +5,24 @@ from __future__ import annotations
 
 import sys
 
-from trimtab.cli import studies, labels, label, audit, results, verify, compare_labels, list_components, schema
+from trimtab.cli import studies, labels, label, audit, results, verify, compare_labels, list_components, doctor, schema
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
 
-__all__ = ["app", "audit", "compare_labels", "label", "labels", "list_components", "main", "results", "schema", "studies", "verify"]
+__all__ = [
+    "app",
+    "audit",
+    "compare_labels",
+    "doctor",
+    "label",
+    "labels",
+    "list_components",
+    "main",
+    "results",
+    "schema",
+    "studies",
+    "verify",
+]
 
 
 def main() -> None:

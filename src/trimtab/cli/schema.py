@@ -7,7 +7,7 @@ from trimtab.cli.terminal import app, out
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema (2020-12) of study files, for editors.
+    """Print the JSON schema of study files, for editors.
 
     An editor with a YAML language server completes and checks a study whose first line is
     # yaml-language-server: $schema=study.json

