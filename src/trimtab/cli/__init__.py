@@ -5,7 +5,19 @@ from __future__ import annotations
 
 import sys
 
-from trimtab.cli import studies, labels, label, audit, results, verify, compare_labels, list_components, doctor, schema
+from trimtab.cli import (
+    studies,
+    work,
+    labels,
+    label,
+    audit,
+    results,
+    verify,
+    compare_labels,
+    list_components,
+    doctor,
+    schema,
+)
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
 
@@ -22,6 +34,7 @@ __all__ = [
     "schema",
     "studies",
     "verify",
+    "work",
 ]
 
 

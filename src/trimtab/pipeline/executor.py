@@ -127,7 +127,7 @@ def _run_main_process(
             on_stage_created=update_index,
             on_error=record_failure,
             arms=arms,
-            locks=StageLocks(store.root) if workers > 1 else None,
+            locks=StageLocks(store.root),
         ).execute(stages)
 
     save_study(study, store.root)

@@ -56,8 +56,7 @@ def execute_job(job: Any, send: Send) -> None:
     from trimtab.config.study import Study
     from trimtab.core.component import validate_settings
     from trimtab.errors import StoreError
-    from trimtab.pipeline.plan import build_plan
-    from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
+    from trimtab.pipeline.joined_run import find_plan
     from trimtab.pipeline.stage import Stage
     from trimtab.pipeline.stage_cache import StageCache
     from trimtab.pipeline.stage_errors import describe_error
@@ -75,11 +74,9 @@ def execute_job(job: Any, send: Send) -> None:
         trainer_arguments=job.trainer_arguments,
     )
     study = validate_settings(Study, job.study)
-    split = build_plan(study).split
-    artifact = store.find(split.name, split.recipe)
-    if artifact is None:
+    plan = find_plan(study, store)
+    if plan is None:
         raise StoreError(f"{store.root} has no finished split")
-    plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(artifact))
 
     def leave_to_main_process(stage: Stage, error: Exception) -> bool:
         send("notify", f"{describe_error(error)}; the main process executes {stage.name} again")
