@@ -27,7 +27,8 @@ HELP = {
     "quickstart": ("--out DIR", "--device", "--token-budget"),
     "new": ("STUDY.yaml", "PAIRS", "--data KEY=VALUE"),
     "run": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--device", "--token-budget", "--trainer KEY=VALUE"),
-    "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR"),
+    "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--trainer KEY=VALUE"),
+    "work": ("DIR", "--store DIR", "--device", "--token-budget", "--trainer KEY=VALUE", "--wait SECONDS"),
     "annotate": (
         "PAIRS",
         "--annotator KIND",
@@ -43,6 +44,7 @@ HELP = {
         "--device",
         "--token-budget",
     ),
+    "label": ("POOL", "--rater NAME", "--out"),
     "audit": (
         "LABELED",
         "--annotator KIND",
@@ -198,6 +200,15 @@ def test_an_unknown_device_is_an_error_before_any_work(trimtab: Command, study: 
     code, _, error = trimtab("run", study, "--out", tmp_path / "run", "--device", "gpu")
     assert (code, error) == (1, "error: --device gpu: must be auto, cpu, cuda, cuda:N or mps\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_plan_checks_trainer_arguments_and_repeats_them(trimtab: Command, study: Path) -> None:
+    code, _, error = trimtab("plan", study, "--trainer", "learning_rate=1")
+    assert code == 1
+    assert "learning_rate" in error
+    code, _, error = trimtab("plan", study, "--trainer", "logging_steps=5")
+    assert code == 0
+    assert error.rstrip().endswith("--trainer logging_steps=5")
 
 
 def test_a_trainer_argument_without_a_value_is_an_error(trimtab: Command, study: Path, tmp_path: Path) -> None:

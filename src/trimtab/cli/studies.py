@@ -130,15 +130,18 @@ def plan(
     out_dir: RunOutputFolder = None,
     variant: VariantNames = None,
     store: SharedFolder = None,
+    trainer: TrainerArguments = None,
 ) -> None:
     """Show what a study will do, and about how long it takes.
 
     Runs nothing and does not change the folder. Times are estimated from stages that ran in this folder or in the shared
-    store, or else from a typical rate for two cores.
+    store, or else from a typical rate for two cores. Options of `trimtab run` are checked and repeated in the next command.
     """
+    from trimtab.pipeline.preflight import preflight_trainer_arguments
     from trimtab.workflows.study_plan import StudyPlan, summarize_plans
     from trimtab.workflows.study_runs import list_study_runs
 
+    preflight_trainer_arguments(build_runtime("cpu", trainer_arguments=parse_trainer_arguments(trainer or ())))
     plans: list[StudyPlan] = []
     for each in list_study_runs(study, overrides or (), variant or (), out_dir, store):
         plans.append(StudyPlan.of_study(each.study, each.folder, each.store, plans))
@@ -147,7 +150,12 @@ def plan(
     if len(plans) > 1:
         echo(summarize_plans(plans))
     if any(each.to_run for each in plans):
-        options = [("--out", out_dir), *(("--variant", name) for name in variant or ()), ("--store", store)]
+        options = [
+            ("--out", out_dir),
+            *(("--variant", name) for name in variant or ()),
+            ("--store", store),
+            *(("--trainer", argument) for argument in trainer or ()),
+        ]
         given = [part for option, value in options if value is not None for part in (option, str(value))]
         err.print(
             f"next: {shlex.join(['trimtab', 'run', str(study), *(overrides or ()), *given])}",
