@@ -17,9 +17,13 @@ from trimtab.annotators.seam import Seam
 from trimtab.annotators.seam.variants import VARIANTS
 from trimtab.config.data_sources import PredefinedSplits
 from trimtab.config.study import Study
+from trimtab.filters.from_source import FromSource
 from trimtab.pipeline.dry_run import REASON_DATA_AND_WEIGHTS_MISSING
 from trimtab.pipeline.plan import Plan, RowStages, build_plan
 from trimtab.pipeline.stage import Stage
+from trimtab.sources.concat import Concat
+from trimtab.sources.exclude import Exclude
+from trimtab.sources.hub import Hub
 
 SEAM = Path(__file__).parents[2] / "studies" / "seam2025"
 DATASETS = ("af", "hs", "am", "ch", "ahh", "sr")
@@ -33,6 +37,7 @@ OFFLINE = """
 import json, sys
 from pathlib import Path
 from trimtab.config.study import Study
+from trimtab.filters.from_source import FromSource
 from trimtab.pipeline.dry_run import plan_dry_run
 from trimtab.pipeline.plan import build_plan
 from trimtab.sources.hub import HubUnreachableError
@@ -126,6 +131,26 @@ def test_the_laptop_size_has_the_arms_and_the_variant_of_the_paper() -> None:
             assert (type(arm.annotator), arm.filter) == (type(paper.arms[name].annotator), paper.arms[name].filter)
             if isinstance(arm.annotator, Seam):
                 assert arm.annotator.resolve_variant() == Seam(variant="paper").resolve_variant()
+
+
+def test_in_figure_4_methods_label_training_rows_and_their_students_the_whole_test_sets() -> None:
+    study = Study.load(SEAM / "figure4.yaml")
+    assert isinstance(study.data, PredefinedSplits)
+    unlabeled, human = study.data.unlabeled, study.arms["truth"].filter
+    assert isinstance(unlabeled, Concat)
+    assert isinstance(human, FromSource)
+    evaluated, held = unlabeled.sources
+    assert isinstance(evaluated, Exclude)
+    assert isinstance(held, Exclude)
+    assert human.source == held
+    assert (evaluated.limit, held.limit) == (None, 5000)
+    assert evaluated in held.exclude_prompts_from
+    splits = [
+        {part.split for part in each.source.sources if isinstance(part, Hub)}
+        for each in (evaluated, held)
+        if isinstance(each.source, Concat)
+    ]
+    assert splits == [{"test"}, {"train"}]
 
 
 def test_in_figure_4_each_method_labels_the_other_half_of_the_pairs() -> None:
