@@ -162,7 +162,7 @@ def test_sixty_pairs_by_keyboard_with_undo_reload_a_killed_server_and_a_second_t
             rater.label(1)
         server.send_signal(signal.SIGINT)
         output, _ = server.communicate(timeout=60)
-    assert output.startswith("40 pairs with a label, 20 without a preferred response"), output
+    assert output.startswith("pairs with a preferred response: 40, without: 20"), output
     require_same_answers(pool, rater.answers)
 
 
@@ -185,7 +185,7 @@ def require_same_answers(pool: Path, answers: list[tuple[str, str]]) -> None:
     assert [(pairs[each.pair].response(each.left), each.choice) for each in history.answers] == answers
     assert (len(answers), len(history.undone)) == (66, 3)
     rows = [json.loads(line) for line in (pool.parent / "out" / "labeled.jsonl").read_text().splitlines()]
-    preferred = {each.pair: each.preferred for each in history.answers if not each.is_repeat}
+    preferred = {each.pair: each.preferred for each in history.answers if not each.is_repeat and each.preferred}
     assert {row["id"]: row["label"] for row in rows} == preferred
 
 

@@ -48,7 +48,7 @@ def test_stopping_the_page_writes_the_labels_and_a_summary(pool: Path, stop: sig
         process.send_signal(stop)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert output.startswith("1 pairs with a label, 0 without a preferred response")
+    assert output.startswith("pairs with a preferred response: 1, without: 0")
     (row,) = [json.loads(line) for line in (pool.parent / "out" / "labeled.jsonl").read_text().splitlines()]
     assert row[f"response_{row['label']}"].startswith("good")
     assert row["inclusion_probability"] == 0.25
@@ -65,7 +65,7 @@ def test_a_killed_page_resumes_at_the_same_address_without_losing_an_answer(pool
         answer_one(second)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
-    assert output.startswith("2 pairs with a label")
+    assert output.startswith("pairs with a preferred response: 2")
 
 
 def test_a_second_server_on_the_same_file_is_an_error(pool: Path) -> None:
@@ -81,8 +81,8 @@ def test_two_raters_label_at_the_same_time_and_are_exported_together(pool: Path)
         answer_one(ana)
         answer_one(ben)
         output = run(pool, "--out", pool.parent / "out", "--export", pool.parent / "trl.jsonl", "--format", "trl")
-    assert "ana: 1 preferences" in output
-    assert "ana and ben: same answer" in output
+    assert "ana: preferences 1, no difference 0" in output
+    assert "ben: preferences 1, no difference 0" in output
     assert all(json.loads(row)["chosen"] for row in (pool.parent / "trl.jsonl").read_text().splitlines())
 
 
@@ -91,6 +91,7 @@ def test_two_raters_label_at_the_same_time_and_are_exported_together(pool: Path)
     [
         (["--rater", "ana/eve"], "--rater 'ana/eve': a name consists of letters"),
         ([], "--rater NAME: is required"),
+        (["--rater", "ana", "--format", "trl"], "--format, --combine: require --export FILE"),
         (["--rater", "ana", "--host", "0.0.0.0"], r"--host 0\.0\.0\.0: give the one address"),  # noqa: S104
         (["--rater", "ana", "--guideline", "missing.txt"], r"--guideline missing\.txt: cannot be read"),
         (["--rater", "ana", "--host", "192.0.2.1"], r"--host 192\.0\.2\.1: Cannot assign"),

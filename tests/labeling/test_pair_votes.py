@@ -69,12 +69,52 @@ def test_the_file_is_read_as_pairs_with_human_labels_and_as_labels(tmp_path: Pat
     assert {pair_id: label.p_a for pair_id, label in read.items()} == {label.pair.id: label.p_a for label in labels}
 
 
-def test_pairs_without_a_preferred_response_are_read_as_unlabeled(tmp_path: Path) -> None:
+def test_pairs_without_a_preferred_response_are_left_out_or_read_as_unlabeled(tmp_path: Path) -> None:
     labels = label_all(tmp_path, {"ana": "good", "eve": "bad"}, PAIRS)
     write_labels(tmp_path / "labeled.jsonl", labels, "rows")
-    dataset = build_pair_file(tmp_path / "labeled.jsonl", {}).load()
+    assert (tmp_path / "labeled.jsonl").read_text() == ""
+    write_labels(tmp_path / "all.jsonl", labels, "all")
+    dataset = build_pair_file(tmp_path / "all.jsonl", {}).load()
     assert [pair.human for pair in dataset.pairs] == [None] * len(PAIRS)
     assert dataset.failures == ()
+    assert {label.p_a for label in read_labels(str(tmp_path / "all.jsonl")).values()} == {0.5}
+
+
+def test_dawid_skene_trusts_raters_who_agree_with_each_other(tmp_path: Path) -> None:
+    tastes = {"ana": "good", "ben": "good", "eve": "good", "mia": "bad", "tom": "bad"}
+    label_all(tmp_path, tastes, PAIRS)
+    histories = read_rater_histories(tmp_path, PAIRS)
+    share, posterior = (combine_answers(histories, PAIRS, rule) for rule in ("votes", "dawid_skene"))
+    for by_votes, by_accuracy in zip(share, posterior, strict=True):
+        good = "a" if by_votes.pair.a.startswith("good") else "b"
+        assert by_votes.to_annotation().choice == by_accuracy.to_annotation().choice == good
+        assert by_votes.p_a == pytest.approx(0.6 if good == "a" else 0.4)
+        assert by_accuracy.p_a is not None
+        assert max(by_accuracy.p_a, 1 - by_accuracy.p_a) > 0.99
+
+
+def test_dawid_skene_keeps_skipped_pairs_without_a_label(tmp_path: Path) -> None:
+    label_all(tmp_path, {"ana": "skip", "ben": "skip", "eve": "no_difference"}, PAIRS)
+    labels = combine_answers(read_rater_histories(tmp_path, PAIRS), PAIRS, "dawid_skene")
+    assert {label.p_a for label in labels} == {0.5}
+    label_all(tmp_path / "skipped", dict.fromkeys(("ana", "ben", "eve"), "skip"), PAIRS)
+    labels = combine_answers(read_rater_histories(tmp_path / "skipped", PAIRS), PAIRS, "dawid_skene")
+    assert {label.p_a for label in labels} == {None}
+
+
+def test_dawid_skene_with_two_raters_and_an_unknown_rule_are_errors(tmp_path: Path) -> None:
+    label_all(tmp_path, {"ana": "good", "ben": "bad"}, PAIRS)
+    histories = read_rater_histories(tmp_path, PAIRS)
+    with pytest.raises(StudyError, match=r"--combine dawid_skene: needs the answers of 3 raters, .* found ana, ben"):
+        combine_answers(histories, PAIRS, "dawid_skene")
+    with pytest.raises(StudyError, match="--combine: must be one of votes, dawid_skene, got 'mean'"):
+        combine_answers(histories, PAIRS, "mean")
+
+
+def test_raters_without_answers_do_not_count(tmp_path: Path) -> None:
+    label_all(tmp_path, {"ana": "good"}, PAIRS)
+    open_session(tmp_path, PAIRS, rater="ben")
+    assert list(read_rater_histories(tmp_path, PAIRS)) == ["ana"]
 
 
 def test_individual_votes_are_in_the_file(tmp_path: Path) -> None:
@@ -106,7 +146,7 @@ def test_tool_calls_keep_the_pair_the_same(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_or_suffix_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="--format: must be one of rows, trl"):
+    with pytest.raises(StudyError, match="--format: must be one of rows, all, trl"):
         write_labels(tmp_path / "labels.jsonl", [], "csv")
     with pytest.raises(StudyError, match=r"--export .*labels\.csv: the suffix must be one of \.jsonl, \.parquet"):
         write_labels(tmp_path / "labels.csv", [], "trl")
@@ -134,7 +174,7 @@ def test_the_summary_names_agreement_consistency_and_sides(tmp_path: Path) -> No
     assert summary.alpha.value == pytest.approx(-0.33, abs=0.02)
     text = format_rater_summary(summary, labels)
     assert text.startswith(
-        "60 pairs with a label, 0 without a preferred response, 0 skipped by every rater\nana: 60 pref"
+        "pairs with a preferred response: 60, without: 0, skipped by every rater: 0\nana: preferences 60,"
     )
     assert "  same answer on repeats: 100% [61%, 100%] of 6 repeats" in text
     assert "ana and ben: same answer 100% [" in text

@@ -54,7 +54,16 @@ ExportFile = Annotated[
     ),
 ]
 ExportFormat = Annotated[
-    str, typer.Option("--format", metavar="FORMAT", help="Of --export: rows (pairs with labels and votes) or trl.")
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="rows: pairs with a preferred response, and all votes. all: the others too. trl.",
+    ),
+]
+VoteRule = Annotated[
+    str,
+    typer.Option("--combine", metavar="RULE", help="votes: the share of votes. dawid_skene: for three or more raters."),
 ]
 
 
@@ -73,6 +82,7 @@ def label(
     port: Port = None,
     export_file: ExportFile = None,
     export_format: ExportFormat = "rows",
+    combine_by: VoteRule = "votes",
 ) -> None:
     """Label pairs yourself, on a local page.
 
@@ -86,6 +96,8 @@ def label(
 
     if not rater and export_file is None:
         raise StudyError("--rater NAME: is required, because each rater has a file of their own")
+    if export_file is None and (export_format, combine_by) != ("rows", "votes"):
+        raise StudyError("--format, --combine: require --export FILE")
     dataset = build_pair_file(pool, parse_data_settings(data or ())).load()
     _report_unusable_rows(dataset)
     if export_file is None:
@@ -94,7 +106,7 @@ def label(
         _require_web_server()
         settings = LabelingSettings(seed=seed, limit=limit, overlap=overlap, repeats=repeats)
         _serve_rater(dataset.pairs, rater, settings, guideline, output, host, port)
-    _export(dataset.pairs, output, export_file or output / "labeled.jsonl", export_format)
+    _export(dataset.pairs, output, export_file or output / "labeled.jsonl", export_format, combine_by)
 
 
 def _serve_rater(
@@ -115,25 +127,19 @@ def _serve_rater(
         session = LabelingSession.resume(log, rater, pairs, settings)
         if warning is not None:
             err.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
-        num_answers = len(session.history.answers)
-        err.print(
-            f"{'Resuming after' if num_answers else 'No answers so far, of'} {num_answers or len(session.queue)} "
-            f"{'answers' if num_answers else 'to give'}; every answer is saved in {log.path}. Ctrl+C stops the page and writes "
-            "the labels.",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        progress = f"{len(session.history.answers)} of {len(session.queue)} answers given; each is saved in {log.path}"
+        message = f"{progress}. Ctrl+C stops the page and writes the labels."
+        err.print(message, highlight=False, markup=False, soft_wrap=True)
         serve_page(session, text, host, port, lambda link: echo(f"Open this link; it works once: {link}"))
 
 
-def _export(pairs: Sequence[Pair], folder: Path, path: Path, label_format: str) -> None:
+def _export(pairs: Sequence[Pair], folder: Path, path: Path, label_format: str, combine_by: str) -> None:
     from trimtab.labeling.label_files import write_labels
     from trimtab.labeling.pair_votes import combine_answers, read_rater_histories
     from trimtab.labeling.rater_summary import format_rater_summary, summarize_raters
 
     histories = read_rater_histories(folder, pairs)
-    labels = combine_answers(histories, pairs)
+    labels = combine_answers(histories, pairs, combine_by)
     if not labels:
         echo("no answers so far, so no labels were written")
         return

@@ -104,25 +104,27 @@ def _format_totals(labels: Sequence[HumanLabel]) -> str:
     with_preference = sum(label.to_annotation().choice is not None for label in labels)
     without_answer = sum(label.p_a is None for label in labels)
     ties = len(labels) - with_preference - without_answer
-    return f"{with_preference} pairs with a label, {ties} without a preferred response, {without_answer} skipped by every rater"
+    return (
+        f"pairs with a preferred response: {with_preference}, without: {ties}, skipped by every rater: {without_answer}"
+    )
 
 
 def _iter_rater_lines(summary: RaterSummary) -> Iterator[str]:
     for rater in summary.raters:
         pace = "" if rater.median_seconds is None else f"; {rater.median_seconds:.0f} s per pair (median)"
         yield (
-            f"{rater.rater}: {rater.num_preferences} preferences, {rater.num_no_difference} no difference, "
-            f"{rater.num_skipped} skipped{pace}"
+            f"{rater.rater}: preferences {rater.num_preferences}, no difference {rater.num_no_difference}, skipped "
+            f"{rater.num_skipped}{pace}"
         )
         yield f"  same answer on repeats: {_format_share(rater.self_consistency, 'repeats')}"
         yield f"  chose the left side: {_format_share(rater.left_share, 'preferences')}{_describe_side_bias(rater.left_share)}"
 
 
 def _iter_agreement_lines(summary: RaterSummary) -> Iterator[str]:
-    for pair in summary.agreements:
+    for pair in (each for each in summary.agreements if each.agreement.n):
         name = " and ".join(pair.raters)
         yield f"{name}: same answer {_format_share(pair.agreement, 'shared pairs')}, kappa {_format_coefficient(pair.kappa)}"
-    if summary.alpha is not None:
+    if summary.alpha is not None and summary.alpha.n:
         yield f"Krippendorff's alpha of all raters: {_format_coefficient(summary.alpha)}, {summary.alpha.n} shared pairs"
 
 
