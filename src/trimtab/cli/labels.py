@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trimtab.cli.completion import complete_kinds, complete_run_folders, complete_words
 from trimtab.cli.options import AnnotatorKind, AnnotatorSettings, DataSettings, Device, MaxLength, TokenBudget
 from trimtab.cli.runtime import build_runtime
 from trimtab.cli.terminal import app, echo
@@ -28,6 +29,7 @@ ModelsFrom = Annotated[
         metavar="DIR",
         help="A finished run whose models the annotator can use: @weak, @weak.preference_model, @student, "
         "@ARM.preference_model.",
+        autocompletion=complete_run_folders,
     ),
 ]
 TrainingFile = Annotated[
@@ -45,11 +47,17 @@ LabelFormat = Annotated[
         "--format",
         metavar="FORMAT",
         help="rows: your rows with their labels. trl: chosen and rejected responses, to train on. ids: labels by pair id.",
+        autocompletion=complete_words("rows", "trl", "ids"),
     ),
 ]
 FilterOption = Annotated[
     str,
-    typer.Option("--filter", metavar="KIND", help="Which labels to keep: a filter, or {kind: KIND, SETTING: VALUE}."),
+    typer.Option(
+        "--filter",
+        metavar="KIND",
+        help="Which labels to keep: a filter, or {kind: KIND, SETTING: VALUE}.",
+        autocompletion=complete_kinds("filters"),
+    ),
 ]
 
 

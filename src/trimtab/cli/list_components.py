@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.cli.column_widths import compute_column_widths
+from trimtab.cli.completion import complete_catalog_names, complete_words
 from trimtab.cli.terminal import app, echo, out
 
 _GAP = 2  # spaces after each column
@@ -20,12 +21,21 @@ def list_command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", help="annotators, filters, engines, sources, scorers, judges, models, losses or studies."
+            metavar="WHAT",
+            help="annotators, filters, engines, sources, scorers, judges, models, losses or studies.",
+            autocompletion=complete_words(
+                "annotators", "filters", "engines", "sources", "scorers", "judges", "models", "losses", "studies"
+            ),
         ),
     ] = "annotators",
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Describe one of them, with all its settings.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="Describe one of them, with all its settings.",
+            show_default=False,
+            autocompletion=complete_catalog_names,
+        ),
     ] = None,
 ) -> None:
     """List built-in components with their settings and defaults.

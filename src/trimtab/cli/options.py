@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from trimtab.cli.completion import complete_kinds, complete_run_folders, complete_variants, complete_words
+
 MAX_WORKERS = 64
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study, in YAML.", show_default=False)]
@@ -18,7 +20,10 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False, autocompletion=complete_run_folders),
+]
 OutputFolder = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for results; run again with the same folder to resume.")
 ]
@@ -32,7 +37,12 @@ RunOutputFolder = Annotated[
 ]
 VariantNames = Annotated[
     list[str] | None,
-    typer.Option("--variant", metavar="NAME", help="Only this variant of the study; repeatable.  [default: all]"),
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="Only this variant of the study; repeatable.  [default: all]",
+        autocompletion=complete_variants,
+    ),
 ]
 SharedFolder = Annotated[
     Path | None,
@@ -44,7 +54,13 @@ SharedFolder = Annotated[
     ),
 ]
 AnnotatorKind = Annotated[
-    str, typer.Option("--annotator", metavar="KIND", help="The annotator; see trimtab list annotators.")
+    str,
+    typer.Option(
+        "--annotator",
+        metavar="KIND",
+        help="The annotator; see trimtab list annotators.",
+        autocompletion=complete_kinds("annotators"),
+    ),
 ]
 AnnotatorSettings = Annotated[
     list[str] | None,
@@ -74,7 +90,12 @@ MaxLength = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps, or auto for the best available device.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, mps, or auto for the best available device.",
+        autocompletion=complete_words("auto", "cpu", "cuda", "mps"),
+    ),
 ]
 TokenBudget = Annotated[
     int,

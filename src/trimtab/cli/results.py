@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from trimtab.cli.completion import complete_arms, complete_run_folders, complete_words
 from trimtab.cli.options import RunFolder
 from trimtab.cli.progress import RichProgress
 from trimtab.cli.studies import write_and_print_report
@@ -29,7 +30,10 @@ def compare(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DIR DIR …", help="Folders of runs; the others are compared with the first.", show_default=False
+            metavar="DIR DIR …",
+            help="Folders of runs; the others are compared with the first.",
+            show_default=False,
+            autocompletion=complete_run_folders,
         ),
     ],
     output: Annotated[
@@ -74,7 +78,12 @@ def compare_paper(
     ],
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR …", help="Folders of runs, or of the variants of a study.", show_default=False),
+        typer.Argument(
+            metavar="DIR …",
+            help="Folders of runs, or of the variants of a study.",
+            show_default=False,
+            autocompletion=complete_run_folders,
+        ),
     ],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
 ) -> None:
@@ -113,7 +122,10 @@ def show(
         str | None,
         typer.Argument(metavar="PAIR", help="A pair's id, or a unique prefix of it.", show_default=False),
     ] = None,
-    arm: Annotated[str | None, typer.Option(metavar="NAME", help="Show only the labels of this arm.")] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Show only the labels of this arm.", autocompletion=complete_arms),
+    ] = None,
     text: Annotated[bool, typer.Option(help="Include the pair's texts and the text that models generated.")] = True,
 ) -> None:
     """Show how each arm labeled a pair.
@@ -129,13 +141,17 @@ def show(
 @app.command()
 def export(
     folder: RunFolder,
-    arm: Annotated[str, typer.Option(metavar="NAME", help="The arm whose labels or student to export.")] = "weak",
+    arm: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The arm whose labels or student to export.", autocompletion=complete_arms),
+    ] = "weak",
     format: Annotated[
         str,
         typer.Option(
             metavar="FORMAT",
             help="trl or llama-factory: the labels as chosen and rejected responses, in jsonl. model: the student, in "
             "safetensors.",
+            autocompletion=complete_words("trl", "llama-factory", "model"),
         ),
     ] = "trl",
     output: Annotated[

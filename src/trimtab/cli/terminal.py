@@ -17,7 +17,6 @@ app = typer.Typer(
     name="trimtab",
     help="Align a strong language model with a weak one's feedback.\n\nStart with: trimtab quickstart",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
