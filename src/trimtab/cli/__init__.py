@@ -8,6 +8,7 @@ import sys
 from trimtab.cli import (
     studies,
     work,
+    sample,
     labels,
     label,
     audit,
@@ -31,6 +32,7 @@ __all__ = [
     "list_components",
     "main",
     "results",
+    "sample",
     "schema",
     "studies",
     "verify",

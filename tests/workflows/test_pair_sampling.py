@@ -1,0 +1,197 @@
+"""`trimtab sample` makes pairs from prompts: two responses per prompt, and what was left out is counted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trimtab.core.component import Component
+from trimtab.core.runtime import Runtime
+from trimtab.data.parsing.prompt_rows import parse_prompt_row
+from trimtab.data.parsing.text_values import UnusableRowError
+from trimtab.errors import DataError, StudyError
+from trimtab.sources.file import File
+from trimtab.types import Completion, Cost, EngineRequest, Generation, Score
+from trimtab.workflows.pair_sampling import sample_pair_file
+from trimtab.workflows.response_sampling import SamplingRequest, parse_engines, parse_scorer
+
+CALLS: Counter[str] = Counter()
+
+
+class Parrot(Component):
+    """Answers with its name, the prompt and the seed. `fails_on`: the ending of prompts that it cannot answer."""
+
+    model: str
+    fails_on: str = ""
+    ignores_seed: bool = False
+
+    def start(self, runtime: Runtime) -> Parrot:
+        del runtime
+        return self
+
+    def content_hash(self) -> str:
+        return self.model
+
+    def generate(
+        self,
+        requests: Sequence[EngineRequest],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> list[Generation]:
+        del temperature, stop
+        CALLS[self.model] += len(requests)
+        return [self.respond(request.prompt[-1].content, seed, max_new_tokens) for request in requests]
+
+    def respond(self, prompt: str, seed: int, max_new_tokens: int) -> Generation:
+        if self.fails_on and prompt.endswith(self.fails_on):
+            return Generation(text="", status="failed", note="no answer")
+        text = f"{self.model} says {prompt} {'' if self.ignores_seed else seed}"
+        return Generation(
+            text=text, finish_reason="length" if max_new_tokens == 1 else "end", cost=Cost(generated_tokens=3)
+        )
+
+    def score_choices(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
+
+class SeedScorer(Component):
+    """Scores a response by its last character."""
+
+    def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
+        del runtime
+        return [Score(prompt_id=each.prompt_id, value=float(each.text[-1])) for each in completions]
+
+    def content_hash(self) -> str:
+        return ""
+
+
+def parrot(model: str = "polly", **settings: Any) -> str:
+    return json.dumps({"kind": f"{__name__}:Parrot", "model": model, **settings})
+
+
+def build_request(*models: str, **changes: Any) -> SamplingRequest:
+    values: dict[str, Any] = {"num_responses": 4, "temperature": 1.0, "max_new_tokens": 8, "rule": "random"}
+    return SamplingRequest(engines=parse_engines(models or (parrot(),)), **{**values, **changes})
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> File:
+    rows = [{"prompt": f"Question {number}"} for number in range(9)]
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return File(path=str(path))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_prompt_gets_a_pair_and_every_response_names_its_model(
+    prompts: File, tmp_path: Path, runtime: Runtime
+) -> None:
+    output = tmp_path / "pool.jsonl"
+    summary = sample_pair_file(prompts, build_request(parrot(), parrot("coco")), output, runtime)
+    rows = read_rows(output)
+    assert [row["prompt"] for row in rows] == [f"Question {number}" for number in range(9)]
+    for row in rows:
+        assert row["response_a"] != row["response_b"]
+        for side in ("a", "b"):
+            assert row[f"response_{side}"].startswith(f"{row[f'model_{side}']} says {row['prompt']} ")
+    assert {row["model_a"] for row in rows} == {"polly", "coco"}
+    assert "polly: 36 responses, 108 tokens" in summary
+    assert "pairs: 9, of 9 prompts, selected by random" in summary
+    assert not (tmp_path / "pool.jsonl.completions").exists()
+    assert len(File(path=str(output)).load().pairs) == 9
+
+
+def test_a_pair_of_the_best_and_the_worst_is_in_random_order(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    scorer = parse_scorer(json.dumps({"kind": f"{__name__}:SeedScorer"}), "best_worst")
+    sample_pair_file(prompts, build_request(rule="best_worst", scorer=scorer), tmp_path / "pool.jsonl", runtime)
+    ends = {(row["response_a"][-1], row["response_b"][-1]) for row in read_rows(tmp_path / "pool.jsonl")}
+    assert ends == {("0", "3"), ("3", "0")}
+
+
+def test_failed_responses_are_counted_and_tried_again(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    output = tmp_path / "pool.jsonl"
+    summary = sample_pair_file(prompts, build_request(parrot(fails_on="1")), output, runtime)
+    assert "polly: 32 responses, 96 tokens; 4 failed, most often: no answer" in summary
+    assert "prompts without a pair: 1 (fewer than two responses)" in summary
+    assert "run the same command to retry the failed responses" in summary
+    assert len(read_rows(output)) == 8
+    CALLS.clear()
+    summary = sample_pair_file(prompts, build_request(parrot()), output, runtime)  # it answers now, under the same key
+    assert "pairs: 9, of 9 prompts" in summary
+
+
+def test_a_repeated_run_asks_only_for_what_failed(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    request = build_request(parrot(fails_on="1"))
+    sample_pair_file(prompts, request, tmp_path / "pool.jsonl", runtime)
+    CALLS.clear()
+    sample_pair_file(prompts, request, tmp_path / "pool.jsonl", runtime)
+    assert CALLS["polly"] == 4
+
+
+def test_prompts_whose_responses_are_all_equal_have_no_pair(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    with pytest.raises(DataError, match=r"none of 9 prompts has a pair.* 9 \(all responses are equal or empty\)"):
+        sample_pair_file(prompts, build_request(parrot(ignores_seed=True)), tmp_path / "pool.jsonl", runtime)
+    assert not (tmp_path / "pool.jsonl").exists()
+
+
+def test_responses_at_the_limit_are_counted(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    summary = sample_pair_file(prompts, build_request(max_new_tokens=1), tmp_path / "pool.jsonl", runtime)
+    assert "100% of them cut off at 1 tokens" in summary
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: build_request(parrot(), parrot()), "--model polly: given twice"),
+        (lambda: build_request("{kind: nothing}"), r"--model \{kind: nothing\}: "),
+        (lambda: build_request(num_responses=1).validate(), "--responses 1: one model gives one response"),
+        (lambda: build_request(temperature=0).validate(), "--temperature 0: all 4 responses of a model would be equal"),
+        (lambda: parse_scorer("", "best_worst"), "--select best_worst: requires --scorer"),
+        (lambda: parse_scorer("x", "random"), "--scorer: unused with --select random"),
+        (lambda: parse_scorer("{kind: synthetic_checker, x: 1}", "best_worst"), "x"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(call: Any, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("pool.csv", r"the suffix must be \.jsonl, got \.csv"), ("prompts.jsonl", "a file of prompts")],
+)
+def test_an_output_that_cannot_be_written_is_refused(
+    prompts: File, tmp_path: Path, runtime: Runtime, name: str, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        sample_pair_file(prompts, build_request(), tmp_path / name, runtime)
+
+
+def test_prompts_are_read_from_messages_instructions_and_text() -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    assert [turn.content for turn in parse_prompt_row({"messages": turns})] == ["Hi"]
+    assert [turn.content for turn in parse_prompt_row({"prompt": [*turns, turns[0]]})] == ["Hi", "Hello", "Hi"]
+    (turn,) = parse_prompt_row({"instruction": "Add.", "input": "1 and 2"})
+    assert "Add." in turn.content
+    assert "1 and 2" in turn.content
+    with pytest.raises(UnusableRowError, match="its columns have no prompt: text; expected prompt, instruction"):
+        parse_prompt_row({"text": "Hi"})
+
+
+def test_repeated_prompts_are_counted_once(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"prompt": "Hi"}\n{"prompt": "Hi"}\n{"text": "x"}\n', encoding="utf-8")
+    summary = sample_pair_file(File(path=str(path)), build_request(), tmp_path / "pool.jsonl", runtime)
+    assert "rows left out: 2, starting with" in summary
+    assert "pairs: 1, of 1 prompts" in summary
