@@ -82,7 +82,7 @@ HELP = {
     "compare-labels": ("A", "B", "--by WHAT", "--pairs FILE", "--data KEY=VALUE", "--json FILE"),
     "list": ("WHAT", "NAME", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
     "doctor": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--variant NAME", "--store DIR", "--device"),
-    "schema": (),
+    "schema": ("WHAT",),
 }
 Command = Callable[..., tuple[int, str, str]]
 

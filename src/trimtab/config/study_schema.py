@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from trimtab.config.study import Study
@@ -37,10 +36,6 @@ def build_study_schema() -> dict[str, Any]:
         "else": refer_to(_FILE),
         "$defs": {_STUDY: study, _FILE: file, _VARIANT: variant, **definitions},
     }
-
-
-def format_study_schema() -> str:
-    return json.dumps(build_study_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _extends() -> dict[str, Any]:

@@ -31,9 +31,12 @@ LAST_ARMS = ("weak_model",)
 # In tables, if each arm started from an SFT of its own.
 OWN_SFT = "its own SFT"
 
+# The version of the fields of `report.json` (docs/schema/report.json). Higher if a field is removed, renamed or changed, not
+# for a new field.
+REPORT_SCHEMA_VERSION = 1
 # Parts of `report.json` that are keyed by name: the field that is the key, and the part that holds everything but metrics.
-_METRICS_BY_NAME = {"arms": ("name", "arm_info"), "labels": ("arm", "label_info")}
-_VALUES_BY_NAME = {"rewards": "name", "data": "name", "training_curves": "stage"}
+METRICS_BY_NAME = {"arms": ("name", "arm_info"), "labels": ("arm", "label_info")}
+VALUES_BY_NAME = {"rewards": "name", "data": "name", "training_curves": "stage"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,26 +269,29 @@ def report_to_json(report: Report) -> dict[str, Any]:
     and `label_info`. `rewards`, `data` and `training_curves` are keyed by name, too. `cost` is the sum of `stage_costs`.
     """
     document = dict(json.loads(_report_adapter().dump_json(report)))
-    for part, (key, info_part) in _METRICS_BY_NAME.items():
+    for part, (key, info_part) in METRICS_BY_NAME.items():
         items = document[part]
         document[part] = {item[key]: item.pop("metrics") for item in items}
         document[info_part] = {item.pop(key): item for item in items}
-    for part, key in _VALUES_BY_NAME.items():
+    for part, key in VALUES_BY_NAME.items():
         document[part] = {item.pop(key): item for item in document[part]}
-    document["cost"] = {
-        unit: sum(getattr(stage, unit) for stage in report.stage_costs) for unit in ("seconds", "tokens")
-    }
-    return document
+    cost = {unit: sum(getattr(stage, unit) for stage in report.stage_costs) for unit in ("seconds", "tokens")}
+    return {"schema_version": REPORT_SCHEMA_VERSION, **document, "cost": cost}
 
 
 def report_from_json(document: Mapping[str, Any]) -> Report:
     """The inverse of `report_to_json`. Raises `DataError` that names missing, unknown and invalid fields."""
-    values = {key: value for key, value in document.items() if key != "cost"}
+    version = document.get("schema_version", REPORT_SCHEMA_VERSION)
+    if version != REPORT_SCHEMA_VERSION:
+        raise DataError(
+            f"report.json: schema_version is {version!r}, expected {REPORT_SCHEMA_VERSION}; run `trimtab report` again"
+        )
+    values = {key: value for key, value in document.items() if key not in ("schema_version", "cost")}
     try:
-        for part, (key, info_part) in _METRICS_BY_NAME.items():
+        for part, (key, info_part) in METRICS_BY_NAME.items():
             info = values.pop(info_part)
             values[part] = [{key: name, "metrics": metrics, **info[name]} for name, metrics in values[part].items()]
-        for part, key in _VALUES_BY_NAME.items():
+        for part, key in VALUES_BY_NAME.items():
             values[part] = [{key: name, **item} for name, item in values[part].items()]
         return _report_adapter().validate_python(values)
     except KeyError as error:

@@ -64,6 +64,10 @@ LABEL_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
+# The version of the columns of label files (docs/schema/labels.json), in the metadata of Parquet files. Higher if a column is
+# removed, renamed or changed; not for a new column.
+LABELS_SCHEMA_VERSION = 1
+LABELS_METADATA = {"trimtab_labels_schema_version": str(LABELS_SCHEMA_VERSION)}
 # `labels/ARM.parquet`: the same, next to the texts in the order of the user's row.
 LABEL_FILE_SCHEMA = pa.schema(
     [
@@ -75,7 +79,8 @@ LABEL_FILE_SCHEMA = pa.schema(
         ("preferred", pa.string()),
         ("probability", pa.float64()),
         *LABEL_SCHEMA,
-    ]
+    ],
+    metadata=LABELS_METADATA,
 )
 COMPLETION_SCHEMA = pa.schema(
     [

@@ -17,6 +17,7 @@ from trimtab.data.parsing.files import find_files
 from trimtab.data.parsing.label_files import LABEL_PREFIX
 from trimtab.errors import StudyError
 from trimtab.storage.atomic import atomic_write_bytes
+from trimtab.storage.schemas import LABELS_METADATA
 from trimtab.workflows.label_rows import LabeledFile, LabelRow
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -124,7 +125,8 @@ def _replace_non_finite(value: Any) -> Any:
 
 def _build_table(rows: list[LabelRow], names: list[str]) -> pa.Table:
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return pa.table({name: _build_column(values) for name, values in columns.items()})
+    table = pa.table({name: _build_column(values) for name, values in columns.items()})
+    return table.replace_schema_metadata(LABELS_METADATA)
 
 
 def _build_column(values: list[Any]) -> pa.Array:
