@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.annotators.human import Human
+from trimtab.core.component import get_kind
 from trimtab.report.collect.arm_values import load_arm_values
 from trimtab.report.run_reader import Run
 from trimtab.report.write_report import write_report
@@ -59,7 +60,7 @@ def collect_values(run: Run) -> dict[str, Any]:
         "human_labels": {
             row.name: sum(label.choice is not None for label in run.annotations(row.labels).values())
             for row in run.arms
-            if row.labels and row.training and row.annotator == Human.__name__
+            if row.labels and row.training and row.annotator == get_kind(Human())
         },
         "accuracy": accuracy,
         "rewards": rewards,

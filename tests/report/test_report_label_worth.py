@@ -17,7 +17,7 @@ from trimtab.report.collect.arm_values import ArmValues
 from trimtab.report.collect.label_worth import CurvePoint, LabelWorthInfo, collect_label_worths
 from trimtab.report.model import Report, report_from_json, report_to_json
 from trimtab.report.page.learning_curve_figure import draw_learning_curve
-from trimtab.report.page.sections.label_worth import build_label_worth_section
+from trimtab.report.page.sections.label_worth import build_label_worth_section, build_worth_tables
 from trimtab.report.page.sections.section import PageContents
 from trimtab.report.run_comparison.collect import ComparedRun, RunComparison
 from trimtab.report.run_comparison.json_format import run_comparison_to_json
@@ -116,7 +116,9 @@ def test_an_interval_has_open_ends_where_the_curve_ends() -> None:
     above = replace(INSIDE, position="above", value=None)
     assert str(format_label_worth(above)) == "more than 3,870 [1,204, more than 3,870]"
     below = replace(INSIDE, position="below", value=None, low=None, high=620.0)
-    assert str(format_label_worth(below, minus=600)) == "less than −100 [less than −100, 20]"
+    assert str(format_label_worth(below, minus=600)) == "none [none, 20]"
+    assert str(format_label_worth(below, minus=620)) == "none"
+    assert str(format_label_worth(above, minus=5_000)) == "unknown [none, unknown]"
 
 
 def test_the_headline_states_the_worth_the_labels_saved_and_the_money() -> None:
@@ -132,6 +134,18 @@ def test_the_headline_states_the_worth_the_labels_saved_and_the_money() -> None:
         for each in build_verdict(report)
     )
     assert build_label_worth_sentence(report, "weak", "accuracy") == ""
+
+
+def test_no_worth_is_read_off_a_curve_that_does_not_rise() -> None:
+    first, *_, last = WEAK.curve
+    falling = replace(WEAK, curve=(replace(first, value=0.7), replace(last, value=0.6)))
+    assert (WEAK.curve_rises, falling.curve_rises) == (True, False)
+    assert build_label_worth_sentence(with_worths(falling), "weak", "accuracy") == (
+        f"More human labels did not give a higher accuracy here (0.700 with {first.num_labels:,}, 0.600 with "
+        f"{last.num_labels:,}), so what weak labels are worth in human labels cannot be read off."
+    )
+    (table,) = build_worth_tables([falling])
+    assert "The curve does not rise" in table.legend
 
 
 def test_a_worth_that_may_be_anything_is_reported_as_such() -> None:

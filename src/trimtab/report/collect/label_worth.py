@@ -52,6 +52,11 @@ class LabelWorthInfo:
     labels_used: int | None
     label_price: float | None = None
 
+    @property
+    def curve_rises(self) -> bool:
+        """Whether the student on most human labels is better than the one on fewest: only then can a worth be read off."""
+        return self.curve[-1].value > self.curve[0].value
+
 
 def collect_label_worths(runs: Sequence[Run], values: Sequence[Mapping[str, ArmValues]]) -> tuple[LabelWorthInfo, ...]:
     """The worth of every arm that is not on the curve, by every reward and accuracy.

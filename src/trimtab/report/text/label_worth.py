@@ -19,16 +19,22 @@ class WorthText:
     interval: str
 
     def __str__(self) -> str:
-        return f"{self.value} {self.interval}"
+        return f"{self.value} {self.interval}".rstrip()
 
 
 def format_label_worth(worth: LabelWorth, *, minus: int = 0, price: float = 1.0) -> WorthText:
-    """The worth in human labels, or `minus` some labels and times a price. Open ends are `less than` and `more than`."""
+    """The worth in human labels, or `minus` some labels and times a price. Open ends are `less than` and `more than`.
+
+    Where the labels are worth at most as many as `minus`, they save `none`.
+    """
+    if minus and worth.high is not None and worth.high <= minus:
+        return WorthText(value="none", interval="")
 
     def convert(num_labels: float) -> str:
-        return _format_amount((num_labels - minus) * price)
+        return "none" if minus and num_labels <= minus else _format_amount((num_labels - minus) * price)
 
-    smallest, largest = f"less than {convert(worth.smallest)}", f"more than {convert(worth.largest)}"
+    smallest = "none" if minus and worth.smallest <= minus else f"less than {convert(worth.smallest)}"
+    largest = "unknown" if minus and worth.largest <= minus else f"more than {convert(worth.largest)}"
     low = smallest if worth.low is None else convert(worth.low)
     high = largest if worth.high is None else convert(worth.high)
     value = smallest if worth.position == "below" else largest if worth.value is None else convert(worth.value)
@@ -41,6 +47,12 @@ def build_label_worth_sentence(report: Report, arm: str, metric: str) -> str:
     if info is None:
         return ""
     worth, name, label = info.worth, format_arm_name(arm), lowercase_first(get_metric_info(metric).label)
+    if not info.curve_rises:
+        fewest, most = info.curve[0], info.curve[-1]
+        return (
+            f"More human labels did not give a higher {label} here ({fewest.value:.3f} with {fewest.num_labels:,}, "
+            f"{most.value:.3f} with {most.num_labels:,}), so what {name} are worth in human labels cannot be read off."
+        )
     if worth.low is None and worth.high is None:
         return (
             f"In human labels, {name} could be worth anything from less than {worth.smallest:,} to more than "
@@ -72,5 +84,4 @@ def _describe_savings(info: LabelWorthInfo) -> str:
 
 
 def _format_amount(amount: float) -> str:
-    text = f"{abs(amount):,.0f}" if abs(amount) >= 100 or float(amount).is_integer() else f"{abs(amount):,.2f}"
-    return f"−{text}" if amount < 0 and text.strip("0.,") else text
+    return f"{amount:,.0f}" if amount >= 100 or float(amount).is_integer() else f"{amount:,.2f}"

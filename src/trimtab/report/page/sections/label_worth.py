@@ -65,13 +65,15 @@ def _build_table(metric: str, by_arm: dict[str, LabelWorthInfo]) -> Table:
     columns = [Column(title="Worth in human labels"), Column(title="Depends on", numeric=True), Column(title="Saves")]
     if first.label_price is not None:
         columns.append(Column(title=f"Saves, at {first.label_price:g} per label"))
+    warning = "" if first.curve_rises else " The curve does not rise, so worths read off it say little."
     points = ", ".join(f"{point.num_labels:,} ({point.arm})" for point in first.curve)
     return Table(
         title=f"Label worth: {get_metric_info(metric).label}",
         row_title="Arm",
         columns=tuple(columns),
         rows=tuple(TableRow(name=name, cells=_build_cells(by_arm[name])) for name in sort_arm_names(by_arm)),
-        legend=f"The curve has {points} human labels. Intervals are over test rows{describe_seeds(first.worth)}.",
+        legend=f"The curve has {points} human labels. Intervals are over test rows{describe_seeds(first.worth)}."
+        f"{warning}",
     )
 
 
