@@ -6,9 +6,10 @@ DEVICE ?= cpu
 # Idle OpenMP threads sleep soon, so that two processes can share the cores.
 export GOMP_SPINCOUNT ?= 1000
 VLLM   := .venv-vllm
+RELEASE := .venv-release
 LLAMA  := build/xllamacpp-2026.10.11549
 
-.PHONY: help install quickstart check fix test reference docs test-servers test-vllm bench faults fuzz clean
+.PHONY: help install quickstart check fix test reference docs test-servers test-vllm bench faults fuzz dist clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -70,5 +71,12 @@ faults: install  ## kill runs, fill their disks (needs root) and damage their fi
 fuzz: install    ## read 10,000 malformed rows and 1,000 mutated studies
 	$(BIN)/python tools/fuzzing.py $(ARGUMENTS)
 
+dist:            ## build the source distribution and the wheel into build/dist, and check them
+	test -x $(RELEASE)/bin/python || $(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0
+	rm -rf build/dist
+	PIP_CONSTRAINT=constraints.txt $(RELEASE)/bin/python -m build --outdir build/dist
+	$(RELEASE)/bin/python -m twine check --strict build/dist/*
+
 clean:           ## remove the environments and the runs
-	rm -rf $(VENV) $(VLLM) $(LLAMA) runs
+	rm -rf $(VENV) $(VLLM) $(RELEASE) $(LLAMA) runs

@@ -12,19 +12,19 @@ import typer
 from trimtab.core.component_loading import list_kinds
 from trimtab.errors import TrimtabError
 
-Completion = Callable[[str], list[str]]
+WordCompletion = Callable[[str], list[str]]
 
 # How deep below what has been typed runs are found: `runs/NAME/VARIANT` from nothing.
 _LEVELS = 3
 _MAX_FOLDERS = 200
 
 
-def complete_kinds(package: str) -> Completion:
+def complete_kinds(package: str) -> WordCompletion:
     """Completes the built-in kinds of a package, such as `annotators`."""
     return lambda incomplete: _select(list_kinds(package), incomplete)
 
 
-def complete_words(*words: str) -> Completion:
+def complete_words(*words: str) -> WordCompletion:
     return lambda incomplete: _select(words, incomplete)
 
 
