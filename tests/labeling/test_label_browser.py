@@ -208,6 +208,20 @@ def test_texts_are_shown_as_they_are(page: OpenPage, tmp_path: Path) -> None:
         assert page.run("document.title") == "Label pairs · Trimtab"
 
 
+def test_the_last_turn_of_a_long_conversation_and_both_responses_are_visible(page: OpenPage, tmp_path: Path) -> None:
+    roles = ["user", "assistant"] * 4 + ["user"]
+    prompt = [{"role": role, "content": f"turn {i} " + "word " * 100} for i, role in enumerate(roles)]
+    row = {"prompt": prompt, "response_a": "one " * 900, "response_b": "two " * 900}
+    (tmp_path / "pool.jsonl").write_text(json.dumps(row) + "\n")
+    with run_label_server(tmp_path / "pool.jsonl", "--rater", "ana") as (_, link):
+        open_page(page, link)
+        box = "document.querySelector('{}').getBoundingClientRect()"
+        turn, left = (box.format(name) for name in (".turn:last-child", "#left"))
+        assert page.run(f"{turn}.top") >= page.run(f"{box.format('#prompt')}.top")
+        assert page.run("document.querySelector('.turn:last-child .role').textContent") == "User"
+        assert page.run(f"{left}.top") < 600
+
+
 def test_buttons_and_notes_do_what_keys_do(page: OpenPage, tmp_path: Path) -> None:
     pool = write_pool(tmp_path, 10)
     with run_label_server(pool, "--rater", "ana") as (_, link):

@@ -127,8 +127,9 @@ def test_a_pool_of_identical_responses_is_an_error(tmp_path: Path) -> None:
 def test_a_pair_with_identical_responses_is_left_out_and_named(pool: Path) -> None:
     with pool.open("a") as file:
         file.write('{"prompt": "q", "response_a": "one", "response_b": "one"}\n')
-    with run_label_server(pool, "--rater", "ana") as (process, _):
+    with run_label_server(pool, "--rater", "ana") as (process, link):
+        assert httpx2.get(link).status_code == 200
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
-    assert re.search(r"1 rows are left out, starting with pool\.jsonl:5: .*identical", errors)
+    assert re.search(r"rows left out: 1, starting with pool\.jsonl:5: .*identical", errors)
     assert output == "no answers so far, so no labels were written\n"

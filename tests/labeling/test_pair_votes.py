@@ -10,7 +10,7 @@ from labeling_pool import answer_current, build_pool, open_session
 
 from trimtab.data.parsing.label_files import read_labels
 from trimtab.errors import DataError, StudyError
-from trimtab.labeling.label_files import write_labels
+from trimtab.labeling.label_files import validate_label_file, write_labels
 from trimtab.labeling.pair_votes import HumanLabel, combine_answers, read_rater_histories
 from trimtab.labeling.rater_summary import format_rater_summary, summarize_raters
 from trimtab.types import Message, Pair
@@ -145,11 +145,15 @@ def test_tool_calls_keep_the_pair_the_same(tmp_path: Path) -> None:
     assert [each.id for each in build_pair_file(tmp_path / "labeled.jsonl", {}).load().pairs] == [pair.id]
 
 
-def test_an_unknown_format_or_suffix_is_an_error(tmp_path: Path) -> None:
+def test_an_unknown_format_or_suffix_and_a_file_of_the_pool_are_errors(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.touch()
     with pytest.raises(StudyError, match="--format: must be one of rows, all, trl"):
-        write_labels(tmp_path / "labels.jsonl", [], "csv")
+        validate_label_file(tmp_path / "labels.jsonl", pool, "csv")
     with pytest.raises(StudyError, match=r"--export .*labels\.csv: the suffix must be one of \.jsonl, \.parquet"):
-        write_labels(tmp_path / "labels.csv", [], "trl")
+        validate_label_file(tmp_path / "labels.csv", pool, "trl")
+    with pytest.raises(StudyError, match=r"pool\.jsonl: the labels would replace the pool"):
+        validate_label_file(pool, tmp_path, "rows")
 
 
 def test_a_folder_without_labels_is_an_error(tmp_path: Path) -> None:

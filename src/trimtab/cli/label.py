@@ -50,7 +50,7 @@ ExportFile = Annotated[
     typer.Option(
         "--export",
         metavar="FILE",
-        help="Only write the labels of all raters to a .jsonl, .parquet or .csv file, and show the summary.",
+        help="Only write the labels of all raters to a .jsonl or .parquet file, and show the summary.",
     ),
 ]
 ExportFormat = Annotated[
@@ -58,7 +58,7 @@ ExportFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="rows: pairs with a preferred response, and all votes. all: the others too. trl.",
+        help="rows: pairs with a preferred response, and all votes. all: also the others. trl: TRL's format.",
     ),
 ]
 VoteRule = Annotated[
@@ -92,12 +92,15 @@ def label(
 
     Then: trimtab audit human-labels/labeled.jsonl --annotator probe
     """
+    from trimtab.labeling.label_files import validate_label_file
     from trimtab.workflows.pair_files import build_pair_file, parse_data_settings
 
     if not rater and export_file is None:
         raise StudyError("--rater NAME: is required, because each rater has a file of their own")
     if export_file is None and (export_format, combine_by) != ("rows", "votes"):
         raise StudyError("--format, --combine: require --export FILE")
+    label_file = export_file or output / "labeled.jsonl"
+    validate_label_file(label_file, pool, export_format)
     dataset = build_pair_file(pool, parse_data_settings(data or ())).load()
     _report_unusable_rows(dataset)
     if export_file is None:
@@ -106,7 +109,7 @@ def label(
         _require_web_server()
         settings = LabelingSettings(seed=seed, limit=limit, overlap=overlap, repeats=repeats)
         _serve_rater(dataset.pairs, rater, settings, guideline, output, host, port)
-    _export(dataset.pairs, output, export_file or output / "labeled.jsonl", export_format, combine_by)
+    _export(dataset.pairs, output, label_file, export_format, combine_by)
 
 
 def _serve_rater(
@@ -163,7 +166,7 @@ def _report_unusable_rows(dataset: Dataset) -> None:
         return
     first = dataset.failures[0]
     err.print(
-        f"{len(dataset.failures)} rows are left out, starting with {first.location}: {first.reason}",
+        f"rows left out: {len(dataset.failures)}, starting with {first.location}: {first.reason}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # A run folder, and the working directory, can be someone else's.
-COMMANDS_WITHOUT_CODE = ("report", "compare", "compare-paper", "show", "export", "verify")
+COMMANDS_WITHOUT_CODE = ("label", "report", "compare", "compare-paper", "show", "export", "verify")
 out = SafeConsole()
 err = SafeConsole(stderr=True)
 

@@ -83,15 +83,8 @@ class LabelingSession:
 
     @property
     def current(self) -> Presentation | None:
-        """The first presentation without an answer; None at the end. A pair that was skipped is not repeated."""
-        answered = {(each.pair, each.is_repeat): each.choice for each in self.history.answers}
-        for presentation in self.queue:
-            if (presentation.pair_id, presentation.is_repeat) in answered:
-                continue
-            if presentation.is_repeat and answered.get((presentation.pair_id, False)) == "skip":
-                continue
-            return presentation
-        return None
+        """The first presentation that is due; None at the end."""
+        return next((each for each in self.queue if self.history.is_due(each)), None)
 
     def record_answer(
         self, event_id: str, presentation_id: str, choice: RaterChoice, note: str, milliseconds: int

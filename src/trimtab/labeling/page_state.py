@@ -17,7 +17,6 @@ EXPECTED_ACCURACY = 0.8
 def build_page_state(session: LabelingSession, guideline: str) -> dict[str, Any]:
     """The state of the page after the events so far. `log` identifies the log in a browser's storage."""
     history, presentation = session.history, session.current
-    num_left = _count_remaining(session)
     return {
         "log": text_hash(session.rater, history.starts[0].pool, history.starts[0].time)[:16],
         "rater": session.rater,
@@ -25,7 +24,7 @@ def build_page_state(session: LabelingSession, guideline: str) -> dict[str, Any]
         "presentation": None if presentation is None else _describe_presentation(session, presentation),
         "last_answer": history.answers[-1].id if history.answers else None,
         "num_answers": len(history.answers),
-        "num_left": num_left,
+        "num_left": sum(map(history.is_due, session.queue)),
         "interval": _describe_interval(session),
     }
 
@@ -56,15 +55,6 @@ def _is_answer_to(pair_id: str, is_repeat: bool, presentation: Presentation) -> 
 
 def _describe_prompt(pair: Pair) -> list[dict[str, str]]:
     return [{"role": message.role, "text": message.content} for message in pair.prompt]
-
-
-def _count_remaining(session: LabelingSession) -> int:
-    answered = {(each.pair, each.is_repeat): each.choice for each in session.history.answers}
-    return sum(
-        (each.pair_id, each.is_repeat) not in answered
-        and not (each.is_repeat and answered.get((each.pair_id, False)) == "skip")
-        for each in session.queue
-    )
 
 
 def _describe_interval(session: LabelingSession) -> dict[str, Any]:

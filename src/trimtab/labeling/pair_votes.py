@@ -27,8 +27,7 @@ class HumanLabel:
     """The raters' answers about a pair, first answers before repeats, and `p_a`, from their first answers.
 
     A preference for `a` is a vote of 1, one for `b` of 0, and no difference of 0.5. `p_a` is None if every rater skipped the
-    pair.
-    `inclusion_probability` is the share of the pool that was shown to raters: each pair was as likely to be among them.
+    pair. `inclusion_probability` is the share of the pool that was shown to raters: each pair was as likely to be among them.
     """
 
     pair: Pair

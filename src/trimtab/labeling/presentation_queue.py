@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trimtab.labeling.events import LabelingSettings
 from trimtab.types import Choice, text_hash
@@ -31,17 +31,56 @@ def build_presentation_queue(pair_ids: Sequence[str], rater: str, settings: Labe
     hashes of seed and pair id alone. So it does not matter when a rater stops. A larger `limit` continues the order. Of the
     first n pairs, a share of `overlap` are the first pairs of an order that all raters have in common.
     """
-    queue: list[Presentation] = []
-    repeated: set[str] = set()
+    queue = _QueueBuilder(rater, settings)
     for number, pair_id in enumerate(_sample_pairs(pair_ids, rater, settings), start=1):
-        queue.append(_present(pair_id, rater, settings, is_repeat=False))
+        queue.append_pair(pair_id)
         slot = int(text_hash(str(settings.seed), rater, pair_id, "repeat slot"), 16)
-        if slot % _PAIRS_PER_REPEAT_SLOT == 0 and len(repeated) < int(settings.repeats * number):
-            _append_repeat(queue, repeated, rater, settings)
+        if slot % _PAIRS_PER_REPEAT_SLOT == 0 and queue.num_repeats < int(settings.repeats * number):
+            queue.append_repeat()
     total = round(settings.repeats * min(settings.limit, len(pair_ids)))
-    while len(repeated) < total and _append_repeat(queue, repeated, rater, settings):
+    while queue.num_repeats < total and queue.append_repeat():
         pass
-    return queue
+    return queue.presentations
+
+
+@dataclass(slots=True)
+class _QueueBuilder:
+    """A queue that grows, and the pairs in it that were shown long enough ago to be repeated."""
+
+    rater: str
+    settings: LabelingSettings
+    presentations: list[Presentation] = field(default_factory=list)
+    num_repeats: int = 0
+    _repeatable: list[str] = field(default_factory=list)
+
+    def append_pair(self, pair_id: str) -> None:
+        self._append(pair_id, is_repeat=False)
+
+    def append_repeat(self) -> bool:
+        """Adds a random one of the pairs that can be repeated. Returns whether there is one."""
+        if not self._repeatable:
+            return False
+        number = int(text_hash(str(self.settings.seed), self.rater, str(self.num_repeats), "repeat"), 16)
+        self._append(self._repeatable.pop(number % len(self._repeatable)), is_repeat=True)
+        self.num_repeats += 1
+        return True
+
+    def _append(self, pair_id: str, *, is_repeat: bool) -> None:
+        """The side of a response depends on rater and pair; a repeat has the sides of the first time swapped."""
+        seed = str(self.settings.seed)
+        a_is_left = int(text_hash(seed, self.rater, pair_id, "side"), 16) % 2 == 0
+        self.presentations.append(
+            Presentation(
+                id=text_hash(seed, self.rater, pair_id, str(is_repeat))[:16],
+                pair_id=pair_id,
+                left="a" if a_is_left != is_repeat else "b",
+                is_repeat=is_repeat,
+            )
+        )
+        if len(self.presentations) > MIN_REPEAT_DISTANCE:
+            earlier = self.presentations[-1 - MIN_REPEAT_DISTANCE]
+            if not earlier.is_repeat:
+                self._repeatable.append(earlier.pair_id)
 
 
 def _sample_pairs(pair_ids: Sequence[str], rater: str, settings: LabelingSettings) -> Iterator[str]:
@@ -55,27 +94,3 @@ def _sample_pairs(pair_ids: Sequence[str], rater: str, settings: LabelingSetting
         pair_id = next(each for each in (common if is_common else own) if each not in used)
         used.add(pair_id)
         yield pair_id
-
-
-def _append_repeat(queue: list[Presentation], repeated: set[str], rater: str, settings: LabelingSettings) -> bool:
-    """Adds a random pair among those that were shown long enough ago. Returns whether there is one."""
-    earlier = queue[: max(0, len(queue) - MIN_REPEAT_DISTANCE)]
-    candidates = [each.pair_id for each in earlier if each.pair_id not in repeated]
-    if not candidates:
-        return False
-    number = int(text_hash(str(settings.seed), rater, str(len(repeated)), "repeat"), 16)
-    pair_id = candidates[number % len(candidates)]
-    queue.append(_present(pair_id, rater, settings, is_repeat=True))
-    repeated.add(pair_id)
-    return True
-
-
-def _present(pair_id: str, rater: str, settings: LabelingSettings, *, is_repeat: bool) -> Presentation:
-    """The side of a response depends on rater and pair; a repeat has the sides of the first time swapped."""
-    a_is_left = int(text_hash(str(settings.seed), rater, pair_id, "side"), 16) % 2 == 0
-    return Presentation(
-        id=text_hash(str(settings.seed), rater, pair_id, str(is_repeat))[:16],
-        pair_id=pair_id,
-        left="a" if a_is_left != is_repeat else "b",
-        is_repeat=is_repeat,
-    )

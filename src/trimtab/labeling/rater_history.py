@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trimtab.errors import StoreError
-from trimtab.labeling.events import LabelingEvent, RaterAnswer, SessionStart, UndoneAnswer, parse_event
+from trimtab.labeling.events import LabelingEvent, RaterAnswer, RaterChoice, SessionStart, UndoneAnswer, parse_event
+from trimtab.labeling.presentation_queue import Presentation
 from trimtab.storage.event_log import EventLog
 
 
 @dataclass(slots=True)
 class RaterHistory:
-    """The starts of sessions, the answers that count, oldest first, and the ids of all events. Grows with `apply`."""
+    """The starts of sessions, the answers that count, oldest first, and the ids of all events. Grows with `apply`.
+
+    `choices` are those of the answers, by pair id and whether the pair was a repeat.
+    """
 
     starts: list[SessionStart] = field(default_factory=list)
     answers: list[RaterAnswer] = field(default_factory=list)
+    choices: dict[tuple[str, bool], RaterChoice] = field(default_factory=dict)
     undone: list[RaterAnswer] = field(default_factory=list)
     event_ids: set[str] = field(default_factory=set)
 
@@ -28,18 +33,19 @@ class RaterHistory:
         if event.id in self.event_ids:
             raise ValueError(f"the event {event.id[:40]} is there twice")
         if isinstance(event, RaterAnswer):
-            if self.find_answer(event.pair, event.is_repeat) is not None:
+            if (event.pair, event.is_repeat) in self.choices:
                 raise ValueError(f"pair {event.pair} is answered twice")
             self.answers.append(event)
+            self.choices[event.pair, event.is_repeat] = event.choice
         else:
             self._apply_undo(event)
         self.event_ids.add(event.id)
 
-    def find_answer(self, pair_id: str, is_repeat: bool) -> RaterAnswer | None:
-        # from the end, where the answer of a page usually is
-        keys = ((each.pair, each.is_repeat) for each in reversed(self.answers))
-        index = next((index for index, key in enumerate(keys) if key == (pair_id, is_repeat)), None)
-        return None if index is None else self.answers[-1 - index]
+    def is_due(self, presentation: Presentation) -> bool:
+        """Whether the presentation has no answer yet. A pair that was skipped is not repeated."""
+        if (presentation.pair_id, presentation.is_repeat) in self.choices:
+            return False
+        return not (presentation.is_repeat and self.choices.get((presentation.pair_id, False)) == "skip")
 
     def _apply_start(self, start: SessionStart) -> None:
         first = self.starts[0] if self.starts else start
@@ -50,7 +56,9 @@ class RaterHistory:
     def _apply_undo(self, event: UndoneAnswer) -> None:
         if not self.answers or self.answers[-1].id != event.answer:
             raise ValueError(f"undoes {event.answer[:40]}, which is not the last answer")
-        self.undone.append(self.answers.pop())
+        undone = self.answers.pop()
+        del self.choices[undone.pair, undone.is_repeat]
+        self.undone.append(undone)
 
 
 def read_history(log: EventLog) -> RaterHistory:

@@ -52,14 +52,16 @@ def serve_page(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            loop="asyncio",
+            http="h11",
             ws="none",
             lifespan="off",
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
-        announce(access.link)
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with suppress(KeyboardInterrupt):
+                announce(access.link)
                 uvicorn.Server(config).run(sockets=[listener])
         finally:
             signal.signal(signal.SIGTERM, previous)

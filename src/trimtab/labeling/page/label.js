@@ -86,17 +86,18 @@
     byId("track-done").style.width = `${(100 * done) / Math.max(1, done + left)}%`;
   };
 
-  const showTurn = ({ role, text }) => {
+  const showTurn = ({ role, text }, index, turns) => {
     const turn = createElement("div", "turn", "");
     const content = createElement("div", "text", "");
     content.dir = "auto";
     showText(content, text);
-    turn.append(createElement("div", "role", role === "user" ? "Prompt" : role[0].toUpperCase() + role.slice(1)), content);
+    turn.append(createElement("div", "role", turns.length === 1 ? "Prompt" : role[0].toUpperCase() + role.slice(1)), content);
     return turn;
   };
 
   const showPair = (presentation) => {
     byId("prompt").replaceChildren(...presentation.prompt.map(showTurn));
+    byId("prompt").scrollTop = byId("prompt").lastElementChild.offsetTop; // earlier turns are above
     showText(byId("left"), presentation.left);
     showText(byId("right"), presentation.right);
     for (const button of choiceButtons) button.classList.toggle("previous", button.dataset.choice === presentation.undone_choice);
@@ -142,7 +143,7 @@
         storePending(null);
         notify(await response.text());
         return setBusy(false);
-      } else notify(`Not saved yet: ${response ? await response.text() : NO_SERVER}`);
+      } else notify(`Not saved yet, trying again: ${response ? await response.text() : NO_SERVER}`);
       await wait(RETRY_MS);
     }
   };
