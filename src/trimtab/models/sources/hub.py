@@ -61,10 +61,15 @@ class HubModel:
 
         try:
             info = huggingface_hub.HfApi().model_info(self.repo, revision=self.revision, files_metadata=True)
-        except (OSError, ValueError) as error:
+        except ConnectionError as error:  # also if the Hub is off by its environment variable
             raise ModelError(
-                f"{self.repo!r} is not in the local Hub cache, and the Hub does not describe it ({type(error).__name__}); "
-                "check the name, the network and `hf auth login`, or use a folder of safetensors"
+                f"{self.repo!r} is not on this disk and the Hub cannot be reached; run it once with access to the Hub, or use "
+                "a folder of safetensors"
+            ) from error
+        except Exception as error:  # which errors there are depends on the HTTP library behind the Hub's client
+            raise ModelError(
+                f"{self.repo!r} is not on this disk and the Hub does not show it ({type(error).__name__}); check its name, or "
+                "log in with `hf auth login`"
             ) from error
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         weights = [size for name, size in sizes.items() if name.endswith(".safetensors")]

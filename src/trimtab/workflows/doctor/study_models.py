@@ -69,7 +69,7 @@ def _check_model(model: Model, device: str) -> _ModelState:
             size = source.compute_download_size()
             return _ModelState(f"not on this disk; a download of {format_bytes(size)}", size)
     except ModelError as error:
-        return _ModelState("not available", problem=str(error))
+        return _ModelState("missing", problem=str(error))
     return _ModelState("on this disk; converted on first use")
 
 

@@ -19,7 +19,7 @@ from trimtab.errors import TrimtabError
 from trimtab.models.config import Model
 from trimtab.models.embeddings.registry import REGISTERED_ENCODERS
 from trimtab.pipeline.plan import required_models
-from trimtab.sources.hub import Hub, HubUnreachableError, use_local_copies_if_unreachable
+from trimtab.sources.hub import Hub, use_local_copies_if_unreachable
 from trimtab.workflows.doctor.findings import FactGroup, Findings
 from trimtab.workflows.doctor.study_models import check_models, is_on_hub
 from trimtab.workflows.study_plan import StudyPlan
@@ -94,8 +94,6 @@ def _check_data(places: list[tuple[str, Settings]]) -> Findings:
             continue
         try:
             settings.content_hash()
-        except HubUnreachableError as error:
-            problems[place] = f"{error}; run it once with access to the Hub"
         except TrimtabError as error:
             remedy = "; create the file or correct the setting" if "no such file" in str(error) else ""
             problems[place] = f"{error}{remedy}"
