@@ -14,9 +14,10 @@ from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime
 from trimtab.data.parsing.prompt_rows import parse_prompt_row
 from trimtab.data.parsing.text_values import UnusableRowError
-from trimtab.errors import DataError, StudyError
+from trimtab.errors import DataError, ModelError, StoreError, StudyError
 from trimtab.sources.file import File
 from trimtab.types import Completion, Cost, EngineRequest, Generation, Score
+from trimtab.workflows.output_files import lock_completions
 from trimtab.workflows.pair_sampling import sample_pair_file
 from trimtab.workflows.response_sampling import SamplingRequest, parse_engines, parse_scorer
 
@@ -24,10 +25,12 @@ CALLS: Counter[str] = Counter()
 
 
 class Parrot(Component):
-    """Answers with its name, the prompt and the seed. `fails_on`: the ending of prompts that it cannot answer."""
+    """Answers with its name, the prompt and the seed, or with `says` and the seed. It cannot answer prompts that end with
+    `fails_on`."""
 
     model: str
     fails_on: str = ""
+    says: str = ""
     ignores_seed: bool = False
 
     def start(self, runtime: Runtime) -> Parrot:
@@ -53,7 +56,7 @@ class Parrot(Component):
     def respond(self, prompt: str, seed: int, max_new_tokens: int) -> Generation:
         if self.fails_on and prompt.endswith(self.fails_on):
             return Generation(text="", status="failed", note="no answer")
-        text = f"{self.model} says {prompt} {'' if self.ignores_seed else seed}"
+        text = f"{self.says or f'{self.model} says {prompt}'} {'' if self.ignores_seed else seed}"
         return Generation(
             text=text, finish_reason="length" if max_new_tokens == 1 else "end", cost=Cost(generated_tokens=3)
         )
@@ -63,7 +66,14 @@ class Parrot(Component):
 
 
 class SeedScorer(Component):
-    """Scores a response by its last character."""
+    """Scores a response by its last character. `is_usable: false`: as a model that gives no reward."""
+
+    is_usable: bool = True
+
+    def preflight(self, runtime: Runtime) -> None:
+        del runtime
+        if not self.is_usable:
+            raise ModelError("not a reward model")
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
         del runtime
@@ -105,7 +115,7 @@ def test_every_prompt_gets_a_pair_and_every_response_names_its_model(
         assert row["response_a"] != row["response_b"]
         for side in ("a", "b"):
             assert row[f"response_{side}"].startswith(f"{row[f'model_{side}']} says {row['prompt']} ")
-    assert {row["model_a"] for row in rows} == {"polly", "coco"}
+    assert {row[f"model_{side}"] for row in rows for side in ("a", "b")} == {"polly", "coco"}
     assert "polly: 36 responses, 108 tokens" in summary
     assert "pairs: 9, of 9 prompts, selected by random" in summary
     assert not (tmp_path / "pool.jsonl.completions").exists()
@@ -145,6 +155,60 @@ def test_prompts_whose_responses_are_all_equal_have_no_pair(prompts: File, tmp_p
     assert not (tmp_path / "pool.jsonl").exists()
 
 
+def test_every_model_and_the_scorer_are_checked_before_the_first_response(
+    prompts: File, tmp_path: Path, runtime: Runtime
+) -> None:
+    CALLS.clear()
+    output = tmp_path / "pool.jsonl"
+    with pytest.raises(ModelError, match="--model no-such-model: "):
+        sample_pair_file(prompts, build_request(parrot(), "no-such-model"), output, runtime)
+    with pytest.raises(StudyError, match="--model @weak: @weak is a model of a run"):
+        sample_pair_file(prompts, build_request(parrot(), "@weak"), output, runtime)
+    scorer = parse_scorer(json.dumps({"kind": f"{__name__}:SeedScorer", "is_usable": False}), "best_worst")
+    with pytest.raises(ModelError, match="--scorer: not a reward model"):
+        sample_pair_file(prompts, build_request(rule="best_worst", scorer=scorer), output, runtime)
+    assert not CALLS
+    assert not (tmp_path / "pool.jsonl.completions").exists()
+
+
+def test_prompts_that_a_scorer_cannot_score_are_reported_with_its_reason(
+    prompts: File, tmp_path: Path, runtime: Runtime
+) -> None:
+    scorer = parse_scorer("{kind: synthetic_checker}", "best_worst")
+    with pytest.raises(DataError, match=r"9 \(no two responses with different scores\); most often: .*starter"):
+        sample_pair_file(prompts, build_request(rule="best_worst", scorer=scorer), tmp_path / "pool.jsonl", runtime)
+
+
+def test_if_all_responses_fail_the_error_has_their_reason(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    failing = parrot(fails_on="n 1")
+    path = tmp_path / "one.jsonl"
+    path.write_text('{"prompt": "Question 1"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"1 \(fewer than two responses\); most often: no answer"):
+        sample_pair_file(File(path=str(path)), build_request(failing), tmp_path / "pool.jsonl", runtime)
+
+
+def test_a_second_process_on_the_same_output_is_refused(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    output = tmp_path / "pool.jsonl"
+    with (
+        lock_completions(output),
+        pytest.raises(StoreError, match=r"pool\.jsonl\.completions is in use by another run"),
+    ):
+        sample_pair_file(prompts, build_request(), output, runtime)
+    assert not (tmp_path / "pool.jsonl.completions").exists()
+    assert "pairs: 9" in sample_pair_file(prompts, build_request(), output, runtime)
+
+
+def test_a_random_pair_of_equal_responses_depends_on_the_prompt(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"p{number}"}) + "\n" for number in range(40)), encoding="utf-8")
+    models = [parrot(name, says="one of three texts") for name in ("polly", "coco")]
+    sample_pair_file(File(path=str(path)), build_request(*models, num_responses=3), tmp_path / "pool.jsonl", runtime)
+    rows = read_rows(tmp_path / "pool.jsonl")
+    assert len({frozenset((row["response_a"], row["response_b"])) for row in rows}) == 3
+    # both models wrote all three texts: neither may count as the author of all of them
+    assert {row["model_a"] for row in rows} == {row["model_b"] for row in rows} == {"polly", "coco"}
+
+
 def test_responses_at_the_limit_are_counted(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
     summary = sample_pair_file(prompts, build_request(max_new_tokens=1), tmp_path / "pool.jsonl", runtime)
     assert "100% of them cut off at 1 tokens" in summary
@@ -159,7 +223,10 @@ def test_responses_at_the_limit_are_counted(prompts: File, tmp_path: Path, runti
         (lambda: build_request(temperature=0).validate(), "--temperature 0: all 4 responses of a model would be equal"),
         (lambda: parse_scorer("", "best_worst"), "--select best_worst: requires --scorer"),
         (lambda: parse_scorer("x", "random"), "--scorer: unused with --select random"),
-        (lambda: parse_scorer("{kind: synthetic_checker, x: 1}", "best_worst"), "x"),
+        (lambda: parse_scorer("{kind: synthetic_checker, x: 1}", "best_worst"), "--scorer .*: x"),
+        (lambda: parse_scorer("{kind: reward_model}", "best_worst"), "--scorer {kind: reward_model}: model: required"),
+        (lambda: parse_scorer("{kind: study_reward_model}", "best_worst"), "it exists only in a study"),
+        (lambda: parse_scorer("reward_model", "best_worst"), "--scorer reward_model: model: required"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_work(call: Any, message: str) -> None:
@@ -169,7 +236,11 @@ def test_what_cannot_work_is_refused_before_any_work(call: Any, message: str) ->
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("pool.csv", r"the suffix must be \.jsonl, got \.csv"), ("prompts.jsonl", "a file of prompts")],
+    [
+        ("pool.csv", r"the suffix must be \.jsonl, got \.csv"),
+        ("prompts.jsonl", "a file of prompts"),
+        ("prompts.jsonl/pool.jsonl", "cannot create the folder .*: it is not a folder"),
+    ],
 )
 def test_an_output_that_cannot_be_written_is_refused(
     prompts: File, tmp_path: Path, runtime: Runtime, name: str, message: str
@@ -187,6 +258,13 @@ def test_prompts_are_read_from_messages_instructions_and_text() -> None:
     assert "1 and 2" in turn.content
     with pytest.raises(UnusableRowError, match="its columns have no prompt: text; expected prompt, instruction"):
         parse_prompt_row({"text": "Hi"})
+
+
+def test_an_empty_file_is_an_error_that_says_so(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match=r"empty\.jsonl: has no rows; expected rows with a column such as prompt"):
+        sample_pair_file(File(path=str(path)), build_request(), tmp_path / "pool.jsonl", runtime)
 
 
 def test_repeated_prompts_are_counted_once(tmp_path: Path, runtime: Runtime) -> None:

@@ -47,6 +47,8 @@ from trimtab.storage.record import (
 ParquetRow = Mapping[str, Any]
 # The folder, in a run, of the folders of its stages.
 STAGES_DIR = "stages"
+# The lock of a folder, and who holds it.
+LOCK_FILES = ("run.lock", "run.lock.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +157,8 @@ class Store:
         """Locks the folder for this run. Raises `StoreError` with the process that holds the lock."""
         with translate_os_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        owner = self.root / "run.lock.json"
-        lock = filelock.FileLock(self.root / "run.lock")
+        owner = self.root / LOCK_FILES[1]
+        lock = filelock.FileLock(self.root / LOCK_FILES[0])
         try:
             with translate_os_errors(self.root):
                 lock.acquire(timeout=0)

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trimtab.data.parsing.files import find_files
 from trimtab.data.parsing.label_files import LABEL_PREFIX
 from trimtab.errors import StudyError
 from trimtab.storage.atomic import atomic_write_bytes
 from trimtab.storage.schemas import LABELS_METADATA
 from trimtab.workflows.label_rows import LabeledFile, LabelRow
+from trimtab.workflows.output_files import prepare_folder
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "rows": (".parquet", ".jsonl", ".csv"),
@@ -44,30 +44,13 @@ def prepare_output(
             f"--out {output}: the suffix must be one of {', '.join(suffixes)} for --format {label_format}, got "
             f"{output.suffix or 'none'}"
         )
-    if output.is_dir():
-        raise StudyError(f"--out {output}: it is a folder; give the path of a file")
-    _require_no_input(output, pairs, "of pairs")
-    if training_pairs is not None:
-        _require_no_input(output, training_pairs, "of training pairs")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"--out {output}: cannot create the folder {output.parent}: {error.strerror}") from error
+    prepare_folder(output, {"of pairs": pairs, "of training pairs": training_pairs})
 
     def write(labeled: LabeledFile) -> None:
         rows = {"rows": labeled.iter_rows, "trl": labeled.iter_trl_rows, "ids": labeled.iter_id_rows}[label_format]()
         atomic_write_bytes(output, format_rows(list(rows), output.suffix, DETAIL_COLUMNS[label_format]))
 
     return write
-
-
-def _require_no_input(output: Path, path: str, name: str) -> None:
-    """Raises `StudyError` if the output would replace a file of `path`, or be one of them in the next run."""
-    folder = Path(path).expanduser()
-    if folder.is_dir() and output.resolve().parent == folder.resolve():
-        raise StudyError(f"--out {output}: it is in the folder {name}, whose files are all read; choose another folder")
-    if output.exists() and any(output.samefile(file) for file in find_files(path)):
-        raise StudyError(f"--out {output}: this is a file {name}; choose another file")
 
 
 def format_rows(rows: list[LabelRow], suffix: str, detail: str) -> bytes:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from trimtab.config.study import MAIN_WEAK_MODEL
 from trimtab.core.annotator_inputs import TrainingTask
-from trimtab.core.interfaces import Engine, EngineConfig
+from trimtab.core.interfaces import Engine, EngineConfig, HasPreflight
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import Transformers, TransformersEngine
 from trimtab.errors import StudyError
-from trimtab.models.config import Model
+from trimtab.models.config import Model, compute_model_hash, resolve_weights
 from trimtab.models.model_card import is_trained_model
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.engine_resources import engine_cache_key
@@ -52,6 +52,18 @@ class ModelResolver:
         model = ModelRef(Model.model_validate(name))
         _ = model.content_hash  # raises for an unknown name before the pairs are read
         return model
+
+    def preflight_engine(self, engine: EngineConfig, runtime: Runtime) -> None:
+        """Downloads the engine's model if necessary. Loads no weights.
+
+        Raises `StudyError`, `ModelError` or `EngineError` if the engine or its model cannot be used.
+        """
+        if isinstance(engine, HasPreflight):
+            engine.preflight(runtime)
+        elif isinstance(engine, Transformers) and self._resolve_trained(engine) is None:
+            model = Model.model_validate(engine.model)
+            if compute_model_hash(model) is None:
+                resolve_weights(model, runtime.notify)
 
     def start_engine(self, engine: EngineConfig, runtime: Runtime) -> Engine:
         """Start an engine, which may use a model of the run or a trained model's folder."""

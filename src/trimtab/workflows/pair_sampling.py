@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.core.runtime import Runtime
-from trimtab.data.parsing.files import find_files
 from trimtab.data.parsing.prompt_rows import PromptDataset, build_prompts
 from trimtab.errors import StudyError
 from trimtab.models.chat_messages import build_chat_messages
@@ -18,6 +17,7 @@ from trimtab.sources.file import File
 from trimtab.storage.atomic import atomic_write_text
 from trimtab.types import Prompt
 from trimtab.workflows.model_references import ModelResolver
+from trimtab.workflows.output_files import lock_completions, prepare_folder
 from trimtab.workflows.response_sampling import SampledPairs, SamplingRequest, build_sampled_pairs, format_counts
 
 
@@ -30,28 +30,20 @@ def sample_pair_file(
     Completions are cached in `output.completions` until none has failed. Raises `StudyError` before any work if `output` cannot
     be used, and `DataError` if no row has a prompt or no prompt has a pair.
     """
-    _require_output(output, source.path)
+    if output.suffix != ".jsonl":
+        raise StudyError(f"--out {output}: the suffix must be .jsonl, got {output.suffix or 'none'}")
+    prepare_folder(output, {"of prompts": source.path})
     dataset = build_prompts(
         source.read_rows(), source.path, source.column_settings, limit=source.limit, seed=source.seed
     )
-    folder = output.with_name(f"{output.name}.completions")
-    sampled = build_sampled_pairs(dataset.prompts, request, ModelResolver(models_from), folder, runtime)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in _iter_rows(sampled)]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(output, "".join(lines))
-    failed = any(each.generation.status != "ok" for group in sampled.responses for each in group)
-    if not failed and folder.is_dir():
-        shutil.rmtree(folder)
+    with lock_completions(output) as folder:
+        sampled = build_sampled_pairs(dataset.prompts, request, ModelResolver(models_from), folder, runtime)
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in _iter_rows(sampled)]
+        atomic_write_text(output, "".join(lines))
+        failed = any(each.generation.status != "ok" for group in sampled.responses for each in group)
+        if not failed and folder.is_dir():
+            shutil.rmtree(folder)
     return "\n".join(_summarize(dataset, sampled, request, output, folder if failed else None))
-
-
-def _require_output(output: Path, path: str) -> None:
-    if output.suffix != ".jsonl":
-        raise StudyError(f"--out {output}: the suffix must be .jsonl, got {output.suffix or 'none'}")
-    if output.is_dir():
-        raise StudyError(f"--out {output}: it is a folder; give the path of a file")
-    if output.exists() and any(output.samefile(file) for file in find_files(path)):
-        raise StudyError(f"--out {output}: this is a file of prompts; choose another file")
 
 
 def _iter_rows(sampled: SampledPairs) -> Iterator[dict[str, Any]]:
@@ -90,6 +82,9 @@ def _summarize(
             (reason, _), *_ = failed.most_common(1)
             text += f"; {failed.total():,} failed, most often: {reason}"
         yield text
+    if sampled.failed_scores:
+        (reason, _), *_ = sampled.failed_scores.most_common(1)
+        yield f"responses without a score: {sampled.failed_scores.total():,}, most often: {reason}"
     if sampled.skipped:
         yield f"prompts without a pair: {format_counts(sampled.skipped)}"
     yield f"pairs: {len(sampled.pairs):,}, of {len(dataset.prompts):,} prompts, selected by {request.rule}"

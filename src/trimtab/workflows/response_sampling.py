@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.core.component import Component, build_component
-from trimtab.core.interfaces import EngineConfig, Scorer
+from trimtab.core.interfaces import EngineConfig, HasPreflight, Scorer
 from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.data.pair_selection import (
@@ -19,9 +19,9 @@ from trimtab.data.pair_selection import (
     select_most_different,
     select_random,
 )
-from trimtab.errors import DataError, StudyError
+from trimtab.errors import DataError, EngineError, ModelError, StudyError
 from trimtab.pipeline.completion_cache import CachedEngine
-from trimtab.types import Completion, EngineRequest, Generation, Prompt, prompt_hash, text_hash
+from trimtab.types import Completion, EngineRequest, Generation, Prompt, Score, prompt_hash, text_hash
 from trimtab.workflows.model_references import ModelResolver
 
 # Prompts that an engine responds to in one call, between two steps of the progress bar.
@@ -70,11 +70,15 @@ class SampledPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledPairs:
-    """`skipped` counts the prompts without a pair by reason; `responses` are all of each prompt, failed ones included."""
+    """`skipped` counts the prompts without a pair by reason; `responses` are all of each prompt, failed ones included.
+
+    `failed_scores` counts the responses that a scorer could not score by reason.
+    """
 
     pairs: tuple[SampledPair, ...]
     responses: tuple[tuple[SampledResponse, ...], ...]
     skipped: Counter[str]
+    failed_scores: Counter[str]
 
 
 def parse_engines(models: Sequence[str]) -> dict[str, EngineConfig]:
@@ -104,9 +108,15 @@ def parse_scorer(text: str, rule: SelectionRule) -> Scorer | None:
         return None
     if not text:
         raise StudyError("--select best_worst: requires --scorer, such as '{kind: reward_model, model: NAME}'")
-    component: Component = build_component("scorers", parse_yaml(text, "--scorer"))
+    settings = parse_yaml(text, "--scorer")
+    if (settings.get("kind") if isinstance(settings, Mapping) else settings) == "study_reward_model":
+        raise StudyError(f"--scorer {text}: it exists only in a study, which trains it; use reward_model")
+    try:
+        component: Component = build_component("scorers", settings)
+    except StudyError as error:
+        raise StudyError(f"--scorer {text}: {error}") from error
     if not isinstance(component, Scorer):
-        raise StudyError(f"--scorer {text}: it exists only in a study")
+        raise StudyError(f"--scorer {text}: {type(component).__name__} is not a scorer")
     return component
 
 
@@ -115,16 +125,21 @@ def build_sampled_pairs(
 ) -> SampledPairs:
     """Samples responses, one model after the other, and selects a pair of each prompt.
 
-    Completions are cached in `folder`, so that a killed run resumes; failed ones are tried again. Raises `EngineError` if an
-    engine becomes unavailable, and `DataError` if no prompt has a pair.
+    Completions are cached in `folder`, so that a killed run resumes; failed ones are tried again. Raises `StudyError`,
+    `ModelError` or `EngineError` before any work if a model cannot be used, `EngineError` if an engine becomes unavailable,
+    and `DataError` if no prompt has a pair.
     """
+    _require_models(request, resolver, runtime)
     responses: list[list[SampledResponse]] = [[] for _ in prompts]
     for model, config in request.engines.items():
         for index, generations in enumerate(_sample_model(model, config, prompts, request, resolver, folder, runtime)):
             responses[index] += [SampledResponse(model=model, generation=each) for each in generations]
         gc.collect()  # the next model needs the memory
-    usable = [[each for each in group if each.generation.status == "ok"] for group in responses]
-    selected = _select_pairs(prompts, usable, request, runtime)
+    keys = [f"{request.seed} {prompt_hash(prompt)}" for prompt in prompts]
+    usable = [_shuffle_usable(group, key) for group, key in zip(responses, keys, strict=True)]
+    scores = None if request.scorer is None else _score_responses(prompts, usable, request.scorer, runtime)
+    failed_scores = Counter(each.note for group in scores or () for each in group if each.value is None)
+    selected = _select_pairs(usable, scores, keys, request.rule)
     skipped: Counter[str] = Counter()
     pairs: list[SampledPair] = []
     for prompt, group, indices in zip(prompts, usable, selected, strict=True):
@@ -136,8 +151,37 @@ def build_sampled_pairs(
             first, second = second, first
         pairs.append(SampledPair(prompt=prompt, first=first, second=second))
     if not pairs:
-        raise DataError(f"none of {len(prompts)} prompts has a pair of responses: {format_counts(skipped)}")
-    return SampledPairs(pairs=tuple(pairs), responses=tuple(map(tuple, responses)), skipped=skipped)
+        failed = failed_scores or Counter(
+            each.generation.note for group in responses for each in group if each.generation.status != "ok"
+        )
+        cause = f"; most often: {failed.most_common(1)[0][0]}" if failed else ""
+        raise DataError(f"none of {len(prompts)} prompts has a pair of responses: {format_counts(skipped)}{cause}")
+    return SampledPairs(
+        pairs=tuple(pairs), responses=tuple(map(tuple, responses)), skipped=skipped, failed_scores=failed_scores
+    )
+
+
+def _require_models(request: SamplingRequest, resolver: ModelResolver, runtime: Runtime) -> None:
+    """Raises `StudyError`, `ModelError` or `EngineError` if a model or the scorer cannot be used."""
+    for model, config in request.engines.items():
+        try:
+            resolver.preflight_engine(config, runtime)
+        except (EngineError, ModelError, StudyError) as error:
+            raise type(error)(f"--model {model}: {error}") from error
+    if isinstance(request.scorer, HasPreflight):
+        try:
+            request.scorer.preflight(runtime)
+        except ModelError as error:
+            raise ModelError(f"--scorer: {error}") from error
+
+
+def _shuffle_usable(group: Sequence[SampledResponse], key: str) -> list[SampledResponse]:
+    """The responses that did not fail, in an order that depends only on `key`.
+
+    Equal responses of two models count for the first one, so that no model may always come first.
+    """
+    order = sorted(range(len(group)), key=lambda index: text_hash(key, str(index)))
+    return [group[index] for index in order if group[index].generation.status == "ok"]
 
 
 _REASONS: dict[SelectionRule, str] = {
@@ -188,15 +232,10 @@ def _sample_model(
     return generations
 
 
-def _select_pairs(
-    prompts: Sequence[Prompt], usable: Sequence[Sequence[SampledResponse]], request: SamplingRequest, runtime: Runtime
-) -> list[tuple[int, int] | None]:
-    """The indices of two responses per prompt, or None."""
-    texts = [[each.generation.text for each in group] for group in usable]
-    key = str(request.seed)
-    if request.scorer is None:
-        select = select_random if request.rule == "random" else select_most_different
-        return [select(group, key) for group in texts]
+def _score_responses(
+    prompts: Sequence[Prompt], usable: Sequence[Sequence[SampledResponse]], scorer: Scorer, runtime: Runtime
+) -> list[list[Score]]:
+    """The scores of the responses to each prompt."""
     completions = [
         Completion(
             prompt_id=prompt_hash(prompt),
@@ -208,5 +247,20 @@ def _select_pairs(
         for prompt, group in zip(prompts, usable, strict=True)
         for each in group
     ]
-    scores = iter(request.scorer.score(completions, runtime))
-    return [select_best_worst(group, [next(scores).value for _ in group]) for group in texts]
+    scores = iter(scorer.score(completions, runtime))
+    return [[next(scores) for _ in group] for group in usable]
+
+
+def _select_pairs(
+    usable: Sequence[Sequence[SampledResponse]],
+    scores: Sequence[Sequence[Score]] | None,
+    keys: Sequence[str],
+    rule: SelectionRule,
+) -> list[tuple[int, int] | None]:
+    """The indices of two responses per prompt, or None. `keys` determine random choices; each prompt has its own."""
+    texts = [[each.generation.text for each in group] for group in usable]
+    if scores is not None:
+        values = [[score.value for score in group] for group in scores]
+        return [select_best_worst(group, each) for group, each in zip(texts, values, strict=True)]
+    select = select_random if rule == "random" else select_most_different
+    return [select(group, key) for group, key in zip(texts, keys, strict=True)]

@@ -50,9 +50,13 @@ def build_prompts(
         if key in found:
             failures.append(build_failure(row, "duplicate prompt", "duplicate"))
         found.setdefault(key, prompt)
+    if not found and not failures:
+        raise DataError(f"{origin}: has no rows; expected rows with a column such as prompt")
     if not found:
-        reason = f", starting with {failures[0].location}: {failures[0].reason}" if failures else ""
-        raise DataError(f"{origin}: none of the {len(failures)} rows has a prompt{reason}")
+        raise DataError(
+            f"{origin}: none of the {len(failures)} rows has a prompt, starting with {failures[0].location}: "
+            f"{failures[0].reason}"
+        )
     sample = set(found) if limit is None else set(sorted(found, key=lambda key: text_hash(str(seed), key))[:limit])
     return PromptDataset(
         prompts=tuple(prompt for key, prompt in found.items() if key in sample), failures=tuple(failures)
