@@ -68,6 +68,19 @@ def test_a_killed_page_resumes_at_the_same_address_without_losing_an_answer(pool
     assert output.startswith("pairs with a preferred response: 2")
 
 
+def test_the_labels_name_the_models_of_the_pool_and_the_summary_compares_them(pool: Path) -> None:
+    rows = [{**row, "model_a": "big", "model_b": "small"} for row in ROWS]
+    pool.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with run_label_server(pool, "--rater", "ana") as (process, link):
+        answer_one(link)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert "\nbig preferred over small: 100% of 1 pair\n" in output
+    (row,) = [json.loads(line) for line in (pool.parent / "out" / "labeled.jsonl").read_text().splitlines()]
+    for side in ("a", "b"):
+        assert row[f"model_{side}"] == ("big" if row[f"response_{side}"].startswith("good") else "small")
+
+
 def test_a_second_server_on_the_same_file_is_an_error(pool: Path) -> None:
     with (
         run_label_server(pool, "--rater", "ana"),

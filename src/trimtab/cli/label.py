@@ -15,6 +15,7 @@ from trimtab.errors import StudyError
 
 if TYPE_CHECKING:
     from trimtab.labeling.events import LabelingSettings
+    from trimtab.sources.file import File
     from trimtab.types import Dataset, Pair
 
 Pool = Annotated[
@@ -101,7 +102,8 @@ def label(
         raise StudyError("--format, --combine: require --export FILE")
     label_file = export_file or output / "labeled.jsonl"
     validate_label_file(label_file, pool, export_format)
-    dataset = build_pair_file(pool, parse_data_settings(data or ())).load()
+    source = build_pair_file(pool, parse_data_settings(data or ()))
+    dataset = source.load()
     _report_unusable_rows(dataset)
     if export_file is None:
         from trimtab.labeling.events import LabelingSettings
@@ -109,7 +111,7 @@ def label(
         _require_web_server()
         settings = LabelingSettings(seed=seed, limit=limit, overlap=overlap, repeats=repeats)
         _serve_rater(dataset.pairs, rater, settings, guideline, output, host, port)
-    _export(dataset.pairs, output, label_file, export_format, combine_by)
+    _export(source, dataset, output, label_file, export_format, combine_by)
 
 
 def _serve_rater(
@@ -136,19 +138,24 @@ def _serve_rater(
         serve_page(session, text, host, port, lambda link: echo(f"Open this link; it works once: {link}"))
 
 
-def _export(pairs: Sequence[Pair], folder: Path, path: Path, label_format: str, combine_by: str) -> None:
+def _export(source: File, dataset: Dataset, folder: Path, path: Path, label_format: str, combine_by: str) -> None:
     from trimtab.labeling.label_files import write_labels
     from trimtab.labeling.pair_votes import combine_answers, read_rater_histories
     from trimtab.labeling.rater_summary import format_rater_summary, summarize_raters
+    from trimtab.workflows.response_models import compare_models, format_model_preferences, read_response_models
 
+    pairs = dataset.pairs
     histories = read_rater_histories(folder, pairs)
     labels = combine_answers(histories, pairs, combine_by)
     if not labels:
         echo("no answers so far, so no labels were written")
         return
-    write_labels(path, labels, label_format)
-    summary = summarize_raters(histories, {pair.id: pair.prompt_id for pair in pairs})
-    echo(f"{format_rater_summary(summary, labels)}\n{path}")
+    models = read_response_models(source, dataset)
+    write_labels(path, labels, label_format, models)
+    prompts = {pair.id: pair.prompt_id for pair in pairs}
+    preferences = compare_models([each.to_annotation() for each in labels], models, prompts)
+    summary = format_rater_summary(summarize_raters(histories, prompts), labels)
+    echo("\n".join([summary, *format_model_preferences(preferences), str(path)]))
 
 
 def _read_guideline(path: Path | None) -> str:

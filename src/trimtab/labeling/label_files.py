@@ -11,6 +11,7 @@ from trimtab.labeling.pair_votes import HumanLabel, iter_pair_rows, iter_trl_row
 from trimtab.storage.atomic import atomic_write_bytes
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.workflows.label_output import format_rows
+from trimtab.workflows.response_models import ResponseModels
 
 LABEL_FORMATS = ("rows", "all", "trl")
 # CSV has no lists, so prompts would not be read as messages.
@@ -31,13 +32,15 @@ def validate_label_file(path: Path, pool: Path, label_format: str) -> None:
         )
 
 
-def write_labels(path: Path, labels: Sequence[HumanLabel], label_format: str) -> None:
+def write_labels(
+    path: Path, labels: Sequence[HumanLabel], label_format: str, models: ResponseModels | None = None
+) -> None:
     """Writes one row per pair.
 
     `rows`: pairs with a preferred response, as human-labeled pairs with all votes. `all`: also pairs without one, whose label
-    is empty. `trl`: TRL's preference format.
+    is empty. `trl`: TRL's preference format. `models` are those that wrote the responses, by pair id, as in the pool.
     """
-    rows = list(iter_trl_rows(labels) if label_format == "trl" else iter_pair_rows(labels))
+    rows = list(iter_trl_rows(labels) if label_format == "trl" else iter_pair_rows(labels, models or {}))
     if label_format == "rows":
         rows = [row for row in rows if row["label"] is not None]
     with translate_os_errors(path.parent):

@@ -16,6 +16,7 @@ from trimtab.models.chat_messages import build_chat_messages
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.types import Annotation, Pair, Preference
 from trimtab.workflows.export import build_trl_row
+from trimtab.workflows.response_models import MODEL_COLUMNS, ResponseModels
 
 COMBINE_RULES = ("votes", "dawid_skene")
 MIN_DAWID_SKENE_RATERS = 3
@@ -86,8 +87,11 @@ def combine_answers(
     ]
 
 
-def iter_pair_rows(labels: Sequence[HumanLabel]) -> Iterator[dict[str, Any]]:
-    """Rows that are both pairs with human labels and labels by pair id. A pair without a preferred response has no label."""
+def iter_pair_rows(labels: Sequence[HumanLabel], models: ResponseModels) -> Iterator[dict[str, Any]]:
+    """Rows that are both pairs with human labels and labels by pair id. A pair without a preferred response has no label.
+
+    `models` are those of the responses a and b, by pair id; a pair that is not in it has no columns for them.
+    """
     for label in labels:
         pair, annotation = label.pair, label.to_annotation()
         prompt = build_chat_messages([(message.role, message.content) for message in pair.prompt])
@@ -96,6 +100,7 @@ def iter_pair_rows(labels: Sequence[HumanLabel]) -> Iterator[dict[str, Any]]:
             "response_a": pair.a,
             "response_b": pair.b,
             "label": annotation.choice,
+            **dict(zip(MODEL_COLUMNS, models.get(pair.id, ()), strict=False)),
             **({"tools": prompt.tools} if prompt.tools is not None else {}),
             "id": pair.id,
             "p_a": annotation.p_a,

@@ -15,6 +15,8 @@ from trimtab.metrics.label_certificate import describe_certificate, parse_certif
 from trimtab.pipeline.plan.filter_checks import require_suitable_filter
 from trimtab.pipeline.stages.annotate import validate_annotations
 from trimtab.pipeline.stages.filter import apply_filter, collect_filter_facts
+from trimtab.sources.file import File
+from trimtab.types import Annotation
 from trimtab.workflows.annotate_pairs import (
     LabelingResult,
     TrainingPairs,
@@ -25,7 +27,9 @@ from trimtab.workflows.annotate_pairs import (
 from trimtab.workflows.label_output import prepare_output
 from trimtab.workflows.label_rows import LabeledFile, find_pool_columns
 from trimtab.workflows.label_summary import is_next_step, summarize_labels
+from trimtab.workflows.output_files import lock_completions
 from trimtab.workflows.pair_files import build_pair_file
+from trimtab.workflows.response_models import compare_models, format_model_preferences, read_response_models
 
 
 def annotate_file(
@@ -60,26 +64,39 @@ def annotate_file(
     validate_standalone(annotator, training_pairs)
     label_filter = _parse_filter(filter_by, annotator, training_pairs)
     source = find_pool_columns(build_pair_file(pairs, data_settings or {}, limit))
-    folder = output.with_name(f"{output.name}.completions")
     trained = f", after training on {training_path}" if training_path else ""
     runtime.notify(f"Labeling the pairs in {pairs} with {kind}{trained}; the labels go to {output}")
-    result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs, label_filter)
-    labels, inputs = result.labels, result.inputs
-    lines = summarize_labels(kind, pairs, result.dataset, labels, inputs.human_labels, label_format)
-    is_labeled = any(label.status == "ok" for label in labels)
-    if label_filter is not None and is_labeled:
-        labels = apply_filter("--filter", label_filter, labels, inputs)
-        lines.append(f"{sum(label.status == 'ok' for label in labels)} labels kept by {get_kind(label_filter)}")
-        facts = collect_filter_facts(label_filter, result.labels, inputs)
-        lines += describe_certificate(parse_certificate("--filter", facts))
-    shared = _describe_labeling(annotator, result)
-    write(LabeledFile(source=source, dataset=result.dataset, labels=labels, shared=shared))
-    validate_annotations(kind, list(result.dataset.pairs), result.labels, str(output))
-    if inputs.engines and any(label.status == "failed" for label in labels):
-        lines.append(f"run the same command to retry failed labels; the other completions are cached in {folder}")
-    elif folder.is_dir():
-        shutil.rmtree(folder)
+    with lock_completions(output) as folder:
+        result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs, label_filter)
+        lines = summarize_labels(kind, pairs, result.dataset, result.labels, result.inputs.human_labels, label_format)
+        lines += _summarize_models(source, result)
+        labels, filter_lines = _apply_filter(label_filter, result)
+        lines += filter_lines
+        shared = _describe_labeling(annotator, result)
+        write(LabeledFile(source=source, dataset=result.dataset, labels=labels, shared=shared))
+        validate_annotations(kind, list(result.dataset.pairs), result.labels, str(output))
+        if result.inputs.engines and any(label.status == "failed" for label in labels):
+            lines.append(f"run the same command to retry failed labels; the other completions are cached in {folder}")
+        elif folder.is_dir():
+            shutil.rmtree(folder)
     return "\n".join(sorted(lines, key=is_next_step))
+
+
+def _apply_filter(label_filter: Component | None, result: LabelingResult) -> tuple[list[Annotation], list[str]]:
+    """The labels that the filter keeps, and a few lines on them."""
+    if label_filter is None or not any(label.status == "ok" for label in result.labels):
+        return result.labels, []
+    labels = apply_filter("--filter", label_filter, result.labels, result.inputs)
+    facts = collect_filter_facts(label_filter, result.labels, result.inputs)
+    kept = f"{sum(label.status == 'ok' for label in labels)} labels kept by {get_kind(label_filter)}"
+    return labels, [kept, *describe_certificate(parse_certificate("--filter", facts))]
+
+
+def _summarize_models(source: File, result: LabelingResult) -> list[str]:
+    """How often each model's responses are preferred over another model's, if the rows name the models."""
+    prompts = {pair.id: pair.prompt_id for pair in result.dataset.pairs}
+    models = read_response_models(source, result.dataset)
+    return format_model_preferences(compare_models(result.labels, models, prompts))
 
 
 def _describe_labeling(annotator: Component, result: LabelingResult) -> dict[str, Any]:
