@@ -66,6 +66,11 @@ def test_a_starter_study_needs_labeled_pairs_and_a_new_file(tmp_path: Path) -> N
         DataError, match="0 of 1 pairs have a human label; a starter study splits one file of at least 60"
     ):
         write_starter_study(file, pairs, {})
+    pairs.write_text("prompt,chosen,rejected\n" + "".join(f"Ask {n}?,yes,no\n" for n in range(46)))
+    with pytest.raises(
+        DataError, match=r"46 labeled pairs, .* at least 60; label 14 more, for example with `trimtab label`"
+    ):
+        write_starter_study(file, pairs, {})
     with pytest.raises(StudyError, match="--data: requires a file of pairs"):
         write_starter_study(file, None, {"limit": 3})
     assert not file.exists()

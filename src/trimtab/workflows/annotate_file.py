@@ -18,6 +18,7 @@ from trimtab.pipeline.stages.filter import apply_filter, collect_filter_facts
 from trimtab.sources.file import File
 from trimtab.types import Annotation
 from trimtab.workflows.annotate_pairs import (
+    TRAINING_PROMPT_NOTE,
     LabelingResult,
     TrainingPairs,
     annotate_pairs,
@@ -69,6 +70,8 @@ def annotate_file(
     with lock_completions(output) as folder:
         result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs, label_filter)
         lines = summarize_labels(kind, pairs, result.dataset, result.labels, result.inputs.human_labels, label_format)
+        if in_training := sum(label.note == TRAINING_PROMPT_NOTE for label in result.labels):
+            lines.append(f"{in_training} pairs have no label: their prompts are among those of {training_path}")
         lines += _summarize_models(source, result)
         labels, filter_lines = _apply_filter(label_filter, result)
         lines += filter_lines

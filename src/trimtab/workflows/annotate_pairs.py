@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import get_requirements, get_training_task, list_engine_configs
 from trimtab.core.runtime import Runtime
-from trimtab.errors import StudyError
+from trimtab.data.split import normalized_prompt_hash
+from trimtab.errors import DataError, StudyError
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
@@ -28,9 +29,12 @@ from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Annotation, Dataset, Pair
+from trimtab.workflows.in_memory_source import InMemoryPairs
 from trimtab.workflows.model_references import ModelResolver
 
 TRAINED_ARM = "learned"
+# The note of a pair that has no label because the annotator may have learned from its prompt.
+TRAINING_PROMPT_NOTE = "its prompt is among the training pairs, which have human labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +154,16 @@ def _train_and_label(
     folder: Path,
     runtime: Runtime,
 ) -> tuple[list[Annotation], AnnotatorInputs]:
-    """Trains the annotator and labels the pairs; those that are too long for its model have no label.
+    """Trains the annotator and labels the pairs. Those that are too long for its model, or whose prompt is among the training
+    pairs, have no label.
 
     With `cross_fit_folds`, the returned inputs include the labeled pairs, and their labels by annotators that were not trained
     on them.
     """
     arms = {TRAINED_ARM: Arm(annotator=annotator, labels_only=True)}
-    study = build_ad_hoc_study("labels", source, arms, max_length=training_pairs.max_length)
-    split = build_file_split(study, training_pairs.source, source)
+    new_pairs = _leave_out_training_prompts(source, inputs.pairs, training_pairs.source)
+    study = build_ad_hoc_study("labels", new_pairs, arms, max_length=training_pairs.max_length)
+    split = build_file_split(study, training_pairs.source, new_pairs)
     planner = LabelingPlanner(study, split)
     stage = planner.raw_labels(TRAINED_ARM)
     out_of_fold = planner.out_of_fold_labels(TRAINED_ARM, cross_fit_folds) if cross_fit_folds else None
@@ -166,10 +172,11 @@ def _train_and_label(
     stages = [stage] if out_of_fold is None else [stage, out_of_fold]
     execute_stages(sort_stages(stages), Store(folder), runtime, artifacts, lambda *_: None)
     labels = load_annotations(artifacts[stage.recipe.fingerprint])
-    note = f"longer than {study.max_length} tokens; raise the limit with --max-length"
+    too_long = f"longer than {study.max_length} tokens; raise the limit with --max-length"
+    new_ids = None if new_pairs is source else {pair.id for pair in as_source(new_pairs).load().pairs}
+    notes = {key: too_long if new_ids is None or key in new_ids else TRAINING_PROMPT_NOTE for key in inputs.pairs}
     annotations = [
-        labels.get(pair_id, Annotation(pair_id=pair_id, p_a=None, status="abstained", note=note))
-        for pair_id in inputs.pairs
+        labels.get(key, Annotation(pair_id=key, p_a=None, status="abstained", note=note)) for key, note in notes.items()
     ]
     if out_of_fold is None:
         return annotations, inputs
@@ -180,6 +187,18 @@ def _train_and_label(
         out_of_fold_labels=load_annotations(artifacts[out_of_fold.fingerprint]),
         human_labels={**inputs.human_labels, **{pair.id: pair.human for pair in labeled if pair.human is not None}},
     )
+
+
+def _leave_out_training_prompts(source: Component, pairs: Mapping[str, Pair], training_source: Component) -> Component:
+    """The source, or its pairs whose prompts are not among the training pairs. Raises `DataError` if there are none."""
+    trained = {normalized_prompt_hash(pair.prompt) for pair in as_source(training_source).load().pairs}
+    new = [pair for pair in pairs.values() if normalized_prompt_hash(pair.prompt) not in trained]
+    if not new:
+        raise DataError(
+            f"--train-on: the prompts of all {len(pairs)} pairs are among those of the training pairs, which have human "
+            "labels; give pairs with other prompts"
+        )
+    return source if len(new) == len(pairs) else InMemoryPairs.from_pairs(new)
 
 
 def _compute_logprobs(model: ModelRef, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:

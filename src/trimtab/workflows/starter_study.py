@@ -75,7 +75,12 @@ def write_starter_study(file: Path, pairs: Path | None, data_settings: Mapping[s
 
 def _describe_pairs(path: Path, dataset: Dataset, data_settings: Mapping[str, Any]) -> str:
     labeled = sum(pair.human is not None for pair in dataset.pairs)
-    if labeled < len(dataset.pairs) or labeled < MIN_LABELED_PAIRS:
+    if labeled == len(dataset.pairs) and labeled < MIN_LABELED_PAIRS:
+        raise DataError(
+            f"{path}: {labeled} labeled pairs, and a starter study splits at least {MIN_LABELED_PAIRS}; label "
+            f"{MIN_LABELED_PAIRS - labeled} more, for example with `trimtab label` and a larger --limit"
+        )
+    if labeled < len(dataset.pairs):
         has_null = None in (data_settings.get("label_values") or {}).values()
         ties = ". To leave out the pairs without a preference, omit `null` from `label_values`" if has_null else ""
         raise DataError(

@@ -1,0 +1,50 @@
+"""An annotator that learned from labeled pairs of a pool labels the rest of the pool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trimtab.core.runtime import Runtime
+from trimtab.errors import DataError
+from trimtab.sources.file import File
+from trimtab.workflows.annotate_file import annotate_file
+from trimtab.workflows.annotate_pairs import TRAINING_PROMPT_NOTE, TrainingPairs
+
+NUM_LABELED = 24
+POOL = [
+    {"prompt": f"Say it {number} times.", "response_a": "gladly" * (number % 3 + 1), "response_b": "no"}
+    for number in range(30)
+]
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def annotate(folder: Path, pool: list[dict[str, str]], tiny_model: Path, runtime: Runtime) -> str:
+    labeled = write_rows(folder / "labeled.jsonl", [{**row, "label": "a"} for row in POOL[:NUM_LABELED]])
+    training_pairs = TrainingPairs(File(path=str(labeled)))
+    path, output = write_rows(folder / "pool.jsonl", pool), folder / "labels.jsonl"
+    return annotate_file(path, "probe", (f"model={tiny_model}",), None, output, runtime, training_pairs)
+
+
+def test_pairs_whose_prompts_were_learned_from_have_no_label(
+    tiny_model: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    other = {**POOL[0], "prompt": " say it 0 TIMES.", "response_a": "another response"}  # the prompt of a training pair
+    summary = annotate(tmp_path, [*POOL, other], tiny_model, runtime)
+    assert "31 pairs: 6 labeled, 25 abstained, 0 failed" in summary
+    assert f"25 pairs have no label: their prompts are among those of {tmp_path / 'labeled.jsonl'}" in summary
+    rows = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["trimtab_status"] for row in rows] == ["abstained"] * NUM_LABELED + ["ok"] * 6 + ["abstained"]
+    assert {row["trimtab_note"] for row in rows if row["trimtab_status"] == "abstained"} == {TRAINING_PROMPT_NOTE}
+
+
+def test_a_pool_without_other_prompts_is_an_error(tiny_model: Path, runtime: Runtime, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the prompts of all 10 pairs are among those of the training pairs"):
+        annotate(tmp_path, POOL[:10], tiny_model, runtime)
+    assert not (tmp_path / "labels.jsonl").exists()
