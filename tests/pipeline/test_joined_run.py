@@ -83,6 +83,12 @@ def test_a_folder_without_a_run_is_an_error_after_the_wait(tmp_path: Path, runti
     assert "waiting up to 0.01 s" in messages[0]
 
 
+def test_a_file_is_refused_at_once(tmp_path: Path, runtime: Runtime) -> None:
+    (tmp_path / "study.yaml").write_text("name: x")
+    with pytest.raises(StoreError, match=r"study\.yaml is a file; give the folder of a run"):
+        join_run(tmp_path / "study.yaml", runtime, ignore_start)
+
+
 def change_index(run: Path, change: Callable[[RunIndex], dict[str, object]]) -> None:
     index = load_run_index(run)
     index.model_copy(update=change(index)).save(run)

@@ -26,11 +26,12 @@ CALLS: Counter[str] = Counter()
 
 class Parrot(Component):
     """Answers with its name, the prompt and the seed, or with `says` and the seed. It cannot answer prompts that end with
-    `fails_on`."""
+    `fails_on`, and raises an error for those that end with `rejects`, as for a chat template."""
 
     model: str
     fails_on: str = ""
     says: str = ""
+    rejects: str = ""
     ignores_seed: bool = False
 
     def start(self, runtime: Runtime) -> Parrot:
@@ -50,6 +51,8 @@ class Parrot(Component):
         seed: int = 0,
     ) -> list[Generation]:
         del temperature, stop
+        if self.rejects and any(request.prompt[-1].content.endswith(self.rejects) for request in requests):
+            raise ModelError("the chat template rejects the prompt")
         CALLS[self.model] += len(requests)
         return [self.respond(request.prompt[-1].content, seed, max_new_tokens) for request in requests]
 
@@ -139,6 +142,12 @@ def test_failed_responses_are_counted_and_tried_again(prompts: File, tmp_path: P
     CALLS.clear()
     summary = sample_pair_file(prompts, build_request(parrot()), output, runtime)  # it answers now, under the same key
     assert "pairs: 9, of 9 prompts" in summary
+
+
+def test_a_prompt_that_a_chat_template_rejects_fails_alone(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    summary = sample_pair_file(prompts, build_request(parrot(rejects="5")), tmp_path / "pool.jsonl", runtime)
+    assert "polly: 32 responses, 96 tokens; 4 failed, most often: the chat template rejects the prompt" in summary
+    assert [row["prompt"][-1] for row in read_rows(tmp_path / "pool.jsonl")] == list("01234678")
 
 
 def test_a_repeated_run_asks_only_for_what_failed(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
@@ -256,8 +265,11 @@ def test_prompts_are_read_from_messages_instructions_and_text() -> None:
     (turn,) = parse_prompt_row({"instruction": "Add.", "input": "1 and 2"})
     assert "Add." in turn.content
     assert "1 and 2" in turn.content
-    with pytest.raises(UnusableRowError, match="its columns have no prompt: text; expected prompt, instruction"):
+    with pytest.raises(UnusableRowError, match=r"its columns have no prompt: text; .* or --data columns\.prompt=NAME"):
         parse_prompt_row({"text": "Hi"})
+    for prompt in ("", None):
+        with pytest.raises(UnusableRowError, match="'prompt' is empty"):
+            parse_prompt_row({"prompt": prompt, "text": "Hi"})
 
 
 def test_an_empty_file_is_an_error_that_says_so(tmp_path: Path, runtime: Runtime) -> None:

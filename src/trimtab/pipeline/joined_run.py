@@ -102,6 +102,8 @@ def _wait_for_plan(folder: Path, runtime: Runtime, wait_seconds: float) -> Plan:
 
 def _read_plan(folder: Path) -> Plan | str:
     """The plan, or what is missing. Raises `StoreError` if waiting cannot help."""
+    if folder.is_file():
+        raise StoreError(f"{folder} is a file; give the folder of a run")
     if not (folder / RUN_INDEX_FILE).is_file():
         return f"{folder} holds no run; start it with: trimtab run STUDY.yaml --out {folder}"
     index = load_run_index(folder)

@@ -89,5 +89,5 @@ def _summarize(
         yield f"prompts without a pair: {format_counts(sampled.skipped)}"
     yield f"pairs: {len(sampled.pairs):,}, of {len(dataset.prompts):,} prompts, selected by {request.rule}"
     if cache is not None:
-        yield f"run the same command to retry the failed responses; the others are cached in {cache}"
+        yield f"run the same command to retry the failed responses, or delete {cache}, which caches the others"
     yield f"next: trimtab label {output} --rater NAME, or trimtab annotate {output} --annotator KIND"

@@ -219,17 +219,26 @@ def _sample_model(
             requests = [EngineRequest(prompt=prompt) for prompt in prompts[start : start + PROMPTS_PER_CALL]]
             samples = []
             for number in range(request.num_responses):
-                samples.append(
-                    engine.generate(
-                        requests,
-                        max_new_tokens=request.max_new_tokens,
-                        temperature=request.temperature,
-                        seed=request.seed * MAX_RESPONSES + number,
-                    )
-                )
+                samples.append(_generate(engine, requests, request, request.seed * MAX_RESPONSES + number))
                 tick(len(requests))
             generations += [list(group) for group in zip(*samples, strict=True)]
     return generations
+
+
+def _generate(
+    engine: CachedEngine, requests: Sequence[EngineRequest], settings: SamplingRequest, seed: int
+) -> list[Generation]:
+    """One response per request. A request that the model's chat template rejects fails, and the others do not."""
+    try:
+        return engine.generate(
+            requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, seed=seed
+        )
+    except ModelError as error:
+        if len(requests) == 1:
+            return [Generation(text="", status="failed", note=str(error))]
+    middle = len(requests) // 2
+    halves = requests[:middle], requests[middle:]
+    return [response for half in halves for response in _generate(engine, half, settings, seed)]
 
 
 def _score_responses(

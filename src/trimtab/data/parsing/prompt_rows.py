@@ -70,10 +70,12 @@ def parse_prompt_row(cells: Cells, columns: ColumnSettings = NO_COLUMN_SETTINGS)
         turns = parse_messages(cells[MESSAGES_COLUMN], f"{MESSAGES_COLUMN!r}")
         turns = turns[:-1] if turns[-1].role == "assistant" else turns
         return validate_turns(add_context(turns, cells, columns, (MESSAGES_COLUMN,)), f"{MESSAGES_COLUMN!r}")
+    if name is None and columns.get_name("prompt") in cells:
+        raise UnusableRowError(f"{columns.get_name('prompt')!r} is empty")
     if name is None:
         raise UnusableRowError(
-            f"its columns have no prompt: {format_columns(cells)}; expected prompt, instruction or messages, or set "
-            "columns.prompt"
+            f"its columns have no prompt: {format_columns(cells)}; expected prompt, instruction or messages, or "
+            "--data columns.prompt=NAME"
         )
     turns = add_input(parse_turns(cells[name], f"{name!r}"), cells, name)
     return validate_turns(add_context(turns, cells, columns, (name,)), f"{name!r}")
