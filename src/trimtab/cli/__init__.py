@@ -39,6 +39,9 @@ __all__ = [
     "work",
 ]
 
+# The exit status of a command that was stopped by Ctrl+C.
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Runs the command. Expected errors are printed without a traceback (exit status 1); an interrupt exits with 130."""
@@ -47,6 +50,7 @@ def main() -> None:
     except TrimtabError as error:
         err.print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("\nstopped; run the same command to resume", highlight=False)
-        sys.exit(130)
+    except SystemExit as stop:  # Typer turns Ctrl+C into an exit status and prints nothing
+        if stop.code == INTERRUPTED:
+            err.print("\nstopped; run the same command to resume", highlight=False)
+        raise
