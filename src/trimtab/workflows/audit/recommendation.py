@@ -46,7 +46,7 @@ def find_objection(name: str, finding: str, agreement: Metric, baseline: str, im
         )
     if improvement.low is None or improvement.low <= 0:
         return (
-            f"Do not use it yet: {finding}, but its improvement of {_format_points(improvement)} points over the free length "
+            f"Do not use it yet: {finding}, but its difference of {_format_points(improvement)} points from the free length "
             f"baseline `{baseline}` is not significant{_sample_size_hint(improvement)}."
         )
     return ""
