@@ -38,6 +38,7 @@ def test_pairs_whose_prompts_were_learned_from_have_no_label(
     other = {**POOL[0], "prompt": " say it 0 TIMES.", "response_a": "another response"}  # the prompt of a training pair
     summary = annotate(tmp_path, [*POOL, other], tiny_model, runtime)
     assert "31 pairs: 6 labeled, 25 abstained, 0 failed" in summary
+    assert f"run `trimtab audit {tmp_path / 'labeled.jsonl'} --annotator probe`" in summary.splitlines()[-1]
     assert f"25 pairs have no label: their prompts are among those of {tmp_path / 'labeled.jsonl'}" in summary
     rows = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["trimtab_status"] for row in rows] == ["abstained"] * NUM_LABELED + ["ok"] * 6 + ["abstained"]

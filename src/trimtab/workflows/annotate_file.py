@@ -69,7 +69,15 @@ def annotate_file(
     runtime.notify(f"Labeling the pairs in {pairs} with {kind}{trained}; the labels go to {output}")
     with lock_completions(output) as folder:
         result = annotate_pairs(annotator, source, runtime, folder, models_from, training_pairs, label_filter)
-        lines = summarize_labels(kind, pairs, result.dataset, result.labels, result.inputs.human_labels, label_format)
+        lines = summarize_labels(
+            kind,
+            pairs,
+            result.dataset,
+            result.labels,
+            result.inputs.human_labels,
+            label_format,
+            str(training_path or ""),
+        )
         if in_training := sum(label.note == TRAINING_PROMPT_NOTE for label in result.labels):
             lines.append(f"{in_training} pairs have no label: their prompts are among those of {training_path}")
         lines += _summarize_models(source, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,12 @@ def summarize_labels(
     labels: Sequence[Annotation],
     human_labels: Mapping[str, Choice],
     label_format: str = "rows",
+    training_file: str = "",
 ) -> list[str]:
     """One line each for the labels, the rows that are not pairs, and the agreement or the confidence.
 
-    Without human labels, a line on what to do next follows, which depends on the format that the labels are written in.
+    Without human labels, a line on what to do next follows, which depends on the format that the labels are written in, and on
+    the file of labeled pairs that the annotator learned from.
     """
     status = Counter(label.status for label in labels)
     lines = [f"{len(labels)} pairs: {status['ok']} labeled, {status['abstained']} abstained, {status['failed']} failed"]
@@ -41,7 +44,7 @@ def summarize_labels(
     human: dict[str, Choice | None] = {key: human_labels[key] for key in choices if key in human_labels}
     if not human:
         lines.append(f"read as: {dataset.layout}")
-        return lines + _describe_unchecked_labels(kind, dataset, choices, labels, label_format)
+        return lines + _describe_unchecked_labels(kind, dataset, choices, labels, label_format, training_file)
     longer = {label.pair_id: label.choice for label in Length().annotate(dataset.pairs, AnnotatorInputs())}
     return [
         *lines,
@@ -73,6 +76,7 @@ def _describe_unchecked_labels(
     choices: Mapping[str, Choice | None],
     labels: Sequence[Annotation],
     label_format: str,
+    training_file: str,
 ) -> list[str]:
     """Which responses are preferred, and with what confidence. None of these labels has a human label to compare with."""
     first = {origin.pair_id: origin.first for origin in dataset.origins}
@@ -88,8 +92,8 @@ def _describe_unchecked_labels(
     return [
         f"preferred: the first response in {n_first:,} of {len(choices):,} pairs, the longer one in {longer:,} of {unequal:,}",
         f"confidence: median {median(confidences):.2f}; {confident:,} labels have a probability of {CONFIDENT} or more",
-        f"{_NEXT}to estimate how many labels are right, label some pairs by hand and run `trimtab audit LABELED --annotator "
-        f"{kind}`{training}",
+        f"{_NEXT}to estimate how many labels are right, {'' if training_file else 'label some pairs by hand and '}run `trimtab "
+        f"audit {shlex.quote(training_file) if training_file else 'LABELED'} --annotator {kind}`{training}",
     ]
 
 
