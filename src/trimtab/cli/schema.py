@@ -25,7 +25,7 @@ def schema(
         ),
     ] = "study",
 ) -> None:
-    """Print a JSON schema (2020-12) of studies, for editors, or of results.
+    """Print the JSON schema (2020-12) of studies or of results.
 
     An editor with a YAML language server completes and checks a study whose first line is
     # yaml-language-server: $schema=study.json
