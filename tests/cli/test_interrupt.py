@@ -7,9 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+# A test run in the background ignores the signal, and its children inherit that.
+CODE = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from trimtab.cli import main
+main()
+"""
+
 
 def test_a_stopped_command_says_how_to_resume(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trimtab", "work", str(tmp_path), "--wait", "300"]
+    command = [sys.executable, "-c", CODE, "work", str(tmp_path), "--wait", "300"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
