@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def simulation() -> ModuleType:
-    path = Path(__file__).parents[1] / "studies" / "active_selection" / "simulation.py"
+    path = Path(__file__).parents[1] / "studies" / "active_selection" / "selection_draws.py"
     spec = importlib.util.spec_from_file_location("active_selection_simulation", path)
     assert spec is not None
     assert spec.loader is not None

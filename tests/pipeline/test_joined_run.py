@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from run_results import list_results, wait_until
 
-from tests.pipeline.test_workers import list_results, wait_until
 from trimtab.config.study import Study
 from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime

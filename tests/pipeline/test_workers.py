@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from run_results import list_results, wait_until
 
 from trimtab.config.study import Study
 from trimtab.core.component import Component
@@ -44,16 +44,6 @@ from trimtab.pipeline.worker_processes import (
 from trimtab.storage.artifacts import Store
 from trimtab.storage.stage_locks import STAGE_LOCKS_DIR, StageLocks
 from trimtab.workflows.verify import verify_run
-
-
-def list_results(folder: Path) -> dict[str, str]:
-    """Hashes of all tables and weights in the stage folders."""
-    paths = [path for suffix in ("parquet", "safetensors") for path in (folder / "stages").rglob(f"*.{suffix}")]
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-        if "checkpoint-" not in str(path)
-    }
 
 
 @pytest.mark.slow
@@ -99,13 +89,6 @@ def run_process_id(run: Path) -> int:
         return int(json.loads((run / "run.lock.json").read_text())["process"])
     except (OSError, ValueError):
         return -1
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 240.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

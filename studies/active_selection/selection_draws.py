@@ -1,4 +1,4 @@
-"""Which pairs should a person label? python studies/active_selection/simulation.py --out runs/active-selection
+"""Which pairs should a person label? python studies/active_selection/selection_draws.py --out runs/active-selection
 
 Per objective of HH-RLHF (single turn, one pair per prompt), a draw splits the pairs at random into a pool and 400 test pairs.
 Labels of the pool are bought in rounds, until there are 50, 100, 200, 400 and 800:
