@@ -17,15 +17,14 @@ main()
 
 def test_a_stopped_command_says_how_to_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CODE, "work", str(tmp_path), "--wait", "300"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        assert process.stderr.readline()  # that it waits
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline()  # that it waits
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert "stopped; run the same command to resume" in errors
     assert "Traceback" not in errors
     assert process.returncode == 130
