@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from trimtab.labeling.labeling_session import LabelingSession
 from trimtab.labeling.presentation_queue import Presentation
+from trimtab.stats.means import wilson_interval
 from trimtab.stats.quantiles import Z95
 from trimtab.types import Choice, Pair, text_hash
 
@@ -31,8 +31,8 @@ def build_page_state(session: LabelingSession, guideline: str) -> dict[str, Any]
 
 def wilson_half_width(accuracy: float, n: int) -> float:
     """Half the width of Wilson's (1927) 95% interval for n independent rows."""
-    z2 = Z95 * Z95
-    return Z95 * math.sqrt(accuracy * (1 - accuracy) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    low, high = wilson_interval(accuracy, n, Z95)
+    return (high - low) / 2
 
 
 def _describe_presentation(session: LabelingSession, presentation: Presentation) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def bounded_mean(
     if means.n_clusters < 2:
         return Metric(value=value, low=None, high=None, n=len(rows), n_failed=n_failed)
     size = effective_sample_size(value * (1 - value), float(means.covariance[0, 0]), means.n_clusters)
-    low, high = _wilson_interval(value, size, student_t_quantile(means.n_clusters - 1))
+    low, high = wilson_interval(value, size, student_t_quantile(means.n_clusters - 1))
     metric = Metric(value=value, low=low, high=high, n=len(rows), n_failed=n_failed)
     if null is None:
         return metric
@@ -78,7 +78,7 @@ def proportion(successes: int, n: int, n_failed: int = 0) -> Metric:
         raise ValueError(f"successes must be in [0, n], got {successes} of {n}")
     if n == 0:
         return undefined_metric(0, n_failed)
-    low, high = _wilson_interval(successes / n, n, Z95)
+    low, high = wilson_interval(successes / n, n, Z95)
     return Metric(value=successes / n, low=low, high=high, n=n, n_failed=n_failed)
 
 
@@ -105,7 +105,7 @@ def _bootstrap_interval(sums: FloatArray, seed: int) -> tuple[float, float]:
     return percentile_interval(resamples[:, 0] / resamples[:, 1], len(sums))
 
 
-def _wilson_interval(value: float, n: float, z: float) -> tuple[float, float]:
+def wilson_interval(value: float, n: float, z: float) -> tuple[float, float]:
     z2 = z * z
     center = value + z2 / (2 * n)
     half_width = z * math.sqrt(value * (1 - value) / n + z2 / (4 * n * n))

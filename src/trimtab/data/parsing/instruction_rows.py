@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from trimtab.data.instructions import Instruction, InstructionDataset
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
 from trimtab.data.parsing.context_columns import INSTRUCTION_COLUMN, add_context, add_input
+from trimtab.data.parsing.distinct_rows import parse_distinct_rows
 from trimtab.data.parsing.messages import is_message_list, parse_messages, parse_response, parse_turns, validate_turns
-from trimtab.data.parsing.rows import Cells, SourceRow, build_failure, format_columns, is_empty
+from trimtab.data.parsing.rows import Cells, SourceRow, format_columns, is_empty
 from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.errors import DataError
 from trimtab.types import Prompt, RowFailure, prompt_hash, text_hash
@@ -29,21 +30,12 @@ def build_instructions(
 
     Raises `DataError` if no row is usable.
     """
-    found: dict[str, Instruction] = {}
-    failures: list[RowFailure] = []
-    for row in rows:
-        if isinstance(row, RowFailure):
-            failures.append(row)
-            continue
-        try:
-            instruction = parse_instruction(row.cells, columns)
-        except UnusableRowError as error:
-            failures.append(build_failure(row, str(error)))
-            continue
-        key = text_hash(prompt_hash(instruction.prompt), instruction.response)
-        if key in found:
-            failures.append(build_failure(row, "duplicate instruction", "duplicate"))
-        found.setdefault(key, instruction)
+    found, failures = parse_distinct_rows(
+        rows,
+        lambda cells: parse_instruction(cells, columns),
+        lambda each: text_hash(prompt_hash(each.prompt), each.response),
+        "instruction",
+    )
     if not found:
         reason = f", starting with {failures[0].location}: {failures[0].reason}" if failures else ""
         raise DataError(f"{origin}: none of the {len(failures)} rows is usable as an instruction{reason}")

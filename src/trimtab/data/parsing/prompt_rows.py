@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
 from trimtab.data.parsing.context_columns import INSTRUCTION_COLUMN, add_context, add_input
+from trimtab.data.parsing.distinct_rows import parse_distinct_rows
 from trimtab.data.parsing.instruction_rows import MESSAGES_COLUMN
 from trimtab.data.parsing.messages import is_message_list, parse_messages, parse_turns, validate_turns
-from trimtab.data.parsing.rows import Cells, SourceRow, build_failure, format_columns, is_empty
+from trimtab.data.parsing.rows import Cells, SourceRow, format_columns, is_empty
 from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.errors import DataError
 from trimtab.types import Prompt, RowFailure, prompt_hash, text_hash
@@ -35,21 +36,7 @@ def build_prompts(
 
     Raises `DataError` if no row has a prompt.
     """
-    found: dict[str, Prompt] = {}
-    failures: list[RowFailure] = []
-    for row in rows:
-        if isinstance(row, RowFailure):
-            failures.append(row)
-            continue
-        try:
-            prompt = parse_prompt_row(row.cells, columns)
-        except UnusableRowError as error:
-            failures.append(build_failure(row, str(error)))
-            continue
-        key = prompt_hash(prompt)
-        if key in found:
-            failures.append(build_failure(row, "duplicate prompt", "duplicate"))
-        found.setdefault(key, prompt)
+    found, failures = parse_distinct_rows(rows, lambda cells: parse_prompt_row(cells, columns), prompt_hash, "prompt")
     if not found and not failures:
         raise DataError(f"{origin}: has no rows; expected rows with a column such as prompt")
     if not found:
