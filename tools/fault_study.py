@@ -80,7 +80,7 @@ def read_results(run: Path) -> dict[str, Any]:
 def read_result(path: Path) -> Any:
     """The comparable contents of a file. Of cached completions, those that are intact: the first of each key."""
     if path.suffix == ".parquet":
-        return remove_varying(pq.read_table(path).to_pylist())
+        return remove_varying(pq.ParquetFile(path).read(use_threads=False).to_pylist())
     if path.suffix == ".json":
         return remove_varying(json.loads(RUN_PATH.sub("", path.read_text())))
     if path.suffix == ".md":

@@ -310,3 +310,22 @@ def test_a_file_is_never_partially_written(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         atomic_write_text(path, "partial \ud800")
     assert path.read_text() == "before"
+
+
+def test_reading_rows_starts_no_thread_that_can_abort_the_exit(tmp_path: Path) -> None:
+    """`pyarrow.dataset` reads in threads; a process that exits while one of them ends is killed by SIGABRT."""
+
+    def make(draft: Draft) -> Mapping[str, Any]:
+        draft.write_rows("rows", ROWS, SCHEMA)
+        return {}
+
+    Store(tmp_path).get_or_create("count", RECIPE, make)
+    code = f"""
+import sys
+from pathlib import Path
+from trimtab.storage.readers import parse_table
+path = next(Path({str(tmp_path)!r}).rglob("rows.parquet"))
+print(len(parse_table(path, path.read_bytes(), None, "")), "pyarrow.dataset" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["2", "False"], "")

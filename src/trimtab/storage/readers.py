@@ -51,9 +51,12 @@ def read_json_document(path: Path, remedy: str) -> Any:
 
 
 def parse_table(path: Path, data: bytes, schema: pa.Schema | None, remedy: str) -> list[dict[str, Any]]:
-    """The rows of a Parquet file. Raises `StoreError` if it lacks a column of `schema`."""
-    with translate_read_errors(path, remedy):
-        table = pq.read_table(io.BytesIO(data))
+    """The rows of a Parquet file. Raises `StoreError` if it lacks a column of `schema`.
+
+    Reads in this thread: a process that exits while a thread of `pq.read_table` ends is aborted (apache/arrow#34314).
+    """
+    with translate_read_errors(path, remedy), pq.ParquetFile(io.BytesIO(data)) as file:
+        table = file.read(use_threads=False)
         missing = [] if schema is None else [name for name in schema.names if name not in table.column_names]
         if missing:
             raise StoreError(f"{path} has no column {missing[0]!r}, so an earlier version wrote it; {remedy}")

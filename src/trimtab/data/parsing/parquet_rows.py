@@ -26,7 +26,7 @@ def read_parquet_rows(file: Path) -> Iterator[SourceRow]:
             names = table.schema_arrow.names
             if len(set(names)) != len(names):
                 raise DataError(f"{file}: two columns have the same name; columns found: {format_columns(names)}")
-            for batch in table.iter_batches(batch_size=BATCH_ROWS):
+            for batch in table.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
                 columns = [_convert_column(column) for column in batch.columns]
                 for index in range(batch.num_rows):
                     number += 1
