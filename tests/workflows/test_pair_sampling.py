@@ -15,6 +15,7 @@ from trimtab.core.runtime import Runtime
 from trimtab.data.parsing.prompt_rows import parse_prompt_row
 from trimtab.data.parsing.text_values import UnusableRowError
 from trimtab.errors import DataError, ModelError, StoreError, StudyError
+from trimtab.pipeline.response_sampling import PairSampling
 from trimtab.sources.file import File
 from trimtab.types import Completion, Cost, EngineRequest, Generation, Score
 from trimtab.workflows.output_files import lock_completions
@@ -92,7 +93,7 @@ def parrot(model: str = "polly", **settings: Any) -> str:
 
 def build_request(*models: str, **changes: Any) -> SamplingRequest:
     values: dict[str, Any] = {"num_responses": 4, "temperature": 1.0, "max_new_tokens": 8, "rule": "random"}
-    return SamplingRequest(engines=parse_engines(models or (parrot(),)), **{**values, **changes})
+    return SamplingRequest(engines=parse_engines(models or (parrot(),)), sampling=PairSampling(**{**values, **changes}))
 
 
 @pytest.fixture

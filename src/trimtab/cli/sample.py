@@ -78,18 +78,21 @@ def sample(
 
     For example: trimtab sample prompts.jsonl --model smollm2-135m-instruct --out pool.jsonl
     """
+    from trimtab.pipeline.response_sampling import PairSampling
     from trimtab.workflows.pair_files import build_pair_file, parse_data_settings
     from trimtab.workflows.pair_sampling import sample_pair_file
     from trimtab.workflows.response_sampling import SamplingRequest, parse_engines, parse_scorer
 
     request = SamplingRequest(
         engines=parse_engines(models),
-        num_responses=num_responses,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        rule=select,
-        scorer=parse_scorer(scorer, select),
-        seed=seed,
+        sampling=PairSampling(
+            num_responses=num_responses,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            rule=select,
+            scorer=parse_scorer(scorer, select),
+            seed=seed,
+        ),
     )
     request.validate()
     source = build_pair_file(prompts, parse_data_settings(data or ()), limit)

@@ -14,6 +14,7 @@ from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, La
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
 from trimtab.data.parsing.files import find_files, hash_files, read_rows
 from trimtab.data.parsing.instruction_rows import build_instructions
+from trimtab.data.parsing.prompt_rows import PromptDataset, build_prompts
 from trimtab.data.parsing.row_columns import LayoutName
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.types import Dataset, RowFailure
@@ -56,6 +57,10 @@ class File(Component):
     def load_instructions(self) -> InstructionDataset:
         """The rows as prompts with one response each, for `training.sft_data`."""
         return build_instructions(self.read_rows(), self.path, self.column_settings, limit=self.limit, seed=self.seed)
+
+    def load_prompts(self) -> PromptDataset:
+        """The distinct prompts of the rows, whose responses are ignored."""
+        return build_prompts(self.read_rows(), self.path, self.column_settings, limit=self.limit, seed=self.seed)
 
     @property
     def column_settings(self) -> ColumnSettings:

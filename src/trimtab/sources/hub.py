@@ -15,6 +15,7 @@ from trimtab.data.parsing.column_settings import ColumnNames, ColumnSettings, La
 from trimtab.data.parsing.dataset_builder import PromptTurns, build_dataset
 from trimtab.data.parsing.instruction_rows import build_instructions
 from trimtab.data.parsing.parquet_rows import BATCH_ROWS
+from trimtab.data.parsing.prompt_rows import PromptDataset, build_prompts
 from trimtab.data.parsing.row_columns import LayoutName
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.errors import DataError
@@ -99,6 +100,11 @@ class Hub(Component):
         """The rows as prompts with one response each, for `training.sft_data`."""
         columns = ColumnSettings(names=self.columns)
         return build_instructions(self._iter_rows(), self._name, columns, limit=self.limit, seed=self.seed)
+
+    def load_prompts(self) -> PromptDataset:
+        """The distinct prompts of the rows, whose responses are ignored."""
+        columns = ColumnSettings(names=self.columns)
+        return build_prompts(self._iter_rows(), self._name, columns, limit=self.limit, seed=self.seed)
 
     @property
     def _name(self) -> str:

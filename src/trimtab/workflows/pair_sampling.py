@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.core.runtime import Runtime
-from trimtab.data.parsing.prompt_rows import PromptDataset, build_prompts
+from trimtab.data.parsing.prompt_rows import PromptDataset
 from trimtab.errors import StudyError
 from trimtab.models.chat_messages import build_chat_messages
+from trimtab.pipeline.response_sampling import SampledPairs, format_counts
 from trimtab.sources.file import File
 from trimtab.storage.atomic import atomic_write_text
 from trimtab.types import Prompt
 from trimtab.workflows.model_references import ModelResolver
 from trimtab.workflows.output_files import lock_completions, prepare_folder
-from trimtab.workflows.response_sampling import SampledPairs, SamplingRequest, build_sampled_pairs, format_counts
+from trimtab.workflows.response_sampling import SamplingRequest, build_sampled_pairs
 
 
 def sample_pair_file(
@@ -33,9 +34,7 @@ def sample_pair_file(
     if output.suffix != ".jsonl":
         raise StudyError(f"--out {output}: the suffix must be .jsonl, got {output.suffix or 'none'}")
     prepare_folder(output, {"of prompts": source.path})
-    dataset = build_prompts(
-        source.read_rows(), source.path, source.column_settings, limit=source.limit, seed=source.seed
-    )
+    dataset = source.load_prompts()
     with lock_completions(output) as folder:
         sampled = build_sampled_pairs(dataset.prompts, request, ModelResolver(models_from), folder, runtime)
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in _iter_rows(sampled)]
@@ -77,7 +76,9 @@ def _summarize(
         tokens = sum(each.cost.generated_tokens for each in answered)
         text = f"{model}: {len(answered):,} responses, {tokens:,} tokens"
         if stopped := sum(each.finish_reason == "length" for each in answered):
-            text += f", {100 * stopped / len(answered):.0f}% of them cut off at {request.max_new_tokens} tokens"
+            text += (
+                f", {100 * stopped / len(answered):.0f}% of them cut off at {request.sampling.max_new_tokens} tokens"
+            )
         if failed := Counter(each.note for each in generations if each.status != "ok"):
             (reason, _), *_ = failed.most_common(1)
             text += f"; {failed.total():,} failed, most often: {reason}"
@@ -87,7 +88,7 @@ def _summarize(
         yield f"responses without a score: {sampled.failed_scores.total():,}, most often: {reason}"
     if sampled.skipped:
         yield f"prompts without a pair: {format_counts(sampled.skipped)}"
-    yield f"pairs: {len(sampled.pairs):,}, of {len(dataset.prompts):,} prompts, selected by {request.rule}"
+    yield f"pairs: {len(sampled.pairs):,}, of {len(dataset.prompts):,} prompts, selected by {request.sampling.rule}"
     if cache is not None:
         yield f"run the same command to retry the failed responses, or delete {cache}, which caches the others"
     yield f"next: trimtab label {output} --rater NAME, or trimtab annotate {output} --annotator KIND"

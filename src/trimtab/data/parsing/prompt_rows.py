@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
 from trimtab.data.parsing.context_columns import INSTRUCTION_COLUMN, add_context, add_input
@@ -22,6 +23,17 @@ class PromptDataset:
 
     prompts: tuple[Prompt, ...]
     failures: tuple[RowFailure, ...] = ()
+
+
+@runtime_checkable
+class PromptSource(Protocol):
+    """A source whose rows can be read as prompts, with or without responses."""
+
+    def load_prompts(self) -> PromptDataset:
+        """Raises `DataError` if no row has a prompt."""
+        ...
+
+    def content_hash(self) -> str: ...
 
 
 def build_prompts(
