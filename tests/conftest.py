@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,11 @@ judges:
   says-first: {kind: pairwise, engine: {kind: scripted, choice_weights: {".": [2, 1]}}}
 judging: {human_agreement_pairs: 4, match_mismatch_pairs: 2}
 """
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the collector from examining all tests and modules after every stage of every study."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

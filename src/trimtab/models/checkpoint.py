@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +81,6 @@ def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
     with silence_transformers():
         adapted.save_pretrained(folder / "adapter")
     write_adapter_card(folder, base)
-
-
-def free_memory() -> None:
-    """Release the memory of models that are no longer referenced."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _load(model: Model, weights: ResolvedWeights, device: str, notify: Callable[[str], None]) -> LoadedModel:

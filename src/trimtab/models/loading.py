@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from trimtab.core.memory import freeze_imports
 from trimtab.errors import ModelError
 from trimtab.models.chat_layout import fix_template_date
 from trimtab.models.config import BUILTIN_TEMPLATE, Model, ResolvedWeights, load_template_source
@@ -30,6 +31,7 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     import torch
     from transformers import AutoModelForCausalLM
 
+    freeze_imports()
     config = load_config(model, weights)
     _require_language_model(config, weights)
     require_config_sizes(weights.folder, config, read_shapes(weights.folder))

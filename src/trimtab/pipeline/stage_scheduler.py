@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.pipeline.engine_resources import ENGINE_PREFIX
 from trimtab.pipeline.stage import Stage
@@ -77,7 +77,7 @@ class StageScheduler:
                 raise
             return None
         finally:
-            gc.collect()  # a trainer and its model form a reference cycle, and the next stage needs the memory
+            free_memory()  # a trainer and its model form a reference cycle, and the next stage needs the memory
         self.on_stage_created(artifact.folder.name)
         return artifact
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import get_requirements, list_engine_configs
 from trimtab.core.interfaces import Annotator, Engine, EngineConfig, HasContentHash, Judge
+from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StoreError, TrimtabError
 from trimtab.pipeline.engine_resources import engine_cache_key
@@ -96,13 +96,13 @@ class Trials:
         """Frees the memory of the engines."""
         if self.open_engines:
             self.open_engines.clear()
-            gc.collect()
+            free_memory()
 
     def _start_engines(self, setting: str, configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:
         """Every engine by name. Engines of the component before that this one does not use are closed first."""
         if any(config not in configs.values() for config, _ in self.open_engines):
             self.open_engines = [each for each in self.open_engines if each[0] in configs.values()]
-            gc.collect()
+            free_memory()
         for config in configs.values():
             if all(config != other for other, _ in self.open_engines):
                 try:

@@ -11,6 +11,7 @@ from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import get_requirements, get_training_task, list_engine_configs
+from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError, StudyError
@@ -203,7 +204,6 @@ def _leave_out_training_prompts(source: Component, pairs: Mapping[str, Pair], tr
 
 def _compute_logprobs(model: ModelRef, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
     """Computes a model's log-probabilities of the pairs and frees the model's memory."""
-    from trimtab.models.checkpoint import free_memory  # noqa: PLC0415 - loads torch
     from trimtab.pipeline.stages.logprobs import compute_pair_logprobs  # noqa: PLC0415
 
     scores = compute_pair_logprobs(model.lazy(runtime.notify, runtime.device), pairs, runtime)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.core.component import Component, build_component
 from trimtab.core.interfaces import EngineConfig, HasPreflight, Scorer
+from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.data.pair_selection import SelectionRule
@@ -103,7 +103,7 @@ def build_sampled_pairs(
         for index, group in enumerate(sample_responses(model, engine, prompts, request.sampling, runtime)):
             responses[index] += group
         del engine
-        gc.collect()  # the next model needs the memory
+        free_memory()  # the next model needs the memory
     return pair_responses(prompts, responses, request.sampling, runtime)
 
 

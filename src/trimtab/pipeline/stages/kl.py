@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
@@ -79,7 +80,6 @@ def load_log_ratios(artifact: Artifact) -> dict[str, float]:
 
 
 def _compute_logprobs(name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime) -> list[float]:
-    from trimtab.models.checkpoint import free_memory
     from trimtab.models.lazy_model import read_logprobs_cached
 
     logprobs: dict[int, float] = {}
