@@ -335,7 +335,7 @@ def test_a_truncated_cache_line_is_recomputed_and_the_others_are_kept(tmp_path: 
         return inner.requests
 
     assert sent_requests(REQUESTS) == REQUESTS
-    (file,) = (tmp_path / "cache").iterdir()
+    (file,) = (tmp_path / "cache").glob("*.jsonl")
     file.write_bytes(file.read_bytes()[:-9])
     assert sent_requests(REQUESTS) == REQUESTS[1:]
     assert sent_requests(REQUESTS) == []
@@ -363,7 +363,7 @@ def test_an_unreadable_entry_is_requested_again_once_and_reported(tmp_path: Path
         return inner.requests, notices
 
     assert run() == (REQUESTS, [])
-    (file,) = (tmp_path / "cache").iterdir()
+    (file,) = (tmp_path / "cache").glob("*.jsonl")
     second = file.read_bytes().splitlines()[1]
     file.write_bytes(damage + b"\n" + second + b"\n")
     sent, notices = run()
@@ -389,7 +389,7 @@ def test_an_altered_entry_is_not_used(tmp_path: Path, change: tuple[bytes, bytes
         return len(inner.requests)
 
     assert count_requests() == 1
-    (file,) = (tmp_path / "cache").iterdir()
+    (file,) = (tmp_path / "cache").glob("*.jsonl")
     assert change[0] in file.read_bytes()
     file.write_bytes(file.read_bytes().replace(*change))
     assert [count_requests(), count_requests()] == [1, 0]
@@ -406,7 +406,7 @@ def test_completions_of_another_engine_are_not_used(tmp_path: Path) -> None:
 
     notices: list[str] = []
     assert [generate("one"), generate("two")] == ["one", "two"]
-    one, two = sorted(tmp_path.iterdir())
+    one, two = sorted(tmp_path.glob("*.jsonl"))
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
     two.write_bytes(first)
@@ -435,7 +435,7 @@ def test_a_result_that_could_not_be_read_again_fails_and_is_not_cached(tmp_path:
     first, second = engine.generate(REQUESTS, max_new_tokens=5)
     assert (first.status, first.text, second.text) == ("failed", "", "well")
     assert first.note
-    (file,) = (tmp_path / "cache").iterdir()
+    (file,) = (tmp_path / "cache").glob("*.jsonl")
     assert len(file.read_text().splitlines()) == 1
 
 

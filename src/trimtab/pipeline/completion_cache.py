@@ -35,9 +35,9 @@ class CachedEngine:
     """An engine with a cache on disk, keyed by model, request and generation settings.
 
     A killed run resumes with all results except those of the interrupted batch. Arms that send equal requests share
-    results. A cached result keeps its original cost, including seconds. Failed results are not cached, so they are retried.
-    A result that could not be read again is a failed one, and an entry that cannot be read is requested again: `notify`
-    says how many there are.
+    results, and so do processes: of two results for one request, all use the one that was cached first. A cached result keeps
+    its original cost, including seconds. Failed results are not cached, so they are retried. A result that could not be read
+    again is a failed one, and an entry that cannot be read is requested again: `notify` says how many there are.
     """
 
     engine: Engine
@@ -140,8 +140,10 @@ def _complete_from_cache(
     if len(skip) < len(keys):
         for batch in compute(skip):
             new = {keys[index]: reject_unreadable(result) for index, result in batch.items()}
-            cache.put_many({key: to_entry(result) for key, result in new.items() if result.status == "ok"})
-            results.update(new)
+            cached_first = cache.put_many(
+                {key: to_entry(result) for key, result in new.items() if result.status == "ok"}
+            )
+            results.update({**new, **cached_first})
     return [results[key] for key in keys]
 
 
