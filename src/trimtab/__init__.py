@@ -12,7 +12,16 @@ run.metrics()
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.openmp import limit_thread_spinning
-from trimtab.errors import DataError, EngineError, ModelError, StoreError, StudyError, TrainingError, TrimtabError
+from trimtab.errors import (
+    DataError,
+    EngineError,
+    HubError,
+    ModelError,
+    StoreError,
+    StudyError,
+    TrainingError,
+    TrimtabError,
+)
 from trimtab.types import Annotation, Completion, Dataset, Message, Metric, Pair, Preference, Score, Verdict
 
 __all__ = [
@@ -22,6 +31,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "EngineError",
+    "HubError",
     "Message",
     "Metric",
     "ModelError",

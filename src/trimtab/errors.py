@@ -36,3 +36,7 @@ class StoreError(TrimtabError, RuntimeError):
 
 class TrainingError(TrimtabError, ArithmeticError):
     """Training cannot continue: the loss is not a number, or policy and reference differ before the first step."""
+
+
+class HubError(TrimtabError, ConnectionError):
+    """The Hugging Face Hub refuses an upload or does not answer, or there is no token for it."""

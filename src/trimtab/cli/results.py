@@ -8,12 +8,10 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli.completion import complete_arms, complete_run_folders, complete_words
+from trimtab.cli.completion import complete_arms, complete_run_folders
 from trimtab.cli.options import RunFolder
-from trimtab.cli.progress import RichProgress
 from trimtab.cli.studies import write_and_print_report
 from trimtab.cli.terminal import app, echo, err, out
-from trimtab.errors import StudyError
 
 
 @app.command()
@@ -136,50 +134,3 @@ def show(
     from trimtab.report.pair_view.terminal import render_show_command
 
     out.print(render_show_command(folder, pair, arm, show_text=text))
-
-
-@app.command()
-def export(
-    folder: RunFolder,
-    arm: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The arm whose labels or student to export.", autocompletion=complete_arms),
-    ] = "weak",
-    format: Annotated[
-        str,
-        typer.Option(
-            metavar="FORMAT",
-            help="trl or llama-factory: the labels as chosen and rejected responses, in jsonl. model: the student, in "
-            "safetensors.",
-            autocompletion=complete_words("trl", "llama-factory", "model"),
-        ),
-    ] = "trl",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="PATH",
-            help="A .jsonl file for labels, a folder for model.  [default: export/ in DIR, named after the arm]",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file, or the weights in a folder, that already exists.")
-    ] = False,
-) -> None:
-    """Export an arm's labels or its student for other tools."""
-    from trimtab.workflows.export import FORMATS, describe_llama_factory_dataset, export_model, export_preferences
-
-    if format not in FORMATS:
-        raise StudyError(f"--format: must be one of {', '.join(FORMATS)}, got {format!r}")
-    if format == "model":
-        path = output or folder / "export" / arm
-        export_model(folder, arm, path, RichProgress(err).notify, overwrite=overwrite)
-        echo(f"a full model; load it with AutoModelForCausalLM.from_pretrained\n{path}")
-        return
-    path = output or folder / "export" / f"{arm}{'' if format == 'trl' else f'.{format}'}.jsonl"
-    exported = export_preferences(folder, arm, path, format, overwrite=overwrite)
-    left_out = f"; {exported.left_out} pairs have no preferred response and are left out" if exported.left_out else ""
-    echo(f"{exported.count} preferences: prompt, chosen, rejected, and columns that start with trimtab_{left_out}")
-    if format == "llama-factory":
-        echo(f"add this to dataset_info.json of LLaMA-Factory:\n{describe_llama_factory_dataset(arm, path)}")
-    echo(str(path))

