@@ -3,6 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/quickstart
 DEVICE ?= cpu
+WORKERS ?= 2
 # Idle OpenMP threads sleep soon, so that two processes can share the cores.
 export GOMP_SPINCOUNT ?= 1000
 VLLM   := .venv-vllm
@@ -33,12 +34,13 @@ fix: install     ## format, and apply automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: install    ## the full suite, including slow tests
-	$(BIN)/python -m pytest
+test: install    ## the full suite, including slow tests, in WORKERS processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
 
-reference: install  ## rewrite the settings tables in the reference, and docs/schema/, from the settings classes
+reference: install  ## rewrite the settings tables and docs/schema/ from the settings classes, and notebooks from their pages
 	$(BIN)/python tools/settings_tables.py
 	$(BIN)/python tools/json_schemas.py
+	$(BIN)/python tools/notebooks.py
 
 docs: install    ## build the documentation site into build/site; needs no network
 	NO_COLOR=1 $(BIN)/zensical build --clean --strict
