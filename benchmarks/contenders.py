@@ -155,9 +155,8 @@ def dpo_trl(work: Workload, device: str, micro: int) -> float:
 def generate_trimtab(work: Workload, device: str, budget: int) -> float:
     prompts = [(f"{index}", pair.prompt) for index, pair in enumerate(work.pairs)]
     sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, seed=0)
-    wanted = {name for name, _ in prompts}
     return time_call(
-        device, lambda: list(sample_completions(work.loaded.model, work.loaded.chat, prompts, sampling, wanted, budget))
+        device, lambda: list(sample_completions(work.loaded.model, work.loaded.chat, prompts, sampling, budget))
     )
 
 

@@ -40,9 +40,9 @@ CHECKS = {
 # Unfinished runs: only this stage is missing, and the run is killed when a file of this pattern has contents.
 UNFINISHED = {
     "training": ("dpo.human-*", "checkpoint-1/content_hashes.json"),
-    "scoring": ("logprobs.student-sft-*", "*.part"),
-    "generation": ("generate.sft-*", "*.part"),
-    "hidden": ("hidden-states.*", "*.part"),
+    "scoring": ("logprobs.student-sft-*", "*-[0-9]*.part"),
+    "generation": ("generate.sft-*", "*-[0-9]*.part"),
+    "hidden": ("hidden-states.*", "*-[0-9]*.part"),
 }
 # Files to damage, by the state of the run. `recomputed` is a finished run without its prompted labels and log-probabilities,
 # `shared` one without stages whose store has them all.
@@ -54,9 +54,9 @@ TARGETS = {
     ],
     "recomputed": ["completions/*.jsonl", "cache/logprobs/*.jsonl"],
     "training": ["stages/*/checkpoint-*/*", "stages/dpo.human-*/log.jsonl", "stages/dpo.human-*/elapsed.json"],
-    "scoring": ["stages/logprobs.student-sft-*/*.part"],
-    "generation": ["stages/generate.sft-*/*.part"],
-    "hidden": ["stages/hidden-states.*/*.part"],
+    "scoring": ["stages/logprobs.student-sft-*/*-[0-9]*.part"],
+    "generation": ["stages/generate.sft-*/*-[0-9]*.part"],
+    "hidden": ["stages/hidden-states.*/*-[0-9]*.part"],
     "shared": [f"cache/store/stages/*/{name}" for name in ("record.json", "*.parquet", "**/*.safetensors")],
 }
 WAYS = ("flip", "truncate", "swap", "empty", "delete")

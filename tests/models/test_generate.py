@@ -63,7 +63,7 @@ def tiny(name: str) -> Any:
 def generate_completions(model: Any, prompts: Any = PROMPTS, **sampling: Any) -> dict[str, Completion]:
     chat: Any = NumberTokenizer()
     settings = Sampling(**{"max_new_tokens": 12, **sampling})
-    batches = sample_completions(model, chat, prompts, settings, {key for key, _ in prompts}, 64)
+    batches = sample_completions(model, chat, prompts, settings, 64)
     return {each.completion.prompt_id: each.completion for batch in batches for each in batch}
 
 
@@ -99,7 +99,7 @@ def test_greedy_responses_equal_those_of_transformers(name: str) -> None:
 def test_the_log_probability_of_a_response_is_that_of_its_tokens_at_temperature_1(name: str) -> None:
     model, chat = tiny(name), NumberTokenizer()
     settings = Sampling(temperature=0.7, max_new_tokens=40)
-    batches = sample_completions(model, chat, PROMPTS, settings, {key for key, _ in PROMPTS}, 64)  # type: ignore[arg-type]
+    batches = sample_completions(model, chat, PROMPTS, settings, 64)  # type: ignore[arg-type]
     for sampled in (each for batch in batches for each in batch):
         prompt = chat.encode_prompt(sampled.completion.prompt)
         ids = [*prompt, *sampled.token_ids]
@@ -190,7 +190,7 @@ def test_sampling_settings_without_effect_are_errors(settings: dict[str, Any], m
 def test_a_completion_has_its_finish_reason() -> None:
     model, chat = tiny("llama"), NumberTokenizer()
     settings = Sampling(temperature=1.0, max_new_tokens=60)
-    for batch in sample_completions(model, chat, PROMPTS, settings, {"0", "1", "2", "3"}, 64):  # type: ignore[arg-type]
+    for batch in sample_completions(model, chat, PROMPTS, settings, 64):  # type: ignore[arg-type]
         for completion in (sampled.completion for sampled in batch):
             ended = completion.text.split()[-1] == str(END)
             assert completion.finish_reason == ("end" if ended else "length")

@@ -16,7 +16,7 @@ from trimtab.errors import ModelError
 from trimtab.models.adapters import add_adapter
 from trimtab.models.checkpoint import save_adapter, save_full_model
 from trimtab.models.config import Model
-from trimtab.models.lazy_model import LazyModel, read_logprobs_cached
+from trimtab.models.lazy_model import CachedLogprobReader, LazyModel
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.models.references import ModelRef
 from trimtab.models.scoring.logprob_cache import CachedBatch, LogprobCache
@@ -54,7 +54,7 @@ def read(model: LazyModel, count: int = 3, budget: int = 64) -> tuple[list[list[
     pairs = tokenize_texts(model, count)
     sums: dict[int, list[float]] = {}
     num_cached = 0
-    for indices, batch, is_cached in read_logprobs_cached(model, pairs, budget, [True] * len(pairs), fail_on_notice):
+    for indices, batch, is_cached in CachedLogprobReader(model, fail_on_notice).iter_batches(pairs, budget):
         sums.update(zip(indices, batch.sums, strict=True))
         num_cached += len(indices) if is_cached else 0
     return [sums[index] for index in range(len(pairs))], num_cached

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StoreError
 from trimtab.pipeline.distributed import HEARTBEAT_FILE, heartbeat, wait_for_stage
+from trimtab.pipeline.joined_run import join_run
 from trimtab.pipeline.stage import Stage
 from trimtab.report.collect.report import collect_report
 from trimtab.storage.artifacts import Store
@@ -71,3 +75,18 @@ def test_a_worker_waits_as_long_as_the_main_process_is_alive(tmp_path: Path) -> 
         main_process.join()
     assert artifact.record["name"] == "split"
     assert not (tmp_path / HEARTBEAT_FILE).exists()
+
+
+def test_no_other_process_joins_a_distributed_run_while_it_is_alive(finished_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    runtime = Runtime(progress=lambda label, total, unit: nullcontext(lambda done=1: None), notify=lambda message: None)
+
+    def join() -> tuple[str, ...]:
+        return join_run(run, runtime, lambda number, total, name: None, wait_seconds=0).created
+
+    with (
+        heartbeat(run),
+        pytest.raises(StoreError, match="is a run that torchrun started, whose processes train together"),
+    ):
+        join()
+    assert join() == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def test_every_reward_has_its_human_agreement(report: Report) -> None:
     assert rewards["own"].n_training_pairs > 0
 
 
-def test_resumed_scoring_with_a_trained_reward_model_gives_the_same_rewards(
+def test_a_trained_reward_model_scores_a_chunk_in_its_order_whatever_its_batches_are(
     run_folder: Path, tiny_model: Path, runtime: Runtime
 ) -> None:
     (checkpoint,) = run_folder.glob("stages/study-reward-model.own-*")
@@ -82,16 +82,19 @@ def test_resumed_scoring_with_a_trained_reward_model_gives_the_same_rewards(
         for text in (pair.a, pair.b, pair.a + pair.b)
     ]
     scorer = StudyRewardModel(data=Starter(limit=60, seed=5), model=Model(base=str(tiny_model), dtype="float32"))
-    small_batches = replace(runtime, token_budget=300)
 
-    def score(indices: set[int]) -> dict[int, Score]:
-        batches = scorer.score_with_checkpoint(checkpoint, completions, indices, small_batches)
-        return {index: score for batch in batches for index, score in batch.items()}
+    def score(selected: Sequence[Completion], budget: int = 300) -> list[Score]:
+        ticks: list[int] = []
+        score_chunk = scorer.load_checkpoint(checkpoint, replace(runtime, token_budget=budget))
+        scores = score_chunk(selected, lambda done=1: ticks.append(done))
+        assert (sum(ticks), len(ticks) > 1) == (len(selected), budget == 300)
+        return scores
 
-    scores = score(set(range(len(completions))))
-    assert [scores[index].prompt_id for index in range(len(completions))] == [each.prompt_id for each in completions]
-    remaining = {1, 2, 9, 17}
-    assert score(remaining) == {index: scores[index] for index in remaining}
+    scores = score(completions)
+    assert [each.prompt_id for each in scores] == [each.prompt_id for each in completions]
+    assert score(completions) == scores
+    values = [[each.value for each in group] for group in (scores, score(completions, 100_000))]
+    assert values[0] == pytest.approx(values[1], abs=1e-5)
 
 
 def test_the_checkers_agreement_is_computed_from_its_scores(run_folder: Path, report: Report) -> None:

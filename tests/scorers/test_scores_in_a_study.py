@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,17 @@ class InterruptedScorer(Component):
         return "the same scorer"
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
-        return list(self.iter_scores(completions, runtime))
+        raise NotImplementedError
 
-    def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        for item in completions:
-            with Path(self.calls).open("a") as out:
-                out.write(f"{item.prompt_id}\n")
-            if len(read_calls(self.calls)) == self.interrupt_at:
-                raise KeyboardInterrupt
-            yield Score(prompt_id=item.prompt_id, value=math.log(1 + len(item.text)))
+    def load_score_function(self, runtime: Runtime) -> Callable[[Completion], Score]:
+        return self._score_one
+
+    def _score_one(self, item: Completion) -> Score:
+        with Path(self.calls).open("a") as out:
+            out.write(f"{item.prompt_id}\n")
+        if len(read_calls(self.calls)) == self.interrupt_at:
+            raise KeyboardInterrupt
+        return Score(prompt_id=item.prompt_id, value=math.log(1 + len(item.text)))
 
 
 class BatchScorer(Component):
@@ -87,12 +89,11 @@ class ShorteningScorer(Component):
         ]
 
 
-class ExtraScore(InterruptedScorer):
-    """Returns one score too many."""
+class OtherScore(InterruptedScorer):
+    """Returns the scores of another completion."""
 
-    def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        yield from super().iter_scores(completions, runtime)
-        yield Score(prompt_id="nobody's", value=1.0)
+    def load_score_function(self, runtime: Runtime) -> Callable[[Completion], Score]:
+        return lambda completion: Score(prompt_id="nobody's", value=1.0)
 
 
 def read_calls(calls: str) -> list[str]:
@@ -179,7 +180,9 @@ def test_scores_of_shortened_texts_are_counted(tmp_path: Path) -> None:
     assert score_pairs(tmp_path / "b", scorer, TEST_PAIRS[:3]).record["facts"]["truncated"] == 3
 
 
-@pytest.mark.parametrize("scorer", [BatchScorer(values=("1",)), ExtraScore(calls="calls")], ids=["too few", "too many"])
+@pytest.mark.parametrize(
+    "scorer", [BatchScorer(values=("1",)), OtherScore(calls="calls")], ids=["too few", "another one"]
+)
 def test_a_scorer_must_return_one_score_per_completion(
     scorer: Component, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

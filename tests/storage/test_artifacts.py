@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
-from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
 from trimtab.storage.artifacts import Artifact, Draft, Store, open_artifact
@@ -24,7 +21,6 @@ from trimtab.storage.recipe import Recipe
 RECIPE = Recipe(stage="count", version=1, settings={"beta": 0.1, "seed": 3}, inputs={"split": "ab", "model": "cd"})
 SCHEMA = pa.schema([("id", pa.string()), ("value", pa.float64())])
 ROWS: list[dict[str, Any]] = [{"id": "one", "value": 1.0}, {"id": "two", "value": None}]
-KEYS = ["a", "b", "c", "d", "e"]
 LOCK = """
 import sys
 from pathlib import Path
@@ -56,26 +52,6 @@ def fail_after_rows(draft: Draft) -> Mapping[str, Any]:
 def make_draft(folder: Path) -> Draft:
     folder.mkdir(exist_ok=True)
     return Draft(folder=folder)
-
-
-class RowMaker:
-    """Computes one row per key in chunks of two, and stops before the chunk that contains `stop`."""
-
-    def __init__(self, stop: str = "") -> None:
-        self.stop = stop
-        self.requested: list[str] = []
-
-    def __call__(self, keys: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        self.requested = list(keys)
-        for start in range(0, len(keys), 2):
-            chunk = keys[start : start + 2]
-            if self.stop in chunk:
-                raise StopError
-            yield [{"key": key, "text": key * 3} for key in chunk]
-
-
-def expected_rows(keys: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"key": key, "text": key * 3} for key in keys]
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
@@ -168,69 +144,6 @@ def test_rows_and_json_values_survive_a_round_trip(tmp_path: Path) -> None:
     assert (artifact.read_rows("rows"), artifact.read_json("notes")) == (ROWS, {"ä": [1, None]})
 
 
-def test_rows_are_returned_in_the_order_of_the_keys(tmp_path: Path) -> None:
-    def backwards(keys: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        yield from ([row] for row in expected_rows(keys[::-1]))
-
-    assert make_draft(tmp_path / "x").resumable_rows("texts", KEYS, backwards) == expected_rows(KEYS)
-
-
-def test_a_stopped_stage_resumes_with_the_missing_rows(tmp_path: Path) -> None:
-    draft = make_draft(tmp_path / "x")
-    with pytest.raises(StopError):
-        draft.resumable_rows("texts", KEYS, RowMaker(stop="c"))
-    second = RowMaker()
-    assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
-    assert second.requested == ["c", "d", "e"]
-    assert (draft.folder / "texts.jsonl.part").read_text().count("\n") == len(KEYS)
-
-
-def test_a_truncated_last_line_is_computed_again(tmp_path: Path) -> None:
-    draft = make_draft(tmp_path / "x")
-    draft.resumable_rows("texts", KEYS, RowMaker())
-    part = draft.folder / "texts.jsonl.part"
-    part.write_bytes(part.read_bytes()[:-9])
-    second = RowMaker()
-    assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
-    assert second.requested == ["e"]
-
-
-def test_partial_rows_of_another_stage_are_computed_again(tmp_path: Path) -> None:
-    one, two = make_draft(tmp_path / "x"), make_draft(tmp_path / "y")
-    one.resumable_rows("texts", KEYS, RowMaker())
-    shutil.copy(one.folder / "texts.jsonl.part", two.folder / "texts.jsonl.part")
-    second = RowMaker()
-    two.resumable_rows("texts", KEYS, second)
-    assert second.requested == KEYS
-
-
-def test_partial_arrays_that_are_damaged_or_swapped_are_computed_again(tmp_path: Path) -> None:
-    computed: list[int] = []
-
-    def compute(indices: slice) -> NDArray[np.float32]:
-        computed.append(indices.start)
-        return np.full((2, 3), indices.start, np.float32)
-
-    draft = make_draft(tmp_path / "x")
-    draft.resumable_array("values", 6, 2, compute, lambda _: None)
-    expected = (draft.folder / "values.npy").read_bytes()
-    parts = sorted(draft.folder.glob("*.part"))
-    contents = [part.read_bytes() for part in parts]
-    for part, content in zip(parts, [contents[1], contents[0], contents[2][:-1]], strict=True):
-        part.write_bytes(content)
-    draft.resumable_array("values", 6, 2, compute, lambda _: None)
-    assert computed == [0, 2, 4] * 2
-    assert (draft.folder / "values.npy").read_bytes() == expected
-
-
-def test_partial_files_are_deleted_when_a_folder_is_complete(tmp_path: Path) -> None:
-    def write_resumable(draft: Draft) -> Mapping[str, Any]:
-        return {"rows": len(draft.resumable_rows("texts", KEYS, RowMaker()))}
-
-    folder = Store(tmp_path).get_or_create("count", RECIPE, write_resumable).folder
-    assert [path.name for path in folder.iterdir()] == ["record.json"]
-
-
 def test_one_run_at_a_time_locks_a_folder_and_the_error_gives_its_process(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     command = [sys.executable, "-c", LOCK, str(store.root)]
@@ -264,24 +177,6 @@ def test_a_full_disk_gives_the_fix_when_a_table_is_written(tmp_path: Path) -> No
     with pytest.raises(StoreError, match=rf"no space left for {draft.folder}"):
         draft.write_rows("rows", ROWS, SCHEMA)
     assert not (draft.folder / "rows.parquet").exists()
-
-
-@needs_full_device
-def test_a_run_resumes_once_there_is_space(tmp_path: Path) -> None:
-    draft = make_draft(tmp_path / "x")
-    with pytest.raises(StopError):
-        draft.resumable_rows("texts", KEYS, RowMaker(stop="c"))
-    # the first lines are saved; then the link replaces the partial file, as if the disk filled up
-    part, spare = draft.folder / "texts.jsonl.part", draft.folder / "spare"
-    spare.write_bytes(part.read_bytes())
-    (draft.folder / "texts.jsonl.part.writing").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match=r"no space left .* resumes from there"):
-        draft.resumable_rows("texts", KEYS, RowMaker())
-    (draft.folder / "texts.jsonl.part.writing").unlink(missing_ok=True)
-    spare.replace(part)
-    second = RowMaker()
-    assert draft.resumable_rows("texts", KEYS, second) == expected_rows(KEYS)
-    assert second.requested == ["c", "d", "e"]
 
 
 def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ def work(
     """Help with a run that `trimtab run` has started, on any host.
 
     The host must see the run folder, and the files, models and components that the study names. Executes stages until none is
-    left; the process of `trimtab run` writes the report. Start it in the same working directory, with the same --trainer and
-    --store. Executes a study from DIR, including its custom components, so join only runs that you trust.
+    left, and chunks of the stages that others execute; the process of `trimtab run` writes the report. Start it in the same
+    working directory, with the same --trainer and --store. Executes a study from DIR, including its custom components, so join
+    only runs that you trust.
     """
     from trimtab.pipeline.joined_run import join_run
     from trimtab.storage.shared_store import SharedStore
@@ -35,6 +36,9 @@ def work(
     runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
     shared = None if store is None else SharedStore(store)
     result = join_run(folder, runtime, stage_progress_callback(), shared, wait)
-    err.print(f"{len(result.created)} stages run", highlight=False)
+    err.print(
+        f"{len(result.created)} stages run, {result.chunks} chunks computed for stages of other processes",
+        highlight=False,
+    )
     if result.failed:
         raise TrimtabError(f"{len(result.failed)} stages failed here: {', '.join(result.failed)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from trimtab.core.annotator_inputs import AnnotatorInputs, LabelField, Requirements
@@ -197,10 +197,10 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class StreamingScorer(Protocol):
-    """A scorer whose scores are independent of each other, so that they can be saved as they are computed."""
+    """A scorer whose scores are independent of each other, so that chunks of them can be saved, each by another process."""
 
-    def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        """Yields one score per completion, in order, each computed on demand."""
+    def load_score_function(self, runtime: Runtime) -> Callable[[Completion], Score]:
+        """Loads what scoring needs, such as a model, and returns the function that scores one completion."""
         ...
 
 

@@ -40,3 +40,8 @@ class Runtime:
     @property
     def is_main_process(self) -> bool:
         return self.rank == 0
+
+    @property
+    def rounding_options(self) -> dict[str, Any]:
+        """The options that affect the rounding of results. Processes that share a stage need the same ones."""
+        return {"device": self.device.partition(":")[0], "token_budget": self.token_budget}

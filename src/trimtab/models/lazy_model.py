@@ -12,6 +12,7 @@ from trimtab.models.scoring.logprob_cache import CachedBatch, LogprobCache
 
 if TYPE_CHECKING:
     from trimtab.models.checkpoint import LoadedModel
+    from trimtab.models.scoring.logprobs import LogprobReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +34,36 @@ class LazyModel:
         return self.max_positions is None or pair.max_text_length <= self.max_positions
 
 
-def read_logprobs_cached(
-    model: LazyModel,
-    pairs: Sequence[TokenizedPair],
-    token_budget: int,
-    needed: Sequence[bool],
-    notify: Callable[[str], None],
-) -> Iterator[tuple[list[int], CachedBatch, bool]]:
-    """Yield indices, their log-probabilities, and whether they come from the cache.
+class CachedLogprobReader:
+    """Reads log-probabilities through the cache on disk.
 
-    Batches and their order are those of `read_logprobs`. The model is loaded for the first batch that is not in the cache,
-    and not at all if every batch is.
+    The model is loaded for the first batch that is not in the cache, and not at all if every batch is. Not frozen: it keeps
+    the loaded model.
     """
-    from trimtab.models.scoring.logprobs import LogprobReader, build_logprob_reader, read_logprob_batch
 
-    cache = LogprobCache.for_model(model.content_hash)
-    reader: LogprobReader | None = None
-    for indices in batch_by_length([len(pair) for pair in pairs], token_budget):
-        if not any(needed[index] for index in indices):
-            continue
-        batch = [pairs[index] for index in indices]
-        cached = cache.get(batch)
-        if cached is not None:
-            yield indices, cached, True
-            continue
-        reader = reader or build_logprob_reader(model.load(), notify)
-        computed = CachedBatch(reader.layout, read_logprob_batch(reader, batch))
-        cache.add(batch, computed)
-        yield indices, computed, False
+    def __init__(self, model: LazyModel, notify: Callable[[str], None]) -> None:
+        self._model = model
+        self._notify = notify
+        self._cache = LogprobCache.for_model(model.content_hash)
+        self._reader: LogprobReader | None = None
+
+    def iter_batches(
+        self, pairs: Sequence[TokenizedPair], token_budget: int
+    ) -> Iterator[tuple[list[int], CachedBatch, bool]]:
+        """Yield indices, their log-probabilities, and whether they come from the cache.
+
+        Batches and their order are those of `read_logprobs`.
+        """
+        for indices in batch_by_length([len(pair) for pair in pairs], token_budget):
+            batch = [pairs[index] for index in indices]
+            cached = self._cache.get(batch)
+            yield (indices, self._compute(batch), False) if cached is None else (indices, cached, True)
+
+    def _compute(self, batch: Sequence[TokenizedPair]) -> CachedBatch:
+        from trimtab.models.scoring.logprobs import build_logprob_reader, read_logprob_batch
+
+        if self._reader is None:
+            self._reader = build_logprob_reader(self._model.load(), self._notify)
+        computed = CachedBatch(self._reader.layout, read_logprob_batch(self._reader, batch))
+        self._cache.add(batch, computed)
+        return computed

@@ -77,6 +77,11 @@ def wait_for_stage(stage: Stage, store: Store, max_silence: float = MAX_SILENCE_
     return artifact
 
 
+def is_trained_by_several_processes(folder: Path) -> bool:
+    """Whether the main process of a distributed run is alive."""
+    return time.time() - _last_heartbeat(folder) < MAX_SILENCE_SECONDS
+
+
 def _last_heartbeat(folder: Path) -> float:
     try:
         return (folder / HEARTBEAT_FILE).stat().st_mtime

@@ -17,6 +17,7 @@ from trimtab.core.component import validate_settings
 from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StoreError, StudyError
+from trimtab.pipeline.distributed import is_trained_by_several_processes
 from trimtab.pipeline.plan import Plan, build_plan
 from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
 from trimtab.pipeline.run_index import RUN_INDEX_FILE, RunIndex, load_run_index
@@ -36,9 +37,13 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedWork:
-    """The names of the folders that a process created, and the errors of the stages that it could not execute, by name."""
+    """The names of the folders that a process created, and the errors of the stages that it could not execute, by name.
+
+    `chunks` is the number of chunks that it computed for stages of other processes.
+    """
 
     created: tuple[str, ...]
+    chunks: int = 0
     failed: Mapping[str, str]
 
 
@@ -51,6 +56,8 @@ def join_run(
 ) -> JoinedWork:
     """Executes all stages of a run that no other process executes, until none is left. A stage that fails is left out.
 
+    In between, it computes chunks of the stages that others execute.
+
     Waits up to `wait_seconds` until the run has a finished split. Imports the custom components that the study names. Raises
     `StoreError` if the folder then holds no such run, or if another version, other data or other weights would give other
     stages here.
@@ -60,6 +67,7 @@ def join_run(
     failed: dict[str, str] = {}
 
     def leave_out(stage: Stage, error: Exception) -> bool:
+    chunks: list[int] = []
         failed[stage.name] = describe_error(error)
         runtime.notify(f"{failed[stage.name]}; the stage is left to the process of `trimtab run`")
         return True
@@ -72,7 +80,8 @@ def join_run(
         arms=plan.arms_by_stage,
         locks=StageLocks(folder),
     ).execute(plan.stages)
-    return JoinedWork(created=tuple(created), failed=failed)
+    return JoinedWork(created=tuple(created), failed=failed, chunks=sum(chunks))
+        on_chunks=lambda count, name: chunks.append(count),
 
 
 def find_plan(study: Study, store: Store) -> Plan | None:
@@ -108,6 +117,10 @@ def _read_plan(folder: Path) -> Plan | str:
         return f"{folder} holds no run; start it with: trimtab run STUDY.yaml --out {folder}"
     index = load_run_index(folder)
     if index.trimtab_version != version("trimtab"):
+    if is_trained_by_several_processes(folder):
+        raise StoreError(
+            f"{folder} is a run that torchrun started, whose processes train together; no others can join it"
+        )
         raise StoreError(
             f"{folder} is a run of Trimtab {index.trimtab_version}, and this is {version('trimtab')}; use one version"
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
+from trimtab.pipeline.chunk_sharing import ChunkSharing
 from trimtab.pipeline.engine_resources import ENGINE_PREFIX
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
@@ -30,6 +31,7 @@ OnStageError = Callable[[Stage, Exception], bool]
 class StageScheduler:
     """Executes stages in the order of the plan, as soon as their inputs are finished.
 
+    While other processes execute all stages that could be next, it computes chunks for them, and reports them to `on_chunks`.
     All artifacts are added to those of `source`, by fingerprint. `locks` are set if other processes execute stages of the
     same run. `arms` are the names of the arms for error messages, by fingerprint. `on_stage_created` receives the name of each
     new folder. An error is raised unless `on_error` returns True; then the stage and all stages that need it are left out.
@@ -41,21 +43,27 @@ class StageScheduler:
     on_error: OnStageError = lambda stage, error: False
     arms: Mapping[str, str] = field(default_factory=dict)
     locks: StageLocks | None = None
+    on_chunks: Callable[[int, str], None] = lambda count, name: None
 
     def execute(self, stages: Sequence[Stage]) -> None:
         """`stages` are in topological order."""
         artifacts = self.source.artifacts
         pending = {number: stage for number, stage in enumerate(stages, 1) if stage.fingerprint not in artifacts}
+        sharing = None if self.locks is None else ChunkSharing(self.source, self.locks, self.on_chunks)
         while pending:
             expected = {stage.fingerprint for stage in pending.values()} | artifacts.keys()
             for number, stage in pending.items():
-                inputs = {each.fingerprint for each in stage.input_stages.values()}
-                is_ready = inputs <= artifacts.keys()
-                if not inputs <= expected or (is_ready and self._finish(number, len(stages), stage)):
+                is_possible = _list_inputs(stage) <= expected
+                if not is_possible or (self._is_ready(stage) and self._finish(number, len(stages), stage)):
                     del pending[number]
                     break
-            else:
-                time.sleep(IDLE_SECONDS)  # other processes execute all stages that could be next
+            else:  # other processes execute all stages that could be next
+                ready = [stage for stage in pending.values() if self._is_ready(stage)]
+                if sharing is None or not any(sharing.compute_chunks(stage) for stage in ready):
+                    time.sleep(IDLE_SECONDS)
+
+    def _is_ready(self, stage: Stage) -> bool:
+        return _list_inputs(stage) <= self.source.artifacts.keys()
 
     def _finish(self, number: int, total: int, stage: Stage) -> bool:
         """Finds or executes the stage, or leaves it out after an error. False if another process is executing it."""
@@ -87,6 +95,10 @@ class StageScheduler:
             return nullcontext(True)
         engines = {value for name, value in stage.recipe.inputs.items() if name.startswith(ENGINE_PREFIX)}
         return self.locks.try_acquire([stage.fingerprint, *(f"engine-{hash_json(value)[:16]}" for value in engines)])
+
+
+def _list_inputs(stage: Stage) -> set[str]:
+    return {each.fingerprint for each in stage.input_stages.values()}
 
 
 def discard_stale_stages(stages: Sequence[Stage], store: Store, runtime: Runtime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -73,16 +73,12 @@ class RewardModel(Component):
         return compute_model_hash(self.model) or f"not-downloaded:{self.model.base}"
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]:
-        return list(self.iter_scores(completions, runtime))
+        score_completion = self.load_score_function(runtime)
+        return [score_completion(completion) for completion in completions]
 
-    def iter_scores(self, completions: Sequence[Completion], runtime: Runtime) -> Iterator[Score]:
-        """Yields one score per completion. Loads the model when the first score is requested."""
+    def load_score_function(self, runtime: Runtime) -> Callable[[Completion], Score]:
         loaded = _load_reward_model(self.model, runtime, allow_default_template=self.input_format == "text_pair")
-        with runtime.progress("Scoring responses", len(completions), "responses") as tick:
-            for completion in completions:
-                score = _score_completion(loaded, completion, self)
-                tick()
-                yield score
+        return lambda completion: _score_completion(loaded, completion, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -11,10 +10,12 @@ from pydantic import Field
 
 from trimtab.config.training import RewardModelSettings
 from trimtab.core.component import Component, ComponentField
-from trimtab.core.runtime import Runtime
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.types import Completion, Score
+
+ScoreChunk = Callable[[Sequence[Completion], ProgressTick], list[Score]]
 
 
 class StudyRewardModel(Component):
@@ -39,21 +40,19 @@ class StudyRewardModel(Component):
             "study_reward_model works only in a study, which trains it; use reward_model for a published model"
         )
 
-    def score_with_checkpoint(
-        self, folder: Path, completions: Sequence[Completion], indices: AbstractSet[int], runtime: Runtime
-    ) -> Iterator[dict[int, Score]]:
-        """Yields batches of scores, by index, of the completions at `indices`, from the model trained into `folder`."""
+    def load_checkpoint(self, folder: Path, runtime: Runtime) -> ScoreChunk:
+        """The function that scores completions with the model trained into `folder`, in their order."""
         from trimtab.models.packing.pair_batch import tokenize_pair  # noqa: PLC0415
         from trimtab.models.scoring.reward_head import RewardReader  # noqa: PLC0415
 
         reader = RewardReader.load(folder, runtime.notify, runtime.device)
-        rows = [tokenize_pair(reader.loaded.chat, completion.prompt, completion.text) for completion in completions]
-        with runtime.progress("Scoring responses", len(rows), "responses") as tick:
-            tick(len(rows) - len(indices))
-            for batch in reader.iter_rewards(rows, runtime.token_budget, indices):
-                rewards = {index: first for index, (first, _) in batch.items() if index in indices}
-                yield {
-                    index: Score(prompt_id=completions[index].prompt_id, value=value)
-                    for index, value in rewards.items()
-                }
-                tick(len(rewards))
+
+        def score_chunk(completions: Sequence[Completion], tick: ProgressTick) -> list[Score]:
+            rows = [tokenize_pair(reader.loaded.chat, completion.prompt, completion.text) for completion in completions]
+            rewards: dict[int, float] = {}
+            for batch in reader.iter_rewards(rows, runtime.token_budget):
+                rewards |= {index: first for index, (first, _) in batch.items()}
+                tick(len(batch))
+            return [Score(prompt_id=each.prompt_id, value=rewards[index]) for index, each in enumerate(completions)]
+
+        return score_chunk

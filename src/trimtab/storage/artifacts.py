@@ -8,17 +8,16 @@ depends on, so a changed setting creates a new folder and never reuses an old re
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 import numpy as np
@@ -27,9 +26,23 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
-from trimtab.storage.atomic import WRITING_SUFFIX, atomic_write_array, atomic_write_bytes, atomic_write_text
+from trimtab.storage.atomic import WRITING_SUFFIX, atomic_write_array, atomic_write_text
+from trimtab.storage.chunks import (
+    ARRAY,
+    MARK,
+    ROWS,
+    Chunking,
+    ChunkTable,
+    Codec,
+    NoChunkLeftError,
+    Rows,
+    compute_all_chunks,
+    compute_open_chunks,
+    delete_chunk_lists,
+    find_chunk_tables,
+    require_same_chunks,
+)
 from trimtab.storage.disk_errors import translate_os_errors
-from trimtab.storage.line_checksums import decode_line, encode_line
 from trimtab.storage.readers import map_array, parse_table, read_json_document, translate_read_errors
 from trimtab.storage.recipe import Recipe, canonical_json
 from trimtab.storage.record import (
@@ -45,6 +58,7 @@ from trimtab.storage.record import (
 )
 
 ParquetRow = Mapping[str, Any]
+T = TypeVar("T")
 # The folder, in a run, of the folders of its stages.
 STAGES_DIR = "stages"
 # The lock of a folder, and who holds it.
@@ -70,7 +84,7 @@ class Artifact:
         return parse_table(path, data, schema, remedy)
 
     def read_array(self, name: str) -> NDArray[np.float32]:
-        """Memory-maps an array that `Draft.resumable_array` wrote; rows are read from disk on access."""
+        """Memory-maps an array that `Draft.compute_array` wrote; rows are read from disk on access."""
         return map_array(self.folder / f"{name}.npy", describe_remedy(self.folder))
 
     def read_json(self, name: str) -> Any:
@@ -85,65 +99,57 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """An incomplete stage folder. Its files survive a kill; only the `resumable_` methods skip work already done."""
+    """An incomplete stage folder. Its files survive a kill; only the `compute_` methods skip work already done.
+
+    With `helps`, another process executes the stage. This one computes chunks for it, writes nothing else, and ends with
+    `NoChunkLeftError` in the first `compute_` method.
+    """
 
     folder: Path
+    helps: bool = False
 
     def write_rows(self, name: str, rows: Sequence[ParquetRow], schema: pa.Schema) -> None:
+        if self.helps:
+            return
         with translate_os_errors(self.folder):
             partial = self.folder / f"{name}.parquet{PARTIAL_SUFFIX}"
             pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), partial)
             os.replace(partial, self.folder / f"{name}.parquet")
 
     def write_json(self, name: str, value: Any) -> None:
+        if self.helps:
+            return
         with translate_os_errors(self.folder):
             atomic_write_text(
                 self.folder / f"{name}.json", json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
             )
 
-    def resumable_rows(
-        self, name: str, keys: Sequence[str], make: Callable[[Sequence[str]], Iterator[list[dict[str, Any]]]]
-    ) -> list[dict[str, Any]]:
-        """Computes rows in chunks and saves each chunk before the next one starts.
+    def compute_rows(self, name: str, chunking: Chunking, compute: Callable[[slice], Rows]) -> Rows:
+        """Computes JSON rows in chunks, each of which is saved before the next one starts. Returns all rows in order."""
+        return [row for chunk in self._compute_chunks(name, chunking, ROWS, compute) for row in chunk]
 
-        `make` receives the missing keys and yields lists of rows with a `key`. Damaged lines, and a truncated last line left
-        by a kill, are computed again. Returns the rows in the order of `keys`.
-        """
-        part = self.folder / f"{name}.jsonl{PARTIAL_SUFFIX}"
-
-        def encode_rows(added: Iterable[Mapping[str, Any]]) -> bytes:
-            return b"".join(encode_line(row, _describe_part(part)) for row in added)
-
-        with translate_os_errors(self.folder):
-            rows = {row["key"]: row for row in _read_intact_rows(part)}
-            atomic_write_bytes(part, encode_rows(rows.values()))
-            with part.open("ab") as out:
-                for chunk in make([key for key in keys if key not in rows]):
-                    out.write(encode_rows(chunk))
-                    out.flush()
-                    rows.update({str(row["key"]): row for row in chunk})
-        return [rows[key] for key in keys]
-
-    def resumable_array(
-        self,
-        name: str,
-        rows: int,
-        chunk: int,
-        make: Callable[[slice], NDArray[np.float32]],
-        tick: Callable[[int], None],
-    ) -> None:
-        """Computes an array in chunks of rows and saves each chunk before the next one starts."""
-        parts = []
-        for start in range(0, rows, chunk):
-            indices = slice(start, min(start + chunk, rows))
-            part = self.folder / f"{name}-{start:09d}{PARTIAL_SUFFIX}"
-            values = _read_intact_array(part)
-            if values is None:
-                values = make(indices)
-                _write_array_part(part, values)
-            parts.append(values)
-            tick(indices.stop - indices.start)
+    def compute_array(self, name: str, chunking: Chunking, compute: Callable[[slice], NDArray[np.float32]]) -> None:
+        """Computes an array in chunks of rows, each of which is saved before the next one starts, and writes it."""
+        parts = self._compute_chunks(name, chunking, ARRAY, compute)
         atomic_write_array(self.folder / f"{name}.npy", np.concatenate(parts))
+
+    def compute_cached(self, name: str, chunking: Chunking, compute: Callable[[slice], list[T]]) -> list[T]:
+        """Computes values in chunks whose expensive parts are cached by `compute`, so this process computes all of them.
+
+        Chunks that another process has computed are only faster. Returns all values in order.
+        """
+        return [value for chunk in self._compute_chunks(name, chunking, MARK, compute) for value in chunk]
+
+    def _compute_chunks(self, name: str, chunking: Chunking, codec: Codec[T], compute: Callable[[slice], T]) -> list[T]:
+        table = ChunkTable(self.folder, name, chunking.num_rows, chunking.size, chunking.conditions)
+        with translate_os_errors(self.folder):
+            if not self.helps:
+                return compute_all_chunks(table, codec, compute, chunking.on_load)
+            listed = next((each for each in find_chunk_tables(self.folder) if each.name == name), None)
+            if listed is None:
+                raise NoChunkLeftError(0)
+            require_same_chunks(table, listed)
+            raise NoChunkLeftError(compute_open_chunks(table, codec, compute))
 
 
 class Store:
@@ -214,6 +220,7 @@ class Store:
         folder = self.folder(name, recipe)
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            delete_chunk_lists(folder)
         seconds = self._read_elapsed(folder)
         start = time.monotonic()
         try:
@@ -272,47 +279,9 @@ def open_artifact(folder: Path) -> Artifact:
 def _delete_temporary_files(folder: Path) -> None:
     (folder / ELAPSED_FILE).unlink(missing_ok=True)
     for path in [*folder.glob(f"*{PARTIAL_SUFFIX}"), *folder.glob(f"*{WRITING_SUFFIX}")]:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process can rename its temporary file at this moment
     for checkpoint in folder.glob(f"{CHECKPOINT_PREFIX}*"):
         shutil.rmtree(checkpoint)
-
-
-def _read_intact_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a partial file, without damaged lines and a truncated last line."""
-    if not path.is_file():
-        return
-    for line in path.read_bytes().splitlines(keepends=True):
-        with suppress(ValueError):
-            row = decode_line(line, _describe_part(path)) if line.endswith(b"\n") else {}
-            if isinstance(row.get("key"), str):
-                yield row
-
-
-def _write_array_part(path: Path, values: NDArray[np.float32]) -> None:
-    """The array, followed by the SHA-256 of its file's name and its bytes."""
-    data = io.BytesIO()
-    np.save(data, values, allow_pickle=False)
-    atomic_write_bytes(path, data.getvalue() + _hash_part(path, data.getvalue()))
-
-
-def _read_intact_array(path: Path) -> NDArray[np.float32] | None:
-    """The array of a partial file; None if there is none, or if it is damaged."""
-    if not path.is_file():
-        return None
-    data = path.read_bytes()
-    data, digest = data[:-32], data[-32:]
-    if _hash_part(path, data) != digest:
-        return None
-    return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
-
-
-def _hash_part(path: Path, data: bytes) -> bytes:
-    return hashlib.sha256(_describe_part(path).encode() + b"\n" + data).digest()
-
-
-def _describe_part(path: Path) -> str:
-    """What a partial file belongs to. It enters the checksums: parts of two stages, or of one array, can be confused."""
-    return f"{path.parent.name}/{path.name}"
 
 
 def _describe_lock_owner(path: Path) -> str:

@@ -24,9 +24,10 @@ def atomic_write_text(path: Path, text: str) -> None:
     atomic_write_bytes(path, text.encode())
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
+def atomic_write_bytes(path: Path, data: bytes, writer: str = "") -> None:
+    """`writer` makes the temporary name unique, for a file that several processes can write at the same time."""
     with translate_os_errors(path.parent):
-        _replace_contents(path, lambda out: out.write(data))
+        _replace_contents(path, lambda out: out.write(data), writer)
 
 
 def atomic_write_array(path: Path, values: NDArray[np.float32]) -> None:
@@ -70,8 +71,8 @@ def apply_umask(path: Path) -> None:
     path.chmod(0o666 & ~umask)
 
 
-def _replace_contents(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    partial = path.with_name(path.name + WRITING_SUFFIX)
+def _replace_contents(path: Path, write: Callable[[BinaryIO], object], writer: str = "") -> None:
+    partial = path.with_name(path.name + writer + WRITING_SUFFIX)
     try:
         with partial.open("wb") as out:
             write(out)

@@ -26,6 +26,11 @@ class StageLocks:
         with ExitStack() as acquired:
             yield self._acquire(names, acquired)
 
+    def is_held(self, name: str) -> bool:
+        """Whether another process holds the lock."""
+        with self.try_acquire([name]) as is_acquired:
+            return not is_acquired
+
     def _acquire(self, names: Collection[str], acquired: ExitStack) -> bool:
         folder = self.root / STAGE_LOCKS_DIR
         with translate_os_errors(folder):

@@ -22,7 +22,7 @@ from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import sort_stages
 from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stage_scheduler import execute_stages
-from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator
+from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator, run_chunks_alone
 from trimtab.pipeline.stages.filter import as_filter
 from trimtab.pipeline.stages.split import as_source
 from trimtab.pipeline.trial_prompts import Trials, compute_trial_key
@@ -107,7 +107,9 @@ def annotate_pairs(
         folds = as_filter(label_filter).requirements().cross_fit_folds if label_filter else 0
         labels, inputs = _train_and_label(annotator, source, inputs, training_pairs, folds, folder, runtime)
     elif engines:
-        labels = annotate_in_chunks("Prompting", as_annotator(annotator), pairs, inputs, runtime, folder)
+        labels = annotate_in_chunks(
+            "Prompting", as_annotator(annotator), pairs, inputs, runtime, folder, run_chunks_alone
+        )
     else:
         labels = as_annotator(annotator).annotate(pairs, inputs)
     seconds = (time.monotonic() - start) / max(1, len(pairs))

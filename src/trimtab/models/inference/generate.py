@@ -6,7 +6,7 @@ The random numbers of a prompt come from the seed and its ID, so results do not 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,13 +39,11 @@ def sample_completions(
     chat: ChatTokenizer,
     prompts: Sequence[tuple[str, Prompt]],
     sampling: Sampling,
-    needed_ids: Collection[str],
     token_budget: int,
 ) -> Iterator[list[SampledCompletion]]:
     """Generate responses to (ID, prompt) pairs, one batch at a time, longest prompts first.
 
-    Batches are formed from all prompts, so that a resumed run forms the same batches. Batches without any of `needed_ids` are
-    skipped.
+    Batches are formed from these prompts: for the same bytes, pass the same prompts.
     """
     select_layout(model)  # also selects the fastest attention for single-token steps
     require_mask_support(model)
@@ -56,8 +54,6 @@ def sample_completions(
     is_finished = _build_stop_condition(chat, sampling.stop)
     for start in range(0, len(encoded), rows):
         batch = encoded[start : start + rows]
-        if not any(prompt_id in needed_ids for prompt_id, _, _ in batch):
-            continue
         rngs = [random.Random(f"{sampling.seed}:{prompt_id}") for prompt_id, _, _ in batch]
         logprobs = SampledLogprobs()
         responses = decode_batch(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,17 +71,14 @@ class RewardReader:
         return cls(loaded, load_reward_head(ResponseRewards(loaded.model), folder))
 
     def iter_rewards(
-        self, pairs: Sequence[TokenizedPair], token_budget: int, needed: AbstractSet[int] | None = None
+        self, pairs: Sequence[TokenizedPair], token_budget: int
     ) -> Iterator[dict[int, tuple[float, float]]]:
         """Rewards of the first and the second response by the pair's index, in batches of at most `token_budget` tokens.
 
-        Batches are formed from all pairs, so that a resumed run forms the same batches. Batches without any of the `needed`
-        indices are skipped; None needs all.
+        Batches are formed from these pairs: for the same bytes, pass the same pairs.
         """
         layout = select_layout(self.module.model)
         for indices in batch_by_length([len(pair) for pair in pairs], token_budget):
-            if needed is not None and needed.isdisjoint(indices):
-                continue
             rewards = compute_rewards(self.module, [pairs[index] for index in indices], self.loaded.pad_id, layout)
             yield {index: (first, second) for index, (first, second) in zip(indices, rewards, strict=True)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
 from trimtab.pipeline.engine_resources import EngineResources, completions_dir
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_split_pairs
 from trimtab.types import Annotation, Pair
 
@@ -25,6 +26,12 @@ from trimtab.types import Annotation, Pair
 MAX_FAILED_LABEL_FRACTION = 0.2
 
 LabelSplit = Literal["unlabeled", "test"]
+# Calls the function for every chunk of so many pairs, and returns all labels in order.
+RunChunks = Callable[[int, Callable[[slice], list[Annotation]]], list[Annotation]]
+
+
+class _TooManyFailedError(Exception):
+    """Stops labeling: the labels will be rejected."""
 
 
 def annotate_stage(
@@ -42,9 +49,14 @@ def annotate_stage(
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], split_name)
         annotator_inputs = dependencies.load_inputs(inputs, pairs, engines.open_engines(draft, inputs, runtime))
+
+        def run_chunks(num_pairs: int, label_chunk: Callable[[slice], list[Annotation]]) -> list[Annotation]:
+            chunking = Chunking(num_rows=num_pairs, size=chunk_size, conditions=runtime.rounding_options)
+            return draft.compute_cached("annotations", chunking, label_chunk)
+
         annotations = (
             annotate_in_chunks(
-                f"Annotating: {name}", annotator, pairs, annotator_inputs, runtime, completions_dir(draft), chunk_size
+                f"Annotating: {name}", annotator, pairs, annotator_inputs, runtime, completions_dir(draft), run_chunks
             )
             if annotator_inputs.engines
             else annotator.annotate(pairs, annotator_inputs)
@@ -99,7 +111,7 @@ def annotate_in_chunks(
     inputs: AnnotatorInputs,
     runtime: Runtime,
     cache_dir: Path,
-    chunk_size: int = PAIRS_PER_CHUNK,
+    run_chunks: RunChunks,
 ) -> list[Annotation]:
     """Labels by an annotator with engines. `label` is the title of the progress bar.
 
@@ -109,19 +121,31 @@ def annotate_in_chunks(
     """
     labels: list[Annotation] = []
     with runtime.progress(label, len(pairs), "pairs") as tick:
-        for start in range(0, len(pairs), chunk_size):
-            chunk = pairs[start : start + chunk_size]
+
+        def label_chunk(part: slice) -> list[Annotation]:
             try:
-                labels += annotator.annotate(chunk, inputs)
+                chunk = annotator.annotate(pairs[part], inputs)
             except EngineError as error:
                 raise EngineError(
                     f"{error}; {len(labels)} of {len(pairs)} pairs were labeled, and all responses so far are cached in "
                     f"{cache_dir}: run the same command again to resume"
                 ) from error
-            tick(len(chunk))
+            labels.extend(chunk)
+            tick(len(pairs[part]))
             if _too_many_failed(labels, len(pairs)):
-                break
-    return labels
+                raise _TooManyFailedError
+            return chunk
+
+        try:
+            return run_chunks(len(pairs), label_chunk)
+        except _TooManyFailedError:
+            return labels
+
+
+def run_chunks_alone(num_pairs: int, label_chunk: Callable[[slice], list[Annotation]]) -> list[Annotation]:
+    """Labels one chunk after the other, in one process without a stage."""
+    starts = range(0, num_pairs, PAIRS_PER_CHUNK)
+    return [label for start in starts for label in label_chunk(slice(start, min(start + PAIRS_PER_CHUNK, num_pairs)))]
 
 
 def as_annotator(component: Component) -> Annotator:

@@ -14,6 +14,7 @@ from trimtab.models.embeddings.registry import compute_encoder_hash, fetch_encod
 from trimtab.pipeline.stage import Stage, StageFunction, StageInputs, Work
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import load_completions, load_split_pairs
 
 # Number of texts whose embeddings are saved together.
@@ -75,13 +76,16 @@ def _write_embeddings(
         return {"texts": 0}
     embed = load_encoder(fetch_encoder(encoder, runtime.notify), runtime.device)
     with runtime.progress(f"Embedding: {name}", len(texts), "texts") as tick:
-        draft.resumable_array(
-            "embeddings",
-            len(texts),
-            EMBEDDING_CHUNK,
-            lambda part: embed([text for _, text in texts[part]], runtime.token_budget).numpy(),
-            tick,
+
+        def compute(part: slice) -> NDArray[np.float32]:
+            embeddings: NDArray[np.float32] = embed([text for _, text in texts[part]], runtime.token_budget).numpy()
+            tick(len(embeddings))
+            return embeddings
+
+        chunking = Chunking(
+            num_rows=len(texts), size=EMBEDDING_CHUNK, conditions=runtime.rounding_options, on_load=tick
         )
+        draft.compute_array("embeddings", chunking, compute)
     return {"texts": len(texts)}
 
 

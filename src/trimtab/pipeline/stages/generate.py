@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.runtime import Runtime
@@ -10,10 +10,15 @@ from trimtab.data.subsample import subsample_ids
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import COMPLETION_SCHEMA, SAMPLED_TOKENS_SCHEMA, completion_to_row, load_split_pairs
 
 if TYPE_CHECKING:
+    from trimtab.models.inference.generate import SampledCompletion
     from trimtab.models.inference.sampling import Sampling
+
+# Number of prompts whose responses are saved together. A constant: batches are formed inside a chunk.
+PROMPTS_PER_CHUNK = 128
 
 
 def generate_stage(
@@ -33,24 +38,21 @@ def generate_stage(
         prompts = [(prompt_id, test_prompts[prompt_id]) for prompt_id in prompt_ids]
         loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device, merge=True)
 
-        def respond(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-            with runtime.progress(f"Generating: {name}", len(prompts), "prompts") as tick:
-                tick(len(prompts) - len(missing))
-                for batch in sample_completions(
-                    loaded.model, loaded.chat, prompts, sampling, set(missing), runtime.token_budget
-                ):
-                    yield [
-                        {
-                            "key": sampled.completion.prompt_id,
-                            **completion_to_row(sampled.completion),
-                            "token_ids": list(sampled.token_ids),
-                            "logprob": sampled.logprob,
-                        }
-                        for sampled in batch
-                    ]
-                    tick(len(batch))
+        with runtime.progress(f"Generating: {name}", len(prompts), "prompts") as tick:
 
-        generated = draft.resumable_rows("completions", prompt_ids, respond)
+            def respond(part: slice) -> list[dict[str, Any]]:
+                rows: dict[str, dict[str, Any]] = {}
+                for batch in sample_completions(
+                    loaded.model, loaded.chat, prompts[part], sampling, runtime.token_budget
+                ):
+                    rows |= {sampled.completion.prompt_id: _sampled_to_row(sampled) for sampled in batch}
+                    tick(len(batch))
+                return [rows[prompt_id] for prompt_id, _ in prompts[part]]
+
+            chunking = Chunking(
+                num_rows=len(prompts), size=PROMPTS_PER_CHUNK, conditions=runtime.rounding_options, on_load=tick
+            )
+            generated = draft.compute_rows("completions", chunking, respond)
         for table, schema in (("completions", COMPLETION_SCHEMA), ("sampled_tokens", SAMPLED_TOKENS_SCHEMA)):
             draft.write_rows(table, [{column: row[column] for column in schema.names} for row in generated], schema)
         return {"prompts": len(generated), "tokens": sum(row["n_tokens"] for row in generated)}
@@ -59,7 +61,7 @@ def generate_stage(
         name=name,
         kind="generate",
         role="evaluation",
-        version=3,
+        version=4,  # batches are formed inside a chunk
         execute=execute,
         settings={
             "sampling": identity_settings(sampling),
@@ -72,6 +74,14 @@ def generate_stage(
             rate_key="generate", unit="prompts", fact="prompts", limit=num_prompts, factor=sampling.max_new_tokens
         ),
     )
+
+
+def _sampled_to_row(sampled: SampledCompletion) -> dict[str, Any]:
+    return {
+        **completion_to_row(sampled.completion),
+        "token_ids": list(sampled.token_ids),
+        "logprob": sampled.logprob,
+    }
 
 
 def prompt_limit(completions: Stage) -> int | None:

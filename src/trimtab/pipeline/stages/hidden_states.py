@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from trimtab.core.annotator_inputs import FeatureSpec, PairFeatures
 from trimtab.core.runtime import Runtime
@@ -16,6 +18,7 @@ from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import load_split_pairs
 from trimtab.types import Pair
 
@@ -58,13 +61,16 @@ def write_hidden_states(
     reader = HiddenStateReader(loaded, layers)
     rows = [tokenize_pair(loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
     with runtime.progress(f"Computing hidden states: {name}", len(pairs), "pairs") as tick:
-        draft.resumable_array(
-            "differences",
-            len(rows),
-            HIDDEN_STATE_CHUNK,
-            lambda part: reader.compute_differences(rows[part], runtime.token_budget).numpy(),
-            tick,
+
+        def compute(part: slice) -> NDArray[np.float32]:
+            differences: NDArray[np.float32] = reader.compute_differences(rows[part], runtime.token_budget).numpy()
+            tick(len(differences))
+            return differences
+
+        chunking = Chunking(
+            num_rows=len(rows), size=HIDDEN_STATE_CHUNK, conditions=runtime.rounding_options, on_load=tick
         )
+        draft.compute_array("differences", chunking, compute)
     table = [{"id": pair.id, "tokens": len(row)} for pair, row in zip(pairs, rows, strict=True)]
     draft.write_rows("rows", table, HIDDEN_STATE_SCHEMA)
     return {"pairs": len(pairs), "tokens": sum(map(len, rows)), "layers": list(reader.layers)}

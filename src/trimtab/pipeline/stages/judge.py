@@ -16,6 +16,7 @@ from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import load_annotations, load_completions, load_split_pairs
 from trimtab.storage.verdict_schema import VERDICT_SCHEMA, verdicts_to_rows
 from trimtab.types import Comparison, Completion, Pair, Verdict
@@ -178,7 +179,9 @@ def _build_stage(
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         comparisons = load_comparisons(inputs)
-        verdicts = _judge_in_batches(name, judge, comparisons, engines.open_engines(draft, inputs, runtime), runtime)
+        verdicts = _judge_in_chunks(
+            name, judge, comparisons, engines.open_engines(draft, inputs, runtime), draft, runtime
+        )
         draft.write_rows("verdicts", verdicts_to_rows(verdicts), VERDICT_SCHEMA)
         return validate_verdicts(name, comparisons, verdicts, f"{draft.folder}/verdicts.parquet")
 
@@ -197,14 +200,21 @@ def _build_stage(
     )
 
 
-def _judge_in_batches(
-    name: str, judge: Judge, comparisons: Sequence[Comparison], engines: Mapping[str, Engine], runtime: Runtime
+def _judge_in_chunks(
+    name: str,
+    judge: Judge,
+    comparisons: Sequence[Comparison],
+    engines: Mapping[str, Engine],
+    draft: Draft,
+    runtime: Runtime,
 ) -> list[Verdict]:
     """All verdicts. Engines cache their responses, so an interrupted run recomputes verdicts without new engine calls."""
-    verdicts: list[Verdict] = []
     with runtime.progress(f"Judging: {name}", len(comparisons), "comparisons") as tick:
-        for start in range(0, len(comparisons), COMPARISONS_PER_CALL):
-            batch = comparisons[start : start + COMPARISONS_PER_CALL]
-            verdicts += judge.judge(batch, engines)
-            tick(len(batch))
-    return verdicts
+
+        def judge_chunk(part: slice) -> list[Verdict]:
+            verdicts = judge.judge(comparisons[part], engines)
+            tick(len(comparisons[part]))
+            return verdicts
+
+        chunking = Chunking(num_rows=len(comparisons), size=COMPARISONS_PER_CALL, conditions=runtime.rounding_options)
+        return draft.compute_cached("verdicts", chunking, judge_chunk)

@@ -80,13 +80,11 @@ def load_log_ratios(artifact: Artifact) -> dict[str, float]:
 
 
 def _compute_logprobs(name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime) -> list[float]:
-    from trimtab.models.lazy_model import read_logprobs_cached
+    from trimtab.models.lazy_model import CachedLogprobReader
 
     logprobs: dict[int, float] = {}
     with runtime.progress(f"Computing log-probabilities: {name}", len(rows), "responses") as tick:
-        for indices, batch, _ in read_logprobs_cached(
-            model, rows, runtime.token_budget, [True] * len(rows), runtime.notify
-        ):
+        for indices, batch, _ in CachedLogprobReader(model, runtime.notify).iter_batches(rows, runtime.token_budget):
             logprobs.update({index: first for index, (first, _) in zip(indices, batch.sums, strict=True)})
             tick(len(indices))
     free_memory()

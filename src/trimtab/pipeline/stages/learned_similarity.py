@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +15,7 @@ from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stages.embed import list_preferred_responses
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import load_completions
 
 # Number of pairs whose scores are saved together.
@@ -65,27 +66,25 @@ def _score_responses(
     from trimtab.models.embeddings.pair_regressor import load_pair_regressor
 
     score = load_pair_regressor(fetch_regressor(regressor, runtime.notify), runtime.device)
-    keys = [str(index) for index in range(len(preferred))]
-
     with runtime.progress(f"Similarity: {name}", len(preferred), "responses") as tick:
 
-        def score_missing(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-            tick(len(keys) - len(missing))
-            for start in range(0, len(missing), PAIRS_PER_PART):
-                part = missing[start : start + PAIRS_PER_PART]
-                pairs = [preferred[int(key)] for key in part]
-                scores = score(
-                    [text for _, text in pairs], [responses[prompt_id] for prompt_id, _ in pairs], runtime.token_budget
+        def score_part(part: slice) -> list[dict[str, Any]]:
+            pairs = preferred[part]
+            scores = score(
+                [text for _, text in pairs], [responses[prompt_id] for prompt_id, _ in pairs], runtime.token_budget
+            )
+            tick(len(pairs))
+            return [
+                {"prompt_id": prompt_id, "value": value, "truncated": truncated}
+                for (prompt_id, _), value, truncated in zip(
+                    pairs, scores.values.tolist(), scores.truncated, strict=True
                 )
-                yield [
-                    {"key": key, "prompt_id": prompt_id, "value": value, "truncated": truncated}
-                    for key, (prompt_id, _), value, truncated in zip(
-                        part, pairs, scores.values.tolist(), scores.truncated, strict=True
-                    )
-                ]
-                tick(len(part))
+            ]
 
-        return draft.resumable_rows("similarities", keys, score_missing)
+        chunking = Chunking(
+            num_rows=len(preferred), size=PAIRS_PER_PART, conditions=runtime.rounding_options, on_load=tick
+        )
+        return draft.compute_rows("similarities", chunking, score_part)
 
 
 def load_learned_similarities(artifact: Artifact) -> dict[str, float]:

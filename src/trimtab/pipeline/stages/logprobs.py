@@ -6,7 +6,7 @@ Reference log-probabilities, implicit rewards and accuracies are computed from i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.annotator_inputs import ResponseScores
@@ -16,11 +16,15 @@ from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import LOGPROB_SCHEMA, load_split_pairs
 from trimtab.types import Pair
 
 if TYPE_CHECKING:
     from trimtab.models.lazy_model import LazyModel
+
+# Number of pairs whose log-probabilities are saved together. A constant: batches are formed inside a chunk.
+LOGPROB_CHUNK = 512
 
 
 def logprobs_stage(name: str, model: ModelSource, split: Stage, split_names: Sequence[str]) -> Stage:
@@ -36,6 +40,7 @@ def logprobs_stage(name: str, model: ModelSource, split: Stage, split_names: Seq
         name=name,
         kind="logprobs",
         role="pair_table",
+        version=2,  # batches are formed inside a chunk
         execute=execute,
         settings={"splits": list(split_names)},
         input_stages={"split": split, **as_input_stages(model)},
@@ -54,46 +59,40 @@ def _write_table(draft: Draft, name: str, model: LazyModel, pairs: Sequence[Pair
                 f"{name}: pair {pair.id} has {_describe_overlong(model, row)}; lower the study's max_length"
             )
 
-    def compute(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        return _iter_logprob_rows(name, model, pairs, rows, set(missing), runtime)
-
-    entries = draft.resumable_rows("logprobs", [pair.id for pair in pairs], compute)
+    entries = _compute_entries(draft, name, model, rows, runtime)
     table = [
-        {"id": entry["key"], "a": entry["a"], "b": entry["b"], "n_a": len(row.first), "n_b": len(row.second)}
-        for entry, row in zip(entries, rows, strict=True)
+        {"id": pair.id, "a": entry["a"], "b": entry["b"], "n_a": len(row.first), "n_b": len(row.second)}
+        for pair, entry, row in zip(pairs, entries, rows, strict=True)
     ]
     draft.write_rows("logprobs", table, LOGPROB_SCHEMA)
-    layouts = {LAYOUT_DESCRIPTIONS[entry["layout"]] for entry in entries if "layout" in entry}
+    layouts = {LAYOUT_DESCRIPTIONS[entry["layout"]] for entry in entries}
     return {
         "pairs": len(pairs),
         "tokens": sum(map(len, rows)),
-        "from_cache": sum(bool(entry.get("from_cache")) for entry in entries),
+        "from_cache": sum(entry["from_cache"] for entry in entries),
         "batch_layouts": "; ".join(sorted(layouts)),
     }
 
 
-def _iter_logprob_rows(
-    name: str,
-    model: LazyModel,
-    pairs: Sequence[Pair],
-    rows: Sequence[TokenizedPair],
-    missing: set[str],
-    runtime: Runtime,
-) -> Iterator[list[dict[str, Any]]]:
-    """The rows of the missing pairs, batch by batch. Batches do not depend on what is missing."""
-    from trimtab.models.lazy_model import read_logprobs_cached
+def _compute_entries(
+    draft: Draft, name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime
+) -> list[dict[str, Any]]:
+    """For each row the sums of both responses, the layout of its batch, and whether it comes from the cache."""
+    from trimtab.models.lazy_model import CachedLogprobReader
 
-    requested = [pair.id in missing for pair in pairs]
-    with runtime.progress(f"Computing log-probabilities: {name}", len(pairs), "pairs") as tick:
-        tick(len(pairs) - len(missing))
-        for indices, batch, from_cache in read_logprobs_cached(
-            model, rows, runtime.token_budget, requested, runtime.notify
-        ):
-            sums = dict(zip(indices, batch.sums, strict=True))
-            new = [index for index in indices if pairs[index].id in missing]
-            source = {"layout": batch.layout, "from_cache": from_cache}
-            yield [{"key": pairs[index].id, "a": sums[index][0], "b": sums[index][1], **source} for index in new]
-            tick(len(new))
+    reader = CachedLogprobReader(model, runtime.notify)
+    with runtime.progress(f"Computing log-probabilities: {name}", len(rows), "pairs") as tick:
+
+        def compute(part: slice) -> list[dict[str, Any]]:
+            entries: dict[int, dict[str, Any]] = {}
+            for indices, batch, from_cache in reader.iter_batches(rows[part], runtime.token_budget):
+                for index, (a, b) in zip(indices, batch.sums, strict=True):
+                    entries[index] = {"a": a, "b": b, "layout": batch.layout, "from_cache": from_cache}
+                tick(len(indices))
+            return [entries[index] for index in range(len(entries))]
+
+        chunking = Chunking(num_rows=len(rows), size=LOGPROB_CHUNK, conditions=runtime.rounding_options, on_load=tick)
+        return draft.compute_rows("logprobs", chunking, compute)
 
 
 def compute_pair_logprobs(model: LazyModel, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, ResponseScores]:
@@ -101,7 +100,7 @@ def compute_pair_logprobs(model: LazyModel, pairs: Sequence[Pair], runtime: Runt
 
     Pairs that the model cannot process have NaN scores and a note.
     """
-    from trimtab.models.lazy_model import read_logprobs_cached
+    from trimtab.models.lazy_model import CachedLogprobReader
 
     scores: dict[str, ResponseScores] = {}
     fitting: list[tuple[Pair, TokenizedPair]] = []
@@ -118,9 +117,7 @@ def compute_pair_logprobs(model: LazyModel, pairs: Sequence[Pair], runtime: Runt
     rows = [row for _, row in fitting]
     with runtime.progress("Computing log-probabilities", len(pairs), "pairs") as tick:
         tick(len(scores))
-        for indices, batch, _ in read_logprobs_cached(
-            model, rows, runtime.token_budget, [True] * len(rows), runtime.notify
-        ):
+        for indices, batch, _ in CachedLogprobReader(model, runtime.notify).iter_batches(rows, runtime.token_budget):
             for index, (a, b) in zip(indices, batch.sums, strict=True):
                 pair, row = fitting[index]
                 scores[pair.id] = ResponseScores(a=a, b=b, n_a=len(row.first), n_b=len(row.second))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import LOGPROB_SCHEMA, load_split_pairs
 from trimtab.types import Pair
+
+# Number of pairs whose rewards are saved together. A constant: batches are formed inside a chunk.
+REWARD_CHUNK = 512
 
 
 def reward_table_stage(name: str, reward_model: Stage, split: Stage, split_names: Sequence[str]) -> Stage:
@@ -27,6 +31,7 @@ def reward_table_stage(name: str, reward_model: Stage, split: Stage, split_names
         name=name,
         kind="reward_table",
         role="pair_table",
+        version=2,  # batches are formed inside a chunk
         execute=execute,
         settings={"splits": list(split_names)},
         input_stages={"split": split, "reward_model": reward_model},
@@ -50,19 +55,20 @@ def _write_rewards(draft: Draft, name: str, folder: Path, pairs: Sequence[Pair],
 
     reader = RewardReader.load(folder, runtime.notify, runtime.device)
     rows = [tokenize_pair(reader.loaded.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    indices = {pair.id: index for index, pair in enumerate(pairs)}
+    with runtime.progress(f"Scoring pairs: {name}", len(pairs), "pairs") as tick:
 
-    def compute(ids: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        with runtime.progress(f"Scoring pairs: {name}", len(pairs), "pairs") as tick:
-            tick(len(pairs) - len(ids))
-            for rewards in reader.iter_rewards([rows[indices[pair_id]] for pair_id in ids], runtime.token_budget):
-                yield [{"key": ids[index], "a": a, "b": b} for index, (a, b) in rewards.items()]
-                tick(len(rewards))
+        def compute(part: slice) -> list[dict[str, Any]]:
+            rewards: dict[int, tuple[float, float]] = {}
+            for batch in reader.iter_rewards(rows[part], runtime.token_budget):
+                rewards |= batch
+                tick(len(batch))
+            return [{"a": rewards[index][0], "b": rewards[index][1]} for index in range(len(rewards))]
 
-    scored = draft.resumable_rows("rewards", list(indices), compute)
+        chunking = Chunking(num_rows=len(rows), size=REWARD_CHUNK, conditions=runtime.rounding_options, on_load=tick)
+        scored = draft.compute_rows("rewards", chunking, compute)
     table = [
-        {"id": scores["key"], "a": scores["a"], "b": scores["b"], "n_a": len(row.first), "n_b": len(row.second)}
-        for scores, row in zip(scored, rows, strict=True)
+        {"id": pair.id, **scores, "n_a": len(row.first), "n_b": len(row.second)}
+        for pair, scores, row in zip(pairs, scored, rows, strict=True)
     ]
     draft.write_rows("rewards", table, LOGPROB_SCHEMA)
     return {"pairs": len(pairs), "tokens": sum(map(len, rows))}

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from functools import cache, partial
 from typing import Any, Literal, get_args
 
 from trimtab.core.component import Component, get_kind
 from trimtab.core.interfaces import Scorer, StreamingScorer
-from trimtab.core.runtime import Runtime
+from trimtab.core.runtime import ProgressTick, Runtime
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.scorers.study_reward_model import StudyRewardModel
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import REWARD_SCHEMA, SCORE_SCHEMA, load_completions, load_split_pairs, scores_to_rows
 from trimtab.types import Choice, Completion, Pair, Score
 
 CHOICES: tuple[Choice, ...] = get_args(Choice)
-# Number of scores that are saved together, and lost if the run is killed.
+# Number of scores that are saved together, and lost if the run is killed. A constant: batches are formed inside a chunk.
 SCORES_PER_CHUNK = 64
 # Scorers that take no noticeable time.
 INSTANT_SCORERS = ("synthetic_checker",)
@@ -32,7 +33,7 @@ def score_stage(name: str, component: Component, completions: Stage, reward_mode
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         completions = {completion.prompt_id: completion for completion in load_completions(inputs["completions"])}
-        scores = _score_all(name, scorer, completions, draft, inputs, runtime)
+        scores = _score_all(name, scorer, list(completions.values()), draft, inputs, runtime)
         draft.write_rows("scores", scores_to_rows(scores), SCORE_SCHEMA)
         return {
             "prompts": len(scores),
@@ -45,6 +46,7 @@ def score_stage(name: str, component: Component, completions: Stage, reward_mode
         kind="score",
         role="evaluation",
         execute=execute,
+        version=2 if isinstance(scorer, StudyRewardModel) else 1,  # batches are formed inside a chunk
         settings={"scorer": identity_settings(component)},
         input_stages={"completions": completions, **({"reward_model": reward_model} if reward_model else {})},
         external_hashes={"scorer": scorer.content_hash()},
@@ -69,9 +71,7 @@ def pair_scores_stage(name: str, component: Component, split: Stage, split_name:
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], split_name)
-        responses = {
-            f"{pair.id}.{choice}": _response_as_completion(pair, choice) for pair in pairs for choice in CHOICES
-        }
+        responses = [_response_as_completion(pair, choice) for pair in pairs for choice in CHOICES]
         scores = _score_all(name, scorer, responses, draft, inputs, runtime)
         values = [score.value for score in scores]
         rows = [
@@ -105,50 +105,43 @@ def as_scorer(component: Component) -> Scorer:
 def _score_all(
     name: str,
     scorer: Scorer,
-    completions: Mapping[str, Completion],
+    completions: Sequence[Completion],
     draft: Draft,
     inputs: StageInputs,
     runtime: Runtime,
 ) -> list[Score]:
-    """One score per completion, in order. `completions` have unique keys; saved scores are reused."""
-    keys, ordered = list(completions), list(completions.values())
-    indices = {key: index for index, key in enumerate(keys)}
+    """One score per completion, in order. Saved scores are reused."""
+    with runtime.progress(f"Scoring: {name}", len(completions), "responses") as tick:
+        score_chunk = _build_score_function(scorer, inputs, runtime, tick)
 
-    def compute(missing: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        requested = [indices[key] for key in missing]
-        for chunk in _iter_score_chunks(name, scorer, ordered, requested, inputs, runtime):
-            rows = scores_to_rows(_fail_non_finite(score) for score in chunk.values())
-            yield [{"key": keys[index], **row} for index, row in zip(chunk, rows, strict=True)]
+        def compute(part: slice) -> list[dict[str, Any]]:
+            scores = score_chunk(completions[part])
+            _validate_scores(name, completions[part], scores)
+            return scores_to_rows(_fail_non_finite(score) for score in scores)
 
-    rows = draft.resumable_rows("scores", keys, compute)
+        is_chunked = isinstance(scorer, StudyRewardModel | StreamingScorer)
+        size = SCORES_PER_CHUNK if is_chunked else max(1, len(completions))
+        chunking = Chunking(num_rows=len(completions), size=size, conditions=runtime.rounding_options, on_load=tick)
+        rows = draft.compute_rows("scores", chunking, compute)
     return [Score(prompt_id=row["id"], value=row["value"], status=row["status"], note=row["note"]) for row in rows]
 
 
-def _iter_score_chunks(
-    name: str,
-    scorer: Scorer,
-    completions: Sequence[Completion],
-    requested: Sequence[int],
-    inputs: StageInputs,
-    runtime: Runtime,
-) -> Iterator[dict[int, Score]]:
-    """Scores of the completions at the requested indices. A scorer that is not streaming gets all completions at once."""
-    if not requested:
-        return
+def _build_score_function(
+    scorer: Scorer, inputs: StageInputs, runtime: Runtime, tick: ProgressTick
+) -> Callable[[Sequence[Completion]], list[Score]]:
+    """Scores a chunk. A model is loaded for the first one, and not at all if every chunk is saved."""
     if isinstance(scorer, StudyRewardModel):
-        yield from scorer.score_with_checkpoint(inputs["reward_model"].folder, completions, set(requested), runtime)
-    elif isinstance(scorer, StreamingScorer):
-        scores = scorer.iter_scores([completions[index] for index in requested], runtime)
-        for start in range(0, len(requested), SCORES_PER_CHUNK):
-            indices = requested[start : start + SCORES_PER_CHUNK]
-            chunk = list(islice(scores, len(indices)))
-            _validate_scores(name, [completions[index] for index in indices], chunk)
-            yield dict(zip(indices, chunk, strict=True))
-        _validate_scores(name, [], list(scores))
-    else:
-        all_scores = scorer.score(completions, runtime)
-        _validate_scores(name, completions, all_scores)
-        yield {index: all_scores[index] for index in requested}
+        load_reader = cache(partial(scorer.load_checkpoint, inputs["reward_model"].folder, runtime))
+        return lambda chunk: load_reader()(chunk, tick)
+    if isinstance(scorer, StreamingScorer):
+        load_function = cache(partial(scorer.load_score_function, runtime))
+        return lambda chunk: [_tick_after(load_function()(completion), tick) for completion in chunk]
+    return lambda chunk: scorer.score(chunk, runtime)
+
+
+def _tick_after(score: Score, tick: ProgressTick) -> Score:
+    tick()
+    return score
 
 
 def _validate_scores(name: str, completions: Sequence[Completion], scores: Sequence[Score]) -> None:

@@ -1,0 +1,190 @@
+"""Processes without a stage of their own compute chunks of the stages that others execute."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from run_results import list_results, wait_until
+
+from trimtab.config.study import Study
+from trimtab.core.runtime import Runtime
+from trimtab.errors import ModelError
+from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stage_cache import StageCache
+from trimtab.pipeline.stage_scheduler import StageScheduler
+from trimtab.pipeline.stages.generate import PROMPTS_PER_CHUNK
+from trimtab.storage.artifacts import Draft, Store
+from trimtab.storage.chunks import Chunking
+from trimtab.storage.stage_locks import StageLocks
+
+NUM_ROWS = 6
+SCHEMA = pa.schema([("row", pa.int64())])
+WAIT_SECONDS = 30
+
+
+class Execution:
+    """Schedulers in threads that execute one stage, and who computed which of its chunks."""
+
+    def __init__(self, folder: Path, runtime: Runtime, num_rows: int = NUM_ROWS) -> None:
+        self.folder = folder
+        self.runtime = runtime
+        self.num_rows = num_rows
+        self.chunks: dict[str, list[int]] = {}
+        self.computed_for_others: list[tuple[int, str]] = []
+        self.on_chunk: Callable[[], None] = lambda: None
+        self.is_executed = threading.Event()
+
+    def execute(self, runtime: Runtime) -> None:
+        (self.folder / "stages").mkdir(exist_ok=True)
+        StageScheduler(
+            source=StageCache(Store(self.folder), None, {}, runtime),
+            on_stage_start=lambda *_: None,
+            locks=StageLocks(self.folder),
+            on_chunks=lambda count, name: self.computed_for_others.append((count, name)),
+        ).execute([Stage(name="table", kind="table", execute=self._make_table)])
+
+    def start(self, name: str, runtime: Runtime | None = None) -> threading.Thread:
+        thread = threading.Thread(target=self.execute, args=(runtime or self.runtime,), name=name)
+        thread.start()
+        return thread
+
+    def _make_table(self, draft: Draft, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
+        del inputs
+        chunking = Chunking(num_rows=self.num_rows, size=1, conditions=runtime.rounding_options)
+        draft.write_rows("rows", draft.compute_rows("rows", chunking, self._compute), SCHEMA)
+        return {}
+
+    def _compute(self, rows: slice) -> list[dict[str, Any]]:
+        self.chunks.setdefault(threading.current_thread().name, []).append(rows.start)
+        self.is_executed.set()
+        self.on_chunk()
+        return [{"row": row} for row in range(rows.start, rows.stop)]
+
+    def read_rows(self) -> list[int]:
+        (folder,) = (self.folder / "stages").iterdir()
+        assert sorted(path.name for path in folder.iterdir()) == ["record.json", "rows.parquet"]
+        stage = Stage(name="table", kind="table", execute=self._make_table)
+        artifact = Store(self.folder).find("table", stage.recipe)
+        assert artifact is not None
+        return [row["row"] for row in artifact.read_rows("rows")]
+
+
+def run_first_until_released(execution: Execution) -> tuple[threading.Thread, threading.Event]:
+    """A thread that executes the stage and stays in its first chunk until the event is set."""
+    release = threading.Event()
+
+    def wait_in_first() -> None:
+        if threading.current_thread().name == "first":
+            assert release.wait(WAIT_SECONDS)
+
+    execution.on_chunk = wait_in_first
+    first = execution.start("first")
+    assert execution.is_executed.wait(WAIT_SECONDS)
+    return first, release
+
+
+def test_a_second_worker_computes_the_chunks_that_the_first_has_not_claimed(tmp_path: Path, runtime: Runtime) -> None:
+    execution = Execution(tmp_path, runtime)
+    first, release = run_first_until_released(execution)
+    second = execution.start("second")
+    while not execution.computed_for_others:
+        second.join(0.01)
+    release.set()
+    first.join()
+    second.join()
+    assert execution.chunks == {"first": [0], "second": [1, 2, 3, 4, 5]}
+    assert execution.computed_for_others == [(5, "table")]
+    assert execution.read_rows() == list(range(NUM_ROWS))
+
+
+def test_more_workers_than_chunks_compute_each_chunk_once(tmp_path: Path, runtime: Runtime) -> None:
+    execution = Execution(tmp_path, runtime, num_rows=2)
+    first, release = run_first_until_released(execution)
+    others = [execution.start(name) for name in ("second", "third", "fourth")]
+    while not execution.computed_for_others:
+        first.join(0.01)
+    release.set()
+    for thread in (first, *others):
+        thread.join()
+    assert sorted(start for starts in execution.chunks.values() for start in starts) == [0, 1]
+    assert execution.read_rows() == [0, 1]
+
+
+@pytest.mark.parametrize("error", [ModelError("too large for this GPU"), RuntimeError("out of memory")])
+def test_a_worker_whose_chunk_fails_leaves_the_stage_to_the_others(
+    tmp_path: Path, runtime: Runtime, notices: list[str], error: Exception
+) -> None:
+    execution = Execution(tmp_path, runtime)
+    first, release = run_first_until_released(execution)
+    wait_in_first = execution.on_chunk
+
+    def fail_in_second() -> None:
+        wait_in_first()
+        if threading.current_thread().name == "second":
+            raise error
+
+    execution.on_chunk = fail_in_second
+    second = execution.start("second")
+    while not notices:
+        second.join(0.01)
+    release.set()
+    first.join()
+    second.join()
+    assert execution.chunks == {"first": [0, 1, 2, 3, 4, 5], "second": [1]}
+    assert len(notices) == 1
+    assert str(error) in notices[0]
+    assert "this process computes no more chunks of table" in notices[0]
+    assert execution.read_rows() == list(range(NUM_ROWS))
+
+
+def test_a_worker_with_other_options_computes_no_chunks_and_says_why(
+    tmp_path: Path, runtime: Runtime, notices: list[str]
+) -> None:
+    execution = Execution(tmp_path, runtime)
+    first, release = run_first_until_released(execution)
+    second = execution.start("second", replace(runtime, token_budget=64))
+    while not notices:
+        second.join(0.01)
+    release.set()
+    first.join()
+    second.join()
+    assert notices == [
+        "this process computes no chunks for others: it has device cpu, token_budget 64, and the process that executes table "
+        "device cpu, token_budget 1024; use the same options"
+    ]
+    assert execution.chunks == {"first": [0, 1, 2, 3, 4, 5]}
+
+
+@pytest.mark.slow
+def test_a_run_with_two_other_processes_one_of_them_killed_has_the_results_of_one_process(
+    tiny_study: str, run_whole: Callable[[str], tuple[Study, Path]], tmp_path: Path
+) -> None:
+    text = tiny_study.replace("limit: 90", "limit: 600").replace("max_test: 6", f"max_test: {PROMPTS_PER_CHUNK + 12}")
+    _, alone = run_whole(text)
+    study, run = tmp_path / "study.yaml", tmp_path / "run"
+    study.write_text(text)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRIMTAB_LOGPROB_CACHE": "off"}
+    log = tmp_path / "messages"
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        with log.open("a") as stderr:
+            command = [sys.executable, "-m", "trimtab", *arguments]
+            return subprocess.Popen(command, env=environment, stderr=stderr, stdout=subprocess.DEVNULL)
+
+    second, third = (start("work", str(run), "--wait", "500") for _ in range(2))  # before the run
+    main = start("run", str(study), "--out", str(run))
+    wait_until(lambda: any(run.glob("stages/generate.*/*.chunks.part")), 900)
+    second.kill()
+    second.wait()
+    assert (main.wait(900), third.wait(100)) == (0, 0), log.read_text()[-3000:]
+    assert list_results(run) == list_results(alone)
+    assert not any(path.name.endswith(".part") for path in run.rglob("*"))
