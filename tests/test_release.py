@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(ROOT / "tools"))
 import check_release  # noqa: E402 - tools/ is not a package
+import readme_links  # noqa: E402
 
 NOT_IN_A_WHEEL = ("__pycache__", ".pyc")
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))
@@ -109,6 +111,18 @@ def test_a_version_that_differs_keeps_a_tag_from_being_released(texts: tuple[str
     assert found.startswith(problem)
 
 
+def test_links_of_a_released_readme_are_absolute() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    released = readme_links.make_links_absolute(text, "https://example.org/a/b", "v1.2.0")
+    assert "](https://example.org/a/b/blob/v1.2.0/docs/install.md)" in released
+    assert "[![" in released and "](https://example.org/a/b/raw/v1.2.0/docs/pictures/report.png)](https://" in released
+    links = re.findall(r"\]\(([^)\s]+)", released)
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert len(links) == len(re.findall(r"\]\(([^)\s]+)", text))
+    assert "](https://arxiv.org/abs/2409.08813)" in released
+    assert readme_links.make_links_absolute(released, "https://other.org", "v2") == released
+
+
 def test_the_citation_has_the_version_of_the_package() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors", "license"} <= set(citation)
@@ -121,6 +135,7 @@ def test_the_workflow_builds_once_and_publishes_without_a_stored_secret() -> Non
     assert WORKFLOW[True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads `on` as true
     assert [step["run"] for step in build["steps"] if "run" in step] == [
         'python tools/check_release.py "$GITHUB_REF_NAME"',
+        'python tools/readme_links.py "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY" "$GITHUB_REF_NAME"',
         "make dist",
     ]
     assert publish["needs"] == "build"

@@ -165,6 +165,10 @@ def test_an_unlabeled_source_lists_the_columns_that_it_ignored() -> None:
     assert layout == "two responses, text, unlabeled; columns that were not read: model_a, language, label_source"
 
 
+def test_columns_that_name_the_models_of_both_responses_are_not_listed_as_ignored() -> None:
+    assert parse(TEXTS | {"model_a": "m", "model_b": "n"}).layout == "two responses, text, unlabeled"
+
+
 def test_a_label_that_first_appears_late_is_read() -> None:
     rows = [TEXTS | {"response_b": f"No {number}."} for number in range(150)]
     dataset = parse(*rows, TEXTS | {"label": "a"})

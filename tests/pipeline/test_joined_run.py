@@ -20,6 +20,7 @@ from trimtab.errors import DataError, StoreError
 from trimtab.pipeline.executor import run_study
 from trimtab.pipeline.joined_run import join_run
 from trimtab.pipeline.run_index import RunIndex, load_run_index
+from trimtab.storage.shared_store import SharedStore
 from trimtab.types import Completion, Score
 
 
@@ -86,7 +87,14 @@ def test_a_folder_without_a_run_is_an_error_after_the_wait(tmp_path: Path, runti
 def test_a_file_is_refused_at_once(tmp_path: Path, runtime: Runtime) -> None:
     (tmp_path / "study.yaml").write_text("name: x")
     with pytest.raises(StoreError, match=r"study\.yaml is a file; give the folder of a run"):
-        join_run(tmp_path / "study.yaml", runtime, ignore_start)
+        join_run(tmp_path / "study.yaml", runtime, ignore_start, wait_seconds=0)
+
+
+def test_a_store_that_does_not_exist_is_not_created(run: Path, runtime: Runtime, tmp_path: Path) -> None:
+    remove_stages(run, "generate.weak-*")
+    with pytest.raises(StoreError, match=r"--store .*typo: no such folder; give the one that `trimtab run` was"):
+        join_run(run, runtime, ignore_start, SharedStore(tmp_path / "typo"), wait_seconds=0)
+    assert not (tmp_path / "typo").exists()
 
 
 def change_index(run: Path, change: Callable[[RunIndex], dict[str, object]]) -> None:
@@ -97,7 +105,7 @@ def change_index(run: Path, change: Callable[[RunIndex], dict[str, object]]) -> 
 def test_another_version_is_refused_at_once(run: Path, runtime: Runtime) -> None:
     change_index(run, lambda index: {"trimtab_version": "0.0.7"})
     with pytest.raises(StoreError, match=r"is a run of Trimtab 0\.0\.7, and this is "):
-        join_run(run, runtime, ignore_start)
+        join_run(run, runtime, ignore_start, wait_seconds=0)
 
 
 def test_a_run_without_its_split_is_waited_for(run: Path, runtime: Runtime) -> None:

@@ -98,6 +98,7 @@ def test_the_summary_of_labels_compares_the_models(tmp_path: Path, runtime: Runt
     summary = annotate_file(pool, "length", (), None, tmp_path / "labels.jsonl", runtime)
     assert "big preferred over small: 80% [" in summary
     assert "] of 10 pairs" in summary
+    assert "not read" not in summary
     only = write_pool(tmp_path / "one-model.jsonl", [SAME])
     assert "preferred over" not in annotate_file(only, "length", (), None, tmp_path / "labels.jsonl", runtime)
 

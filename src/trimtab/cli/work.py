@@ -35,7 +35,7 @@ def work(
 
     runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
     shared = None if store is None else SharedStore(store)
-    result = join_run(folder, runtime, stage_progress_callback(), shared, wait)
+    result = join_run(folder, runtime, stage_progress_callback(), shared, wait_seconds=wait)
     err.print(
         f"{len(result.created)} stages run, {result.chunks} chunks computed for stages of other processes",
         highlight=False,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.annotators.vote.dawid_skene import compute_p_a, estimate_accuracies
+from trimtab.data.parsing.row_columns import MODEL_COLUMNS
 from trimtab.errors import DataError, StudyError
 from trimtab.labeling.events import RaterAnswer
 from trimtab.labeling.labeling_session import EVENTS_DIR, build_event_log, hash_pool
@@ -16,7 +17,7 @@ from trimtab.models.chat_messages import build_chat_messages
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.types import Annotation, Pair, Preference
 from trimtab.workflows.export import build_trl_row
-from trimtab.workflows.response_models import MODEL_COLUMNS, ResponseModels
+from trimtab.workflows.response_models import ResponseModels
 
 COMBINE_RULES = ("votes", "dawid_skene")
 MIN_DAWID_SKENE_RATERS = 3

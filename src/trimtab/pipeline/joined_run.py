@@ -31,7 +31,6 @@ from trimtab.storage.readers import translate_read_errors
 from trimtab.storage.shared_store import SharedStore
 from trimtab.storage.stage_locks import StageLocks
 
-WAIT_SECONDS = 600.0
 _POLL_SECONDS = 0.5
 
 
@@ -43,8 +42,8 @@ class JoinedWork:
     """
 
     created: tuple[str, ...]
-    chunks: int = 0
     failed: Mapping[str, str]
+    chunks: int = 0
 
 
 def join_run(
@@ -52,7 +51,8 @@ def join_run(
     runtime: Runtime,
     on_stage_start: OnStageStart,
     shared: SharedStore | None = None,
-    wait_seconds: float = WAIT_SECONDS,
+    *,
+    wait_seconds: float,
 ) -> JoinedWork:
     """Executes all stages of a run that no other process executes, until none is left. A stage that fails is left out.
 
@@ -63,11 +63,13 @@ def join_run(
     stages here.
     """
     plan = _wait_for_plan(folder, runtime, wait_seconds)
+    if shared is not None and not shared.root.is_dir():
+        raise StoreError(f"--store {shared.root}: no such folder; give the one that `trimtab run` was started with")
     created: list[str] = []
     failed: dict[str, str] = {}
+    chunks: list[int] = []
 
     def leave_out(stage: Stage, error: Exception) -> bool:
-    chunks: list[int] = []
         failed[stage.name] = describe_error(error)
         runtime.notify(f"{failed[stage.name]}; the stage is left to the process of `trimtab run`")
         return True
@@ -79,9 +81,9 @@ def join_run(
         on_error=leave_out,
         arms=plan.arms_by_stage,
         locks=StageLocks(folder),
+        on_chunks=lambda count, name: chunks.append(count),
     ).execute(plan.stages)
     return JoinedWork(created=tuple(created), failed=failed, chunks=sum(chunks))
-        on_chunks=lambda count, name: chunks.append(count),
 
 
 def find_plan(study: Study, store: Store) -> Plan | None:
@@ -115,12 +117,12 @@ def _read_plan(folder: Path) -> Plan | str:
         raise StoreError(f"{folder} is a file; give the folder of a run")
     if not (folder / RUN_INDEX_FILE).is_file():
         return f"{folder} holds no run; start it with: trimtab run STUDY.yaml --out {folder}"
-    index = load_run_index(folder)
-    if index.trimtab_version != version("trimtab"):
     if is_trained_by_several_processes(folder):
         raise StoreError(
             f"{folder} is a run that torchrun started, whose processes train together; no others can join it"
         )
+    index = load_run_index(folder)
+    if index.trimtab_version != version("trimtab"):
         raise StoreError(
             f"{folder} is a run of Trimtab {index.trimtab_version}, and this is {version('trimtab')}; use one version"
         )

@@ -6,14 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trimtab.data.parsing.row_columns import CONVERSATION_COLUMNS
+from trimtab.data.parsing.row_columns import CONVERSATION_COLUMNS, MODEL_COLUMNS
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.sources.file import File
 from trimtab.stats import win_rate
 from trimtab.types import Annotation, Dataset, Metric, Outcome
 
-# The columns with the models that wrote `response_a` and `response_b`, as `trimtab sample` writes them.
-MODEL_COLUMNS = ("model_a", "model_b")
 # More models than this have too many pairs of models for a summary.
 MAX_COMPARISONS = 10
 # The models of the responses a and b, by pair id.

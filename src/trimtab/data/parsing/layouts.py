@@ -22,7 +22,7 @@ from trimtab.data.parsing.messages import (
     parse_turns,
     validate_turns,
 )
-from trimtab.data.parsing.row_columns import SAFETY_COLUMNS, RowColumns
+from trimtab.data.parsing.row_columns import MODEL_COLUMNS, SAFETY_COLUMNS, RowColumns
 from trimtab.data.parsing.rows import Cells
 from trimtab.data.parsing.summaries import format_post, parse_summaries
 from trimtab.data.parsing.text_values import UnusableRowError, describe_value, parse_text
@@ -208,8 +208,14 @@ def _parse_responses(cells: Cells, columns: RowColumns, settings: ColumnSettings
         first=pair.get_choice(first),
         layout=f"two responses, {_describe_format(cells, columns)}, "
         + (f"labels in {labels[0]!r}" if labels else "unlabeled"),
-        unread=() if labels else tuple(name for name in cells if name not in (*columns.used, *CONTEXT_COLUMNS)),
+        unread=() if labels else _list_unread(cells, columns),
     )
+
+
+def _list_unread(cells: Cells, columns: RowColumns) -> tuple[str, ...]:
+    """The columns that nothing reads. Those that name both responses' models are compared by the labels."""
+    models = MODEL_COLUMNS if all(name in cells for name in MODEL_COLUMNS) else ()
+    return tuple(name for name in cells if name not in (*columns.used, *CONTEXT_COLUMNS, *models))
 
 
 def _parse_candidates(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> ParsedPair:

@@ -41,6 +41,8 @@ RESPONSE_COLUMNS = (
     ("human_ref_A", "human_ref_B"),
 )
 CONVERSATION_COLUMNS = ("conversation_a", "conversation_b")
+# The columns with the models that wrote `response_a` and `response_b`, as `trimtab sample` writes them.
+MODEL_COLUMNS = ("model_a", "model_b")
 # Columns with the list of a prompt's rated responses, as in UltraFeedback and Nectar.
 CANDIDATE_COLUMNS = ("completions", "answers")
 _ANY_RESPONSE = re.compile(r"response_?([a-h]|\d)", re.IGNORECASE)

@@ -14,6 +14,7 @@ from pathlib import Path
 from trimtab.errors import ModelError
 from trimtab.models.sources.bin_weights import BinWeights
 from trimtab.models.sources.gguf import Notify
+from trimtab.models.sources.hub_errors import list_request_errors
 from trimtab.models.sources.local_dir import LocalDir, describe_missing_files, has_only_bin_weights
 
 HUB_ID_PATTERN = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
@@ -58,18 +59,20 @@ class HubModel:
     def compute_download_size(self) -> int:
         """Bytes of the files that a download takes, as the Hub lists them. Raises `ModelError` if it cannot be asked."""
         import huggingface_hub
+        from huggingface_hub.errors import HfHubHTTPError
 
+        no_answer = list_request_errors()
         try:
             info = huggingface_hub.HfApi().model_info(self.repo, revision=self.revision, files_metadata=True)
-        except ConnectionError as error:  # also if the Hub is off by its environment variable
-            raise ModelError(
-                f"{self.repo!r} is not on this disk and the Hub cannot be reached; run it once with access to the Hub, or use "
-                "a folder of safetensors"
-            ) from error
-        except Exception as error:  # which errors there are depends on the HTTP library behind the Hub's client
+        except (HfHubHTTPError, ValueError) as error:  # an error status, or an answer that cannot be parsed
             raise ModelError(
                 f"{self.repo!r} is not on this disk and the Hub does not show it ({type(error).__name__}); check its name, or "
                 "log in with `hf auth login`"
+            ) from error
+        except no_answer as error:  # also if the Hub is off by its environment variable
+            raise ModelError(
+                f"{self.repo!r} is not on this disk and the Hub cannot be reached; run it once with access to the Hub, or use "
+                "a folder of safetensors"
             ) from error
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         weights = [size for name, size in sizes.items() if name.endswith(".safetensors")]
