@@ -18,6 +18,7 @@ import pytest
 import typer.main
 import yaml
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 from trimtab.cli import app
 from trimtab.cli.catalog import describe_catalog_entry
@@ -37,8 +38,10 @@ from chromium import chromium, needs_chromium  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+SKILL = ROOT / "src" / "trimtab" / ".agents" / "skills" / "trimtab" / "SKILL.md"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "studies/README.md")),
+    SKILL,
     *sorted(DOCS.rglob("*.md")),
 ]
 COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -201,6 +204,22 @@ def test_every_kind_that_a_command_on_a_page_names_exists(page: Path) -> None:
 def test_the_readme_lists_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"`trimtab {name}" in text for name in COMMANDS)
+
+
+def test_the_skill_file_has_a_name_and_a_description_and_names_the_main_commands() -> None:
+    _, head, _ = SKILL.read_text(encoding="utf-8").split("---\n", 2)
+    assert yaml.safe_load(head).keys() == {"name", "description"}
+    shown = {name for name, _ in commands(SKILL)}
+    assert {"quickstart", "new", "plan", "run", "annotate", "audit", "label", "sample", "export", "doctor"} <= shown
+    assert CliRunner().invoke(app, ["skill"]).output == SKILL.read_text(encoding="utf-8")
+
+
+def test_every_message_that_the_skill_file_explains_exists() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", SKILL.read_text(encoding="utf-8").partition("## Errors")[2], re.MULTILINE)
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "trimtab").rglob("*.py"))
+    assert len(messages) > 8
+    assert [message for message in messages if message not in re.sub(r'"\s+f?"', "", source)] == []
 
 
 @each_page

@@ -20,6 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TEMPLATES = sorted([*SOURCE.rglob("*.j2"), *SOURCE.rglob("*.js")])
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "studies/README.md")),
+    SOURCE / ".agents" / "skills" / "trimtab" / "SKILL.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 

@@ -77,12 +77,13 @@ HELP = {
     "compare": ("runs side by side", "paired differences", "--out"),
     "compare-paper": ("PUBLISHED.yaml", "DIR …", "--markdown"),
     "show": ("DIR", "PAIR", "--arm NAME", "--text", "--no-text"),
-    "export": ("DIR", "--arm", "--format", "--out PATH", "--overwrite"),
+    "export": ("DIR", "--arm", "--format", "--out PATH", "--overwrite", "--push-to-hub ID", "--public", "--dry-run"),
     "verify": ("DIR",),
     "compare-labels": ("A", "B", "--by WHAT", "--pairs FILE", "--data KEY=VALUE", "--json FILE"),
     "list": ("WHAT", "NAME", "annotators, filters, engines, sources, scorers, judges, models, losses or studies"),
     "doctor": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--variant NAME", "--store DIR", "--device"),
     "schema": ("WHAT",),
+    "skill": ("coding agents",),
 }
 Command = Callable[..., tuple[int, str, str]]
 

@@ -19,6 +19,7 @@ from trimtab.cli import (
     list_components,
     doctor,
     schema,
+    skill,
 )
 from trimtab.cli.terminal import app, err
 from trimtab.errors import TrimtabError
@@ -36,6 +37,7 @@ __all__ = [
     "results",
     "sample",
     "schema",
+    "skill",
     "studies",
     "verify",
     "work",

@@ -21,7 +21,7 @@ _LABELS_FILE = "train.jsonl"
 ArmName = Annotated[
     str, typer.Option(metavar="NAME", help="The arm whose labels or student to export.", autocompletion=complete_arms)
 ]
-ExportFormat = Annotated[
+ArmExportFormat = Annotated[
     str,
     typer.Option(
         metavar="FORMAT",
@@ -70,7 +70,7 @@ DryRun = Annotated[
 def export(
     folder: RunFolder,
     arm: ArmName = "weak",
-    format: ExportFormat = "trl",
+    format: ArmExportFormat = "trl",
     output: ExportPath = None,
     overwrite: Overwrite = False,
     repo: RepoId = None,
@@ -78,7 +78,9 @@ def export(
     license_id: LicenseId = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Export an arm's labels or its student for other tools, or to the Hugging Face Hub.
+    """Export an arm's labels or its student to files or the Hub.
+
+    The Hub is the Hugging Face Hub. Uploads have a card with the study, the quality of labels, the cost and the license.
 
     For example: trimtab export runs/first --push-to-hub my-account/first-labels --dry-run
     """
