@@ -18,6 +18,8 @@ NAME_RULE = (
 PREFERRED_RESPONSES = "preferred_responses"
 # The row of the student after SFT. If arms have an SFT each, there is a row `sft.ARM` for each; no arm can have such a name.
 SFT_ROW = "sft"
+# No arm can have a name with a dot.
+_ROUND_SUFFIX = ".round-"
 _PATTERN = rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}"
 _NAME = re.compile(_PATTERN)
 # A key of a setting whose names `validate_names` checks.
@@ -30,6 +32,16 @@ def build_sft_row_name(arm: str) -> str:
 
 def is_sft_row(row: str) -> bool:
     return row.partition(".")[0] == SFT_ROW
+
+
+def build_round_row_name(arm: str, number: int) -> str:
+    """The row of an arm's student after a later round; after round 1, it is the arm itself."""
+    return f"{arm}{_ROUND_SUFFIX}{number}"
+
+
+def find_arm(row: str) -> str:
+    """The arm of a row, which can be that of a later round."""
+    return row.partition(_ROUND_SUFFIX)[0]
 
 
 def validate_names(names: Iterable[str]) -> None:

@@ -11,8 +11,10 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, fi
 
 from trimtab.config.calibration import Calibration
 from trimtab.config.data_sources import StudyData, TrainTestSources, dump_data, parse_data
+from trimtab.config.judging import Judging
 from trimtab.config.names import MAX_NAME_LENGTH, PREFERRED_RESPONSES, SFT_ROW, Name, validate_names
 from trimtab.config.response_similarity import ResponseSimilarity
+from trimtab.config.rounds import Rounds, validate_round_arms
 from trimtab.config.sft_data import SftData
 from trimtab.config.study_files import StudyDocument, load_study_documents
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
@@ -99,33 +101,6 @@ class Arm(Settings):
     )
 
 
-class Judging(Settings):
-    """What the judges compare."""
-
-    baseline: str | None = Field(
-        None,
-        description="our default, null: sft, else base; row that every other row is compared with (Tao & Li compare weak with "
-        "human labels, SEAM with SFT)",
-    )
-    num_prompts: int | None = Field(
-        None,
-        ge=0,
-        description="our default, null: all (Tao & Li: 100; SEAM: 1,000); answered prompts that each judge compares, sampled "
-        "by their hashes; 0: none",
-    )
-    human_agreement_pairs: int = Field(
-        100,
-        ge=0,
-        description="our default; test pairs used to measure each judge's agreement with human labels; 0: none",
-    )
-    match_mismatch_pairs: int = Field(
-        0,
-        ge=0,
-        description="our default, 0: none (Tao & Li, table 5: 100); unlabeled pairs that each judge compares: this many on "
-        "which the weak label matches the human label, and as many on which it does not",
-    )
-
-
 class Study(Settings):
     """A complete study. `trimtab plan STUDY.yaml` shows its stages."""
 
@@ -152,6 +127,7 @@ class Study(Settings):
     arms: Mapping[Name, Arm] = Field(
         default_factory=dict, description="arms by name, in addition to the built-in `human`, `weak` and `flipped`"
     )
+    rounds: Rounds | None = Field(None, description="our default, null: one round; iterative alignment of some arms")
     generation: Sampling = Field(default_factory=Sampling, description="sampling of responses to the test prompts")
     num_test_prompts: int | None = Field(
         None, ge=1, description="paper, null: all; test prompts to generate responses to"
@@ -252,6 +228,13 @@ class Study(Settings):
         return self
 
     @model_validator(mode="after")
+    def _validate_rounds(self) -> Self:
+        if self.rounds is not None:
+            arms = dict.fromkeys((*BUILT_IN_ARMS, *self.arms))
+            validate_round_arms(self.rounds, arms, [name for name, arm in self.arms.items() if arm.labels_only])
+        return self
+
+    @model_validator(mode="after")
     def _validate_scorers(self) -> Self:
         if self.score_unlabeled_pairs and not self.scorers:
             raise ValueError("score_unlabeled_pairs: requires at least one scorer in scorers")
@@ -279,6 +262,7 @@ class Study(Settings):
             "response_similarity": (self.response_similarity, "compare"),
             "scorers": (self.scorers, "score"),
             "judges": (self.judges, "judge"),
+            "rounds": (self.rounds, "label"),
         }
         for key, (value, verb) in unused.items():
             if value:

@@ -37,13 +37,13 @@ def add_adapter(
         task_type="CAUSAL_LM",
     )
     with temporary_seed(seed), _suppress_peft_warnings():
-        adapted = get_peft_model(model, config)
-    for module in adapted.modules():
-        # Under autocast the layer's input stays in bfloat16 and A is cast instead: a twentieth of the bytes to convert.
-        if hasattr(module, "lora_A"):
-            module.cast_input_dtype_enabled = False
-    fuse_lora_layers(adapted)
-    return adapted
+        return _prepare_for_training(get_peft_model(model, config))
+
+
+def continue_adapter(model: Any, folder: Path) -> Any:
+    """Apply a saved adapter to the model that it was trained on, and train it further: in float32, as by `add_adapter`."""
+    with _suppress_peft_warnings():
+        return _prepare_for_training(PeftModel.from_pretrained(model, str(folder), is_trainable=True))
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
@@ -67,6 +67,15 @@ def has_bf16_weights(model: Any) -> bool:
 def autocast_bf16(model: Any, enabled: bool) -> AbstractContextManager[Any]:
     """Compute matrix products in bfloat16 on the model's device if `enabled`; otherwise do nothing."""
     return torch.autocast(next(model.parameters()).device.type, torch.bfloat16) if enabled else nullcontext()
+
+
+def _prepare_for_training(adapted: Any) -> Any:
+    for module in adapted.modules():
+        # Under autocast the layer's input stays in bfloat16 and A is cast instead: a twentieth of the bytes to convert.
+        if hasattr(module, "lora_A"):
+            module.cast_input_dtype_enabled = False
+    fuse_lora_layers(adapted)
+    return adapted
 
 
 @contextmanager

@@ -46,6 +46,11 @@ class ModelRef:
         return None if parent is None else ModelRef(parent)
 
     @property
+    def adapter_folder(self) -> Path | None:
+        """The folder of the adapter's weights. None if this model has full weights."""
+        return self.source / "adapter" if isinstance(self.source, Path) and self.parent is not None else None
+
+    @property
     def root_settings(self) -> Model:
         """Settings of the full model below all adapters. All models trained from it share its tokenizer."""
         if isinstance(self.source, Model):

@@ -44,8 +44,10 @@ def preflight_max_length(study: Study, runtime: Runtime) -> None:
 
 def preflight_scorers(study: Study, runtime: Runtime) -> None:
     """Raises `ModelError` if a scorer's model gives no reward or the sentence encoder is not available."""
-    components = {f"scorers.{name}": scorer for name, scorer in study.scorers.items()}
-    for setting, component in (components | {"response_similarity": study.response_similarity}).items():
+    components: dict[str, Component | None] = {f"scorers.{name}": scorer for name, scorer in study.scorers.items()}
+    components |= {"response_similarity": study.response_similarity}
+    components |= {"rounds.scorer": study.rounds.scorer if study.rounds else None}
+    for setting, component in components.items():
         if isinstance(component, HasPreflight):
             try:
                 component.preflight(runtime)

@@ -46,13 +46,30 @@ class RowIndex(BaseModel):
     verdicts: Mapping[str, StageFolder] = {}
 
 
+class RoundIndex(BaseModel):
+    """The stage folders of one round of the arm `arm`: its split, the labels of its unlabeled pairs, and what is measured.
+
+    `anchor_labels` are the annotator's labels of the test pairs, `human_labels` those of the round's pairs, if there are any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arm: RowName
+    number: int
+    pairs: StageFolder
+    labels: StageFolder
+    anchor_labels: StageFolder
+    human_labels: StageFolder | None = None
+
+
 class RunIndex(BaseModel):
     """The stage folders of a run, by what they hold. A folder that is listed here may be unfinished.
 
     `test_rewards` and `unlabeled_rewards` are keyed by scorer; `embeddings`, `learned_similarities` and `kl_to_reference` by
-    row; `ood_eval` by row, domain and part; `human_verdicts` and `unlabeled_verdicts` by judge. `preference_models` maps each
-    stage name to its folders. `stages` lists every folder in execution order; `created` lists those that the last run created.
-    `study_sha256` is the hash of `study.yaml`. `failed_stages` are the errors of the last run that did not stop it, by stage.
+    row; `ood_eval` by row, domain and part; `rounds` by the row of the round's student; `human_verdicts` and
+    `unlabeled_verdicts` by judge. `preference_models` maps each stage name to its folders. `stages` lists every folder in
+    execution order; `created` lists those that the last run created. `study_sha256` is the hash of `study.yaml`.
+    `failed_stages` are the errors of the last run that did not stop it, by stage.
     `label_files` are the hashes of the files in `labels/`, by arm; there are none until the run is finished.
     """
 
@@ -69,6 +86,7 @@ class RunIndex(BaseModel):
     learned_similarities: Mapping[str, StageFolder] = {}
     kl_to_reference: Mapping[str, StageFolder] = {}
     ood_eval: Mapping[str, Mapping[str, Mapping[str, StageFolder]]] = {}
+    rounds: Mapping[RowName, RoundIndex] = {}
     baseline: str = ""
     human_verdicts: Mapping[str, StageFolder] = {}
     unlabeled_verdicts: Mapping[str, StageFolder] = {}
@@ -80,6 +98,14 @@ class RunIndex(BaseModel):
 
     def find_row(self, name: str) -> RowIndex | None:
         return next((row for row in self.rows if row.name == name), None)
+
+    def find_labels(self, row: str) -> tuple[str | None, str]:
+        """The folders of the labels that a row's student was aligned on (None without labels), and of their split."""
+        later = self.rounds.get(row)
+        if later is not None:
+            return later.labels, later.pairs
+        found = self.find_row(row)
+        return None if found is None else found.labels, self.split
 
     def stages_named(self, name: str) -> list[str]:
         """The folders of the stages with this name, which is the folder's name without the fingerprint."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from trimtab.report.metric_registry import MetricInfo, get_metric_info
+from trimtab.report.metric_info import MetricInfo
+from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import classify_difference
 from trimtab.report.value_format import format_value
 from trimtab.types import Metric

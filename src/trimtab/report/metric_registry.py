@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-BetterDirection = Literal["higher", "lower", "neither"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricInfo:
-    """How a metric is displayed. `count_noun` is the plural noun for what `n` counts, `missing_text` describes the ones that
-    have no value. `description` is one sentence for readers, `digits` the decimals of values below ten."""
-
-    name: str
-    label: str
-    better: BetterDirection
-    count_noun: str
-    description: str
-    unit: str = ""
-    digits: int = 3
-    missing_text: str = "failed"
-
+from trimtab.report.label_metrics import LABEL_METRICS
+from trimtab.report.metric_info import MetricInfo
 
 METRICS: Mapping[str, MetricInfo] = {
     info.name: info
@@ -133,51 +117,7 @@ METRICS: Mapping[str, MetricInfo] = {
             description="Performance gap recovered, (student − weak) / |ceiling − weak| (Li et al. 2025, equation 4). "
             "Undefined if the interval of the gap contains zero; the interval is Fieller's (1954).",
         ),
-        MetricInfo(
-            name="agreement",
-            missing_text="without a label",
-            label="Agreement",
-            better="higher",
-            count_noun="pairs",
-            description="The share of labeled pairs on which the label and the human label prefer the same response.",
-        ),
-        MetricInfo(
-            name="agreement_before_filter",
-            missing_text="without a label",
-            label="Agreement before filtering",
-            better="higher",
-            count_noun="pairs",
-            description="Agreement of all labels, before the arm's filter.",
-        ),
-        MetricInfo(
-            name="kappa",
-            label="Kappa",
-            better="higher",
-            count_noun="pairs",
-            description="Chance-corrected agreement, (observed − expected) / (1 − expected) (Cohen 1960).",
-        ),
-        MetricInfo(
-            name="coverage",
-            label="Coverage",
-            better="higher",
-            count_noun="pairs",
-            description="The share of pairs with a label. The others abstained, failed or were filtered out.",
-        ),
-        MetricInfo(
-            name="tokens_per_pair",
-            label="Tokens per pair",
-            better="lower",
-            count_noun="pairs",
-            digits=2,
-            description="Input tokens computed plus tokens generated for labeling, per labeled pair: an exact count.",
-        ),
-        MetricInfo(
-            name="seconds_per_pair",
-            label="Seconds per pair",
-            better="lower",
-            count_noun="pairs",
-            description="Labeling time per labeled pair. It depends on the machine.",
-        ),
+        *LABEL_METRICS,
         MetricInfo(
             name="order_inconsistency",
             label="Position inconsistency",
@@ -250,88 +190,6 @@ METRICS: Mapping[str, MetricInfo] = {
             better="higher",
             count_noun="comparisons",
             description="Krippendorff's alpha (2011) of the verdicts a, b and tie: 1 is full agreement, 0 is chance.",
-        ),
-        MetricInfo(
-            name="strong_decision_rate",
-            label="Labeled by strong model",
-            better="neither",
-            count_noun="pairs",
-            description="The share of pairs whose label is the strong model's own choice instead of the weak model's.",
-        ),
-        MetricInfo(
-            name="truncation_rate",
-            label="Truncated generations",
-            better="lower",
-            count_noun="pairs",
-            description="The share of pairs for which a generated thought or argument reached its length limit.",
-        ),
-        MetricInfo(
-            name="duplicate_text_rate",
-            label="Duplicate explanations",
-            better="lower",
-            count_noun="pairs",
-            description="The share of pairs whose generated texts all also occur, verbatim, for another pair.",
-        ),
-        MetricInfo(
-            name="depth",
-            label="Tree depth",
-            better="neither",
-            count_noun="pairs",
-            digits=2,
-            description="Level of the search tree's deepest node with an information gain, which decides (SEAM).",
-        ),
-        MetricInfo(
-            name="backtracks",
-            label="Backtracks",
-            better="neither",
-            count_noun="pairs",
-            digits=2,
-            description="How often a tree search left a thought with less information than the one before (SEAM).",
-        ),
-        MetricInfo(
-            name="backtrack_rate",
-            label="Backtracked",
-            better="neither",
-            count_noun="pairs",
-            description="The share of trees whose search backtracked at least once (SEAM).",
-        ),
-        MetricInfo(
-            name="information",
-            label="Information",
-            better="higher",
-            count_noun="nodes",
-            unit="bits",
-            description="1 − H(p) of the strong model's probability given a thought: 0 if undecided, 1 if certain.",
-        ),
-        MetricInfo(
-            name="nodes_kept",
-            label="Nodes kept",
-            better="neither",
-            count_noun="nodes",
-            description="The share of a level's nodes that the search keeps: no backtracking from them, and no ancestor "
-            "without new information.",
-        ),
-        MetricInfo(
-            name="principle_use",
-            label="Principle use",
-            better="neither",
-            count_noun="trees",
-            description="The share of trees with the principle on the kept path.",
-        ),
-        MetricInfo(
-            name="length_correlation",
-            label="Length correlation",
-            better="neither",
-            count_noun="pairs",
-            description="Pearson correlation of the label with the difference in length of the two responses "
-            "(interval: Fisher 1921). Far from zero, the labels may measure length.",
-        ),
-        MetricInfo(
-            name="calibration_error",
-            label="ECE",
-            better="lower",
-            count_noun="pairs",
-            description="Expected calibration error, Σ (n_bin / n) |agreement − mean probability| (Naeini et al. 2015).",
         ),
     )
 }

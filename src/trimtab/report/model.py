@@ -16,6 +16,7 @@ from trimtab.metrics.judge_quality import JudgedArm, RaterAgreement
 from trimtab.metrics.label_certificate import LabelCertificate
 from trimtab.report.collect.label_worth import LabelWorthInfo
 from trimtab.report.collect.rewards import RewardInfo
+from trimtab.report.collect.rounds import RoundInfo
 from trimtab.report.collect.search_trees import SearchInfo
 from trimtab.report.collect.similarities import SimilarityCorrelation, SimilarityInfo
 from trimtab.report.collect.training_curves import TrainingCurve
@@ -215,6 +216,7 @@ class Report:
     notes: tuple[str, ...] = ()
     missing_stages: tuple[str, ...] = ()
     training_curves: tuple[TrainingCurve, ...] = ()
+    rounds: tuple[RoundInfo, ...] = ()
 
     def get_difference(self, arm: str, baseline: str, metric: str) -> Metric | None:
         """The paired difference of two arms, or None if they were not compared."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trimtab.report.metric_registry import MetricInfo
+from trimtab.report.metric_info import MetricInfo
 from trimtab.types import Metric
 
 

@@ -12,7 +12,7 @@ import torch
 from trimtab.config.training import DpoSettings
 from trimtab.core.runtime import ProgressTick
 from trimtab.errors import TrainingError
-from trimtab.models.adapters import autocast_bf16, has_bf16_weights
+from trimtab.models.adapters import autocast_bf16, continue_adapter, has_bf16_weights
 from trimtab.models.packing.pair_batch import collate_pairs
 from trimtab.models.scoring.logprobs import ResponseLogprobs
 from trimtab.training.dpo_objective import build_dpo_loss, build_item_count
@@ -32,14 +32,18 @@ def train_dpo(
     runtime: TrainingRuntime,
     folder: Path,
     tick: ProgressTick,
+    initial_adapter: Path | None = None,
 ) -> tuple[Any, list[dict[str, float]]]:
     """Returns the model with its trained adapter, and the log: loss, accuracy and implicit margin, one record per step.
 
-    The first response of each example is the chosen one. If the loss uses a reference, `reference_logprobs` must come from
-    `model` before training; raises `TrainingError` if the policy differs from it before the first step.
+    The first response of each example is the chosen one. `initial_adapter` is the folder of an adapter on `model`, which is
+    trained further. If the loss uses a reference, `reference_logprobs` must come from the model before training; raises
+    `TrainingError` if the policy differs from it before the first step.
     """
     bf16 = has_bf16_weights(model)
-    policy = add_lora(model, settings, runtime.seed)
+    policy = (
+        add_lora(model, settings, runtime.seed) if initial_adapter is None else continue_adapter(model, initial_adapter)
+    )
     module = ResponseLogprobs(policy)
     if not settings.reference_free:
         check_reference_matches_policy(module, examples[: min(8, len(examples))], runtime, bf16)

@@ -41,14 +41,15 @@ def export_preferences(
     """
     index = load_run_index(folder)
     row = _find_arm(index, arm)
-    if row.labels is None:
+    labels_stage, split = index.find_labels(arm)
+    if labels_stage is None:
         raise StudyError(f"--arm {arm}: the arm has no labels ({row.skipped or row.description})")
     if path.suffix != _SUFFIX:
         raise StudyError(f"--out {path}: the suffix must be {_SUFFIX}, got {path.suffix or 'none'}")
     _require_new(path, overwrite)
     build_row = {"trl": build_trl_row, "llama-factory": build_llama_factory_row}[label_format]
-    labels = load_annotations(open_artifact(folder / STAGES_DIR / row.labels))
-    pairs = load_split_pairs(open_artifact(folder / STAGES_DIR / index.split), "unlabeled")
+    labels = load_annotations(open_artifact(folder / STAGES_DIR / labels_stage))
+    pairs = load_split_pairs(open_artifact(folder / STAGES_DIR / split), "unlabeled")
     lines = []
     for pair in pairs:
         label = labels[pair.id]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.config.data_sources import list_sources
+from trimtab.config.rounds import list_round_sources
 from trimtab.config.study import Study
 from trimtab.core.component import Component, dump_component
 from trimtab.core.interfaces import Source
@@ -36,6 +37,7 @@ def replace_unreachable_sources(study: Study) -> Study:
     sources = [*list_sources(study.data).values(), *study.ood_eval.values()]
     sources += [scorer.data for scorer in study.scorers.values() if isinstance(scorer, StudyRewardModel)]
     sources += [study.training.sft_data] if isinstance(study.training.sft_data, Component) else []
+    sources += [] if study.rounds is None else list_round_sources(study.rounds).values()
     sources += [arm.filter for arm in study.arms.values() if arm.filter is not None]
     with use_local_copies_if_unreachable() if any(map(uses_hub, sources)) else nullcontext():
         return _replace_sources(study)
@@ -58,7 +60,18 @@ def _replace_sources(study: Study) -> Study:
         name: arm if arm.filter is None else arm.model_copy(update={"filter": _replace_inside(arm.filter)})
         for name, arm in study.arms.items()
     }
-    changes = {"data": data, "scorers": scorers, "ood_eval": ood_eval, "training": training, "arms": arms}
+    rounds = study.rounds
+    if rounds is not None:
+        replaced = {name: _replace_if_unreachable(source) for name, source in list_round_sources(rounds).items()}
+        rounds = rounds.model_copy(update=replaced)
+    changes = {
+        "rounds": rounds,
+        "data": data,
+        "scorers": scorers,
+        "ood_eval": ood_eval,
+        "training": training,
+        "arms": arms,
+    }
     return study.model_copy(update=changes)
 
 

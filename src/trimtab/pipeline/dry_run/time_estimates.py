@@ -113,11 +113,13 @@ class TimeEstimator:
     def _count_pairs(self, stage: Stage, split_name: str) -> tuple[str, float | None]:
         """The split of the study that the pairs are like, and the number of pairs in the stage's own split.
 
-        The stage's own split can be a fold of the labeled pairs, or pairs of another domain.
+        The stage's own split can be a fold of the labeled pairs, the pairs of a round, or pairs of another domain.
         """
         split = stage.input_stages.get("split")
         if split is not None and split.kind == "ood_pairs":
             return split_name, split.settings["source"].get("limit") if split_name == "test" else 0
+        if split is not None and split.kind == "sample_pairs" and split.work is not None and split_name == "unlabeled":
+            return split_name, self._count_units(split, split.work)  # a pair per prompt
         if split is None or split.kind != "cv_fold":
             return split_name, self._num_pairs[split_name]
         labeled, folds = self._num_pairs["labeled"], split.settings["folds"]

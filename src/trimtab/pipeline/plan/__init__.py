@@ -21,7 +21,8 @@ def build_plan(study: Study, *, human_on_unlabeled: bool = True) -> Plan:
 
 def required_models(study: Study) -> list[Model]:
     """The published models that a study names: its own, the one that counts tokens, and those of components."""
-    scorer_models = [getattr(scorer, "model", None) for scorer in study.scorers.values()]
+    scorers = [*study.scorers.values(), *([study.rounds.scorer] if study.rounds else [])]
+    scorer_models = [getattr(scorer, "model", None) for scorer in scorers]
     annotators = [arm.annotator for arm in study.arms.values()]
     names: list[str] = []
     for annotator in annotators:

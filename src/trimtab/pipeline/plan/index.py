@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from trimtab.config.study import Study
-from trimtab.pipeline.plan.model import ROW_STAGES, Plan, RowStages
-from trimtab.pipeline.run_index import RowIndex, RunIndex
+from trimtab.pipeline.plan.model import ROW_STAGES, Plan, RoundStages, RowStages
+from trimtab.pipeline.run_index import RoundIndex, RowIndex, RunIndex
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stored_study import hash_study
 from trimtab.storage.artifacts import Store
@@ -37,6 +37,7 @@ def build_run_index(
             row: {domain: name_all(parts) for domain, parts in domains.items()}
             for row, domains in plan.ood_eval.items()
         },
+        rounds={row: _build_round_index(stages, folders) for row, stages in plan.rounds.items()},
         baseline=plan.baseline,
         human_verdicts=name_all(plan.human_verdicts),
         unlabeled_verdicts=name_all(plan.unlabeled_verdicts),
@@ -58,6 +59,17 @@ def _build_row_index(row: RowStages, folders: Mapping[str, str]) -> RowIndex:
         scores={scorer: folders[stage.fingerprint] for scorer, stage in row.scores.items()},
         verdicts={judge: folders[stage.fingerprint] for judge, stage in row.verdicts.items()},
         **{part: folders[stage.fingerprint] for part, stage in stages.items()},
+    )
+
+
+def _build_round_index(stages: RoundStages, folders: Mapping[str, str]) -> RoundIndex:
+    return RoundIndex(
+        arm=stages.arm,
+        number=stages.number,
+        pairs=folders[stages.pairs.fingerprint],
+        labels=folders[stages.labels.fingerprint],
+        anchor_labels=folders[stages.anchor_labels.fingerprint],
+        human_labels=None if stages.human_labels is None else folders[stages.human_labels.fingerprint],
     )
 
 

@@ -10,21 +10,20 @@ from trimtab.annotators.noisy_human import NoisyHuman
 from trimtab.config.study import Arm, Study
 from trimtab.config.training import PreferenceModelSettings
 from trimtab.core.annotator_inputs import FeatureSpec, Requirements, RewardModelSpec, TrainingTask
-from trimtab.core.component import Component, get_kind
+from trimtab.core.component import Component
 from trimtab.core.engine_configs import get_training_task
 from trimtab.errors import StudyError
 from trimtab.models.config import Model
 from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies, plan_dependencies
-from trimtab.pipeline.plan.filter_checks import require_suitable_filter
+from trimtab.pipeline.plan.label_transforms import transform_labels
 from trimtab.pipeline.plan.sft_stages import plan_student_sft
 from trimtab.pipeline.plan.study_models import ARM_PREFERENCE_MODEL, find_preference_model, list_study_models
 from trimtab.pipeline.plan.weak_models import WeakModelStages, plan_weak_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
 from trimtab.pipeline.stages.annotate import LabelSplit, annotate_stage, as_annotator
-from trimtab.pipeline.stages.calibrate import calibrate_stage
 from trimtab.pipeline.stages.cross_fit import cv_fold_stage, out_of_fold_stage, subsample_stage
-from trimtab.pipeline.stages.filter import as_filter, filter_stage
+from trimtab.pipeline.stages.filter import as_filter
 from trimtab.pipeline.stages.hidden_states import hidden_states_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
 from trimtab.pipeline.stages.reward_table import reward_table_stage
@@ -83,7 +82,7 @@ class LabelingPlanner:
             raise StudyError(f"arms.{requested_by[-1]}.annotator: there is no arm {name!r} (there are: {known})")
         if name not in self._final_labels:
             labels = self.raw_labels(name, requested_by)
-            self._final_labels[name] = self._postprocess(name, labels, requested_by)
+            self._final_labels[name] = transform_labels(self, name, labels, requested_by)
         return self._final_labels[name]
 
     def raw_labels(self, name: str, requested_by: RequestChain = (), split_name: LabelSplit = "unlabeled") -> Stage:
@@ -95,26 +94,6 @@ class LabelingPlanner:
         )
         prefix = "annotate" if split_name == "unlabeled" else f"annotate-{split_name}"
         return annotate_stage(f"{prefix}.{name}{self.name_suffix}", annotator, self.split, dependencies, split_name)
-
-    def _postprocess(self, name: str, labels: Stage, requested_by: RequestChain) -> Stage:
-        """Calibrates and filters the labels if the arm requests it."""
-        arm, suffix = self.arms[name], f"{name}{self.name_suffix}"
-        if arm.calibration is not None:
-            out_of_fold = self.out_of_fold_labels(name, arm.calibration.folds)
-            labels = calibrate_stage(
-                f"calibrate.{suffix}", arm.calibration, self.split, labels, out_of_fold, self.study.seed
-            )
-        if arm.filter is not None:
-            needs = as_filter(arm.filter).requirements()
-            require_suitable_filter(f"arms.{name}.filter", arm.filter, arm.annotator)
-            if needs.uncalibrated and arm.calibration is not None:
-                raise StudyError(
-                    f"arms.{name}: {get_kind(arm.filter)} needs the annotator's own probabilities; remove calibration"
-                )
-            other_labels = {other: self.final_labels(other, (*requested_by, name)) for other in needs.arms}
-            fit_labels = self.out_of_fold_labels(name, needs.cross_fit_folds) if needs.cross_fit_folds else None
-            labels = filter_stage(f"filter.{suffix}", arm.filter, self.split, labels, other_labels, fit_labels)
-        return labels
 
     def out_of_fold_labels(self, name: str, folds: int, max_labeled: int | None = None) -> Stage:
         """The arm's labels of the labeled pairs, by annotators that were not trained on them.
@@ -231,17 +210,21 @@ class LabelingPlanner:
         return preference_model_stage(name, model, self.split, labels, settings, self.study.seed, task)
 
     def hidden_states(self, arm: str, features: FeatureSpec) -> Stage:
-        model = self._resolve_any_model(features.model, f"arms.{arm}.annotator.model")
+        model = self.resolve_any_model(features.model, f"arms.{arm}.annotator.model")
         # a published model's table is valid for every fold; a model trained in a fold has its own table
         planner = self if isinstance(model, Stage) else self.root
         splits = ("labeled", *planner.label_splits)
         return hidden_states_stage(f"hidden-states.{arm}{planner.name_suffix}", model, features, planner.split, splits)
 
     def reward_table(self, arm: str, spec: RewardModelSpec) -> Stage:
-        model = self._resolve_any_model(spec.model, f"arms.{arm}.annotator.model")
-        suffix = f"{arm}{self.name_suffix}"
-        reward_model = reward_model_stage(f"reward-model.{suffix}", model, spec.training, self.split, self.study.seed)
-        return reward_table_stage(f"reward-table.{suffix}", reward_model, self.split, self.label_splits)
+        name = f"reward-table.{arm}{self.name_suffix}"
+        return reward_table_stage(name, self.reward_model(arm, spec), self.split, self.label_splits)
+
+    def reward_model(self, arm: str, spec: RewardModelSpec) -> Stage:
+        """The reward model that an arm's annotator trains on the labeled pairs."""
+        model = self.resolve_any_model(spec.model, f"arms.{arm}.annotator.model")
+        name = f"reward-model.{arm}{self.name_suffix}"
+        return reward_model_stage(name, model, spec.training, self.split, self.study.seed)
 
     def logprob_table(self, model: str, arm: str) -> Stage:
         tables = {
@@ -255,7 +238,8 @@ class LabelingPlanner:
             raise StudyError(f"arms.{arm}.annotator: no model {model!r} is trained (there are: {', '.join(tables)})")
         return self._logprobs(arm, Model.model_validate(model), self.label_splits)
 
-    def _resolve_any_model(self, name: str, setting: str) -> ModelSource:
+    def resolve_any_model(self, name: str, setting: str) -> ModelSource:
+        """A model of the study (`@weak`), or a published one."""
         return self._resolve_study_model(name, setting) if name.startswith("@") else Model.model_validate(name)
 
     def _resolve_study_model(self, name: str, setting: str) -> ModelSource:

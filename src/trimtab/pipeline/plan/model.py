@@ -43,6 +43,26 @@ class RowStages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundStages:
+    """One round of an arm: `pairs` is the split whose unlabeled pairs have the `labels` that the student was aligned on.
+
+    `anchor_labels` are the annotator's labels of the test pairs. `human_labels` are those of the round's pairs that were
+    labeled by hand.
+    """
+
+    arm: str
+    number: int
+    pairs: Stage
+    labels: Stage
+    anchor_labels: Stage
+    human_labels: Stage | None = None
+
+    @property
+    def measurements(self) -> list[Stage]:
+        return [self.anchor_labels, *([] if self.human_labels is None else [self.human_labels])]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The stages of a study.
 
@@ -53,6 +73,7 @@ class Plan:
     `embeddings` are those of each row's responses, `learned_similarities` their similarities to the preferred responses, and
     `kl_to_reference` its divergence from its reference, by row.
     `ood_eval` are the stages for the accuracy on pairs of other domains, by row, domain and part.
+    `rounds` are those of arms with several rounds, by the row of the round's student.
     """
 
     split: Stage
@@ -67,6 +88,7 @@ class Plan:
     learned_similarities: Mapping[str, Stage] = field(default_factory=dict)
     kl_to_reference: Mapping[str, Stage] = field(default_factory=dict)
     ood_eval: Mapping[str, Mapping[str, Mapping[str, Stage]]] = field(default_factory=dict)
+    rounds: Mapping[str, RoundStages] = field(default_factory=dict)
 
     @property
     def stages(self) -> list[Stage]:
@@ -121,6 +143,7 @@ class Plan:
             *(stage for row in self.rows for stage in row.stages),
             *(stage for group in groups for stage in group.values()),
             *(stage for domains in self.ood_eval.values() for parts in domains.values() for stage in parts.values()),
+            *(stage for each in self.rounds.values() for stage in each.measurements),
         ]
 
 

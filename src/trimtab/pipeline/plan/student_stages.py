@@ -18,6 +18,7 @@ from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import Plan, RowStages
 from trimtab.pipeline.plan.ood_eval import build_ood_stages
 from trimtab.pipeline.plan.response_metrics import build_response_metric_stages
+from trimtab.pipeline.plan.round_stages import plan_rounds
 from trimtab.pipeline.plan.weak_models import list_tokenizer_models
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_models import ModelSource
@@ -67,7 +68,8 @@ class StudentPlanner:
             else self._arm_row(name, arm)
             for name, arm in self.labeling.arms.items()
         ]
-        rows = [self._base_row(), *self._sft_rows(), *arm_rows, self._weak_model_row()]
+        rounds = plan_rounds(study, self.labeling, arm_rows, self._with_evaluation)
+        rows = [self._base_row(), *self._sft_rows(), *arm_rows, *rounds.rows, self._weak_model_row()]
         judging = build_judge_stages(study, self.labeling, rows, human_on_unlabeled=human_on_unlabeled)
         response_metrics = build_response_metric_stages(study, self.split, rows)
         return Plan(
@@ -85,6 +87,7 @@ class StudentPlanner:
             learned_similarities=response_metrics.learned_similarities,
             kl_to_reference=response_metrics.kl_to_reference,
             ood_eval=build_ood_stages(study, self.split, rows).choices,
+            rounds=rounds.rounds,
         )
 
     def _pair_rewards(self, scorer: str, split_name: Literal["test", "unlabeled"]) -> Stage:

@@ -42,7 +42,7 @@ def split_stage(
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del inputs
         datasets = {
-            name: _drop_overlong(name, as_source(source).load(), max_length, models, runtime)
+            name: drop_overlong(name, as_source(source).load(), max_length, models, runtime)
             for name, source in sources.items()
         }
         if "train" in datasets:
@@ -68,7 +68,7 @@ def split_stage(
         },
         external_hashes={
             **{f"source.{name}": as_source(source).content_hash() for name, source in sources.items()},
-            **_tokenizer_hashes(models),
+            **hash_tokenizers(models),
         },
         work=Work(rate_key="split", unit="once"),
     )
@@ -78,7 +78,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
     """Loads labeled pairs of another domain as a test split, without prompts that occur in the study's own data."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        dataset = _drop_overlong(name, as_source(source).load(), max_length, models, runtime)
+        dataset = drop_overlong(name, as_source(source).load(), max_length, models, runtime)
         study_prompts = {
             normalized_prompt_hash(pair.prompt)
             for split_name in SPLIT_NAMES
@@ -109,7 +109,7 @@ def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int,
         version=2,
         settings={"source": identity_settings(source), "max_length": max_length},
         input_stages={"split": split},
-        external_hashes={"source": as_source(source).content_hash(), **_tokenizer_hashes(models)},
+        external_hashes={"source": as_source(source).content_hash(), **hash_tokenizers(models)},
         work=Work(rate_key="ood_pairs", unit="once"),
     )
 
@@ -127,11 +127,11 @@ def as_source(component: Component) -> Source:
     return component
 
 
-def _tokenizer_hashes(models: Mapping[str, Model]) -> dict[str, str]:
+def hash_tokenizers(models: Mapping[str, Model]) -> dict[str, str]:
     return {f"tokens.{name}": ModelRef(model).content_hash for name, model in models.items()}
 
 
-def _drop_overlong(
+def drop_overlong(
     name: str, dataset: Dataset, max_length: int, models: Mapping[str, Model], runtime: Runtime
 ) -> Dataset:
     """The pairs whose prompt and longer response fit `max_length` by every model's tokenizer. The rest become failures.

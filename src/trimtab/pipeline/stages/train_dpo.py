@@ -45,21 +45,27 @@ def dpo_stage(
 ) -> Stage:
     """Trains on the human labels of the labeled pairs, or with `labels` on the unlabeled pairs.
 
-    `reference` is the table of the reference model's log-probabilities.
+    `reference` is the table of the reference model's log-probabilities. If `model` is itself the result of such a stage, its
+    adapter is trained further, with the same LoRA settings.
     """
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         from trimtab.models.checkpoint import save_adapter
         from trimtab.training.dpo import train_dpo
 
-        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
+        start = resolve_model(model, inputs)
+        # a student of an earlier round is an adapter, which is trained further
+        base = start.parent or start
+        loaded = base.load(runtime.notify, runtime.device)
         reference_scores = None if settings.reference_free else load_logprobs(inputs["reference"])
         examples = _build_examples(loaded, inputs, reference_scores)
         training_runtime = build_training_runtime(name, seed, loaded, runtime)
         with runtime.progress(f"Aligning: {name}", count_optimizer_steps(len(examples), settings), "steps") as tick:
-            policy, log = train_dpo(loaded.model, examples, settings, training_runtime, draft.folder, tick)
+            policy, log = train_dpo(
+                loaded.model, examples, settings, training_runtime, draft.folder, tick, start.adapter_folder
+            )
         if runtime.is_main_process:
-            save_adapter(policy, resolve_model(model, inputs).source, draft.folder)
+            save_adapter(policy, base.source, draft.folder)
         return summarize_training(log, settings, [len(example.pair) for example in examples])
 
     return Stage(

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from trimtab import stats
-from trimtab.config.names import is_sft_row
+from trimtab.config.names import build_round_row_name, is_sft_row
 from trimtab.data.split import SPLIT_NAMES
 from trimtab.metrics.label_certificate import parse_certificate
 from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, load_arm_values
@@ -17,6 +17,7 @@ from trimtab.report.collect.judges import collect_judge_results
 from trimtab.report.collect.label_worth import collect_label_worths
 from trimtab.report.collect.labels import build_label_info
 from trimtab.report.collect.rewards import GOLD_REWARD, RewardInfo, collect_rewards, format_proxy_note
+from trimtab.report.collect.rounds import build_round_notes, collect_rounds
 from trimtab.report.collect.search_trees import SearchInfo, collect_search_info
 from trimtab.report.collect.similarities import collect_similarities
 from trimtab.report.collect.training_logs import collect_training_curves
@@ -37,6 +38,7 @@ def build_report(run: Run) -> Report:
     """The report of a run. A new part of the report is a field of `Report` and a collector that is called here."""
     arms, values = run.arms, load_arm_values(run)
     judging, rewards, similarity = collect_judge_results(run), collect_rewards(run), collect_similarities(run)
+    rounds = collect_rounds(run)
     values_by_arm = {name: each.values for name, each in values.items()}
     judge_warnings = (warning for judge in judging.judges for warning in judge.warnings)
     return Report(
@@ -58,9 +60,10 @@ def build_report(run: Run) -> Report:
         similarity_correlations=similarity.correlations,
         judges=judging.judges,
         rater_agreements=judging.agreements,
-        notes=(*_collect_notes(run, rewards), *judge_warnings),
+        notes=(*_collect_notes(run, rewards), *build_round_notes(rounds), *judge_warnings),
         missing_stages=run.missing_stages,
         training_curves=collect_training_curves(run),
+        rounds=rounds,
     )
 
 
@@ -111,8 +114,13 @@ def _add_pgr(arm: ArmResult, values: Mapping[str, ArmValues], run: Run) -> ArmRe
 
 
 def _requested_baselines(run: Run) -> dict[str, tuple[str, ...]]:
-    """The arms that the study compares each arm with."""
-    return {name: arm.compare_with for name, arm in run.study.arms.items()}
+    """The arms that the study compares each arm with; the round before for a later round."""
+    by_arm = {name: arm.compare_with for name, arm in run.study.arms.items()}
+    return by_arm | {
+        row: (index.arm if index.number == 2 else build_round_row_name(index.arm, index.number - 1),)
+        for row, index in run.index.rounds.items()
+        if index.number > 1
+    }
 
 
 def _build_label_info(run: Run, arm: str, annotator: str, labels: str) -> LabelInfo:

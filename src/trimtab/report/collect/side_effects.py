@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
+from trimtab.config.names import find_arm
 from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.pipeline.stages.kl import load_log_ratios
 from trimtab.report.run_reader import Run, RunRow
@@ -122,7 +123,8 @@ def _arm_beta(run: Run, arm: str) -> float:
     training = run.study.training
     if arm == "weak_model":
         return (training.weak_dpo or training.dpo).beta
-    own = run.study.arms[arm].dpo if arm in run.study.arms else None
+    settings = run.study.arms.get(find_arm(arm))
+    own = settings.dpo if settings is not None else None
     return (own or training.dpo).beta
 
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from trimtab.report.formatting import MetricCell
 from trimtab.report.label_comparison.metrics import LabelComparison, LabelSourceInfo
-from trimtab.report.metric_registry import MetricInfo
+from trimtab.report.metric_info import MetricInfo
 from trimtab.report.table import Column, Table, TableRow, render_terminal_table
 from trimtab.report.value_format import format_value
 from trimtab.types import Metric

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from trimtab.report.metric_registry import MetricInfo, get_metric_info
+from trimtab.report.metric_info import MetricInfo
+from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import ArmResult, LabelInfo, Report, sort_arm_names
 from trimtab.report.value_format import format_value
 from trimtab.types import Metric

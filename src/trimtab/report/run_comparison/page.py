@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trimtab.report.duration import format_duration
-from trimtab.report.metric_registry import MetricInfo, get_metric_info
+from trimtab.report.metric_info import MetricInfo
+from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import ArmResult
 from trimtab.report.page.figures import draw_intervals
 from trimtab.report.page.html import create_environment, load_stylesheet

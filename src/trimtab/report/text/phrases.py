@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trimtab.config.names import SFT_ROW, is_sft_row
-from trimtab.report.metric_registry import MetricInfo
+from trimtab.report.metric_info import MetricInfo
 from trimtab.report.value_format import format_value
 from trimtab.stats import required_sample_size
 from trimtab.types import Metric

@@ -23,6 +23,7 @@ from trimtab.report.page.sections.labels import (
 from trimtab.report.page.sections.pairs import build_pairs_section
 from trimtab.report.page.sections.results import build_results_section, build_results_tables
 from trimtab.report.page.sections.rewards import build_reward_tables, build_rewards_section
+from trimtab.report.page.sections.rounds import build_round_tables, build_rounds_section
 from trimtab.report.page.sections.samples import build_samples_section
 from trimtab.report.page.sections.searches import build_searches_section
 from trimtab.report.page.sections.section import PageContents, Section
@@ -36,6 +37,7 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_headline_section,
     build_results_section,
     build_comparisons_section,
+    build_rounds_section,
     build_label_worth_section,
     build_rewards_section,
     build_side_effects_section,
@@ -57,6 +59,7 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
 TERMINAL_TABLES: tuple[Callable[[Report], Sequence[Table]], ...] = (
     build_results_tables,
     build_comparison_tables,
+    build_round_tables,
     build_label_worth_tables,
     build_side_effect_tables,
     build_similarity_tables,
