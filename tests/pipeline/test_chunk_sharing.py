@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,13 @@ import pyarrow as pa
 import pytest
 from run_results import list_results, wait_until
 
-from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError
+from trimtab.pipeline.joined_run import join_run
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_scheduler import StageScheduler
-from trimtab.pipeline.stages.generate import PROMPTS_PER_CHUNK
+from trimtab.pipeline.stages import generate as generate_stages
 from trimtab.storage.artifacts import Draft, Store
 from trimtab.storage.chunks import Chunking
 from trimtab.storage.stage_locks import StageLocks
@@ -164,27 +167,59 @@ def test_a_worker_with_other_options_computes_no_chunks_and_says_why(
     assert execution.chunks == {"first": [0, 1, 2, 3, 4, 5]}
 
 
+NUM_PROCESSES = 3
+
+
+def work_on_generation(run: Path, meeting: Path, *, dies: bool) -> None:
+    """Executes the missing stages of a run, with one prompt per chunk.
+
+    Its first chunk waits until all processes compute one; then it is computed, or the process is killed.
+    """
+    import torch
+
+    from trimtab.models.inference import generate
+
+    torch.set_num_threads(1)
+    generate_stages.PROMPTS_PER_CHUNK = 1
+    sample_completions, marker = generate.sample_completions, meeting / str(os.getpid())
+
+    def meet_and_sample(*arguments: Any) -> Any:
+        if not marker.exists():
+            marker.touch()
+            wait_until(lambda: len(list(meeting.iterdir())) == NUM_PROCESSES, 300)
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return sample_completions(*arguments)
+
+    generate.sample_completions = meet_and_sample  # type: ignore[assignment]
+    runtime = Runtime(progress=lambda label, total, unit: nullcontext(lambda done=1: None), notify=lambda message: None)
+    join_run(run, runtime, lambda number, total, name: None, wait_seconds=0)
+
+
 @pytest.mark.slow
-def test_a_run_with_two_other_processes_one_of_them_killed_has_the_results_of_one_process(
-    tiny_study: str, run_whole: Callable[[str], tuple[Study, Path]], tmp_path: Path
+def test_processes_of_which_one_is_killed_generate_the_bytes_of_one_process(
+    finished_run: Path, tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = tiny_study.replace("limit: 90", "limit: 600").replace("max_test: 6", f"max_test: {PROMPTS_PER_CHUNK + 12}")
-    _, alone = run_whole(text)
-    study, run = tmp_path / "study.yaml", tmp_path / "run"
-    study.write_text(text)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRIMTAB_LOGPROB_CACHE": "off"}
-    log = tmp_path / "messages"
-
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        with log.open("a") as stderr:
-            command = [sys.executable, "-m", "trimtab", *arguments]
-            return subprocess.Popen(command, env=environment, stderr=stderr, stdout=subprocess.DEVNULL)
-
-    second, third = (start("work", str(run), "--wait", "500") for _ in range(2))  # before the run
-    main = start("run", str(study), "--out", str(run))
-    wait_until(lambda: any(run.glob("stages/generate.*/*.chunks.part")), 900)
-    second.kill()
-    second.wait()
-    assert (main.wait(900), third.wait(100)) == (0, 0), log.read_text()[-3000:]
+    alone, run, meeting = tmp_path / "alone", tmp_path / "run", tmp_path / "meeting"
+    meeting.mkdir()
+    for folder in (alone, run):
+        shutil.copytree(finished_run, folder)
+        for stage in folder.glob("stages/generate.base-*"):
+            shutil.rmtree(stage)
+    with monkeypatch.context() as patch:
+        patch.setattr(generate_stages, "PROMPTS_PER_CHUNK", 1)
+        join_run(alone, runtime, lambda number, total, name: None, wait_seconds=0)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([sys.executable, str(Path(__file__)), str(run), str(meeting), role], env=environment)
+        for role in ("works", "works", "dies")
+    ]
+    assert [process.wait(600) for process in processes] == [0, 0, -signal.SIGKILL]
+    assert len(list(meeting.iterdir())) == NUM_PROCESSES
     assert list_results(run) == list_results(alone)
-    assert not any(path.name.endswith(".part") for path in run.rglob("*"))
+    (folder,) = run.glob("stages/generate.base-*")
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".parquet"}
+
+
+if __name__ == "__main__":
+    work_on_generation(Path(sys.argv[1]), Path(sys.argv[2]), dies=sys.argv[3] == "dies")

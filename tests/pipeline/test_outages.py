@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ from trimtab.pipeline.annotator_dependencies import AnnotatorDependencies
 from trimtab.pipeline.completion_cache import PAIRS_PER_CHUNK
 from trimtab.pipeline.engine_resources import EngineResources
 from trimtab.pipeline.stage import Stage
-from trimtab.pipeline.stage_scheduler import execute_stages
+from trimtab.pipeline.stage_cache import StageCache
+from trimtab.pipeline.stage_scheduler import StageScheduler, execute_stages
 from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.split import split_stage
 from trimtab.pipeline.trial_prompts import TRIALS_FILE
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.stage_locks import StageLocks
 from trimtab.types import ChoiceScores, EngineRequest
 from trimtab.workflows.annotate_file import annotate_file
 
@@ -196,6 +199,44 @@ def test_a_stage_with_few_failed_labels_finishes_and_says_how_to_retry_them(serv
     shutil.rmtree(artifact.folder)
     assert {row["status"] for row in label_in_stage(pairs, notices).read_rows("annotations")} == {"ok"}
     assert (server.requested, len(notices)) == ([first], 1)
+
+
+@dataclass
+class MeetingServer(Server):
+    """Holds the first request of a thread until two threads have sent one."""
+
+    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
+    threads: set[int] = field(default_factory=set)
+
+    def score(self, request: EngineRequest, candidates: Sequence[str], **options: Any) -> ChoiceScores:
+        if threading.get_ident() not in self.threads:
+            self.threads.add(threading.get_ident())
+            self.barrier.wait(60)
+        return super().score(request, candidates, **options)
+
+
+def test_two_workers_label_the_pairs_of_one_stage_and_send_each_request_once(server: Server, pairs: Path) -> None:
+    alone = label_in_stage(pairs).read_rows("annotations")
+    shutil.rmtree(pairs.parent / "run")
+    server = SERVERS["here"] = MeetingServer()
+    (pairs.parent / "run" / "stages").mkdir(parents=True)
+    artifacts: list[dict[str, Artifact]] = [{}, {}]
+    stages = build_stages(pairs, chunk_size=4)
+
+    def work(own: dict[str, Artifact]) -> None:
+        store = Store(pairs.parent / "run")
+        source = StageCache(store, None, own, build_runtime([]))
+        StageScheduler(source=source, on_stage_start=lambda *_: None, locks=StageLocks(store.root)).execute(stages)
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in artifacts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.threads) == 2
+    assert len(server.answered) == len(set(server.answered)) == 24
+    for own in artifacts:
+        assert own[stages[1].fingerprint].read_rows("annotations") == alone
 
 
 def test_regenerated_labels_regenerate_everything_made_from_them(server: Server, pairs: Path) -> None:

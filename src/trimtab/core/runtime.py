@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,13 @@ class Progress(Protocol):
     """Starts a progress bar. `unit` is the plural of what is counted: pairs, steps, prompts."""
 
     def __call__(self, label: str, total: int, unit: str) -> AbstractContextManager[ProgressTick]: ...
+
+
+@contextmanager
+def show_no_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
+    """A `Progress` without a bar."""
+    del label, total, unit
+    yield lambda done=1: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

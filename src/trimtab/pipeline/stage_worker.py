@@ -6,13 +6,12 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from trimtab.core.openmp import limit_thread_spinning
-from trimtab.core.runtime import ProgressTick, Runtime
+from trimtab.core.runtime import Runtime, show_no_progress
 from trimtab.errors import TrimtabError
 
 Send = Callable[..., None]
@@ -67,7 +66,7 @@ def execute_job(job: Any, send: Send) -> None:
 
     store = Store(Path(job.folder))
     runtime = Runtime(
-        progress=_show_no_progress,
+        progress=show_no_progress,
         notify=lambda message: send("notify", message),
         device=job.device,
         token_budget=job.token_budget,
@@ -90,9 +89,3 @@ def execute_job(job: Any, send: Send) -> None:
         arms=plan.arms_by_stage,
         locks=StageLocks(store.root),
     ).execute(plan.stages)
-
-
-@contextmanager
-def _show_no_progress(label: str, total: int, unit: str) -> Iterator[ProgressTick]:
-    del label, total, unit
-    yield lambda done=1: None

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from trimtab.core.component import Component, get_kind
 from trimtab.core.interfaces import Scorer, StreamingScorer
-from trimtab.core.runtime import ProgressTick, Runtime
+from trimtab.core.runtime import ProgressTick, Runtime, show_no_progress
 from trimtab.errors import DataError, StudyError
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stages.generate import prompt_limit
@@ -111,7 +111,9 @@ def _score_all(
     runtime: Runtime,
 ) -> list[Score]:
     """One score per completion, in order. Saved scores are reused."""
-    with runtime.progress(f"Scoring: {name}", len(completions), "responses") as tick:
+    is_chunked = isinstance(scorer, StudyRewardModel | StreamingScorer)
+    progress = runtime.progress if is_chunked else show_no_progress  # other scorers show their own
+    with progress(f"Scoring: {name}", len(completions), "responses") as tick:
         score_chunk = _build_score_function(scorer, inputs, runtime, tick)
 
         def compute(part: slice) -> list[dict[str, Any]]:
@@ -119,7 +121,6 @@ def _score_all(
             _validate_scores(name, completions[part], scores)
             return scores_to_rows(_fail_non_finite(score) for score in scores)
 
-        is_chunked = isinstance(scorer, StudyRewardModel | StreamingScorer)
         size = SCORES_PER_CHUNK if is_chunked else max(1, len(completions))
         chunking = Chunking(num_rows=len(completions), size=size, conditions=runtime.rounding_options, on_load=tick)
         rows = draft.compute_rows("scores", chunking, compute)
