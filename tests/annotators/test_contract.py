@@ -40,6 +40,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"argue_for": "random", "presentation_order": "random"},
         {"weak": {"kind": "scripted", "default_reply": "Hm."}},
     ],
+    "criteria": [{"criteria": {"kind": ["Which is kinder?"], "right": ["Which is right?"]}}],
     "debate": [{}, {"rounds": 1, "presentation_order": "most_confident", "principles": False}],
     "ensemble": [{"arms": ["one", "other"]}],
     "noisy_human": [{"arm": "weak", "seed": 3}, {"noise_rate": 0.3}],
@@ -110,6 +111,11 @@ class FailingEngine:
 
     def score_choices(self, requests: Sequence[EngineRequest], candidates: Any, **_: Any) -> list[ChoiceScores]:
         return [ChoiceScores(probabilities=(), status="failed", note="timed out", cost=Cost(calls=1)) for _ in requests]
+
+
+def is_about_labeled_pair(request: EngineRequest) -> bool:
+    """Whether a request is about a pair that an annotator learns from."""
+    return "Old question" in format_conversation(request.prompt)
 
 
 def engine_names(annotator: Annotator) -> list[str]:
@@ -218,7 +224,8 @@ def test_a_labels_cost_is_the_sum_of_its_requests(settings: dict[str, Any]) -> N
         pytest.skip("it prompts no model")
     engines = {name: hashing_engine(name) for name in engine_names(annotator)}
     labels = annotator.annotate(PAIRS[:3], replace(inputs_for(annotator), engines=engines))
-    assert sum(label.cost.calls for label in labels) == sum(len(each.requests) for each in engines.values())
+    requests = [each for engine in engines.values() for each in engine.requests if not is_about_labeled_pair(each)]
+    assert sum(label.cost.calls for label in labels) == len(requests)
 
 
 @every

@@ -76,7 +76,8 @@ class Requirements:
     `logprob_models`: models whose log-probabilities of the pairs it reads (`@weak`, a path, a hub id). `arms`: arms whose
     labels it reads. `engines`: settings of the engines that it prompts, by name. `build_training_task`: returns the task that a
     preference model among its engines is trained on, if it is not the default task. `features`: hidden states that it is
-    trained on, with the labeled pairs. `reward_model`: a reward model to train on the labeled pairs. `human_labels`: whether it
+    trained on, with the labeled pairs. `labeled_pairs`: whether it fits something to the labeled pairs without features.
+    `reward_model`: a reward model to train on the labeled pairs. `human_labels`: whether it
     reads human labels of the pairs to label. `cross_fit_folds`: for filters, the number of folds of the out-of-fold labels
     that it reads; 0 for none. `label_fields`: for filters, what the labels must have. `uncalibrated`: for filters, whether it
     compares the labels with out-of-fold labels, which are not calibrated.
@@ -87,6 +88,7 @@ class Requirements:
     engines: Mapping[str, Component] = field(default_factory=dict)
     build_training_task: Callable[[], TrainingTask] | None = None
     features: FeatureSpec | None = None
+    labeled_pairs: bool = False
     reward_model: RewardModelSpec | None = None
     human_labels: bool = False
     cross_fit_folds: int = 0
@@ -96,7 +98,8 @@ class Requirements:
     @property
     def learns(self) -> bool:
         """Whether something is trained or fitted on the labeled pairs."""
-        return self.features is not None or self.reward_model is not None or self.cross_fit_folds > 0
+        is_trained = self.features is not None or self.reward_model is not None
+        return is_trained or self.labeled_pairs or self.cross_fit_folds > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

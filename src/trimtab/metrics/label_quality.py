@@ -164,8 +164,8 @@ def compute_label_order_inconsistency(labels: Labels) -> Metric | None:
 def compute_prompting_metrics(labels: Labels) -> dict[str, Metric]:
     """Metrics of prompted labels; those that no label records are left out.
 
-    Order inconsistency, decisions by the strong model, truncated generations, duplicate texts, and search depth. `n_failed`
-    counts the labels that do not record the metric.
+    Order inconsistency, also by criterion, decisions by the strong model, truncated generations, duplicate texts, and search
+    depth. `n_failed` counts the labels that do not record the metric.
     """
     details = _successful_details(labels)
     rates = {
@@ -182,9 +182,19 @@ def compute_prompting_metrics(labels: Labels) -> dict[str, Metric]:
         ),
         "duplicate_text_rate": _rate(_are_texts_duplicated(details), len(labels)),
     }
+    rates |= _compute_criterion_inconsistency(details, len(labels))
     metrics = {name: rate for name, rate in rates.items() if rate is not None}
     depths = [float(detail["depth"]) for detail in details if "depth" in detail]
     return {**metrics, **({"depth": stats.mean(depths, n_failed=len(labels) - len(depths))} if depths else {})}
+
+
+def _compute_criterion_inconsistency(details: Sequence[Mapping[str, Any]], num_labels: int) -> dict[str, Metric | None]:
+    """By `order_inconsistency.CRITERION`, the share of pairs on which the two orders of a criterion contradict each other."""
+    criteria = [detail["criteria"] for detail in details if "criteria" in detail]
+    return {
+        f"order_inconsistency.{name}": _rate([each[name]["order_inconsistent"] for each in criteria], num_labels)
+        for name in dict.fromkeys(name for each in criteria for name in each)
+    }
 
 
 def _successful_details(labels: Labels) -> list[Mapping[str, Any]]:

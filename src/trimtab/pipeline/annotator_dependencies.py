@@ -42,17 +42,24 @@ class AnnotatorDependencies:
     stages: Mapping[str, Stage] = field(default_factory=dict)
     engine_models: Mapping[str, ModelSource] = field(default_factory=dict)
 
-    def load_inputs(self, inputs: StageInputs, pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> AnnotatorInputs:
+    def load_inputs(
+        self,
+        inputs: StageInputs,
+        pairs: Sequence[Pair],
+        engines: Mapping[str, Engine],
+        *,
+        with_labeled_pairs: bool = False,
+    ) -> AnnotatorInputs:
         """The inputs for labeling these pairs."""
-        learns = HIDDEN_STATES in self.stages
+        has_features = HIDDEN_STATES in self.stages
         return AnnotatorInputs(
             logprobs={model: load_logprobs(inputs[f"{LOGPROBS}{model}"]) for model in self._names(LOGPROBS)},
             labels={arm: load_annotations(inputs[f"{LABELS}{arm}"]) for arm in self._names(LABELS)},
             human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
             engines=engines,
             pairs={pair.id: pair for pair in pairs},
-            labeled_pairs=load_split_pairs(inputs["split"], "labeled") if learns else (),
-            features=load_hidden_states(inputs[HIDDEN_STATES]) if learns else {},
+            labeled_pairs=load_split_pairs(inputs["split"], "labeled") if has_features or with_labeled_pairs else (),
+            features=load_hidden_states(inputs[HIDDEN_STATES]) if has_features else {},
             rewards=load_rewards(inputs[REWARD_TABLE]) if REWARD_TABLE in self.stages else {},
         )
 

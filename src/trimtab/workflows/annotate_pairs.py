@@ -20,6 +20,7 @@ from trimtab.pipeline.completion_cache import CachedEngine
 from trimtab.pipeline.plan.ad_hoc_study import build_ad_hoc_study, build_file_split
 from trimtab.pipeline.plan.labeling_stages import LabelingPlanner
 from trimtab.pipeline.plan.model import sort_stages
+from trimtab.pipeline.plan.study_models import list_study_models
 from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stage_scheduler import execute_stages
 from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator, run_chunks_alone
@@ -87,7 +88,9 @@ def annotate_pairs(
     dataset = as_source(source).load()
     pairs, start = dataset.pairs, time.monotonic()
     # engines are started first: if one fails, nothing has been computed yet
-    engines = {name: resolver.start_engine(config, runtime) for name, config in configs.items()}
+    # an annotator that learns is a stage, which starts its own
+    started = {} if training_pairs is not None else configs
+    engines = {name: resolver.start_engine(config, runtime) for name, config in started.items()}
     before_trial = time.monotonic()
     cache_keys = {name: resolver.cache_key(config) for name, config in configs.items()}
     if engines:
@@ -129,6 +132,12 @@ def validate_standalone(annotator: Component, training_pairs: TrainingPairs | No
         )
     if requirements.learns and training_pairs is None:
         raise StudyError(f"annotator {kind}: learns from labeled pairs; give a file of them with --train-on FILE")
+    if training_pairs is not None and (names := list_study_models(annotator)):
+        name, model = next(iter(names.items()))
+        raise StudyError(
+            f"annotator {kind}: {name}: {model} is a model of a study; name a published model, such as "
+            f"'{{kind: {kind}, {name}: smollm2-135m-instruct}}', or make the annotator an arm of a study"
+        )
     if training_pairs is not None and not requirements.learns:
         raise StudyError(f"--train-on: annotator {kind} does not learn from labeled pairs; omit the option")
 

@@ -48,7 +48,9 @@ def annotate_stage(
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], split_name)
-        annotator_inputs = dependencies.load_inputs(inputs, pairs, engines.open_engines(draft, inputs, runtime))
+        opened = engines.open_engines(draft, inputs, runtime)
+        learns_from_pairs = annotator.requirements().labeled_pairs
+        annotator_inputs = dependencies.load_inputs(inputs, pairs, opened, with_labeled_pairs=learns_from_pairs)
 
         def run_chunks(num_pairs: int, label_chunk: Callable[[slice], list[Annotation]]) -> list[Annotation]:
             chunking = Chunking(num_rows=num_pairs, size=chunk_size, conditions=runtime.rounding_options)
