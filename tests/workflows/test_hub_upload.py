@@ -13,7 +13,7 @@ from hub_server import ACCOUNT, TOKEN, HubState, serve_hub
 from typer.testing import CliRunner, Result
 
 from trimtab.cli import app
-from trimtab.errors import HubError, StudyError
+from trimtab.errors import HubError, StoreError, StudyError
 
 LABELS, STUDENT = f"{ACCOUNT}/tiny-labels", f"{ACCOUNT}/tiny-student"
 
@@ -185,6 +185,15 @@ def test_the_token_is_in_no_file_of_the_run(finished_run: Path, hub: HubState) -
     assert export(finished_run, "--push-to-hub", LABELS).exception is None
     assert [path for path in finished_run.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()] == []
     assert all(TOKEN.encode() not in data for data in hub.files[f"datasets/{LABELS}"].values())
+
+
+@pytest.mark.parametrize("folder", ["empty", "gone"])
+def test_a_folder_without_a_run_is_an_error_before_the_hub_is_asked(folder: str, hub: HubState, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    error = export(tmp_path / folder, "--push-to-hub", LABELS).exception
+    assert isinstance(error, StoreError)
+    assert "holds no finished run" in str(error)
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def _export_to_disk(folder: Path, arm: str, label_format: str, output: Path | No
 def _export_to_hub(
     folder: Path, arm: str, label_format: str, repo: str, public: bool, license_id: str | None, dry_run: bool
 ) -> None:
+    from trimtab.pipeline.run_index import load_run_index
     from trimtab.report.hub_card.origins import UNKNOWN_LICENSE
     from trimtab.storage.disk_errors import translate_os_errors
     from trimtab.workflows.hub_upload import (
@@ -131,12 +132,14 @@ def _export_to_hub(
     )
 
     require_repo_id(repo)
+    load_run_index(folder)  # a folder without a run is an error before the Hub is asked
     repo_type: RepoType = "model" if label_format == _MODEL else "dataset"
     if dry_run:
         target = HubRepo(id=repo, type=repo_type, private=not public, exists=False)
     else:
         target = open_repo(repo, repo_type, public=public)
-    with translate_os_errors(folder), TemporaryDirectory(dir=folder, prefix=".hub-") as temporary:
+    remedy = "make it writable, or copy the run to another folder"
+    with translate_os_errors(folder, remedy), TemporaryDirectory(dir=folder, prefix=".hub-") as temporary:
         card = _write_upload(folder, arm, label_format, Path(temporary), target.id, license_id)
         files = list_upload_files(Path(temporary))
         if dry_run:
