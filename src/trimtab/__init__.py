@@ -11,6 +11,7 @@ run.metrics()
 
 from typing import TYPE_CHECKING, Any
 
+from trimtab.core.memory import limit_kernel_cache
 from trimtab.core.openmp import limit_thread_spinning
 from trimtab.errors import (
     DataError,
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 limit_thread_spinning()
+limit_kernel_cache()
 
 if TYPE_CHECKING:
     from trimtab.api import annotate, audit, load_pairs, open_run, plan, run
