@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from trimtab.config.study import Study
+from trimtab.core.runtime import Runtime
 from trimtab.errors import StudyError
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.plan import Plan, build_plan, sort_stages
 from trimtab.pipeline.run_index import RunIndex, load_run_index
 from trimtab.report.collect.report import collect_report
 from trimtab.report.page.sections.rounds import build_round_tables
-from trimtab.storage.artifacts import Artifact, open_artifact
+from trimtab.storage.artifacts import Artifact, Store, open_artifact
 from trimtab.storage.schemas import load_annotations, load_logprobs, load_split_pairs
 from trimtab.types import Pair
 from trimtab.workflows.export import export_preferences
@@ -196,3 +197,29 @@ def test_an_arm_that_needs_human_labels_has_no_later_round(tiny_study: str) -> N
     study = Study.parse(tiny_study + ROUNDS.format(more="").replace("[weak]", "[flipped]"))
     with pytest.raises(StudyError, match="the labels of flipped need human labels"):
         build_plan(study)
+
+
+def test_a_round_uses_new_prompts_of_a_file_and_none_of_test_pairs(
+    tiny_study: str, finished_run: Path, tmp_path: Path, runtime: Runtime, notices: list[str]
+) -> None:
+    index = read_index(finished_run)
+    known = [load_split_pairs(open_stage(finished_run, index.split), name)[0] for name in ("test", "labeled")]
+    new = [f"Count to {number}." for number in range(4)]
+    rows = [*new, new[0], "", *(f" {pair.prompt[0].content.upper()}" for pair in known)]
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows), encoding="utf-8")
+    more = f", num_prompts: 3, prompts: {{kind: file, path: {prompts}}}"
+    stage = build_plan(Study.parse(tiny_study + ROUNDS.format(more=more))).rounds["weak.round-2"].pairs
+    artifacts = {
+        each.fingerprint: open_stage(finished_run, index.stage_with_fingerprint(each.fingerprint))
+        for each in stage.input_stages.values()
+    }
+    sampled = Store(tmp_path).get_or_create(
+        stage.name, stage.recipe, lambda draft: stage.run(draft, artifacts, runtime)
+    )
+    facts = sampled.record["facts"]
+    assert (facts["prompts"], facts["unusable_prompts"], facts["responses"]) == (3, 2, 6)
+    pairs = load_split_pairs(sampled, "unlabeled")
+    assert {pair.prompt[0].content for pair in pairs} < set(new)
+    assert len(pairs) == 3 - sum(facts["skipped"].values()) - facts["too_long"]
+    assert bool(facts["skipped"]) == any("prompts without a pair" in notice for notice in notices)
