@@ -2,9 +2,10 @@
 
 python studies/seam2025/tables.py runs/seam-tables
 
-The folder has one run per dataset, named as the variants of `tables.yaml`: af, hs, am, ch, ahh, sr. What has no results yet is
-shown as missing. A cell is the paper's number, a slash, and the run's with its 95% interval. The average is over the datasets
-with a run; its PGR is that of the average accuracies, as in the paper. Intervals cluster by prompt, across datasets too.
+The folder has one run per dataset, named as the variants of `tables.yaml`: af, hs, am, ch, ahh, sr. A dataset without a
+run has no column, and an arm without results is shown as missing. A cell is the paper's number, a slash, and the run's
+with its 95% interval. The average is over the datasets with a run; its PGR is that of the average accuracies, as in the
+paper. Intervals cluster by prompt, across datasets too.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Column:
 
 def build_columns(results: Mapping[str, Results]) -> list[Column]:
     finished = tuple(name for name in DATASETS if name in results)
-    columns = [Column(title=name.upper(), datasets=(name,), results=results) for name in DATASETS]
+    columns = [Column(title=name.upper(), datasets=(name,), results=results) for name in finished or DATASETS]
     if len(finished) < 2:
         return columns
     title = "Avg." if len(finished) == len(DATASETS) else f"Avg. of {', '.join(name.upper() for name in finished)}"
@@ -225,7 +226,7 @@ def main() -> None:
     steps = list(zip(ablations[1:], ablations, strict=False))
     missing = [name.upper() for name, results in loaded.items() if results is None]
     sections = (
-        f"Missing runs: {', '.join(missing) or 'none'}.",
+        f"Datasets without a run: {', '.join(missing) or 'none'}.",
         render_accuracies("Table 1: accuracy of students", "table1", "students", columns),
         render_pgr(columns),
         render_differences("Table 1: students over the weak model.", "table1", "students", over_weak, columns),
