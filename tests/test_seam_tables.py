@@ -109,3 +109,9 @@ def test_the_details_of_a_run_have_its_labels(finished_run: Path, tmp_path: Path
     coverage = json.loads((folder / "report.json").read_text(encoding="utf-8"))["labels"]["weak"]["coverage"]["value"]
     assert "| Naive W2S | " in text
     assert f"| {100 * coverage:.1f} [" in text
+
+
+def test_the_details_of_a_run_without_a_report_are_an_error(tmp_path: Path) -> None:
+    command = [sys.executable, str(FOLDER / "run_details.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith(f"error: {tmp_path} has no report.json")) == (1, True)

@@ -147,7 +147,10 @@ def render_search_trees(report: dict[str, Any]) -> str:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    report, run = json.loads((folder / "report.json").read_text(encoding="utf-8")), Run(folder)
+    file = folder / "report.json"
+    if not file.is_file():
+        sys.exit(f"error: {folder} has no report.json; finish the run first, with the command that started it")
+    report, run = json.loads(file.read_text(encoding="utf-8")), Run(folder)
     print(f"**Students**\n\n{render_students(report, run)}\n")
     print(f"**Labels**\n\n{render_labels(report)}\n")
     print(f"**Labels, pair by pair**\n\n{render_paired_labels(run)}\n")
