@@ -40,7 +40,7 @@ class Rounds(Settings):
     )
     scorer: Annotated[Component, ComponentField("scorers")] | None = Field(
         None,
-        description="our default, null: none; the scorer of best_worst. Do not evaluate with it, since it selects the responses",
+        description="our default, null: none; the scorer of best_worst. Do not evaluate with it, since it selects responses",
     )
     human_labels: SourceField | None = Field(
         None,
