@@ -6,12 +6,11 @@ import gc
 import os
 import sys
 from collections.abc import MutableMapping
+from functools import cache
 
 # oneDNN, which computes bfloat16 products on a CPU, keeps a compiled kernel for each shape, by default 1,024 of them. With 16,
 # reading log-probabilities took 8% longer, with 128 no longer than with 1,024 (docs/results/performance.md).
 KERNEL_CACHE_CAPACITY = "128"
-
-_frozen: list[bool] = []
 
 
 def limit_kernel_cache(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -19,15 +18,14 @@ def limit_kernel_cache(environment: MutableMapping[str, str] = os.environ) -> No
     environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNEL_CACHE_CAPACITY)
 
 
+@cache
 def freeze_imports() -> None:
     """Excludes all objects that exist now from garbage collection, once in a process; call it after heavy imports.
 
     A full collection examines every object. After `import torch, transformers` that takes 0.2 s of CPU time, and a study
     makes a full collection after each stage. Objects that exist at the first call are never collected.
     """
-    if not _frozen:
-        _frozen.append(True)
-        gc.freeze()
+    gc.freeze()
 
 
 def free_memory() -> None:
