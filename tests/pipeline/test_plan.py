@@ -89,6 +89,14 @@ def test_a_weak_model_equal_to_the_student_is_tuned_once() -> None:
     assert [stage.kind for stage in planned().stages].count("sft") == 2
 
 
+@pytest.mark.parametrize("changes", [(), ("training.sft=null",)])
+def test_a_weak_model_equal_to_the_student_shares_its_reference_logprobs(changes: tuple[str, ...]) -> None:
+    plan = planned("models.weak=smollm2-135m-instruct", *changes)
+    assert fingerprint(row(plan, "x").reference_logprobs) == fingerprint(row(plan, "weak_model").reference_logprobs)
+    plan = planned(*changes)
+    assert fingerprint(row(plan, "x").reference_logprobs) != fingerprint(row(plan, "weak_model").reference_logprobs)
+
+
 def test_a_changed_beta_changes_only_the_stages_below_it() -> None:
     assert changed_by("arms.x.dpo.beta=0.3") == BELOW_TRAINING
 

@@ -10,6 +10,13 @@ from trimtab.pipeline.stage import Stage, StageInputs
 ModelSource = Model | Stage
 
 
+def is_same_model(first: ModelSource, second: ModelSource) -> bool:
+    """Whether both are the same published model, or stages that train the same model."""
+    if isinstance(first, Stage) and isinstance(second, Stage):
+        return first.fingerprint == second.fingerprint
+    return not isinstance(first, Stage) and first == second
+
+
 def as_input_stages(model: ModelSource, name: str = "model") -> dict[str, Stage]:
     """The stage that trains the model, as a stage input; empty for a published model."""
     return {name: model} if isinstance(model, Stage) else {}

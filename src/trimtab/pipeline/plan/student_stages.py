@@ -21,7 +21,7 @@ from trimtab.pipeline.plan.response_metrics import build_response_metric_stages
 from trimtab.pipeline.plan.round_stages import plan_rounds
 from trimtab.pipeline.plan.weak_models import list_tokenizer_models
 from trimtab.pipeline.stage import Stage
-from trimtab.pipeline.stage_models import ModelSource
+from trimtab.pipeline.stage_models import ModelSource, is_same_model
 from trimtab.pipeline.stages.annotate import annotate_stage
 from trimtab.pipeline.stages.generate import generate_stage
 from trimtab.pipeline.stages.logprobs import logprobs_stage
@@ -147,13 +147,20 @@ class StudentPlanner:
             training = self.labeling.preference_model(name, self.study.models.student, labels, settings)
             return self._with_predictions(replace(row, training=training), training)
         start_row, start = self._initial_model(name, labels)
-        start_name = f"{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "student-base"
-        reference = logprobs_stage(f"logprobs.{start_name}", start, self.split, ("unlabeled", "test"))
+        reference = self._reference_logprobs(start)
         dpo = arm.dpo or self.study.training.dpo
         training = dpo_stage(f"dpo.{name}", start, self.split, labels, reference, dpo, self.study.seed)
         policy = logprobs_stage(f"logprobs.{name}", training, self.split, ("test",))
         aligned = replace(row, training=training, policy_logprobs=policy, reference_logprobs=reference, start=start_row)
         return self._with_evaluation(aligned, training)
+
+    def _reference_logprobs(self, start: ModelSource) -> Stage:
+        """The log-probabilities of the model that DPO starts from. The weak model's table has them if it is the same model."""
+        weak_model = self.labeling.weak_models[MAIN_WEAK_MODEL]
+        if is_same_model(start, weak_model.sft):
+            return weak_model.sft_logprobs
+        start_name = f"{start.name.removeprefix('sft.')}-sft" if isinstance(start, Stage) else "student-base"
+        return logprobs_stage(f"logprobs.{start_name}", start, self.split, ("unlabeled", "test"))
 
     def _initial_model(self, name: str, labels: Stage) -> tuple[str, ModelSource]:
         """The model that DPO starts from, and its row."""
