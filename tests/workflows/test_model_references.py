@@ -17,6 +17,7 @@ from trimtab.models.config import Model
 from trimtab.pipeline.run_index import RowIndex, RunIndex
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.record import write_record
+from trimtab.workflows.export import export_model
 from trimtab.workflows.model_references import ModelResolver
 
 STUDY = """
@@ -72,9 +73,8 @@ def write_index(run_dir: Path, **changes: Any) -> None:
         trimtab_version="0.1.0",
         study="small",
         split="split",
-        rows=(row,),
         stages=tuple(STAGES),
-        **{"preference_models": preference_models, **changes},
+        **{"rows": (row,), "preference_models": preference_models, **changes},
     )
     index.save(run_dir)
 
@@ -180,3 +180,23 @@ def test_a_published_model_may_be_named_with_its_first_layers(tiny_model: Path) 
     resolved = ModelResolver(None).resolve(f"{tiny_model}[:1]")
     assert resolved.source == Model(base=str(tiny_model), layers=1)
     assert Transformers(model=f"{tiny_model}[:1]").content_hash() == resolved.content_hash
+
+
+def test_the_code_of_a_runs_models_is_executed_only_if_the_user_allows_it(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that somebody else made can name a model with code of its own, in its study and in the folders of its models."""
+    monkeypatch.delenv("TRIMTAB_TRUST_REMOTE_CODE", raising=False)
+    (run_dir / "study.yaml").write_text(STUDY.replace("layers: 4", "trust_remote_code: true"))
+    base = {"model": {"base": "theirs/model", "trust_remote_code": True}}
+    sft = run_dir / "stages" / "sft.weak-model-000000000001"
+    (sft / "model.json").write_text(json.dumps({"kind": "adapter", "base": base}))
+    resolver, student = ModelResolver(run_dir), run_dir / "stages" / "dpo.weak-model-000000000002"
+    for name, place in (("@weak", run_dir), ("@weak.base", run_dir), (str(student), student)):
+        with pytest.raises(StudyError, match=rf"^{place}: the model '.*' executes .* set TRIMTAB_TRUST_REMOTE_CODE=1"):
+            resolver.resolve(name)
+    write_index(run_dir, rows=(RowIndex(name="weak", training=student.name),))
+    with pytest.raises(StudyError, match=f"^{run_dir}: the model 'theirs/model' executes"):
+        export_model(run_dir, "weak", run_dir / "model", lambda message: None)
+    monkeypatch.setenv("TRIMTAB_TRUST_REMOTE_CODE", "1")
+    assert resolver.resolve(str(student)).root_settings.trust_remote_code

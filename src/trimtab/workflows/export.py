@@ -19,6 +19,7 @@ from trimtab.storage.atomic import WRITING_SUFFIX, apply_umask, write_output
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.types import Preference
+from trimtab.workflows.model_references import require_trusted_code
 
 FORMATS = ("trl", "llama-factory", "model")
 _SUFFIX = ".jsonl"
@@ -64,7 +65,8 @@ def export_preferences(
 def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None], *, overwrite: bool = False) -> None:
     """Writes an arm's student as a full model, with its adapter merged into the base weights.
 
-    Raises `StudyError` if there is no student, or if the folder is not empty and `overwrite` is false.
+    Raises `StudyError` if there is no student, if the user has not allowed the model's code, or if the folder is not empty and
+    `overwrite` is false.
     """
     from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
 
@@ -72,13 +74,13 @@ def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], Non
     if row.training is None:
         raise StudyError(f"--arm {arm}: the arm has no trained model ({row.skipped or row.description})")
     _require_new(path, overwrite)
-    trained = open_artifact(folder / STAGES_DIR / row.training).folder
+    student = require_trusted_code(ModelRef(open_artifact(folder / STAGES_DIR / row.training).folder), str(folder))
     partial = path.with_name(path.name + WRITING_SUFFIX)
     with translate_os_errors(path.parent):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            loaded = ModelRef(trained).load(notify, "cpu", merge=True)
+            loaded = student.load(notify, "cpu", merge=True)
             with silence_transformers():
                 loaded.model.save_pretrained(partial)
                 loaded.chat.tokenizer.save_pretrained(partial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import open_artifact
 
+TRUST_VARIABLE = "TRIMTAB_TRUST_REMOTE_CODE"
 RUN_MODEL_NAMES = "@weak, @weak.sft, @weak.base, @weak.preference_model, @student, @student.sft, @ARM.preference_model"
 
 
@@ -38,17 +40,18 @@ class ModelResolver:
     def resolve(self, name: str) -> ModelRef:
         """The model with this name.
 
-        Raises `StudyError` if the run has no such model, and `ModelError` if no source can provide the name.
+        Raises `StudyError` if the run has no such model or one whose code the user has not allowed, and `ModelError` if no
+        source can provide the name.
         """
         if name.startswith("@"):
             if self.run_dir is None:
                 raise StudyError(
                     f"{name} is a model of a run: give the folder of the run with --models-from DIR, or use another model"
                 )
-            return self._resolve_run_model(name, self.run_dir)
+            return require_trusted_code(self._resolve_run_model(name, self.run_dir), str(self.run_dir))
         path = Path(name).expanduser()
         if is_trained_model(path):
-            return ModelRef(path)
+            return require_trusted_code(ModelRef(path), str(path))
         model = ModelRef(Model.model_validate(name))
         _ = model.content_hash  # raises for an unknown name before the pairs are read
         return model
@@ -136,6 +139,20 @@ class ModelResolver:
             task = f" for the annotator {self.training_task.name}" if is_for_task else ""
             raise StudyError(f"{run_dir} has no {name}{task}; a study trains it if one of its arms uses it")
         return ModelRef(open_artifact(run_dir / "stages" / folder).folder)
+
+
+def require_trusted_code(model: ModelRef, place: str) -> ModelRef:
+    """Raises `StudyError` if a model of a run executes Python code of its own, unless the environment allows it.
+
+    A run can come from somebody else. The `trust_remote_code` of its study, and of its trained models, is not the user's.
+    """
+    settings = model.root_settings
+    if settings.trust_remote_code and os.environ.get(TRUST_VARIABLE) != "1":
+        raise StudyError(
+            f"{place}: the model {settings.base!r} executes Python code from its own files (trust_remote_code: true); if you "
+            f"trust it, set {TRUST_VARIABLE}=1"
+        )
+    return model
 
 
 def _weak_model_folders(index: RunIndex, weak_model: str) -> list[str]:
