@@ -6,6 +6,7 @@ process of `trimtab run` writes the run's index, label files and report.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ from trimtab.storage.shared_store import SharedStore
 from trimtab.storage.stage_locks import StageLocks
 
 _POLL_SECONDS = 0.5
+# The process of `trimtab run` writes the index in this time after it was started again with other weights or files.
+_INDEX_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What a run does not have yet, and how long waiting for it can help, in seconds."""
+
+    reason: str
+    max_wait: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,26 +108,27 @@ def find_plan(study: Study, store: Store) -> Plan | None:
 
 def _wait_for_plan(folder: Path, runtime: Runtime, wait_seconds: float) -> Plan:
     """The plan, as soon as the other process has written its study, its split and its index."""
-    deadline = time.monotonic() + wait_seconds
+    start = time.monotonic()
     is_waiting = False
     while True:
         plan = _read_plan(folder)
         if isinstance(plan, Plan):
             return plan
-        if time.monotonic() >= deadline:
-            raise StoreError(f"{plan} (waited {wait_seconds:g} s)")
+        max_wait = min(wait_seconds, plan.max_wait)
+        if time.monotonic() >= start + max_wait:
+            raise StoreError(f"{plan.reason} (waited {max_wait:g} s)")
         if not is_waiting:
-            runtime.notify(f"{plan}; waiting up to {wait_seconds:g} s")
+            runtime.notify(f"{plan.reason}; waiting up to {max_wait:g} s")
             is_waiting = True
         time.sleep(_POLL_SECONDS)
 
 
-def _read_plan(folder: Path) -> Plan | str:
+def _read_plan(folder: Path) -> Plan | _Missing:
     """The plan, or what is missing. Raises `StoreError` if waiting cannot help."""
     if folder.is_file():
         raise StoreError(f"{folder} is a file; give the folder of a run")
     if not (folder / RUN_INDEX_FILE).is_file():
-        return f"{folder} holds no run; start it with: trimtab run STUDY.yaml --out {folder}"
+        return _Missing(f"{folder} holds no run; start it with: trimtab run STUDY.yaml --out {folder}")
     if is_trained_by_several_processes(folder):
         raise StoreError(
             f"{folder} is a run that torchrun started, whose processes train together; no others can join it"
@@ -128,11 +140,12 @@ def _read_plan(folder: Path) -> Plan | str:
         )
     study = _load_study(folder)
     if hash_study(study) != index.study_sha256:
-        return f"{folder}: {STUDY_FILE} and {RUN_INDEX_FILE} belong to different runs; run the study again"
+        return _Missing(f"{folder}: {STUDY_FILE} and {RUN_INDEX_FILE} belong to different runs; run the study again")
     plan = find_plan(study, Store(folder))
     if plan is None:
-        return f"{folder}: the split is not finished"
-    return _describe_difference(folder, plan, index) or plan
+        return _Missing(f"{folder}: the split is not finished")
+    difference = _describe_difference(folder, plan, index)
+    return _Missing(difference, _INDEX_SECONDS) if difference else plan
 
 
 def _load_study(folder: Path) -> Study:
