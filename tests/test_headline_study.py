@@ -96,8 +96,8 @@ def write_piece(folder: Path, seed: int, arms: dict[str, float], **changes: obje
     (folder / "values.json.gz").write_bytes(gzip.compress(json.dumps(piece).encode()))
 
 
-def answer(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HEADLINE / "answers.py"), *map(str, sorted(folder.iterdir()))]
+def answer(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(HEADLINE / "answers.py"), *map(str, sorted(folder.iterdir())), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -106,7 +106,9 @@ def test_pieces_of_two_seeds_are_pooled_into_answers(tmp_path: Path) -> None:
         curve = {"weak_model": 0.5, "human_500": 0.5, "human_2000": 0.6, "human": 0.8}
         write_piece(tmp_path / f"harmless-curve-{seed}", seed, curve)
         write_piece(tmp_path / f"harmless-weak-{seed}", seed, {"weak_model": 0.5, "weak": 0.7, "flipped": 0.8})
-    text = answer(tmp_path).stdout
+    text = answer(tmp_path, "--pictures", str(tmp_path)).stdout
+    assert "2,720" not in text.split("weak_model")[1].split("\n")[0]  # the teacher has no label worth
+    assert "<svg" in (tmp_path / "headline-harmless.svg").read_text()
     assert "## harmless: seeds 1, 2, 400 test pairs" in text
     # 0.7 is halfway, in log n, between 2,000 labels at 0.6 and 3,700 at 0.8: sqrt(2000 * 3700) = 2,720
     assert "| 1. weak labels are worth at least 1,500 human labels | 2,720 [" in text
@@ -122,7 +124,8 @@ def test_a_single_piece_is_useful_without_the_others(tmp_path: Path) -> None:
     write_piece(tmp_path / "helpful-weak-1", 1, {"weak_model": 0.5, "weak": 0.505, "flipped": 0.4})
     text = answer(tmp_path).stdout
     assert "| 3. above random flips at equal agreement | +0.105 [" in text
-    assert "One seed: the intervals are over test pairs only." in text
+    assert "| one seed |" in text
+    assert "One seed: the intervals are over test pairs only, and decide nothing." in text
 
 
 @pytest.mark.parametrize("key", ["settings", "pairs"])

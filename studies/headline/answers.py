@@ -2,6 +2,7 @@
 
 The arguments are folders that `save_results.py` has written; pieces and seeds in any number. Prints, for each objective, the
 accuracies, the label worths and an answer to every question that the pieces can answer. docs/results/headline.md has the rules.
+`--pictures DIR` also draws the learning curve of each objective, with the arms on weak labels as horizontal lines.
 
 A difference of two arms is a contrast of all arms of the run, over rows and seeds; its interval is that of the label worth
 (`stats.label_worth.compute_half_widths`): the variance between seeds is pooled over all arms.
@@ -9,6 +10,7 @@ A difference of two arms is a contrast of all arms of the run, over rows and see
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import sys
@@ -19,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from trimtab.report.collect.label_worth import CurvePoint, LabelWorthInfo
+from trimtab.report.page.learning_curve_figure import draw_learning_curve
 from trimtab.report.text.label_worth import format_label_worth
 from trimtab.stats.clusters import FloatArray, sum_by_cluster
 from trimtab.stats.label_worth import LabelWorth, compute_half_widths, compute_label_worth
@@ -35,6 +39,9 @@ COMPARISONS = {
 SHARED = ("settings", "pairs")
 # Students on human labels, and the teacher, have no label worth.
 TEACHER = "weak_model"
+METRIC = "accuracy"
+WEAK_LABELS = 500
+NO_ANSWER = "one seed"
 
 
 @dataclass(frozen=True)
@@ -117,13 +124,34 @@ def compare(results: Results, arm: str, baseline: str) -> tuple[float, float, fl
     return value, value - half_width, value + half_width
 
 
+def list_curve_points(results: Results) -> list[CurvePoint]:
+    """The students on human labels, by their number."""
+    counts = sorted((count, name) for name, count in results.human_labels.items() if name in results.arms)
+    return [CurvePoint(arm=name, num_labels=count, value=_mean(results, name)) for count, name in counts]
+
+
 def measure_worth(results: Results, arm: str) -> LabelWorth | None:
-    """None if fewer than two numbers of human labels are in all seeds."""
-    curve = sorted((count, name) for name, count in results.human_labels.items() if name in results.arms)
-    if len(curve) < 2:
+    """None for a student on human labels, for the teacher, and if fewer than two numbers of human labels are in all seeds."""
+    curve = list_curve_points(results)
+    if len(curve) < 2 or arm in {TEACHER, *results.human_labels}:
         return None
-    columns = [results.arms.index(name) for name in (arm, *(name for _, name in curve))]
-    return compute_label_worth(results.values[:, columns], [count for count, _ in curve], clusters=results.prompts)
+    columns = [results.arms.index(name) for name in (arm, *(point.arm for point in curve))]
+    counts = [point.num_labels for point in curve]
+    return compute_label_worth(results.values[:, columns], counts, clusters=results.prompts)
+
+
+def draw_pictures(results: Results, folder: Path) -> None:
+    """Writes the learning curve with the worth of every other arm, unless there is none."""
+    curve = tuple(list_curve_points(results))
+    infos = [
+        LabelWorthInfo(
+            arm=arm, metric=METRIC, value=_mean(results, arm), worth=worth, curve=curve, labels_used=WEAK_LABELS
+        )
+        for arm in results.arms
+        if (worth := measure_worth(results, arm))
+    ]
+    if infos:
+        (folder / f"headline-{results.objective}.svg").write_text(draw_learning_curve(infos), encoding="utf-8")
 
 
 def answer_worth(worth: LabelWorth) -> str:
@@ -153,14 +181,13 @@ def format_answers(results: Results) -> str:
     for index, arm in enumerate(results.arms):
         cells = [f"`{arm}`", *(f"{each.values[:, index].mean():.3f}" for each in (results, similar))]
         cells.append(_format_difference(results, arm, "human") if arm != "human" and "human" in results.arms else "")
-        is_student = arm not in results.human_labels and arm != TEACHER
-        worth = measure_worth(results, arm) if is_student else None
+        worth = measure_worth(results, arm)
         lines.append("| " + " | ".join([*cells, "" if worth is None else str(format_label_worth(worth))]) + " |")
     lines += ["", "| question | measured | answer |", "|---|---|---|"]
     worth = measure_worth(results, "weak") if "weak" in results.arms else None
     question = f"1. weak labels are worth at least {MIN_WORTH:,} human labels"
     lines.append(
-        f"| {question} | {format_label_worth(worth)} | {answer_worth(worth)} |"
+        f"| {question} | {format_label_worth(worth)} | {answer_worth(worth) if n_seeds > 1 else NO_ANSWER} |"
         if worth
         else f"| {question} | | not run yet |"
     )
@@ -168,10 +195,11 @@ def format_answers(results: Results) -> str:
         if {arm, baseline} <= set(results.arms):
             _, low, high = compare(results, arm, baseline)
             difference = _format_difference(results, arm, baseline)
-            lines.append(f"| {question} | {difference} | {answer_difference(low, high, threshold)} |")
+            decision = answer_difference(low, high, threshold) if n_seeds > 1 else NO_ANSWER
+            lines.append(f"| {question} | {difference} | {decision} |")
         else:
             lines.append(f"| {question} | | not run yet |")
-    lines += [] if n_seeds > 1 else ["", "One seed: the intervals are over test pairs only."]
+    lines += [] if n_seeds > 1 else ["", "One seed: the intervals are over test pairs only, and decide nothing."]
     return "\n".join(lines)
 
 
@@ -180,12 +208,23 @@ def _format_difference(results: Results, arm: str, baseline: str) -> str:
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def _mean(results: Results, arm: str) -> float:
+    return float(results.values[:, results.arms.index(arm)].mean())
+
+
 def main() -> None:
-    folders = [Path(argument) for argument in sys.argv[1:] if (Path(argument) / "values.json.gz").is_file()]
+    parser = argparse.ArgumentParser(description="Answers the questions of the headline run.")
+    parser.add_argument("pieces", nargs="*", type=Path)
+    parser.add_argument("--pictures", metavar="DIR", type=Path)
+    options = parser.parse_args()
+    folders = [folder for folder in options.pieces if (folder / "values.json.gz").is_file()]
     if not folders:
         sys.exit("expected folders with values.json.gz, written by studies/headline/save_results.py")
     for objective, pieces in load_pieces(folders).items():
-        print(format_answers(merge_pieces(objective, pieces)), end="\n\n")
+        results = merge_pieces(objective, pieces)
+        print(format_answers(results), end="\n\n")
+        if options.pictures:
+            draw_pictures(results, options.pictures)
 
 
 if __name__ == "__main__":
