@@ -28,10 +28,11 @@ def build_runtime(
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if problem := find_openmp_problem():
         raise StudyError(problem)
-    progress = RichProgress(err if rank == 0 else Console(file=io.StringIO()))
+    notices = RichProgress(err)
+    progress = notices if rank == 0 else RichProgress(Console(file=io.StringIO()))
     return Runtime(
         progress=progress,
-        notify=progress.notify,
+        notify=notices.notify if rank == 0 else lambda message: notices.notify(f"process {rank}: {message}"),
         device=_resolve_device(device),
         token_budget=token_budget,
         trainer_arguments=arguments,

@@ -13,20 +13,19 @@ from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_errors import describe_error
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.chunks import NoChunkLeftError, find_chunk_tables
-from trimtab.storage.stage_locks import StageLocks
 
 
 @dataclass(frozen=True)
 class ChunkSharing:
     """Takes part in stages that save their rows in chunks. `source` has the inputs of the stages.
 
-    `on_chunks` receives the number of chunks and the stage's name. A stage whose chunks fail here is left to the others, with a
-    notice.
+    `is_executed` tells whether another process executes a stage. `on_chunks` receives the number of chunks and the stage's
+    name. A stage whose chunks fail here is left to the others, with a notice.
     """
 
     source: StageCache
-    locks: StageLocks
-    on_chunks: Callable[[int, str], None]
+    is_executed: Callable[[Stage], bool]
+    on_chunks: Callable[[int, str], None] = lambda count, name: None
     _failed: set[str] = field(default_factory=set)
     _notices: set[str] = field(default_factory=set)
 
@@ -49,7 +48,7 @@ class ChunkSharing:
 
     def _has_open_chunk(self, stage: Stage, folder: Path) -> bool:
         """Whether another process executes the stage and shares its chunks. Reads no model."""
-        if not self.locks.is_held(stage.fingerprint):
+        if not self.is_executed(stage):
             return False
         conditions = self.source.runtime.rounding_options
         for table in find_chunk_tables(folder):

@@ -1,89 +1,104 @@
-"""Runs a study in several processes: one writes all results, the others take part in its training."""
+"""Several processes run a study: one executes all stages, the others take part in its training and compute its chunks."""
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from trimtab.config.study import Study
+from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
-from trimtab.errors import StoreError
-from trimtab.pipeline.plan import build_plan
-from trimtab.pipeline.preflight import has_human_labels_on_unlabeled, prefetch_models
+from trimtab.errors import NoLabelsError, StoreError
+from trimtab.pipeline.chunk_sharing import ChunkSharing
+from trimtab.pipeline.heartbeat import MainProcess
+from trimtab.pipeline.joined_run import find_plan
+from trimtab.pipeline.plan import Plan, build_plan
+from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stage import Stage
-from trimtab.storage.artifacts import Artifact, Draft, Store
+from trimtab.pipeline.stage_cache import StageCache
+from trimtab.storage.artifacts import Draft, Store
 
-HEARTBEAT_FILE = "run.heartbeat"
-HEARTBEAT_SECONDS = 5.0
-# A worker gives up after this time without a heartbeat of the main process.
-MAX_SILENCE_SECONDS = 300.0
 POLL_SECONDS = 0.2
 
 
-@contextmanager
-def heartbeat(folder: Path, interval: float = HEARTBEAT_SECONDS) -> Iterator[None]:
-    """Updates the heartbeat file of the run regularly from a thread, so that workers know the main process is alive."""
-    path, stopped = folder / HEARTBEAT_FILE, threading.Event()
-    path.touch()
+def run_worker(study: Study, store: Store, runtime: Runtime) -> None:
+    """Takes part in the stages that the main process executes, until that process ends.
 
-    def beat() -> None:
-        while not stopped.wait(interval):
-            os.utime(path)
-
-    thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
-        path.unlink(missing_ok=True)
-
-
-def run_worker(study: Study, store: Store, runtime: Runtime, max_silence: float = MAX_SILENCE_SECONDS) -> None:
-    """Takes part in the training stages and waits for the main process to finish the stages that training needs.
-
-    Raises `StoreError` after `max_silence` seconds without a heartbeat of the main process.
+    Raises `StoreError` without a heartbeat of the main process, and if the main process executes a stage that is not in the
+    plan of this one.
     """
-    prefetch_models(study, runtime)
+    main_process = MainProcess(folder=store.root)
+    prefetch_models(study, _without_notices(runtime))
+    plan = _wait_for_plan(study, store, main_process)
+    if plan is not None:
+        Participation(StageCache(store, None, {}, runtime), main_process).take_part(plan.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Participation:
+    """The part of this process in the stages of the main process. `source` has the inputs of the stages."""
+
+    source: StageCache
+    main_process: MainProcess
+
+    def take_part(self, stages: Sequence[Stage]) -> None:
+        """Trains together with the main process and computes chunks of the other stages, until the main process ends."""
+        by_fingerprint = {stage.fingerprint: stage for stage in stages}
+        sharing = ChunkSharing(self.source, lambda stage: self.main_process.find_stage() == stage.fingerprint)
+        trained = set[str]()
+        while (fingerprint := self.main_process.find_stage()) is not None:
+            stage = _select_stage(fingerprint, by_fingerprint, self.source.store)
+            if stage is None or fingerprint in trained or not self._find_inputs(stage):
+                time.sleep(POLL_SECONDS)
+            elif stage.role == "training":
+                trained.add(fingerprint)
+                self._train(stage)
+            elif not sharing.compute_chunks(stage):
+                time.sleep(POLL_SECONDS)
+
+    def _find_inputs(self, stage: Stage) -> bool:
+        """Whether all inputs are finished, as far as this host sees the shared folder."""
+        artifacts = self.source.artifacts
+        for each in stage.input_stages.values():
+            if each.fingerprint not in artifacts:
+                artifact = self.source.find(each)
+                if artifact is None:
+                    return False
+                artifacts[each.fingerprint] = artifact
+        return True
+
+    def _train(self, stage: Stage) -> None:
+        draft = Draft(folder=self.source.store.folder(stage.name, stage.recipe))
+        try:
+            stage.run(draft, self.source.artifacts, _without_notices(self.source.runtime))
+        except NoLabelsError:
+            pass  # the main process finds none either, and leaves the arm out
+        finally:
+            free_memory()
+
+
+def _wait_for_plan(study: Study, store: Store, main_process: MainProcess) -> Plan | None:
+    """The plan, as soon as the main process has finished the split. None if it ends before."""
     split = build_plan(study).split
-    artifacts = {split.fingerprint: wait_for_stage(split, store, max_silence)}
-    plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(artifacts[split.fingerprint]))
-    for stage in plan.training_stages:
-        if stage.fingerprint not in artifacts:
-            if stage.role == "training" and store.find(stage.name, stage.recipe) is None:
-                stage.run(Draft(folder=store.folder(stage.name, stage.recipe)), artifacts, runtime)
-            artifacts[stage.fingerprint] = wait_for_stage(stage, store, max_silence)
-
-
-def wait_for_stage(stage: Stage, store: Store, max_silence: float = MAX_SILENCE_SECONDS) -> Artifact:
-    """The artifact of a stage that the main process runs.
-
-    Raises `StoreError` after `max_silence` seconds without a heartbeat of the main process.
-    """
-    waiting_since = time.time()
-    while (artifact := store.find(stage.name, stage.recipe)) is None:
-        silence = time.time() - max(waiting_since, _last_heartbeat(store.root))
-        if silence > max_silence:
-            raise StoreError(
-                f"{stage.name}: the main process of {store.root} gave no sign of life for {max_silence:g} seconds, so this "
-                "worker stops; look at the main process's error and run the study again"
-            )
+    while (fingerprint := main_process.find_stage()) is not None:
+        if store.find_folder(split.name, split.recipe) is not None:
+            return find_plan(study, store)
+        _select_stage(fingerprint, {split.fingerprint: split}, store)
         time.sleep(POLL_SECONDS)
-    return artifact
+    return None
 
 
-def is_trained_by_several_processes(folder: Path) -> bool:
-    """Whether the main process of a distributed run is alive."""
-    return time.time() - _last_heartbeat(folder) < MAX_SILENCE_SECONDS
+def _select_stage(fingerprint: str, stages: Mapping[str, Stage], store: Store) -> Stage | None:
+    """The stage, or None if the main process has not named one yet."""
+    if fingerprint and fingerprint not in stages:
+        raise StoreError(
+            f"{store.root}: the main process executes the stage {fingerprint}, which would be another one in this process; "
+            "use the same version, files and models, and the same working directory"
+        )
+    return stages.get(fingerprint)
 
 
-def _last_heartbeat(folder: Path) -> float:
-    try:
-        return (folder / HEARTBEAT_FILE).stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def _without_notices(runtime: Runtime) -> Runtime:
+    """The main process gives the same notices."""
+    return replace(runtime, notify=lambda message: None)

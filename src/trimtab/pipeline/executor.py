@@ -11,7 +11,8 @@ from pathlib import Path
 from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import NoLabelsError, StoreError, StudyError
-from trimtab.pipeline.distributed import heartbeat, run_worker
+from trimtab.pipeline.distributed import run_worker
+from trimtab.pipeline.heartbeat import Heartbeat, heartbeat
 from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.lora_targets import preflight_lora_targets
 from trimtab.pipeline.plan import build_plan
@@ -75,8 +76,8 @@ def run_study(
     if not runtime.is_main_process:
         run_worker(study, store, runtime)
         return RunResult(folder=folder, created=(), reused=(), seconds=0.0)
-    with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext():
-        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared, workers)
+    with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext() as signal:
+        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared, workers, signal)
     reused = tuple(name for name in (artifact.folder.name for artifact in artifacts.values()) if name not in created)
     return RunResult(
         folder=folder,
@@ -94,6 +95,7 @@ def _run_main_process(
     on_stage_start: OnStageStart,
     shared: SharedStore | None,
     workers: int,
+    signal: Heartbeat | None,
 ) -> tuple[list[str], dict[str, Artifact], dict[str, str]]:
     """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed stages."""
     preflight_trainer_arguments(runtime)
@@ -128,6 +130,7 @@ def _run_main_process(
             on_error=record_failure,
             arms=arms,
             locks=StageLocks(store.root),
+            signal=signal,
         ).execute(stages)
 
     save_study(study, store.root)

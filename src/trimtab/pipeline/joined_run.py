@@ -18,7 +18,7 @@ from trimtab.core.component import validate_settings
 from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StoreError, StudyError
-from trimtab.pipeline.distributed import is_trained_by_several_processes
+from trimtab.pipeline.heartbeat import is_trained_by_several_processes
 from trimtab.pipeline.plan import Plan, build_plan
 from trimtab.pipeline.preflight import has_human_labels_on_unlabeled
 from trimtab.pipeline.run_index import RUN_INDEX_FILE, RunIndex, load_run_index

@@ -11,11 +11,13 @@ from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.pipeline.chunk_sharing import ChunkSharing
 from trimtab.pipeline.engine_resources import ENGINE_PREFIX
+from trimtab.pipeline.heartbeat import Heartbeat
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_errors import name_stage_in_errors
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.storage.artifacts import Artifact, Store
+from trimtab.storage.chunks import wait_for_claimed_chunks
 from trimtab.storage.recipe import hash_json
 from trimtab.storage.stage_locks import StageLocks
 
@@ -35,6 +37,7 @@ class StageScheduler:
     All artifacts are added to those of `source`, by fingerprint. `locks` are set if other processes execute stages of the
     same run. `arms` are the names of the arms for error messages, by fingerprint. `on_stage_created` receives the name of each
     new folder. An error is raised unless `on_error` returns True; then the stage and all stages that need it are left out.
+    `signal` is set if other processes train together with this one: it tells them which stage is executed.
     """
 
     source: StageCache
@@ -44,12 +47,13 @@ class StageScheduler:
     arms: Mapping[str, str] = field(default_factory=dict)
     locks: StageLocks | None = None
     on_chunks: Callable[[int, str], None] = lambda count, name: None
+    signal: Heartbeat | None = None
 
     def execute(self, stages: Sequence[Stage]) -> None:
         """`stages` are in topological order."""
         artifacts = self.source.artifacts
         pending = {number: stage for number, stage in enumerate(stages, 1) if stage.fingerprint not in artifacts}
-        sharing = None if self.locks is None else ChunkSharing(self.source, self.locks, self.on_chunks)
+        sharing = None if self.locks is None else ChunkSharing(self.source, self._is_held_by_another, self.on_chunks)
         while pending:
             expected = {stage.fingerprint for stage in pending.values()} | artifacts.keys()
             for number, stage in pending.items():
@@ -61,6 +65,9 @@ class StageScheduler:
                 ready = [stage for stage in pending.values() if self._is_ready(stage)]
                 if sharing is None or not any(sharing.compute_chunks(stage) for stage in ready):
                     time.sleep(IDLE_SECONDS)
+
+    def _is_held_by_another(self, stage: Stage) -> bool:
+        return self.locks is not None and self.locks.is_held(stage.fingerprint)
 
     def _is_ready(self, stage: Stage) -> bool:
         return _list_inputs(stage) <= self.source.artifacts.keys()
@@ -77,12 +84,17 @@ class StageScheduler:
 
     def _create(self, number: int, total: int, stage: Stage) -> Artifact | None:
         self.on_stage_start(number, total, stage.name)
+        if self.signal is not None:
+            self.signal.announce(stage.fingerprint)
         try:
             with name_stage_in_errors(stage, self.arms.get(stage.fingerprint, "")):
                 artifact = self.source.get_or_create(stage)
         except Exception as error:
             if not self.on_error(stage, error):
                 raise
+            if self.signal is not None:
+                # else a training would wait for the chunk of another process, for at most the timeout of its process group
+                wait_for_claimed_chunks(self.source.store.folder(stage.name, stage.recipe))
             return None
         finally:
             free_memory()  # a trainer and its model form a reference cycle, and the next stage needs the memory

@@ -220,13 +220,14 @@ class Store:
         folder = self.folder(name, recipe)
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            delete_chunk_lists(folder)
+            delete_chunk_lists(folder)  # a killed attempt can have had other conditions
         seconds = self._read_elapsed(folder)
         start = time.monotonic()
         try:
             with translate_os_errors(folder):
                 facts = make(Draft(folder=folder))
         finally:
+            delete_chunk_lists(folder)
             seconds += time.monotonic() - start
             self._write_elapsed(folder, seconds)
         fields = {

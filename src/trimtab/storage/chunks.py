@@ -32,6 +32,7 @@ T = TypeVar("T")
 Rows = list[dict[str, Any]]
 
 _LIST_SUFFIX = f".chunks{PARTIAL_SUFFIX}"
+_LOCK_SUFFIX = f".lock{PARTIAL_SUFFIX}"
 _POLL_SECONDS = 0.1
 _DIGEST_BYTES = 32
 
@@ -87,7 +88,11 @@ class ChunkTable:
     def save_list(self) -> None:
         """Lets other processes compute chunks."""
         document = [self.name, self.num_rows, self.size, dict(self.conditions)]
-        atomic_write_bytes(self.folder / f"{self.name}{_LIST_SUFFIX}", json.dumps(document).encode())
+        atomic_write_bytes(self._list_path, json.dumps(document).encode())
+
+    def is_listed(self) -> bool:
+        """Whether a process executes the stage, or was killed while it did."""
+        return self._list_path.exists()
 
     def is_saved(self, start: int) -> bool:
         return self._path(start).exists()
@@ -109,7 +114,7 @@ class ChunkTable:
     @contextmanager
     def try_claim(self, start: int) -> Iterator[bool]:
         """Claims a chunk without waiting. Yields whether it was claimed."""
-        lock = filelock.FileLock(self.folder / f"{self.name}-{start:09d}.lock{PARTIAL_SUFFIX}", timeout=0)
+        lock = filelock.FileLock(self.folder / f"{self.name}-{start:09d}{_LOCK_SUFFIX}", timeout=0)
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -126,6 +131,10 @@ class ChunkTable:
             return False
         with self.try_claim(start) as is_claimed:
             return is_claimed
+
+    @property
+    def _list_path(self) -> Path:
+        return self.folder / f"{self.name}{_LIST_SUFFIX}"
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{self.name}-{start:09d}{PARTIAL_SUFFIX}"
@@ -163,13 +172,13 @@ def compute_all_chunks(
 
 
 def compute_open_chunks(table: ChunkTable, codec: Codec[T], compute: Callable[[slice], T]) -> int:
-    """Computes chunks that nobody has claimed, for the process that executes the stage. Returns how many."""
+    """Computes chunks that nobody has claimed, until the process that executes the stage ends it. Returns how many."""
     num_computed = 0
     for start in table.starts:
         if table.is_saved(start):
             continue
         with table.try_claim(start) as is_claimed:
-            if (table.folder / RECORD_FILE).exists():
+            if not table.is_listed():
                 break
             if is_claimed and not table.is_saved(start):
                 table.save(start, codec.encode(compute(table.select_rows(start))))
@@ -191,9 +200,16 @@ def find_chunk_tables(folder: Path) -> list[ChunkTable]:
 
 
 def delete_chunk_lists(folder: Path) -> None:
-    """Deletes the lists of an earlier attempt, which can have had other conditions. Saved chunks remain."""
+    """Lets no other process compute further chunks. Saved chunks remain."""
     for path in folder.glob(f"*{_LIST_SUFFIX}"):
-        path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def wait_for_claimed_chunks(folder: Path) -> None:
+    """Returns when no other process computes a chunk. Call it after `delete_chunk_lists`, so that none starts another one."""
+    for path in folder.glob(f"*{_LOCK_SUFFIX}"):
+        with filelock.FileLock(path):
+            pass
 
 
 def require_same_chunks(table: ChunkTable, listed: ChunkTable) -> None:

@@ -71,7 +71,14 @@ class Vllm(Component):
             raise EngineError(f"{VLLM_REQUIRED}: in Trimtab's folder, run pip install '.[vllm]'")
 
     def start(self, runtime: Runtime) -> Engine:
-        """Loads the model. Raises `EngineError` if vLLM is not installed or cannot load the model with these settings."""
+        """Loads the model. Raises `EngineError` if vLLM is not installed or cannot load the model with these settings.
+
+        Nor does it start in processes of `torchrun` other than the main one.
+        """
+        if not runtime.is_main_process:
+            raise EngineError(
+                "vLLM would use the GPU of another process; only the main process of torchrun can start it"
+            )
         for name, value in DEFAULT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
