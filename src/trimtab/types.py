@@ -297,7 +297,7 @@ class SingleVerdict:
     `choice` is None if the judge's output could not be parsed; `text` is then the complete output. `probability_first` in
     [0, 1] is the probability of the first response among the possible choices, if the verdict was read from probabilities.
     `scores` are the scores of the first and the second response, if the judge gives scores. `votes` are the choices of repeated
-    calls.
+    calls. `criteria` has the probability of the first response by each criterion, if the judge has criteria, with `weights`.
     """
 
     choice: JudgeChoice | None
@@ -310,9 +310,10 @@ class SingleVerdict:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One judge's comparison of two responses: `forward` with the candidate first, `reversed` with the baseline first.
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
-    `outcome` is the candidate's. One verdict is None if the judge was queried in one order only, and both are if it was not
-    queried because the responses are identical.
+    `outcome` is the candidate's. Without a query in an order, its verdict is None; identical responses are not queried at all.
     """
 
     id: str

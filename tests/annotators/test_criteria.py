@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from trimtab.annotators.criteria import Criteria, fit_criterion_weights
+from trimtab.annotators.criteria import Criteria
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.core.component import build_component
 from trimtab.engines.scripted import ScriptedEngine
 from trimtab.errors import DataError
 from trimtab.metrics.label_quality import compute_prompting_metrics
+from trimtab.prompts.criterion_weights import fit_criterion_weights
 from trimtab.types import EngineRequest, Pair, build_user_prompt
 
 LONGER, POLITE, FIRST = "Which is longer?", "Which is more polite?", "Which comes first?"

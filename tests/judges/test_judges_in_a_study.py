@@ -136,7 +136,7 @@ def run_judge_stage(folder: Path, num_prompts: int | None = None, **settings: An
     judge = build_component("judges", {"kind": "pairwise", "engine": engine})
     resources = EngineResources(configs=list_engine_configs(judge))
     candidate, baseline = (stage for stage, _ in generated.values())
-    stage = judge_stage("judge.x.rule", judge, resources, candidate, baseline, num_prompts)
+    stage = judge_stage("judge.x.rule", judge, resources, candidate, baseline, num_prompts, split=candidate)
     inputs = {name: artifact for name, (_, artifact) in generated.items()}
     return store.get_or_create(stage.name, stage.recipe, lambda draft: stage.execute(draft, inputs, RUNTIME))
 

@@ -26,6 +26,7 @@ from trimtab.metrics.judge_quality import (
     count_unparsed_ties,
     queries_one_order,
     summarize_arm_verdicts,
+    summarize_criteria,
 )
 from trimtab.metrics.label_quality import get_choices, get_human_choices, split_by_match
 from trimtab.report.collect.report import collect_report
@@ -228,6 +229,34 @@ def test_judges_round_trip_through_json() -> None:
     agreements = compute_rater_agreements({"x": verdicts}, ON_TEST_PAIRS, own_clusters(verdicts), {"p0": "a"})
     assert all(isinstance(agreement, RaterAgreement) for agreement in agreements)
     report = replace(REPORT, judges=(judge,), rater_agreements=tuple(agreements))
+    assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
+
+
+def build_criterion_verdict(key: str, candidate_first: float, baseline_first: float) -> Verdict:
+    """Answers about two criteria: these probabilities of the first response, and always the first response."""
+    forward, backward = (
+        SingleVerdict(choice="first", criteria={"polite": p, "first": 0.8}, weights={"polite": 1.5, "first": 0.0})
+        for p in (candidate_first, baseline_first)
+    )
+    return Verdict(id=key, outcome="win", forward=forward, reversed=backward)
+
+
+def test_a_judge_of_criteria_has_a_table_with_a_row_for_each() -> None:
+    probabilities = {"p0": (0.9, 0.2), "p1": (0.6, 0.7), "p2": (0.1, 0.5)}
+    verdicts = {key: build_criterion_verdict(key, *each) for key, each in probabilities.items()} | {"same": SAME_TEXT}
+    human: dict[str, Choice] = {"p0": "a", "p1": "a", "p2": "b", "same": "a"}
+    criteria = summarize_criteria(verdicts, verdicts, human, own_clusters(verdicts))
+    polite, first = (criteria[name].metrics for name in ("polite", "first"))
+    # p1: both orders prefer the first response, and the candidate less than the baseline
+    assert (polite["order_inconsistency"].value, first["order_inconsistency"].value) == (1 / 3, 1)
+    assert (polite["human_agreement"].value, first["human_agreement"].value) == (2.5 / 4, 0.5)
+    judge = JudgeInfo(name="x", engine="scripted", baseline="sft", arms={}, metrics={}, criteria=criteria)
+    report = replace(REPORT, judges=(judge,), rater_agreements=())
+    _, table = build_judge_tables(report)
+    assert table.title == "Judge x: criteria"
+    assert [column.title for column in table.columns] == ["Weight", "Position inconsistency", "Human agreement"]
+    assert [(row.name, row.cells[0]) for row in table.rows] == [("polite", "1.500"), ("first", "0.000")]
+    assert "Judge x: criteria" in render_html(report)
     assert report_from_json(json.loads(json.dumps(report_to_json(report)))) == report
 
 

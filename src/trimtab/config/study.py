@@ -20,7 +20,7 @@ from trimtab.config.study_files import StudyDocument, load_study_documents
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, SftSettings
 from trimtab.core.component import Component, ComponentField, Settings, SourceField, apply_override, validate_settings
 from trimtab.core.engine_configs import list_engine_configs
-from trimtab.core.interfaces import Judge
+from trimtab.core.interfaces import Judge, LearningJudge
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.data.split import SplitSettings
 from trimtab.errors import StudyError
@@ -165,8 +165,8 @@ class Study(Settings):
     @classmethod
     def _validate_judges(cls, judges: Mapping[str, Component]) -> Mapping[str, Component]:
         for name, judge in judges.items():
-            if not isinstance(judge, Judge):
-                raise ValueError(f"{name}: {type(judge).__name__} is not a judge (it needs `judge`)")
+            if not isinstance(judge, Judge | LearningJudge):
+                raise ValueError(f"{name}: {type(judge).__name__} is not a judge (it needs `judge` or `fit`)")
         return judges
 
     @field_validator("arms")

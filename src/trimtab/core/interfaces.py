@@ -213,3 +213,14 @@ class Judge(Protocol):
     def judge(self, comparisons: Sequence[Comparison], engines: Mapping[str, Engine]) -> list[Verdict]:
         """`engines` holds one open engine for each that the judge requires."""
         ...
+
+
+@runtime_checkable
+class LearningJudge(Protocol):
+    """The settings of a judge that learns from human labels before it judges."""
+
+    def requirements(self) -> Requirements: ...
+
+    def fit(self, labeled_pairs: Sequence[Pair], engines: Mapping[str, Engine]) -> Judge:
+        """Returns the judge. It judges none of these pairs. Raises `DataError` if there are too few human labels."""
+        ...

@@ -23,7 +23,7 @@ from trimtab.judges._shared.judge_prompting import (
     score_both_responses,
     score_verdict_choices,
 )
-from trimtab.judges._shared.position_swap import combine_verdicts, read_verdict
+from trimtab.judges._shared.position_swap import build_identical_verdict, combine_verdicts, read_verdict
 from trimtab.prompts.judge import DEFAULT_CRITERION, JudgeOutputFormat, build_judge_prompt, list_verdict_candidates
 from trimtab.prompts.judge_template import JudgeTemplate, TemplatePrompt, resolve_judge_template
 from trimtab.prompts.pairwise_prompting import GenerationSettings
@@ -31,7 +31,6 @@ from trimtab.types import Comparison, Cost, JudgeChoice, SingleVerdict, Verdict
 
 UNPARSED_VERDICT = "no verdict could be parsed"
 UNPARSED_AS_TIE = "no verdict could be parsed: counted as a tie"
-IDENTICAL_RESPONSES = "the responses are identical: the judge was not queried"
 
 TemplateField = Annotated[JudgeTemplate, BeforeValidator(resolve_judge_template, JudgeTemplate | str)]
 
@@ -114,7 +113,7 @@ class Pairwise(Component):
         distinct = [comparison for comparison in comparisons if comparison.candidate != comparison.baseline]
         states = zip(*self._query_rounds(engines["judge"], distinct), strict=True)
         return [
-            Verdict(id=comparison.id, outcome="tie", note=IDENTICAL_RESPONSES)
+            build_identical_verdict(comparison.id)
             if comparison.candidate == comparison.baseline
             else self._build_verdict(comparison.id, states)
             for comparison in comparisons

@@ -12,7 +12,7 @@ from operator import add
 from trimtab import stats
 from trimtab.errors import DataError
 from trimtab.stats.self_consistency import majority_shares
-from trimtab.types import Choice, Cost, JudgeChoice, Metric, Outcome, Verdict
+from trimtab.types import Choice, Cost, JudgeChoice, Metric, Outcome, SingleVerdict, Verdict
 
 # By prompt id, by pair id, or by any other id that `Clusters` maps to a cluster.
 Verdicts = Mapping[str, Verdict]
@@ -33,6 +33,14 @@ class JudgedArm:
     """One judge's results for one arm: the number of responses by outcome, and metrics."""
 
     counts: Mapping[Outcome, int]
+    metrics: Mapping[str, Metric]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCriterion:
+    """How much one criterion of a judge counts, and metrics of the answers about it alone."""
+
+    weight: float
     metrics: Mapping[str, Metric]
 
 
@@ -158,6 +166,54 @@ def compute_weak_agreement(verdicts: Verdicts, weak: Mapping[str, Choice], clust
     keys = [key for key in verdicts if key in weak]
     outcomes = [_orient_outcome(verdicts[key].outcome, weak[key]) for key in keys]
     return stats.win_rate(outcomes, clusters=[clusters[key] for key in keys])
+
+
+def summarize_criteria(
+    verdicts: Verdicts, on_pairs: Verdicts, human: Mapping[str, Choice], clusters: Clusters
+) -> dict[str, JudgedCriterion]:
+    """By criterion, the position inconsistency of the answers over all `verdicts`, and their agreement with human labels on
+    `on_pairs`. Empty if the judge is not asked about criteria."""
+    weights = {
+        name: weight
+        for verdict in verdicts.values()
+        if verdict.forward is not None
+        for name, weight in verdict.forward.weights.items()
+    }
+    return {
+        name: JudgedCriterion(weight=weight, metrics=_measure_criterion(name, verdicts, on_pairs, human, clusters))
+        for name, weight in weights.items()
+    }
+
+
+def _measure_criterion(
+    name: str, verdicts: Verdicts, on_pairs: Verdicts, human: Mapping[str, Choice], clusters: Clusters
+) -> dict[str, Metric]:
+    answers = {key: _read_criterion(verdict, name) for key, verdict in verdicts.items()}
+    metrics = {"order_inconsistency": compute_order_inconsistency(answers, clusters)}
+    if on_pairs:
+        agreement = compute_human_agreement({key: answers[key] for key in on_pairs}, human, clusters)
+        metrics["human_agreement"] = agreement["human_agreement"]
+    return metrics
+
+
+def _read_criterion(verdict: Verdict, name: str) -> Verdict:
+    """The verdict by one criterion alone. One that failed or was not asked for stays as it is."""
+    if verdict.forward is None or verdict.reversed is None or verdict.outcome == "failed":
+        return verdict
+    forward, reverse = verdict.forward.criteria[name], verdict.reversed.criteria[name]
+    margin = forward - reverse
+    return Verdict(
+        id=verdict.id,
+        outcome="tie" if margin == 0 else "win" if margin > 0 else "loss",
+        forward=SingleVerdict(choice=_read_choice(forward)),
+        reversed=SingleVerdict(choice=_read_choice(reverse)),
+    )
+
+
+def _read_choice(probability_first: float) -> JudgeChoice:
+    if probability_first == 0.5:
+        return "tie"
+    return "first" if probability_first > 0.5 else "second"
 
 
 def count_unparsed_ties(verdicts: Verdicts) -> int:

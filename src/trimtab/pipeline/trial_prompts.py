@@ -9,7 +9,7 @@ from pathlib import Path
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import get_requirements, list_engine_configs
-from trimtab.core.interfaces import Annotator, Engine, EngineConfig, HasContentHash, Judge
+from trimtab.core.interfaces import Annotator, Engine, EngineConfig, HasContentHash, Judge, LearningJudge
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, StoreError, TrimtabError
@@ -64,7 +64,7 @@ class Trials:
         try:
             self.ask_component(setting, component, self._start_engines(setting, configs), key)
         except Exception as error:
-            if not isinstance(component, Judge) or isinstance(error, StoreError):
+            if not isinstance(component, Judge | LearningJudge) or isinstance(error, StoreError):
                 raise
             reason = describe_error(error).removeprefix(f"{setting}: ")
             self.runtime.notify(

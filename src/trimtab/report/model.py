@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.errors import DataError
-from trimtab.metrics.judge_quality import JudgedArm, RaterAgreement
+from trimtab.metrics.judge_quality import JudgedArm, JudgedCriterion, RaterAgreement
 from trimtab.metrics.label_certificate import LabelCertificate
 from trimtab.report.collect.label_worth import LabelWorthInfo
 from trimtab.report.collect.rewards import RewardInfo
@@ -136,8 +136,8 @@ class LabelInfo:
 class JudgeInfo:
     """One judge, with the arms that it compared to `baseline`.
 
-    `metrics` are over all its verdicts, those on pairs included. `queries_one_order` is true if it saw each comparison in one
-    presentation order. `warnings` are sentences about its limits.
+    `metrics` are over all its verdicts, those on pairs included, and `criteria` has those of each criterion it is asked about.
+    `queries_one_order` is true if it saw each comparison in one presentation order. `warnings` are sentences about its limits.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -147,6 +147,7 @@ class JudgeInfo:
     baseline: str
     arms: Mapping[str, JudgedArm]
     metrics: Mapping[str, Metric]
+    criteria: Mapping[str, JudgedCriterion] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     cost: Cost = field(default_factory=Cost)
     queries_one_order: bool = False

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from trimtab.annotators._shared.supervised import require_human_labels, select_most_confident
+from trimtab.annotators._shared.supervised import select_most_confident
+from trimtab.core.human_labels import require_human_labels
 from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
 from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, LabelField, PairFeatures, Requirements
 from trimtab.core.component import Component

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.types import JudgeChoice, Outcome
+from trimtab.types import JudgeChoice, Outcome, Verdict
+
+IDENTICAL_RESPONSES = "the responses are identical: the judge was not queried"
 
 _FORWARD_OUTCOMES: dict[JudgeChoice, Outcome] = {"first": "win", "second": "loss", "tie": "tie"}
 _REVERSED_OUTCOMES: dict[JudgeChoice, Outcome] = {"first": "loss", "second": "win", "tie": "tie"}
@@ -24,6 +26,11 @@ def combine_verdicts(
     if second in (first, "tie"):
         return first
     return second if first == "tie" else "tie"
+
+
+def build_identical_verdict(comparison_id: str) -> Verdict:
+    """A tie, for responses that are the same text."""
+    return Verdict(id=comparison_id, outcome="tie", note=IDENTICAL_RESPONSES)
 
 
 def read_verdict(choice: JudgeChoice | None, *, candidate_first: bool, failed_as_tie: bool = False) -> Outcome:

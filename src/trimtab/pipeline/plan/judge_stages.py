@@ -47,7 +47,7 @@ def build_judge_stages(
         if count
     }
     return JudgeStages(
-        rows=tuple(_add_verdicts(study, engines, row, baseline) for row in rows),
+        rows=tuple(_add_verdicts(study, labeling.split, engines, row, baseline) for row in rows),
         baseline=baseline.name,
         human_verdicts=human_verdicts,
         unlabeled_verdicts=_build_unlabeled_verdicts(study, labeling, engines, human_on_unlabeled),
@@ -83,14 +83,20 @@ def test_pairs_in_file_order(study: Study) -> bool:
 
 
 def _add_verdicts(
-    study: Study, engines: Mapping[str, EngineResources], row: RowStages, baseline: RowStages
+    study: Study, split: Stage, engines: Mapping[str, EngineResources], row: RowStages, baseline: RowStages
 ) -> RowStages:
     num_prompts = study.judging.num_prompts
     if row.completions is None or baseline.completions is None or row.name == baseline.name or num_prompts == 0:
         return row
     verdicts = {
         name: judge_stage(
-            f"judge.{row.name}.{name}", judge, engines[name], row.completions, baseline.completions, num_prompts
+            f"judge.{row.name}.{name}",
+            judge,
+            engines[name],
+            row.completions,
+            baseline.completions,
+            num_prompts,
+            split=split,
         )
         for name, judge in study.judges.items()
     }

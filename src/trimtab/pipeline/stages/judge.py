@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trimtab.core.component import Component
-from trimtab.core.interfaces import Engine, HasContentHash, Judge
+from trimtab.core.component import Component, get_kind
+from trimtab.core.interfaces import Engine, HasContentHash, Judge, LearningJudge
 from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
 from trimtab.errors import DataError, StudyError
@@ -35,10 +35,13 @@ def judge_stage(
     candidate: Stage,
     baseline: Stage,
     num_prompts: int | None = None,
+    *,
+    split: Stage,
 ) -> Stage:
     """Compares the responses of two stages to the same prompts. Outcomes are from the point of view of `candidate`.
 
-    `num_prompts` is the number of prompts, which are sampled by their hashes; None for all.
+    `num_prompts` is the number of prompts, which are sampled by their hashes; None for all. A judge that learns is fitted to
+    the labeled pairs of `split`.
     """
 
     def load_comparisons(inputs: StageInputs) -> list[Comparison]:
@@ -54,7 +57,11 @@ def judge_stage(
         judge,
         engines,
         load_comparisons,
-        input_stages={"candidate": candidate, "baseline": baseline},
+        input_stages={
+            "candidate": candidate,
+            "baseline": baseline,
+            **({"split": split} if isinstance(judge, LearningJudge) else {}),
+        },
         settings={} if num_prompts is None else {"num_prompts": num_prompts},
         limit=min(limits, default=None),
     )
@@ -141,9 +148,9 @@ def match_completions(name: str, candidate: Sequence[Completion], baseline: Sequ
     ]
 
 
-def as_judge(component: Component) -> Judge:
-    if not isinstance(component, Judge):
-        raise StudyError(f"{type(component).__name__} is not a judge (it needs `requirements` and `judge`)")
+def as_judge(component: Component) -> Judge | LearningJudge:
+    if not isinstance(component, Judge | LearningJudge):
+        raise StudyError(f"{type(component).__name__} is not a judge (it needs `requirements`, and `judge` or `fit`)")
     return component
 
 
@@ -175,13 +182,12 @@ def _build_stage(
     limit: int | None,
     settings: Mapping[str, Any] | None = None,
 ) -> Stage:
-    judge = as_judge(component)
+    settings_of_judge = as_judge(component)
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        comparisons = load_comparisons(inputs)
-        verdicts = _judge_in_chunks(
-            name, judge, comparisons, engines.open_engines(draft, inputs, runtime), draft, runtime
-        )
+        comparisons, opened = load_comparisons(inputs), engines.open_engines(draft, inputs, runtime)
+        judge = _fit_judge(settings_of_judge, inputs, opened)
+        verdicts = _judge_in_chunks(name, judge, comparisons, opened, draft, runtime)
         draft.write_rows("verdicts", verdicts_to_rows(verdicts), VERDICT_SCHEMA)
         return validate_verdicts(name, comparisons, verdicts, f"{draft.folder}/verdicts.parquet")
 
@@ -196,7 +202,20 @@ def _build_stage(
             **({"judge": component.content_hash()} if isinstance(component, HasContentHash) else {}),
             **engines.external_hashes(),
         },
-        work=Work(rate_key="judge", unit="prompts", fact="comparisons", limit=limit, model_input=engines.main_input()),
+        work=Work(
+            rate_key=f"judge.{get_kind(component)}" if isinstance(component, LearningJudge) else "judge",
+            unit="prompts",
+            fact="comparisons",
+            limit=limit,
+            model_input=engines.main_input(),
+        ),
+    )
+
+
+def _fit_judge(judge: Judge | LearningJudge, inputs: StageInputs, engines: Mapping[str, Engine]) -> Judge:
+    """The judge, fitted to the labeled pairs if it learns. No comparison is among these pairs."""
+    return (
+        judge.fit(load_split_pairs(inputs["split"], "labeled"), engines) if isinstance(judge, LearningJudge) else judge
     )
 
 

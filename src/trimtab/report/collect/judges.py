@@ -23,6 +23,7 @@ from trimtab.metrics.judge_quality import (
     queries_one_order,
     sum_costs,
     summarize_arm_verdicts,
+    summarize_criteria,
 )
 from trimtab.metrics.label_quality import get_choices, get_human_choices, split_by_match
 from trimtab.report.model import JudgeInfo
@@ -94,7 +95,9 @@ def _build_judge_info(
 ) -> JudgeInfo:
     on_responses = {f"{arm}/{key}": each for arm, verdicts in by_arm.items() for key, each in verdicts.items()}
     verdicts = {**on_responses, **on_pairs, **on_unlabeled}
-    metrics = _compute_judge_metrics(verdicts, on_pairs, on_unlabeled, context)
+    # verdicts on responses have ARM/PROMPT ids
+    clusters = {**context.prompt_ids, **{key: key.rpartition("/")[2] for key in on_responses}}
+    metrics = _compute_judge_metrics(verdicts, on_pairs, on_unlabeled, context, clusters)
     n_failed = sum(verdict.outcome == "failed" for verdict in verdicts.values())
     return JudgeInfo(
         name=name,
@@ -103,16 +106,16 @@ def _build_judge_info(
         arms={arm: summarize_arm_verdicts(each, context.length_differences[arm]) for arm, each in by_arm.items()},
         queries_one_order=queries_one_order(verdicts),
         metrics=metrics,
+        criteria=summarize_criteria(verdicts, on_pairs, context.human, clusters),
         warnings=build_judge_warnings(name, metrics, n_failed, count_unparsed_ties(verdicts), len(verdicts)),
         cost=sum_costs([verdicts]),
     )
 
 
 def _compute_judge_metrics(
-    verdicts: Verdicts, on_pairs: Verdicts, on_unlabeled: Verdicts, context: _JudgingContext
+    verdicts: Verdicts, on_pairs: Verdicts, on_unlabeled: Verdicts, context: _JudgingContext, clusters: Clusters
 ) -> dict[str, Metric]:
-    """Metrics over all verdicts, and over each subset of the unlabeled pairs. Verdicts on responses have ARM/PROMPT ids."""
-    clusters = {**context.prompt_ids, **{key: key.rpartition("/")[2] for key in verdicts if "/" in key}}
+    """Metrics over all verdicts, and over each subset of the unlabeled pairs."""
     metrics = {
         **_compute_inconsistency(verdicts, clusters),
         "first_position_rate": compute_first_position_rate(verdicts, clusters),

@@ -40,6 +40,17 @@ class VerdictRow:
     outcome: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriterionRow:
+    """A judge's answer about one criterion: its weight, and the probability of `a` in each order."""
+
+    judge: str
+    criterion: str
+    weight: str
+    p_a_first: str
+    p_b_first: str
+
+
 def load_pair_verdicts(run: Run, pair_id: str) -> tuple[PairVerdict, ...]:
     """The verdicts of all judges on an unlabeled or a test pair; empty if none judged it."""
     stages = (*run.index.unlabeled_verdicts.items(), *run.index.human_verdicts.items())
@@ -52,6 +63,22 @@ def load_pair_verdicts(run: Run, pair_id: str) -> tuple[PairVerdict, ...]:
 def build_verdict_rows(verdicts: Sequence[PairVerdict]) -> list[VerdictRow]:
     """One row per judge and order; one without an order if the responses are identical, since no judge was queried."""
     return [row for each in verdicts for row in _iter_rows(each)]
+
+
+def build_criterion_rows(verdicts: Sequence[PairVerdict]) -> list[CriterionRow]:
+    """One row per criterion of the judges that are asked about criteria."""
+    return [
+        CriterionRow(
+            judge=each.judge,
+            criterion=name,
+            weight=f"{each.verdict.forward.weights[name]:.3f}",
+            p_a_first=f"{p_a:.3f}",
+            p_b_first=f"{1 - each.verdict.reversed.criteria[name]:.3f}",
+        )
+        for each in verdicts
+        if each.verdict.forward is not None and each.verdict.reversed is not None
+        for name, p_a in each.verdict.forward.criteria.items()
+    ]
 
 
 def _iter_rows(each: PairVerdict) -> Iterator[VerdictRow]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from trimtab.report.pair_view.details import render_detail
 from trimtab.report.pair_view.excerpt import format_excerpt
-from trimtab.report.pair_view.judge_votes import PairVerdict, build_verdict_rows
+from trimtab.report.pair_view.judge_votes import CriterionRow, PairVerdict, build_criterion_rows, build_verdict_rows
 from trimtab.report.pair_view.model import ArmLabel, PairView, load_pair_view
 from trimtab.report.pair_view.selection import InterestingPair, select_interesting_pairs
 from trimtab.report.run_reader import Run
@@ -57,6 +57,8 @@ def render_pair(view: PairView, *, show_text: bool = True) -> Group:
             parts += [Text(), heading, *(Padding(part, (0, 0, 0, 2)) for part in detail)]
     if view.verdicts:
         parts += [Text(), _verdicts_table(view.verdicts)]
+    if criteria := build_criterion_rows(view.verdicts):
+        parts += [Text(), _criteria_table(criteria)]
     return Group(*parts)
 
 
@@ -79,6 +81,13 @@ def _verdicts_table(verdicts: Sequence[PairVerdict]) -> Table:
     table = _new_table(("judge", "order", "votes", "choice", "outcome"))
     for row in build_verdict_rows(verdicts):
         table.add_row(*map(Text, (row.judge, row.order, row.votes, row.choice, row.outcome)))
+    return table
+
+
+def _criteria_table(rows: Sequence[CriterionRow]) -> Table:
+    table = _new_table(("judge", "criterion", "weight", "p_a, a first", "p_a, b first"))
+    for row in rows:
+        table.add_row(*map(Text, (row.judge, row.criterion, row.weight, row.p_a_first, row.p_b_first)))
     return table
 
 

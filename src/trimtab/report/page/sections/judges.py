@@ -13,6 +13,7 @@ from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableRow
 
 ARM_METRICS = ("win_rate", "length_controlled_win_rate", "order_inconsistency")
+CRITERION_METRICS = ("order_inconsistency", "human_agreement")
 AGREEMENT_METRICS = ("kappa", "alpha")
 
 
@@ -68,7 +69,27 @@ def _build_tables_of_judge(judge: JudgeInfo) -> tuple[Table, ...]:
             for name, metric in judge.metrics.items()
         ),
     )
-    return (_build_arm_table(judge), metrics) if judge.arms else (metrics,)
+    criteria = (_build_criteria_table(judge),) if judge.criteria else ()
+    return (_build_arm_table(judge), metrics, *criteria) if judge.arms else (metrics, *criteria)
+
+
+def _build_criteria_table(judge: JudgeInfo) -> Table:
+    """A row per criterion: its weight, then metrics of the answers about it alone."""
+    names = [name for name in CRITERION_METRICS if any(name in each.metrics for each in judge.criteria.values())]
+    metric_columns = (Column(title=get_metric_info(name).label) for name in names)
+    rows = tuple(
+        TableRow(
+            name=criterion,
+            cells=(f"{each.weight:.3f}", *(format_metric_cell(each.metrics[name], name) for name in names)),
+        )
+        for criterion, each in judge.criteria.items()
+    )
+    return Table(
+        title=f"Judge {judge.name}: criteria",
+        row_title="Criterion",
+        columns=(Column(title="Weight", numeric=True), *metric_columns),
+        rows=rows,
+    )
 
 
 def _build_arm_table(judge: JudgeInfo) -> Table:
