@@ -122,15 +122,15 @@ class RowOrigin:
 class Dataset:
     """The contents of a source: pairs, unusable rows, and the detected layout of the rows.
 
-    `origins` has one entry for each row of a file that has one of the pairs, so a pair with duplicates has several. `notices`
-    are sentences about rows that were read but look wrong.
+    Pairs and origins can be on disk; they are then read on access. `origins` has one entry for each row of a file that has one
+    of the pairs, so a pair with duplicates has several. `notices` are sentences about rows that were read but look wrong.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: Sequence[Pair]
     failures: tuple[RowFailure, ...] = ()
     layout: str = ""
     notices: tuple[str, ...] = ()
-    origins: tuple[RowOrigin, ...] = field(default=(), compare=False)
+    origins: Sequence[RowOrigin] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,13 +305,13 @@ class SingleVerdict:
     scores: tuple[float, float] | None = None
     text: str = ""
     votes: tuple[JudgeChoice | None, ...] = ()
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One judge's comparison of two responses: `forward` with the candidate first, `reversed` with the baseline first.
-    criteria: Mapping[str, float] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
 
     `outcome` is the candidate's. Without a query in an order, its verdict is None; identical responses are not queried at all.
     """

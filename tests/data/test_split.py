@@ -119,7 +119,7 @@ def test_a_fraction_or_limit_out_of_range_is_rejected(setting: dict[str, float])
 
 def test_predefined_splits_are_unchanged() -> None:
     assert build_predefined_splits(PAIRS[:2], PAIRS[2:4], PAIRS[4:6]) == DataSplits(
-        labeled=tuple(PAIRS[:2]), unlabeled=tuple(PAIRS[2:4]), test=tuple(PAIRS[4:6])
+        labeled=PAIRS[:2], unlabeled=PAIRS[2:4], test=PAIRS[4:6]
     )
 
 

@@ -27,9 +27,13 @@ def name_source(dataset: Dataset, default: str) -> str:
 
 def count_failures_by_file(datasets: Iterable[Dataset]) -> dict[str, str]:
     """`3 of 10 rows` for each file with unusable rows; empty for a single file. A name occurs once per folder."""
+    datasets = list(datasets)
     failed, rows = Counter[str](), Counter[str]()
     for dataset in datasets:
         failed.update(each.file for each in dataset.failures if each.kind == "failed" and each.file)
+    if not failed:
+        return {}
+    for dataset in datasets:
         rows.update(each.file for each in dataset.failures if each.file and each.kind != "duplicate")
         rows.update(origin.file for origin in dataset.origins)
     if len(rows) < 2:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from trimtab.core.component import Settings
+from trimtab.data.subsample import order_by_hash
 from trimtab.errors import DataError
+from trimtab.storage.disk_sequence import select_values
+from trimtab.storage.id_index import hash_ids
 from trimtab.types import Pair, Prompt, text_hash
 
 SPLIT_NAMES = ("labeled", "unlabeled", "test")
@@ -51,9 +56,9 @@ def _effective_seed(settings: SplitSettings) -> int:
 class DataSplits:
     """The three splits. Every labeled pair has a human label. Human labels of unlabeled pairs are used only for metrics."""
 
-    labeled: tuple[Pair, ...]
-    unlabeled: tuple[Pair, ...]
-    test: tuple[Pair, ...]
+    labeled: Sequence[Pair]
+    unlabeled: Sequence[Pair]
+    test: Sequence[Pair]
 
 
 def normalized_prompt_hash(prompt: Prompt) -> str:
@@ -72,24 +77,27 @@ def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> DataSplits:
     The split of a prompt depends on the seed and its own text only, not on other prompts. Raises `DataError` if a split is
     empty or a labeled pair has no human label.
     """
-    ordered = sorted(pairs, key=lambda pair: text_hash(str(_effective_seed(settings)), pair.id))
-    pairs_by_split: dict[str, list[Pair]] = {name: [] for name in SPLIT_NAMES}
-    for pair in ordered:
-        pairs_by_split[_assign_split(pair.prompt, settings)].append(pair)
-    splits = DataSplits(
-        labeled=tuple(pairs_by_split["labeled"][: settings.max_labeled]),
-        unlabeled=tuple(pairs_by_split["unlabeled"][: settings.max_unlabeled]),
-        test=tuple(pairs_by_split["test"][: settings.max_test]),
+    ordered = order_by_hash((pair.id for pair in pairs), str(_effective_seed(settings)))
+    split_numbers = _read_numbers(SPLIT_NAMES.index(_assign_split(pair.prompt, settings)) for pair in pairs)[ordered]
+    labeled, unlabeled, test = (
+        select_values(pairs, ordered[split_numbers == number][:limit])
+        for number, limit in enumerate((settings.max_labeled, settings.max_unlabeled, settings.max_test))
     )
-    n_prompts = len({normalized_prompt_hash(pair.prompt) for pair in pairs})
-    _validate_nonempty(
-        splits,
-        f"{len(pairs)} pairs of {n_prompts} prompts with labeled: {settings.labeled}, test: {settings.test}",
-        "use less extreme fractions for `labeled` and `test`, change `seed`, or provide more prompts",
-    )
+    splits = DataSplits(labeled=labeled, unlabeled=unlabeled, test=test)
+    if not (labeled and unlabeled and test):
+        n_prompts = len({normalized_prompt_hash(pair.prompt) for pair in pairs})
+        _validate_nonempty(
+            splits,
+            f"{len(pairs)} pairs of {n_prompts} prompts with labeled: {settings.labeled}, test: {settings.test}",
+            "use less extreme fractions for `labeled` and `test`, change `seed`, or provide more prompts",
+        )
     _validate_labeled(splits, "provide the labeled and the unlabeled pairs as two sources")
-    validate_disjoint(splits)
     return splits
+
+
+def _read_numbers(numbers: Iterable[int]) -> NDArray[np.int8]:
+    """Numbers below 128 in one byte each."""
+    return np.fromiter(numbers, dtype=np.int8)
 
 
 def _hash_fractions(prompt: Prompt, settings: SplitSettings) -> tuple[float, float]:
@@ -128,14 +136,12 @@ def split_train_pairs(train: Sequence[Pair], test: Sequence[Pair], settings: Spl
     them `max_test` selects, do not depend on the seed. Raises `DataError` if a split is empty, a prompt is in both sources,
     or a labeled pair has no human label.
     """
-    ordered = sorted(train, key=lambda pair: text_hash(str(_effective_seed(settings)), pair.id))
-    is_labeled = [_hash_fractions(pair.prompt, settings)[1] < settings.labeled for pair in ordered]
-    labeled = [pair for pair, selected in zip(ordered, is_labeled, strict=True) if selected]
-    unlabeled = [pair for pair, selected in zip(ordered, is_labeled, strict=True) if not selected]
+    ordered = order_by_hash((pair.id for pair in train), str(_effective_seed(settings)))
+    is_labeled = _read_numbers(_hash_fractions(pair.prompt, settings)[1] < settings.labeled for pair in train)[ordered]
     return build_predefined_splits(
-        labeled[: settings.max_labeled],
-        unlabeled[: settings.max_unlabeled],
-        sorted(test, key=lambda pair: text_hash("test", pair.id))[: settings.max_test],
+        select_values(train, ordered[is_labeled == 1][: settings.max_labeled]),
+        select_values(train, ordered[is_labeled == 0][: settings.max_unlabeled]),
+        select_values(test, order_by_hash((pair.id for pair in test), "test")[: settings.max_test]),
     )
 
 
@@ -149,7 +155,7 @@ def build_predefined_splits(
     provided = {
         name: pairs for name, pairs in zip(SPLIT_NAMES, (labeled, unlabeled, test), strict=True) if pairs is not None
     }
-    splits = DataSplits(labeled=tuple(labeled), unlabeled=tuple(unlabeled or ()), test=tuple(test or ()))
+    splits = DataSplits(labeled=labeled, unlabeled=unlabeled or (), test=test or ())
     counts = ", ".join(f"{len(pairs)} {name}" for name, pairs in provided.items())
     _validate_nonempty(splits, f"{counts} pairs", "use a source that contains pairs", tuple(provided))
     _validate_labeled(
@@ -161,15 +167,22 @@ def build_predefined_splits(
 
 def validate_disjoint(splits: DataSplits) -> None:
     """Raises `DataError` if a prompt, ignoring case and white space, occurs in two splits."""
-    prompts = {name: _first_pair_by_prompt(getattr(splits, name)) for name in SPLIT_NAMES}
+    hashes = {name: _hash_prompts(getattr(splits, name)) for name in SPLIT_NAMES}
     for one, other in combinations(SPLIT_NAMES, 2):
+        if not np.isin(hashes[one], hashes[other]).any():
+            continue
+        prompts = {name: _first_pair_by_prompt(getattr(splits, name)) for name in (one, other)}
         shared = [prompt for prompt in prompts[one] if prompt in prompts[other]]
-        if shared:
-            examples = ", ".join(_join_ids(prompts[one][prompt], prompts[other][prompt]) for prompt in shared[:3])
-            raise DataError(
-                f"{len(shared)} prompts occur in both {one!r} and {other!r}, for example in {examples}; remove their "
-                "pairs from one of the two, or provide all pairs as one source and let `split` divide them"
-            )
+        examples = ", ".join(_join_ids(prompts[one][prompt], prompts[other][prompt]) for prompt in shared[:3])
+        raise DataError(
+            f"{len(shared)} prompts occur in both {one!r} and {other!r}, for example in {examples}; remove their pairs from "
+            "one of the two, or provide all pairs as one source and let `split` divide them"
+        )
+
+
+def _hash_prompts(pairs: Sequence[Pair]) -> NDArray[np.bytes_]:
+    """A digest of each normalized prompt."""
+    return hash_ids(normalized_prompt_hash(pair.prompt) for pair in pairs)
 
 
 def _join_ids(one: str, other: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from trimtab.storage.disk_sequence import Positions
 from trimtab.types import text_hash
 
 
@@ -15,3 +18,11 @@ def subsample_ids(ids: Sequence[str], count: int | None, *, shuffle: bool) -> li
     """
     ordered = sorted(ids, key=lambda item_id: text_hash("drawn", item_id)) if shuffle else ids
     return list(ordered[:count])
+
+
+def order_by_hash(ids: Iterable[str], salt: str) -> Positions:
+    """The positions of the ids in the order of the hashes of `salt` and each id."""
+    hashes = bytearray()
+    for item_id in ids:
+        hashes += bytes.fromhex(text_hash(salt, item_id))
+    return np.argsort(np.frombuffer(hashes, dtype="S16"), kind="stable")

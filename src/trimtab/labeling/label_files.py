@@ -8,10 +8,9 @@ from pathlib import Path
 from trimtab.data.parsing.files import find_files
 from trimtab.errors import StudyError
 from trimtab.labeling.pair_votes import HumanLabel, iter_pair_rows, iter_trl_rows
-from trimtab.storage.atomic import atomic_write_bytes
 from trimtab.storage.disk_errors import translate_os_errors
-from trimtab.workflows.label_output import format_rows
 from trimtab.workflows.response_models import ResponseModels
+from trimtab.workflows.row_files import write_rows
 
 LABEL_FORMATS = ("rows", "all", "trl")
 # CSV has no lists, so prompts would not be read as messages.
@@ -45,4 +44,4 @@ def write_labels(
         rows = [row for row in rows if row["label"] is not None]
     with translate_os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_bytes(path, format_rows(rows, path.suffix, ""))
+    write_rows(path, lambda: rows, "")

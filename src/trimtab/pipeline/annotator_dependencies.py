@@ -47,18 +47,21 @@ class AnnotatorDependencies:
         inputs: StageInputs,
         pairs: Sequence[Pair],
         engines: Mapping[str, Engine],
-        *,
-        with_labeled_pairs: bool = False,
+        requirements: Requirements,
     ) -> AnnotatorInputs:
         """The inputs for labeling these pairs."""
         has_features = HIDDEN_STATES in self.stages
         return AnnotatorInputs(
             logprobs={model: load_logprobs(inputs[f"{LOGPROBS}{model}"]) for model in self._names(LOGPROBS)},
             labels={arm: load_annotations(inputs[f"{LABELS}{arm}"]) for arm in self._names(LABELS)},
-            human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
+            human_labels={pair.id: pair.human for pair in pairs if pair.human is not None}
+            if requirements.human_labels
+            else {},
             engines=engines,
-            pairs={pair.id: pair for pair in pairs},
-            labeled_pairs=load_split_pairs(inputs["split"], "labeled") if has_features or with_labeled_pairs else (),
+            pairs={pair.id: pair for pair in pairs} if requirements.learns else {},
+            labeled_pairs=list(load_split_pairs(inputs["split"], "labeled"))
+            if has_features or requirements.labeled_pairs
+            else (),
             features=load_hidden_states(inputs[HIDDEN_STATES]) if has_features else {},
             rewards=load_rewards(inputs[REWARD_TABLE]) if REWARD_TABLE in self.stages else {},
         )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.pipeline.plan import Plan
 from trimtab.pipeline.stage import Stage
 from trimtab.storage.artifacts import Artifact, Draft
 from trimtab.storage.content_hashes import hash_file
-from trimtab.storage.schemas import LABEL_FILE_SCHEMA, load_annotations, load_origins, load_split_pairs
+from trimtab.storage.id_index import IdIndex
+from trimtab.storage.schemas import LABEL_FILE_SCHEMA, iter_origins, load_annotations, load_split_pairs
 from trimtab.types import Annotation, Choice, Pair, RowOrigin, format_conversation
 
 LABELS_DIR = "labels"
@@ -23,32 +28,71 @@ def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Pat
     """
     hashes: dict[str, str] = {}
     split = artifacts[plan.split.fingerprint]
-    pairs, origins = {pair.id: pair for pair in load_split_pairs(split, "unlabeled")}, load_origins(split)
+    pairs = load_split_pairs(split, "unlabeled")
+    positions = IdIndex(pair.id for pair in pairs)
+    origins = _OriginColumns.of_split(split, positions, len(pairs))
     for row in plan.rows:
         if row.labels is None or row.labels.fingerprint not in artifacts:
             continue
         seconds = _labeling_seconds(row.labels, artifacts) / max(1, len(pairs))
         weights = " ".join(stage.fingerprint for name, stage in row.labels.input_stages.items() if name != "split")
-        rows = [
-            {
-                **describe_label(pairs[pair_id], label, origins.get(pair_id)),
-                "id": pair_id,
-                "p_a": label.p_a,
-                "margin": label.margin,
-                "status": label.status,
-                "annotator": row.annotator,
-                "weights": weights,
-                "prompt_hash": pairs[pair_id].prompt_id,
-                "tokens": label.cost.prompt_tokens + label.cost.generated_tokens,
-                "seconds": max(seconds, label.cost.seconds),
-            }
-            for pair_id, label in load_annotations(artifacts[row.labels.fingerprint]).items()
-        ]
+        shared = {"annotator": row.annotator, "weights": weights, "seconds": seconds}
+        labels = load_annotations(artifacts[row.labels.fingerprint]).values()
+        rows = (_build_row(pairs, positions.get(label.pair_id), label, origins, shared) for label in labels)
         path = get_label_file(folder, row.name)
         path.parent.mkdir(exist_ok=True)
         Draft(folder=path.parent).write_rows(row.name, rows, LABEL_FILE_SCHEMA)
         hashes[row.name] = hash_file(path)
     return hashes
+
+
+def _build_row(
+    pairs: Sequence[Pair], position: int, label: Annotation, origins: _OriginColumns, shared: Mapping[str, Any]
+) -> dict[str, Any]:
+    pair = pairs[position]
+    return {
+        **describe_label(pair, label, origins.read(pair.id, position)),
+        **shared,
+        "id": pair.id,
+        "p_a": label.p_a,
+        "margin": label.margin,
+        "status": label.status,
+        "prompt_hash": pair.prompt_id,
+        "tokens": label.cost.prompt_tokens + label.cost.generated_tokens,
+        "seconds": max(shared["seconds"], label.cost.seconds),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _OriginColumns:
+    """The rows that pairs were read from, by the position of the pair. A row of 0 means that there is none."""
+
+    files: Sequence[str]
+    file_numbers: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    is_a_first: NDArray[np.bool_]
+
+    @classmethod
+    def of_split(cls, split: Artifact, positions: IdIndex, num_pairs: int) -> _OriginColumns:
+        files: dict[str, int] = {}
+        file_numbers, rows = np.zeros(num_pairs, np.int32), np.zeros(num_pairs, np.int64)
+        is_a_first = np.zeros(num_pairs, np.bool_)
+        for origin in iter_origins(split):
+            position = positions.find(origin.pair_id)
+            if position is not None:
+                file_numbers[position] = files.setdefault(origin.file, len(files))
+                rows[position], is_a_first[position] = origin.row, origin.first == "a"
+        return cls(list(files), file_numbers, rows, is_a_first)
+
+    def read(self, pair_id: str, position: int) -> RowOrigin | None:
+        if not self.rows[position]:
+            return None
+        return RowOrigin(
+            pair_id=pair_id,
+            file=self.files[self.file_numbers[position]],
+            row=int(self.rows[position]),
+            first="a" if self.is_a_first[position] else "b",
+        )
 
 
 def get_label_file(folder: Path, arm: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.index = load_run_index(folder)
-        self._annotations: dict[str, dict[str, Annotation]] = {}
+        self._annotations: dict[str, Mapping[str, Annotation]] = {}
 
     @cached_property
     def study(self) -> Study:
@@ -80,7 +80,7 @@ class Run:
         domains = self.index.ood_eval.get(row, {})
         return {domain: parts for domain, parts in domains.items() if all(map(self.is_finished, parts.values()))}
 
-    def test_pairs_of_stage(self, stage: str) -> list[Pair]:
+    def test_pairs_of_stage(self, stage: str) -> Sequence[Pair]:
         """The test pairs of the split that a stage was evaluated on."""
         split = self.index.stage_with_fingerprint(self.artifact(stage).record["inputs"]["split"])
         return load_split_pairs(self.artifact(split), "test")
@@ -97,15 +97,15 @@ class Run:
         return self.is_finished(self.index.split)
 
     @cached_property
-    def labeled(self) -> list[Pair]:
+    def labeled(self) -> Sequence[Pair]:
         return self._split_pairs("labeled")
 
     @cached_property
-    def unlabeled(self) -> list[Pair]:
+    def unlabeled(self) -> Sequence[Pair]:
         return self._split_pairs("unlabeled")
 
     @cached_property
-    def test(self) -> list[Pair]:
+    def test(self) -> Sequence[Pair]:
         return self._split_pairs("test")
 
     @cached_property
@@ -129,7 +129,7 @@ class Run:
                 rewards[scorer] = {row["id"]: (row["a"], row["b"]) for row in rows}
         return rewards
 
-    def _split_pairs(self, split: str) -> list[Pair]:
+    def _split_pairs(self, split: str) -> Sequence[Pair]:
         return load_split_pairs(self.split, split) if self.has_split else []
 
     def annotations(self, stage: str) -> Mapping[str, Annotation]:

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 import filelock
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trimtab.errors import StoreError
@@ -56,6 +55,8 @@ from trimtab.storage.record import (
     read_record,
     write_record,
 )
+from trimtab.storage.row_groups import RowGroupWriter, iter_batches
+from trimtab.storage.stored_table import StoredTable
 
 ParquetRow = Mapping[str, Any]
 T = TypeVar("T")
@@ -77,11 +78,27 @@ class Artifact:
         path, remedy = self.folder / f"{name}.parquet", describe_remedy(self.folder)
         with translate_read_errors(path, remedy):
             data = path.read_bytes()
-        # `open_artifact` compared a large file only by samples
-        entry = self.record.get("files", {}).get(path.name)
-        if entry is not None and hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise StoreError(f"{path} is damaged (was changed after the stage finished); {remedy}")
+        self._require_digest(path, hashlib.sha256(data).hexdigest())
         return parse_table(path, data, schema, remedy)
+
+    def _require_digest(self, path: Path, digest: str) -> None:
+        """Raises `StoreError` if it is not that of the record: `open_artifact` compared a large file only by samples."""
+        entry = self.record.get("files", {}).get(path.name)
+        if entry is not None and digest != entry["sha256"]:
+            raise StoreError(
+                f"{path} is damaged (was changed after the stage finished); {describe_remedy(self.folder)}"
+            )
+
+    def open_table(self, name: str, schema: pa.Schema, convert: Callable[[dict[str, Any]], T]) -> StoredTable[T]:
+        """Opens a table whose rows are read, and converted to values, when they are accessed.
+
+        Raises `StoreError` if it is damaged or lacks a column.
+        """
+        path, remedy = self.folder / f"{name}.parquet", describe_remedy(self.folder)
+        with translate_read_errors(path, remedy), path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        self._require_digest(path, digest)
+        return StoredTable(path, schema, convert, remedy)
 
     def read_array(self, name: str) -> NDArray[np.float32]:
         """Memory-maps an array that `Draft.compute_array` wrote; rows are read from disk on access."""
@@ -108,12 +125,15 @@ class Draft:
     folder: Path
     helps: bool = False
 
-    def write_rows(self, name: str, rows: Sequence[ParquetRow], schema: pa.Schema) -> None:
+    def write_rows(self, name: str, rows: Iterable[ParquetRow], schema: pa.Schema) -> None:
+        """Writes a table. Few of the rows are in memory at the same time."""
         if self.helps:
             return
         with translate_os_errors(self.folder):
             partial = self.folder / f"{name}.parquet{PARTIAL_SUFFIX}"
-            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), partial)
+            with RowGroupWriter(partial, schema) as writer:
+                for batch in iter_batches(rows):
+                    writer.write(pa.Table.from_pylist([dict(row) for row in batch], schema=schema))
             os.replace(partial, self.folder / f"{name}.parquet")
 
     def write_json(self, name: str, value: Any) -> None:

@@ -30,6 +30,12 @@ def atomic_write_bytes(path: Path, data: bytes, writer: str = "") -> None:
         _replace_contents(path, lambda out: out.write(data), writer)
 
 
+def atomic_write_stream(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replaces the file with what `write` writes."""
+    with translate_os_errors(path.parent):
+        _replace_contents(path, write)
+
+
 def atomic_write_array(path: Path, values: NDArray[np.float32]) -> None:
     with translate_os_errors(path.parent):
         _replace_contents(path, lambda out: np.save(out, values, allow_pickle=False))
@@ -79,7 +85,7 @@ def _replace_contents(path: Path, write: Callable[[BinaryIO], object], writer: s
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):  # a full disk needs the space, and the first error is the one to report
             partial.unlink(missing_ok=True)
         raise

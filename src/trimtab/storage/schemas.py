@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +11,9 @@ import pyarrow as pa
 from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.errors import StoreError
 from trimtab.storage.artifacts import Artifact
+from trimtab.storage.disk_sequence import DiskSequence
 from trimtab.storage.record import describe_remedy
+from trimtab.storage.stored_table import ValuesById
 from trimtab.types import Annotation, Completion, Cost, Message, Pair, Prompt, RowOrigin, Score
 
 PAIR_SCHEMA = pa.schema(
@@ -38,6 +40,8 @@ ANNOTATION_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
+_NO_COST = Cost()
+_ANNOTATION_FIELDS = ("pair_id", "p_a", "margin", "status", "note", "detail")
 # Hashes of normalized prompts.
 PROMPT_HASH_SCHEMA = pa.schema([("prompt_hash", pa.string())])
 # The row of a file that each pair was read from.
@@ -106,26 +110,41 @@ def deserialize_prompt(text: str) -> Prompt:
     return tuple(Message(role=role, content=content) for role, content in json.loads(text))
 
 
-def pairs_to_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    return [
+def pairs_to_rows(pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
+    return (
         {"id": pair.id, "prompt": serialize_prompt(pair.prompt), "a": pair.a, "b": pair.b, "human": pair.human}
         for pair in pairs
-    ]
+    )
 
 
 def load_origins(artifact: Artifact) -> dict[str, RowOrigin]:
     """The first row of each pair of a split, by pair id. Empty for a split without files."""
+    return {origin.pair_id: origin for origin in iter_origins(artifact)}
+
+
+def iter_origins(artifact: Artifact) -> Iterable[RowOrigin]:
+    """The first row of each pair of a split, one at a time."""
     if not (artifact.folder / "origins.parquet").is_file():
-        return {}
-    rows = artifact.read_rows("origins")
-    return {row["pair_id"]: RowOrigin(**{**row, "columns": tuple(row["columns"])}) for row in rows}
+        return ()
+    return artifact.open_table("origins", ORIGIN_SCHEMA, _origin_from_row).as_sequence()
 
 
-def load_split_pairs(artifact: Artifact, split_name: str) -> list[Pair]:
-    """The pairs of one split: `labeled`, `unlabeled` or `test`."""
-    rows = artifact.read_rows(split_name, PAIR_SCHEMA)
-    with artifact.translate_row_errors(split_name):
-        return [Pair(**{**row, "prompt": deserialize_prompt(row["prompt"])}) for row in rows]
+def _origin_from_row(row: dict[str, Any]) -> RowOrigin:
+    return RowOrigin(**{**row, "columns": tuple(row["columns"])})
+
+
+def load_split_pairs(artifact: Artifact, split_name: str) -> Sequence[Pair]:
+    """The pairs of one split: `labeled`, `unlabeled` or `test`. They are read when they are accessed."""
+    return artifact.open_table(split_name, PAIR_SCHEMA, _pair_from_row).as_sequence()
+
+
+def load_pairs_by_id(artifact: Artifact, split_name: str) -> Mapping[str, Pair]:
+    """The same pairs by id."""
+    return ValuesById(artifact.open_table(split_name, PAIR_SCHEMA, _pair_from_row), "id")
+
+
+def _pair_from_row(row: dict[str, Any]) -> Pair:
+    return Pair(**{**row, "prompt": deserialize_prompt(row["prompt"])})
 
 
 def cost_to_columns(cost: Cost) -> dict[str, float]:
@@ -136,8 +155,8 @@ def cost_from_row(row: Mapping[str, Any]) -> Cost:
     return Cost(**{name: row[name] for name in COST_COLUMNS})
 
 
-def annotations_to_rows(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
-    return [
+def annotations_to_rows(annotations: Iterable[Annotation]) -> Iterator[dict[str, Any]]:
+    return (
         {
             "id": annotation.pair_id,
             "p_a": annotation.p_a,
@@ -148,7 +167,7 @@ def annotations_to_rows(annotations: Iterable[Annotation]) -> list[dict[str, Any
             "detail": json.dumps(annotation.detail, ensure_ascii=False) if annotation.detail else "",
         }
         for annotation in annotations
-    ]
+    )
 
 
 def annotation_from_row(row: Mapping[str, Any]) -> Annotation:
@@ -163,11 +182,34 @@ def annotation_from_row(row: Mapping[str, Any]) -> Annotation:
     )
 
 
-def load_annotations(artifact: Artifact) -> dict[str, Annotation]:
-    """The annotations of a stage, by pair id."""
-    rows = artifact.read_rows("annotations", ANNOTATION_SCHEMA)
-    with artifact.translate_row_errors("annotations"):
-        return {row["id"]: annotation_from_row(row) for row in rows}
+def create_annotation_sequence() -> DiskSequence[Annotation]:
+    """Annotations in a temporary file."""
+    return DiskSequence(_encode_annotation, _decode_annotation)
+
+
+def _encode_annotation(annotation: Annotation) -> bytes:
+    values = [getattr(annotation, name) for name in _ANNOTATION_FIELDS]
+    cost = None if annotation.cost == _NO_COST else cost_to_columns(annotation.cost)
+    return json.dumps([*values, cost], default=float).encode()
+
+
+def _decode_annotation(data: bytes) -> Annotation:
+    *values, cost = json.loads(data)
+    fields = dict(zip(_ANNOTATION_FIELDS, values, strict=True))
+    return Annotation(**fields, cost=_NO_COST if cost is None else Cost(**cost))
+
+
+def load_annotations(artifact: Artifact) -> Mapping[str, Annotation]:
+    """The annotations of a stage, by pair id. They are read when they are accessed."""
+    return ValuesById(artifact.open_table("annotations", ANNOTATION_SCHEMA, annotation_from_row), "id")
+
+
+def order_labels(labels: Mapping[str, Annotation], pairs: Iterable[Pair]) -> Sequence[Annotation]:
+    """The labels of these pairs, in a temporary file."""
+    ordered = create_annotation_sequence()
+    for pair in pairs:
+        ordered.append(labels[pair.id])
+    return ordered.as_sequence()
 
 
 def load_annotation(artifact: Artifact, pair_id: str) -> Annotation:

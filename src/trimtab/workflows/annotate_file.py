@@ -74,18 +74,19 @@ def annotate_file(
             pairs,
             result.dataset,
             result.labels,
-            result.inputs.human_labels,
             label_format,
             str(training_path or ""),
         )
-        if in_training := sum(label.note == TRAINING_PROMPT_NOTE for label in result.labels):
+        if training_pairs is not None and (
+            in_training := sum(label.note == TRAINING_PROMPT_NOTE for label in result.labels)
+        ):
             lines.append(f"{in_training} pairs have no label: their prompts are among those of {training_path}")
         lines += _summarize_models(source, result)
         labels, filter_lines = _apply_filter(label_filter, result)
         lines += filter_lines
         shared = _describe_labeling(annotator, result)
         write(LabeledFile(source=source, dataset=result.dataset, labels=labels, shared=shared))
-        validate_annotations(kind, list(result.dataset.pairs), result.labels, str(output))
+        validate_annotations(kind, result.dataset.pairs, result.labels, str(output))
         if result.inputs.engines and any(label.status == "failed" for label in labels):
             lines.append(f"run the same command to retry failed labels; the other completions are cached in {folder}")
         elif folder.is_dir():
@@ -93,7 +94,7 @@ def annotate_file(
     return "\n".join(sorted(lines, key=is_next_step))
 
 
-def _apply_filter(label_filter: Component | None, result: LabelingResult) -> tuple[list[Annotation], list[str]]:
+def _apply_filter(label_filter: Component | None, result: LabelingResult) -> tuple[Sequence[Annotation], list[str]]:
     """The labels that the filter keeps, and a few lines on them."""
     if label_filter is None or not any(label.status == "ok" for label in result.labels):
         return result.labels, []
@@ -105,8 +106,8 @@ def _apply_filter(label_filter: Component | None, result: LabelingResult) -> tup
 
 def _summarize_models(source: File, result: LabelingResult) -> list[str]:
     """How often each model's responses are preferred over another model's, if the rows name the models."""
-    prompts = {pair.id: pair.prompt_id for pair in result.dataset.pairs}
     models = read_response_models(source, result.dataset)
+    prompts = {pair.id: pair.prompt_id for pair in result.dataset.pairs if pair.id in models} if models else {}
     return format_model_preferences(compare_models(result.labels, models, prompts))
 
 

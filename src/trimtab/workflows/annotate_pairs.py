@@ -11,6 +11,7 @@ from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import get_requirements, get_training_task, list_engine_configs
+from trimtab.core.interfaces import Annotator
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.data.split import normalized_prompt_hash
@@ -23,14 +24,19 @@ from trimtab.pipeline.plan.model import sort_stages
 from trimtab.pipeline.plan.study_models import list_study_models
 from trimtab.pipeline.preflight import prefetch_models
 from trimtab.pipeline.stage_scheduler import execute_stages
-from trimtab.pipeline.stages.annotate import annotate_in_chunks, as_annotator, run_chunks_alone
+from trimtab.pipeline.stages.annotate import (
+    annotate_in_chunks,
+    annotate_without_engines,
+    as_annotator,
+    run_chunks_alone,
+)
 from trimtab.pipeline.stages.filter import as_filter
 from trimtab.pipeline.stages.split import as_source
 from trimtab.pipeline.trial_prompts import Trials, compute_trial_key
 from trimtab.prompts.comparison import DEFAULT_TRAINING_TASK
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import load_annotations, load_split_pairs
-from trimtab.types import Annotation, Dataset, Pair
+from trimtab.types import Annotation, Choice, Dataset, Pair
 from trimtab.workflows.in_memory_source import InMemoryPairs
 from trimtab.workflows.model_references import ModelResolver
 
@@ -54,7 +60,7 @@ class TrainingPairs:
 class LabelingResult:
     """Labels in the order of the pairs. `weights` identifies the models; `inputs` are the annotator's inputs."""
 
-    labels: list[Annotation]
+    labels: Sequence[Annotation]
     dataset: Dataset
     inputs: AnnotatorInputs
     weights: str
@@ -97,28 +103,37 @@ def annotate_pairs(
         key = compute_trial_key(annotator, cache_keys)
         Trials(folder, runtime).ask_component(f"annotator {get_kind(annotator)}", annotator, engines, key)
     start += time.monotonic() - before_trial  # a trial is no label
+    is_read_by_id = training_pairs is not None or label_filter is not None
     inputs = AnnotatorInputs(
         logprobs={name: _compute_logprobs(model, pairs, runtime) for name, model in models.items()},
-        human_labels={pair.id: pair.human for pair in pairs if pair.human is not None},
+        human_labels=_collect_human_labels(pairs) if is_read_by_id or get_requirements(annotator).human_labels else {},
         engines={
             name: CachedEngine(engine=engine, cache_key=cache_keys[name], folder=folder, notify=runtime.notify)
             for name, engine in engines.items()
         },
-        pairs={pair.id: pair for pair in pairs},
+        pairs={pair.id: pair for pair in pairs} if is_read_by_id else {},
     )
     if training_pairs is not None:
         folds = as_filter(label_filter).requirements().cross_fit_folds if label_filter else 0
         labels, inputs = _train_and_label(annotator, source, inputs, training_pairs, folds, folder, runtime)
-    elif engines:
-        labels = annotate_in_chunks(
-            "Prompting", as_annotator(annotator), pairs, inputs, runtime, folder, run_chunks_alone
-        )
     else:
-        labels = as_annotator(annotator).annotate(pairs, inputs)
+        labels = _label(as_annotator(annotator), pairs, inputs, folder, runtime)
     seconds = (time.monotonic() - start) / max(1, len(pairs))
     return LabelingResult(
         labels=labels, dataset=dataset, inputs=inputs, weights=" ".join(weights), seconds_per_pair=seconds
     )
+
+
+def _collect_human_labels(pairs: Sequence[Pair]) -> dict[str, Choice]:
+    return {pair.id: pair.human for pair in pairs if pair.human is not None}
+
+
+def _label(
+    annotator: Annotator, pairs: Sequence[Pair], inputs: AnnotatorInputs, folder: Path, runtime: Runtime
+) -> Sequence[Annotation]:
+    if inputs.engines:
+        return annotate_in_chunks("Prompting", annotator, pairs, inputs, runtime, folder, run_chunks_alone)
+    return annotate_without_engines(annotator, pairs, inputs)
 
 
 def validate_standalone(annotator: Component, training_pairs: TrainingPairs | None) -> None:
@@ -165,7 +180,7 @@ def _train_and_label(
     cross_fit_folds: int,
     folder: Path,
     runtime: Runtime,
-) -> tuple[list[Annotation], AnnotatorInputs]:
+) -> tuple[Sequence[Annotation], AnnotatorInputs]:
     """Trains the annotator and labels the pairs. Those that are too long for its model, or whose prompt is among the training
     pairs, have no label.
 
@@ -192,12 +207,12 @@ def _train_and_label(
     ]
     if out_of_fold is None:
         return annotations, inputs
-    labeled = load_split_pairs(artifacts[split.fingerprint], "labeled")
+    labeled = list(load_split_pairs(artifacts[split.fingerprint], "labeled"))
     return annotations, replace(
         inputs,
         labeled_pairs=labeled,
         out_of_fold_labels=load_annotations(artifacts[out_of_fold.fingerprint]),
-        human_labels={**inputs.human_labels, **{pair.id: pair.human for pair in labeled if pair.human is not None}},
+        human_labels={**inputs.human_labels, **_collect_human_labels(labeled)},
     )
 
 

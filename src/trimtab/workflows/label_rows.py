@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from trimtab.data.parsing.ratings import pair_rated_responses
 from trimtab.data.parsing.rows import SourceRow, UnreadableValue
 from trimtab.errors import StudyError
 from trimtab.sources.file import File
-from trimtab.types import Annotation, Dataset, Pair, Preference, RowFailure, RowOrigin
+from trimtab.storage.id_index import IdIndex
+from trimtab.types import Annotation, Choice, Dataset, Preference, RowFailure, RowOrigin
 from trimtab.workflows.export import build_trl_row
 
 LabelRow = dict[str, Any]
@@ -32,16 +33,14 @@ class LabeledFile:
 
         Duplicates of a row have its label. An unusable row has the reason in its note. Rows that were not sampled are left out.
         """
-        origins = {(origin.file, origin.row): origin for origin in self.dataset.origins}
         failures = {(failure.file, failure.row): failure for failure in self.dataset.failures}
-        labels = {label.pair_id: label for label in self.labels}
-        pairs = {pair.id: pair for pair in self.dataset.pairs}
-        for row in self._read_rows():
-            file, number = (row.file, row.number) if isinstance(row, SourceRow) else (row.file, row.row)
+        positions = IdIndex(label.pair_id for label in self.labels)
+        for row, origin in join_origins(self._read_rows(), self.dataset.origins):
+            file, number = get_place(row)
             cells = row.cells if isinstance(row, SourceRow) else {}
-            label_columns = {"file": file, "row": number}
-            if origin := origins.get((file, number)):
-                label_columns |= self._describe_label(pairs[origin.pair_id], labels[origin.pair_id], origin)
+            label_columns: LabelRow = {"file": file, "row": number}
+            if origin is not None:
+                label_columns |= self._describe_label(positions.get(origin.pair_id), origin)
             elif failure := failures.get((file, number)):
                 if failure.kind == "duplicate":  # of a pair that was not sampled
                     continue
@@ -71,20 +70,23 @@ class LabeledFile:
                 **self._describe_cost(label),
             }
 
-    def _describe_label(self, pair: Pair, label: Annotation, origin: RowOrigin) -> LabelRow:
-        first_is_a = origin.first == "a"
-        names = origin.columns if all(origin.columns) else ("response_1", "response_2")
-        by_choice = dict(zip(("a", "b") if first_is_a else ("b", "a"), names, strict=True))
-        texts = (pair.a, pair.b) if first_is_a else (pair.b, pair.a)
+    def _describe_label(self, position: int, origin: RowOrigin) -> LabelRow:
+        label = self.labels[position]
+        order: tuple[Choice, Choice] = ("a", "b") if origin.first == "a" else ("b", "a")
+        names, texts = origin.columns, {}
+        if not all(names):
+            names, pair = ("response_1", "response_2"), self.dataset.pairs[position]
+            texts = {name: pair.response(choice) for name, choice in zip(names, order, strict=True)}
+        by_choice = dict(zip(order, names, strict=True))
         return {
-            **({} if all(origin.columns) else dict(zip(names, texts, strict=True))),
+            **texts,
             "preferred": None if label.choice is None else by_choice[label.choice],
             "probability": None if label.p_a is None else max(label.p_a, 1 - label.p_a),
             "margin": None if label.margin is None else abs(label.margin),
             "status": label.status,
             "note": label.note,
             **self._describe_cost(label),
-            "id": pair.id,
+            "id": label.pair_id,
             "p_a": label.p_a,
         }
 
@@ -102,6 +104,25 @@ class LabeledFile:
         if self.source.rating_column is None:
             return rows
         return pair_rated_responses(rows, self.source.rating_column, self.source.column_settings)
+
+
+def join_origins(
+    rows: Iterable[SourceRow | RowFailure], origins: Iterable[RowOrigin]
+) -> Iterator[tuple[SourceRow | RowFailure, RowOrigin | None]]:
+    """Yields each row with the origin of its pair, or None. The origins are in the order of the rows."""
+    remaining = iter(origins)
+    origin = next(remaining, None)
+    for row in rows:
+        if origin is not None and get_place(row) == (origin.file, origin.row):
+            yield row, origin
+            origin = next(remaining, None)
+        else:
+            yield row, None
+
+
+def get_place(row: SourceRow | RowFailure) -> tuple[str, int]:
+    """The file of a row and its number, counted from 1."""
+    return (row.file, row.number) if isinstance(row, SourceRow) else (row.file, row.row)
 
 
 def find_pool_columns(source: File) -> File:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from trimtab.data.parsing.row_columns import CONVERSATION_COLUMNS, MODEL_COLUMNS
 from trimtab.data.parsing.rows import SourceRow
 from trimtab.sources.file import File
 from trimtab.stats import win_rate
 from trimtab.types import Annotation, Dataset, Metric, Outcome
+from trimtab.workflows.label_rows import join_origins
 
 # More models than this have too many pairs of models for a summary.
 MAX_COMPARISONS = 10
@@ -33,10 +35,12 @@ def read_response_models(source: File, dataset: Dataset) -> dict[str, tuple[str,
     """
     settings = source.column_settings
     ordered = ((settings.get_name("response_a"), settings.get_name("response_b")), CONVERSATION_COLUMNS)
-    origins = {(origin.file, origin.row): origin for origin in dataset.origins if origin.columns in ordered}
+    origins = (origin for origin in dataset.origins if origin.columns in ordered)
+    first_origin = next(origins, None)
     models: dict[str, tuple[str, str]] = {}
-    for row in source.read_rows() if origins else ():
-        origin = origins.get((row.file, row.number)) if isinstance(row, SourceRow) else None
+    if first_origin is None:
+        return models
+    for row, origin in join_origins(source.read_rows(), chain([first_origin], origins)):
         if origin is None or not isinstance(row, SourceRow):
             continue
         first, second = (row.cells.get(name) for name in MODEL_COLUMNS)

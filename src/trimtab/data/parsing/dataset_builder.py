@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trimtab.data.parsing.column_hints import build_no_layout_error
 from trimtab.data.parsing.column_settings import NO_COLUMN_SETTINGS, ColumnSettings
 from trimtab.data.parsing.labels import find_contradicting_scores, find_label_columns
 from trimtab.data.parsing.layouts import ParsedPair, parse_row, shares_words
+from trimtab.data.parsing.pair_rows import PairRow, PairRows
 from trimtab.data.parsing.ratings import pair_rated_responses
 from trimtab.data.parsing.row_columns import (
     LABELED_BY_COLUMN,
@@ -22,8 +23,11 @@ from trimtab.data.parsing.row_columns import (
 )
 from trimtab.data.parsing.rows import SourceRow, build_failure, format_columns
 from trimtab.data.parsing.text_values import UnusableRowError
+from trimtab.data.subsample import order_by_hash
 from trimtab.errors import DataError
-from trimtab.types import Choice, Dataset, FailureKind, Pair, RowFailure, RowOrigin, text_hash
+from trimtab.storage.disk_sequence import join_sequences, select_values
+from trimtab.storage.id_index import IdIndex
+from trimtab.types import Choice, Dataset, Pair, RowFailure, RowOrigin
 
 PromptTurns = Literal["all", "last"]
 # Text without a prompt counts as prompt and response in one only if 9 in 10 such rows share at least two words: two responses
@@ -33,16 +37,6 @@ MIN_SHARED_WORDS, MIN_SHARED_FRACTION = 2, 0.9
 MIN_REPEATED_WORDS, MIN_REPEATED_FRACTION = 3, 0.9
 NO_SHARED_PROMPT = "'chosen' and 'rejected' do not start with a shared prompt, and 'prompt' is missing"
 MAX_SAMPLE_ROWS, MAX_COLUMNS, MAX_LAYOUTS = 20, 200, 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ParsedRow:
-    """`is_guess`: the row has neither a prompt nor turns, so whether it starts with a prompt depends on the other rows."""
-
-    location: str
-    pair: Pair
-    origin: RowOrigin | None = None
-    is_guess: bool = False
 
 
 @dataclass(slots=True)
@@ -94,7 +88,7 @@ class _RowParser:
         self.layout, self.settings, self.turns = layout, settings, turns
         self.summary = _Summary()
 
-    def parse(self, row: SourceRow | RowFailure) -> _ParsedRow | RowFailure:
+    def parse(self, row: SourceRow | RowFailure) -> PairRow | RowFailure:
         if isinstance(row, RowFailure):
             return row
         self.summary.rows += 1
@@ -105,7 +99,7 @@ class _RowParser:
         except UnusableRowError as error:
             return build_failure(row, str(error))
 
-    def _parse_cells(self, row: SourceRow) -> _ParsedRow:
+    def _parse_cells(self, row: SourceRow) -> PairRow:
         summary = self.summary
         columns = find_row_columns(row.cells, self.settings, self.layout)
         if columns is None:
@@ -131,7 +125,7 @@ class _RowParser:
         if parsed.unread and len(summary.unread) < MAX_COLUMNS:
             summary.unread.update(dict.fromkeys(parsed.unread))
         pair = parsed.pair if self.turns == "all" else _keep_last_turn(parsed.pair)
-        return _ParsedRow(
+        return PairRow(
             location=row.location, pair=pair, origin=_find_origin(row, parsed, pair, columns), is_guess=is_guess
         )
 
@@ -172,7 +166,9 @@ def build_dataset(
     if rating_column is not None:
         rows, columns = pair_rated_responses(rows, rating_column, columns), columns.without_texts()
     parser = _RowParser(layout, columns, turns)
-    parsed = [parser.parse(row) for row in rows]
+    parsed = PairRows()
+    for row in rows:
+        parsed.append(parser.parse(row))
     summary = parser.summary
     if not parsed:
         raise DataError(f"{origin}: is empty; expected rows with columns such as prompt, chosen, rejected")
@@ -180,27 +176,26 @@ def build_dataset(
     if summary.rows and (unknown or not summary.matched):
         problem = _describe_missing(layout, columns, unknown, summary.columns)
         raise build_no_layout_error(origin, list(summary.columns), problem, summary.unmatched)
-    if summary.guesses and not summary.has_shared_prompts:
-        if summary.guesses == summary.matched:
-            raise build_no_layout_error(origin, list(summary.columns), NO_SHARED_PROMPT)
-        parsed = [_refuse_guess(row) for row in parsed]
+    refuses_guesses = bool(summary.guesses) and not summary.has_shared_prompts
+    if refuses_guesses and summary.guesses == summary.matched:
+        raise build_no_layout_error(origin, list(summary.columns), NO_SHARED_PROMPT)
     if summary.has_repeated_prompts:
         raise DataError(
             f"{origin}: both responses start with the whole prompt in {summary.repeated:,} of {summary.prompts:,} rows, so a "
             "model would learn to repeat it; remove it from the responses, or keep it with `layout: explicit` (`responses` "
             "for two responses)"
         )
-    pairs, failures = _deduplicate(parsed)
-    if not pairs:
-        raise _no_usable_rows_error(origin, failures)
-    sample = sample_pairs(pairs, limit, seed)
+    distinct = parsed.select_distinct(NO_SHARED_PROMPT if refuses_guesses else "")
+    if not distinct.pairs:
+        raise _no_usable_rows_error(origin, distinct.failures)
+    sample = sample_pairs(distinct.pairs, limit, seed)
     details = (f", by {rating_column!r}" if rating_column else "") + (", last turn only" if turns == "last" else "")
     return Dataset(
         pairs=sample,
-        failures=tuple(failures),
+        failures=tuple(distinct.failures),
         layout=summary.format_layout() + details,
         notices=(*summary.list_notices(), *_list_unused_settings(columns, summary)),
-        origins=select_origins((row.origin for row in parsed if isinstance(row, _ParsedRow)), sample),
+        origins=distinct.origins if limit is None else select_origins(distinct.origins, sample),
     )
 
 
@@ -213,21 +208,10 @@ def _list_unused_settings(settings: ColumnSettings, summary: _Summary) -> list[s
     ]
 
 
-def select_origins(origins: Iterable[RowOrigin | None], pairs: Sequence[Pair]) -> tuple[RowOrigin, ...]:
+def select_origins(origins: Sequence[RowOrigin], pairs: Sequence[Pair]) -> Sequence[RowOrigin]:
     """The origins of these pairs, in order."""
-    ids = {pair.id for pair in pairs}
-    return tuple(origin for origin in origins if origin is not None and origin.pair_id in ids)
-
-
-def _refuse_guess(row: _ParsedRow | RowFailure) -> _ParsedRow | RowFailure:
-    if isinstance(row, RowFailure) or not row.is_guess:
-        return row
-    return _fail(row, NO_SHARED_PROMPT)
-
-
-def _fail(row: _ParsedRow, reason: str, kind: FailureKind = "failed") -> RowFailure:
-    file, number = (row.origin.file, row.origin.row) if row.origin else ("", 0)
-    return RowFailure(location=row.location, reason=reason, kind=kind, file=file, row=number)
+    ids = IdIndex(pair.id for pair in pairs)
+    return select_values(origins, [position for position, origin in enumerate(origins) if origin.pair_id in ids])
 
 
 def _describe_unmatched(cells: Mapping[str, Any], layout: LayoutName, settings: ColumnSettings) -> str:
@@ -255,24 +239,28 @@ def _describe_missing(layout: LayoutName, settings: ColumnSettings, unknown: lis
 
 def concat_datasets(datasets: Sequence[Dataset], *, limit: int | None = None, seed: int = 0) -> Dataset:
     """The pairs of several datasets as one dataset, with all failures. A pair that occurs in several is kept once."""
-    pairs, failures = _deduplicate(
-        [_ParsedRow(location=f"pair {pair.id}", pair=pair) for dataset in datasets for pair in dataset.pairs]
-    )
+    rows = PairRows()
+    for dataset in datasets:
+        for pair in dataset.pairs:
+            rows.append(PairRow(location=f"pair {pair.id}", pair=pair))
+    distinct = rows.select_distinct()
     layout = "; ".join(dict.fromkeys(dataset.layout for dataset in datasets))
-    if not pairs:
-        raise _no_usable_rows_error(layout, failures)
+    if not distinct.pairs:
+        raise _no_usable_rows_error(layout, distinct.failures)
     earlier = [failure for dataset in datasets for failure in dataset.failures]
-    sample = sample_pairs(pairs, limit, seed)
-    origins = select_origins((origin for dataset in datasets for origin in dataset.origins), sample)
+    sample = sample_pairs(distinct.pairs, limit, seed)
+    origins = select_origins(join_sequences([dataset.origins for dataset in datasets]), sample)
     notices = tuple(dict.fromkeys(notice for dataset in datasets for notice in dataset.notices))
-    return Dataset(pairs=sample, failures=(*earlier, *failures), layout=layout, origins=origins, notices=notices)
+    return Dataset(
+        pairs=sample, failures=(*earlier, *distinct.failures), layout=layout, origins=origins, notices=notices
+    )
 
 
-def sample_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> tuple[Pair, ...]:
+def sample_pairs(pairs: Sequence[Pair], limit: int | None, seed: int) -> Sequence[Pair]:
     """All pairs in order, or `limit` of them, selected and ordered by the hash of `seed` and pair id."""
     if limit is None:
-        return tuple(pairs)
-    return tuple(sorted(pairs, key=lambda pair: text_hash(str(seed), pair.id))[:limit])
+        return pairs
+    return select_values(pairs, order_by_hash((pair.id for pair in pairs), str(seed))[:limit])
 
 
 def _keep_last_turn(pair: Pair) -> Pair:
@@ -280,30 +268,6 @@ def _keep_last_turn(pair: Pair) -> Pair:
     preferred: dict[Choice | None, Literal["first", "second"] | None] = {"a": "first", "b": "second", None: None}
     start = max(index for index, turn in enumerate(pair.prompt) if turn.role == "user")
     return Pair.from_responses(pair.prompt[start:], pair.a, pair.b, preferred[pair.human])
-
-
-def _deduplicate(rows: Sequence[_ParsedRow | RowFailure]) -> tuple[list[Pair], list[RowFailure]]:
-    """Keeps each pair once. A label overrides a missing one; opposite labels make every row of the pair a failure."""
-    labels: dict[str, set[Choice]] = {}
-    for row in rows:
-        if not isinstance(row, RowFailure):
-            labels.setdefault(row.pair.id, set()).update([row.pair.human] if row.pair.human else [])
-    pairs: list[Pair] = []
-    failures: list[RowFailure] = []
-    seen: set[str] = set()
-    for row in rows:
-        if isinstance(row, RowFailure):
-            failures.append(row)
-            continue
-        pair = row.pair
-        if len(labels[pair.id]) > 1:
-            failures.append(_fail(row, "duplicate pair with opposite labels"))
-        elif pair.id in seen:
-            failures.append(_fail(row, "duplicate pair", "duplicate"))
-        else:
-            seen.add(pair.id)
-            pairs.append(replace(pair, human=next(iter(labels[pair.id]), None)))
-    return pairs, failures
 
 
 def _no_usable_rows_error(origin: str, failures: Sequence[RowFailure]) -> DataError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +20,18 @@ from trimtab.pipeline.engine_resources import EngineResources, completions_dir
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.chunks import Chunking
-from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_split_pairs
+from trimtab.storage.schemas import (
+    ANNOTATION_SCHEMA,
+    annotations_to_rows,
+    create_annotation_sequence,
+    load_split_pairs,
+)
 from trimtab.types import Annotation, Pair
 
 # With a larger fraction of failed labels (abstentions do not count), the problem is the annotator and not the pairs.
 MAX_FAILED_LABEL_FRACTION = 0.2
+# Pairs in memory at a time. No label depends on it.
+PAIRS_PER_BATCH = 4096
 
 LabelSplit = Literal["unlabeled", "test"]
 # Calls the function for every chunk of so many pairs, and returns all labels in order.
@@ -49,19 +57,18 @@ def annotate_stage(
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], split_name)
         opened = engines.open_engines(draft, inputs, runtime)
-        learns_from_pairs = annotator.requirements().labeled_pairs
-        annotator_inputs = dependencies.load_inputs(inputs, pairs, opened, with_labeled_pairs=learns_from_pairs)
+        annotator_inputs = dependencies.load_inputs(inputs, pairs, opened, annotator.requirements())
 
         def run_chunks(num_pairs: int, label_chunk: Callable[[slice], list[Annotation]]) -> list[Annotation]:
             chunking = Chunking(num_rows=num_pairs, size=chunk_size, conditions=runtime.rounding_options)
             return draft.compute_cached("annotations", chunking, label_chunk)
 
-        annotations = (
+        annotations: Sequence[Annotation] = (
             annotate_in_chunks(
                 f"Annotating: {name}", annotator, pairs, annotator_inputs, runtime, completions_dir(draft), run_chunks
             )
             if annotator_inputs.engines
-            else annotator.annotate(pairs, annotator_inputs)
+            else annotate_without_engines(annotator, pairs, annotator_inputs)
         )
         draft.write_rows("annotations", annotations_to_rows(annotations), ANNOTATION_SCHEMA)
         facts = validate_annotations(name, pairs, annotations, str(draft.folder))
@@ -106,6 +113,20 @@ def _estimate_work(component: Component, engines: EngineResources, split_name: L
     )
 
 
+def annotate_without_engines(
+    annotator: Annotator, pairs: Sequence[Pair], inputs: AnnotatorInputs
+) -> Sequence[Annotation]:
+    """Labels by an annotator without engines, on disk if each of them depends on its pair alone."""
+    requirements = annotator.requirements()
+    if requirements.learns or requirements.human_labels or requirements.arms:
+        return annotator.annotate(pairs, inputs)
+    labels = create_annotation_sequence()
+    for start in range(0, len(pairs), PAIRS_PER_BATCH):
+        for label in annotator.annotate(list(pairs[start : start + PAIRS_PER_BATCH]), inputs):
+            labels.append(label)
+    return labels.as_sequence()
+
+
 def annotate_in_chunks(
     label: str,
     annotator: Annotator,
@@ -125,16 +146,17 @@ def annotate_in_chunks(
     with runtime.progress(label, len(pairs), "pairs") as tick:
 
         def label_chunk(part: slice) -> list[Annotation]:
+            chunk_pairs = list(pairs[part])
             try:
-                chunk = annotator.annotate(pairs[part], inputs)
+                chunk = annotator.annotate(chunk_pairs, inputs)
             except EngineError as error:
                 raise EngineError(
                     f"{error}; {len(labels)} of {len(pairs)} pairs were labeled, and all responses so far are cached in "
                     f"{cache_dir}: run the same command again to resume"
                 ) from error
             labels.extend(chunk)
-            tick(len(pairs[part]))
-            if _too_many_failed(labels, len(pairs)):
+            tick(len(chunk_pairs))
+            if _too_many_failed(Counter(label.status for label in labels), len(pairs)):
                 raise _TooManyFailedError
             return chunk
 
@@ -160,19 +182,24 @@ def validate_annotations(
     name: str, pairs: Sequence[Pair], annotations: Sequence[Annotation], location: str
 ) -> dict[str, Any]:
     """Facts for the record. Raises `DataError` if there is not one label per pair in order, or if too many failed."""
-    if _too_many_failed(annotations, len(pairs)):
+    status, is_ordered = Counter[str](), len(pairs) == len(annotations)
+    for annotation, pair in zip_longest(annotations, pairs):
+        if annotation is not None:
+            status[annotation.status] += 1
+            is_ordered = is_ordered and pair.id == annotation.pair_id
+    if _too_many_failed(status, len(pairs)):
         raise DataError(
             f"{name}: {_describe_failures(annotations, len(pairs))}; the notes in {location} have the reasons"
         )
-    if [pair.id for pair in pairs] != [annotation.pair_id for annotation in annotations]:
+    if not is_ordered:
         raise DataError(f"{name}: the annotator must return one annotation per pair, in the order of the pairs")
-    return {"pairs": len(pairs), "status": dict(Counter(annotation.status for annotation in annotations))}
+    return {"pairs": len(pairs), "status": dict(status)}
 
 
-def _too_many_failed(annotations: Sequence[Annotation], num_pairs: int) -> bool:
+def _too_many_failed(status: Counter[str], num_pairs: int) -> bool:
     """Whether too many of all pairs have failed already, or every pair of the first chunks."""
-    failed = sum(annotation.status == "failed" for annotation in annotations)
-    return failed > MAX_FAILED_LABEL_FRACTION * num_pairs or 0 < failed == len(annotations) < num_pairs
+    failed = status["failed"]
+    return failed > MAX_FAILED_LABEL_FRACTION * num_pairs or 0 < failed == status.total() < num_pairs
 
 
 def _describe_failures(annotations: Sequence[Annotation], num_pairs: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -15,7 +16,15 @@ from trimtab.errors import DataError, NoLabelsError, StudyError
 from trimtab.filters._shared.content import hash_filter_content
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.storage.artifacts import Draft
-from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_annotations, load_split_pairs
+from trimtab.storage.schemas import (
+    ANNOTATION_SCHEMA,
+    annotations_to_rows,
+    create_annotation_sequence,
+    load_annotations,
+    load_pairs_by_id,
+    load_split_pairs,
+    order_labels,
+)
 from trimtab.types import Annotation
 
 
@@ -36,13 +45,12 @@ def filter_stage(
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         del runtime
-        labels = load_annotations(inputs["labels"])
         pairs = load_split_pairs(inputs["split"], "unlabeled")
-        before = [labels[pair.id] for pair in pairs]
-        labeled_pairs = load_split_pairs(inputs["split"], "labeled") if out_of_fold else []
+        before = order_labels(load_annotations(inputs["labels"]), pairs)
+        labeled_pairs = list(load_split_pairs(inputs["split"], "labeled")) if out_of_fold else []
         filter_inputs = AnnotatorInputs(
             labels={arm: load_annotations(inputs[f"labels.{arm}"]) for arm in other_labels},
-            pairs={pair.id: pair for pair in pairs},
+            pairs=load_pairs_by_id(inputs["split"], "unlabeled"),
             out_of_fold_labels=load_annotations(inputs["out_of_fold"]) if out_of_fold else {},
             labeled_pairs=labeled_pairs,
             human_labels={pair.id: pair.human for pair in labeled_pairs if pair.human is not None},
@@ -72,21 +80,22 @@ def filter_stage(
 
 def apply_filter(
     name: str, label_filter: Component, annotations: Sequence[Annotation], inputs: AnnotatorInputs
-) -> list[Annotation]:
+) -> Sequence[Annotation]:
     """The labels, with those that the filter drops as abstentions. Raises `NoLabelsError` if the filter keeps none."""
     keep_flags = as_filter(label_filter).keep(annotations, inputs)
     if len(keep_flags) != len(annotations):
         raise DataError(f"{name}: the filter returned {len(keep_flags)} flags for {len(annotations)} labels")
     note = f"dropped by {get_kind(label_filter)}"
-    filtered = [
-        annotation
-        if keep or annotation.status != "ok"
-        else replace(annotation, p_a=None, margin=None, status="abstained", note=note)
-        for annotation, keep in zip(annotations, keep_flags, strict=True)
-    ]
-    if not any(annotation.status == "ok" for annotation in filtered):
+    filtered, num_kept = create_annotation_sequence(), 0
+    for annotation, keep in zip(annotations, keep_flags, strict=True):
+        is_dropped = annotation.status == "ok" and not keep
+        num_kept += annotation.status == "ok" and not is_dropped
+        filtered.append(
+            replace(annotation, p_a=None, margin=None, status="abstained", note=note) if is_dropped else annotation
+        )
+    if not num_kept:
         raise NoLabelsError(f"{name}: the filter keeps none of {len(annotations)} labels; use a less strict filter")
-    return filtered
+    return filtered.as_sequence()
 
 
 def summarize_filtering(
@@ -96,7 +105,7 @@ def summarize_filtering(
 
     A length difference is that of the preferred response from the other one, in characters; None if there are no labels.
     """
-    differences: dict[str, list[int]] = {"kept": [], "dropped": []}
+    differences = {group: array("q") for group in ("kept", "dropped")}
     for label, filtered in zip(before, after, strict=True):
         if label.choice is not None:
             group = "kept" if filtered.status == "ok" else "dropped"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from trimtab.core.component import Component
 from trimtab.core.interfaces import Source
@@ -27,8 +30,10 @@ from trimtab.models.packing.pair_batch import tokenize_pair
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.disk_sequence import select_values
+from trimtab.storage.id_index import find_first_and_last, hash_ids
 from trimtab.storage.schemas import ORIGIN_SCHEMA, PAIR_SCHEMA, load_split_pairs, pairs_to_rows
-from trimtab.types import Dataset, Pair, RowFailure
+from trimtab.types import Dataset, Pair, RowFailure, RowOrigin
 
 # How many different reasons for dropped rows are recorded.
 MAX_REASONS = 8
@@ -50,8 +55,8 @@ def split_stage(
         splits = build_splits({name: dataset.pairs for name, dataset in datasets.items()}, settings)
         for name in SPLIT_NAMES:
             draft.write_rows(name, pairs_to_rows(getattr(splits, name)), PAIR_SCHEMA)
-        origins = {origin.pair_id: origin for dataset in datasets.values() for origin in reversed(dataset.origins)}
-        draft.write_rows("origins", [asdict(origin) for origin in origins.values()], ORIGIN_SCHEMA)
+        origins = (origin for dataset in datasets.values() for origin in _select_first_origins(dataset.origins))
+        draft.write_rows("origins", map(asdict, origins), ORIGIN_SCHEMA)
         failures = [failure for dataset in datasets.values() for failure in dataset.failures]
         draft.write_json("failures", [{"location": failure.location, "reason": failure.reason} for failure in failures])
         return _summarize_splits(splits, datasets, failures)
@@ -72,6 +77,12 @@ def split_stage(
         },
         work=Work(rate_key="split", unit="once"),
     )
+
+
+def _select_first_origins(origins: Sequence[RowOrigin]) -> Sequence[RowOrigin]:
+    """The first origin of each pair. The pair whose last origin is the last comes first."""
+    first, last = find_first_and_last(hash_ids(origin.pair_id for origin in origins))
+    return select_values(origins, first[np.argsort(-last)])
 
 
 def ood_pairs_stage(name: str, source: Component, split: Stage, max_length: int, models: Mapping[str, Model]) -> Stage:
@@ -146,15 +157,16 @@ def drop_overlong(
     for notice in dataset.notices:
         runtime.notify(notice)
     tokenizers = {name: load_chat_tokenizer(model, runtime.notify) for name, model in models.items()}
-    kept, failures = list[Pair](), list(dataset.failures)
+    positions, failures = array("q"), list(dataset.failures)
     with runtime.progress("Counting tokens", len(dataset.pairs), "pairs") as tick:
-        for pair in dataset.pairs:
+        for position, pair in enumerate(dataset.pairs):
             failure = _find_token_failure(pair, max_length, tokenizers)
             if failure is None:
-                kept.append(pair)
+                positions.append(position)
             else:
                 failures.append(failure)
             tick()
+    kept = select_values(dataset.pairs, np.asarray(positions))
     if not kept:
         raise DataError(_describe_no_pairs(failures, len(dataset.pairs), max_length))
     for line in format_unusable_rows(
@@ -163,11 +175,11 @@ def drop_overlong(
         runtime.notify(line)
     _report_turn_markers(kept, tokenizers, runtime)
     return Dataset(
-        pairs=tuple(kept),
+        pairs=kept,
         failures=tuple(failures),
         layout=dataset.layout,
         notices=dataset.notices,
-        origins=select_origins(dataset.origins, kept),
+        origins=dataset.origins if len(kept) == len(dataset.pairs) else select_origins(dataset.origins, kept),
     )
 
 
@@ -237,7 +249,7 @@ def _summarize_splits(
     reasons = Counter(_strip_detail(failure.reason) for failure in failures)
     return {
         "pairs": count(len),
-        "prompts": count(lambda pairs: len({pair.prompt_id for pair in pairs})),
+        "prompts": count(lambda pairs: len(np.unique(hash_ids(pair.prompt_id for pair in pairs)))),
         "human_labeled": count(lambda pairs: sum(pair.human is not None for pair in pairs)),
         "layout": {name: dataset.layout for name, dataset in datasets.items()},
         "failures": sum(failure.kind == "failed" for failure in failures),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trimtab.config.names import find_arm
 from trimtab.core.annotator_inputs import ResponseScores
@@ -100,7 +100,7 @@ def compute_preference_probabilities(run: Run, arm: RunRow) -> dict[str, float]:
 
 
 def compute_overconfident_errors(
-    student: Mapping[str, float], weak: Mapping[str, float], test: list[Pair]
+    student: Mapping[str, float], weak: Mapping[str, float], test: Sequence[Pair]
 ) -> dict[str, float]:
     """Overconfident errors by pair id, over human-labeled test pairs on which student and weak model disagree.
 

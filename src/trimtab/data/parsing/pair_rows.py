@@ -1,0 +1,157 @@
+"""Parsed rows on disk, and the distinct pairs among them."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.storage.disk_sequence import DiskSequence, LazySequence, Positions
+from trimtab.storage.id_index import DIGEST_TYPE, hash_id
+from trimtab.types import Choice, FailureKind, Message, Pair, RowFailure, RowOrigin
+
+# A label is one byte: its position here.
+_LABELS: tuple[Choice | None, ...] = (None, "a", "b")
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+_NO_LABEL, _LABEL_A, _LABEL_B = range(3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRow:
+    """`is_guess`: the row has neither a prompt nor turns, so whether it starts with a prompt depends on the other rows."""
+
+    location: str
+    pair: Pair
+    origin: RowOrigin | None = None
+    is_guess: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistinctPairs:
+    """Each pair once, in the order of the rows, the origins of its rows, and every other row as a failure."""
+
+    pairs: LazySequence[Pair]
+    origins: LazySequence[RowOrigin]
+    failures: list[RowFailure]
+
+
+class PairRows:
+    """Rows in order, of which 27 bytes each are in memory, and all failures."""
+
+    def __init__(self) -> None:
+        self._rows = DiskSequence[list[Any]](_encode_values, _decode_values)
+        self._digests, self._labels, self._guesses, self._has_origin = (bytearray() for _ in range(4))
+        # With the number of rows before it.
+        self._failures: list[tuple[int, RowFailure]] = []
+
+    def __len__(self) -> int:
+        """The number of rows and failures."""
+        return len(self._rows) + len(self._failures)
+
+    def append(self, row: PairRow | RowFailure) -> None:
+        if isinstance(row, RowFailure):
+            self._failures.append((len(self._rows), row))
+            return
+        self._rows.append(_list_values(row))
+        self._digests += hash_id(row.pair.id)
+        self._labels.append(_LABELS.index(row.pair.human))
+        self._guesses.append(row.is_guess)
+        self._has_origin.append(row.origin is not None)
+
+    def select_distinct(self, guess_problem: str = "") -> DistinctPairs:
+        """Keeps each pair once. A label overrides a missing one; opposite labels make every row of the pair a failure.
+
+        With `guess_problem`, rows that are guesses are failures with this reason.
+        """
+        is_guess = _as_flags(self._guesses) if guess_problem else np.zeros(len(self._rows), dtype=np.bool_)
+        is_first, is_opposite, labels = self._group_rows(np.flatnonzero(~is_guess))
+        is_duplicate = ~(is_guess | is_opposite | is_first)
+        failures: list[tuple[int, RowFailure]] = []
+        for position in np.flatnonzero(~is_first | is_opposite):
+            row = _build_row(self._rows.read(int(position)))
+            if is_guess[position]:
+                failure = _build_failure(row, guess_problem)
+            elif is_opposite[position]:
+                failure = _build_failure(row, "duplicate pair with opposite labels")
+            else:
+                failure = _build_failure(row, "duplicate pair", "duplicate")
+            failures.append((int(position), failure))
+        kept = is_first & ~is_opposite
+        return DistinctPairs(
+            pairs=LazySequence(lambda position: self._read_pair(position, labels), np.flatnonzero(kept)),
+            origins=LazySequence(
+                self._read_origin, np.flatnonzero((kept | is_duplicate) & _as_flags(self._has_origin))
+            ),
+            failures=[failure for _, failure in heapq.merge(self._failures, failures, key=lambda each: each[0])],
+        )
+
+    def _group_rows(self, usable: Positions) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.uint8]]:
+        """For every row: is it the first usable one of its pair, has its pair opposite labels, and the label of its pair."""
+        digests, labels = np.frombuffer(self._digests, DIGEST_TYPE), np.frombuffer(self._labels, np.uint8)
+        ordered = usable[np.argsort(digests[usable], kind="stable")]
+        starts = np.ones(len(ordered), dtype=np.bool_)
+        starts[1:] = digests[ordered[1:]] != digests[ordered[:-1]]
+        groups = np.cumsum(starts) - 1
+        has_a, has_b = (np.bincount(groups, labels[ordered] == label) > 0 for label in (_LABEL_A, _LABEL_B))
+        label_of_group = np.where(has_a, _LABEL_A, np.where(has_b, _LABEL_B, _NO_LABEL)).astype(np.uint8)
+        is_first, is_opposite = (np.zeros(len(digests), dtype=np.bool_) for _ in range(2))
+        pair_labels = np.zeros(len(digests), dtype=np.uint8)
+        is_first[ordered] = starts
+        is_opposite[ordered] = (has_a & has_b)[groups]
+        pair_labels[ordered] = label_of_group[groups]
+        return is_first, is_opposite, pair_labels
+
+    def _read_pair(self, position: int, labels: NDArray[np.uint8]) -> Pair:
+        return _build_pair(self._rows.read(position), _LABELS[labels[position]])
+
+    def _read_origin(self, position: int) -> RowOrigin:
+        origin = _build_origin(self._rows.read(position))
+        assert origin is not None  # noqa: S101 - for the type checker
+        return origin
+
+
+def _as_flags(flags: bytearray) -> NDArray[np.bool_]:
+    return np.frombuffer(flags, np.bool_)
+
+
+def _build_failure(row: PairRow, reason: str, kind: FailureKind = "failed") -> RowFailure:
+    file, number = (row.origin.file, row.origin.row) if row.origin else ("", 0)
+    return RowFailure(location=row.location, reason=reason, kind=kind, file=file, row=number)
+
+
+def _list_values(row: PairRow) -> list[Any]:
+    pair, origin = row.pair, row.origin
+    turns = [(message.role, message.content) for message in pair.prompt]
+    place = None if origin is None else (origin.file, origin.row, origin.first, origin.columns)
+    return [pair.id, turns, pair.a, pair.b, pair.human, place, row.location, row.is_guess]
+
+
+def _build_row(values: list[Any]) -> PairRow:
+    human, location, is_guess = values[4], values[6], values[7]
+    return PairRow(location=location, pair=_build_pair(values, human), origin=_build_origin(values), is_guess=is_guess)
+
+
+def _build_pair(values: list[Any], human: Choice | None) -> Pair:
+    pair_id, turns, a, b = values[:4]
+    prompt = tuple(Message(role=role, content=content) for role, content in turns)
+    return Pair(id=pair_id, prompt=prompt, a=a, b=b, human=human)
+
+
+def _build_origin(values: list[Any]) -> RowOrigin | None:
+    if values[5] is None:
+        return None
+    file, number, first, columns = values[5]
+    return RowOrigin(pair_id=values[0], file=file, row=number, first=first, columns=tuple(columns))
+
+
+def _encode_values(values: list[Any]) -> bytes:
+    return _ENCODER.encode(values).encode(errors="surrogatepass")
+
+
+def _decode_values(data: bytes) -> list[Any]:
+    values: list[Any] = json.loads(data.decode(errors="surrogatepass"))
+    return values

@@ -1,0 +1,123 @@
+"""Sequences that hold no values in memory: values in a temporary file, and values of another sequence by position."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import weakref
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Generic, NoReturn, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.storage.disk_errors import translate_os_errors
+
+T = TypeVar("T")
+Positions = NDArray[np.int64]
+# Bytes of values that are held in memory before a file is created.
+MAX_MEMORY = 2**23
+
+
+class LazySequence(Sequence[T]):
+    """The values at `positions`, in this order. `get_value` computes a value from its position whenever it is read."""
+
+    def __init__(self, get_value: Callable[[int], T], positions: Positions) -> None:
+        self._get_value, self._positions = get_value, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> LazySequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | LazySequence[T]:
+        if isinstance(index, slice):
+            return LazySequence(self._get_value, self._positions[index])
+        return self._get_value(int(self._positions[index]))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other sequence, of any type, has equal values."""
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} values>"
+
+
+def select_values(values: Sequence[T], positions: Sequence[int] | Positions) -> LazySequence[T]:
+    """The values at these positions, which are read from `values` on access."""
+    return LazySequence(values.__getitem__, np.asarray(positions, dtype=np.int64))
+
+
+def join_sequences(sequences: Sequence[Sequence[T]]) -> LazySequence[T]:
+    """The values of all sequences, one after the other, which are read from them on access."""
+    starts = list(accumulate(map(len, sequences), initial=0))
+
+    def get_value(position: int) -> T:
+        number = bisect_right(starts, position) - 1
+        return sequences[number][position - starts[number]]
+
+    return LazySequence(get_value, np.arange(starts[-1], dtype=np.int64))
+
+
+class DiskSequence(Generic[T]):
+    """Values in a temporary file, by position. Only the end of each one, 8 bytes, is in memory.
+
+    The file has no name and is deleted with the object. It is in the folder for temporary files, which `TMPDIR` changes.
+    """
+
+    def __init__(self, encode: Callable[[T], bytes], decode: Callable[[bytes], T]) -> None:
+        self._encode, self._decode = encode, decode
+        self._ends = array("q", [0])
+        self._file = tempfile.SpooledTemporaryFile(MAX_MEMORY)  # noqa: SIM115 - closed with this object
+        self._is_at_end = True
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def append(self, value: T) -> None:
+        """Raises `StoreError` if the disk is full."""
+        data = self._encode(value)
+        try:
+            with self._lock:
+                if not self._is_at_end:
+                    self._file.seek(0, os.SEEK_END)
+                self._file.write(data)
+                self._is_at_end = True
+        except OSError as error:
+            _raise_disk_error(error)
+        self._ends.append(self._ends[-1] + len(data))
+
+    def read(self, position: int) -> T:
+        start, stop = self._ends[position], self._ends[position + 1]
+        try:
+            with self._lock:
+                self._is_at_end = False
+                self._file.seek(start)
+                data = self._file.read(stop - start)
+        except OSError as error:  # what was written last can still be in a buffer
+            _raise_disk_error(error)
+        return self._decode(data)
+
+    def as_sequence(self) -> LazySequence[T]:
+        return LazySequence(self.read, np.arange(len(self), dtype=np.int64))
+
+
+def _raise_disk_error(error: OSError) -> NoReturn:
+    with translate_os_errors(Path(tempfile.gettempdir()), "set TMPDIR to another folder"):
+        raise error
+    raise error
