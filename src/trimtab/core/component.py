@@ -27,6 +27,9 @@ from trimtab.errors import StudyError
 class Settings(BaseModel):
     """A frozen tree of settings. Unknown keys, wrong types, and non-finite or huge numbers are errors."""
 
+    # Settings that change no result, and those such as file paths, whose contents enter a fingerprint by hash instead.
+    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset()
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=False, allow_inf_nan=False, validate_default=True, protected_namespaces=()
     )
@@ -52,8 +55,6 @@ class Component(Settings):
     """Settings that also do work. Increment `VERSION` by hand when the same settings start to give different results."""
 
     VERSION: ClassVar[int] = 1
-    # Settings such as file paths, whose contents enter a fingerprint by hash instead.
-    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset()
 
 
 class ComponentField:

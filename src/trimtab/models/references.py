@@ -40,6 +40,11 @@ class ModelRef:
         return compute_model_hash(self.source) or f"{NOT_DOWNLOADED}{self.source.base}@{self.source.revision}"
 
     @property
+    def name(self) -> str:
+        """For messages: as in the settings, or the folder of the stage that trained the model."""
+        return self.source.name if isinstance(self.source, Path) else self.source.base
+
+    @property
     def parent(self) -> ModelRef | None:
         """The model that this adapter applies to. None if this model has full weights."""
         parent = read_parent(self.source) if isinstance(self.source, Path) else None

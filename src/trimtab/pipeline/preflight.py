@@ -9,6 +9,7 @@ from trimtab.core.component import Component
 from trimtab.core.engine_configs import list_engine_configs
 from trimtab.core.interfaces import EngineConfig, HasPreflight
 from trimtab.core.runtime import Runtime
+from trimtab.engines.vllm import require_vllm
 from trimtab.errors import DataError, EngineError, ModelError
 from trimtab.models.config import compute_model_hash, resolve_weights
 from trimtab.pipeline.completion_cache import COMPLETIONS_DIR
@@ -16,6 +17,8 @@ from trimtab.pipeline.plan import Plan, required_models
 from trimtab.pipeline.plan.weak_models import list_distinct_models
 from trimtab.pipeline.stage import Stage, identity_settings
 from trimtab.pipeline.stages.cross_fit import MIN_CROSS_FIT_PAIRS
+from trimtab.pipeline.stages.generate import GENERATE_KIND
+from trimtab.pipeline.stages.sample_pairs import SAMPLE_PAIRS_KIND
 from trimtab.pipeline.stages.split import require_max_length
 from trimtab.pipeline.stale_stages import find_stale_stages
 from trimtab.pipeline.trial_prompts import Trials
@@ -60,6 +63,18 @@ def preflight_engines(study: Study, plan: Plan, store: Store, runtime: Runtime) 
     arms = [(f"arms.{name}.annotator", "annotator", arm.annotator) for name, arm in study.arms.items()]
     judges = [(f"judges.{name}", "judge", judge) for name, judge in study.judges.items()]
     preflight_components([*arms, *judges], plan.stages, store, runtime)
+    if study.generation.vllm is not None:
+        _preflight_vllm(plan.stages, store)
+
+
+def _preflight_vllm(stages: Sequence[Stage], store: Store) -> None:
+    """Raises `EngineError` if responses are still to be generated and vLLM is not installed."""
+    kinds = (GENERATE_KIND, SAMPLE_PAIRS_KIND)
+    if any(each.kind in kinds and store.find(each.name, each.recipe) is None for each in stages):
+        try:
+            require_vllm()
+        except EngineError as error:
+            raise EngineError(f"generation.vllm: {error}") from error
 
 
 def preflight_components(

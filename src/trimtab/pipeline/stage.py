@@ -101,10 +101,13 @@ class Stage:
 
 def identity_settings(settings: Settings) -> dict[str, Any]:
     """The settings that enter a fingerprint: those that differ from their defaults, and a component's kind and version."""
-    excluded = settings.FINGERPRINT_EXCLUDED if isinstance(settings, Component) else frozenset[str]()
     dumped = settings.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     values = {info.alias or name: getattr(settings, name) for name, info in type(settings).model_fields.items()}
-    identity = {name: _identify_value(values.get(name), dumped[name]) for name in dumped if name not in excluded}
+    identity = {
+        name: _identify_value(values.get(name), dumped[name])
+        for name in dumped
+        if name not in settings.FINGERPRINT_EXCLUDED
+    }
     if not isinstance(settings, Component):
         return identity
     version = {"version": settings.VERSION} if settings.VERSION != 1 else {}

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from trimtab.annotators._shared.supervised import select_most_confident
-from trimtab.core.human_labels import require_human_labels
 from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
 from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, LabelField, PairFeatures, Requirements
 from trimtab.core.component import Component
+from trimtab.core.human_labels import require_human_labels
 from trimtab.errors import DataError
 from trimtab.types import Annotation, Choice, Cost, Pair
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vllm import LLM, SamplingParams
@@ -25,8 +26,11 @@ from trimtab.engines._shared.tokenization import (
 from trimtab.errors import EngineError
 from trimtab.models.chat import ChatTokenizer
 from trimtab.models.config import Model, resolve_weights
+from trimtab.models.inference.decoding import StopCondition
+from trimtab.models.inference.generate import SampledCompletion, build_completion, build_stop_condition
+from trimtab.models.inference.sampling import Sampling
 from trimtab.models.loading import load_tokenizer, resolve_dtype_name
-from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation
+from trimtab.types import ChoiceScores, Cost, EngineRequest, Generation, Prompt
 
 # The most tokens at one position whose log-probabilities vLLM returns in one request.
 MAX_LOGPROB_TOKENS = 128
@@ -104,6 +108,55 @@ class VllmEngine:
             for (prefix, scored), step_outputs in zip(inputs, outputs_by_request, strict=True)
         ]
 
+    def sample_completions(
+        self, prompts: Sequence[tuple[str, Prompt]], sampling: Sampling
+    ) -> Iterator[list[SampledCompletion]]:
+        """Responds to (ID, prompt) pairs as `models.inference.generate.sample_completions` does, in one batch.
+
+        The seed and the ID of a prompt determine its random numbers, which are not those of that function. Raises
+        `EngineError` if a prompt leaves no room for its response.
+        """
+        encoded = [self.chat.encode_prompt(prompt) for _, prompt in prompts]
+        shared: dict[str, Any] = {
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "stop": list(sampling.stop),
+            "stop_token_ids": list(self.chat.stop_token_ids),
+            "ignore_eos": True,
+            "logprobs": 0,  # of the sampled token alone
+        }
+        params = [
+            SamplingParams(**shared, seed=random.Random(f"{sampling.seed}:{prompt_id}").getrandbits(32))
+            for prompt_id, _ in prompts
+        ]
+        outputs, _ = self._run(encoded, params, sampling.max_new_tokens)
+        if too_long := next((ids for ids, output in zip(encoded, outputs, strict=True) if output is None), None):
+            raise EngineError(self._too_long_note(len(too_long), sampling.max_new_tokens))
+        is_finished = build_stop_condition(self.chat, sampling.stop)
+        yield [
+            self._to_sampled(prompt_id, prompt, output.outputs[0], is_finished, sampling)
+            for (prompt_id, prompt), output in zip(prompts, outputs, strict=True)
+        ]
+
+    def _to_sampled(
+        self, prompt_id: str, prompt: Prompt, output: Any, is_finished: StopCondition, sampling: Sampling
+    ) -> SampledCompletion:
+        """vLLM searches a stop text in text with white space that `is_finished` ignores, so it may stop later."""
+        ids = list(output.token_ids)
+        size = (
+            next((end for end in range(1, len(ids)) if is_finished(ids[:end])), len(ids)) if sampling.stop else len(ids)
+        )
+        response = ids[:size]
+        ended = size < len(ids) or output.finish_reason == "stop"
+        logprob = sum(step[token].logprob for token, step in zip(response, output.logprobs, strict=False))
+        completion = build_completion(self.chat, prompt_id, prompt, response, ended, sampling.stop)
+        return SampledCompletion(completion, tuple(response), logprob)
+
+    def close(self) -> None:
+        """Ends the process of vLLM, which frees its memory."""
+        self.llm.llm_engine.engine_core.shutdown()
+
     def _run(
         self, prompts: Sequence[list[int]], params: Sequence[SamplingParams], extra_tokens: int = 1
     ) -> tuple[list[Any], float]:
@@ -161,6 +214,12 @@ def open_vllm_engine(model: Model, options: Mapping[str, Any], notify: Callable[
     """Loads the model in vLLM. Raises `EngineError` if vLLM cannot load it."""
     weights = resolve_weights(model, notify)
     dtype = resolve_dtype_name(model, current_platform.device_type)
+    chat = ChatTokenizer.from_tokenizer(load_tokenizer(model, weights), model.system)
+    return load_in_vllm(weights.folder, weights.name, dtype, chat, options)
+
+
+def load_in_vllm(folder: Path, name: str, dtype: str, chat: ChatTokenizer, options: Mapping[str, Any]) -> VllmEngine:
+    """Loads the weights of a folder in vLLM. `name` is the model's, for messages. Raises `EngineError` if vLLM cannot."""
     arguments = {
         "enable_prefix_caching": True,
         # Ignores the generation settings that were published with the model: the study sets its own.
@@ -170,12 +229,12 @@ def open_vllm_engine(model: Model, options: Mapping[str, Any], notify: Callable[
         **options,
     }
     try:
-        llm = LLM(model=str(weights.folder), dtype=dtype, **arguments)
+        llm = LLM(model=str(folder), dtype=dtype, **arguments)
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise EngineError(
-            f"vLLM cannot load {weights.name} with {dict(options)}: {error}; set VLLM_LOGGING_LEVEL=INFO to see more"
+            f"vLLM cannot load {name} with {dict(options)}: {error}; set VLLM_LOGGING_LEVEL=INFO to see more"
         ) from error
-    return VllmEngine(llm, ChatTokenizer.from_tokenizer(load_tokenizer(model, weights), model.system))
+    return VllmEngine(llm, chat)
 
 
 def _sum_cost(outputs: Sequence[Any]) -> Cost:

@@ -51,7 +51,7 @@ def sample_completions(
     encoded.sort(key=lambda item: (-len(item[2]), item[0]))
     longest = max((len(ids) for _, _, ids in encoded), default=0) + sampling.max_new_tokens
     rows = max(1, CACHE_BUDGET_FACTOR * token_budget // longest)
-    is_finished = _build_stop_condition(chat, sampling.stop)
+    is_finished = build_stop_condition(chat, sampling.stop)
     for start in range(0, len(encoded), rows):
         batch = encoded[start : start + rows]
         rngs = [random.Random(f"{sampling.seed}:{prompt_id}") for prompt_id, _, _ in batch]
@@ -68,7 +68,7 @@ def sample_completions(
         )
         yield [
             SampledCompletion(
-                _build_completion(chat, prompt_id, prompt, response, is_finished(response), sampling.stop),
+                build_completion(chat, prompt_id, prompt, response, is_finished(response), sampling.stop),
                 tuple(response),
                 logprobs.sums[index],
             )
@@ -76,7 +76,7 @@ def sample_completions(
         ]
 
 
-def _build_stop_condition(chat: ChatTokenizer, stop: Sequence[str]) -> StopCondition:
+def build_stop_condition(chat: ChatTokenizer, stop: Sequence[str]) -> StopCondition:
     """Whether the last token ends the turn, or completes a stop text."""
     # a token has at least one byte, so that these tokens contain any stop text that was just completed, and what is before it
     window = WHITE_SPACE_TOKENS + max((len(text.encode()) for text in stop), default=0)
@@ -98,8 +98,8 @@ def _find_stop(text: str, stop: Sequence[str], *, at_start: bool) -> int | None:
     return min(places, default=None)
 
 
-def _build_completion(
-    chat: ChatTokenizer, prompt_id: str, prompt: Prompt, response: list[int], ended: bool, stop: Sequence[str]
+def build_completion(
+    chat: ChatTokenizer, prompt_id: str, prompt: Prompt, response: Sequence[int], ended: bool, stop: Sequence[str]
 ) -> Completion:
     """The text before the first stop text. `n_tokens` counts all sampled tokens."""
     text = chat.decode(response)

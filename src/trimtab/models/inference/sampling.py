@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from trimtab.core.component import Settings
+from trimtab.models.inference.vllm_options import VllmOptions
 
 
 class Sampling(Settings):
@@ -27,6 +28,12 @@ class Sampling(Settings):
     )
     max_new_tokens: int = Field(256, ge=1, description="paper; longer responses are truncated")
     seed: int = Field(0, description="our default; the seed and the prompt ID determine all sampling")
+
+    vllm: VllmOptions | None = Field(
+        None,
+        description="our default, null: transformers; vLLM generates the students' responses, and those of rounds, with these "
+        "options; {}: its defaults",
+    )
 
     @model_validator(mode="after")
     def _reject_unused_top_p(self) -> Self:

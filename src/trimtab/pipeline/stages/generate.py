@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.runtime import Runtime
 from trimtab.data.subsample import subsample_ids
+from trimtab.pipeline.completion_sampler import open_completion_sampler
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from trimtab.models.inference.generate import SampledCompletion
     from trimtab.models.inference.sampling import Sampling
 
+GENERATE_KIND = "generate"
 # Number of prompts whose responses are saved together. A constant: batches are formed inside a chunk.
 PROMPTS_PER_CHUNK = 128
 
@@ -31,20 +33,17 @@ def generate_stage(
     shuffled = shuffle and num_prompts is not None
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        from trimtab.models.inference.generate import sample_completions
-
         test_prompts = {pair.prompt_id: pair.prompt for pair in load_split_pairs(inputs["split"], "test")}
         prompt_ids = subsample_ids(list(test_prompts), num_prompts, shuffle=shuffled)
         prompts = [(prompt_id, test_prompts[prompt_id]) for prompt_id in prompt_ids]
-        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device, merge=True)
-
-        with runtime.progress(f"Generating: {name}", len(prompts), "prompts") as tick:
+        with (
+            open_completion_sampler(resolve_model(model, inputs), sampling, runtime) as sample,
+            runtime.progress(f"Generating: {name}", len(prompts), "prompts") as tick,
+        ):
 
             def respond(part: slice) -> list[dict[str, Any]]:
                 rows: dict[str, dict[str, Any]] = {}
-                for batch in sample_completions(
-                    loaded.model, loaded.chat, prompts[part], sampling, runtime.token_budget
-                ):
+                for batch in sample(prompts[part]):
                     rows |= {sampled.completion.prompt_id: _sampled_to_row(sampled) for sampled in batch}
                     tick(len(batch))
                 return [rows[prompt_id] for prompt_id, _ in prompts[part]]
@@ -59,7 +58,7 @@ def generate_stage(
 
     return Stage(
         name=name,
-        kind="generate",
+        kind=GENERATE_KIND,
         role="evaluation",
         version=4,  # batches are formed inside a chunk
         execute=execute,
@@ -71,7 +70,11 @@ def generate_stage(
         input_stages={"split": split, **as_input_stages(model)},
         external_hashes=as_external_hashes(model),
         work=Work(
-            rate_key="generate", unit="prompts", fact="prompts", limit=num_prompts, factor=sampling.max_new_tokens
+            rate_key="generate" if sampling.vllm is None else "generate.vllm",
+            unit="prompts",
+            fact="prompts",
+            limit=num_prompts,
+            factor=sampling.max_new_tokens,
         ),
     )
 

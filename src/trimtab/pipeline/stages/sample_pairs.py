@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from trimtab.config.rounds import MAX_ROUNDS, Rounds
 from trimtab.core.component import Component
-from trimtab.core.interfaces import HasContentHash, Scorer
+from trimtab.core.interfaces import Engine, HasContentHash, Scorer
 from trimtab.core.runtime import Runtime
 from trimtab.data.parsing.prompt_rows import PromptSource
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.engines.transformers import Transformers
+from trimtab.engines.vllm.student import open_vllm_student
 from trimtab.errors import DataError
 from trimtab.models.config import Model
-from trimtab.pipeline.engine_resources import EngineResources
+from trimtab.models.inference.vllm_options import VllmOptions
+from trimtab.pipeline.completion_cache import CachedEngine
+from trimtab.pipeline.engine_resources import ENGINE_PREFIX, EngineResources, completions_dir
 from trimtab.pipeline.response_sampling import (
     PairSampling,
     SampledPair,
@@ -25,8 +29,10 @@ from trimtab.pipeline.response_sampling import (
     sample_responses,
 )
 from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
+from trimtab.pipeline.stage_models import resolve_model
 from trimtab.pipeline.stages.split import as_source, drop_overlong, hash_tokenizers
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.recipe import canonical_json
 from trimtab.storage.schemas import PAIR_SCHEMA, load_split_pairs, pairs_to_rows
 from trimtab.types import Dataset, Pair, Prompt, prompt_hash, text_hash
 
@@ -36,7 +42,10 @@ _STUDENT = "student"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSampling:
-    """How the pairs of round `number` are sampled. Pairs of more than `max_length` tokens of a tokenizer are left out."""
+    """How the pairs of round `number` are sampled. Pairs of more than `max_length` tokens of a tokenizer are left out.
+
+    With `vllm`, the student is run by vLLM.
+    """
 
     rounds: Rounds
     number: int
@@ -44,6 +53,7 @@ class RoundSampling:
     max_new_tokens: int
     max_length: int
     tokenizer_models: Mapping[str, Model]
+    vllm: VllmOptions | None = None
 
     @property
     def pair_sampling(self) -> PairSampling:
@@ -71,6 +81,7 @@ class RoundSampling:
             "max_length": self.max_length,
             **({} if rounds.prompts is None else {"prompts": identity_settings(rounds.prompts)}),
             **({} if rounds.scorer is None else {"scorer": identity_settings(rounds.scorer)}),
+            **({} if self.vllm is None else {"vllm": identity_settings(self.vllm)}),
         }
 
     def external_hashes(self) -> dict[str, str]:
@@ -93,8 +104,8 @@ def sample_pairs_stage(name: str, student: Stage, split: Stage, sampling: RoundS
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         labeled = load_split_pairs(inputs["split"], "labeled")
         prompts, num_unusable = _select_prompts(name, sampling, labeled, inputs["split"])
-        engine = engines.open_engines(draft, inputs, runtime)[_STUDENT]
-        responses = sample_responses(name, engine, prompts, sampling.pair_sampling, runtime)
+        with _open_student(engines, sampling.vllm, draft, inputs, runtime) as engine:
+            responses = sample_responses(name, engine, prompts, sampling.pair_sampling, runtime)
         sampled = pair_responses(prompts, responses, sampling.pair_sampling, runtime)
         new = Dataset(pairs=tuple(map(_build_pair, sampled.pairs)))
         pairs = drop_overlong(name, new, sampling.max_length, sampling.tokenizer_models, runtime).pairs
@@ -118,7 +129,7 @@ def sample_pairs_stage(name: str, student: Stage, split: Stage, sampling: RoundS
         input_stages={"split": split, **engines.input_stages()},
         external_hashes=sampling.external_hashes(),
         work=Work(
-            rate_key="generate",
+            rate_key="generate" if sampling.vllm is None else "generate.vllm",
             unit="pairs",
             fact="prompts",
             splits=("unlabeled",) if rounds.prompts is None and rounds.num_prompts is None else (),
@@ -127,6 +138,20 @@ def sample_pairs_stage(name: str, student: Stage, split: Stage, sampling: RoundS
             model_input=engines.main_input(),
         ),
     )
+
+
+@contextmanager
+def _open_student(
+    engines: EngineResources, vllm: VllmOptions | None, draft: Draft, inputs: StageInputs, runtime: Runtime
+) -> Iterator[Engine]:
+    """The student, with the run's completion cache."""
+    if vllm is None:
+        yield engines.open_engines(draft, inputs, runtime)[_STUDENT]
+        return
+    student = resolve_model(engines.study_models[_STUDENT], inputs, f"{ENGINE_PREFIX}{_STUDENT}")
+    key = f"{engines.cache_key(_STUDENT, inputs)} vllm {canonical_json(identity_settings(vllm))}"
+    with open_vllm_student(student, vllm, runtime) as engine:
+        yield CachedEngine(engine=engine, cache_key=key, folder=completions_dir(draft), notify=runtime.notify)
 
 
 def _build_pair(sampled: SampledPair) -> Pair:

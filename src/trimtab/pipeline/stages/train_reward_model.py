@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core.human_labels import require_human_labels
 from trimtab.config.training import RewardModelSettings
+from trimtab.core.human_labels import require_human_labels
 from trimtab.core.runtime import Runtime
 from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
