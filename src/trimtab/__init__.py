@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.core.memory import limit_kernel_cache
 from trimtab.core.openmp import limit_thread_spinning
 from trimtab.errors import (
+    ClusterError,
     DataError,
     EngineError,
     HubError,
@@ -28,6 +29,7 @@ from trimtab.types import Annotation, Completion, Dataset, Message, Metric, Pair
 __all__ = [
     "Annotation",
     "Audit",
+    "ClusterError",
     "Completion",
     "DataError",
     "Dataset",

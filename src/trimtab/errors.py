@@ -34,6 +34,10 @@ class StoreError(TrimtabError, RuntimeError):
     """The run folder is in use by another run, damaged, or on a full disk."""
 
 
+class ClusterError(TrimtabError, ConnectionError):
+    """A Ray cluster cannot be reached, has no room for a worker, or has a node that cannot take part in a run."""
+
+
 class TrainingError(TrimtabError, ArithmeticError):
     """Training cannot continue: the loss is not a number, or policy and reference differ before the first step."""
 

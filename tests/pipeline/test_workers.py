@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,15 +32,8 @@ from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_scheduler import StageScheduler
 from trimtab.pipeline.stage_worker import execute_job
-from trimtab.pipeline.worker_processes import (
-    GPUS_VARIABLE,
-    THREADS_VARIABLE,
-    WorkerJob,
-    WorkerProcesses,
-    choose_workers,
-    select_resources,
-    share_cores,
-)
+from trimtab.pipeline.worker_processes import WorkerProcesses, choose_workers, select_resources, share_cores
+from trimtab.pipeline.worker_protocol import GPUS_VARIABLE, THREADS_VARIABLE, WorkerJob
 from trimtab.storage.artifacts import Store
 from trimtab.storage.stage_locks import STAGE_LOCKS_DIR, StageLocks
 from trimtab.workflows.verify import verify_run
@@ -272,21 +265,14 @@ class Uncertain(Component):
 
 
 def test_a_worker_shows_an_error_and_leaves_the_stage_to_the_main_process(
-    finished_run: Path, tiny_study: str, tmp_path: Path
+    finished_run: Path, tiny_study: str, tmp_path: Path, runtime: Runtime
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
     study = Study.parse(tiny_study, [f'scorers={{gone: {{kind: "{__name__}:Uncertain"}}}}'])
-    job = WorkerJob(
-        study=study.model_dump(mode="json", exclude_defaults=True),
-        folder=str(folder),
-        store=None,
-        device="cpu",
-        token_budget=1024,
-        trainer_arguments={},
-    )
+    job = WorkerJob.build(study, folder, None, runtime)
     messages: list[tuple[Any, ...]] = []
-    execute_job(WorkerJob.parse(json.dumps(asdict(job))), lambda *message: messages.append(message))
+    execute_job(WorkerJob.parse(job.to_line()), lambda *message: messages.append(message))
     error = "score.base.gone: it is broken; the main process executes score.base.gone again"
     assert ("notify", error) in messages
     assert {message[0] for message in messages} == {"start", "notify"}
@@ -329,7 +315,7 @@ def test_workers_end_without_a_notice_if_a_check_fails(
     tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str]
 ) -> None:
     workers = start_workers(Study.parse(tiny_study), tmp_path, runtime, 2)
-    processes = list(workers._processes)
+    processes = [child.process for child in workers._processes]
     workers.stop()
     assert [process.poll() is None for process in processes] == [False, False]
     assert notices == []

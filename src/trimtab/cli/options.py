@@ -110,7 +110,26 @@ _WORKERS_HELP = (
     "Processes that execute independent stages at the same time. On a CPU they share the cores, and each needs memory for its "
     "own model; GPUs are taken in turn."
 )
-Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, max=MAX_WORKERS, help=_WORKERS_HELP)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=MAX_WORKERS,
+        help=f"{_WORKERS_HELP}  [default: 1; with --ray, as many as the cluster has room for]",
+        show_default=False,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Execute stages on the nodes of a Ray cluster too, with --workers actors: auto, or HOST:PORT of its head. All "
+        "nodes need the run folder, the working directory and the same version of Trimtab.",
+    ),
+]
 QuickstartWorkers = Annotated[
     int | None,
     typer.Option(

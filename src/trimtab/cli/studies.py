@@ -14,6 +14,7 @@ from trimtab.cli.options import (
     OutputFolder,
     Overrides,
     QuickstartWorkers,
+    RayAddress,
     RunOutputFolder,
     SharedFolder,
     StudyPath,
@@ -102,7 +103,8 @@ def run(
     store: SharedFolder = None,
     device: Device = "auto",
     token_budget: TokenBudget = 1024,
-    workers: Workers = 1,
+    workers: Workers = None,
+    ray: RayAddress = None,
     trainer: TrainerArguments = None,
 ) -> None:
     """Run a study, and write report.html and report.json.
@@ -114,7 +116,7 @@ def run(
 
     runs = list_study_runs(study, overrides or (), variant or (), out_dir, store)
     runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
-    problems = [problem for each in runs for problem in _run_study(each, runtime, workers)]
+    problems = [problem for each in runs for problem in _run_study(each, runtime, workers, ray)]
     if problems:
         raise TrimtabError("\n".join(problems))
     if runtime.is_main_process:
@@ -165,7 +167,7 @@ def plan(
         )
 
 
-def _run_study(planned: StudyRun, runtime: Runtime, workers: int) -> list[str]:
+def _run_study(planned: StudyRun, runtime: Runtime, workers: int | None, ray_address: str | None = None) -> list[str]:
     """Runs one study and writes its report. Returns what failed without stopping the run."""
     from trimtab.pipeline.executor import run_study
     from trimtab.storage.shared_store import SharedStore
@@ -173,7 +175,7 @@ def _run_study(planned: StudyRun, runtime: Runtime, workers: int) -> list[str]:
     study, folder = planned.study, planned.folder
     err.print(f"{study.name}: results in {folder}", highlight=False, markup=False, soft_wrap=True)
     shared = None if planned.store is None else SharedStore(planned.store)
-    result = run_study(study, folder, runtime, stage_progress_callback(), shared, workers)
+    result = run_study(study, folder, runtime, stage_progress_callback(), shared, workers, ray_address)
     if not runtime.is_main_process:
         return []
     err.print(

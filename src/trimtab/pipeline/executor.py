@@ -26,12 +26,14 @@ from trimtab.pipeline.preflight import (
     preflight_trainer_arguments,
     require_labeled_pairs,
 )
+from trimtab.pipeline.ray_pool import RayPool, require_ray
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_errors import describe_error
 from trimtab.pipeline.stage_scheduler import OnStageStart, StageScheduler, discard_stale_stages
 from trimtab.pipeline.stored_study import save_study
-from trimtab.pipeline.worker_processes import WorkerProcesses, share_cores
+from trimtab.pipeline.worker_processes import WorkerProcesses
+from trimtab.pipeline.worker_protocol import WorkerPool
 from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.shared_store import SharedStore
 from trimtab.storage.stage_locks import StageLocks
@@ -58,26 +60,34 @@ def run_study(
     runtime: Runtime,
     on_stage_start: OnStageStart,
     shared: SharedStore | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    ray_address: str | None = None,
 ) -> RunResult:
     """Executes the stages that are not finished yet and writes the run index.
 
     A run that was killed resumes. Stages in `shared` are copied instead of executed, and new ones are added to it. `workers`
-    processes, this one included, execute independent stages at the same time; on a CPU they share the cores, otherwise they
-    take GPUs in turn. Raises `StoreError` if another run holds the lock of the folder.
+    processes, this one included (by default only this one), execute independent stages at the same time; on a CPU they share
+    the cores, otherwise they take GPUs in turn. With `ray_address`, `workers` actors of that Ray cluster (by default as many as
+    it has room for) do so, next to this process. Raises `StoreError` if another run holds the lock of the folder, and
+    `ClusterError` if the cluster cannot take part.
     """
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise StudyError(f"workers: {workers}, expected 1 or more")
+    _refuse_options_in_distributed_training(runtime, shared, workers, ray_address)
+    if ray_address is not None:
+        require_ray(ray_address)
     store = Store(folder)
-    if runtime.world_size > 1 and (shared is not None or workers > 1):
-        option = "--store" if shared is not None else "--workers"
-        raise StudyError(f"{option}: not for a study that several processes train; run it without {option}")
     start = time.monotonic()
     if not runtime.is_main_process:
         run_worker(study, store, runtime)
         return RunResult(folder=folder, created=(), reused=(), seconds=0.0)
+    pool: WorkerPool = (
+        WorkerProcesses(count=(workers or 1) - 1, runtime=runtime, on_stage_start=on_stage_start)
+        if ray_address is None
+        else RayPool(address=ray_address, count=workers, runtime=runtime, on_stage_start=on_stage_start)
+    )
     with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext() as signal:
-        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared, workers, signal)
+        created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared, pool, signal)
     reused = tuple(name for name in (artifact.folder.name for artifact in artifacts.values()) if name not in created)
     return RunResult(
         folder=folder,
@@ -94,7 +104,7 @@ def _run_main_process(
     runtime: Runtime,
     on_stage_start: OnStageStart,
     shared: SharedStore | None,
-    workers: int,
+    pool: WorkerPool,
     signal: Heartbeat | None,
 ) -> tuple[list[str], dict[str, Artifact], dict[str, str]]:
     """Returns the names of the created folders, all artifacts by fingerprint, and the errors of failed stages."""
@@ -103,8 +113,7 @@ def _run_main_process(
     preflight_max_length(study, runtime)
     preflight_scorers(study, runtime)
     source = StageCache(store, shared, {}, runtime)
-    processes = WorkerProcesses(count=workers - 1, runtime=runtime, on_stage_start=on_stage_start)
-    created, failed = processes.created, dict[str, str]()
+    created, failed = pool.created, dict[str, str]()
     plan = build_plan(study)
     preflight_lora_targets(study, plan)
 
@@ -135,7 +144,7 @@ def _run_main_process(
 
     save_study(study, store.root)
     update_index()
-    with share_cores(workers, runtime), _running(processes, study, store, shared):
+    with _running(pool, study, store, shared):
         execute([plan.split], {plan.split.fingerprint}, {})
         split = source.artifacts[plan.split.fingerprint]
         plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(split))
@@ -143,17 +152,27 @@ def _run_main_process(
         preflight_engines(study, plan, store, runtime)
         discard_stale_stages(plan.stages, store, runtime)
         update_index()
-        processes.begin()
+        pool.begin()
         execute(plan.stages, {stage.fingerprint for stage in plan.training_stages}, plan.arms_by_stage)
     update_index(label_files=write_label_files(plan, source.artifacts, store.root))
     return created, source.artifacts, failed
 
 
 @contextmanager
-def _running(processes: WorkerProcesses, study: Study, store: Store, shared: SharedStore | None) -> Iterator[None]:
+def _running(pool: WorkerPool, study: Study, store: Store, shared: SharedStore | None) -> Iterator[None]:
     """Starts the workers, and stops them however the block ends."""
     try:
-        processes.start(study, store.root, shared.root if shared else None)
+        pool.start(study, store.root, shared.root if shared else None)
         yield
     finally:
-        processes.stop()
+        pool.stop()
+
+
+def _refuse_options_in_distributed_training(
+    runtime: Runtime, shared: SharedStore | None, workers: int | None, ray_address: str | None
+) -> None:
+    if runtime.world_size == 1:
+        return
+    given = {"--store": shared is not None, "--workers": (workers or 1) > 1, "--ray": ray_address is not None}
+    for option in (name for name, is_given in given.items() if is_given):
+        raise StudyError(f"{option}: not for a study that several processes train; run it without {option}")

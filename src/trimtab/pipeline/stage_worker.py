@@ -1,34 +1,22 @@
-"""A worker process: executes stages of a run next to its main process. See `worker_processes`."""
+"""A worker process: executes stages of a run next to its main process. See `worker_protocol`."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from trimtab.core.openmp import limit_thread_spinning
 from trimtab.core.runtime import Runtime, show_no_progress
 from trimtab.errors import TrimtabError
-
-Send = Callable[..., None]
+from trimtab.pipeline.worker_protocol import GO_LINE, Send, WorkerJob, open_message_stream
 
 
 def run_stage_worker() -> None:
     """Reads a job from standard input, waits for the main process's checks, and executes stages until none is left."""
     limit_thread_spinning()
-    # libraries print to standard output, which carries the messages
-    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def send(*message: Any) -> None:
-        messages.write(json.dumps(message) + "\n")
-
-    from trimtab.pipeline.worker_processes import GO_LINE, WorkerJob
-
+    send = open_message_stream()  # libraries print to standard output
     job = WorkerJob.parse(sys.stdin.readline())
     checks_passed = threading.Event()
 
@@ -50,7 +38,7 @@ def run_stage_worker() -> None:
         sys.exit(1)
 
 
-def execute_job(job: Any, send: Send) -> None:
+def execute_job(job: WorkerJob, send: Send) -> None:
     """Executes all stages that no other process executes. A stage that fails is left to the main process."""
     from trimtab.config.study import Study
     from trimtab.core.component import validate_settings
