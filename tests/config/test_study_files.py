@@ -101,6 +101,14 @@ def test_variants_are_studies_that_differ_in_the_settings_they_name(tmp_path: Pa
     assert Study.load(path, ["training.sft.lora_r=3"], variant="tall") == studies["tall"]
 
 
+def test_an_override_applies_to_the_selected_variants_and_its_error_names_one(tmp_path: Path) -> None:
+    write(tmp_path, base=BASE)
+    path = write(tmp_path, own="extends: base.yaml\nvariants: {low: {}, odd: {arms: {x: {annotator: random}}}}")
+    override = "arms.x.labels_only=true"
+    assert list(Study.load_variants(path, [override], ["odd"])) == ["odd"]
+    assert error_of(path, override) == "variants.low: arms.x.annotator: required setting is missing"
+
+
 def test_variants_replace_those_of_the_file_that_is_extended(tmp_path: Path) -> None:
     write(tmp_path, base=BASE + "variants: {one: {seed: 1}, two: {seed: 2}}\n")
     assert list(Study.load_variants(write(tmp_path, inherits="extends: base.yaml"))) == ["one", "two"]

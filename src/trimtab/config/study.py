@@ -300,10 +300,24 @@ class Study(Settings):
         return cls._validate_document(documents[variant or ""])
 
     @classmethod
-    def load_variants(cls, path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Study]:
-        """Loads all studies of a YAML file, by variant. The key is empty if the file has no variants."""
+    def load_variants(
+        cls, path: str | Path, overrides: Sequence[str] = (), variants: Sequence[str] = ()
+    ) -> dict[str, Study]:
+        """Loads the studies of a YAML file, by variant: all of them, or only `variants`.
+
+        The key is empty if the file has no variants. Raises `StudyError` for a variant that the file does not have.
+        """
         documents = load_study_documents(Path(path), overrides)
-        return {name: cls._validate_document(document) for name, document in documents.items()}
+        for variant in variants:
+            if variant not in documents:
+                names = ", ".join(name for name in documents if name)
+                expected = f"expected one of: {names}" if names else f"{path} has no variants"
+                raise StudyError(f"--variant {variant}: unknown variant ({expected})")
+        return {
+            name: cls._validate_document(document)
+            for name, document in documents.items()
+            if not variants or name in variants
+        }
 
     @classmethod
     def _validate_document(cls, document: StudyDocument) -> Study:

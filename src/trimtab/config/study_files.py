@@ -36,7 +36,7 @@ _ERROR_PATH = re.compile(r"([\w.@-]+): ")
 class StudyDocument:
     """The merged settings of one study, and the layers they come from, lowest first: the place and the mapping.
 
-    The place of `key.sub=value` overrides is empty.
+    The place of `key.sub=value` overrides is empty, or the name of the variant.
     """
 
     settings: Mapping[str, Any]
@@ -165,10 +165,13 @@ def _build_variant(
     study_name = next((layer["name"] for place, layer in reversed(layers) if "name" in layer), None)
     if study_name is None:
         raise StudyError(f"{path}: name: required setting is missing")
-    return _merge_layers([*layers, (f"{path}: {VARIANTS}.{name}", {"name": f"{study_name}-{name}"})], overrides)
+    own = (f"{path}: {VARIANTS}.{name}", {"name": f"{study_name}-{name}"})
+    return _merge_layers([*layers, own], overrides, f"{VARIANTS}.{name}")
 
 
-def _merge_layers(layers: Sequence[tuple[str, Mapping[str, Any]]], overrides: Sequence[str]) -> StudyDocument:
+def _merge_layers(
+    layers: Sequence[tuple[str, Mapping[str, Any]]], overrides: Sequence[str], override_place: str = ""
+) -> StudyDocument:
     settings: dict[str, Any] = {}
     for _, layer in layers:
         own = {key: value for key, value in layer.items() if key != VARIANTS}
@@ -176,7 +179,7 @@ def _merge_layers(layers: Sequence[tuple[str, Mapping[str, Any]]], overrides: Se
     changes: dict[str, Any] = {}
     for override in overrides:
         settings, changes = apply_override(settings, override), apply_override(changes, override)
-    layers = [*layers, ("", changes)]
+    layers = [*layers, (override_place, changes)]
     variables = settings.pop(VARIABLES, {})
     document = StudyDocument(settings=settings, layers=layers)
     try:

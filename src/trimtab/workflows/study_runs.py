@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.config.study import Study
-from trimtab.errors import StudyError
 
 # The folder of the stages that the variants of a study share. Patterns such as `runs/betas/*` leave it out.
 VARIANT_STORE = ".store"
@@ -31,21 +30,12 @@ def list_study_runs(
 ) -> list[StudyRun]:
     """The runs of a study file, in its order; of only these `variants` if there are any.
 
-    `folder` is `runs/` and the study's name by default. All studies of the file are checked. Raises `StudyError` for a variant
-    that the file does not have.
+    `folder` is `runs/` and the study's name by default. Raises `StudyError` for a variant that the file does not have.
     """
-    studies = Study.load_variants(path, overrides)
+    studies = Study.load_variants(path, overrides, variants)
     names = [name for name in studies if name]
-    for variant in variants:
-        if variant not in names:
-            expected = f"expected one of: {', '.join(names)}" if names else f"{path} has no variants"
-            raise StudyError(f"--variant {variant}: unknown variant ({expected})")
     if not names:
         return [StudyRun(study=studies[""], folder=folder or Path("runs") / studies[""].name, store=store)]
     root = folder or Path("runs") / studies[names[0]].name.removesuffix(f"-{names[0]}")
     shared = root / VARIANT_STORE if store is None else store
-    return [
-        StudyRun(study=study, folder=root / name, store=shared)
-        for name, study in studies.items()
-        if not variants or name in variants
-    ]
+    return [StudyRun(study=study, folder=root / name, store=shared) for name, study in studies.items()]
