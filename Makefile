@@ -59,7 +59,7 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 
 # CPU-only builds of torch are not on the default index: set PIP_EXTRA_INDEX_URL to an index that has them.
 test-vllm: $(VLLM)/.installed  ## vLLM as engine and as server on a CPU, in its own environment (4 GB)
-	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py tests/engines/test_real_servers.py
+	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py tests/engines/test_vllm_student.py tests/engines/test_real_servers.py
 
 # PAIRS=file DEVICE=cuda ONLY="dpo_smollm2" ROUNDS=5 SHARE=0.25
 bench: install   ## compare speed with TRL and transformers; run nothing else meanwhile
