@@ -10,14 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray._private import services
 from ray.cluster_utils import Cluster
 from run_results import wait_until
 
@@ -37,25 +35,11 @@ START_SECONDS = 600
 def start_cluster(**head: Any) -> Iterator[Cluster]:
     """A cluster whose head runs no workers unless its resources are given."""
     options = {"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False, **head}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "get_node", wait_for_node)
-        cluster = Cluster(initialize_head=True, head_node_args=options)
-        try:
-            yield cluster
-        finally:
-            cluster.shutdown()
-
-
-def wait_for_node(*arguments: Any, get_node: Callable[..., Any] = services.get_node) -> Any:
-    """Ray gives a node 30 seconds to start, which is too short for a busy machine."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            return get_node(*arguments)
-        except RuntimeError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+    cluster = Cluster(initialize_head=True, head_node_args=options)
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
 
 
 def add_node(cluster: Cluster, **options: Any) -> Any:
