@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from trimtab.storage.disk_errors import translate_os_errors
 
 T = TypeVar("T")
+U = TypeVar("U")
 Positions = NDArray[np.int64]
 # Bytes of values that are held in memory before a file is created.
 MAX_MEMORY = 2**23
@@ -59,6 +60,11 @@ class LazySequence(Sequence[T]):
 def select_values(values: Sequence[T], positions: Sequence[int] | Positions) -> LazySequence[T]:
     """The values at these positions, which are read from `values` on access."""
     return LazySequence(values.__getitem__, np.asarray(positions, dtype=np.int64))
+
+
+def map_values(values: Sequence[U], convert: Callable[[U], T]) -> LazySequence[T]:
+    """The converted values. Each is read and converted on access."""
+    return LazySequence(lambda position: convert(values[position]), np.arange(len(values), dtype=np.int64))
 
 
 def join_sequences(sequences: Sequence[Sequence[T]]) -> LazySequence[T]:

@@ -26,6 +26,7 @@ from trimtab.errors import StudyError, TrainingError
 from trimtab.models.adapters import autocast_bf16
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs, shared_prompt_length
 from trimtab.models.silence_transformers import silence_transformers
+from trimtab.storage.disk_sequence import map_values
 from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoint
 
 # Arguments: module output for a micro-batch, the batch, completed fraction of the steps. Returns the loss summed over the items
@@ -98,7 +99,7 @@ def run_training(
     Resumes from the latest checkpoint in `folder`, if any. Raises `TrainingError` if the loss is not finite.
     """
     batch_size = _examples_per_process(job)
-    pairs = [example.pair for example in examples]
+    pairs = map_values(examples, lambda example: example.pair)
     # a packed batch stores the prefix that all of its pairs share once
     shared = shared_prompt_length(pairs) if job.runtime.layout == "packed" else 0
     lengths, budget = [len(pair) - shared for pair in pairs], max(1, job.runtime.token_budget - shared)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trimtab.models.chat import ChatTokenizer, has_reasoning
 from trimtab.models.chat_messages import build_chat_messages
+from trimtab.storage.disk_sequence import map_values
 from trimtab.types import Prompt
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def common_prefix_length(texts: Sequence[Sequence[int]]) -> int:
 
 def shared_prompt_length(pairs: Sequence[TokenizedPair]) -> int:
     """The length of the common prompt prefix that packed rows store once. 0 if it is too short to save time."""
-    length = common_prefix_length([pair.prompt for pair in pairs]) if len(pairs) > 1 else 0
+    length = common_prefix_length(map_values(pairs, lambda pair: pair.prompt)) if len(pairs) > 1 else 0
     return length if length >= MIN_SHARED_TOKENS else 0
 
 

@@ -13,10 +13,12 @@ from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.core.runtime import Runtime
 from trimtab.errors import DataError, ToolCallError
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
+from trimtab.models.packing.token_file import create_token_file
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.chunks import Chunking
+from trimtab.storage.disk_sequence import join_sequences
 from trimtab.storage.schemas import LOGPROB_SCHEMA, load_split_pairs
 from trimtab.types import Pair
 
@@ -31,7 +33,7 @@ def logprobs_stage(name: str, model: ModelSource, split: Stage, split_names: Seq
     """Computes log-probabilities for the pairs of these splits."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        pairs = [pair for name in split_names for pair in load_split_pairs(inputs["split"], name)]
+        pairs = join_sequences([load_split_pairs(inputs["split"], name) for name in split_names])
         return _write_table(
             draft, name, resolve_model(model, inputs).lazy(runtime.notify, runtime.device), pairs, runtime
         )
@@ -52,18 +54,20 @@ def logprobs_stage(name: str, model: ModelSource, split: Stage, split_names: Seq
 def _write_table(draft: Draft, name: str, model: LazyModel, pairs: Sequence[Pair], runtime: Runtime) -> dict[str, Any]:
     from trimtab.models.packing.layout_probe import LAYOUT_DESCRIPTIONS
 
-    rows = [tokenize_pair(model.chat, pair.prompt, pair.a, pair.b) for pair in pairs]
-    for pair, row in zip(pairs, rows, strict=True):
+    token_file = create_token_file()
+    for pair in pairs:
+        row = tokenize_pair(model.chat, pair.prompt, pair.a, pair.b)
         if not model.fits(row):
             raise DataError(
                 f"{name}: pair {pair.id} has {_describe_overlong(model, row)}; lower the study's max_length"
             )
-
+        token_file.append(row)
+    rows = token_file.as_sequence()
     entries = _compute_entries(draft, name, model, rows, runtime)
-    table = [
+    table = (
         {"id": pair.id, "a": entry["a"], "b": entry["b"], "n_a": len(row.first), "n_b": len(row.second)}
         for pair, entry, row in zip(pairs, entries, rows, strict=True)
-    ]
+    )
     draft.write_rows("logprobs", table, LOGPROB_SCHEMA)
     layouts = {LAYOUT_DESCRIPTIONS[entry["layout"]] for entry in entries}
     return {
@@ -85,7 +89,7 @@ def _compute_entries(
 
         def compute(part: slice) -> list[dict[str, Any]]:
             entries: dict[int, dict[str, Any]] = {}
-            for indices, batch, from_cache in reader.iter_batches(rows[part], runtime.token_budget):
+            for indices, batch, from_cache in reader.iter_batches(list(rows[part]), runtime.token_budget):
                 for index, (a, b) in zip(indices, batch.sums, strict=True):
                     entries[index] = {"a": a, "b": b, "layout": batch.layout, "from_cache": from_cache}
                 tick(len(indices))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab.config.training import DpoSettings
 from trimtab.core.annotator_inputs import ResponseScores
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import tokenize_pair
+from trimtab.models.packing.token_file import create_token_file
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import (
     ModelSource,
@@ -25,6 +26,7 @@ from trimtab.pipeline.stages.training_data import (
     trained_split,
 )
 from trimtab.storage.artifacts import Draft
+from trimtab.storage.disk_sequence import map_values
 from trimtab.storage.schemas import load_logprobs
 from trimtab.training.step_count import count_optimizer_steps
 from trimtab.types import Preference
@@ -87,21 +89,19 @@ def dpo_stage(
 
 def _build_examples(
     loaded: LoadedModel, inputs: StageInputs, reference: Mapping[str, ResponseScores] | None
-) -> list[TrainingExample]:
+) -> Sequence[TrainingExample]:
     """One example per labeled pair, the chosen response first, with the reference's log-probabilities if there are any."""
     from trimtab.training.trainer import SoftLabel, TrainingExample
 
-    examples = []
+    tokens, labels = create_token_file(), list[tuple[tuple[float, float], SoftLabel]]()
     for pair, label in load_labeled_pairs(inputs):
         preference = Preference.from_annotation(pair, label)
         if preference is None:
             continue
-        row = tokenize_pair(loaded.chat, preference.prompt, preference.chosen, preference.rejected)
-        soft_label = SoftLabel(preference.p_chosen, preference.weight)
-        if reference is None:
-            examples.append(TrainingExample(row, label=soft_label))
-        else:
+        tokens.append(tokenize_pair(loaded.chat, preference.prompt, preference.chosen, preference.rejected))
+        ordered = (0.0, 0.0)
+        if reference is not None:
             scores = reference[pair.id]
             ordered = (scores.a, scores.b) if label.choice == "a" else (scores.b, scores.a)
-            examples.append(TrainingExample(row, ordered, soft_label))
-    return examples
+        labels.append((ordered, SoftLabel(preference.p_chosen, preference.weight)))
+    return map_values(range(len(labels)), lambda position: TrainingExample(tokens.read(position), *labels[position]))

@@ -14,6 +14,7 @@ from trimtab.data.split import normalized_prompt_hash
 from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
+from trimtab.models.packing.token_file import create_token_file
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import as_external_hashes, resolve_model
 from trimtab.pipeline.stages.split import as_source
@@ -21,7 +22,7 @@ from trimtab.pipeline.stages.training_data import (
     as_label_inputs,
     build_training_runtime,
     estimate_training_work,
-    load_preferences,
+    iter_preferences,
     summarize_training,
     trained_split,
 )
@@ -43,10 +44,10 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
-        rows = [
-            tokenize_pair(loaded.chat, preference.prompt, preference.chosen) for preference in load_preferences(inputs)
-        ]
-        return _train_and_save(draft, name, loaded, rows, settings, seed, runtime)
+        rows = create_token_file()
+        for preference in iter_preferences(inputs):
+            rows.append(tokenize_pair(loaded.chat, preference.prompt, preference.chosen))
+        return _train_and_save(draft, name, loaded, rows.as_sequence(), settings, seed, runtime)
 
     return Stage(
         name=name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.config.training import TrainingSettings
 from trimtab.core.runtime import Runtime
 from trimtab.errors import NoLabelsError
 from trimtab.pipeline.stage import Stage, StageInputs, Work
+from trimtab.storage.disk_sequence import map_values
 from trimtab.storage.schemas import load_annotations, load_split_pairs
 from trimtab.training.step_count import count_epochs, count_optimizer_steps
 from trimtab.types import Annotation, Pair, Preference, build_human_annotation
@@ -30,22 +31,25 @@ def trained_split(labels: Stage | None) -> tuple[str, ...]:
     return ("labeled",) if labels is None else ("unlabeled",)
 
 
-def load_labeled_pairs(inputs: StageInputs) -> list[tuple[Pair, Annotation]]:
+def load_labeled_pairs(inputs: StageInputs) -> Sequence[tuple[Pair, Annotation]]:
     """The pairs with their labels, in the order of the split. Raises `NoLabelsError` if no pair has a label."""
     if "labels" in inputs:
         labels = load_annotations(inputs["labels"])
-        pairs = [(pair, labels[pair.id]) for pair in load_split_pairs(inputs["split"], "unlabeled")]
+        pairs = map_values(load_split_pairs(inputs["split"], "unlabeled"), lambda pair: (pair, labels[pair.id]))
     else:
-        pairs = [(pair, build_human_annotation(pair)) for pair in load_split_pairs(inputs["split"], "labeled")]
+        labeled = load_split_pairs(inputs["split"], "labeled")
+        pairs = map_values(labeled, lambda pair: (pair, build_human_annotation(pair)))
     if all(label.choice is None for _, label in pairs):
         raise NoLabelsError(f"none of {len(pairs)} pairs has a label to train on; see {inputs['split'].folder}")
     return pairs
 
 
-def load_preferences(inputs: StageInputs) -> list[Preference]:
+def iter_preferences(inputs: StageInputs) -> Iterator[Preference]:
     """The pairs as chosen and rejected responses, in the order of the split, without pairs that have no label."""
-    preferences = (Preference.from_annotation(pair, label) for pair, label in load_labeled_pairs(inputs))
-    return [preference for preference in preferences if preference is not None]
+    for pair, label in load_labeled_pairs(inputs):
+        preference = Preference.from_annotation(pair, label)
+        if preference is not None:
+            yield preference
 
 
 def build_training_runtime(name: str, seed: int, loaded: LoadedModel, runtime: Runtime) -> TrainingRuntime:
