@@ -143,3 +143,11 @@ def test_the_workflow_builds_once_and_publishes_without_a_stored_secret() -> Non
     assert "run" not in {key for step in publish["steps"] for key in step}
     assert WORKFLOW["permissions"] == {}
     assert "secrets." not in (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+
+
+def test_the_image_copies_only_files_that_the_build_context_has() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = {name for line in copies for name in line.split()}
+    assert copied == allowed
+    assert all((ROOT / name).exists() for name in copied)
