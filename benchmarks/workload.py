@@ -38,7 +38,7 @@ def load_model(name: str, device: str, layers: int | None = None) -> LoadedModel
 
 def load_pairs(path: str | None) -> tuple[Pair, ...]:
     """The pairs of a file, or of the starter set if `path` is None."""
-    return (File(path=path) if path else Starter()).load().pairs
+    return tuple((File(path=path) if path else Starter()).load().pairs)
 
 
 def load_workload(name: str, count: int, pairs_path: str | None, device: str, layers: int | None = None) -> Workload:

@@ -52,7 +52,7 @@ def run_script(dataset: Path, output: Path) -> subprocess.CompletedProcess[str]:
 
 
 def load(path: Path) -> tuple[Pair, ...]:
-    return File(path=str(path)).load().pairs
+    return tuple(File(path=str(path)).load().pairs)
 
 
 def test_single_turn_pairs_are_split_by_prompt_and_keep_their_labels(dataset: Path, tmp_path: Path) -> None:

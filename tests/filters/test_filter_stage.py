@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def made(store: Store, stage: Stage, inputs: Mapping[str, Artifact], runtime: Ru
 
 
 def filtered(folder: Path, chosen: Uncertainty | LengthBalance, runtime: Runtime) -> Artifact:
-    def rows(tables: Mapping[str, list[dict[str, Any]]], schema: Any) -> StageFunction:
+    def rows(tables: Mapping[str, Iterable[dict[str, Any]]], schema: Any) -> StageFunction:
         def make(draft: Any, inputs: Any, runtime: Runtime) -> Mapping[str, Any]:
             for table, values in tables.items():
                 draft.write_rows(table, values, schema)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,10 +226,12 @@ def test_a_stage_fits_the_judge_once_on_the_labeled_pairs_of_its_split(tmp_path:
     resources = EngineResources(configs=list_engine_configs(judge))
     stage = judge_human_pairs_stage("judge-human-pairs.x", judge, resources, split, len(MANY))
     inputs: dict[str, Any] = {}
+
+    def execute(stage: Stage, draft: Draft) -> Mapping[str, Any]:
+        return stage.execute(draft, inputs, runtime)
+
     for name, each in (("split", split), ("verdicts", stage)):
-        inputs[name] = store.get_or_create(
-            each.name, each.recipe, lambda draft, each=each: each.execute(draft, inputs, runtime)
-        )
+        inputs[name] = store.get_or_create(each.name, each.recipe, partial(execute, each))
     assert inputs["verdicts"].record["facts"]["outcomes"].keys() == {"win", "loss"}
     verdicts = load_verdicts(inputs["verdicts"])
     assert all((verdicts[pair.id].outcome == "win") == (pair.human == "a") for pair in MANY)

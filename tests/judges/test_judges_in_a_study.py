@@ -351,7 +351,7 @@ def test_a_custom_judge_must_return_one_verdict_per_comparison(tmp_path: Path) -
 
     store = Store(tmp_path)
     stage, artifact = create_generate_stage(store, "candidate", build_completions({"A?": "1", "B?": "2"}))
-    incomplete = judge_stage("judge.x.incomplete", Incomplete(), EngineResources(), stage, stage)
+    incomplete = judge_stage("judge.x.incomplete", Incomplete(), EngineResources(), stage, stage, split=stage)
     inputs = {"candidate": artifact, "baseline": artifact}
     with pytest.raises(DataError, match=r"judge\.x\.incomplete: the judge must return one verdict per comparison"):
         store.get_or_create("incomplete", incomplete.recipe, lambda draft: incomplete.execute(draft, inputs, RUNTIME))

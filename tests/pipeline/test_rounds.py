@@ -47,7 +47,7 @@ def open_stage(folder: Path, stage: str | None) -> Artifact:
 
 
 def round_pairs(folder: Path, row: str) -> list[Pair]:
-    return load_split_pairs(open_stage(folder, read_index(folder).rounds[row].pairs), "unlabeled")
+    return list(load_split_pairs(open_stage(folder, read_index(folder).rounds[row].pairs), "unlabeled"))
 
 
 def test_a_later_round_has_new_responses_to_the_unlabeled_prompts(rounds_run: Path, finished_run: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
 def run_stages(folder: Path, stages: Sequence[Stage], runtime: Runtime) -> list[Artifact]:
     store, artifacts = Store(folder), dict[str, Artifact]()
     for stage in stages:
-        artifacts[stage.fingerprint] = store.get_or_create(
-            stage.name, stage.recipe, lambda draft, stage=stage: stage.run(draft, artifacts, runtime)
-        )
+        execute = partial(stage.run, artifacts=artifacts, runtime=runtime)
+        artifacts[stage.fingerprint] = store.get_or_create(stage.name, stage.recipe, execute)
     return list(artifacts.values())
 
 

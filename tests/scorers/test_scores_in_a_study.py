@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def read_calls(calls: str) -> list[str]:
 
 
 def make_input(
-    store: Store, kind: str, tables: Mapping[str, tuple[list[dict[str, Any]], Any]]
+    store: Store, kind: str, tables: Mapping[str, tuple[Iterable[dict[str, Any]], Any]]
 ) -> tuple[Stage, Artifact]:
     """A finished stage with these tables."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Write:
     return write_rows
 
 
-def prompts(pairs: tuple[Pair, ...]) -> list[str]:
+def prompts(pairs: Sequence[Pair]) -> list[str]:
     return [pair.prompt[-1].content for pair in pairs]
 
 

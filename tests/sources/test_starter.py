@@ -23,7 +23,7 @@ LENGTHS: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda t
 
 @cache
 def pairs(objective: str = "both", seed: int = 0) -> tuple[Pair, ...]:
-    return Starter.model_validate({"objective": objective, "seed": seed}).load().pairs
+    return tuple(Starter.model_validate({"objective": objective, "seed": seed}).load().pairs)
 
 
 def prompt_text(pair: Pair) -> str:

@@ -35,7 +35,7 @@ def test_values_on_disk_read_like_a_list(monkeypatch: pytest.MonkeyPatch, max_me
     monkeypatch.setattr(disk_sequence, "MAX_MEMORY", max_memory)
     stored = store(TEXTS)
     values = stored.as_sequence()
-    assert (len(values), list(values), values[-1], values[1:3]) == (5, TEXTS, TEXTS[-1], TEXTS[1:3])
+    assert (len(values), list(values), values[-1], list(values[1:3])) == (5, TEXTS, TEXTS[-1], TEXTS[1:3])
     assert values == TEXTS
     assert values != TEXTS[:-1]
     with pytest.raises(IndexError):
