@@ -29,6 +29,8 @@ from trimtab.pipeline.ray_pool import RayPool, require_ray
 from trimtab.storage.artifacts import Store
 
 SCENARIOS = Path(__file__).with_name("ray_scenarios.py")
+# Ray gives a node 15 seconds to start, which a busy machine can exceed.
+SLOW_START = "The current node timed out during startup"
 
 
 def _find_reason_against_clusters() -> str:
@@ -65,6 +67,8 @@ def run_scenario(ray_folder: str, *arguments: str | Path) -> dict[str, Any]:
         text=True,
         check=False,
     )
+    if SLOW_START in done.stderr:
+        pytest.skip("Ray's node did not start in time: the machine is too busy")
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
