@@ -155,19 +155,21 @@ def run(
     token_budget: int = 1024,
     workers: int | None = None,
     ray_address: str | None = None,
+    shard: bool = False,
     trainer_arguments: Mapping[str, Any] | None = None,
 ) -> RunResults:
     """Runs a study, writes `report.html` and `report.json`, and returns the results. Run again to resume.
 
     `folder` is `runs/` and the study's name by default. `store` is a folder of stages that several runs share, so that each is
     computed once. `workers` processes (1 by default) execute independent stages at the same time. With `ray_address`, such as
-    `"auto"`, these are actors in a Ray cluster, by default as many as it has room for. `trainer_arguments` are passed to
+    `"auto"`, these are actors in a Ray cluster, by default as many as it has room for. `shard` divides the
+    frozen weights of LoRA trainings among the processes of `torchrun`. `trainer_arguments` are passed to
     `transformers.TrainingArguments`, such as `{"report_to": "wandb"}`.
     Raises `StoreError` if another run uses the folder, and `ClusterError` if the cluster cannot take part.
     """
     study = _as_study(study)
     path = _run_folder(study, folder)
-    runtime = build_runtime(device, token_budget, trainer_arguments)
+    runtime = build_runtime(device, token_budget, trainer_arguments, shard=shard)
     shared = None if store is None else SharedStore(Path(store))
     run_study(study, path, runtime, stage_progress_callback(), shared, workers, ray_address)
     if runtime.is_main_process:

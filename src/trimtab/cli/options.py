@@ -130,6 +130,14 @@ RayAddress = Annotated[
         "nodes need the run folder, the working directory and the same version of Trimtab.",
     ),
 ]
+Shard = Annotated[
+    bool,
+    typer.Option(
+        "--shard",
+        help="Divide the frozen weights of LoRA trainings among the processes of torchrun, which saves memory.",
+        show_default=False,
+    ),
+]
 QuickstartWorkers = Annotated[
     int | None,
     typer.Option(

@@ -20,7 +20,11 @@ from trimtab.errors import StudyError
 
 
 def build_runtime(
-    device: str = "auto", token_budget: int = 1024, trainer_arguments: Mapping[str, Any] | None = None
+    device: str = "auto",
+    token_budget: int = 1024,
+    trainer_arguments: Mapping[str, Any] | None = None,
+    *,
+    shard: bool = False,
 ) -> Runtime:
     """Builds a runtime. Raises `StudyError` for an invalid device, trainer argument or OpenMP variable."""
     arguments = dict(trainer_arguments or {})
@@ -38,6 +42,7 @@ def build_runtime(
         trainer_arguments=arguments,
         rank=rank,
         world_size=world_size,
+        shard=shard,
     )
 
 

@@ -16,6 +16,7 @@ from trimtab.cli.options import (
     QuickstartWorkers,
     RayAddress,
     RunOutputFolder,
+    Shard,
     SharedFolder,
     StudyPath,
     TokenBudget,
@@ -105,6 +106,7 @@ def run(
     token_budget: TokenBudget = 1024,
     workers: Workers = None,
     ray: RayAddress = None,
+    shard: Shard = False,
     trainer: TrainerArguments = None,
 ) -> None:
     """Run a study, and write report.html and report.json.
@@ -115,7 +117,7 @@ def run(
     from trimtab.workflows.study_runs import list_study_runs
 
     runs = list_study_runs(study, overrides or (), variant or (), out_dir, store)
-    runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()))
+    runtime = build_runtime(device, token_budget, parse_trainer_arguments(trainer or ()), shard=shard)
     problems = [problem for each in runs for problem in _run_study(each, runtime, workers, ray)]
     if problems:
         raise TrimtabError("\n".join(problems))

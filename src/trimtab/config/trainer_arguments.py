@@ -66,7 +66,9 @@ _RESUMING = ("ignore_data_skip", "load_best_model_at_end", "resume_from_checkpoi
 _REFUSALS: Mapping[str, str] = {
     **dict.fromkeys(_STUDY_SETTINGS, "it is set by the study or by Trimtab; change the study instead"),
     **dict.fromkeys(_OPTIMIZATION, "it changes what the model learns, and it is not part of the fingerprint"),
-    **dict.fromkeys(_SHARDING, "sharded training is not supported: a checkpoint holds the weights of one process only"),
+    **dict.fromkeys(
+        _SHARDING, "use --shard; Trimtab shards models itself, and DeepSpeed saves empty adapters (ZeRO-3)"
+    ),
     **dict.fromkeys(
         _PRECISION, "it changes the numerical precision of training, and it is not part of the fingerprint"
     ),

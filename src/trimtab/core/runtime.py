@@ -33,7 +33,7 @@ class Runtime:
 
     `token_budget` is the maximum number of tokens in one forward pass. `trainer_arguments` are passed to
     `transformers.TrainingArguments`. In distributed training (`torchrun`), `world_size` is the number of processes and
-    only the process with `rank` 0 writes files.
+    only the process with `rank` 0 writes files. With `shard`, each of them holds a part of the frozen weights in a training.
     """
 
     progress: Progress
@@ -43,6 +43,12 @@ class Runtime:
     trainer_arguments: Mapping[str, Any] = field(default_factory=dict)
     rank: int = 0
     world_size: int = 1
+    shard: bool = False
+
+    @property
+    def num_shards(self) -> int:
+        """The number of parts into which a training divides the frozen weights."""
+        return self.world_size if self.shard else 1
 
     @property
     def is_main_process(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
 from trimtab.models.lora_fusion import fuse_lora_layers
 
@@ -51,6 +51,14 @@ def load_adapter(model: Any, folder: Path) -> Any:
     with _suppress_peft_warnings():
         adapted = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     return adapted.to(next(model.parameters()).dtype).eval()
+
+
+def copy_adapter(adapted: Any, base: Any) -> Any:
+    """Apply the adapter of a model to another copy of its base. Reads only the adapter, which is complete in every process."""
+    with _suppress_peft_warnings():
+        copy = get_peft_model(base, adapted.peft_config["default"])
+    set_peft_model_state_dict(copy, get_peft_model_state_dict(adapted))
+    return copy
 
 
 def merge_adapter(adapted: Any) -> Any:

@@ -33,15 +33,15 @@ class LoadedModel:
 
 
 def load_checkpoint(
-    source: Model | Path, notify: Callable[[str], None], device: str, *, merge: bool = False
+    source: Model | Path, notify: Callable[[str], None], device: str, *, merge: bool = False, num_shards: int = 1
 ) -> LoadedModel:
-    """Load a published model by its settings, or a trained model from its folder. `ModelRef.load` documents `merge`."""
+    """Load a published model by its settings, or a trained model from its folder. `ModelRef.load` documents the options."""
     if isinstance(source, Model):
-        return _load(source, resolve_weights(source, notify), device, notify)
+        return _load(source, resolve_weights(source, notify), device, notify, num_shards)
     parent = read_parent(source)
     if parent is None:
         weights = ResolvedWeights(folder=source / "model", content_hash="", name=source.name, license="")
-        return _load(read_full_model_settings(source), weights, device, notify)
+        return _load(read_full_model_settings(source), weights, device, notify, num_shards)
     base = load_checkpoint(parent, notify, device)
     adapted = load_adapter(base.model, source / "adapter")
     return LoadedModel(model=merge_adapter(adapted).eval() if merge else adapted, chat=base.chat)
@@ -83,8 +83,10 @@ def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:
     write_adapter_card(folder, base)
 
 
-def _load(model: Model, weights: ResolvedWeights, device: str, notify: Callable[[str], None]) -> LoadedModel:
+def _load(
+    model: Model, weights: ResolvedWeights, device: str, notify: Callable[[str], None], num_shards: int
+) -> LoadedModel:
     chat = ChatTokenizer.from_tokenizer(load_tokenizer(model, weights), model.system)
     if chat.note is not None:
         notify(chat.note)
-    return LoadedModel(model=load_model(model, weights, device=device), chat=chat)
+    return LoadedModel(model=load_model(model, weights, device=device, num_shards=num_shards), chat=chat)

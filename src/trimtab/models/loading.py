@@ -10,6 +10,7 @@ from trimtab.errors import ModelError
 from trimtab.models.chat_layout import fix_template_date
 from trimtab.models.config import BUILTIN_TEMPLATE, Model, ResolvedWeights, load_template_source
 from trimtab.models.default_chat_template import build_default_template
+from trimtab.models.sharding import build_sharding_options, prepare_sharded_model
 from trimtab.models.silence_transformers import silence_transformers
 from trimtab.models.sources.local_dir import require_tokenizer_files
 from trimtab.models.weight_headers import get_layer_index, read_shapes, require_config_sizes
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -> PreTrainedModel:
+def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu", num_shards: int = 1) -> PreTrainedModel:
     """Load the model on its device in evaluation mode. If the settings give `layers`, keep only the first N decoder layers.
 
-    The final norm and the output head stay, so a truncated model still predicts tokens. Raises `ModelError` if the folder
-    is not a causal language model, has missing weights or unused layers, or has fewer decoder layers than `layers`.
+    The final norm and the output head stay, so a truncated model still predicts tokens. With `num_shards` above 1, the frozen
+    weights are divided among as many processes, all of which call this function (`models.sharding`).
+
+    Raises `ModelError` if the folder is not a causal language model, has missing weights or unused layers, or has fewer
+    decoder layers than `layers`.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -44,6 +48,7 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
                 local_files_only=True,
                 trust_remote_code=model.trust_remote_code,
                 output_loading_info=True,
+                **build_sharding_options(num_shards),
             )
     except Exception as error:  # the libraries below raise errors of many types
         reason = "the weights do not have the sizes in config.json" if "mismatched_sizes" in str(error) else error
@@ -57,7 +62,12 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu") -
     _require_all_layers(loaded, info["unexpected_keys"], weights)
     if model.layers is not None:
         _keep_first_layers(loaded, model.layers, weights.name)
-    return loaded.to(device).eval()
+    if num_shards == 1:
+        return loaded.to(device).eval()
+    parent, attribute = find_decoder_layers(loaded, weights.name)
+    layers: Any = getattr(parent, attribute)
+    prepare_sharded_model(loaded, layers[0], weights.name)
+    return loaded.eval()
 
 
 def _require_language_model(config: Any, weights: ResolvedWeights) -> None:

@@ -63,16 +63,17 @@ class ModelRef:
         parent = self.parent
         return read_full_model_settings(self.source) if parent is None else parent.root_settings
 
-    def load(self, notify: Notify, device: str, *, merge: bool = False) -> LoadedModel:
+    def load(self, notify: Notify, device: str, *, merge: bool = False, num_shards: int = 1) -> LoadedModel:
         """Load the model and its tokenizer, downloading and converting the weights if necessary.
 
         `merge` adds an adapter to the weights of its base, as in an exported model. Merged models generate faster. The sum is
-        rounded to the weights' precision, so log-probabilities are computed without `merge`.
+        rounded to the weights' precision, so log-probabilities are computed without `merge`. With `num_shards` above 1, the
+        weights of a full model are frozen, and divided among as many processes (`models.sharding`).
         """
         from trimtab.models.checkpoint import load_checkpoint
 
         self._require_intact_files()
-        return load_checkpoint(self.source, notify, device, merge=merge)
+        return load_checkpoint(self.source, notify, device, merge=merge, num_shards=num_shards)
 
     def _require_intact_files(self) -> None:
         """Raises `StoreError` if the folder of a trained model, or of one below its adapter, is not as recorded."""

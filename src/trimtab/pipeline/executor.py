@@ -27,6 +27,7 @@ from trimtab.pipeline.preflight import (
     require_labeled_pairs,
 )
 from trimtab.pipeline.ray_pool import RayPool, require_ray
+from trimtab.pipeline.shard_checks import preflight_sharding
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_errors import describe_error
@@ -116,6 +117,7 @@ def _run_main_process(
     created, failed = pool.created, dict[str, str]()
     plan = build_plan(study)
     preflight_lora_targets(study, plan)
+    preflight_sharding(study, plan, runtime)
 
     def update_index(name: str = "", label_files: Mapping[str, str] | None = None) -> None:
         """Lists every stage from the start, so that a report can be written of a run that was killed."""

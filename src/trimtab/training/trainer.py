@@ -25,9 +25,11 @@ from trimtab.core.runtime import ProgressTick
 from trimtab.errors import StudyError, TrainingError
 from trimtab.models.adapters import autocast_bf16
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs, shared_prompt_length
+from trimtab.models.sharding import is_sharded
 from trimtab.models.silence_transformers import silence_transformers
 from trimtab.storage.disk_sequence import map_values
 from trimtab.training.checkpoints import find_latest_checkpoint, record_checkpoint
+from trimtab.training.equal_weights import EqualWeightsCheck
 
 # Arguments: module output for a micro-batch, the batch, completed fraction of the steps. Returns the loss summed over the items
 # of the micro-batch, and metrics to log.
@@ -112,6 +114,8 @@ def run_training(
         data_collator=_Collator(job.runtime),
         callbacks=[_ProgressLogger(tick, folder / "log.jsonl")],
     )
+    if is_sharded(module):
+        trainer.add_callback(EqualWeightsCheck(job.runtime.name))
     trainer.remove_callback(PrinterCallback)
     with silence_transformers():
         trainer.train(resume_from_checkpoint=find_latest_checkpoint(folder))
@@ -247,7 +251,10 @@ class _PairTrainer(Trainer):
     def __init__(self, *, job: TrainingJob, **arguments: Any) -> None:
         self.job = job
         self.step_metrics: dict[str, float] = {}
+        # Trainer refuses to save the optimizer of a sharded model, but that of an adapter is complete in every process
+        arguments["args"].save_only_model = is_sharded(arguments["model"])
         super().__init__(**arguments)
+        self.args.save_only_model = False
         self.loss_is_scaled_for_ga = True
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -280,7 +287,9 @@ class _PairTrainer(Trainer):
         super().log({**logs, **self.step_metrics}, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Saves the trainable weights only."""
+        """Saves the trainable weights only, in one process: all processes have the same ones."""
+        if not self.args.should_save:
+            return
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {

@@ -20,6 +20,7 @@ from trimtab.models.packing.pair_batch import (
     build_attention_mask,
     collate_pairs,
 )
+from trimtab.models.sharding import is_sharded, run_in_root
 
 BATCH_LAYOUTS: tuple[BatchLayout, ...] = ("packed", "padded", "separate")
 # Exceptions that model code raises for inputs that it does not support.
@@ -43,6 +44,11 @@ class DropoutDisabled(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+
+    @property
+    def is_distributed_loading_by_transformers(self) -> bool:
+        """Whether the model is sharded: `transformers.Trainer` must not divide it again."""
+        return is_sharded(unwrap_adapter(self.model))
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -160,7 +166,8 @@ def _check_separate_texts(model: Any) -> None:
     ids = _random_token_ids(causal)
     texts = [TokenizedPair(prompt=ids[:8], first=ids[8:17]), TokenizedPair(prompt=ids[17:20], first=ids[20:24])]
     try:
-        logits = get_lm_head(causal)(_compute_predictor_states(model, texts, "separate"))
+        states = _compute_predictor_states(model, texts, "separate")
+        logits = run_in_root(causal, lambda: get_lm_head(causal)(states))
     except UNSUPPORTED_INPUT_ERRORS as error:
         raise ModelError(f"{name}: cannot run its output head separately from its layers: {error}") from error
     model_logits = [_compute_model_logits(causal, text) for text in texts]
@@ -216,6 +223,8 @@ def _tolerance(states: Tensor) -> float:
 def _compute_predictor_states(model: Any, pairs: list[TokenizedPair], layout: BatchLayout) -> Tensor:
     """The states that predict each response token, then those of the last tokens. Their order does not depend on the
     layout."""
-    batch = collate_pairs(pairs, layout, 0).to(unwrap_adapter(model).device)
+    causal = unwrap_adapter(model)
+    batch = collate_pairs(pairs, layout, 0).to(causal.device)
     last = batch.last_token_indices
-    return compute_hidden_states(model, batch)[torch.cat([batch.source_indices, last[last >= 0]])]
+    states = run_in_root(causal, lambda: compute_hidden_states(model, batch))
+    return states[torch.cat([batch.source_indices, last[last >= 0]])]

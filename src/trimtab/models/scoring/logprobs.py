@@ -21,6 +21,7 @@ from trimtab.models.packing.layout_probe import (
     unwrap_adapter,
 )
 from trimtab.models.packing.pair_batch import BatchLayout, PairBatch, TokenizedPair, batch_by_length, collate_pairs
+from trimtab.models.sharding import run_in_root
 
 # Rows of the vocabulary-sized logits tensor that exist at one time: 512 x 262,144 float32 values are half a gigabyte.
 LOGITS_CHUNK_ROWS = 512
@@ -35,9 +36,13 @@ class ResponseLogprobs(DropoutDisabled):
 
     def forward(self, **tensors: Tensor) -> Tensor:
         """Summed log-probabilities, float32, shape (pairs, 2); zero if a pair has no second response."""
-        batch = PairBatch(**tensors)
-        states = compute_hidden_states(self.model, batch)[batch.source_indices]
-        logprobs = compute_token_logprobs(states, batch.targets, get_lm_head(unwrap_adapter(self.model)))
+        batch, causal = PairBatch(**tensors), unwrap_adapter(self.model)
+
+        def compute_logprobs() -> Tensor:
+            states = compute_hidden_states(self.model, batch)[batch.source_indices]
+            return compute_token_logprobs(states, batch.targets, get_lm_head(causal))
+
+        logprobs = run_in_root(causal, compute_logprobs)
         totals = torch.zeros(2 * len(batch.lengths), dtype=torch.float32, device=logprobs.device)
         return totals.index_add(0, batch.response_indices, logprobs).view(-1, 2)
 

@@ -17,6 +17,7 @@ from trimtab.models.checkpoint import LoadedModel
 from trimtab.models.packing.layout_probe import DropoutDisabled, compute_hidden_states, select_layout, unwrap_adapter
 from trimtab.models.packing.pair_batch import BatchLayout, PairBatch, TokenizedPair, batch_by_length, collate_pairs
 from trimtab.models.references import ModelRef
+from trimtab.models.sharding import run_in_root
 
 HEAD_FILE = "reward_head.safetensors"
 
@@ -37,7 +38,7 @@ class ResponseRewards(DropoutDisabled):
     def forward(self, **tensors: Tensor) -> Tensor:
         """Rewards, float32, shape (pairs, 2); zero if a pair has no second response."""
         batch = PairBatch(**tensors)
-        states = compute_hidden_states(self.model, batch)
+        states = run_in_root(unwrap_adapter(self.model), lambda: compute_hidden_states(self.model, batch))
         with torch.autocast(states.device.type, enabled=False):
             rewards = self.head(states[batch.last_token_indices.clamp(min=0)].float())[..., 0]
         return torch.where(batch.last_token_indices >= 0, rewards, 0.0)

@@ -58,7 +58,7 @@ def dpo_stage(
         start = resolve_model(model, inputs)
         # a student of an earlier round is an adapter, which is trained further
         base = start.parent or start
-        loaded = base.load(runtime.notify, runtime.device)
+        loaded = base.load(runtime.notify, runtime.device, num_shards=runtime.num_shards)
         reference_scores = None if settings.reference_free else load_logprobs(inputs["reference"])
         examples = _build_examples(loaded, inputs, reference_scores)
         training_runtime = build_training_runtime(name, seed, loaded, runtime)

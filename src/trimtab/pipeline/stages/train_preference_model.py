@@ -53,7 +53,7 @@ def preference_model_stage(
         from trimtab.models.checkpoint import save_adapter
         from trimtab.training.preference_model import train_preference_model
 
-        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device, num_shards=runtime.num_shards)
         pairs = [(pair, label) for pair, label in load_labeled_pairs(inputs) if label.choice is not None]
         examples = [
             _build_example(loaded, task.prompt, pair, label, order, settings.soft_labels)

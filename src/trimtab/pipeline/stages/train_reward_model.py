@@ -41,7 +41,7 @@ def study_reward_model_stage(name: str, scorer: StudyRewardModel, prompts: Stage
     """Trains the scorer's reward model on its own data, without pairs whose prompt the stage `prompts` lists."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        loaded = resolve_model(scorer.model, inputs).load(runtime.notify, runtime.device)
+        loaded = resolve_model(scorer.model, inputs).load(runtime.notify, runtime.device, num_shards=runtime.num_shards)
         rows = [_tokenize_preferred_first(loaded, pair) for pair in _load_scorer_pairs(scorer, inputs)]
         rows = [row for row in rows if row.max_text_length <= max_length]
         return _train_and_save(draft, name, loaded, rows, scorer.training, scorer.model, seed, runtime)
@@ -65,7 +65,7 @@ def reward_model_stage(name: str, model: ModelSource, settings: RewardModelSetti
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
         pairs = load_split_pairs(inputs["split"], "labeled")
         require_human_labels("reward_model", pairs)
-        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
+        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device, num_shards=runtime.num_shards)
         rows = [_tokenize_preferred_first(loaded, pair) for pair in pairs]
         return _train_and_save(draft, name, loaded, rows, settings, resolve_model(model, inputs).source, seed, runtime)
 

@@ -15,6 +15,7 @@ from trimtab.errors import DataError
 from trimtab.models.config import Model
 from trimtab.models.packing.pair_batch import TokenizedPair, tokenize_pair
 from trimtab.models.packing.token_file import create_token_file
+from trimtab.models.references import ModelRef
 from trimtab.pipeline.stage import Stage, StageInputs, identity_settings
 from trimtab.pipeline.stage_models import as_external_hashes, resolve_model
 from trimtab.pipeline.stages.split import as_source
@@ -43,11 +44,12 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
     """Fine-tunes on the chosen responses of the labeled pairs, or with `labels` on those of the unlabeled pairs."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
+        base = resolve_model(model, inputs)
+        loaded = base.load(runtime.notify, runtime.device, num_shards=runtime.num_shards)
         rows = create_token_file()
         for preference in iter_preferences(inputs):
             rows.append(tokenize_pair(loaded.chat, preference.prompt, preference.chosen))
-        return _train_and_save(draft, name, loaded, rows.as_sequence(), settings, seed, runtime)
+        return _train_and_save(draft, name, base, loaded, rows.as_sequence(), settings, seed, runtime)
 
     return Stage(
         name=name,
@@ -68,11 +70,12 @@ def instruction_sft_stage(
     tokenizer, or whose prompt is one of the study's test prompts."""
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        loaded = resolve_model(model, inputs).load(runtime.notify, runtime.device)
+        base = resolve_model(model, inputs)
+        loaded = base.load(runtime.notify, runtime.device, num_shards=runtime.num_shards)
         dataset = _as_instruction_source(source).load_instructions()
         test_pairs = load_split_pairs(inputs["split"], "test")
         rows, dropped = select_instructions(loaded.chat, dataset.instructions, test_pairs, max_length)
-        facts = _train_and_save(draft, name, loaded, rows, settings, seed, runtime)
+        facts = _train_and_save(draft, name, base, loaded, rows, settings, seed, runtime)
         failures = Counter(failure.kind for failure in dataset.failures)
         return {**facts, "dropped": {**failures, **dropped}}
 
@@ -127,12 +130,14 @@ def _as_instruction_source(source: Component) -> InstructionSource:
 def _train_and_save(
     draft: Draft,
     name: str,
+    base: ModelRef,
     loaded: LoadedModel,
     rows: Sequence[TokenizedPair],
     settings: SftSettings,
     seed: int,
     runtime: Runtime,
 ) -> dict[str, Any]:
+    from trimtab.models.adapters import copy_adapter, merge_adapter
     from trimtab.models.checkpoint import save_full_model
     from trimtab.training.sft import train_sft
 
@@ -140,5 +145,7 @@ def _train_and_save(
     with runtime.progress(f"Fine-tuning: {name}", count_optimizer_steps(len(rows), settings), "steps") as tick:
         tuned, log = train_sft(loaded.model, rows, settings, training_runtime, draft.folder, tick)
     if runtime.is_main_process:
+        if runtime.num_shards > 1:  # the weights are merged in one process, in main memory
+            tuned = merge_adapter(copy_adapter(tuned, base.load(runtime.notify, "cpu").model))
         save_full_model(loaded, tuned, draft.folder)
     return summarize_training(log, settings, list(map(len, rows)))
