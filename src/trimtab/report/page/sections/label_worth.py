@@ -15,7 +15,7 @@ from trimtab.report.text.label_worth import describe_seeds, format_label_worth
 
 WORTH_INTRO = (
     "The number of human labels with which the same student reaches the same value, read off the learning curve of the arms on "
-    "human labels. The interval includes the errors of the curve. It is never extrapolated: `more than` and `less than` name "
+    "human labels. The interval includes the errors of the curve. It is never extrapolated: “more than” and “less than” name "
     "the ends of the curve."
 )
 
