@@ -1,7 +1,7 @@
 # An image for clusters: Trimtab on NVIDIA GPUs and on CPUs, with Ray and clients of OpenAI-compatible servers.
 #
 #   docker build --tag trimtab .
-#   docker run --rm --gpus all --volume "$PWD:/work" trimtab trimtab run study.yaml
+#   docker run --rm --gpus all --volume "$PWD:/studies" trimtab trimtab run study.yaml
 #
 # vLLM needs other versions of some dependencies: --build-arg EXTRAS=vllm,ray --build-arg CONSTRAINTS=/dev/null
 FROM debian:trixie-slim
@@ -19,7 +19,7 @@ COPY pyproject.toml README.md LICENSE constraints.txt /source/
 COPY src /source/src
 RUN pip install --no-cache-dir --constraint "$CONSTRAINTS" "/source[$EXTRAS]" && rm -rf /source
 
-# The folder with studies and runs. Models are cached in /work/.cache, which the next container finds again.
-WORKDIR /work
-ENV TRIMTAB_CACHE=/work/.cache
+# The folder with studies and runs, and with the cache of models, which the next container finds again.
+WORKDIR /studies
+ENV TRIMTAB_CACHE=/studies/.cache
 CMD ["trimtab", "--help"]

@@ -142,7 +142,7 @@ def annotate_in_chunks(
     The engines cache their responses in `cache_dir`, so that the same command resumes after a kill and retries what failed.
     Raises `EngineError` if an engine cannot be used any more.
     """
-    labels: list[Annotation] = []
+    labels, status = list[Annotation](), Counter[str]()
     with runtime.progress(label, len(pairs), "pairs") as tick:
 
         def label_chunk(part: slice) -> list[Annotation]:
@@ -155,8 +155,9 @@ def annotate_in_chunks(
                     f"{cache_dir}: run the same command again to resume"
                 ) from error
             labels.extend(chunk)
+            status.update(label.status for label in chunk)
             tick(len(chunk_pairs))
-            if _too_many_failed(Counter(label.status for label in labels), len(pairs)):
+            if _too_many_failed(status, len(pairs)):
                 raise _TooManyFailedError
             return chunk
 
