@@ -186,7 +186,12 @@ class HasPreflight(Protocol):
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Scores completions. Returns one score per completion, in order."""
+    """Scores completions. Returns one score per completion, in order.
+
+    `score` gets all completions at once. A class whose scores do not depend on which completions are scored together can set
+    `INDEPENDENT: ClassVar[bool] = True`; then it gets chunks of them, in several processes if a run has several, and each
+    chunk is saved.
+    """
 
     def score(self, completions: Sequence[Completion], runtime: Runtime) -> list[Score]: ...
 
@@ -197,7 +202,7 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class StreamingScorer(Protocol):
-    """A scorer whose scores are independent of each other, so that chunks of them can be saved, each by another process."""
+    """A scorer that scores one completion at a time, so that chunks of scores can be saved, each by another process."""
 
     def load_score_function(self, runtime: Runtime) -> Callable[[Completion], Score]:
         """Loads what scoring needs, such as a model, and returns the function that scores one completion."""

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
 from trimtab.models.packing.pair_batch import TokenizedPair
 from trimtab.pipeline.stage import Stage, StageInputs, Work
 from trimtab.pipeline.stage_models import ModelSource, as_external_hashes, as_input_stages, resolve_model
 from trimtab.pipeline.stages.generate import prompt_limit
 from trimtab.storage.artifacts import Artifact, Draft
+from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import SAMPLED_TOKENS_SCHEMA, load_completions
 
 if TYPE_CHECKING:
     from trimtab.models.lazy_model import LazyModel
 
+# Number of responses whose log-probabilities are saved together. A constant: batches are formed inside a chunk.
+KL_CHUNK = 128
 KL_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -47,7 +49,7 @@ def kl_stage(name: str, reference: ModelSource, completions: Stage) -> Stage:
                 TokenizedPair(tuple(model.chat.encode_prompt(prompts[row["id"]])), tuple(row["token_ids"]), ())
                 for row in sampled
             ]
-        logprobs = _compute_logprobs(name, model, rows, runtime)
+        logprobs = _compute_logprobs(draft, name, model, rows, runtime)
         table = [
             {
                 "id": row["id"],
@@ -64,7 +66,7 @@ def kl_stage(name: str, reference: ModelSource, completions: Stage) -> Stage:
         name=name,
         kind="kl",
         role="evaluation",
-        version=2,
+        version=3,  # batches are formed inside a chunk
         execute=execute,
         input_stages={"completions": completions, **as_input_stages(reference, "reference")},
         external_hashes=as_external_hashes(reference, "reference"),
@@ -79,13 +81,20 @@ def load_log_ratios(artifact: Artifact) -> dict[str, float]:
     return {row["id"]: row["policy_logprob"] - row["reference_logprob"] for row in artifact.read_rows("kl", KL_SCHEMA)}
 
 
-def _compute_logprobs(name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime) -> list[float]:
+def _compute_logprobs(
+    draft: Draft, name: str, model: LazyModel, rows: Sequence[TokenizedPair], runtime: Runtime
+) -> list[float]:
     from trimtab.models.lazy_model import CachedLogprobReader
 
-    logprobs: dict[int, float] = {}
+    reader = CachedLogprobReader(model, runtime.notify)
     with runtime.progress(f"Computing log-probabilities: {name}", len(rows), "responses") as tick:
-        for indices, batch, _ in CachedLogprobReader(model, runtime.notify).iter_batches(rows, runtime.token_budget):
-            logprobs.update({index: first for index, (first, _) in zip(indices, batch.sums, strict=True)})
-            tick(len(indices))
-    free_memory()
-    return [logprobs[index] for index in range(len(rows))]
+
+        def compute(part: slice) -> list[dict[str, Any]]:
+            logprobs: dict[int, float] = {}
+            for indices, batch, _ in reader.iter_batches(rows[part], runtime.token_budget):
+                logprobs |= {index: first for index, (first, _) in zip(indices, batch.sums, strict=True)}
+                tick(len(indices))
+            return [{"logprob": logprobs[index]} for index in range(len(logprobs))]
+
+        chunking = Chunking(num_rows=len(rows), size=KL_CHUNK, conditions=runtime.rounding_options, on_load=tick)
+        return [row["logprob"] for row in draft.compute_rows("kl", chunking, compute)]

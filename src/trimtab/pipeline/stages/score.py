@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from trimtab.core.component import Component, get_kind
 from trimtab.core.interfaces import Scorer, StreamingScorer
@@ -20,6 +20,7 @@ from trimtab.storage.chunks import Chunking
 from trimtab.storage.schemas import REWARD_SCHEMA, SCORE_SCHEMA, load_completions, load_split_pairs, scores_to_rows
 from trimtab.types import Choice, Completion, Pair, Score
 
+T = TypeVar("T")
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 # Number of scores that are saved together, and lost if the run is killed. A constant: batches are formed inside a chunk.
 SCORES_PER_CHUNK = 64
@@ -111,7 +112,7 @@ def _score_all(
     runtime: Runtime,
 ) -> list[Score]:
     """One score per completion, in order. Saved scores are reused."""
-    is_chunked = isinstance(scorer, StudyRewardModel | StreamingScorer)
+    is_chunked = _has_independent_scores(scorer)
     progress = runtime.progress if is_chunked else show_no_progress  # other scorers show their own
     with progress(f"Scoring: {name}", len(completions), "responses") as tick:
         score_chunk = _build_score_function(scorer, inputs, runtime, tick)
@@ -127,6 +128,10 @@ def _score_all(
     return [Score(prompt_id=row["id"], value=row["value"], status=row["status"], note=row["note"]) for row in rows]
 
 
+def _has_independent_scores(scorer: Scorer) -> bool:
+    return isinstance(scorer, StudyRewardModel | StreamingScorer) or getattr(scorer, "INDEPENDENT", False)
+
+
 def _build_score_function(
     scorer: Scorer, inputs: StageInputs, runtime: Runtime, tick: ProgressTick
 ) -> Callable[[Sequence[Completion]], list[Score]]:
@@ -137,12 +142,15 @@ def _build_score_function(
     if isinstance(scorer, StreamingScorer):
         load_function = cache(partial(scorer.load_score_function, runtime))
         return lambda chunk: [_tick_after(load_function()(completion), tick) for completion in chunk]
+    if _has_independent_scores(scorer):
+        quiet = replace(runtime, progress=show_no_progress)
+        return lambda chunk: _tick_after(scorer.score(chunk, quiet), partial(tick, len(chunk)))
     return lambda chunk: scorer.score(chunk, runtime)
 
 
-def _tick_after(score: Score, tick: ProgressTick) -> Score:
+def _tick_after(scores: T, tick: Callable[[], None]) -> T:
     tick()
-    return score
+    return scores
 
 
 def _validate_scores(name: str, completions: Sequence[Completion], scores: Sequence[Score]) -> None:
