@@ -125,6 +125,11 @@ def test_a_removed_or_changed_field_needs_a_higher_version() -> None:
     assert json_schemas.list_lost_fields(REPORT_SCHEMA, changed) == [".Metric.n"]
     changed["properties"]["schema_version"] = {"const": REPORT_SCHEMA_VERSION + 1}
     assert json_schemas.list_lost_fields(REPORT_SCHEMA, changed) == []
+    nested_added, nested_removed = (copy.deepcopy(REPORT_SCHEMA) for _ in range(2))
+    nested_added["properties"]["label_info"]["additionalProperties"]["properties"]["median"] = {"type": "number"}
+    del nested_removed["properties"]["label_info"]["additionalProperties"]["properties"]["n_pairs"]
+    assert json_schemas.list_lost_fields(REPORT_SCHEMA, nested_added) == []
+    assert json_schemas.list_lost_fields(REPORT_SCHEMA, nested_removed) == [".label_info/additionalProperties.n_pairs"]
     columns = copy.deepcopy(LABELS_SCHEMA)
     del columns["$defs"]["ids"]["properties"]["p_a"]
     assert json_schemas.list_lost_fields(LABELS_SCHEMA, columns) == [".ids.p_a"]

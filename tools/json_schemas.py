@@ -60,10 +60,21 @@ def iter_fields(schema: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def describe_field(schema: Any) -> str:
-    kept = {
-        key: value for key, value in schema.items() if key not in ("properties", "required", "description", "const")
+    described = drop_properties(schema)
+    return described if isinstance(described, str) else json.dumps(described, sort_keys=True)
+
+
+def drop_properties(schema: Any) -> Any:
+    """The schema with `object` for every object that has properties, also for those inside arrays and other objects."""
+    if isinstance(schema, list):
+        return [drop_properties(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "properties" in schema:
+        return "object"
+    return {
+        key: drop_properties(value) for key, value in schema.items() if key not in ("required", "description", "const")
     }
-    return json.dumps(kept, sort_keys=True) if "properties" not in schema else "object"
 
 
 def main() -> int:

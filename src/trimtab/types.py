@@ -109,6 +109,7 @@ class RowOrigin:
     """The row of a file that a pair was read from, counted from 1.
 
     `first` is the response that comes first in the row; `columns` are the columns of both, or empty if one column has both.
+    `models` wrote the responses a and b, if the row names them.
     """
 
     pair_id: str
@@ -116,6 +117,7 @@ class RowOrigin:
     row: int
     first: Choice
     columns: tuple[str, str] = ("", "")
+    models: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +149,7 @@ class Cost:
     calls: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        names = [each.name for each in fields(Cost)]
-        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return Cost(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Cost)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,12 +250,11 @@ class Preference:
         choice = annotation.choice
         if choice is None or annotation.p_a is None:
             return None
-        other: Choice = "b" if choice == "a" else "a"
         return cls(
             pair_id=pair.id,
             prompt=pair.prompt,
             chosen=pair.response(choice),
-            rejected=pair.response(other),
+            rejected=pair.response("b" if choice == "a" else "a"),
             p_chosen=max(annotation.p_a, 1.0 - annotation.p_a),
         )
 

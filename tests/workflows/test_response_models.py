@@ -9,18 +9,13 @@ import pytest
 
 from trimtab.core.runtime import Runtime
 from trimtab.errors import StoreError
+from trimtab.metrics.model_preference import MAX_COMPARISONS, ModelPreference, compare_models
 from trimtab.sources.file import File
 from trimtab.stats import proportion
 from trimtab.types import Annotation
 from trimtab.workflows.annotate_file import annotate_file
 from trimtab.workflows.output_files import lock_completions
-from trimtab.workflows.response_models import (
-    MAX_COMPARISONS,
-    ModelPreference,
-    compare_models,
-    format_model_preferences,
-    read_response_models,
-)
+from trimtab.workflows.response_models import format_model_preferences, read_response_models
 
 # The response of the model `big` is the longer one in 8 of 10 pairs.
 ROWS = [
@@ -44,7 +39,7 @@ def write_pool(path: Path, rows: list[dict[str, str]]) -> Path:
 def test_a_model_belongs_to_its_response_whichever_of_them_is_a(tmp_path: Path) -> None:
     source = File(path=str(write_pool(tmp_path / "pool.jsonl", ROWS)))
     dataset = source.load()
-    models = read_response_models(source, dataset)
+    models = read_response_models(dataset)
     assert len({pair.a.startswith("short") for pair in dataset.pairs}) == 2
     for pair in dataset.pairs:
         row = next(row for row in ROWS if row["prompt"] == pair.prompt[0].content)
@@ -60,7 +55,7 @@ def test_rows_that_name_no_models_or_have_other_columns_are_left_out(
 ) -> None:
     row = {name: value for name, value in {**ROWS[0], **changes}.items() if value is not None}
     source = File(path=str(write_pool(tmp_path / "pool.jsonl", [row])))
-    assert read_response_models(source, source.load()) == {}
+    assert read_response_models(source.load()) == {}
 
 
 def test_the_share_counts_a_tie_as_one_half_and_no_other_label() -> None:

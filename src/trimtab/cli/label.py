@@ -142,7 +142,8 @@ def _export(source: File, dataset: Dataset, folder: Path, path: Path, label_form
     from trimtab.labeling.label_files import write_labels
     from trimtab.labeling.pair_votes import combine_answers, read_rater_histories
     from trimtab.labeling.rater_summary import format_rater_summary, summarize_raters
-    from trimtab.workflows.response_models import compare_models, format_model_preferences, read_response_models
+    from trimtab.metrics.model_preference import compare_models
+    from trimtab.workflows.response_models import format_model_preferences, read_response_models
 
     pairs = dataset.pairs
     histories = read_rater_histories(folder, pairs)
@@ -150,7 +151,7 @@ def _export(source: File, dataset: Dataset, folder: Path, path: Path, label_form
     if not labels:
         echo("no answers so far, so no labels were written")
         return
-    models = read_response_models(source, dataset)
+    models = read_response_models(dataset)
     write_labels(path, labels, label_format, models)
     prompts = {pair.id: pair.prompt_id for pair in pairs}
     preferences = compare_models([each.to_annotation() for each in labels], models, prompts)

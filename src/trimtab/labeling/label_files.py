@@ -8,8 +8,8 @@ from pathlib import Path
 from trimtab.data.parsing.files import find_files
 from trimtab.errors import StudyError
 from trimtab.labeling.pair_votes import HumanLabel, iter_pair_rows, iter_trl_rows
+from trimtab.metrics.model_preference import ResponseModels
 from trimtab.storage.disk_errors import translate_os_errors
-from trimtab.workflows.response_models import ResponseModels
 from trimtab.workflows.row_files import write_rows
 
 LABEL_FORMATS = ("rows", "all", "trl")

@@ -13,11 +13,11 @@ from trimtab.errors import DataError, StudyError
 from trimtab.labeling.events import RaterAnswer
 from trimtab.labeling.labeling_session import EVENTS_DIR, build_event_log, hash_pool
 from trimtab.labeling.rater_history import RaterHistory, read_history
+from trimtab.metrics.model_preference import ResponseModels
 from trimtab.models.chat_messages import build_chat_messages
 from trimtab.storage.disk_errors import translate_os_errors
 from trimtab.types import Annotation, Pair, Preference
 from trimtab.workflows.export import build_trl_row
-from trimtab.workflows.response_models import ResponseModels
 
 COMBINE_RULES = ("votes", "dawid_skene")
 MIN_DAWID_SKENE_RATERS = 3

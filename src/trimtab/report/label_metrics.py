@@ -31,6 +31,14 @@ LABEL_METRICS = (
         "difference between the responses of a round.",
     ),
     MetricInfo(
+        name="model_preference",
+        label="Preferred",
+        better="neither",
+        count_noun="pairs",
+        description="The share of pairs in which the labels prefer the response of the first model to that of the second, a "
+        "tie counting one half: 0.5 if the labels prefer neither model.",
+    ),
+    MetricInfo(
         name="agreement_before_filter",
         missing_text="without a label",
         label="Agreement before filtering",

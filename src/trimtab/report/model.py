@@ -14,6 +14,7 @@ from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.errors import DataError
 from trimtab.metrics.judge_quality import JudgedArm, JudgedCriterion, RaterAgreement
 from trimtab.metrics.label_certificate import LabelCertificate
+from trimtab.metrics.model_preference import ModelPreference
 from trimtab.report.collect.label_worth import LabelWorthInfo
 from trimtab.report.collect.rewards import RewardInfo
 from trimtab.report.collect.rounds import RoundInfo
@@ -117,7 +118,7 @@ class LabelInfo:
     """The labels that an arm's student is trained on, with metrics such as agreement, coverage and kappa.
 
     `source` is the stage that annotated, before any filter. Arms with the same source share its `cost`. `certificate` is that
-    of the filter `certified`.
+    of the filter `certified`. `model_preferences` compare the models that wrote the responses, if the data names them.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -130,6 +131,7 @@ class LabelInfo:
     histogram: tuple[HistogramBin, ...] = ()
     cost: Cost = field(default_factory=Cost)
     certificate: LabelCertificate | None = None
+    model_preferences: tuple[ModelPreference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,13 @@ from trimtab.config.study import Study
 from trimtab.pipeline.run_index import RowIndex, load_run_index
 from trimtab.pipeline.stored_study import load_stored_study
 from trimtab.storage.artifacts import Artifact, open_artifact
-from trimtab.storage.schemas import REWARD_SCHEMA, load_annotation, load_annotations, load_split_pairs
+from trimtab.storage.schemas import (
+    REWARD_SCHEMA,
+    load_annotation,
+    load_annotations,
+    load_response_models,
+    load_split_pairs,
+)
 from trimtab.types import Annotation, Pair
 
 # The parts of an arm in the order they are made, with their display names.
@@ -103,6 +109,11 @@ class Run:
     @cached_property
     def unlabeled(self) -> Sequence[Pair]:
         return self._split_pairs("unlabeled")
+
+    @cached_property
+    def response_models(self) -> dict[str, tuple[str, str]]:
+        """The models that wrote the responses a and b, by pair id, for pairs whose rows name them."""
+        return load_response_models(self.split) if self.has_split else {}
 
     @cached_property
     def test(self) -> Sequence[Pair]:

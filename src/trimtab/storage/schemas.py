@@ -54,6 +54,8 @@ ORIGIN_SCHEMA = pa.schema(
         ("columns", pa.list_(pa.string())),
     ]
 )
+# The models that wrote the responses of each pair, for pairs whose rows name them.
+RESPONSE_MODEL_SCHEMA = pa.schema([("pair_id", pa.string()), ("a", pa.string()), ("b", pa.string())])
 # Labels by pair id, for use outside a study.
 LABEL_SCHEMA = pa.schema(
     [
@@ -127,6 +129,14 @@ def iter_origins(artifact: Artifact) -> Iterable[RowOrigin]:
     if not (artifact.folder / "origins.parquet").is_file():
         return ()
     return artifact.open_table("origins", ORIGIN_SCHEMA, _origin_from_row).as_sequence()
+
+
+def load_response_models(artifact: Artifact) -> dict[str, tuple[str, str]]:
+    """The models of each pair's responses a and b, by pair id. Empty if the rows of a split name none."""
+    if not (artifact.folder / "response_models.parquet").is_file():
+        return {}
+    rows = artifact.read_rows("response_models", RESPONSE_MODEL_SCHEMA)
+    return {row["pair_id"]: (row["a"], row["b"]) for row in rows}
 
 
 def _origin_from_row(row: dict[str, Any]) -> RowOrigin:

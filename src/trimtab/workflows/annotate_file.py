@@ -12,10 +12,10 @@ from trimtab.core.runtime import Runtime
 from trimtab.core.yaml_text import parse_yaml
 from trimtab.errors import StudyError
 from trimtab.metrics.label_certificate import describe_certificate, parse_certificate
+from trimtab.metrics.model_preference import compare_models
 from trimtab.pipeline.plan.filter_checks import require_suitable_filter
 from trimtab.pipeline.stages.annotate import validate_annotations
 from trimtab.pipeline.stages.filter import apply_filter, collect_filter_facts
-from trimtab.sources.file import File
 from trimtab.types import Annotation
 from trimtab.workflows.annotate_pairs import (
     TRAINING_PROMPT_NOTE,
@@ -30,7 +30,7 @@ from trimtab.workflows.label_rows import LabeledFile, find_pool_columns
 from trimtab.workflows.label_summary import is_next_step, summarize_labels
 from trimtab.workflows.output_files import lock_completions
 from trimtab.workflows.pair_files import build_pair_file
-from trimtab.workflows.response_models import compare_models, format_model_preferences, read_response_models
+from trimtab.workflows.response_models import format_model_preferences, read_response_models
 
 
 def annotate_file(
@@ -81,7 +81,7 @@ def annotate_file(
             in_training := sum(label.note == TRAINING_PROMPT_NOTE for label in result.labels)
         ):
             lines.append(f"{in_training} pairs have no label: their prompts are among those of {training_path}")
-        lines += _summarize_models(source, result)
+        lines += _summarize_models(result)
         labels, filter_lines = _apply_filter(label_filter, result)
         lines += filter_lines
         shared = _describe_labeling(annotator, result)
@@ -104,9 +104,9 @@ def _apply_filter(label_filter: Component | None, result: LabelingResult) -> tup
     return labels, [kept, *describe_certificate(parse_certificate("--filter", facts))]
 
 
-def _summarize_models(source: File, result: LabelingResult) -> list[str]:
+def _summarize_models(result: LabelingResult) -> list[str]:
     """How often each model's responses are preferred over another model's, if the rows name the models."""
-    models = read_response_models(source, result.dataset)
+    models = read_response_models(result.dataset)
     prompts = {pair.id: pair.prompt_id for pair in result.dataset.pairs if pair.id in models} if models else {}
     return format_model_preferences(compare_models(result.labels, models, prompts))
 

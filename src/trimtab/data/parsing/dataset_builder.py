@@ -18,6 +18,7 @@ from trimtab.data.parsing.row_columns import (
     LABELED_BY_VALUE,
     LayoutName,
     RowColumns,
+    find_response_models,
     find_row_columns,
     list_required_columns,
 )
@@ -125,9 +126,8 @@ class _RowParser:
         if parsed.unread and len(summary.unread) < MAX_COLUMNS:
             summary.unread.update(dict.fromkeys(parsed.unread))
         pair = parsed.pair if self.turns == "all" else _keep_last_turn(parsed.pair)
-        return PairRow(
-            location=row.location, pair=pair, origin=_find_origin(row, parsed, pair, columns), is_guess=is_guess
-        )
+        origin = _find_origin(row, parsed, pair, columns, find_response_models(row.cells, columns, self.settings))
+        return PairRow(location=row.location, pair=pair, origin=origin, is_guess=is_guess)
 
 
 def repeats_prompt(prompt: Any, responses: Sequence[Any]) -> bool:
@@ -137,12 +137,16 @@ def repeats_prompt(prompt: Any, responses: Sequence[Any]) -> bool:
     return all(isinstance(text, str) and text.lstrip().startswith(prompt.strip()) for text in responses)
 
 
-def _find_origin(row: SourceRow, parsed: ParsedPair, pair: Pair, columns: RowColumns) -> RowOrigin | None:
+def _find_origin(
+    row: SourceRow, parsed: ParsedPair, pair: Pair, columns: RowColumns, models: tuple[str, str] | None
+) -> RowOrigin | None:
+    """Where the row is from, if from a file. `models` are in the order of the row."""
     if not row.file:
         return None
     names = (columns.first, columns.second) if columns.second else ("", "")
     first = pair.get_choice(parsed.pair.response(parsed.first))
-    return RowOrigin(pair_id=pair.id, file=row.file, row=row.number, first=first, columns=names)
+    by_choice = models if models is None or first == "a" else (models[1], models[0])
+    return RowOrigin(pair_id=pair.id, file=row.file, row=row.number, first=first, columns=names, models=by_choice)
 
 
 def build_dataset(

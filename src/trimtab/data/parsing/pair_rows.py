@@ -126,7 +126,7 @@ def _build_failure(row: PairRow, reason: str, kind: FailureKind = "failed") -> R
 def _list_values(row: PairRow) -> list[Any]:
     pair, origin = row.pair, row.origin
     turns = [(message.role, message.content) for message in pair.prompt]
-    place = None if origin is None else (origin.file, origin.row, origin.first, origin.columns)
+    place = None if origin is None else (origin.file, origin.row, origin.first, origin.columns, origin.models)
     return [pair.id, turns, pair.a, pair.b, pair.human, place, row.location, row.is_guess]
 
 
@@ -144,8 +144,15 @@ def _build_pair(values: list[Any], human: Choice | None) -> Pair:
 def _build_origin(values: list[Any]) -> RowOrigin | None:
     if values[5] is None:
         return None
-    file, number, first, columns = values[5]
-    return RowOrigin(pair_id=values[0], file=file, row=number, first=first, columns=tuple(columns))
+    file, number, first, columns, models = values[5]
+    return RowOrigin(
+        pair_id=values[0],
+        file=file,
+        row=number,
+        first=first,
+        columns=tuple(columns),
+        models=None if models is None else (models[0], models[1]),
+    )
 
 
 def _encode_values(values: list[Any]) -> bytes:

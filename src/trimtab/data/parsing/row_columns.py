@@ -74,6 +74,19 @@ def find_row_columns(cells: Cells, settings: ColumnSettings, requested: LayoutNa
     return None
 
 
+def find_response_models(cells: Cells, columns: RowColumns, settings: ColumnSettings) -> tuple[str, str] | None:
+    """The models that wrote both responses, in the order of the row.
+
+    None for a row that does not name both, and for responses in columns that say which one is better: the columns of models
+    are those of `response_a` and `response_b`.
+    """
+    ordered = ((settings.get_name("response_a"), settings.get_name("response_b")), CONVERSATION_COLUMNS)
+    first, second = (cells.get(name) for name in MODEL_COLUMNS)
+    if (columns.first, columns.second) not in ordered or not isinstance(first, str) or not isinstance(second, str):
+        return None
+    return (first, second) if first.strip() and second.strip() else None
+
+
 def list_required_columns(layout: LayoutName, settings: ColumnSettings) -> tuple[str, ...]:
     """The columns that a requested layout needs, by their names in the source."""
     chosen, rejected, prompt = (settings.get_name(role) for role in ("chosen", "rejected", "prompt"))

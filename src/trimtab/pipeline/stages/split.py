@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,13 @@ from trimtab.pipeline.stage import Stage, StageInputs, Work, identity_settings
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.disk_sequence import select_values
 from trimtab.storage.id_index import find_first_and_last, hash_ids
-from trimtab.storage.schemas import ORIGIN_SCHEMA, PAIR_SCHEMA, load_split_pairs, pairs_to_rows
+from trimtab.storage.schemas import (
+    ORIGIN_SCHEMA,
+    PAIR_SCHEMA,
+    RESPONSE_MODEL_SCHEMA,
+    load_split_pairs,
+    pairs_to_rows,
+)
 from trimtab.types import Dataset, Pair, RowFailure, RowOrigin
 
 # How many different reasons for dropped rows are recorded.
@@ -57,6 +64,7 @@ def split_stage(
             draft.write_rows(name, pairs_to_rows(getattr(splits, name)), PAIR_SCHEMA)
         origins = (origin for dataset in datasets.values() for origin in _select_first_origins(dataset.origins))
         draft.write_rows("origins", map(asdict, origins), ORIGIN_SCHEMA)
+        _write_response_models(draft, chain.from_iterable(dataset.origins for dataset in datasets.values()))
         failures = [failure for dataset in datasets.values() for failure in dataset.failures]
         draft.write_json("failures", [{"location": failure.location, "reason": failure.reason} for failure in failures])
         return _summarize_splits(splits, datasets, failures)
@@ -77,6 +85,15 @@ def split_stage(
         },
         work=Work(rate_key="split", unit="once"),
     )
+
+
+def _write_response_models(draft: Draft, origins: Iterable[RowOrigin]) -> None:
+    """Writes the models of the pairs whose rows name them; no table if there are none."""
+    named = ((origin.pair_id, origin.models) for origin in origins if origin.models is not None)
+    rows = ({"pair_id": pair_id, "a": a, "b": b} for pair_id, (a, b) in named)
+    first = next(rows, None)
+    if first is not None:
+        draft.write_rows("response_models", chain([first], rows), RESPONSE_MODEL_SCHEMA)
 
 
 def _select_first_origins(origins: Sequence[RowOrigin]) -> Sequence[RowOrigin]:

@@ -11,6 +11,7 @@ from trimtab import stats
 from trimtab.config.names import build_round_row_name, is_sft_row
 from trimtab.data.split import SPLIT_NAMES
 from trimtab.metrics.label_certificate import parse_certificate
+from trimtab.metrics.model_preference import ModelPreference, compare_models
 from trimtab.report.collect.arm_values import ArmValues, compute_mean_metric, load_arm_values
 from trimtab.report.collect.comparisons import build_comparisons
 from trimtab.report.collect.judges import collect_judge_results
@@ -134,7 +135,18 @@ def _build_label_info(run: Run, arm: str, annotator: str, labels: str) -> LabelI
         source,
         unfiltered=None if source == labels else run.annotations(source),
     )
-    return replace(info, certificate=parse_certificate(labels, run.artifact(labels).record["facts"]))
+    return replace(
+        info,
+        certificate=parse_certificate(labels, run.artifact(labels).record["facts"]),
+        model_preferences=_compare_models(run, labels),
+    )
+
+
+def _compare_models(run: Run, labels: str) -> tuple[ModelPreference, ...]:
+    if not run.response_models:
+        return ()
+    prompts = {pair.id: pair.prompt_id for pair in run.unlabeled if pair.id in run.response_models}
+    return tuple(compare_models(run.annotations(labels).values(), run.response_models, prompts))
 
 
 def _collect_searches(run: Run) -> list[SearchInfo]:

@@ -21,6 +21,7 @@ from trimtab.report.page.sections.labels import (
     build_labels_section,
 )
 from trimtab.report.page.sections.pairs import build_pairs_section
+from trimtab.report.page.sections.response_models import build_response_model_tables, build_response_models_section
 from trimtab.report.page.sections.results import build_results_section, build_results_tables
 from trimtab.report.page.sections.rewards import build_reward_tables, build_rewards_section
 from trimtab.report.page.sections.rounds import build_round_tables, build_rounds_section
@@ -43,6 +44,7 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_side_effects_section,
     build_similarities_section,
     build_labels_section,
+    build_response_models_section,
     build_certificates_section,
     build_inference_cost_section,
     build_searches_section,
@@ -65,6 +67,7 @@ TERMINAL_TABLES: tuple[Callable[[Report], Sequence[Table]], ...] = (
     build_similarity_tables,
     build_reward_tables,
     build_label_tables,
+    build_response_model_tables,
     build_certificate_tables,
     build_judge_tables,
 )
