@@ -1096,10 +1096,9 @@ def test_with_a_model_revision_the_address_does_not_matter(server: Server) -> No
 
 def test_engines_with_one_content_hash_and_different_settings_do_not_share_completions(tmp_path: Path) -> None:
     engines = EngineResources(configs={name: FixedHash(reply=name) for name in ("one", "two")})
-    start_engine = engines.open_engines(
-        Draft(folder=tmp_path / "stages" / "x"), {}, Runtime(progress=silent_progress, notify=lambda message: None)
-    )
-    assert [engine.generate([ASK], max_new_tokens=7)[0].text for engine in start_engine.values()] == ["one", "two"]
+    runtime = Runtime(progress=silent_progress, notify=lambda message: None)
+    with engines.open_engines(Draft(folder=tmp_path / "stages" / "x"), {}, runtime) as opened:
+        assert [engine.generate([ASK], max_new_tokens=7)[0].text for engine in opened.values()] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

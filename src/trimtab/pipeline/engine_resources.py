@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimtab.core.component import Settings
+from trimtab.core.engine_lifetime import close_engines
 from trimtab.core.interfaces import Engine, EngineConfig
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
@@ -57,15 +59,20 @@ class EngineResources:
         """The stage input of the engine that generates most: `engine.strong` if there is one, else `engine.weak`."""
         return min((*self.input_stages(), *self.external_hashes()), default="")
 
-    def open_engines(self, draft: Draft, inputs: StageInputs, runtime: Runtime) -> dict[str, Engine]:
-        """Starts every engine, with the run's completion cache."""
+    @contextmanager
+    def open_engines(self, draft: Draft, inputs: StageInputs, runtime: Runtime) -> Iterator[dict[str, Engine]]:
+        """Starts every engine, with the run's completion cache, and closes them at the end."""
         folder = completions_dir(draft)
-        return {
-            name: CachedEngine(
-                engine=engine, cache_key=self.cache_key(name, inputs), folder=folder, notify=runtime.notify
-            )
-            for name, engine in self._start_all(inputs, runtime).items()
-        }
+        started: list[tuple[EngineConfig, Engine]] = []
+        try:
+            yield {
+                name: CachedEngine(
+                    engine=engine, cache_key=self.cache_key(name, inputs), folder=folder, notify=runtime.notify
+                )
+                for name, engine in self._start_all(started, inputs, runtime).items()
+            }
+        finally:
+            close_engines(engine for _, engine in started)
 
     def cache_key(self, name: str, inputs: StageInputs) -> str:
         """The key under which completions of this engine are cached."""
@@ -83,9 +90,10 @@ class EngineResources:
             ]
         )
 
-    def _start_all(self, inputs: StageInputs, runtime: Runtime) -> dict[str, Engine]:
-        """Every engine by name. Equal settings share one engine."""
-        started: list[tuple[EngineConfig, Engine]] = []
+    def _start_all(
+        self, started: list[tuple[EngineConfig, Engine]], inputs: StageInputs, runtime: Runtime
+    ) -> dict[str, Engine]:
+        """Every engine by name, after adding each to `started`. Equal settings share one engine."""
         engines: dict[str, Engine] = {}
         for name, config in self.configs.items():
             engine = next((engine for other, engine in started if other == config), None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from trimtab.core.annotator_inputs import AnnotatorInputs, Requirements
 from trimtab.core.component import Component
 from trimtab.core.engine_configs import get_requirements, list_engine_configs
+from trimtab.core.engine_lifetime import close_engines
 from trimtab.core.interfaces import Annotator, Engine, EngineConfig, HasContentHash, Judge, LearningJudge
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
@@ -95,13 +96,16 @@ class Trials:
     def close(self) -> None:
         """Frees the memory of the engines."""
         if self.open_engines:
+            close_engines(engine for _, engine in self.open_engines)
             self.open_engines.clear()
             free_memory()
 
     def _start_engines(self, setting: str, configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:
         """Every engine by name. Engines of the component before that this one does not use are closed first."""
-        if any(config not in configs.values() for config, _ in self.open_engines):
-            self.open_engines = [each for each in self.open_engines if each[0] in configs.values()]
+        if unused := [each for each in self.open_engines if each[0] not in configs.values()]:
+            close_engines(engine for _, engine in unused)
+            self.open_engines = [each for each in self.open_engines if each not in unused]
+            del unused
             free_memory()
         for config in configs.values():
             if all(config != other for other, _ in self.open_engines):

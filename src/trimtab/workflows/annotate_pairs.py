@@ -11,6 +11,7 @@ from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import get_requirements, get_training_task, list_engine_configs
+from trimtab.core.engine_lifetime import closing_engines
 from trimtab.core.interfaces import Annotator
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
@@ -96,28 +97,30 @@ def annotate_pairs(
     # engines are started first: if one fails, nothing has been computed yet
     # an annotator that learns is a stage, which starts its own
     started = {} if training_pairs is not None else configs
-    engines = {name: resolver.start_engine(config, runtime) for name, config in started.items()}
-    before_trial = time.monotonic()
-    cache_keys = {name: resolver.cache_key(config) for name, config in configs.items()}
-    if engines:
-        key = compute_trial_key(annotator, cache_keys)
-        Trials(folder, runtime).ask_component(f"annotator {get_kind(annotator)}", annotator, engines, key)
-    start += time.monotonic() - before_trial  # a trial is no label
-    is_read_by_id = training_pairs is not None or label_filter is not None
-    inputs = AnnotatorInputs(
-        logprobs={name: _compute_logprobs(model, pairs, runtime) for name, model in models.items()},
-        human_labels=_collect_human_labels(pairs) if is_read_by_id or get_requirements(annotator).human_labels else {},
-        engines={
-            name: CachedEngine(engine=engine, cache_key=cache_keys[name], folder=folder, notify=runtime.notify)
-            for name, engine in engines.items()
-        },
-        pairs={pair.id: pair for pair in pairs} if is_read_by_id else {},
-    )
-    if training_pairs is not None:
-        folds = as_filter(label_filter).requirements().cross_fit_folds if label_filter else 0
-        labels, inputs = _train_and_label(annotator, source, inputs, training_pairs, folds, folder, runtime)
-    else:
-        labels = _label(as_annotator(annotator), pairs, inputs, folder, runtime)
+    with closing_engines({name: resolver.start_engine(config, runtime) for name, config in started.items()}) as engines:
+        before_trial = time.monotonic()
+        cache_keys = {name: resolver.cache_key(config) for name, config in configs.items()}
+        if engines:
+            key = compute_trial_key(annotator, cache_keys)
+            Trials(folder, runtime).ask_component(f"annotator {get_kind(annotator)}", annotator, engines, key)
+        start += time.monotonic() - before_trial  # a trial is no label
+        is_read_by_id = training_pairs is not None or label_filter is not None
+        inputs = AnnotatorInputs(
+            logprobs={name: _compute_logprobs(model, pairs, runtime) for name, model in models.items()},
+            human_labels=_collect_human_labels(pairs)
+            if is_read_by_id or get_requirements(annotator).human_labels
+            else {},
+            engines={
+                name: CachedEngine(engine=engine, cache_key=cache_keys[name], folder=folder, notify=runtime.notify)
+                for name, engine in engines.items()
+            },
+            pairs={pair.id: pair for pair in pairs} if is_read_by_id else {},
+        )
+        if training_pairs is not None:
+            folds = as_filter(label_filter).requirements().cross_fit_folds if label_filter else 0
+            labels, inputs = _train_and_label(annotator, source, inputs, training_pairs, folds, folder, runtime)
+        else:
+            labels = _label(as_annotator(annotator), pairs, inputs, folder, runtime)
     seconds = (time.monotonic() - start) / max(1, len(pairs))
     return LabelingResult(
         labels=labels, dataset=dataset, inputs=inputs, weights=" ".join(weights), seconds_per_pair=seconds

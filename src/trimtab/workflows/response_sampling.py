@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.core.component import Component, build_component
+from trimtab.core.engine_lifetime import close_engines
 from trimtab.core.interfaces import EngineConfig, HasPreflight, Scorer
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
@@ -94,15 +95,16 @@ def build_sampled_pairs(
     _require_models(request, resolver, runtime)
     responses: list[list[SampledResponse]] = [[] for _ in prompts]
     for model, config in request.engines.items():
+        started = resolver.start_engine(config, runtime)
         engine = CachedEngine(
-            engine=resolver.start_engine(config, runtime),
-            cache_key=resolver.cache_key(config),
-            folder=folder,
-            notify=runtime.notify,
+            engine=started, cache_key=resolver.cache_key(config), folder=folder, notify=runtime.notify
         )
-        for index, group in enumerate(sample_responses(model, engine, prompts, request.sampling, runtime)):
-            responses[index] += group
-        del engine
+        try:
+            for index, group in enumerate(sample_responses(model, engine, prompts, request.sampling, runtime)):
+                responses[index] += group
+        finally:
+            close_engines([started])
+        del started, engine
         free_memory()  # the next model needs the memory
     return pair_responses(prompts, responses, request.sampling, runtime)
 

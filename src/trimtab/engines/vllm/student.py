@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from trimtab.core.memory import free_memory
@@ -13,9 +11,12 @@ from trimtab.core.runtime import Runtime
 from trimtab.engines.vllm import import_vllm
 from trimtab.models.inference.vllm_options import VllmOptions
 from trimtab.models.references import ModelRef
+from trimtab.storage.temporary_folders import create_temporary_folder
 
 if TYPE_CHECKING:
     from trimtab.engines.vllm.engine import VllmEngine
+
+FOLDER_PREFIX = "trimtab-vllm-"
 
 
 @contextmanager
@@ -23,19 +24,20 @@ def open_vllm_student(model: ModelRef, options: VllmOptions, runtime: Runtime) -
     """The model in vLLM, with the weights and the tokenizer that it has in this process.
 
     An adapter is merged as for generation in this process: vLLM would round base and adapter separately. The merged weights
-    are in a temporary folder while the engine is open. Raises `EngineError` if vLLM is missing or cannot load the model.
+    are in a temporary folder while the engine is open; those of killed processes are deleted. Raises `EngineError` if vLLM is
+    missing or cannot load the model.
     """
     import_vllm(runtime)
     from trimtab.engines.vllm.engine import load_in_vllm  # noqa: PLC0415 - loads vllm
     from trimtab.models.checkpoint import save_full_model  # noqa: PLC0415 - loads torch
 
-    with TemporaryDirectory(prefix="trimtab-vllm-") as folder:
+    with create_temporary_folder(FOLDER_PREFIX) as folder:
         loaded = model.load(runtime.notify, runtime.device, merge=True)
         chat, dtype = loaded.chat, str(loaded.model.dtype).removeprefix("torch.")
-        save_full_model(loaded, loaded.model, Path(folder))
+        save_full_model(loaded, loaded.model, folder)
         del loaded
         free_memory()  # vLLM needs the memory
-        engine = load_in_vllm(Path(folder) / "model", model.name, dtype, chat, options.to_arguments())
+        engine = load_in_vllm(folder / "model", model.name, dtype, chat, options.to_arguments())
         try:
             yield engine
         finally:

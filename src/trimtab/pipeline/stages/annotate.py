@@ -55,21 +55,21 @@ def annotate_stage(
     engines = EngineResources(configs=list_engine_configs(component), study_models=dependencies.engine_models)
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        pairs = load_split_pairs(inputs["split"], split_name)
-        opened = engines.open_engines(draft, inputs, runtime)
-        annotator_inputs = dependencies.load_inputs(inputs, pairs, opened, annotator.requirements())
+        label, pairs = f"Annotating: {name}", load_split_pairs(inputs["split"], split_name)
 
         def run_chunks(num_pairs: int, label_chunk: Callable[[slice], list[Annotation]]) -> list[Annotation]:
             chunking = Chunking(num_rows=num_pairs, size=chunk_size, conditions=runtime.rounding_options)
             return draft.compute_cached("annotations", chunking, label_chunk)
 
-        annotations: Sequence[Annotation] = (
-            annotate_in_chunks(
-                f"Annotating: {name}", annotator, pairs, annotator_inputs, runtime, completions_dir(draft), run_chunks
+        with engines.open_engines(draft, inputs, runtime) as opened:
+            annotator_inputs = dependencies.load_inputs(inputs, pairs, opened, annotator.requirements())
+            annotations: Sequence[Annotation] = (
+                annotate_in_chunks(
+                    label, annotator, pairs, annotator_inputs, runtime, completions_dir(draft), run_chunks
+                )
+                if annotator_inputs.engines
+                else annotate_without_engines(annotator, pairs, annotator_inputs)
             )
-            if annotator_inputs.engines
-            else annotate_without_engines(annotator, pairs, annotator_inputs)
-        )
         draft.write_rows("annotations", annotations_to_rows(annotations), ANNOTATION_SCHEMA)
         facts = validate_annotations(name, pairs, annotations, str(draft.folder))
         failed = facts["status"].get("failed")

@@ -185,9 +185,10 @@ def _build_stage(
     settings_of_judge = as_judge(component)
 
     def execute(draft: Draft, inputs: StageInputs, runtime: Runtime) -> Mapping[str, Any]:
-        comparisons, opened = load_comparisons(inputs), engines.open_engines(draft, inputs, runtime)
-        judge = _fit_judge(settings_of_judge, inputs, opened)
-        verdicts = _judge_in_chunks(name, judge, comparisons, opened, draft, runtime)
+        comparisons = load_comparisons(inputs)
+        with engines.open_engines(draft, inputs, runtime) as opened:
+            judge = _fit_judge(settings_of_judge, inputs, opened)
+            verdicts = _judge_in_chunks(name, judge, comparisons, opened, draft, runtime)
         draft.write_rows("verdicts", verdicts_to_rows(verdicts), VERDICT_SCHEMA)
         return validate_verdicts(name, comparisons, verdicts, f"{draft.folder}/verdicts.parquet")
 

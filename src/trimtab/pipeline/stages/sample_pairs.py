@@ -146,7 +146,8 @@ def _open_student(
 ) -> Iterator[Engine]:
     """The student, with the run's completion cache."""
     if vllm is None:
-        yield engines.open_engines(draft, inputs, runtime)[_STUDENT]
+        with engines.open_engines(draft, inputs, runtime) as opened:
+            yield opened[_STUDENT]
         return
     student = resolve_model(engines.study_models[_STUDENT], inputs, f"{ENGINE_PREFIX}{_STUDENT}")
     key = f"{engines.cache_key(_STUDENT, inputs)} vllm {canonical_json(identity_settings(vllm))}"
