@@ -217,6 +217,22 @@ def test_an_unknown_device_is_an_error_before_any_work(trimtab: Command, study: 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "work"])
+def test_a_gpu_that_this_machine_does_not_have_is_an_error_before_any_work(
+    trimtab: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    import torch
+
+    run = tmp_path / "run"
+    arguments = {"run": ("run", study, "--out", run), "work": ("work", run)}[command]
+    for count, device, found in ((0, "cuda", "0 GPUs"), (1, "cuda:1", "1 GPU")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        code, _, error = trimtab(*arguments, "--device", device)
+        assert code == 1
+        assert f"error: --device {device}: torch {torch.__version__} finds {found} here; use another" in error
+    assert not run.exists()
+
+
 def test_plan_checks_trainer_arguments_and_repeats_them(trimtab: Command, study: Path) -> None:
     code, _, error = trimtab("plan", study, "--trainer", "learning_rate=1")
     assert code == 1

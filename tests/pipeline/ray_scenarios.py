@@ -19,8 +19,6 @@ import pytest
 from ray.cluster_utils import Cluster
 from run_results import wait_until
 
-from trimtab.config.presets import load_preset
-from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime, show_no_progress
 from trimtab.errors import ClusterError
 from trimtab.pipeline import ray_pool
@@ -137,7 +135,7 @@ def start_pool(run: Path, address: str, device: str, count: int | None, notices:
     pool = RayPool(address=address, count=count, runtime=runtime, on_stage_start=lambda *_: None)
     with Store(run).lock():
         try:
-            pool.start(Study.parse(load_preset("quickstart")), run, None)
+            pool.start(run, None)
             yield pool
         finally:
             pool.stop()

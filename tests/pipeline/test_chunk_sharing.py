@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -19,14 +20,14 @@ import pytest
 from run_results import list_results, wait_until
 
 from trimtab.core.runtime import Runtime
-from trimtab.errors import ModelError
+from trimtab.errors import ModelError, StoreError, TrimtabError
 from trimtab.pipeline.joined_run import join_run
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_scheduler import StageScheduler
 from trimtab.pipeline.stages import generate as generate_stages
 from trimtab.storage.artifacts import Draft, Store
-from trimtab.storage.chunks import Chunking
+from trimtab.storage.chunks import Chunking, ChunkTable
 from trimtab.storage.stage_locks import StageLocks
 
 NUM_ROWS = 6
@@ -44,6 +45,7 @@ class Execution:
         self.chunks: dict[str, list[int]] = {}
         self.computed_for_others: list[tuple[int, str]] = []
         self.on_chunk: Callable[[], None] = lambda: None
+        self.errors: dict[str, Exception] = {}
         self.is_executed = threading.Event()
 
     def execute(self, runtime: Runtime) -> None:
@@ -56,7 +58,13 @@ class Execution:
         ).execute([Stage(name="table", kind="table", execute=self._make_table)])
 
     def start(self, name: str, runtime: Runtime | None = None) -> threading.Thread:
-        thread = threading.Thread(target=self.execute, args=(runtime or self.runtime,), name=name)
+        def run() -> None:
+            try:
+                self.execute(runtime or self.runtime)
+            except (TrimtabError, OSError) as error:
+                self.errors[name] = error
+
+        thread = threading.Thread(target=run, name=name)
         thread.start()
         return thread
 
@@ -74,6 +82,7 @@ class Execution:
 
     def read_rows(self) -> list[int]:
         (folder,) = (self.folder / "stages").iterdir()
+        assert self.errors == {}
         assert sorted(path.name for path in folder.iterdir()) == ["record.json", "rows.parquet"]
         stage = Stage(name="table", kind="table", execute=self._make_table)
         artifact = Store(self.folder).find("table", stage.recipe)
@@ -122,9 +131,16 @@ def test_more_workers_than_chunks_compute_each_chunk_once(tmp_path: Path, runtim
     assert execution.read_rows() == [0, 1]
 
 
-@pytest.mark.parametrize("error", [ModelError("too large for this GPU"), RuntimeError("out of memory")])
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModelError("too large for this GPU"), "too large for this GPU"),
+        (RuntimeError("out of memory"), "out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left for"),
+    ],
+)
 def test_a_worker_whose_chunk_fails_leaves_the_stage_to_the_others(
-    tmp_path: Path, runtime: Runtime, notices: list[str], error: Exception
+    tmp_path: Path, runtime: Runtime, notices: list[str], error: Exception, message: str
 ) -> None:
     execution = Execution(tmp_path, runtime)
     first, release = run_first_until_released(execution)
@@ -144,9 +160,77 @@ def test_a_worker_whose_chunk_fails_leaves_the_stage_to_the_others(
     second.join()
     assert execution.chunks == {"first": [0, 1, 2, 3, 4, 5], "second": [1]}
     assert len(notices) == 1
-    assert str(error) in notices[0]
+    assert message in notices[0]
     assert "this process computes no more chunks of table" in notices[0]
     assert execution.read_rows() == list(range(NUM_ROWS))
+
+
+def test_a_worker_that_cannot_read_the_chunks_of_a_stage_leaves_it_to_the_others(
+    tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = Execution(tmp_path, runtime)
+    first, release = run_first_until_released(execution)
+
+    def fail(table: ChunkTable, start: int) -> bool:
+        raise OSError(errno.ESTALE, "Stale file handle", str(table.folder / str(start)))
+
+    monkeypatch.setattr(ChunkTable, "is_open", fail)
+    second = execution.start("second")
+    while not notices:
+        second.join(0.01)
+    release.set()
+    first.join()
+    second.join()
+    assert execution.chunks == {"first": [0, 1, 2, 3, 4, 5]}
+    assert len(notices) == 1
+    assert "Stale file handle" in notices[0]
+    assert "this process computes no more chunks of table" in notices[0]
+
+
+def test_a_truncated_chunk_is_computed_again_by_the_process_that_executes_the_stage(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    execution = Execution(tmp_path, runtime)
+    first, release = run_first_until_released(execution)
+    (folder,) = (tmp_path / "stages").iterdir()
+    path = folder / "rows-000000003.part"
+    ChunkTable(folder, "rows", NUM_ROWS, 1, {}).save(3, b'{"row": 3}\n')
+    path.write_bytes(path.read_bytes()[:-1])
+    second = execution.start("second")
+    while not execution.computed_for_others:
+        second.join(0.01)
+    release.set()
+    first.join()
+    second.join()
+    assert execution.chunks == {"first": [0, 3], "second": [1, 2, 4, 5]}
+    assert execution.read_rows() == list(range(NUM_ROWS))
+
+
+def test_processes_whose_folder_is_removed_end_with_an_error_that_names_it(
+    tmp_path: Path, runtime: Runtime, notices: list[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    execution = Execution(run, runtime)
+    first, release = run_first_until_released(execution)
+    wait_in_first = execution.on_chunk
+
+    def remove_in_second() -> None:
+        wait_in_first()
+        if threading.current_thread().name == "second":
+            shutil.rmtree(run)
+
+    execution.on_chunk = remove_in_second
+    second = execution.start("second")
+    second.join()
+    release.set()
+    first.join()
+    assert sorted(execution.errors) == ["first", "second"]
+    for error in execution.errors.values():
+        assert isinstance(error, StoreError)
+        assert f"{run}/" in str(error)
+        assert "was removed while it was in use; run the same command again to recreate it" in str(error)
+    assert not run.exists()
 
 
 def test_a_worker_with_other_options_computes_no_chunks_and_says_why(

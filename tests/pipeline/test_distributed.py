@@ -24,7 +24,14 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import ModelError, NoLabelsError, StoreError
 from trimtab.pipeline.distributed import Participation
 from trimtab.pipeline.executor import run_study
-from trimtab.pipeline.heartbeat import HEARTBEAT_FILE, Heartbeat, MainProcess, heartbeat
+from trimtab.pipeline.heartbeat import (
+    HEARTBEAT_FILE,
+    Heartbeat,
+    MainProcess,
+    heartbeat,
+    is_trained_by_several_processes,
+    no_heartbeat,
+)
 from trimtab.pipeline.joined_run import join_run
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
@@ -91,6 +98,24 @@ def test_a_process_follows_the_main_process_from_its_first_update_to_its_end(tmp
         while late.find_stage() != "abc":  # the next update shows that the file is not that of a killed run
             time.sleep(0.01)
     assert main_process.find_stage() is None
+
+
+def test_a_folder_that_is_removed_ends_the_heartbeat_without_an_error_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with heartbeat(run, interval=0.01):
+        main_process = MainProcess(folder=run, max_silence=0.2)
+        wait_until(lambda: main_process.find_stage() == "" and main_process._is_known)
+        shutil.rmtree(run)
+        assert main_process.find_stage() is None
+        time.sleep(0.05)
+
+
+def test_others_can_join_a_run_of_one_process_after_torchrun_was_killed(tmp_path: Path) -> None:
+    (tmp_path / HEARTBEAT_FILE).write_text("of a run that was killed")
+    assert is_trained_by_several_processes(tmp_path)
+    with no_heartbeat(tmp_path):
+        assert not is_trained_by_several_processes(tmp_path)
 
 
 def test_no_other_process_joins_a_distributed_run_while_it_is_alive(finished_run: Path, tmp_path: Path) -> None:

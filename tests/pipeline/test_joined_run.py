@@ -124,7 +124,7 @@ def test_other_weights_are_refused_with_the_first_stage_that_differs(
     run: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting cannot help, except for the time that a run needs to write its index after it was started again."""
-    monkeypatch.setattr("trimtab.pipeline.joined_run._INDEX_SECONDS", 0.0)
+    monkeypatch.setattr("trimtab.pipeline.joined_run.INDEX_SECONDS", 0.0)
     stages = load_run_index(run).stages
     other = f"{stages[3].rpartition('-')[0]}-000000000000"
     change_index(run, lambda index: {"stages": (*stages[:3], other, *stages[4:])})

@@ -133,31 +133,31 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
 
 
 @contextmanager
-def start_pool(study: str, folder: Path, runtime: Runtime) -> Iterator[RayPool]:
+def start_pool(folder: Path, runtime: Runtime) -> Iterator[RayPool]:
     pool = RayPool(address="auto", count=None, runtime=runtime, on_stage_start=lambda *_: None)
     with Store(folder).lock():
         try:
-            pool.start(Study.parse(study), folder, None)
+            pool.start(folder, None)
             yield pool
         finally:
             pool.stop()
 
 
 def test_a_connection_to_ray_that_is_never_made_is_an_error(
-    tiny_study: str, tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_pool, "LAUNCHER_CODE", "raise SystemExit(3)")
     expected = pytest.raises(ClusterError, match="--ray auto: the process that connects to Ray ended with status 3")
-    with expected, start_pool(tiny_study, tmp_path, runtime):
+    with expected, start_pool(tmp_path, runtime):
         pass
 
 
 def test_a_connection_to_ray_that_is_lost_is_a_notice(
-    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import sys; sys.stdin.readline(); print('[\"ready\"]', flush=True); sys.stdin.readline(); sys.exit(3)"
     monkeypatch.setattr(ray_pool, "LAUNCHER_CODE", code)
-    with start_pool(tiny_study, tmp_path, runtime) as pool:
+    with start_pool(tmp_path, runtime) as pool:
         pool.begin()
         wait_until(lambda: notices)
     assert notices == ["the connection to Ray is lost (status 3); the run continues without its workers"]

@@ -22,16 +22,18 @@ from run_results import list_results, wait_until
 from trimtab.config.study import Study
 from trimtab.core.component import Component
 from trimtab.core.runtime import Runtime
-from trimtab.errors import StudyError, TrainingError
+from trimtab.errors import StoreError, StudyError, TrainingError
 from trimtab.pipeline import worker_processes
 from trimtab.pipeline.engine_resources import ENGINE_PREFIX
 from trimtab.pipeline.executor import run_study
+from trimtab.pipeline.joined_run import find_plan
 from trimtab.pipeline.plan import build_plan
 from trimtab.pipeline.plan.index import build_run_index
 from trimtab.pipeline.stage import Stage
 from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_scheduler import StageScheduler
 from trimtab.pipeline.stage_worker import execute_job
+from trimtab.pipeline.stored_study import save_study
 from trimtab.pipeline.worker_processes import WorkerProcesses, choose_workers, select_resources, share_cores
 from trimtab.pipeline.worker_protocol import GPUS_VARIABLE, THREADS_VARIABLE, WorkerJob
 from trimtab.storage.artifacts import Store
@@ -264,18 +266,53 @@ class Uncertain(Component):
         return "broken"
 
 
+def start_run(study: Study, finished_run: Path, folder: Path) -> None:
+    """A run of `study` with the finished stages of another run, as its workers see it when they begin."""
+    shutil.copytree(finished_run, folder)
+    save_study(study, folder)
+    plan = find_plan(study, Store(folder))
+    assert plan is not None
+    build_run_index(study, plan, Store(folder), []).save(folder)
+
+
 def test_a_worker_shows_an_error_and_leaves_the_stage_to_the_main_process(
     finished_run: Path, tiny_study: str, tmp_path: Path, runtime: Runtime
 ) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(finished_run, folder)
     study = Study.parse(tiny_study, [f'scorers={{gone: {{kind: "{__name__}:Uncertain"}}}}'])
-    job = WorkerJob.build(study, folder, None, runtime)
+    start_run(study, finished_run, folder)
+    job = WorkerJob.build(folder, None, runtime)
     messages: list[tuple[Any, ...]] = []
     execute_job(WorkerJob.parse(job.to_line()), lambda *message: messages.append(message))
     error = "score.base.gone: it is broken; the main process executes score.base.gone again"
     assert ("notify", error) in messages
     assert {message[0] for message in messages} == {"start", "notify"}
+
+
+def test_a_worker_with_other_weights_does_no_work(
+    finished_run: Path,
+    tiny_study: str,
+    tiny_model: Path,
+    tmp_path: Path,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    monkeypatch.setattr("trimtab.pipeline.joined_run.INDEX_SECONDS", 0.0)
+    model, folder = tmp_path / "model", tmp_path / "run"
+    shutil.copytree(tiny_model, model)
+    study = Study.parse(tiny_study, [f"models.{name}.base={model}" for name in ("weak", "student")])
+    start_run(study, finished_run, folder)
+    weights = load_file(model / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, model / "model.safetensors", {"format": "pt"})
+    messages: list[tuple[Any, ...]] = []
+    with pytest.raises(
+        StoreError, match=r"split would be another stage here than in the run; use the same files, models"
+    ):
+        execute_job(WorkerJob.build(folder, None, runtime), lambda *message: messages.append(message))
+    assert messages == []
+    assert list_results(folder) == list_results(finished_run)
 
 
 def test_the_index_is_written_while_another_process_finishes_a_stage(
@@ -290,9 +327,9 @@ def test_the_index_is_written_while_another_process_finishes_a_stage(
     assert sorted(index.stages) == sorted(folder.name for folder in (finished_run / "stages").iterdir())
 
 
-def start_workers(study: Study, folder: Path, runtime: Runtime, count: int = 1) -> WorkerProcesses:
+def start_workers(folder: Path, runtime: Runtime, count: int = 1) -> WorkerProcesses:
     workers = WorkerProcesses(count=count, runtime=runtime, on_stage_start=lambda *_: None)
-    workers.start(study, folder, None)
+    workers.start(folder, None)
     return workers
 
 
@@ -301,20 +338,18 @@ def wait_for_notice(notices: list[str], text: str) -> None:
 
 
 def test_a_worker_that_dies_before_it_reads_its_job_is_a_notice(
-    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_processes, "WORKER_CODE", "raise SystemExit(3)")
-    study = Study.parse(tiny_study, [f"description={'long ' * 30_000}"])
-    workers = start_workers(study, tmp_path, runtime)
+    long_job = replace(runtime, trainer_arguments={"run_name": "long " * 30_000})
+    workers = start_workers(tmp_path, long_job)
     wait_for_notice(notices, "worker 1 ended with status 3; the run continues without it")
     workers.begin()
     workers.stop()
 
 
-def test_workers_end_without_a_notice_if_a_check_fails(
-    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str]
-) -> None:
-    workers = start_workers(Study.parse(tiny_study), tmp_path, runtime, 2)
+def test_workers_end_without_a_notice_if_a_check_fails(tmp_path: Path, runtime: Runtime, notices: list[str]) -> None:
+    workers = start_workers(tmp_path, runtime, 2)
     processes = [child.process for child in workers._processes]
     workers.stop()
     assert [process.poll() is None for process in processes] == [False, False]
@@ -322,7 +357,12 @@ def test_workers_end_without_a_notice_if_a_check_fails(
 
 
 def test_a_component_that_a_worker_cannot_import_is_a_notice(
-    tiny_study: str, tmp_path: Path, runtime: Runtime, notices: list[str], monkeypatch: pytest.MonkeyPatch
+    finished_run: Path,
+    tiny_study: str,
+    tmp_path: Path,
+    runtime: Runtime,
+    notices: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     notebook = ModuleType("notebook_cell")
     notebook.Cell = type("Cell", (Uncertain,), {"__module__": "notebook_cell"})  # type: ignore[attr-defined]
@@ -330,11 +370,13 @@ def test_a_component_that_a_worker_cannot_import_is_a_notice(
     monkeypatch.setattr(sys, "path", [*sys.path, Path("not-text")])
     (tmp_path / "filelock.py").write_text("raise SystemExit('a file of the working directory')")
     monkeypatch.chdir(tmp_path)
-    workers = start_workers(Study.parse(tiny_study, ['scorers={x: {kind: "notebook_cell:Cell"}}']), tmp_path, runtime)
+    folder = tmp_path / "run"
+    start_run(Study.parse(tiny_study, ['scorers={x: {kind: "notebook_cell:Cell"}}']), finished_run, folder)
+    workers = start_workers(folder, runtime)
     try:
         workers.begin()
         wait_for_notice(notices, "worker 1 ended with status 1")
-        assert "a worker cannot work: scorers.x.kind: cannot load 'notebook_cell:Cell'" in notices[0]
+        assert "study.yaml cannot be executed here:\nscorers.x.kind: cannot load 'notebook_cell:Cell'" in notices[0]
         assert "no module 'notebook_cell'" in notices[0]
     finally:
         workers.stop()

@@ -60,10 +60,26 @@ def parse_trainer_arguments(options: Sequence[str]) -> dict[str, Any]:
 def _resolve_device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise StudyError(f"--device {name}: must be auto, cpu, cuda, cuda:N or mps")
-    if name != "auto":
+    if name == "cpu":
         return name
     import torch
 
+    if name != "auto":
+        _require_device(name)
+        return name
     if torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _require_device(name: str) -> None:
+    """Raises `StudyError` unless torch can use this GPU."""
+    import torch
+
+    kind, _, index = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(index or 0) >= count:
+        found = f"{count} GPU" + "s" * (count != 1)
+        raise StudyError(
+            f"--device {name}: torch {torch.__version__} finds {found} here; use another device, such as cpu"
+        )

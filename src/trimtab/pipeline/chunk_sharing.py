@@ -13,6 +13,7 @@ from trimtab.pipeline.stage_cache import StageCache
 from trimtab.pipeline.stage_errors import describe_error
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.chunks import NoChunkLeftError, find_chunk_tables
+from trimtab.storage.disk_errors import translate_os_errors
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,13 @@ class ChunkSharing:
     def compute_chunks(self, stage: Stage) -> bool:
         """Computes all chunks of a stage that nobody has claimed, if another process executes it. Whether there were any."""
         folder = self.source.store.folder(stage.name, stage.recipe)
-        if stage.fingerprint in self._failed or not self._has_open_chunk(stage, folder):
+        if stage.fingerprint in self._failed or not self.is_executed(stage):
             return False
         try:
-            stage.run(Draft(folder=folder, helps=True), self.source.artifacts, self.source.runtime)
+            with translate_os_errors(folder):
+                if not self._has_open_chunk(stage, folder):
+                    return False
+                stage.run(Draft(folder=folder, helps=True), self.source.artifacts, self.source.runtime)
         except NoChunkLeftError as end:
             if end.num_computed:
                 self.on_chunks(end.num_computed, stage.name)
@@ -47,9 +51,7 @@ class ChunkSharing:
         return False
 
     def _has_open_chunk(self, stage: Stage, folder: Path) -> bool:
-        """Whether another process executes the stage and shares its chunks. Reads no model."""
-        if not self.is_executed(stage):
-            return False
+        """Whether the process that executes the stage shares chunks of it. Reads no model."""
         conditions = self.source.runtime.rounding_options
         for table in find_chunk_tables(folder):
             if dict(table.conditions) != conditions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import NoLabelsError, StoreError, StudyError
 from trimtab.pipeline.distributed import run_worker
-from trimtab.pipeline.heartbeat import Heartbeat, heartbeat
+from trimtab.pipeline.heartbeat import Heartbeat, heartbeat, no_heartbeat
 from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.lora_targets import preflight_lora_targets
 from trimtab.pipeline.plan import build_plan
@@ -87,7 +87,7 @@ def run_study(
         if ray_address is None
         else RayPool(address=ray_address, count=workers, runtime=runtime, on_stage_start=on_stage_start)
     )
-    with store.lock(), heartbeat(folder) if runtime.world_size > 1 else nullcontext() as signal:
+    with store.lock(), (heartbeat if runtime.world_size > 1 else no_heartbeat)(folder) as signal:
         created, artifacts, failed = _run_main_process(study, store, runtime, on_stage_start, shared, pool, signal)
     reused = tuple(name for name in (artifact.folder.name for artifact in artifacts.values()) if name not in created)
     return RunResult(
@@ -146,7 +146,7 @@ def _run_main_process(
 
     save_study(study, store.root)
     update_index()
-    with _running(pool, study, store, shared):
+    with _running(pool, store, shared):
         execute([plan.split], {plan.split.fingerprint}, {})
         split = source.artifacts[plan.split.fingerprint]
         plan = build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(split))
@@ -161,10 +161,10 @@ def _run_main_process(
 
 
 @contextmanager
-def _running(pool: WorkerPool, study: Study, store: Store, shared: SharedStore | None) -> Iterator[None]:
+def _running(pool: WorkerPool, store: Store, shared: SharedStore | None) -> Iterator[None]:
     """Starts the workers, and stops them however the block ends."""
     try:
-        pool.start(study, store.root, shared.root if shared else None)
+        pool.start(store.root, shared.root if shared else None)
         yield
     finally:
         pool.stop()

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,10 @@ def heartbeat(folder: Path, interval: float = HEARTBEAT_SECONDS) -> Iterator[Hea
 
     def beat() -> None:
         while not stopped.wait(interval):
-            os.utime(signal.path)
+            with suppress(
+                OSError
+            ):  # the stage gives an error if the folder is gone, and the others end without a heartbeat
+                os.utime(signal.path)
 
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
     thread.start()
@@ -48,6 +51,13 @@ def heartbeat(folder: Path, interval: float = HEARTBEAT_SECONDS) -> Iterator[Hea
         stopped.set()
         thread.join()
         signal.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def no_heartbeat(folder: Path) -> Iterator[None]:
+    """For a run of a single process: deletes the file of a distributed run that was killed, so that others can join."""
+    (folder / HEARTBEAT_FILE).unlink(missing_ok=True)
+    yield
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,8 +33,9 @@ from trimtab.storage.shared_store import SharedStore
 from trimtab.storage.stage_locks import StageLocks
 
 _POLL_SECONDS = 0.5
-# The process of `trimtab run` writes the index in this time after it was started again with other weights or files.
-_INDEX_SECONDS = 30.0
+# The process of `trimtab run` writes the index in this time after it was started again with other weights or files, and a
+# shared file system shows it to other hosts.
+INDEX_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def join_run(
     `StoreError` if the folder then holds no such run, or if another version, other data or other weights would give other
     stages here.
     """
-    plan = _wait_for_plan(folder, runtime, wait_seconds)
+    plan = wait_for_plan(folder, runtime, wait_seconds)
     if shared is not None and not shared.root.is_dir():
         raise StoreError(f"--store {shared.root}: no such folder; give the one that `trimtab run` was started with")
     created: list[str] = []
@@ -106,8 +107,11 @@ def find_plan(study: Study, store: Store) -> Plan | None:
     return build_plan(study, human_on_unlabeled=has_human_labels_on_unlabeled(artifact))
 
 
-def _wait_for_plan(folder: Path, runtime: Runtime, wait_seconds: float) -> Plan:
-    """The plan, as soon as the other process has written its study, its split and its index."""
+def wait_for_plan(folder: Path, runtime: Runtime, wait_seconds: float) -> Plan:
+    """The plan, as soon as the other process has written its study, its split and its index.
+
+    Raises `StoreError` if this host would execute other stages, and if the folder has no such run after `wait_seconds`.
+    """
     start = time.monotonic()
     is_waiting = False
     while True:
@@ -142,10 +146,10 @@ def _read_plan(folder: Path) -> Plan | _Missing:
     if hash_study(study) != index.study_sha256:
         return _Missing(f"{folder}: {STUDY_FILE} and {RUN_INDEX_FILE} belong to different runs; run the study again")
     plan = find_plan(study, Store(folder))
-    if plan is None:
-        return _Missing(f"{folder}: the split is not finished")
-    difference = _describe_difference(folder, plan, index)
-    return _Missing(difference, _INDEX_SECONDS) if difference else plan
+    difference = _describe_difference(folder, [build_plan(study).split] if plan is None else plan.stages, index)
+    if difference:
+        return _Missing(difference, INDEX_SECONDS)
+    return plan or _Missing(f"{folder}: the split is not finished")
 
 
 def _load_study(folder: Path) -> Study:
@@ -158,10 +162,10 @@ def _load_study(folder: Path) -> Study:
         raise StoreError(f"{path} cannot be executed here:\n{error}") from error
 
 
-def _describe_difference(folder: Path, plan: Plan, index: RunIndex) -> str:
+def _describe_difference(folder: Path, stages: Sequence[Stage], index: RunIndex) -> str:
     """Names the first stage that the run does not have, or is empty."""
     fingerprints = {name.rpartition("-")[2] for name in index.stages}
-    other = next((stage.name for stage in plan.stages if stage.fingerprint not in fingerprints), None)
+    other = next((stage.name for stage in stages if stage.fingerprint not in fingerprints), None)
     if other is None:
         return ""
     return (

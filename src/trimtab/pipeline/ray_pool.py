@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.errors import ClusterError
 from trimtab.pipeline.child_process import ChildProcess
@@ -47,7 +46,7 @@ class RayPool:
     _is_stopping: bool = False
     _problem: str = ""
 
-    def start(self, study: Study, folder: Path, store: Path | None) -> None:
+    def start(self, folder: Path, store: Path | None) -> None:
         """Raises `ClusterError` if no cluster answers, if it has no room for a worker, or if a node lacks something."""
         self._launcher = ChildProcess(
             LAUNCHER_CODE,
@@ -62,7 +61,7 @@ class RayPool:
             environment={"RAY_USAGE_STATS_ENABLED": "0"},
             is_quiet=True,
         )
-        job = WorkerJob.build(study, folder, store, self.runtime)
+        job = WorkerJob.build(folder, store, self.runtime)
         self._launcher.send(to_line(self._describe_workers(folder.absolute()) | {"job_line": job.to_line()}))
         if not self._is_started.wait(READY_SECONDS):
             self._report_problem(f"--ray {self.address}: no answer from Ray within {READY_SECONDS:g} s")

@@ -39,11 +39,11 @@ def run_stage_worker() -> None:
 
 
 def execute_job(job: WorkerJob, send: Send) -> None:
-    """Executes all stages that no other process executes. A stage that fails is left to the main process."""
-    from trimtab.config.study import Study
-    from trimtab.core.component import validate_settings
-    from trimtab.errors import StoreError
-    from trimtab.pipeline.joined_run import find_plan
+    """Executes all stages that no other process executes. A stage that fails is left to the main process.
+
+    Raises `StoreError` if other weights or files on this host would give other stages.
+    """
+    from trimtab.pipeline.joined_run import INDEX_SECONDS, wait_for_plan
     from trimtab.pipeline.stage import Stage
     from trimtab.pipeline.stage_cache import StageCache
     from trimtab.pipeline.stage_errors import describe_error
@@ -60,10 +60,7 @@ def execute_job(job: WorkerJob, send: Send) -> None:
         token_budget=job.token_budget,
         trainer_arguments=job.trainer_arguments,
     )
-    study = validate_settings(Study, job.study)
-    plan = find_plan(study, store)
-    if plan is None:
-        raise StoreError(f"{store.root} has no finished split")
+    plan = wait_for_plan(store.root, runtime, INDEX_SECONDS)
 
     def leave_to_main_process(stage: Stage, error: Exception) -> bool:
         send("notify", f"{describe_error(error)}; the main process executes {stage.name} again")

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 from trimtab.pipeline.child_process import ChildProcess
 from trimtab.pipeline.stage_scheduler import OnStageStart
@@ -36,9 +35,9 @@ class WorkerProcesses:
     _shared_cores: ExitStack = field(default_factory=ExitStack)
     _is_stopping: bool = False
 
-    def start(self, study: Study, folder: Path, store: Path | None) -> None:
+    def start(self, folder: Path, store: Path | None) -> None:
         self._shared_cores.enter_context(share_cores(self.count + 1, self.runtime))
-        line = WorkerJob.build(study, folder, store, self.runtime).to_line()
+        line = WorkerJob.build(folder, store, self.runtime).to_line()
         handlers: MessageHandlers = {
             "start": self.on_stage_start,
             "notify": self.runtime.notify,

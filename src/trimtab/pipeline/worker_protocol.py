@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from trimtab.config.study import Study
 from trimtab.core.runtime import Runtime
 
 GO_LINE = "go\n"
@@ -34,7 +33,7 @@ class WorkerPool(Protocol):
     def created(self) -> list[str]:
         """The names of the folders that the workers created so far."""
 
-    def start(self, study: Study, folder: Path, store: Path | None) -> None:
+    def start(self, folder: Path, store: Path | None) -> None:
         """Starts the workers, which then wait. `folder` is that of the run, `store` that of shared stages."""
 
     def begin(self) -> None:
@@ -46,9 +45,8 @@ class WorkerPool(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJob:
-    """What a worker needs to know. `study` are its settings as JSON."""
+    """What a worker needs to know besides what is in the folder of the run."""
 
-    study: Mapping[str, Any]
     folder: str
     store: str | None
     device: str
@@ -56,9 +54,8 @@ class WorkerJob:
     trainer_arguments: Mapping[str, Any]
 
     @classmethod
-    def build(cls, study: Study, folder: Path, store: Path | None, runtime: Runtime) -> WorkerJob:
+    def build(cls, folder: Path, store: Path | None, runtime: Runtime) -> WorkerJob:
         return cls(
-            study=study.model_dump(mode="json", exclude_defaults=True),
             folder=str(folder.absolute()),
             store=None if store is None else str(store.absolute()),
             device=runtime.device.partition(":")[0],
