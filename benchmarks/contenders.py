@@ -80,7 +80,12 @@ def _score_in_batches(
         (logprobs * response_mask[:, 1:]).sum(1).tolist()
 
 
-def dpo_trimtab(work: Workload, device: str, budget: int) -> float:
+def dpo_checkpointed(work: Workload, device: str, budget: int) -> float:
+    """The same as `dpo_trimtab`, with gradient checkpointing."""
+    return dpo_trimtab(work, device, budget, gradient_checkpointing=True)
+
+
+def dpo_trimtab(work: Workload, device: str, budget: int, *, gradient_checkpointing: bool = False) -> float:
     """One epoch, including the reference log-probabilities computed before it."""
 
     def run() -> None:
@@ -99,7 +104,12 @@ def dpo_trimtab(work: Workload, device: str, budget: int) -> float:
             token_budget=budget,
             trainer_arguments={"use_cpu": device == "cpu"},
         )
-        settings = DpoSettings(learning_rate=1e-6, batch_size=BATCH_SIZE, lora_r=LORA_R)
+        settings = DpoSettings(
+            learning_rate=1e-6,
+            batch_size=BATCH_SIZE,
+            lora_r=LORA_R,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         with tempfile.TemporaryDirectory() as folder:
             train_dpo(work.loaded.model, examples, settings, runtime, Path(folder), lambda done=1: None)
 

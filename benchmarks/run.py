@@ -164,6 +164,24 @@ def measure_long_texts(options: argparse.Namespace) -> float:
     return float(run_in_subprocess({**task, "run": "dpo_trimtab"})["peak_mb"])
 
 
+def measure_checkpointing(options: argparse.Namespace) -> dict[str, float]:
+    """Memory and time of a DPO step on pairs of 512-token texts, without and with gradient checkpointing, by the tokens of a
+    forward pass. Processor time, which other programs change less, includes the reference's log-probabilities."""
+    base = {
+        "model": "smollm2-135m-instruct",
+        "count": 64,
+        "pairs": options.pairs,
+        "device": options.device,
+        "long": True,
+    }
+    results: dict[str, float] = {}
+    for size in (1_024, 4_096):
+        tasks = [{**base, "run": run, "size": size} for run in ("dpo_trimtab", "dpo_checkpointed")]
+        for name, result in zip(("without", "with"), measure_medians(tasks, options.rounds), strict=True):
+            results |= {f"{key}_{name}_{size}": result[key] for key in ("peak_mb", "seconds", "cpu_seconds")}
+    return results
+
+
 def measure_report(options: argparse.Namespace) -> dict[str, float]:
     """Writes the report of a run with 20,000 pairs, with 1,000 and with 20,000 test prompts."""
     results: dict[str, float] = {}
@@ -196,6 +214,7 @@ def select_benchmarks(options: argparse.Namespace) -> dict[str, Benchmark]:
         "generate_smollm2": lambda: compare_with_baselines(
             "generate", smollm2, 64, options, [{"run": "generate_plain"}]
         ),
+        "checkpointing": lambda: measure_checkpointing(options),
         "scaling": lambda: measure_scaling(options),
         "study": lambda: measure_study(options),
         "seam": lambda: measure_seam(options),

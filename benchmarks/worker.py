@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -36,9 +37,11 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     kind = task["run"].split("_")[0]
     flops = count_required_flops(workload.loaded.model, workload.token_pairs, REQUIRED_PASSES.get(kind, 1))
     peak = measure_peak_flops(device)
+    started = time.process_time()
     seconds = getattr(contenders, task["run"])(workload, device, task.get("size", 1024))
     return {
         "seconds": seconds,
+        "cpu_seconds": time.process_time() - started,
         "per_second": len(workload.token_pairs) / seconds,
         "tokens": sum(map(len, workload.token_pairs)),
         "peak_mb": measure_peak_memory_mb(device),

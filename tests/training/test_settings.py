@@ -117,6 +117,11 @@ def test_settings_round_trip_through_json(settings: dict[str, Any]) -> None:
     assert validate_settings(DpoSettings, parsed.model_dump(mode="json", exclude_unset=True)) == parsed
 
 
+@pytest.mark.parametrize("cls", [SftSettings, DpoSettings, RewardModelSettings, PreferenceModelSettings])
+def test_gradient_checkpointing_does_not_change_the_fingerprint(cls: type[SftSettings]) -> None:
+    assert identity_settings(cls(gradient_checkpointing=True)) == identity_settings(cls())
+
+
 def test_explicit_defaults_do_not_change_the_fingerprint() -> None:
     explicit = validate_settings(
         DpoSettings,

@@ -191,10 +191,15 @@ def test_sft_fits_its_responses_with_and_without_an_adapter(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("duration", "stop_after"), [({"num_train_epochs": 2}, 3), ({"max_steps": 7, "lora_dropout": 0.2}, 5)]
+    ("duration", "stop_after", "changes"),
+    [
+        ({"num_train_epochs": 2}, 3, {}),
+        ({"max_steps": 7, "lora_dropout": 0.2}, 5, {}),
+        ({"max_steps": 7, "lora_dropout": 0.2}, 5, {"gradient_checkpointing": True}),
+    ],
 )
 def test_a_killed_and_resumed_run_gives_identical_weights(
-    tmp_path: Path, duration: dict[str, Any], stop_after: int
+    tmp_path: Path, duration: dict[str, Any], stop_after: int, changes: dict[str, Any]
 ) -> None:
     settings = DpoSettings(learning_rate=1e-2, batch_size=4, lora_r=4, **duration)
     examples = with_reference(tiny_model())
@@ -216,7 +221,9 @@ def test_a_killed_and_resumed_run_gives_identical_weights(
 
     with pytest.raises(KilledError):
         train_dpo(tiny_model(), examples, settings, runtime, tmp_path / "interrupted", interrupt)
-    resumed, log = train_dpo(tiny_model(), examples, settings, runtime, tmp_path / "interrupted", tick)
+    resumed, log = train_dpo(
+        tiny_model(), examples, settings.model_copy(update=changes), runtime, tmp_path / "interrupted", tick
+    )
     for name, weight in adapter_weights(uninterrupted).items():
         assert torch.equal(weight, adapter_weights(resumed)[name]), name
     assert log == uninterrupted_log

@@ -21,8 +21,10 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.pytorch_utils import Conv1D
 
 from trimtab.config.training import DpoSettings, PreferenceModelSettings, RewardModelSettings, SftSettings
+from trimtab.models.loading import find_decoder_layers
 from trimtab.models.packing.layout_probe import select_layout
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair
 from trimtab.models.scoring.logprobs import LogprobReader, ResponseLogprobs
@@ -77,8 +79,10 @@ def tiny(family: str, dtype: torch.dtype, layout: str) -> tuple[Any, BatchLayout
     return model, select_layout(model)
 
 
-def train_kind(kind: str, rank: int, model: Any, layout: BatchLayout, folder: Path) -> list[dict[str, float]]:
-    """Trains for six steps and returns the log."""
+def train_kind(
+    kind: str, rank: int, model: Any, layout: BatchLayout, folder: Path, **changes: Any
+) -> list[dict[str, float]]:
+    """Trains for six steps, in place, and returns the log."""
     runtime = TrainingRuntime(name=kind, seed=3, pad_id=0, layout=layout, token_budget=64)
     settings: dict[str, Any] = {
         "learning_rate": 1e-2,
@@ -86,6 +90,7 @@ def train_kind(kind: str, rank: int, model: Any, layout: BatchLayout, folder: Pa
         "batch_size": 8,
         "warmup_ratio": 0,
         "lora_r": rank,
+        **changes,
     }
     if kind == "sft":
         pairs = [TokenizedPair(prompt=pair.prompt, first=pair.first) for pair in PAIRS]
@@ -114,6 +119,41 @@ def test_training_lowers_its_loss(tmp_path: Path, dtype: str, layout: str, rank:
     log = train_kind(kind, rank, model, selected, tmp_path)
     assert len(log) == 6
     assert log[-1]["loss"] < log[0]["loss"] - 0.02
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("kind", "rank"), KINDS)
+@pytest.mark.parametrize(("layout", "dtype"), [("packed", "bfloat16"), ("unpacked", "float32")])
+def test_gradient_checkpointing_trains_the_same_weights(
+    tmp_path: Path, layout: str, dtype: str, rank: int, kind: str, family: str
+) -> None:
+    dropout = {"lora_dropout": 0.2} if rank else {}
+    logs, weights, calls = [], [], []
+    for enabled in (False, True):
+        model, selected = tiny(family, DTYPES[dtype], layout)
+        count = count_calls(find_first_linear_layer(model))
+        folder = tmp_path / str(enabled)
+        logs.append(train_kind(kind, rank, model, selected, folder, gradient_checkpointing=enabled, **dropout))
+        weights.append(model.state_dict())
+        calls.append(len(count))
+    assert logs[0] == logs[1]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert calls[1] >= calls[0] + 6  # each step computes the layers again
+
+
+def find_first_linear_layer(model: Any) -> Any:
+    """A linear layer inside the first decoder layer. An adapter is added to it, but does not replace it."""
+    parent, attribute = find_decoder_layers(model)
+    layer = getattr(parent, attribute)[0]
+    return next(module for module in layer.modules() if isinstance(module, torch.nn.Linear | Conv1D))
+
+
+def count_calls(module: Any) -> list[None]:
+    """A list that grows with each forward pass of the module."""
+    calls: list[None] = []
+    module.register_forward_pre_hook(lambda *_: calls.append(None))
+    return calls
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gpt_neox"])

@@ -50,6 +50,7 @@ _STUDY_SETTINGS = (
         "weight_decay",
     ),
     *("gradient_accumulation_steps", "output_dir", "per_device_train_batch_size"),
+    *("gradient_checkpointing", "gradient_checkpointing_kwargs"),
 )
 _OPTIMIZATION = (
     *("adam_beta1", "adam_beta2", "adam_epsilon", "average_tokens_across_devices", "data_seed", "dataloader_drop_last"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
@@ -90,7 +90,13 @@ def _target_modules_field(source: str) -> Any:
 
 
 class _CommonSettings(Component):
-    """Settings that all kinds of training share. The sources of the defaults are those of SFT and DPO."""
+    """Settings that all kinds of training share. The sources of the defaults are those of SFT and DPO.
+
+    `gradient_checkpointing` is here, where TRL has it, and is no option of the command line, since it concerns one training.
+    It is not part of a fingerprint: the trained weights are the same, so a training that ran out of memory resumes with it.
+    """
+
+    FINGERPRINT_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"gradient_checkpointing"})
 
     num_train_epochs: float = _epochs_field("paper")
     max_steps: int | None = _max_steps_field("paper")
@@ -102,6 +108,11 @@ class _CommonSettings(Component):
     warmup_ratio: float = Field(0.1, ge=0, lt=1, description="our default; fraction of the training steps")
     weight_decay: float = Field(0.0, ge=0, description="our default")
     max_grad_norm: float = Field(1.0, gt=0, description="our default")
+    gradient_checkpointing: bool = Field(
+        False,
+        description="our default; true stores only the input of each layer for the backward pass, and computes the rest again: "
+        "less memory, more time, the same weights",
+    )
 
     @model_validator(mode="after")
     def _require_one_duration(self) -> Self:

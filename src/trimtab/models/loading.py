@@ -243,4 +243,7 @@ def find_decoder_layers(model: PreTrainedModel, name: str = "the model") -> tupl
             layers = getattr(module, attribute, None)
             if isinstance(layers, torch.nn.ModuleList) and len(layers) == total:
                 return module, attribute
-    raise ModelError(f"layers: cannot find the {total} decoder layers of {name} ({type(model).__name__})")
+    raise ModelError(
+        f"cannot find the {total} decoder layers of {name} ({type(model).__name__}), which `layers` and "
+        "`gradient_checkpointing` need"
+    )

@@ -24,6 +24,8 @@ from trimtab.config.training import TrainingSettings
 from trimtab.core.runtime import ProgressTick
 from trimtab.errors import StudyError, TrainingError
 from trimtab.models.adapters import autocast_bf16
+from trimtab.models.gradient_checkpointing import checkpoint_layers
+from trimtab.models.packing.layout_probe import DropoutDisabled, unwrap_adapter
 from trimtab.models.packing.pair_batch import BatchLayout, TokenizedPair, collate_pairs, shared_prompt_length
 from trimtab.models.sharding import is_sharded
 from trimtab.models.silence_transformers import silence_transformers
@@ -94,12 +96,14 @@ class TrainingJob:
 
 
 def run_training(
-    module: nn.Module, examples: Sequence[TrainingExample], job: TrainingJob, folder: Path, tick: ProgressTick
+    module: DropoutDisabled, examples: Sequence[TrainingExample], job: TrainingJob, folder: Path, tick: ProgressTick
 ) -> list[dict[str, float]]:
     """Trains the module's trainable weights in place and returns the log, one record per step.
 
     Resumes from the latest checkpoint in `folder`, if any. Raises `TrainingError` if the loss is not finite.
     """
+    if job.settings.gradient_checkpointing:
+        checkpoint_layers(unwrap_adapter(module.model))
     batch_size = _examples_per_process(job)
     pairs = map_values(examples, lambda example: example.pair)
     # a packed batch stores the prefix that all of its pairs share once
