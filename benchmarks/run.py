@@ -27,6 +27,9 @@ RESULTS = Path(__file__).parent / "results"
 # Tokens per forward pass of Trimtab, and examples per forward pass of TRL, by device type.
 TOKEN_BUDGETS = {"cpu": 1_024, "cuda": 16_384}
 TRL_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
+# Tokens of a prompt with one response, by model, and the total of these tokens: packed and padded pairs are compared on a GPU.
+PACKING_LENGTHS = {"smollm2-135m-instruct": (512, 2048, 8192), "opt-1.3b": (512, 2048), "opt-tiny": (64,)}
+PACKING_TOKENS = 262_144
 # Minimum number of pairs for any --share: one DPO step.
 MIN_PAIRS = 16
 # Pairs of the whole study: labeled, unlabeled and test.
@@ -182,6 +185,30 @@ def measure_checkpointing(options: argparse.Namespace) -> dict[str, float]:
     return results
 
 
+def measure_packing(name: str, options: argparse.Namespace) -> dict[str, float]:
+    """Packed instead of padded pairs, by the number of tokens of a prompt with one response. Both are the same on a CPU."""
+    results: dict[str, float] = {}
+    for kind in ("score", "dpo"):
+        for length in PACKING_LENGTHS[name]:
+            task = {
+                "module": "benchmarks.packing",
+                "run": f"{kind}_trimtab",
+                "model": name,
+                "device": options.device,
+                "pairs": options.pairs,
+                "size": TOKEN_BUDGETS[device_type(options.device)],
+                "length": length,
+                "count": max(MIN_PAIRS, round(options.share * PACKING_TOKENS / length)),
+            }
+            padded, packed = measure_medians([{**task, "packed": packed} for packed in (False, True)], options.rounds)
+            results |= {
+                f"{kind}_{length}_ratio": packed["per_second"] / padded["per_second"],
+                f"{kind}_{length}_memory_ratio": padded["peak_mb"] / packed["peak_mb"],
+                f"{kind}_{length}_per_second": packed["per_second"],
+            }
+    return results
+
+
 def measure_report(options: argparse.Namespace) -> dict[str, float]:
     """Writes the report of a run with 20,000 pairs, with 1,000 and with 20,000 test prompts."""
     results: dict[str, float] = {}
@@ -225,6 +252,7 @@ def select_benchmarks(options: argparse.Namespace) -> dict[str, Benchmark]:
         for name, count in (("opt-125m", 2048), ("opt-1.3b", 512), ("opt-tiny", MIN_PAIRS))
         for kind, baselines in (("score", plain), ("dpo", trl))
     }
+    shapes |= {f"packing_{name}": partial(measure_packing, name, options) for name in PACKING_LENGTHS}
     large = [name for name in shapes if not name.endswith("tiny")]
     if not options.only:
         return {**default, **({name: shapes[name] for name in large} if device_type(options.device) == "cuda" else {})}
@@ -284,6 +312,10 @@ def print_results(results: dict[str, Any]) -> None:
                 f"{result['other_per_second']:.2f}",
             )
     console.print(table)
+    for name, result in results.items():
+        for key, value in result.items():
+            if name.startswith("packing_") and key.endswith("ratio"):
+                console.print(f"{name}, packed instead of padded: {key.replace('_', ' ')} {value:.2f}")
     if "seam" in results:
         console.print(
             f"SEAM with the call pattern of the released code: {results['seam']['token_ratio']:.1f}x the computed tokens, "

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.attention_roofline import LENGTHS, SHAPES, build_pair, compute_cost, count_visible_keys
+from benchmarks.packing import build_pairs
 from benchmarks.run import main
 from benchmarks.shapes import MEAN_LENGTHS, MODEL_SHAPES, build_random_model, sample_token_pairs
-from benchmarks.workload import count_required_flops
-from trimtab.models.packing.pair_batch import TokenizedPair
+from benchmarks.workload import Workload, count_required_flops
+from trimtab.models.packing.pair_batch import TokenizedPair, build_attention_mask, collate_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +64,33 @@ def test_required_operations_match_the_number_computed_by_hand() -> None:
     body = config.num_hidden_layers * (4 * 32 * 32 + 2 * 32 * 64)
     row = TokenizedPair(prompt=(1,) * 7, first=(2,) * 3, second=(3,) * 2)
     assert count_required_flops(model, [row], 3) == 3 * 2 * (12 * body + 5 * 32 * 512)
+
+
+@pytest.mark.slow
+def test_packed_pairs_are_compared_with_padded_ones(tmp_path: Path) -> None:
+    main(["--only", "packing_opt-tiny", "--rounds", "1", "--share", "0.001", "--results", str(tmp_path)])
+    result = json.loads((tmp_path / "latest.json").read_text())["packing_opt-tiny"]
+    assert result.keys() == {
+        f"{kind}_64_{key}" for kind in ("score", "dpo") for key in ("ratio", "memory_ratio", "per_second")
+    }
+    assert min(result.values()) > 0
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_roofline_of_attention_counts_the_keys_of_the_mask(name: str) -> None:
+    pair = TokenizedPair(prompt=(1,) * 7, first=(2,) * 3, second=(3,) * 2)
+    visible = int(build_attention_mask(collate_pairs([pair], "padded", 0)).sum())
+    assert count_visible_keys(pair) == visible
+    cost = compute_cost(SHAPES[name], pair)
+    assert cost.dense / cost.visible == pytest.approx(12**2 / visible)
+    speedups = [compute_cost(SHAPES[name], build_pair(length)).max_speedup for length in LENGTHS]
+    assert speedups == sorted(speedups)
+    assert speedups[0] > 1
+
+
+def test_long_pairs_have_the_given_length() -> None:
+    pairs = build_pairs(
+        Workload(build_random_model("opt-tiny", "cpu"), [], sample_token_pairs("opt-tiny", 4, 64)), 5, 64
+    )
+    assert [(pair.max_text_length, len(pair)) for pair in pairs] == [(64, 96)] * 5
+    assert len({pair.prompt for pair in pairs}) > 1

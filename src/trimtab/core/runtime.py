@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+# If it is 1, pairs are packed on a GPU as well.
+PACKED_ON_GPU_VARIABLE = "TRIMTAB_PACKED_ON_GPU"
 
 
 class ProgressTick(Protocol):
@@ -57,4 +61,11 @@ class Runtime:
     @property
     def rounding_options(self) -> dict[str, Any]:
         """The options that affect the rounding of results. Processes that share a stage need the same ones."""
-        return {"device": self.device.partition(":")[0], "token_budget": self.token_budget}
+        device = self.device.partition(":")[0]
+        packing = {"packed_on_gpu": True} if device == "cuda" and packs_on_gpu() else {}
+        return {"device": device, "token_budget": self.token_budget, **packing}
+
+
+def packs_on_gpu() -> bool:
+    """Whether the user has asked for packed pairs on a GPU. They were never measured, so padded pairs are the default."""
+    return os.environ.get(PACKED_ON_GPU_VARIABLE) == "1"

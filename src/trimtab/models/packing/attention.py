@@ -164,7 +164,7 @@ def packed_attention_forward(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if layout is None and query.shape[2] == 1 and not _unsupported_option(options) and query.device.type == "cpu":
+    if layout is None and query.shape[2] == 1 and not find_unsupported_option(options) and query.device.type == "cpu":
         prefixes = (
             prefix_states.slice_layer(module.layer_idx, (key[:1, :, :0], value[:1, :, :0])) if prefix_states else []
         )
@@ -177,13 +177,13 @@ def packed_attention_forward(
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **options
         )
-    if option := _unsupported_option(options):
+    if option := find_unsupported_option(options):
         raise ValueError(f"{type(module).__name__}: packed attention does not support {option}")
-    q, k, v = (_autocast_dtype(states[0]) for states in (query, key, value))
+    q, k, v = (to_autocast_dtype(states[0]) for states in (query, key, value))
     return _PackedAttention.apply(q, k, v, layout, scale, sliding_window)[None], None  # type: ignore[no-untyped-call]
 
 
-def _autocast_dtype(states: Tensor) -> Tensor:
+def to_autocast_dtype(states: Tensor) -> Tensor:
     """Convert the states to the autocast dtype. Without autocast they are unchanged.
 
     If float32 weights are trained under autocast, rotary embeddings leave queries and keys in float32 while values are
@@ -193,7 +193,7 @@ def _autocast_dtype(states: Tensor) -> Tensor:
     return states.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else states
 
 
-def _unsupported_option(options: dict[str, Any]) -> str:
+def find_unsupported_option(options: dict[str, Any]) -> str:
     """The first option that these implementations do not support, or an empty string."""
     names = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
     return names[0] if names else "dropout" if options.get("dropout") else ""

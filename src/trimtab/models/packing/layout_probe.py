@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from trimtab.core.runtime import packs_on_gpu
 from trimtab.errors import ModelError
 from trimtab.models.lm_head import get_lm_head
 from trimtab.models.packing import attention
@@ -20,8 +21,10 @@ from trimtab.models.packing.pair_batch import (
     build_attention_mask,
     collate_pairs,
 )
+from trimtab.models.packing.varlen_attention import VARLEN_ATTENTION_NAME, register_varlen_attention
 from trimtab.models.sharding import is_sharded, run_in_root
 
+_PACKED_ATTENTION = (attention.ATTENTION_NAME, VARLEN_ATTENTION_NAME)
 BATCH_LAYOUTS: tuple[BatchLayout, ...] = ("packed", "padded", "separate")
 # Exceptions that model code raises for inputs that it does not support.
 UNSUPPORTED_INPUT_ERRORS = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
@@ -67,7 +70,7 @@ def compute_hidden_states(model: Any, batch: PairBatch, cache: Any = None) -> Te
     causal = unwrap_adapter(model)
     config = causal.config
     inputs: dict[str, Any] = {"position_ids": batch.positions}
-    if config._attn_implementation == attention.ATTENTION_NAME and batch.tokens.shape[0] == 1:
+    if config._attn_implementation in _PACKED_ATTENTION and batch.tokens.shape[0] == 1:
         layout = attention.PackedLayout(tuple(map(tuple, batch.lengths.tolist())), int(batch.prefix_length))
         inputs |= build_packed_inputs(causal, layout)
     elif cache is None and not bool((batch.segments == SECOND).any()):
@@ -121,21 +124,32 @@ def select_layout(model: Any) -> BatchLayout:
     """Select the fastest batch layout in which the model gives the same states as for each response alone.
 
     This is tested on the model itself: some families derive positions from the mask, add biases of their own, or do not
-    support a layout. The model keeps the attention implementation that the layout needs. On a GPU pairs are padded, because
-    a sequence of small blocks would leave it idle. Raises `ModelError` if even separate texts do not reproduce the model's
-    own logits.
+    support a layout. The model keeps the attention implementation that the layout needs. Raises `ModelError` if even separate
+    texts do not reproduce the model's own logits.
     """
     causal = unwrap_adapter(model)
-    if causal.config._attn_implementation == attention.ATTENTION_NAME:
+    if causal.config._attn_implementation in _PACKED_ATTENTION:
         return "packed"
     _check_separate_texts(model)
-    if causal.device.type == "cpu" and causal.config._attn_implementation == "sdpa":
-        attention.register_attention()
-        causal.config._attn_implementation = attention.ATTENTION_NAME
+    packed = _register_packed_attention(causal.device.type)
+    if packed is not None and causal.config._attn_implementation == "sdpa":
+        causal.config._attn_implementation = packed
         if _layout_agrees(model, "packed"):
             return "packed"
         causal.config._attn_implementation = "sdpa"
     return "padded" if _layout_agrees(model, "padded") else "separate"
+
+
+def _register_packed_attention(device_type: str) -> str | None:
+    """The name of the packed attention for this type of device, or None if pairs are padded on it. The blocks of a CPU would
+    leave a GPU idle."""
+    if device_type == "cpu":
+        attention.register_attention()
+        return attention.ATTENTION_NAME
+    if device_type == "cuda" and packs_on_gpu():
+        register_varlen_attention()
+        return VARLEN_ATTENTION_NAME
+    return None
 
 
 @torch.no_grad()
@@ -156,7 +170,7 @@ def require_mask_support(model: Any) -> None:
 
 
 def uses_packed_attention(model: Any) -> bool:
-    """Whether `select_layout` selected packed rows for the model."""
+    """Whether the model generates and is prompted in packed rows, which only a CPU does."""
     return bool(unwrap_adapter(model).config._attn_implementation == attention.ATTENTION_NAME)
 
 
