@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from trimtab.annotators._shared.linear_probe import fit_probe
 from trimtab.annotators.probe import Probe
-from trimtab.annotators.probe.logistic import fit_probe
 from trimtab.cli.runtime import build_runtime
 from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import FeatureSpec

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from trimtab.annotators._shared.linear_probe import C_GRID, fit_probe
 from trimtab.annotators.probe import Probe
-from trimtab.annotators.probe.logistic import C_GRID, fit_probe
 from trimtab.core.annotator_inputs import AnnotatorInputs, PairFeatures
 from trimtab.core.component import build_component
 from trimtab.errors import DataError, StudyError

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from sample_report import REPORT
+
 from trimtab.report.collect.labels import build_label_info
+from trimtab.report.page.html import render_html
+from trimtab.report.page.sections.criteria import build_criteria_tables
 from trimtab.types import Annotation, Metric, Pair, build_user_prompt
 
 PAIRS = [Pair.from_responses(build_user_prompt(f"Question {place}?"), "Yes.", "No.", "first") for place in range(4)]
@@ -44,3 +49,26 @@ def test_reasoning_counts_and_labels_without_text_do_not() -> None:
     reasons = [{"reasoning": {"a_first": text}} for text in ("Hm.", "Hm.", "Hm.", "Well.")]
     assert compute_metrics(*reasons)["duplicate_text_rate"].value == 0.75
     assert "duplicate_text_rate" not in compute_metrics(None, None, {"p_a_by_order": {"a_first": 0.6}}, None)
+
+
+def test_criteria_have_a_row_each_with_their_own_agreement() -> None:
+    def answer(p_a: float, flips: bool) -> dict[str, Any]:
+        return {"p_a": p_a, "weight": 0.25, "order_inconsistent": flips}
+
+    answers = [answer(0.9 if pair.human == "a" else 0.1, place == 0) for place, pair in enumerate(PAIRS)]
+    opposite = [{**each, "p_a": 1 - each["p_a"], "weight": -1.5} for each in answers]
+    labels = {
+        pair.id: Annotation(pair_id=pair.id, p_a=0.6, detail={"criteria": {"kind": one, "rude": other}})
+        for pair, one, other in zip(PAIRS, answers, opposite, strict=True)
+    }
+    info = build_label_info("judged", "criteria", labels, PAIRS, seconds=1.0)
+    assert [each.metrics["agreement"].value for each in info.criteria.values()] == [1, 0]
+    assert info.criteria["kind"].metrics["order_inconsistency"].value == 0.25
+    report = replace(REPORT, labels=(*REPORT.labels, info))
+    (table,) = build_criteria_tables(report)
+    assert [(row.name, row.cells[0]) for row in table.rows] == [("judged: kind", "0.250"), ("judged: rude", "-1.500")]
+    assert '<section id="criteria">' in render_html(report)
+
+
+def test_an_annotator_without_criteria_has_no_table_of_them() -> None:
+    assert build_criteria_tables(REPORT) == ()

@@ -65,6 +65,18 @@ def test_criteria_learn_their_weights_from_the_labeled_pairs(
     assert len({tuple(answer["weight"] for answer in each.values()) for each in criteria}) == 1
 
 
+def test_probes_learn_answers_about_criteria_from_another_model(
+    tiny_model: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    settings = (f"model={tiny_model}", f"strong={tiny_model}", 'criteria={kind: ["Which is kinder?"]}')
+    summary = annotate(tmp_path, POOL[NUM_LABELED:], settings, runtime, "criteria_probe")
+    assert "6 pairs: 6 labeled" in summary
+    rows = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
+    criteria = [row["trimtab_detail"]["criteria"]["kind"] for row in rows]
+    assert len({each["p_a"] for each in criteria}) == len(rows)
+    assert all(20 <= each["held_out_pairs"] <= NUM_LABELED for each in criteria)
+
+
 def test_criteria_that_ask_a_model_of_a_study_need_a_study(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="annotator criteria: weak: @weak is a model of a study"):
         annotate(tmp_path, POOL, ("weak=@weak",), runtime, "criteria")

@@ -9,12 +9,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from trimtab.annotators._shared.linear_probe import LinearProbe, fit_probe, require_finite_features
 from trimtab.annotators._shared.supervised import select_most_confident
-from trimtab.annotators.probe.logistic import LinearProbe, fit_probe
 from trimtab.core.annotator_inputs import AnnotatorInputs, FeatureSpec, LabelField, PairFeatures, Requirements
 from trimtab.core.component import Component
 from trimtab.core.human_labels import require_human_labels
-from trimtab.errors import DataError
 from trimtab.types import Annotation, Choice, Cost, Pair
 
 
@@ -62,7 +61,7 @@ class Probe(Component):
     def _train(self, inputs: AnnotatorInputs) -> LinearProbe:
         human = require_human_labels("probe", inputs.labeled_pairs)
         labeled = [pair for pair in inputs.labeled_pairs if pair.id in human]
-        rows = {pair.id: _require_finite(pair, inputs.features[pair.id]) for pair in labeled}
+        rows = {pair.id: require_finite_features("probe", pair, inputs.features[pair.id]) for pair in labeled}
         groups = {pair.id: pair.prompt_id for pair in labeled}
         probe = _fit_sorted(rows, human, groups, {})
         for _ in range(self.self_training_rounds - 1):
@@ -88,16 +87,6 @@ def _fit_sorted(
         [groups[key] for key in keys],
         [weights.get(key, 1.0) for key in keys],
     )
-
-
-def _require_finite(pair: Pair, features: PairFeatures) -> Any:
-    values = np.asarray(features.values, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"probe: the hidden states of labeled pair {pair.id} are not finite, which intact weights do not produce; "
-            "check the model's weights for NaN, or set dtype: float32"
-        )
-    return values
 
 
 def _annotate(pair_id: str, features: PairFeatures, probe: LinearProbe, detail: Mapping[str, Any]) -> Annotation:

@@ -192,7 +192,9 @@ def _compute_criterion_inconsistency(details: Sequence[Mapping[str, Any]], num_l
     """By `order_inconsistency.CRITERION`, the share of pairs on which the two orders of a criterion contradict each other."""
     criteria = [detail["criteria"] for detail in details if "criteria" in detail]
     return {
-        f"order_inconsistency.{name}": _rate([each[name]["order_inconsistent"] for each in criteria], num_labels)
+        f"order_inconsistency.{name}": _rate(
+            [each[name]["order_inconsistent"] for each in criteria if "order_inconsistent" in each[name]], num_labels
+        )
         for name in dict.fromkeys(name for each in criteria for name in each)
     }
 

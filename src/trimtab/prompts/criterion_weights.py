@@ -26,9 +26,23 @@ class CriterionWeights:
 
     def combine(self, answers: PairAnswers, order: Order | None = None) -> float:
         """The weighted sum of the log-odds of `a`, in nats: in one presentation order, or averaged over both."""
-        return math.fsum(
-            weight * value for weight, value in zip(self.by_criterion.values(), answers.log_odds(order), strict=True)
-        )
+        return self.combine_log_odds(answers.log_odds(order))
+
+    def combine_log_odds(self, values: Sequence[float]) -> float:
+        """The weighted sum of log-odds by criterion."""
+        return math.fsum(weight * value for weight, value in zip(self.by_criterion.values(), values, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabeledAnswers:
+    """A model's answers about the labeled pairs, and the human labels of these pairs: 1 for `a`, 0 for `b`.
+
+    If there are too few, `problem` is the reason, and nothing can be fitted.
+    """
+
+    usable: Sequence[PairAnswers]
+    targets: Any
+    problem: str = ""
 
 
 def to_probability(margin: float) -> float:
@@ -36,21 +50,34 @@ def to_probability(margin: float) -> float:
     return 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
 
 
-def fit_criteria(
+def ask_about_labeled_pairs(
     kind: str, engine: Engine, prompts: Mapping[str, Sequence[CriterionPrompt]], labeled_pairs: Sequence[Pair]
-) -> CriterionWeights:
-    """Asks about the labeled pairs and fits the weights. Raises `DataError` if there are too few human labels."""
+) -> LabeledAnswers:
+    """Asks about the pairs with a human label, in an order that depends only on them.
+
+    Raises `DataError` if there are too few human labels.
+    """
     human = require_human_labels(kind, labeled_pairs)
     labeled = sorted((pair for pair in labeled_pairs if pair.id in human), key=lambda pair: text_hash(pair.id))
     answers = ask_about_pairs(engine, prompts, labeled)
     usable = [each for each in answers if not each.error]
+    problem = ""
     if len(usable) < MIN_TRAINING_PAIRS:
         reason = next(each.error for each in answers if each.error)
         problem = f"the model answered about {len(usable)} of {len(labeled)} labeled pairs: {reason}"
-        return CriterionWeights(by_criterion={}, problem=problem)
-    rows = np.array([each.log_odds() for each in usable])
     targets = np.array([human[each.pair.id] == "a" for each in usable], dtype=np.float64)
-    weights = fit_criterion_weights(rows, targets)
+    return LabeledAnswers(usable=usable, targets=targets, problem=problem)
+
+
+def fit_criteria(
+    kind: str, engine: Engine, prompts: Mapping[str, Sequence[CriterionPrompt]], labeled_pairs: Sequence[Pair]
+) -> CriterionWeights:
+    """Asks about the labeled pairs and fits the weights. Raises `DataError` if there are too few human labels."""
+    answers = ask_about_labeled_pairs(kind, engine, prompts, labeled_pairs)
+    if answers.problem:
+        return CriterionWeights(by_criterion={}, problem=answers.problem)
+    rows = np.array([each.log_odds() for each in answers.usable])
+    weights = fit_criterion_weights(rows, answers.targets)
     return CriterionWeights(by_criterion=dict(zip(prompts, map(float, weights), strict=True)))
 
 

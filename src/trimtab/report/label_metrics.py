@@ -31,6 +31,14 @@ LABEL_METRICS = (
         "difference between the responses of a round.",
     ),
     MetricInfo(
+        name="answer_agreement",
+        label="Agreement with the strong model",
+        better="higher",
+        count_noun="pairs",
+        description="The share of labeled pairs on which a probe that was fitted without them prefers the same response as the "
+        "strong model by this criterion.",
+    ),
+    MetricInfo(
         name="model_preference",
         label="Preferred",
         better="neither",

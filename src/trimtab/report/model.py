@@ -14,6 +14,7 @@ from trimtab.config.names import SFT_ROW, is_sft_row
 from trimtab.errors import DataError
 from trimtab.metrics.judge_quality import JudgedArm, JudgedCriterion, RaterAgreement
 from trimtab.metrics.label_certificate import LabelCertificate
+from trimtab.metrics.label_criteria import LabelCriterion
 from trimtab.metrics.model_preference import ModelPreference
 from trimtab.report.collect.label_worth import LabelWorthInfo
 from trimtab.report.collect.rewards import RewardInfo
@@ -119,6 +120,7 @@ class LabelInfo:
 
     `source` is the stage that annotated, before any filter. Arms with the same source share its `cost`. `certificate` is that
     of the filter `certified`. `model_preferences` compare the models that wrote the responses, if the data names them.
+    `criteria` are those of the annotator, if it has any.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -132,6 +134,7 @@ class LabelInfo:
     cost: Cost = field(default_factory=Cost)
     certificate: LabelCertificate | None = None
     model_preferences: tuple[ModelPreference, ...] = ()
+    criteria: Mapping[str, LabelCriterion] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 
+from trimtab.metrics.label_criteria import summarize_label_criteria
 from trimtab.metrics.label_quality import (
     Labels,
     compute_agreement,
@@ -49,6 +50,9 @@ def build_label_info(
         source=source,
         n_pairs=len(annotations),
         metrics=metrics,
+        criteria=summarize_label_criteria(
+            unfiltered or annotations, human, {pair.id: pair.prompt_id for pair in pairs}
+        ),
         histogram=build_label_histogram({pair_id: label.p_a for pair_id, label in annotations.items()}, human),
         # Completions cached by another arm took no time in this stage.
         cost=replace(cost, seconds=max(seconds, cost.seconds)),

@@ -11,6 +11,7 @@ from trimtab.report.model import Report
 from trimtab.report.page.sections.certificates import build_certificate_tables, build_certificates_section
 from trimtab.report.page.sections.comparisons import build_comparison_tables, build_comparisons_section
 from trimtab.report.page.sections.cost import build_cost_section
+from trimtab.report.page.sections.criteria import build_criteria_section, build_criteria_tables
 from trimtab.report.page.sections.data import build_data_section
 from trimtab.report.page.sections.headline import build_headline_section
 from trimtab.report.page.sections.judges import build_judge_tables, build_judges_section
@@ -44,6 +45,7 @@ SECTIONS: tuple[Callable[[PageContents], Section | None], ...] = (
     build_side_effects_section,
     build_similarities_section,
     build_labels_section,
+    build_criteria_section,
     build_response_models_section,
     build_certificates_section,
     build_inference_cost_section,
@@ -67,6 +69,7 @@ TERMINAL_TABLES: tuple[Callable[[Report], Sequence[Table]], ...] = (
     build_similarity_tables,
     build_reward_tables,
     build_label_tables,
+    build_criteria_tables,
     build_response_model_tables,
     build_certificate_tables,
     build_judge_tables,
