@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from json.encoder import encode_basestring
 from typing import Any, Literal
 
 Choice = Literal["a", "b"]
@@ -23,8 +23,8 @@ ROLES: tuple[Role, ...] = ("tools", "system", "user", "assistant", "tool")
 
 
 def text_hash(*parts: str) -> str:
-    """Hex digest (32 characters) of the parts; the boundaries between parts affect the result."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:32]
+    """Hex digest (32 characters) of the parts as a JSON array; the boundaries between parts affect the result."""
+    return hashlib.sha256(f"[{', '.join(map(encode_basestring, parts))}]".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

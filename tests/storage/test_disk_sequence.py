@@ -14,7 +14,7 @@ from trimtab.errors import StoreError
 from trimtab.storage import disk_sequence, row_groups
 from trimtab.storage.artifacts import Draft
 from trimtab.storage.disk_sequence import DiskSequence, LazySequence, join_sequences, select_values
-from trimtab.storage.id_index import IdIndex, find_first_and_last, hash_ids
+from trimtab.storage.id_index import IdIndex, find_first_and_last, hash_id, hash_ids
 from trimtab.storage.stored_table import StoredTable, ValuesById
 
 TEXTS = ["one", "", "half a character: \ud83d", "two\nlines", "é" * 1000]
@@ -42,6 +42,34 @@ def test_values_on_disk_read_like_a_list(monkeypatch: pytest.MonkeyPatch, max_me
         values[5]
     stored.append("after a read")
     assert list(stored.as_sequence()) == [*TEXTS, "after a read"]
+
+
+@pytest.mark.parametrize("read_ahead", [1, 7, 2**18])
+def test_values_are_read_in_any_order(monkeypatch: pytest.MonkeyPatch, read_ahead: int) -> None:
+    monkeypatch.setattr(disk_sequence, "READ_AHEAD", read_ahead)
+    texts = [f"text {number}" * (number % 3) for number in range(60)]
+    values = store(texts).as_sequence()
+    orders = (range(60), range(59, -1, -1), range(0, 60, 7), [30, 31, 2, 59, 0, 0, 58])
+    for order in orders:
+        assert [values[position] for position in order] == [texts[position] for position in order]
+    assert list(zip(values, values[3:], strict=False)) == list(zip(texts, texts[3:], strict=False))
+
+
+def test_values_in_order_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_sequence, "READ_AHEAD", 100)
+    stored, sizes = store([f"{number:10}" for number in range(40)]), list[int]()
+    read = stored._file.read
+
+    def record_size(size: int) -> bytes:
+        sizes.append(size)
+        return read(size)
+
+    monkeypatch.setattr(stored._file, "read", record_size)
+    list(stored.as_sequence())
+    assert sizes == [100] * 4
+    for position in (0, 30, 10):
+        stored.read(position)
+    assert sizes[4:] == [10, 10, 10]
 
 
 def test_a_full_disk_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +101,17 @@ def test_an_id_is_found_at_its_first_position() -> None:
     with pytest.raises(KeyError):
         index.get("")
     assert IdIndex([]).find("id 0") is None
+    assert index.get_all(reversed(ids[:500])).tolist() == list(range(499, -1, -1))
+    for missing in ("id 500", "zzz", ""):
+        with pytest.raises(KeyError):
+            index.get_all(["id 3", missing])
+    assert IdIndex([]).get_all([]).tolist() == []
+
+
+def test_an_id_in_hexadecimal_digits_is_its_own_digest() -> None:
+    ids = ["0" * 32, "ab" * 16, "AB" * 16, "a b " * 8, "é" * 32]
+    assert [hash_id(each).hex() == each for each in ids] == [True, True, False, False, False]
+    assert [IdIndex(ids).find(each) for each in ids] == [0, 1, 2, 3, 4]
 
 
 def test_the_first_and_the_last_position_of_each_id_are_found() -> None:

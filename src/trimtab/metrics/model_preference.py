@@ -34,6 +34,8 @@ def compare_models(
 
     `prompts` is the prompt's id by pair id; pairs of one prompt are not independent.
     """
+    if not models:
+        return []
     outcomes: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     clusters: dict[tuple[str, str], list[str]] = defaultdict(list)
     for label in labels:

@@ -69,11 +69,12 @@ class File(Component):
     def read_rows(self) -> Iterator[SourceRow | RowFailure]:
         """The unparsed rows of all files, with the file and the number of each row."""
         for file in find_files(self.path):
+            path = str(file)
             for number, row in enumerate(read_rows(file), start=1):
                 if isinstance(row, SourceRow):
-                    yield replace(row, file=str(file), number=number)
+                    yield SourceRow(location=row.location, cells=row.cells, file=path, number=number)
                 else:
-                    yield replace(row, file=str(file), row=number)
+                    yield replace(row, file=path, row=number)
 
     def content_hash(self) -> str:
         """SHA-256 of the files' bytes."""

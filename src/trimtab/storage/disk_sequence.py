@@ -8,7 +8,7 @@ import threading
 import weakref
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar, overload
@@ -23,6 +23,8 @@ U = TypeVar("U")
 Positions = NDArray[np.int64]
 # Bytes of values that are held in memory before a file is created.
 MAX_MEMORY = 2**23
+# Bytes that are read at once if values are read in order, and positions that are Python numbers at the same time.
+READ_AHEAD, POSITIONS_PER_BATCH = 2**18, 4096
 
 
 class LazySequence(Sequence[T]):
@@ -44,6 +46,10 @@ class LazySequence(Sequence[T]):
         if isinstance(index, slice):
             return LazySequence(self._get_value, self._positions[index])
         return self._get_value(int(self._positions[index]))
+
+    def __iter__(self) -> Iterator[T]:
+        for start in range(0, len(self._positions), POSITIONS_PER_BATCH):
+            yield from map(self._get_value, self._positions[start : start + POSITIONS_PER_BATCH].tolist())
 
     def __eq__(self, other: object) -> bool:
         """Whether the other sequence, of any type, has equal values."""
@@ -89,6 +95,8 @@ class DiskSequence(Generic[T]):
         self._ends = array("q", [0])
         self._file = tempfile.SpooledTemporaryFile(MAX_MEMORY)  # noqa: SIM115 - closed with this object
         self._is_at_end = True
+        # The bytes that were read last.
+        self._window, self._window_start = b"", 0
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
 
@@ -110,14 +118,23 @@ class DiskSequence(Generic[T]):
 
     def read(self, position: int) -> T:
         start, stop = self._ends[position], self._ends[position + 1]
+        with self._lock:
+            if not self._window_start <= start <= stop <= self._window_start + len(self._window):
+                self._read_window(start, stop)
+            offset = start - self._window_start
+            data = self._window[offset : offset + stop - start]
+        return self._decode(data)
+
+    def _read_window(self, start: int, stop: int) -> None:
+        """Reads these bytes, and those after them if the bytes were read in order so far."""
+        is_next = self._window_start <= start < self._window_start + len(self._window) + READ_AHEAD
         try:
-            with self._lock:
-                self._is_at_end = False
-                self._file.seek(start)
-                data = self._file.read(stop - start)
+            self._is_at_end = False
+            self._file.seek(start)
+            self._window = self._file.read(max(stop - start, READ_AHEAD if is_next else 0))
         except OSError as error:  # what was written last can still be in a buffer
             _raise_disk_error(error)
-        return self._decode(data)
+        self._window_start = start
 
     def as_sequence(self) -> LazySequence[T]:
         return LazySequence(self.read, np.arange(len(self), dtype=np.int64))

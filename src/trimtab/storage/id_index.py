@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 # The NumPy type of a digest.
-DIGEST_TYPE = f"S{_DIGEST_BYTES}"
+DIGEST_TYPE = f"S{DIGEST_BYTES}"
 
 
 def hash_ids(ids: Iterable[str]) -> NDArray[np.bytes_]:
@@ -22,7 +22,15 @@ def hash_ids(ids: Iterable[str]) -> NDArray[np.bytes_]:
 
 
 def hash_id(item_id: str) -> bytes:
-    return hashlib.blake2b(item_id.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+    """A digest of 16 bytes. The id of a pair or of a prompt is one already, in hexadecimal digits."""
+    if len(item_id) == 2 * DIGEST_BYTES:
+        try:
+            digest = bytes.fromhex(item_id)
+        except ValueError:
+            digest = b""
+        if digest.hex() == item_id:
+            return digest
+    return hashlib.blake2b(item_id.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def find_first_and_last(digests: NDArray[np.bytes_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -51,6 +59,16 @@ class IdIndex:
         if position is None:
             raise KeyError(item_id)
         return position
+
+    def get_all(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
+        """The positions of many ids. Raises `KeyError` if one of them has none."""
+        digests = hash_ids(item_ids)
+        places = np.searchsorted(self._digests, digests)
+        is_found = places < len(self._digests)
+        is_found[is_found] = self._digests[places[is_found]] == digests[is_found]
+        if not is_found.all():
+            raise KeyError(int(np.flatnonzero(~is_found)[0]))
+        return self._positions[places]
 
     def find(self, item_id: str) -> int | None:
         """The position of the id; None if there is none."""

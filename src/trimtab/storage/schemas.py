@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,6 @@ ANNOTATION_SCHEMA = pa.schema(
     ]
 )
 _NO_COST = Cost()
-_ANNOTATION_FIELDS = ("pair_id", "p_a", "margin", "status", "note", "detail")
 # Hashes of normalized prompts.
 PROMPT_HASH_SCHEMA = pa.schema([("prompt_hash", pa.string())])
 # The row of a file that each pair was read from.
@@ -198,15 +198,30 @@ def create_annotation_sequence() -> DiskSequence[Annotation]:
 
 
 def _encode_annotation(annotation: Annotation) -> bytes:
-    values = [getattr(annotation, name) for name in _ANNOTATION_FIELDS]
-    cost = None if annotation.cost == _NO_COST else cost_to_columns(annotation.cost)
-    return json.dumps([*values, cost], default=float).encode()
+    p_a, margin, cost = annotation.p_a, annotation.margin, annotation.cost
+    values = (
+        str(annotation.pair_id),
+        None if p_a is None else float(p_a),  # numbers of NumPy have another form in a file
+        None if margin is None else float(margin),
+        str(annotation.status),
+        str(annotation.note),
+        "" if cost == _NO_COST else json.dumps(cost_to_columns(cost), default=float),
+        json.dumps(annotation.detail, default=float) if annotation.detail else "",
+    )
+    return marshal.dumps(values)
 
 
 def _decode_annotation(data: bytes) -> Annotation:
-    *values, cost = json.loads(data)
-    fields = dict(zip(_ANNOTATION_FIELDS, values, strict=True))
-    return Annotation(**fields, cost=_NO_COST if cost is None else Cost(**cost))
+    pair_id, p_a, margin, status, note, cost, detail = marshal.loads(data)  # noqa: S302 - written by this process
+    return Annotation(
+        pair_id=pair_id,
+        p_a=p_a,
+        margin=margin,
+        status=status,
+        note=note,
+        cost=Cost(**json.loads(cost)) if cost else _NO_COST,
+        detail=json.loads(detail) if detail else {},
+    )
 
 
 def load_annotations(artifact: Artifact) -> Mapping[str, Annotation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, tee
 from typing import Any
 
 from trimtab.data.parsing.label_files import LABEL_PREFIX, UNUSABLE
@@ -13,6 +14,7 @@ from trimtab.data.parsing.rows import SourceRow, UnreadableValue
 from trimtab.errors import StudyError
 from trimtab.sources.file import File
 from trimtab.storage.id_index import IdIndex
+from trimtab.storage.row_groups import iter_batches
 from trimtab.types import Annotation, Choice, Dataset, Preference, RowFailure, RowOrigin
 from trimtab.workflows.export import build_trl_row
 
@@ -34,21 +36,26 @@ class LabeledFile:
         Duplicates of a row have its label. An unusable row has the reason in its note. Rows that were not sampled are left out.
         """
         failures = {(failure.file, failure.row): failure for failure in self.dataset.failures}
-        positions = IdIndex(label.pair_id for label in self.labels)
-        for row, origin in join_origins(self._read_rows(), self.dataset.origins):
+        index = IdIndex(label.pair_id for label in self.labels)
+        origins, same_origins = tee(self.dataset.origins)
+        positions = chain.from_iterable(
+            index.get_all(origin.pair_id for origin in batch).tolist() for batch in iter_batches(same_origins)
+        )
+        for row, origin in join_origins(self._read_rows(), origins):
             file, number = get_place(row)
-            cells = row.cells if isinstance(row, SourceRow) else {}
             label_columns: LabelRow = {"file": file, "row": number}
             if origin is not None:
-                label_columns |= self._describe_label(positions.get(origin.pair_id), origin)
+                label_columns |= self._describe_label(next(positions), origin)
             elif failure := failures.get((file, number)):
                 if failure.kind == "duplicate":  # of a pair that was not sampled
                     continue
                 label_columns |= {"preferred": None, "probability": None, "status": UNUSABLE, "note": failure.reason}
             else:
                 continue
-            own = {name: None if isinstance(value, UnreadableValue) else value for name, value in cells.items()}
-            yield own | {LABEL_PREFIX + name: value for name, value in label_columns.items()}
+            labeled = _read_cells(row)
+            for name, value in label_columns.items():
+                labeled[LABEL_PREFIX + name] = value
+            yield labeled
 
     def iter_trl_rows(self) -> Iterator[LabelRow]:
         """One row for each labeled pair, in TRL's conversational preference format."""
@@ -104,6 +111,12 @@ class LabeledFile:
         if self.source.rating_column is None:
             return rows
         return pair_rated_responses(rows, self.source.rating_column, self.source.column_settings)
+
+
+def _read_cells(row: SourceRow | RowFailure) -> LabelRow:
+    if isinstance(row, RowFailure):
+        return {}
+    return {name: None if type(value) is UnreadableValue else value for name, value in row.cells.items()}
 
 
 def join_origins(

@@ -141,9 +141,8 @@ def _describe_unchecked_labels(
 def _find_first(dataset: Dataset) -> NDArray[np.int8]:
     """The response of each pair that comes first in its row: 1 for `a`, -1 for `b`, 0 if the pair has no row."""
     first = np.zeros(len(dataset.pairs), dtype=np.int8)
-    positions = IdIndex(pair.id for pair in dataset.pairs)
-    for origin in dataset.origins:
-        first[positions.get(origin.pair_id)] = _SIGNS[origin.first]
+    positions = IdIndex(pair.id for pair in dataset.pairs).get_all(origin.pair_id for origin in dataset.origins)
+    first[positions] = [_SIGNS[origin.first] for origin in dataset.origins]
     return first
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,8 @@ from trimtab.storage.schemas import LABELS_METADATA
 
 FileRow = dict[str, Any]
 ReadRows = Callable[[], Iterable[FileRow]]
+# The types of the values of a column of texts.
+_TEXT_TYPES = {str, type(None)}
 
 
 def write_rows(path: Path, read_rows: ReadRows, detail: str) -> None:
@@ -103,7 +106,7 @@ def _try_schema(out: BinaryIO, read_rows: ReadRows, schema: pa.Schema) -> pa.Sch
 def _build_table(rows: Sequence[FileRow], schema: pa.Schema) -> pa.Table:
     """The rows, with the types of the schema or wider ones, and new columns at the end."""
     types = {field.name: field.type for field in schema}
-    names = dict.fromkeys([*types, *(name for row in rows for name in row)])
+    names = dict.fromkeys(chain(types, *rows))
     columns = {name: _build_column([row.get(name) for row in rows], types.get(name, pa.null())) for name in names}
     return pa.table(columns).replace_schema_metadata(LABELS_METADATA)
 
@@ -111,6 +114,8 @@ def _build_table(rows: Sequence[FileRow], schema: pa.Schema) -> pa.Table:
 def _build_column(values: list[Any], known: pa.DataType) -> pa.Array:
     """The values with the type that fits them and `known`; if there is none, lists and objects as JSON text."""
     try:
+        if known == pa.string() and {type(value) for value in values} <= _TEXT_TYPES:
+            return pa.array(values, known)
         column = None if known == pa.string() else pa.array(values)
         if column is not None and _is_writable(column.type):
             merged = _merge_types(known, column.type)

@@ -23,6 +23,7 @@ REFUSED_COLUMNS = {
     **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "Trimtab reads only text"),
     "functions": "expected tool definitions in the column 'tools'",
 }
+_REFUSED_NAMES = tuple(sorted(REFUSED_COLUMNS))
 
 
 def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSettings, used: Collection[str]) -> Prompt:
@@ -30,8 +31,8 @@ def add_context(turns: Prompt, cells: Mapping[str, Any], settings: ColumnSetting
 
     Raises `UnusableRowError` if the row has images or audio, two system prompts, or an unreadable history.
     """
-    for name in sorted(REFUSED_COLUMNS.keys() & cells.keys()):
-        if name not in used and not is_empty(cells[name]):
+    for name in _REFUSED_NAMES:
+        if name in cells and name not in used and not is_empty(cells[name]):
             raise UnusableRowError(f"{name!r} is not empty: {REFUSED_COLUMNS[name]}")
     history = _history_column(settings)
     if history is not None and history not in used and not is_empty(cells.get(history)):

@@ -24,11 +24,6 @@ class _RepeatedKeyError(ValueError):
     """An object has the same key twice, so one of the two values would be lost."""
 
 
-def parse_json(text: str) -> Any:
-    """Parses JSON. Raises `ValueError` or `RecursionError`; an object that repeats a key is invalid."""
-    return json.loads(text, object_pairs_hook=_build_object)
-
-
 def _build_object(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     built = dict(items)
     if len(built) != len(items):
@@ -36,6 +31,15 @@ def _build_object(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         repeated = next(name for name in built if names.count(name) > 1)
         raise _RepeatedKeyError(f"the key {format_column(repeated)!r} occurs twice in one object")
     return built
+
+
+# `json.loads` would create a decoder for each text.
+_decode_json = json.JSONDecoder(object_pairs_hook=_build_object).decode
+
+
+def parse_json(text: str) -> Any:
+    """Parses JSON. Raises `ValueError` or `RecursionError`; an object that repeats a key is invalid."""
+    return _decode_json(text)
 
 
 def read_json_lines(file: Path, stream: TextIO) -> Iterator[SourceRow | RowFailure]:

@@ -47,7 +47,7 @@ def find_label_columns(cells: Cells, first: str, settings: ColumnSettings) -> li
 
 def find_contradicting_scores(cells: Cells) -> list[tuple[str, str]]:
     """Pairs of columns, such as `score_chosen` and `score_rejected`, in which the chosen response has no higher number."""
-    names = [name for name in cells if _CHOSEN_SCORE.search(name)]
+    names = [name for name in cells if "chosen" in name and _CHOSEN_SCORE.search(name)]
     pairs = [(name, name.replace("chosen", "rejected")) for name in names]
     return [(chosen, rejected) for chosen, rejected in pairs if _is_at_most(cells[chosen], cells.get(rejected))]
 

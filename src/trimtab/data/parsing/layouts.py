@@ -32,7 +32,7 @@ Responses = tuple[Prompt, str, str]
 _TURN_HEADING = re.compile(r"(#{1,4} ?(assistant|response|answer)|assistant|gpt|bot) ?:", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ParsedPair:
     """A row's pair and the name of its layout. `unread` are the columns that an unlabeled row has besides its texts.
 

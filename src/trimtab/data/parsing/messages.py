@@ -46,8 +46,10 @@ _NEXT_ROLES: dict[Role, tuple[Role, ...]] = {
 
 def is_message_list(value: Any) -> bool:
     """Whether a cell holds messages: a list, or an object of equally long lists, as some libraries store a list."""
-    if not _is_message(value):
+    if not isinstance(value, dict):
         return isinstance(value, list)
+    if not _is_message(value):
+        return False
     items = [item for item in value.values() if not is_missing(item)]
     return bool(items) and all(isinstance(item, list) for item in items)
 
@@ -194,6 +196,8 @@ def validate_turns(turns: Prompt, location: str = "'prompt'") -> Prompt:
     They accept optional tools and system turns, then alternating user and assistant turns. The results of an assistant turn's
     tool calls may follow it. The last turn is the user's, or the result of a call.
     """
+    if len(turns) == 1 and turns[0].role == "user":
+        return turns
     dialog = turns
     for role in ("tools", "system"):
         dialog = dialog[1:] if dialog and dialog[0].role == role else dialog

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import heapq
-import json
+import marshal
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.data.parsing.row_origins import RowOrigins
 from trimtab.storage.disk_sequence import DiskSequence, LazySequence, Positions
-from trimtab.storage.id_index import DIGEST_TYPE, hash_id
+from trimtab.storage.id_index import DIGEST_BYTES, DIGEST_TYPE, hash_id
 from trimtab.types import Choice, FailureKind, Message, Pair, RowFailure, RowOrigin
 
 # A label is one byte: its position here.
 _LABELS: tuple[Choice | None, ...] = (None, "a", "b")
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _NO_LABEL, _LABEL_A, _LABEL_B = range(3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PairRow:
     """`is_guess`: the row has neither a prompt nor turns, so whether it starts with a prompt depends on the other rows."""
 
@@ -40,11 +40,12 @@ class DistinctPairs:
 
 
 class PairRows:
-    """Rows in order, of which 27 bytes each are in memory, and all failures."""
+    """Rows in order, of which 38 bytes each are in memory, and all failures."""
 
     def __init__(self) -> None:
-        self._rows = DiskSequence[list[Any]](_encode_values, _decode_values)
-        self._digests, self._labels, self._guesses, self._has_origin = (bytearray() for _ in range(4))
+        self._rows = DiskSequence[tuple[Any, ...]](_encode_values, _decode_values)
+        self._digests, self._labels, self._guesses = (bytearray() for _ in range(3))
+        self._origins = RowOrigins()
         # With the number of rows before it.
         self._failures: list[tuple[int, RowFailure]] = []
 
@@ -60,7 +61,7 @@ class PairRows:
         self._digests += hash_id(row.pair.id)
         self._labels.append(_LABELS.index(row.pair.human))
         self._guesses.append(row.is_guess)
-        self._has_origin.append(row.origin is not None)
+        self._origins.append(row.origin)
 
     def select_distinct(self, guess_problem: str = "") -> DistinctPairs:
         """Keeps each pair once. A label overrides a missing one; opposite labels make every row of the pair a failure.
@@ -72,20 +73,17 @@ class PairRows:
         is_duplicate = ~(is_guess | is_opposite | is_first)
         failures: list[tuple[int, RowFailure]] = []
         for position in np.flatnonzero(~is_first | is_opposite):
-            row = _build_row(self._rows.read(int(position)))
             if is_guess[position]:
-                failure = _build_failure(row, guess_problem)
+                failure = self._build_failure(int(position), guess_problem)
             elif is_opposite[position]:
-                failure = _build_failure(row, "duplicate pair with opposite labels")
+                failure = self._build_failure(int(position), "duplicate pair with opposite labels")
             else:
-                failure = _build_failure(row, "duplicate pair", "duplicate")
+                failure = self._build_failure(int(position), "duplicate pair", "duplicate")
             failures.append((int(position), failure))
         kept = is_first & ~is_opposite
         return DistinctPairs(
             pairs=LazySequence(lambda position: self._read_pair(position, labels), np.flatnonzero(kept)),
-            origins=LazySequence(
-                self._read_origin, np.flatnonzero((kept | is_duplicate) & _as_flags(self._has_origin))
-            ),
+            origins=LazySequence(self._read_origin, np.flatnonzero((kept | is_duplicate) & self._origins.list_rows())),
             failures=[failure for _, failure in heapq.merge(self._failures, failures, key=lambda each: each[0])],
         )
 
@@ -106,59 +104,35 @@ class PairRows:
         return is_first, is_opposite, pair_labels
 
     def _read_pair(self, position: int, labels: NDArray[np.uint8]) -> Pair:
-        return _build_pair(self._rows.read(position), _LABELS[labels[position]])
+        pair_id, turns, a, b, _ = self._rows.read(position)
+        prompt = tuple([Message(role=role, content=content) for role, content in turns])
+        return Pair(id=pair_id, prompt=prompt, a=a, b=b, human=_LABELS[labels[position]])
 
     def _read_origin(self, position: int) -> RowOrigin:
-        origin = _build_origin(self._rows.read(position))
-        assert origin is not None  # noqa: S101 - for the type checker
-        return origin
+        # the id of a pair that was parsed from a row is its digest
+        digest = self._digests[DIGEST_BYTES * position : DIGEST_BYTES * (position + 1)]
+        return self._origins.read(position, digest.hex())
+
+    def _build_failure(self, position: int, reason: str, kind: FailureKind = "failed") -> RowFailure:
+        *_, location = self._rows.read(position)
+        file, number = self._origins.read_place(position)
+        return RowFailure(location=location, reason=reason, kind=kind, file=file, row=number)
 
 
 def _as_flags(flags: bytearray) -> NDArray[np.bool_]:
     return np.frombuffer(flags, np.bool_)
 
 
-def _build_failure(row: PairRow, reason: str, kind: FailureKind = "failed") -> RowFailure:
-    file, number = (row.origin.file, row.origin.row) if row.origin else ("", 0)
-    return RowFailure(location=row.location, reason=reason, kind=kind, file=file, row=number)
-
-
-def _list_values(row: PairRow) -> list[Any]:
-    pair, origin = row.pair, row.origin
+def _list_values(row: PairRow) -> tuple[Any, ...]:
+    pair = row.pair
     turns = [(message.role, message.content) for message in pair.prompt]
-    place = None if origin is None else (origin.file, origin.row, origin.first, origin.columns, origin.models)
-    return [pair.id, turns, pair.a, pair.b, pair.human, place, row.location, row.is_guess]
+    return pair.id, turns, pair.a, pair.b, row.location
 
 
-def _build_row(values: list[Any]) -> PairRow:
-    human, location, is_guess = values[4], values[6], values[7]
-    return PairRow(location=location, pair=_build_pair(values, human), origin=_build_origin(values), is_guess=is_guess)
+def _encode_values(values: tuple[Any, ...]) -> bytes:
+    return marshal.dumps(values)
 
 
-def _build_pair(values: list[Any], human: Choice | None) -> Pair:
-    pair_id, turns, a, b = values[:4]
-    prompt = tuple(Message(role=role, content=content) for role, content in turns)
-    return Pair(id=pair_id, prompt=prompt, a=a, b=b, human=human)
-
-
-def _build_origin(values: list[Any]) -> RowOrigin | None:
-    if values[5] is None:
-        return None
-    file, number, first, columns, models = values[5]
-    return RowOrigin(
-        pair_id=values[0],
-        file=file,
-        row=number,
-        first=first,
-        columns=tuple(columns),
-        models=None if models is None else (models[0], models[1]),
-    )
-
-
-def _encode_values(values: list[Any]) -> bytes:
-    return _ENCODER.encode(values).encode(errors="surrogatepass")
-
-
-def _decode_values(data: bytes) -> list[Any]:
-    values: list[Any] = json.loads(data.decode(errors="surrogatepass"))
+def _decode_values(data: bytes) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = marshal.loads(data)  # noqa: S302 - written by this process
     return values

@@ -48,7 +48,7 @@ CANDIDATE_COLUMNS = ("completions", "answers")
 _ANY_RESPONSE = re.compile(r"response_?([a-h]|\d)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RowColumns:
     """Where a row's prompt and responses are. Without `prompt`, both responses contain it."""
 
@@ -59,7 +59,7 @@ class RowColumns:
 
     @property
     def used(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.prompt, self.first, self.second) if name)
+        return tuple([name for name in (self.prompt, self.first, self.second) if name])
 
 
 def find_row_columns(cells: Cells, settings: ColumnSettings, requested: LayoutName = "auto") -> RowColumns | None:
@@ -80,9 +80,11 @@ def find_response_models(cells: Cells, columns: RowColumns, settings: ColumnSett
     None for a row that does not name both, and for responses in columns that say which one is better: the columns of models
     are those of `response_a` and `response_b`.
     """
+    first, second = cells.get(MODEL_COLUMNS[0]), cells.get(MODEL_COLUMNS[1])
+    if not isinstance(first, str) or not isinstance(second, str):
+        return None
     ordered = ((settings.get_name("response_a"), settings.get_name("response_b")), CONVERSATION_COLUMNS)
-    first, second = (cells.get(name) for name in MODEL_COLUMNS)
-    if (columns.first, columns.second) not in ordered or not isinstance(first, str) or not isinstance(second, str):
+    if (columns.first, columns.second) not in ordered:
         return None
     return (first, second) if first.strip() and second.strip() else None
 

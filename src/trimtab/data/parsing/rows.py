@@ -16,7 +16,7 @@ _PLAIN_NAME = re.compile(r"[\w.\-]{1,40}", re.ASCII)
 MAX_SHOWN_COLUMNS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, which would take several times as long for each row
 class SourceRow:
     """One unparsed row. `location` is FILE:LINE, or FILE:row N for formats without lines.
 
