@@ -205,7 +205,10 @@ def test_a_label_does_not_depend_on_other_pairs(settings: dict[str, Any]) -> Non
     annotator = build_annotator(settings)
     inputs = inputs_for(annotator)
     whole = annotator.annotate(PAIRS, inputs)
-    assert [label for pair in PAIRS for label in annotator.annotate([pair], inputs)] == whole
+    # one call per pair would fit the learning annotators 60 times
+    some, rest = slice(0, None, 10), [index for index in range(len(PAIRS)) if index % 10]
+    assert [label for pair in PAIRS[some] for label in annotator.annotate([pair], inputs)] == whole[some]
+    assert annotator.annotate([PAIRS[index] for index in rest], inputs) == [whole[index] for index in rest]
     assert annotator.annotate(PAIRS[::-1], inputs) == whole[::-1]
     assert annotator.annotate([], inputs) == []
 

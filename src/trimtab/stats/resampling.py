@@ -36,8 +36,7 @@ def resample_sums(columns: FloatArray, seed: int) -> FloatArray:
     """
     distinct, counts = np.unique(columns, axis=0, return_counts=True)
     if len(distinct) <= _MAX_DISTINCT_ROWS:
-        rng = np.random.default_rng(seed)
-        samples = rng.multinomial(len(columns), counts / len(columns), size=N_RESAMPLES)
+        samples = _draw_distinct_counts(tuple(counts.tolist()), N_RESAMPLES, seed)
         return np.stack([(samples * column).sum(axis=1) for column in distinct.T], axis=1)
     rows = np.repeat(distinct, counts, axis=0)
     if len(rows) > _MAX_RESAMPLED_GROUPS:
@@ -73,6 +72,19 @@ def _draw_counts(n: int, resamples: int, seed: int) -> DrawCounts:
         part[:] = np.bincount(indices.ravel(), minlength=part.size).reshape(part.shape)
     counts.flags.writeable = False
     return counts
+
+
+@lru_cache(maxsize=32)
+def _draw_distinct_counts(counts: tuple[int, ...], resamples: int, seed: int) -> NDArray[np.unsignedinteger]:
+    """How often each distinct row is sampled if the rows occur `counts` times: (resamples, rows).
+
+    Cached, because many metrics of a small test set have as many distinct values as rows.
+    """
+    n = sum(counts)
+    draws = np.random.default_rng(seed).multinomial(n, np.array(counts) / n, size=resamples)
+    samples = draws.astype(np.min_scalar_type(n))
+    samples.flags.writeable = False
+    return samples
 
 
 def _sum_draws(counts: DrawCounts, rows: FloatArray) -> FloatArray:
