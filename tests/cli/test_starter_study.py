@@ -15,10 +15,11 @@ from trimtab.errors import DataError, StudyError
 from trimtab.workflows.starter_study import write_starter_study
 
 README = Path(__file__).parents[2] / "README.md"
-# The same studies with fewer pairs, and two of the models' 30 layers.
+# The same studies with fewer pairs to read and to use, and two of the models' 30 layers.
 LAYERS = "{base: smollm2-135m-instruct, layers: 2}"
 SMALL = (
-    *("split.max_labeled=20", "split.max_unlabeled=12", "split.max_test=8", "generation.max_new_tokens=8"),
+    *("data.limit=300", "split.max_labeled=20", "split.max_unlabeled=12", "split.max_test=8"),
+    "generation.max_new_tokens=8",
     *(f"models.weak={LAYERS}", f"models.student={LAYERS}"),
 )
 
