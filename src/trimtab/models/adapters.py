@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
 from trimtab.models.lora_fusion import fuse_lora_layers
+from trimtab.models.quantization import dequantize_model, is_quantized
 
 
 def add_adapter(
@@ -62,9 +63,23 @@ def copy_adapter(adapted: Any, base: Any) -> Any:
 
 
 def merge_adapter(adapted: Any) -> Any:
-    """Merge the adapter into the base weights and return the plain model. The sum is float32 and is rounded once."""
+    """Merge the adapter into the base weights and return the plain model. The sum is float32 and is rounded once.
+
+    A quantized base is dequantized first, in main memory.
+    """
+    if is_quantized(adapted):
+        adapted = _dequantize_base(adapted)
     dtype = next(adapted.get_base_model().parameters()).dtype
     return adapted.float().merge_and_unload().to(dtype)
+
+
+def _dequantize_base(adapted: Any) -> Any:
+    """The same adapter on the dequantized base. peft could only merge it into weights that it quantizes again."""
+    config, weights = adapted.peft_config["default"], get_peft_model_state_dict(adapted)
+    with _suppress_peft_warnings():
+        copy = get_peft_model(dequantize_model(adapted.unload()), config)
+    set_peft_model_state_dict(copy, weights)
+    return copy
 
 
 def has_bf16_weights(model: Any) -> bool:

@@ -12,6 +12,8 @@ from trimtab.models.chat import ChatTokenizer
 from trimtab.models.config import Model, ResolvedWeights, resolve_weights
 from trimtab.models.loading import load_config, load_model, load_tokenizer
 from trimtab.models.model_card import read_full_model_settings, read_parent, write_adapter_card, write_full_model_card
+from trimtab.models.packing.layout_probe import unwrap_adapter
+from trimtab.models.quantization import dequantize_model, is_quantized
 from trimtab.models.silence_transformers import silence_transformers
 
 
@@ -44,7 +46,15 @@ def load_checkpoint(
         return _load(read_full_model_settings(source), weights, device, notify, num_shards)
     base = load_checkpoint(parent, notify, device)
     adapted = load_adapter(base.model, source / "adapter")
+    merge = merge and not is_quantized(base.model)  # the sum would be a model of full size
     return LoadedModel(model=merge_adapter(adapted).eval() if merge else adapted, chat=base.chat)
+
+
+def restore_full_weights(model: Any) -> Any:
+    """A quantized model as an ordinary one in main memory, its adapter merged; other models are unchanged."""
+    if not is_quantized(model):
+        return model
+    return dequantize_model(model) if unwrap_adapter(model) is model else merge_adapter(model)
 
 
 def load_chat_tokenizer(model: Model, notify: Callable[[str], None]) -> ChatTokenizer:
@@ -61,13 +71,16 @@ def _config_max_positions(config: Any) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
-def save_full_model(loaded: LoadedModel, model: Any, folder: Path) -> None:
-    """Save the weights as safetensors with the tokenizer and its chat template, so that any tool can load them."""
+def save_full_model(loaded: LoadedModel, model: Any, folder: Path, *, load_in_4bit: bool = False) -> None:
+    """Save the weights as safetensors with the tokenizer and its chat template, so that any tool can load them.
+
+    With `load_in_4bit`, later stages quantize them.
+    """
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     with silence_transformers():
         model.save_pretrained(folder / "model")
         loaded.chat.tokenizer.save_pretrained(folder / "model")
-    write_full_model_card(folder, dtype, loaded.chat.system)
+    write_full_model_card(folder, dtype, loaded.chat.system, load_in_4bit=load_in_4bit)
 
 
 def save_adapter(adapted: Any, base: Model | Path, folder: Path) -> None:

@@ -35,8 +35,9 @@ class Model(Settings):
     `base` is a registered short name, `pypi:DIST==VERSION/FILE.gguf`, the path of a folder of safetensors or of a .gguf
     file, or a Hub ID: `org/name` or `org/name@revision`. `sha256` pins a .gguf file. `layers` keeps the first N decoder
     layers, which gives a weaker model at no cost. `dtype: auto` is bfloat16 on hardware with fast bfloat16, otherwise
-    float32. `chat_template` is the path of a Jinja file, or `trimtab` for the built-in template. By default the model's
-    own template is used, or the built-in one if it has none.
+    float32. `load_in_4bit` quantizes the linear layers while they are loaded (`models.quantization`). `chat_template` is the
+    path of a Jinja file, or `trimtab` for the built-in template. By default the model's own template is used, or the built-in
+    one if it has none.
     """
 
     model_config = ConfigDict(json_schema_extra={TEXT_MARK: True})
@@ -46,6 +47,7 @@ class Model(Settings):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     layers: int | None = Field(default=None, ge=1)
     dtype: Dtype = "auto"
+    load_in_4bit: bool = False
     chat_template: str | None = None
     system: str | None = None
     trust_remote_code: bool = False
@@ -126,6 +128,7 @@ def compute_model_hash(model: Model) -> str | None:
     parts += [f"layers={model.layers}"] if model.layers is not None else []
     parts += [f"system={text_hash(model.system)}"] if model.system is not None else []
     parts += [f"dtype={model.dtype}"] if model.dtype != "auto" else []
+    parts += ["quantized=nf4"] if model.load_in_4bit else []
     return ";".join(parts)
 
 

@@ -10,6 +10,7 @@ from trimtab.errors import ModelError
 from trimtab.models.chat_layout import fix_template_date
 from trimtab.models.config import BUILTIN_TEMPLATE, Model, ResolvedWeights, load_template_source
 from trimtab.models.default_chat_template import build_default_template
+from trimtab.models.quantization import build_quantization_options, prepare_quantized_model
 from trimtab.models.sharding import build_sharding_options, prepare_sharded_model
 from trimtab.models.silence_transformers import silence_transformers
 from trimtab.models.sources.local_dir import require_tokenizer_files
@@ -39,16 +40,18 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu", n
     config = load_config(model, weights)
     _require_language_model(config, weights)
     require_config_sizes(weights.folder, config, read_shapes(weights.folder))
+    dtype = getattr(torch, resolve_dtype_name(model, device))
+    options = build_quantization_options(dtype, device) if model.load_in_4bit else build_sharding_options(num_shards)
     try:
         with silence_transformers():
             loaded, info = AutoModelForCausalLM.from_pretrained(
                 weights.folder,
-                dtype=getattr(torch, resolve_dtype_name(model, device)),
+                dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=model.trust_remote_code,
                 output_loading_info=True,
-                **build_sharding_options(num_shards),
+                **options,
             )
     except Exception as error:  # the libraries below raise errors of many types
         reason = "the weights do not have the sizes in config.json" if "mismatched_sizes" in str(error) else error
@@ -62,6 +65,9 @@ def load_model(model: Model, weights: ResolvedWeights, *, device: str = "cpu", n
     _require_all_layers(loaded, info["unexpected_keys"], weights)
     if model.layers is not None:
         _keep_first_layers(loaded, model.layers, weights.name)
+    if model.load_in_4bit:
+        prepare_quantized_model(loaded, weights.name)
+        return loaded.eval()
     if num_shards == 1:
         return loaded.to(device).eval()
     parent, attribute = find_decoder_layers(loaded, weights.name)

@@ -18,9 +18,10 @@ def is_trained_model(folder: Path) -> bool:
     return (folder / CARD_FILE).is_file()
 
 
-def write_full_model_card(folder: Path, dtype: str, system: str | None) -> None:
-    """Record that the folder contains full weights of this dtype, used with this system prompt."""
-    _write_card(folder, {"kind": "full", "dtype": dtype, "system": system})
+def write_full_model_card(folder: Path, dtype: str, system: str | None, *, load_in_4bit: bool = False) -> None:
+    """Record that the folder contains full weights of this dtype, used with this system prompt, perhaps quantized."""
+    quantization = {"load_in_4bit": True} if load_in_4bit else {}
+    _write_card(folder, {"kind": "full", "dtype": dtype, "system": system, **quantization})
 
 
 def write_adapter_card(folder: Path, parent: Model | Path) -> None:
@@ -53,7 +54,8 @@ def read_full_model_settings(folder: Path) -> Model:
     card = _read_card(folder)
     if card["kind"] != "full":
         raise ModelError(f"{folder} contains an adapter, not full weights")
-    return Model(base=str(folder / "model"), dtype=card["dtype"], system=card["system"])
+    quantized = bool(card.get("load_in_4bit", False))
+    return Model(base=str(folder / "model"), dtype=card["dtype"], system=card["system"], load_in_4bit=quantized)
 
 
 def _write_card(folder: Path, card: dict[str, Any]) -> None:

@@ -67,7 +67,8 @@ class ModelRef:
         """Load the model and its tokenizer, downloading and converting the weights if necessary.
 
         `merge` adds an adapter to the weights of its base, as in an exported model. Merged models generate faster. The sum is
-        rounded to the weights' precision, so log-probabilities are computed without `merge`. With `num_shards` above 1, the
+        rounded to the weights' precision, so log-probabilities are computed without `merge`. A quantized base keeps its
+        adapter, since the sum would need the memory of the full weights. With `num_shards` above 1, the
         weights of a full model are frozen, and divided among as many processes (`models.sharding`).
         """
         from trimtab.models.checkpoint import load_checkpoint
@@ -106,5 +107,6 @@ def _hash_bytes(model: ModelRef, notify: Notify, device: str) -> str:
         return f"{resolve_weights(source, notify).content_hash};loaded={resolve_dtype_name(source, device)}"
     if model.parent is None:
         weights = folder_hash(source / "model", trust_remote_code=False)
-        return f"{weights};loaded={read_full_model_settings(source).dtype}"
+        settings = read_full_model_settings(source)
+        return f"{weights};loaded={settings.dtype}{';quantized=nf4' if settings.load_in_4bit else ''}"
     return f"{_hash_bytes(model.parent, notify, device)};adapter={adapter_hash(source / 'adapter')}"

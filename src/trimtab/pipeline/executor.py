@@ -15,7 +15,7 @@ from trimtab.pipeline.distributed import run_worker
 from trimtab.pipeline.heartbeat import Heartbeat, heartbeat, no_heartbeat
 from trimtab.pipeline.label_files import write_label_files
 from trimtab.pipeline.lora_targets import preflight_lora_targets
-from trimtab.pipeline.plan import build_plan
+from trimtab.pipeline.plan import Plan, build_plan
 from trimtab.pipeline.plan.index import build_run_index
 from trimtab.pipeline.preflight import (
     has_human_labels_on_unlabeled,
@@ -26,6 +26,7 @@ from trimtab.pipeline.preflight import (
     preflight_trainer_arguments,
     require_labeled_pairs,
 )
+from trimtab.pipeline.quantization_checks import preflight_quantization
 from trimtab.pipeline.ray_pool import RayPool, require_ray
 from trimtab.pipeline.shard_checks import preflight_sharding
 from trimtab.pipeline.stage import Stage
@@ -99,6 +100,12 @@ def run_study(
     )
 
 
+def _preflight_trainings(study: Study, plan: Plan, runtime: Runtime) -> None:
+    preflight_lora_targets(study, plan)
+    preflight_sharding(study, plan, runtime)
+    preflight_quantization(study, plan)
+
+
 def _run_main_process(
     study: Study,
     store: Store,
@@ -116,8 +123,7 @@ def _run_main_process(
     source = StageCache(store, shared, {}, runtime)
     created, failed = pool.created, dict[str, str]()
     plan = build_plan(study)
-    preflight_lora_targets(study, plan)
-    preflight_sharding(study, plan, runtime)
+    _preflight_trainings(study, plan, runtime)
 
     def update_index(name: str = "", label_files: Mapping[str, str] | None = None) -> None:
         """Lists every stage from the start, so that a report can be written of a run that was killed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from trimtab.config.training import TrainingSettings
 from trimtab.core.component import Component, Settings, get_kind
 from trimtab.core.runtime import Runtime
 from trimtab.storage.artifacts import Artifact, Draft
@@ -54,7 +55,7 @@ class Stage:
 
     `execute` writes the draft and returns facts for the record. `input_stages` are the stages whose folders it reads, by
     name. `external_hashes` identify inputs from outside the study by content: files of pairs, model weights. `work` is None
-    if the stage takes no noticeable time.
+    if the stage takes no noticeable time, and `training` if it trains no model.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Stage:
     input_stages: Mapping[str, Stage] = field(default_factory=dict)
     external_hashes: Mapping[str, str] = field(default_factory=dict)
     work: Work | None = None
+    training: TrainingSettings | None = None
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -50,6 +50,8 @@ class RewardModel(Component):
             )
         if self.input_format == "text_pair" and (self.model.chat_template, self.model.system) != (None, None):
             raise ValueError("model: chat_template and system are unused, since input_format is text_pair")
+        if self.model.load_in_4bit:
+            raise ValueError("model: load_in_4bit is not supported for reward models; leave it out")
         return self
 
     def preflight(self, runtime: Runtime) -> None:

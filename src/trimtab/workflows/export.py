@@ -63,11 +63,12 @@ def export_preferences(
 
 
 def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], None], *, overwrite: bool = False) -> None:
-    """Writes an arm's student as a full model, with its adapter merged into the base weights.
+    """Writes an arm's student as a full model, with its adapter merged into the base weights, dequantized if they have 4 bits.
 
     Raises `StudyError` if there is no student, if the user has not allowed the model's code, or if the folder is not empty and
     `overwrite` is false.
     """
+    from trimtab.models.checkpoint import restore_full_weights  # noqa: PLC0415
     from trimtab.models.silence_transformers import silence_transformers  # noqa: PLC0415
 
     row = _find_arm(load_run_index(folder), arm)
@@ -82,7 +83,7 @@ def export_model(folder: Path, arm: str, path: Path, notify: Callable[[str], Non
         try:
             loaded = student.load(notify, "cpu", merge=True)
             with silence_transformers():
-                loaded.model.save_pretrained(partial)
+                restore_full_weights(loaded.model).save_pretrained(partial)
                 loaded.chat.tokenizer.save_pretrained(partial)
             _replace_files(partial, path)
         finally:

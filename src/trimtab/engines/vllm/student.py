@@ -23,18 +23,18 @@ FOLDER_PREFIX = "trimtab-vllm-"
 def open_vllm_student(model: ModelRef, options: VllmOptions, runtime: Runtime) -> Iterator[VllmEngine]:
     """The model in vLLM, with the weights and the tokenizer that it has in this process.
 
-    An adapter is merged as for generation in this process: vLLM would round base and adapter separately. The merged weights
-    are in a temporary folder while the engine is open; those of killed processes are deleted. Raises `EngineError` if vLLM is
-    missing or cannot load the model.
+    An adapter is merged as for generation in this process: vLLM would round base and adapter separately. 4-bit weights are
+    dequantized. The merged weights are in a temporary folder while the engine is open; those of killed processes are deleted.
+    Raises `EngineError` if vLLM is missing or cannot load the model.
     """
     import_vllm(runtime)
     from trimtab.engines.vllm.engine import load_in_vllm  # noqa: PLC0415 - loads vllm
-    from trimtab.models.checkpoint import save_full_model  # noqa: PLC0415 - loads torch
+    from trimtab.models.checkpoint import restore_full_weights, save_full_model  # noqa: PLC0415 - loads torch
 
     with create_temporary_folder(FOLDER_PREFIX) as folder:
         loaded = model.load(runtime.notify, runtime.device, merge=True)
         chat, dtype = loaded.chat, str(loaded.model.dtype).removeprefix("torch.")
-        save_full_model(loaded, loaded.model, folder)
+        save_full_model(loaded, restore_full_weights(loaded.model), folder)
         del loaded
         free_memory()  # vLLM needs the memory
         engine = load_in_vllm(folder / "model", model.name, dtype, chat, options.to_arguments())

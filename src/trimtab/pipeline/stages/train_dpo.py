@@ -74,6 +74,7 @@ def dpo_stage(
         name=name,
         kind="dpo",
         role="training",
+        training=settings,
         execute=execute,
         settings={"recipe": identity_settings(settings), "seed": seed},
         input_stages={

@@ -72,6 +72,7 @@ def preference_model_stage(
         name=name,
         kind=PREFERENCE_MODEL_KIND,
         role="training",
+        training=settings,
         execute=execute,
         version=2,
         settings={"recipe": identity_settings(settings), "seed": seed, **task_settings},

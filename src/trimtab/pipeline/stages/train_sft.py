@@ -55,6 +55,7 @@ def sft_stage(name: str, model: Model, split: Stage, labels: Stage | None, setti
         name=name,
         kind="sft",
         role="training",
+        training=settings,
         execute=execute,
         settings={"recipe": identity_settings(settings), "seed": seed},
         input_stages={"split": split, **as_label_inputs(labels)},
@@ -84,6 +85,7 @@ def instruction_sft_stage(
         name=name,
         kind="sft",
         role="training",
+        training=settings,
         execute=execute,
         settings={
             "recipe": identity_settings(settings),
@@ -147,5 +149,5 @@ def _train_and_save(
     if runtime.is_main_process:
         if runtime.num_shards > 1:  # the weights are merged in one process, in main memory
             tuned = merge_adapter(copy_adapter(tuned, base.load(runtime.notify, "cpu").model))
-        save_full_model(loaded, tuned, draft.folder)
+        save_full_model(loaded, tuned, draft.folder, load_in_4bit=base.root_settings.load_in_4bit)
     return summarize_training(log, settings, list(map(len, rows)))
