@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from trimtab.core.runtime import Runtime
 from trimtab.data.split import SplitSettings
 from trimtab.pipeline.label_files import describe_label
 from trimtab.pipeline.run_index import load_run_index
 from trimtab.pipeline.stages.split import split_stage
+from trimtab.report.run_reader import Run
 from trimtab.sources.file import File
 from trimtab.storage.artifacts import Store, open_artifact
 from trimtab.storage.schemas import load_annotations, load_origins, load_split_pairs
@@ -53,6 +55,18 @@ def test_the_label_file_of_an_arm_has_the_texts_and_the_label_of_each_pair(finis
         assert {each["response_1"], each["response_2"]} == {pair.a, pair.b}
         assert each[each["preferred"]] == pair.response(label.choice or "a")
         assert each["probability"] >= 0.5
+
+
+def test_the_time_of_labels_includes_the_tables_that_they_are_read_from(finished_run: Path) -> None:
+    run = Run(finished_run)
+    row = run.index.find_row("weak")
+    assert row is not None and row.labels is not None
+    record = run.artifact(row.labels).record
+    tables = [run.index.stage_with_fingerprint(each) for name, each in record["inputs"].items() if name != "split"]
+    assert {run.artifact(table).record["stage"] for table in tables} == {"logprobs"}
+    seconds = sum(run.artifact(table).record["seconds"] for table in tables)
+    assert seconds > 0
+    assert run.labeling_seconds(row.labels) == pytest.approx(record["seconds"] + seconds)
 
 
 def test_a_split_counts_failed_rows_by_source_and_file_and_keeps_the_origin_of_its_pairs(

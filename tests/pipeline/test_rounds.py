@@ -17,8 +17,11 @@ from trimtab.errors import StudyError
 from trimtab.models.references import ModelRef
 from trimtab.pipeline.plan import Plan, build_plan, sort_stages
 from trimtab.pipeline.run_index import RunIndex, load_run_index
-from trimtab.report.collect.report import collect_report
+from trimtab.report.collect.report import build_report, collect_label_info, collect_report
+from trimtab.report.hub_card.labels_card import build_labels_card
+from trimtab.report.hub_card.student_card import build_student_card
 from trimtab.report.page.sections.rounds import build_round_tables
+from trimtab.report.run_reader import Run
 from trimtab.storage.artifacts import Artifact, Store, open_artifact
 from trimtab.storage.schemas import load_annotations, load_logprobs, load_split_pairs
 from trimtab.types import Pair
@@ -110,6 +113,20 @@ def test_a_report_says_that_nobody_labeled_the_pairs_of_a_round(rounds_run: Path
     assert "agreement" in report.rounds[0].metrics
     assert "agreement" not in report.rounds[1].metrics
     assert any("weak.round-2" in note and "human_labels" in note for note in report.notes)
+
+
+def test_the_cards_of_a_later_round_describe_its_own_labels(rounds_run: Path) -> None:
+    run = Run(rounds_run)
+    report, row, info = build_report(run), run.find_row("weak.round-2"), collect_label_info(run, "weak.round-2")
+    assert info is not None
+    assert info.n_pairs == len(round_pairs(rounds_run, "weak.round-2"))
+    labels = build_labels_card(run, report, row, "me/labels", "labels.jsonl", 3, 0)
+    assert f" for {info.n_pairs} pairs." in labels
+    student = build_student_card(run, report, row, "me/student")
+    for card in (labels, student):
+        assert "Annotator: `implicit_reward`" in card
+    assert "was not trained on an arm's labels" not in student
+    assert "\n- Labels: " in student
 
 
 def test_human_labels_of_a_round_are_compared_with_the_annotator_without_another_training(

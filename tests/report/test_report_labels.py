@@ -8,6 +8,7 @@ from typing import Any
 from sample_report import REPORT
 
 from trimtab.report.collect.labels import build_label_info
+from trimtab.report.page.figures import draw_label_histogram, has_human_labels
 from trimtab.report.page.html import render_html
 from trimtab.report.page.sections.criteria import build_criteria_tables
 from trimtab.types import Annotation, Metric, Pair, build_user_prompt
@@ -49,6 +50,19 @@ def test_reasoning_counts_and_labels_without_text_do_not() -> None:
     reasons = [{"reasoning": {"a_first": text}} for text in ("Hm.", "Hm.", "Hm.", "Well.")]
     assert compute_metrics(*reasons)["duplicate_text_rate"].value == 0.75
     assert "duplicate_text_rate" not in compute_metrics(None, None, {"p_a_by_order": {"a_first": 0.6}}, None)
+
+
+def test_without_human_labels_the_histogram_has_no_panel_of_agreement() -> None:
+    def draw(pairs: list[Pair]) -> str:
+        labels = {pair.id: Annotation(pair_id=pair.id, p_a=0.7) for pair in pairs}
+        info = build_label_info("arm", "length", labels, pairs, seconds=1.0)
+        assert ("human agreement" in render_html(replace(REPORT, labels=(info,)))) == has_human_labels(info)
+        return draw_label_histogram(info)
+
+    assert "humans prefer a" in draw(PAIRS)
+    unlabeled = draw([replace(pair, human=None) for pair in PAIRS])
+    assert "label probability that a is better" in unlabeled
+    assert "humans prefer a" not in unlabeled
 
 
 def test_criteria_have_a_row_each_with_their_own_agreement() -> None:

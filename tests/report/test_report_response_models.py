@@ -14,7 +14,9 @@ from scripted_run import create_runtime
 from trimtab.annotators.length import Length
 from trimtab.core.annotator_inputs import AnnotatorInputs
 from trimtab.data.split import SplitSettings
+from trimtab.filters.subset import Subset
 from trimtab.pipeline.stage import Stage
+from trimtab.pipeline.stages.filter import filter_stage
 from trimtab.pipeline.stages.split import split_stage
 from trimtab.report.collect.report import collect_report
 from trimtab.report.model import report_from_json, report_to_json
@@ -22,7 +24,7 @@ from trimtab.report.page.html import render_html
 from trimtab.report.page.sections.response_models import build_response_model_tables
 from trimtab.report.table import render_terminal_table
 from trimtab.sources.file import File
-from trimtab.storage.artifacts import Store
+from trimtab.storage.artifacts import Artifact, Store
 from trimtab.storage.schemas import ANNOTATION_SCHEMA, annotations_to_rows, load_split_pairs
 
 SETTINGS = SplitSettings()
@@ -56,7 +58,7 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> File:
 
 
 def create_run(folder: Path, pool: list[dict[str, str]]) -> Path:
-    """A run with the labels of the arm `longest`. Nothing is trained."""
+    """A run with the labels of the arm `longest`, of which a filter keeps half. Nothing is trained."""
     sources = {
         "labeled": write_rows(folder / "labeled.jsonl", LABELED),
         "unlabeled": write_rows(folder / "pool.jsonl", pool),
@@ -74,8 +76,11 @@ def create_run(folder: Path, pool: list[dict[str, str]]) -> Path:
 
     annotate = Stage(name="annotate.longest", kind="annotate", execute=write_labels)
     labels = store.get_or_create(annotate.name, annotate.recipe, lambda draft: annotate.run(draft, {}, runtime))
+    select = filter_stage("filter.longest", Subset(fraction=0.5), stage, annotate, {})
+    inputs: dict[str, Artifact] = {"split": split, "labels": labels}
+    kept = store.get_or_create(select.name, select.recipe, lambda draft: select.execute(draft, inputs, runtime))
     none = dict.fromkeys(("training", "policy_logprobs", "reference_logprobs", "completions", "predictions"))
-    row: dict[str, Any] = {"name": "longest", "annotator": "length", "labels": labels.folder.name, "scores": {}, **none}
+    row: dict[str, Any] = {"name": "longest", "annotator": "length", "labels": kept.folder.name, "scores": {}, **none}
     index = {
         "trimtab_version": "0.1.0",
         "study": "named",
@@ -83,14 +88,15 @@ def create_run(folder: Path, pool: list[dict[str, str]]) -> Path:
         "test_rewards": {},
         "created": [],
     }
-    stages = [split.folder.name, labels.folder.name]
+    stages = [each.folder.name for each in (split, labels, kept)]
     (run / "run.json").write_text(json.dumps(index | {"rows": [row], "stages": stages}), encoding="utf-8")
     (run / "study.yaml").write_text(STUDY, encoding="utf-8")
     return run
 
 
-def test_each_arm_has_the_share_of_pairs_in_which_one_model_is_preferred(tmp_path: Path) -> None:
+def test_each_arm_has_the_share_of_all_pairs_in_which_one_model_is_preferred(tmp_path: Path) -> None:
     report = collect_report(create_run(tmp_path, [*POOL, ONE_MODEL]))
+    assert report.labels[0].metrics["coverage"].value == pytest.approx(0.5, abs=0.05)
     (preference,) = report.labels[0].model_preferences
     assert preference.models == ("big", "small")
     assert (preference.share.value, preference.share.n) == (9 / 12, 12)

@@ -173,7 +173,7 @@ def _write_upload(folder: Path, arm: str, label_format: str, target: Path, repo:
         exported = export_preferences(folder, arm, target / _LABELS_FILE, label_format)
     run = Run(folder)
     report = relabel_trained_rewards(build_report(run))
-    row = next(each for each in run.arms if each.name == arm)
+    row = run.find_row(arm)
     if label_format == _MODEL:
         card = build_student_card(run, report, row, repo, license_id)
     else:

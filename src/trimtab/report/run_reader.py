@@ -19,6 +19,8 @@ from trimtab.storage.schemas import (
 )
 from trimtab.types import Annotation, Pair
 
+# Kinds of stages that compute something about every pair, from which annotators read labels in no time.
+_TABLE_KINDS = {"logprobs", "hidden_states", "reward_table"}
 # The parts of an arm in the order they are made, with their display names.
 ARM_PARTS = {
     "labels": "labels",
@@ -155,6 +157,22 @@ class Run:
 
     def _stage_folder(self, stage: str) -> Path:
         return self.folder / "stages" / stage
+
+    def find_row(self, name: str) -> RunRow:
+        """The row with this name, whose labels are those that its student was aligned on, also for a later round."""
+        row = next(row for row in self.arms if row.name == name)
+        labels = self.index.find_labels(name)[0]
+        return row.model_copy(update={"labels": labels if labels and self.is_finished(labels) else None})
+
+    def labeling_seconds(self, stage: str) -> float:
+        """The time of an annotation stage and of the tables of log-probabilities, hidden states or rewards that it reads."""
+        record = self.artifact(stage).record
+        fingerprints = {folder.rpartition("-")[2]: folder for folder in self.index.stages if self.is_finished(folder)}
+        inputs = (
+            self.artifact(fingerprints[each]).record for each in record["inputs"].values() if each in fingerprints
+        )
+        tables = {each["fingerprint"]: each["seconds"] for each in inputs if each["stage"] in _TABLE_KINDS}
+        return float(record["seconds"] + sum(tables.values()))
 
     def source_stage(self, labels: str) -> str:
         """The annotation stage behind an arm's labels, before calibration and filtering."""

@@ -24,6 +24,7 @@ from trimtab.report.collect.similarities import collect_similarities
 from trimtab.report.collect.training_logs import collect_training_curves
 from trimtab.report.model import ArmResult, LabelInfo, Report, Sample, SplitInfo, StageCost, StudyInfo
 from trimtab.report.run_reader import Run, RunRow
+from trimtab.storage.schemas import load_split_pairs
 from trimtab.types import Metric, format_conversation
 
 REFERENCE_ROWS = ("base", "weak_model")
@@ -51,7 +52,7 @@ def build_report(run: Run) -> Report:
             )
         ),
         label_worths=collect_label_worths([run], [values]),
-        labels=tuple(_build_label_info(run, arm.name, arm.annotator, arm.labels) for arm in arms if arm.labels),
+        labels=tuple(info for arm in arms if arm.labels and (info := collect_label_info(run, arm.name)) is not None),
         searches=tuple(_collect_searches(run)),
         data=tuple(_collect_splits(run)),
         stage_costs=tuple(_collect_stage_costs(run)),
@@ -124,25 +125,31 @@ def _requested_baselines(run: Run) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _build_label_info(run: Run, arm: str, annotator: str, labels: str) -> LabelInfo:
-    source = run.source_stage(labels)
+def collect_label_info(run: Run, name: str) -> LabelInfo | None:
+    """The labels that a row's student was aligned on, also for a later round. None if it has none."""
+    row = run.find_row(name)
+    labels = row.labels
+    if labels is None:
+        return None
+    source, split = run.source_stage(labels), run.index.find_labels(name)[1]
     info = build_label_info(
-        arm,
-        annotator,
+        name,
+        row.annotator,
         run.annotations(labels),
-        run.unlabeled,
-        float(run.artifact(source).record["seconds"]),
+        load_split_pairs(run.artifact(split), "unlabeled"),
+        run.labeling_seconds(source),
         source,
         unfiltered=None if source == labels else run.annotations(source),
     )
     return replace(
         info,
         certificate=parse_certificate(labels, run.artifact(labels).record["facts"]),
-        model_preferences=_compare_models(run, labels),
+        model_preferences=_compare_models(run, source),
     )
 
 
 def _compare_models(run: Run, labels: str) -> tuple[ModelPreference, ...]:
+    """By all labels, before a filter."""
     if not run.response_models:
         return ()
     prompts = {pair.id: pair.prompt_id for pair in run.unlabeled if pair.id in run.response_models}

@@ -33,7 +33,8 @@ def format_notes(report: Report) -> str:
 def format_label_source(run: Run, row: RunRow) -> str:
     """How the labels were made: the annotator, the models behind it, calibration and filter."""
     study = run.study
-    arm = study.arms.get(row.name)
+    later = run.index.rounds.get(row.name)
+    arm = study.arms.get(row.name if later is None else later.arm)
     settings = run.artifact(run.source_stage(row.labels)).record["settings"].get("annotator", {}) if row.labels else {}
     lines = [
         f"- Annotator: `{row.annotator}`{_format_settings(settings)}",

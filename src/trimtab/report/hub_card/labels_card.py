@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trimtab.errors import StoreError
+from trimtab.report.collect.report import collect_label_info
 from trimtab.report.hub_card.card_text import (
     format_cost,
     format_label_quality,
@@ -49,9 +51,11 @@ def build_labels_card(
 ) -> str:
     """The card of `count` labels in `file`; `left_out` pairs have no preferred response.
 
-    `license_id` overrides the known license.
+    `license_id` overrides the known license. Raises `StoreError` if the row has no labels.
     """
-    label = next(each for each in report.labels if each.arm == row.name)
+    label = collect_label_info(run, row.name)
+    if label is None:
+        raise StoreError(f"{run.folder}: {row.name} has no labels; run the study again")
     license_id = license_id or find_labels_license(run.study)
     return join_card(
         _build_metadata(run, row, license_id, count, file),

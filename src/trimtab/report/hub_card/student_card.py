@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trimtab.report.collect.report import collect_label_info
 from trimtab.report.hub_card.card_text import (
     format_cost,
     format_label_quality,
@@ -44,8 +45,8 @@ def build_student_card(run: Run, report: Report, row: RunRow, repo: str, license
             format_notes(report),
             _format_usage(repo),
             f"## Results\n\n{_format_results(report, row)}",
-            f"## Labels\n\n{_format_labels(run, report, row)}",
-            f"## Cost\n\n{_format_training_cost(run, report, row)}",
+            f"## Labels\n\n{_format_labels(run, row)}",
+            f"## Cost\n\n{_format_training_cost(run, row)}",
             f"## License\n\n{format_license(license_id, find_license_terms(run.study))}",
             f"## Study\n\n{format_study(report)}",
         ],
@@ -93,15 +94,15 @@ def _list_win_rates(report: Report, arm: str) -> list[str]:
     ]
 
 
-def _format_labels(run: Run, report: Report, row: RunRow) -> str:
-    label = next((each for each in report.labels if each.arm == row.name), None)
+def _format_labels(run: Run, row: RunRow) -> str:
+    label = collect_label_info(run, row.name)
     if label is None:
         return "This model was not trained on an arm's labels."
     return f"{format_label_source(run, row)}\n\n{format_label_quality(label)}"
 
 
-def _format_training_cost(run: Run, report: Report, row: RunRow) -> str:
-    label = next((each for each in report.labels if each.arm == row.name), None)
+def _format_training_cost(run: Run, row: RunRow) -> str:
+    label = collect_label_info(run, row.name)
     seconds = float(run.artifact(row.training).record["seconds"]) if row.training else 0.0
     training = f"- Training: {format_cost(Cost(seconds=seconds))}"
     return training if label is None else f"- Labels: {format_cost(label.cost)}\n{training}"

@@ -73,18 +73,29 @@ def draw_arm_differences(report: Report, metric: str) -> str:
 def draw_label_histogram(label: LabelInfo) -> str:
     """The histogram of label probabilities (bars), and the human agreement of each bin (dots, on the diagonal if calibrated).
 
-    Empty if there are no labels.
+    Without human labels the histogram alone; empty if there are no labels.
     """
     if not sum(histogram_bin.n for histogram_bin in label.histogram):
         return ""
     import matplotlib  # noqa: PLC0415
 
     with matplotlib.rc_context(MATPLOTLIB_STYLE):
-        figure, (histogram_axes, reliability_axes) = create_panels(4.2, rows=2)
+        if has_human_labels(label):
+            figure, (histogram_axes, last_axes) = create_panels(4.2, rows=2)
+            histogram_axes.tick_params(labelbottom=False)
+            _draw_reliability(last_axes, label)
+            title = f"Labels of {label.arm}: probabilities, and agreement with humans"
+        else:
+            figure, (histogram_axes,) = create_panels(2.3)
+            last_axes, title = histogram_axes, f"Labels of {label.arm}: probabilities"
         _draw_histogram(histogram_axes, label)
-        _draw_reliability(reliability_axes, label)
-        title = f"Labels of {label.arm}: probabilities, and agreement with humans"
+        last_axes.set_xlabel("label probability that a is better")
         return render_svg(figure, f"labels-{label.arm}", title)
+
+
+def has_human_labels(label: LabelInfo) -> bool:
+    """Whether a bin of the histogram has pairs with a human label."""
+    return any(histogram_bin.human_a_rate.n for histogram_bin in label.histogram)
 
 
 def draw_intervals(
@@ -147,7 +158,6 @@ def _draw_histogram(axes: Axes, label: LabelInfo) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylabel("labels")
     axes.grid(visible=True, axis="y", color=GRID_COLOR, linewidth=0.8)
-    axes.tick_params(labelbottom=False)
 
 
 def _draw_reliability(axes: Axes, label: LabelInfo) -> None:
@@ -163,7 +173,6 @@ def _draw_reliability(axes: Axes, label: LabelInfo) -> None:
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
     axes.tick_params(axis="x", pad=9)
-    axes.set_xlabel("label probability that a is better")
     axes.set_ylabel("humans prefer a")
     axes.grid(visible=True, axis="y", color=GRID_COLOR, linewidth=0.8)
 

@@ -8,7 +8,7 @@ from trimtab.report.duration import format_duration
 from trimtab.report.formatting import MetricCell, format_metric_cell
 from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import LabelInfo, Report, sort_arm_names
-from trimtab.report.page.figures import draw_label_histogram
+from trimtab.report.page.figures import draw_label_histogram, has_human_labels
 from trimtab.report.page.sections.section import Figure, PageContents, Section
 from trimtab.report.table import Column, Table, TableRow
 
@@ -18,12 +18,16 @@ _SUMMARY_METRICS = ("agreement", "calibration_error", "coverage")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelView:
-    """One arm's labels: the table of metrics, a sentence on cost, and the histogram as SVG. All but `info` may be empty."""
+    """One arm's labels: the table of metrics, a sentence on cost, and the histogram as SVG with its caption.
+
+    All but `info` may be empty.
+    """
 
     info: LabelInfo
     table: Table | None
     cost: str
     svg: str
+    caption: str
 
 
 def build_labels_section(contents: PageContents) -> Section | None:
@@ -136,7 +140,16 @@ def _build_view(label: LabelInfo) -> LabelView:
         if cost.prompt_tokens and not cost.calls
         else ""
     )
-    return LabelView(info=label, table=_build_metric_table(label), cost=sentence, svg=draw_label_histogram(label))
+    caption = "Histogram of label probabilities"
+    if has_human_labels(label):
+        caption += ", and human agreement with them. Calibrated labels are on the diagonal"
+    return LabelView(
+        info=label,
+        table=_build_metric_table(label),
+        cost=sentence,
+        svg=draw_label_histogram(label),
+        caption=f"{caption}.",
+    )
 
 
 def _build_metric_table(label: LabelInfo) -> Table | None:

@@ -19,7 +19,7 @@ def build_rounds_section(contents: PageContents) -> Section | None:
     tables = build_round_tables(contents.report)
     if not tables:
         return None
-    metrics = (*_LABEL_METRICS, *_list_student_metrics(contents.report))
+    metrics = (*_list_label_metrics(contents.report), *_list_student_metrics(contents.report))
     return Section(id="rounds", title="Rounds", tab="Results", tables=tables, metrics=metrics)
 
 
@@ -27,16 +27,25 @@ def build_round_tables(report: Report) -> tuple[Table, ...]:
     """A row per arm and round: the annotator's labels of the round's pairs, then the student that was aligned on them."""
     if not report.rounds:
         return ()
-    metrics = (*_LABEL_METRICS, *_list_student_metrics(report))
+    label_metrics = _list_label_metrics(report)
+    metrics = (*label_metrics, *_list_student_metrics(report))
+    own = (
+        "of the round's own pairs, and of the anchors, which are" if "agreement" in label_metrics else "of the anchors,"
+    )
     table = Table(
         title="Rounds",
         row_title="Round",
         columns=tuple(Column(title=_format_title(name)) for name in metrics),
         rows=tuple(_build_row(report, each, metrics) for each in report.rounds),
-        legend="Agreement is with human labels of the round's own pairs, and of the anchors, which are the test pairs: the "
-        "annotator learns nothing between rounds, so that the latter does not change. KL is to the model before round 1.",
+        legend=f"Agreement is with human labels {own} the test pairs: the annotator learns nothing between rounds, so its "
+        "agreement on the anchors does not change. KL is to the model before round 1.",
     )
     return (table,)
+
+
+def _list_label_metrics(report: Report) -> list[str]:
+    """Without those that no round has, such as agreement without human labels of its pairs."""
+    return [name for name in _LABEL_METRICS if any(name in each.metrics for each in report.rounds)]
 
 
 def _list_student_metrics(report: Report) -> list[str]:
