@@ -240,3 +240,12 @@ def test_a_round_uses_new_prompts_of_a_file_and_none_of_test_pairs(
     assert {pair.prompt[0].content for pair in pairs} < set(new)
     assert len(pairs) == 3 - sum(facts["skipped"].values()) - facts["too_long"]
     assert bool(facts["skipped"]) == any("prompts without a pair" in notice for notice in notices)
+
+
+def test_the_responses_of_a_round_end_before_the_stop_texts_of_the_study(tiny_study: str) -> None:
+    plain = build_plan(Study.parse(tiny_study + ROUNDS.format(more=""))).rounds["weak.round-2"].pairs
+    study = Study.parse(tiny_study + ROUNDS.format(more=""), ['generation.stop=["User:"]'])
+    stopped = build_plan(study).rounds["weak.round-2"].pairs
+    assert "stop" not in plain.settings
+    assert stopped.settings["stop"] == ["User:"]
+    assert stopped.fingerprint != plain.fingerprint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,16 @@ class Parrot(Component):
         stop: Sequence[str] = (),
         seed: int = 0,
     ) -> list[Generation]:
-        del temperature, stop
+        del temperature
         if self.rejects and any(request.prompt[-1].content.endswith(self.rejects) for request in requests):
             raise ModelError("the chat template rejects the prompt")
         CALLS[self.model] += len(requests)
-        return [self.respond(request.prompt[-1].content, seed, max_new_tokens) for request in requests]
+        responses = [self.respond(request.prompt[-1].content, seed, max_new_tokens) for request in requests]
+        return (
+            [replace(each, text=min((each.text.split(text)[0] for text in stop), key=len)) for each in responses]
+            if stop
+            else responses
+        )
 
     def respond(self, prompt: str, seed: int, max_new_tokens: int) -> Generation:
         if self.fails_on and prompt.endswith(self.fails_on):
@@ -124,6 +130,19 @@ def test_every_prompt_gets_a_pair_and_every_response_names_its_model(
     assert "pairs: 9, of 9 prompts, selected by random" in summary
     assert not (tmp_path / "pool.jsonl.completions").exists()
     assert len(File(path=str(output)).load().pairs) == 9
+
+
+def test_responses_end_before_the_first_stop_text(prompts: File, tmp_path: Path, runtime: Runtime) -> None:
+    request = build_request(parrot(), parrot("coco"), stop=(" Question", " 3"))
+    sample_pair_file(prompts, request, tmp_path / "pool.jsonl", runtime)
+    texts = {row[f"response_{side}"] for row in read_rows(tmp_path / "pool.jsonl") for side in ("a", "b")}
+    assert texts == {"polly says", "coco says"}
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_a_stop_text_of_white_space_is_an_error(text: str) -> None:
+    with pytest.raises(StudyError, match="--stop: expected texts with more than white space"):
+        build_request(stop=("User:", text)).validate()
 
 
 def test_a_pair_of_the_best_and_the_worst_is_in_random_order(prompts: File, tmp_path: Path, runtime: Runtime) -> None:

@@ -32,6 +32,15 @@ Temperature = Annotated[float, typer.Option("--temperature", metavar="T", min=0,
 MaxNewTokens = Annotated[
     int, typer.Option("--max-new-tokens", metavar="N", min=1, help="Longer responses are cut off.")
 ]
+StopTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop",
+        metavar="TEXT",
+        help="A response ends before this text, such as the next turn that a base model writes; repeatable.",
+        show_default=False,
+    ),
+]
 Rule = Annotated[
     Literal["random", "most_different", "best_worst"],
     typer.Option(
@@ -61,6 +70,7 @@ def sample(
     num_responses: NumResponses = 4,
     temperature: Temperature = 1.0,
     max_new_tokens: MaxNewTokens = 256,
+    stop: StopTexts = None,
     select: Rule = "random",
     scorer: ScorerSettings = "",
     limit: PromptLimit = None,
@@ -92,6 +102,7 @@ def sample(
             rule=select,
             scorer=parse_scorer(scorer, select),
             seed=seed,
+            stop=tuple(stop or ()),
         ),
     )
     request.validate()

@@ -29,7 +29,10 @@ _REASONS: dict[SelectionRule, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSampling:
-    """Each model gives `num_responses` responses to every prompt; `rule` selects two of them. `scorer` is for `best_worst`."""
+    """Each model gives `num_responses` responses to every prompt; `rule` selects two of them. `scorer` is for `best_worst`.
+
+    A response ends before the first of the texts `stop`.
+    """
 
     num_responses: int
     temperature: float
@@ -37,6 +40,7 @@ class PairSampling:
     rule: SelectionRule
     scorer: Scorer | None = None
     seed: int = 0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,11 @@ def _generate(engine: Engine, requests: Sequence[EngineRequest], sampling: PairS
     """One response per request. A request that the model's chat template rejects fails, and the others do not."""
     try:
         return engine.generate(
-            requests, max_new_tokens=sampling.max_new_tokens, temperature=sampling.temperature, seed=seed
+            requests,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            stop=sampling.stop,
+            seed=seed,
         )
     except ModelError as error:
         if len(requests) == 1:

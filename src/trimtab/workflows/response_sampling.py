@@ -34,7 +34,9 @@ class SamplingRequest:
     sampling: PairSampling
 
     def validate(self) -> None:
-        """Raises `StudyError` if a prompt cannot have two different responses."""
+        """Raises `StudyError` for a blank stop text, and if a prompt cannot have two different responses."""
+        if any(not text.strip() for text in self.sampling.stop):
+            raise StudyError("--stop: expected texts with more than white space, since a response would end at once")
         if len(self.engines) * self.sampling.num_responses < 2:
             raise StudyError("--responses 1: one model gives one response per prompt, and a pair needs two")
         if self.sampling.temperature == 0 and self.sampling.num_responses > 1:

@@ -110,6 +110,7 @@ class _RoundPlanner:
             max_new_tokens=self.settings.max_new_tokens or self.study.generation.max_new_tokens,
             max_length=self.study.max_length,
             tokenizer_models=list_tokenizer_models(self.study),
+            stop=self.study.generation.stop,
             vllm=self.study.generation.vllm,
         )
 

@@ -44,7 +44,7 @@ _STUDENT = "student"
 class RoundSampling:
     """How the pairs of round `number` are sampled. Pairs of more than `max_length` tokens of a tokenizer are left out.
 
-    With `vllm`, the student is run by vLLM.
+    A response ends before the first of the texts `stop`. With `vllm`, the student is run by vLLM.
     """
 
     rounds: Rounds
@@ -53,6 +53,7 @@ class RoundSampling:
     max_new_tokens: int
     max_length: int
     tokenizer_models: Mapping[str, Model]
+    stop: tuple[str, ...] = ()
     vllm: VllmOptions | None = None
 
     @property
@@ -65,6 +66,7 @@ class RoundSampling:
             rule=rounds.selection,
             scorer=rounds.scorer if isinstance(rounds.scorer, Scorer) else None,
             seed=self.seed * (MAX_ROUNDS + 1) + self.number,  # a similar student must not repeat itself
+            stop=self.stop,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ class RoundSampling:
             "max_length": self.max_length,
             **({} if rounds.prompts is None else {"prompts": identity_settings(rounds.prompts)}),
             **({} if rounds.scorer is None else {"scorer": identity_settings(rounds.scorer)}),
+            **({"stop": list(self.stop)} if self.stop else {}),
             **({} if self.vllm is None else {"vllm": identity_settings(self.vllm)}),
         }
 
