@@ -144,6 +144,9 @@ def test_a_table_is_read_group_by_group(table: Path) -> None:
     by_id = ValuesById(stored, "id")
     assert (len(by_id), by_id["id 7"], list(by_id)) == (10, 7, [f"id {number}" for number in range(10)])
     assert dict(by_id) == {f"id {number}": number for number in range(10)}
+    assert list(by_id.items()) == [(f"id {number}", number) for number in range(10)]
+    converted.clear()
+    assert list(by_id.values()) == converted == list(range(10))
     with pytest.raises(KeyError):
         by_id["id 10"]
 

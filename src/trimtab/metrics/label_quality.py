@@ -56,8 +56,8 @@ def get_confidence(label: Annotation) -> float:
 
 def compute_coverage(labels: Labels) -> Metric:
     """The share of pairs whose label prefers a response; `n_failed` counts failed labels."""
-    num_choices = sum(label.choice is not None for label in labels.values())
-    num_failed = sum(label.status == "failed" for label in labels.values())
+    counts = Counter((label.choice is not None, label.status == "failed") for label in labels.values())
+    num_choices, num_failed = (sum(n for key, n in counts.items() if key[part]) for part in (0, 1))
     return stats.proportion(num_choices, len(labels), num_failed)
 
 
@@ -158,7 +158,7 @@ def compute_length_correlation(labels: Labels, pairs: Sequence[Pair]) -> Metric:
 
 def compute_label_order_inconsistency(labels: Labels) -> Metric | None:
     """The share of prompted labels whose verdicts differ between the two orders; None if no label records it."""
-    return _rate_of_detail(labels, "order_inconsistent", True)
+    return _rate_of_detail(_successful_details(labels), len(labels), "order_inconsistent", True)
 
 
 def compute_prompting_metrics(labels: Labels) -> dict[str, Metric]:
@@ -169,8 +169,8 @@ def compute_prompting_metrics(labels: Labels) -> dict[str, Metric]:
     """
     details = _successful_details(labels)
     rates = {
-        "order_inconsistency": compute_label_order_inconsistency(labels),
-        "strong_decision_rate": _rate_of_detail(labels, "decided_by", "strong"),
+        "order_inconsistency": _rate_of_detail(details, len(labels), "order_inconsistent", True),
+        "strong_decision_rate": _rate_of_detail(details, len(labels), "decided_by", "strong"),
         "truncation_rate": _rate(
             [
                 detail[key] > 0
@@ -203,9 +203,8 @@ def _successful_details(labels: Labels) -> list[Mapping[str, Any]]:
     return [label.detail for label in labels.values() if label.detail and label.status != "failed"]
 
 
-def _rate_of_detail(labels: Labels, key: str, value: object) -> Metric | None:
-    outcomes = [detail[key] == value for detail in _successful_details(labels) if key in detail]
-    return _rate(outcomes, len(labels))
+def _rate_of_detail(details: Sequence[Mapping[str, Any]], num_labels: int, key: str, value: object) -> Metric | None:
+    return _rate([detail[key] == value for detail in details if key in detail], num_labels)
 
 
 def _rate(outcomes: Sequence[bool], num_labels: int) -> Metric | None:

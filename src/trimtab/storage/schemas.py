@@ -187,7 +187,7 @@ def annotation_from_row(row: Mapping[str, Any]) -> Annotation:
         margin=row["margin"],
         status=row["status"],
         note=row["note"],
-        cost=cost_from_row(row),
+        cost=cost_from_row(row) if any(map(row.__getitem__, COST_COLUMNS)) else _NO_COST,
         detail=json.loads(row["detail"]) if row["detail"] else {},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -43,11 +43,13 @@ class StoredTable(Generic[T]):
         with self._lock:
             if number != self._group_number:
                 self._group_number, self._group = -1, []  # frees the memory before the next group is read
-                rows = self._read_group(number, self._schema.names)
-                with translate_read_errors(self._path, self._remedy):
-                    self._group = list(map(self._convert, rows))
+                self._group = self._convert_group(number)
                 self._group_number = number
             return self._group[position - (int(self._ends[number - 1]) if number else 0)]
+
+    def __iter__(self) -> Iterator[T]:
+        for number in range(len(self._ends)):
+            yield from self._convert_group(number)
 
     def iter_column(self, name: str) -> Iterator[Any]:
         for number in range(len(self._ends)):
@@ -55,6 +57,11 @@ class StoredTable(Generic[T]):
 
     def as_sequence(self) -> LazySequence[T]:
         return LazySequence(self.read, np.arange(len(self), dtype=np.int64))
+
+    def _convert_group(self, number: int) -> list[T]:
+        rows = self._read_group(number, self._schema.names)
+        with translate_read_errors(self._path, self._remedy):
+            return list(map(self._convert, rows))
 
     def _read_group(self, number: int, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         # in this thread: a process that exits while a thread of pyarrow ends is aborted (apache/arrow#34314)
@@ -71,6 +78,16 @@ class ValuesById(Mapping[str, T]):
         self._table, self._column = table, column
         self._positions = IdIndex(table.iter_column(column))
 
+    def items(self) -> ItemsView[str, T]:
+        return _StoredItems(self)
+
+    def values(self) -> ValuesView[T]:
+        return _StoredValues(self)
+
+    def iter_values(self) -> Iterator[T]:
+        """The values in order, without looking each of them up by its id."""
+        return iter(self._table)
+
     def __getitem__(self, key: str) -> T:
         return self._table.read(self._positions.get(key))
 
@@ -79,3 +96,17 @@ class ValuesById(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+class _StoredItems(ItemsView[str, T]):
+    _mapping: ValuesById[T]
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        return zip(self._mapping, self._mapping.iter_values(), strict=True)
+
+
+class _StoredValues(ValuesView[T]):
+    _mapping: ValuesById[T]
+
+    def __iter__(self) -> Iterator[T]:
+        return self._mapping.iter_values()

@@ -43,7 +43,8 @@ def build_label_info(
         metrics |= _human_agreement_metrics(annotations, pairs, unfiltered)
     metrics["length_correlation"] = compute_length_correlation(annotations, pairs)
     metrics |= compute_prompting_metrics(annotations)
-    cost = reduce(add, (label.cost for label in annotations.values()), Cost())
+    no_cost = Cost()
+    cost = reduce(add, (label.cost for label in annotations.values() if label.cost != no_cost), no_cost)
     return LabelInfo(
         arm=arm,
         annotator=annotator,
