@@ -162,20 +162,20 @@ def measure_long_texts(options: argparse.Namespace) -> float:
         "count": 64,
         "pairs": options.pairs,
         "device": options.device,
-        "long": True,
+        "long": 16,
     }
     return float(run_in_subprocess({**task, "run": "dpo_trimtab"})["peak_mb"])
 
 
 def measure_checkpointing(options: argparse.Namespace) -> dict[str, float]:
-    """Memory and time of a DPO step on pairs of 512-token texts, without and with gradient checkpointing, by the tokens of a
+    """Memory and time of a DPO step on 4 pairs of 512-token texts, without and with gradient checkpointing, by the tokens of a
     forward pass. Processor time, which other programs change less, includes the reference's log-probabilities."""
     base = {
         "model": "smollm2-135m-instruct",
-        "count": 64,
+        "count": 16,
         "pairs": options.pairs,
         "device": options.device,
-        "long": True,
+        "long": 4,
     }
     results: dict[str, float] = {}
     for size in (1_024, 4_096):

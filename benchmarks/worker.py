@@ -33,7 +33,7 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
         return study.run_study_task(task)
     workload = load_workload(task["model"], task["count"], task.get("pairs"), device, task.get("layers"))
     if task.get("long"):
-        workload = Workload(workload.loaded, workload.pairs, contenders.build_long_pairs(workload))
+        workload = Workload(workload.loaded, workload.pairs, contenders.build_long_pairs(workload)[: task["long"]])
     kind = task["run"].split("_")[0]
     flops = count_required_flops(workload.loaded.model, workload.token_pairs, REQUIRED_PASSES.get(kind, 1))
     peak = measure_peak_flops(device)

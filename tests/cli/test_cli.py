@@ -27,7 +27,7 @@ HELP = {
     "quickstart": ("--out DIR", "--device", "--token-budget"),
     "new": ("STUDY.yaml", "PAIRS", "--data KEY=VALUE"),
     "run": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--device", "--token-budget", "--trainer KEY=VALUE"),
-    "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--trainer KEY=VALUE"),
+    "plan": ("STUDY.yaml", "KEY=VALUE", "--out DIR", "--device", "--token-budget", "--trainer KEY=VALUE"),
     "work": ("DIR", "--store DIR", "--device", "--token-budget", "--trainer KEY=VALUE", "--wait SECONDS"),
     "sample": (
         "PROMPTS",
@@ -261,6 +261,19 @@ def test_a_plan_counts_finished_stages_and_stages_to_run(trimtab: Command, study
     assert code == 0
     assert re.search(r"^dpo\.weak-model +to run +recipe\.beta: default -> 0\.4 ", output, re.MULTILINE)
     assert re.search(r"^\d+ stages are done, \d+ to run, (under|about) .* s, in ", output, re.MULTILINE)
+
+
+def test_a_plan_says_whether_its_trainings_fit_into_memory(
+    trimtab: Command, study: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.workflows.training_memory.find_free_device_memory", lambda device: 800_000_000)
+    plan = ("plan", study, "training.dpo.beta=0.4", "--out", finished_run, "--device", "cpu")
+    code, output, error = trimtab(*plan)
+    assert code == 0
+    assert re.search(r"^memory of dpo\.weak-model: about 7\d\d MB, and cpu has 800 MB free$", output, re.MULTILINE)
+    assert error.rstrip().endswith(f"--out {finished_run} --device cpu")
+    code, output, _ = trimtab(*plan, "--token-budget", 32768)
+    assert "only 800 MB free; this would fit: a smaller --token-budget (about 7" in output
 
 
 def test_running_a_finished_study_reuses_every_stage_and_writes_the_report(

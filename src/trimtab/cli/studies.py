@@ -30,6 +30,8 @@ from trimtab.core.runtime import Runtime
 from trimtab.errors import TrimtabError
 
 if TYPE_CHECKING:
+    from trimtab.config.study import Study
+    from trimtab.workflows.study_plan import StudyPlan
     from trimtab.workflows.study_runs import StudyRun
 
 
@@ -134,9 +136,11 @@ def plan(
     out_dir: RunOutputFolder = None,
     variant: VariantNames = None,
     store: SharedFolder = None,
+    device: Device = "auto",
+    token_budget: TokenBudget = 1024,
     trainer: TrainerArguments = None,
 ) -> None:
-    """Show what a study will do, and about how long it takes.
+    """Show what a study will do, and estimate its time and memory.
 
     Runs nothing and does not change the folder. Times are estimated from stages that ran in this folder or in the shared
     store, or else from a typical rate for two cores. Options of `trimtab run` are checked and repeated in the next command.
@@ -151,6 +155,8 @@ def plan(
         plans.append(StudyPlan.of_study(each.study, each.folder, each.store, plans))
         out.print(plans[-1].render())
         echo(f"\n{plans[-1].summary}\n")
+        if any(stage.training for stage in plans[-1].to_run):
+            _print_memory(each.study, plans[-1], build_runtime(device, token_budget))
     if len(plans) > 1:
         echo(summarize_plans(plans))
     if any(each.to_run for each in plans):
@@ -158,6 +164,8 @@ def plan(
             ("--out", out_dir),
             *(("--variant", name) for name in variant or ()),
             ("--store", store),
+            ("--device", device if device != "auto" else None),
+            ("--token-budget", token_budget if token_budget != 1024 else None),
             *(("--trainer", argument) for argument in trainer or ()),
         ]
         given = [part for option, value in options if value is not None for part in (option, str(value))]
@@ -167,6 +175,16 @@ def plan(
             markup=False,
             soft_wrap=True,
         )
+
+
+def _print_memory(study: Study, plan: StudyPlan, runtime: Runtime) -> None:
+    from trimtab.workflows.training_memory import describe_training_memory
+
+    memory = describe_training_memory(study, plan.to_run, runtime)
+    for names, description in memory.items():
+        echo(f"memory of {names}: {description}")
+    if memory:
+        echo("")
 
 
 def _run_study(planned: StudyRun, runtime: Runtime, workers: int | None, ray_address: str | None = None) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.config.study import Study
+from trimtab.config.training import TrainingSettings
 from trimtab.models.references import NOT_DOWNLOADED
 from trimtab.pipeline.dry_run.cache_miss_reason import explain_cache_miss
 from trimtab.pipeline.dry_run.offline_sources import replace_unreachable_sources
@@ -35,7 +36,8 @@ class PlannedStage:
 
     `reason` is empty if the stage is done. `seconds` is an estimate; None if no stage has to run, or if there are no
     measurements to estimate from. `duration` is the estimate in words, or `?`. The state `shared` means that the stage is
-    copied from a shared store.
+    copied from a shared store. If the stage has to train, `training` has its settings, and `model_hash` is the content hash of
+    the published model below.
     """
 
     stage: str
@@ -44,6 +46,8 @@ class PlannedStage:
     duration: str = ""
     seconds: float | None = None
     fingerprint: str = ""
+    training: TrainingSettings | None = None
+    model_hash: str = ""
 
 
 def plan_dry_run(
@@ -125,7 +129,16 @@ def _planned_stage(
 
 def _to_run(stage: Stage, reason: str, estimator: TimeEstimator, state: StageState = "to run") -> PlannedStage:
     seconds = estimator.estimate_seconds(stage)
-    return PlannedStage(stage.name, state, reason, format_estimate(seconds), seconds, stage.fingerprint)
+    return PlannedStage(
+        stage.name,
+        state,
+        reason,
+        format_estimate(seconds),
+        seconds,
+        stage.fingerprint,
+        stage.training,
+        stage.model_hash if stage.training else "",
+    )
 
 
 def _missing_downloads(stage: Stage) -> str:

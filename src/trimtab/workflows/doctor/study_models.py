@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from trimtab.errors import ModelError
 from trimtab.models.config import Model, compute_model_hash, select_source
 from trimtab.models.embeddings.registry import REGISTERED_ENCODERS, REQUIRED_DISK_BYTES, get_encoder_dir
-from trimtab.models.parameter_count import count_parameters
+from trimtab.models.model_shape import BYTES_PER_VALUE, read_model_shape
 from trimtab.models.sources.download_cache import get_cache_dir
 from trimtab.models.sources.hub import HubModel
 from trimtab.models.sources.pypi import PyPIWeights
 from trimtab.workflows.doctor.findings import FactGroup, Findings, format_bytes
 from trimtab.workflows.doctor.machine import find_free_device_memory, find_free_space
-
-_BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +74,19 @@ def _check_model(model: Model, device: str) -> _ModelState:
 def _describe_weights(model: Model, device: str) -> _ModelState:
     from trimtab.models.loading import resolve_dtype_name  # noqa: PLC0415
 
-    count = count_parameters(model)
-    if count is None:
+    shape = read_model_shape(model)
+    if shape is None:
         return _ModelState("on this disk")
     dtype = resolve_dtype_name(model, device)
-    needed, free = count * _BYTES_PER_PARAMETER[dtype], find_free_device_memory(device)
-    description = f"on this disk; {count / 1e6:,.0f}M parameters, {format_bytes(needed)} in {dtype}"
+    needed = shape.count_weight_bytes(BYTES_PER_VALUE[dtype], load_in_4bit=model.load_in_4bit)
+    free = find_free_device_memory(device)
+    dtype = f"4 bits and {dtype}" if model.load_in_4bit else dtype
+    description = f"on this disk; {shape.parameters / 1e6:,.0f}M parameters, {format_bytes(needed)} in {dtype}"
     problem = ""
     if free is not None and needed > free:
         problem = (
             f"{model.base}: its weights need {format_bytes(needed)} in {dtype} and {device} has {format_bytes(free)} free; use "
-            "a smaller model or another --device, or end other programs"
+            "a smaller model, load_in_4bit or another --device, or end other programs"
         )
     return _ModelState(description, problem=problem)
 

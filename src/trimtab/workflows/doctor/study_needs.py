@@ -24,6 +24,7 @@ from trimtab.workflows.doctor.findings import FactGroup, Findings
 from trimtab.workflows.doctor.study_models import check_models, is_on_hub
 from trimtab.workflows.study_plan import StudyPlan
 from trimtab.workflows.study_runs import StudyRun
+from trimtab.workflows.training_memory import describe_training_memory
 
 
 def check_study_runs(runs: Sequence[StudyRun], runtime: Runtime) -> Findings:
@@ -37,7 +38,7 @@ def check_study_runs(runs: Sequence[StudyRun], runtime: Runtime) -> Findings:
     with use_local_copies_if_unreachable() if asks_hub else nullcontext():
         found = check_models(models, runtime.device)
         found += _check_data(places) + _check_keys(places) + _check_servers(places, runtime)
-        return found if found.problems else found + _check_plans(runs)
+        return found if found.problems else found + _check_plans(runs, runtime)
 
 
 def _list_places(studies: Iterable[Study]) -> list[tuple[str, Settings]]:
@@ -135,8 +136,8 @@ def _check_servers(places: list[tuple[str, Settings]], runtime: Runtime) -> Find
     return Findings((FactGroup("engines", tuple(facts)),) if facts else (), tuple(problems))
 
 
-def _check_plans(runs: Sequence[StudyRun]) -> Findings:
-    """What `trimtab plan` says in short."""
+def _check_plans(runs: Sequence[StudyRun], runtime: Runtime) -> Findings:
+    """What `trimtab plan` says in short, and the memory of trainings: no problem, since it is an estimate."""
     plans: list[StudyPlan] = []
     for run in runs:
         try:
@@ -144,4 +145,8 @@ def _check_plans(runs: Sequence[StudyRun]) -> Findings:
         except TrimtabError as error:
             return Findings(problems=tuple(f"{run.study.name}: {line}" for line in str(error).splitlines()))
     facts = ((run.study.name, plan.summary.splitlines()[0]) for run, plan in zip(runs, plans, strict=True))
-    return Findings((FactGroup("plan", tuple(facts)),))
+    memory: dict[str, str] = {}
+    for run, plan in zip(runs, plans, strict=True):
+        memory |= describe_training_memory(run.study, plan.to_run, runtime)
+    sections = (FactGroup("plan", tuple(facts)), FactGroup("memory of trainings", tuple(memory.items())))
+    return Findings(tuple(section for section in sections if section.facts))
