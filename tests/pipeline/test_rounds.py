@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -249,3 +250,13 @@ def test_the_responses_of_a_round_end_before_the_stop_texts_of_the_study(tiny_st
     assert "stop" not in plain.settings
     assert stopped.settings["stop"] == ["User:"]
     assert stopped.fingerprint != plain.fingerprint
+
+
+def test_the_labels_of_a_later_round_have_a_file(rounds_run: Path) -> None:
+    rows = pq.read_table(rounds_run / "labels" / "weak.round-2.parquet").to_pylist()
+    pairs = {pair.id: pair for pair in round_pairs(rounds_run, "weak.round-2")}
+    assert {row["id"] for row in rows} == set(pairs)
+    for row in rows:
+        assert row["annotator"] == "implicit_reward"
+        assert {row["response_1"], row["response_2"]} == {pairs[row["id"]].a, pairs[row["id"]].b}
+    assert "weak.round-2" in read_index(rounds_run).label_files

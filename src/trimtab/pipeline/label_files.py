@@ -1,8 +1,8 @@
-"""Writes `labels/ARM.parquet`: the labels of each arm, for use outside the study."""
+"""Writes `labels/ARM.parquet`: the labels of each arm and round, for use outside the study."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,38 @@ LABELS_DIR = "labels"
 def write_label_files(plan: Plan, artifacts: Mapping[str, Artifact], folder: Path) -> dict[str, str]:
     """Writes one file per arm with one row per unlabeled pair: where it was read from, its texts and its label.
 
-    `artifacts` are keyed by fingerprint. Returns the SHA-256 of each file by arm, without arms that have no labels.
+    A later round of an arm has a file of its own, such as `weak.round-2`. `artifacts` are keyed by fingerprint. Returns the
+    SHA-256 of each file by name, without arms that have no labels.
     """
     hashes: dict[str, str] = {}
-    split = artifacts[plan.split.fingerprint]
-    pairs = load_split_pairs(split, "unlabeled")
-    positions = IdIndex(pair.id for pair in pairs)
-    origins = _OriginColumns.of_split(split, positions, len(pairs))
-    for row in plan.rows:
-        if row.labels is None or row.labels.fingerprint not in artifacts:
+    pools: dict[str, _Pool] = {}
+    for name, annotator, labels_stage, split_stage in _list_labels(plan):
+        if labels_stage.fingerprint not in artifacts:
             continue
-        seconds = _labeling_seconds(row.labels, artifacts) / max(1, len(pairs))
-        weights = " ".join(stage.fingerprint for name, stage in row.labels.input_stages.items() if name != "split")
-        shared = {"annotator": row.annotator, "weights": weights, "seconds": seconds}
-        labels = load_annotations(artifacts[row.labels.fingerprint]).values()
-        rows = (_build_row(pairs, positions.get(label.pair_id), label, origins, shared) for label in labels)
-        path = get_label_file(folder, row.name)
+        split = split_stage.fingerprint
+        pool = pools[split] = pools[split] if split in pools else _Pool.of_split(artifacts[split])
+        seconds = _labeling_seconds(labels_stage, artifacts) / max(1, len(pool.pairs))
+        weights = " ".join(stage.fingerprint for key, stage in labels_stage.input_stages.items() if key != "split")
+        shared = {"annotator": annotator, "weights": weights, "seconds": seconds}
+        labels = load_annotations(artifacts[labels_stage.fingerprint]).values()
+        rows = (
+            _build_row(pool.pairs, pool.positions.get(label.pair_id), label, pool.origins, shared) for label in labels
+        )
+        path = get_label_file(folder, name)
         path.parent.mkdir(exist_ok=True)
-        Draft(folder=path.parent).write_rows(row.name, rows, LABEL_FILE_SCHEMA)
-        hashes[row.name] = hash_file(path)
+        Draft(folder=path.parent).write_rows(name, rows, LABEL_FILE_SCHEMA)
+        hashes[name] = hash_file(path)
     return hashes
+
+
+def _list_labels(plan: Plan) -> Iterator[tuple[str, str, Stage, Stage]]:
+    """The name and the annotator of each arm and each later round, its labels, and the split of their pairs."""
+    for row in plan.rows:
+        later = plan.rounds.get(row.name)
+        if row.labels is not None:
+            yield row.name, row.annotator, row.labels, plan.split
+        elif later is not None:
+            yield row.name, row.annotator, later.labels, later.pairs
 
 
 def _build_row(
@@ -93,6 +105,21 @@ class _OriginColumns:
             row=int(self.rows[position]),
             first="a" if self.is_a_first[position] else "b",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The unlabeled pairs of a split, their positions by id, and where they were read from."""
+
+    pairs: Sequence[Pair]
+    positions: IdIndex
+    origins: _OriginColumns
+
+    @classmethod
+    def of_split(cls, split: Artifact) -> _Pool:
+        pairs = load_split_pairs(split, "unlabeled")
+        positions = IdIndex(pair.id for pair in pairs)
+        return cls(pairs, positions, _OriginColumns.of_split(split, positions, len(pairs)))
 
 
 def get_label_file(folder: Path, arm: str) -> Path:
