@@ -9,8 +9,9 @@ export GOMP_SPINCOUNT ?= 1000
 VLLM   := .venv-vllm
 RELEASE := .venv-release
 LLAMA  := build/xllamacpp-2026.10.11549
+UV     := build/uv-0.13.9
 
-.PHONY: help install quickstart check fix test reference docs test-servers test-vllm bench faults fuzz dist clean
+.PHONY: help install quickstart check fix test reference docs test-servers test-vllm test-matrix bench faults fuzz dist clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -61,6 +62,13 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 test-vllm: $(VLLM)/.installed  ## vLLM as engine and as server on a CPU, in its own environment (4 GB)
 	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py tests/engines/test_vllm_student.py tests/engines/test_real_servers.py
 
+$(UV):
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(subst -,==,$(@F))
+
+# PYTHONS="3.12 /opt/python3.14/bin/python"; uv's configuration, such as UV_TORCH_BACKEND=cpu, says where packages come from.
+test-matrix: install $(UV)  ## each Python of pyproject.toml with the oldest and the newest dependencies (6 GB each)
+	$(BIN)/python tools/version_matrix.py --uv $(UV)/bin/uv --workers $(WORKERS) $(if $(PYTHONS),--pythons $(PYTHONS)) $(ARGUMENTS)
+
 # PAIRS=file DEVICE=cuda ONLY="dpo_smollm2" ROUNDS=5 SHARE=0.25
 bench: install   ## compare speed with TRL and transformers; run nothing else meanwhile
 	$(BIN)/python -m benchmarks.run --device $(DEVICE) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ONLY),--only $(ONLY)) \
@@ -81,4 +89,4 @@ dist:            ## build the source distribution and the wheel into build/dist,
 	$(RELEASE)/bin/python -m twine check --strict build/dist/*
 
 clean:           ## remove the environments and the runs
-	rm -rf $(VENV) $(VLLM) $(RELEASE) $(LLAMA) runs
+	rm -rf $(VENV) $(VLLM) $(RELEASE) $(LLAMA) $(UV) build/matrix runs
