@@ -24,7 +24,10 @@ from trimtab.workflows.study_plan import StudyPlan
 
 STUDIES = Path(__file__).parents[1] / "studies"
 TAO_LI = STUDIES / "tao2024"
+# What `trimtab sample` writes, for studies with the variable `pool`.
+POOL_FILE = "pool.jsonl"
 PAIR_FILES = (
+    POOL_FILE,
     *(f"hh1t_{objective}_{split}.jsonl.gz" for objective in ("helpful", "harmless") for split in ("gt", "w2s", "test")),
     *("hh_helpful_rs_test.jsonl.gz", "hh_helpful_online_test.jsonl.gz", "tldr_train.jsonl", "tldr_test.jsonl"),
 )
@@ -86,7 +89,8 @@ def test_every_folder_of_studies_is_planned() -> None:
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(STUDIES).as_posix())
 def test_a_study_can_be_planned(path: Path, pairs: Path, tmp_path: Path) -> None:
-    for study in Study.load_variants(path, [f"variables.pairs={pairs}"]).values():
+    pool = [f"variables.pool={pairs / POOL_FILE}"] if "${pool}" in path.read_text(encoding="utf-8") else []
+    for study in Study.load_variants(path, [f"variables.pairs={pairs}", *pool]).values():
         plan = StudyPlan.of_study(study, tmp_path / "run")
         assert {stage.state for stage in plan.stages} <= {"to run", "skipped"}
         assert "split" in {stage.stage for stage in plan.to_run}
