@@ -72,7 +72,7 @@ def run_uv(uv: str, *arguments: str | Path) -> str:
 def make_environment(uv: str, python: str, folder: Path, resolution: str) -> None:
     """Creates or updates an environment with Trimtab in it. `python` is the path of an interpreter."""
     packages = folder / "packages.txt"
-    run_uv(uv, "venv", "--quiet", "--allow-existing", "--python", python, folder)
+    run_uv(uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", python, folder)
     run_uv(
         uv, "pip", "compile", "--quiet", "--no-build", "--upgrade", "--no-annotate", "--no-header", "--extra", "dev",
         "--python", python, "--resolution", resolution, "--output-file", packages, "pyproject.toml",
