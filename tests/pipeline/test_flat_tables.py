@@ -60,6 +60,7 @@ def test_the_texts_of_a_split_are_not_held_in_memory(
     monkeypatch.setattr(row_groups, "ROWS_PER_BATCH", 16)
     monkeypatch.setattr(annotate, "PAIRS_PER_BATCH", 16)
     monkeypatch.setattr(disk_sequence, "MAX_MEMORY", 1)
+    monkeypatch.setattr(disk_sequence, "READ_AHEAD", 4096)
     files = {count: write_pairs(tmp_path / f"{count}.jsonl", count) for count in (FEW, MANY)}
     measure_peaks(files[FEW], tiny_model, tmp_path / "first", runtime)  # imports
     _, _, few_peaks = measure_peaks(files[FEW], tiny_model, tmp_path / "few", runtime)

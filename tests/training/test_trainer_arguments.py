@@ -22,8 +22,8 @@ from trimtab.errors import StudyError
         ("fsdp", "use --shard"),
         ("deepspeed", "use --shard"),
         ("bf16", "it changes the numerical precision of training"),
+        ("gradient_checkpointing", "it is set by the study or by Trimtab"),
         ("save_only_model", "Trimtab resumes and saves training itself"),
-        ("gradient_checkpointing", "not an argument that only affects speed, logging or checkpoints"),
         ("no_such_argument", "not an argument that only affects speed, logging or checkpoints"),
     ],
 )

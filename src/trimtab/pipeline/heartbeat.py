@@ -38,9 +38,8 @@ def heartbeat(folder: Path, interval: float = HEARTBEAT_SECONDS) -> Iterator[Hea
 
     def beat() -> None:
         while not stopped.wait(interval):
-            with suppress(
-                OSError
-            ):  # the stage gives an error if the folder is gone, and the others end without a heartbeat
+            # the stage gives an error if the folder is gone, and the others end without a heartbeat
+            with suppress(OSError):
                 os.utime(signal.path)
 
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
