@@ -9,9 +9,10 @@ export GOMP_SPINCOUNT ?= 1000
 VLLM   := .venv-vllm
 RELEASE := .venv-release
 LLAMA  := build/xllamacpp-2026.10.11549
+QUANTIZATION := build/bitsandbytes-0.50.2
 UV     := build/uv-0.13.9
 
-.PHONY: help install quickstart check fix test reference docs test-servers test-vllm test-matrix bench faults fuzz dist clean
+.PHONY: help install quickstart check fix test reference docs test-servers test-quantization test-vllm test-matrix bench faults fuzz dist clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -46,11 +47,15 @@ reference: install  ## rewrite the settings tables and docs/schema/ from the set
 docs: install    ## build the documentation site into build/site; needs no network
 	NO_COLOR=1 $(BIN)/zensical build --clean --strict
 
-$(LLAMA):
+$(LLAMA) $(QUANTIZATION):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(subst -,==,$(@F))
 
 test-servers: install $(LLAMA)  ## the openai engine against llama.cpp's server, installed into build/
 	PYTHONPATH=$(LLAMA) $(BIN)/python -m pytest tests/engines/test_real_servers.py
+
+# Not in .venv: peft would import bitsandbytes in every process, which takes over a second.
+test-quantization: install $(QUANTIZATION)  ## models with 4-bit weights on a CPU, with bitsandbytes installed into build/
+	PYTHONPATH=$(QUANTIZATION) $(BIN)/python -m pytest tests/models/test_quantization.py
 
 $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
@@ -89,4 +94,4 @@ dist:            ## build the source distribution and the wheel into build/dist,
 	$(RELEASE)/bin/python -m twine check --strict build/dist/*
 
 clean:           ## remove the environments and the runs
-	rm -rf $(VENV) $(VLLM) $(RELEASE) $(LLAMA) $(UV) build/matrix runs
+	rm -rf $(VENV) $(VLLM) $(RELEASE) $(LLAMA) $(QUANTIZATION) $(UV) build/matrix runs
