@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -26,9 +26,12 @@ def close_engines(engines: Iterable[Engine]) -> None:
 
 
 @contextmanager
-def closing_engines(engines: Mapping[str, Engine]) -> Iterator[Mapping[str, Engine]]:
-    """Closes the engines at the end, also after an error."""
+def open_engines(start_functions: Mapping[str, Callable[[], Engine]]) -> Iterator[dict[str, Engine]]:
+    """Starts the engines in order, and closes them at the end, also if one of them does not start or the block fails."""
+    engines: dict[str, Engine] = {}
     try:
+        for name, start in start_functions.items():
+            engines[name] = start()
         yield engines
     finally:
         close_engines(engines.values())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from trimtab.core.component import Settings
-from trimtab.core.engine_lifetime import close_engines
+from trimtab.core.engine_lifetime import open_engines
 from trimtab.core.interfaces import Engine, EngineConfig
 from trimtab.core.runtime import Runtime
 from trimtab.engines.transformers import TransformersEngine
@@ -63,16 +64,16 @@ class EngineResources:
     def open_engines(self, draft: Draft, inputs: StageInputs, runtime: Runtime) -> Iterator[dict[str, Engine]]:
         """Starts every engine, with the run's completion cache, and closes them at the end."""
         folder = completions_dir(draft)
-        started: list[tuple[EngineConfig, Engine]] = []
-        try:
+        # equal settings share one engine, which has the first of their names
+        owners = {name: self._find_owner(name) for name in self.configs}
+        start_functions = {name: partial(self._start, name, inputs, runtime) for name in dict.fromkeys(owners.values())}
+        with open_engines(start_functions) as engines:
             yield {
                 name: CachedEngine(
-                    engine=engine, cache_key=self.cache_key(name, inputs), folder=folder, notify=runtime.notify
+                    engine=engines[owner], cache_key=self.cache_key(name, inputs), folder=folder, notify=runtime.notify
                 )
-                for name, engine in self._start_all(started, inputs, runtime).items()
+                for name, owner in owners.items()
             }
-        finally:
-            close_engines(engine for _, engine in started)
 
     def cache_key(self, name: str, inputs: StageInputs) -> str:
         """The key under which completions of this engine are cached."""
@@ -90,18 +91,8 @@ class EngineResources:
             ]
         )
 
-    def _start_all(
-        self, started: list[tuple[EngineConfig, Engine]], inputs: StageInputs, runtime: Runtime
-    ) -> dict[str, Engine]:
-        """Every engine by name, after adding each to `started`. Equal settings share one engine."""
-        engines: dict[str, Engine] = {}
-        for name, config in self.configs.items():
-            engine = next((engine for other, engine in started if other == config), None)
-            if engine is None:
-                engine = self._start(name, inputs, runtime)
-                started.append((config, engine))
-            engines[name] = engine
-        return engines
+    def _find_owner(self, name: str) -> str:
+        return next(other for other, config in self.configs.items() if config == self.configs[name])
 
     def _start(self, name: str, inputs: StageInputs, runtime: Runtime) -> Engine:
         if name not in self.study_models:

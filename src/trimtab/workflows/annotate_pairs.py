@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from trimtab.config.study import Arm
 from trimtab.core.annotator_inputs import AnnotatorInputs, ResponseScores
 from trimtab.core.component import Component, get_kind
 from trimtab.core.engine_configs import get_requirements, get_training_task, list_engine_configs
-from trimtab.core.engine_lifetime import closing_engines
+from trimtab.core.engine_lifetime import open_engines
 from trimtab.core.interfaces import Annotator
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
@@ -97,7 +98,8 @@ def annotate_pairs(
     # engines are started first: if one fails, nothing has been computed yet
     # an annotator that learns is a stage, which starts its own
     started = {} if training_pairs is not None else configs
-    with closing_engines({name: resolver.start_engine(config, runtime) for name, config in started.items()}) as engines:
+    start_functions = {name: partial(resolver.start_engine, config, runtime) for name, config in started.items()}
+    with open_engines(start_functions) as engines:
         before_trial = time.monotonic()
         cache_keys = {name: resolver.cache_key(config) for name, config in configs.items()}
         if engines:

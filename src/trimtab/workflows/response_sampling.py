@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trimtab.core.component import Component, build_component
-from trimtab.core.engine_lifetime import close_engines
+from trimtab.core.engine_lifetime import open_engines
 from trimtab.core.interfaces import EngineConfig, HasPreflight, Scorer
 from trimtab.core.memory import free_memory
 from trimtab.core.runtime import Runtime
@@ -97,16 +98,13 @@ def build_sampled_pairs(
     _require_models(request, resolver, runtime)
     responses: list[list[SampledResponse]] = [[] for _ in prompts]
     for model, config in request.engines.items():
-        started = resolver.start_engine(config, runtime)
-        engine = CachedEngine(
-            engine=started, cache_key=resolver.cache_key(config), folder=folder, notify=runtime.notify
-        )
-        try:
+        with open_engines({model: partial(resolver.start_engine, config, runtime)}) as engines:
+            engine = CachedEngine(
+                engine=engines[model], cache_key=resolver.cache_key(config), folder=folder, notify=runtime.notify
+            )
             for index, group in enumerate(sample_responses(model, engine, prompts, request.sampling, runtime)):
                 responses[index] += group
-        finally:
-            close_engines([started])
-        del started, engine
+        del engines, engine
         free_memory()  # the next model needs the memory
     return pair_responses(prompts, responses, request.sampling, runtime)
 
