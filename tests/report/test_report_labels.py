@@ -80,7 +80,7 @@ def test_criteria_have_a_row_each_with_their_own_agreement() -> None:
     assert info.criteria["kind"].metrics["order_inconsistency"].value == 0.25
     report = replace(REPORT, labels=(*REPORT.labels, info))
     (table,) = build_criteria_tables(report)
-    assert [(row.name, row.cells[0]) for row in table.rows] == [("judged: kind", "0.250"), ("judged: rude", "-1.500")]
+    assert [(row.name, row.cells[0]) for row in table.rows] == [("judged: kind", "0.250"), ("judged: rude", "−1.500")]
     assert '<section id="criteria">' in render_html(report)
 
 

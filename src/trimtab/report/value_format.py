@@ -16,10 +16,10 @@ def format_value(metric: Metric, info: MetricInfo, *, signed: bool = False) -> t
     """
     digits = _count_decimals(metric, info)
     missing = "undefined" if metric.n else "–"
-    value = missing if metric.value is None else _format_number(metric.value, digits, signed)
+    value = missing if metric.value is None else format_number(metric.value, digits, signed)
     if metric.low is None or metric.high is None:
         return value, ""
-    return value, f"[{_format_number(metric.low, digits)}, {_format_number(metric.high, digits)}]"
+    return value, f"[{format_number(metric.low, digits)}, {format_number(metric.high, digits)}]"
 
 
 def _count_decimals(metric: Metric, info: MetricInfo) -> int:
@@ -30,7 +30,8 @@ def _count_decimals(metric: Metric, info: MetricInfo) -> int:
     return min(6, max(digits, math.ceil(-math.log10(2 * smallest_bound)))) if smallest_bound < 1 else digits
 
 
-def _format_number(value: float, digits: int, signed: bool = False) -> str:
+def format_number(value: float, digits: int = 3, signed: bool = False) -> str:
+    """With a minus sign, not a hyphen; numbers that round to zero have no sign."""
     text = f"{abs(value):.{digits}f}"
     if float(text) == 0:
         return text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trimtab.report.pair_view.provenance import ORDER_LABELS
 from trimtab.report.run_reader import Run
+from trimtab.report.value_format import format_number
 from trimtab.storage.verdict_schema import load_verdicts
 from trimtab.types import JudgeChoice, Outcome, SingleVerdict, Verdict
 
@@ -71,7 +72,7 @@ def build_criterion_rows(verdicts: Sequence[PairVerdict]) -> list[CriterionRow]:
         CriterionRow(
             judge=each.judge,
             criterion=name,
-            weight=f"{each.verdict.forward.weights[name]:.3f}",
+            weight=format_number(each.verdict.forward.weights[name]),
             p_a_first=f"{p_a:.3f}",
             p_b_first=f"{1 - each.verdict.reversed.criteria[name]:.3f}",
         )

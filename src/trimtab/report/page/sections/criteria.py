@@ -7,6 +7,7 @@ from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import LabelInfo, Report, sort_arm_names
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableRow
+from trimtab.report.value_format import format_number
 
 LABEL_CRITERION_METRICS = ("agreement", "answer_agreement", "order_inconsistency")
 
@@ -32,7 +33,7 @@ def build_criteria_tables(report: Report) -> tuple[Table, ...]:
         TableRow(
             name=f"{label.arm}: {criterion}",
             cells=(
-                f"{each.weight:.3f}",
+                format_number(each.weight),
                 *(format_metric_cell(each.metrics[name], name) if name in each.metrics else None for name in names),
             ),
         )

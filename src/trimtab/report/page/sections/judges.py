@@ -11,6 +11,7 @@ from trimtab.report.metric_registry import get_metric_info
 from trimtab.report.model import JudgeInfo, Report, sort_arm_names
 from trimtab.report.page.sections.section import PageContents, Section
 from trimtab.report.table import Column, Table, TableRow
+from trimtab.report.value_format import format_number
 
 ARM_METRICS = ("win_rate", "length_controlled_win_rate", "order_inconsistency")
 CRITERION_METRICS = ("order_inconsistency", "human_agreement")
@@ -80,7 +81,7 @@ def _build_criteria_table(judge: JudgeInfo) -> Table:
     rows = tuple(
         TableRow(
             name=criterion,
-            cells=(f"{each.weight:.3f}", *(format_metric_cell(each.metrics[name], name) for name in names)),
+            cells=(format_number(each.weight), *(format_metric_cell(each.metrics[name], name) for name in names)),
         )
         for criterion, each in judge.criteria.items()
     )
